@@ -48,6 +48,8 @@ _Secret = Annotated[SecretStr, AfterValidator(in_one_piece)]
 
 
 def _project_url(value: HttpUrl) -> HttpUrl:
+    if value.host in ("supabase.com", "app.supabase.com"):
+        raise ValueError("is the dashboard's address: must be the project's URL, https://<project>.supabase.co")
     if "/rest/v" in (value.path or ""):
         raise ValueError("must be the project's URL alone, https://<project>.supabase.co, without /rest/v1")
     return value

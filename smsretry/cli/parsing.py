@@ -4,6 +4,7 @@ What does not fit raises `typer.BadParameter`, in words of the options.
 """
 
 import getpass
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,11 +44,19 @@ def option_of(field: str) -> str:
     return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
+_OF_PROVIDER: Final = re.compile("[A-Z]{2}[0-9a-f]{32}")
+
+
 def parse_id(text: str) -> UUID:
     """Read an id."""
     try:
         return UUID(text)
     except ValueError:
+        if _OF_PROVIDER.fullmatch(text):
+            raise typer.BadParameter(
+                f"{text} is an id of Twilio's, and not of the database's: take the number from Twilio's log, and give "
+                "it to `smsretry explain -`"
+            ) from None
         raise typer.BadParameter(
             f"{text!r} is no id: ids have 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
         ) from None

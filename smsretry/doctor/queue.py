@@ -16,12 +16,12 @@ def queue_findings(status: QueueStatus) -> Iterator[Finding]:
     yield _oldest(status)
     yield _last_run(status)
     if status.held:
-        advice = f"{status.held_texts} wait for something that a person can mend: `smsretry status` says for what"
+        advice = f"{status.held_texts} wait for something that a person can fix: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
     for line in status.scheduled:
         late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
         if line.name == "held":
-            advice = f"{line.texts} wait for something that a person can mend: `smsretry explain --row {line.told}`"
+            advice = f"{line.texts} wait for something that a person can fix: `smsretry explain --row {line.told}`"
             yield Finding(subject="held scheduled sends", ok=True, advice=f"{advice} says for what one does")
         if line.name == "late" and late >= status.late_seconds:
             advice = (

@@ -40,7 +40,7 @@ class _Asked:
             for finding in self._part():
                 self._found.put(finding)
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the other parts are told all the same
-            advice = f"could not be checked to the end ({why(error)}): mend what is bad above, and ask again"
+            advice = f"could not be checked to the end ({why(error)}): fix what is bad above, and ask again"
             self._found.put(Finding(subject=self._subject, ok=False, advice=advice))
         self._found.put(None)
 

@@ -97,7 +97,7 @@ class Claim(Value):
     )
     known_sid: str | None = Field(description="The provider's id of the text, if its send log has one.")
     log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
-    held: bool = Field(description="It waits for something that a person can mend.")
+    held: bool = Field(description="It waits for something that a person can fix.")
     why: str | None = Field(description="What it waits for.")
     expires_at: Instant | None = Field(description="None until the first moment it might have gone out.")
     send_log_found: bool

@@ -28,7 +28,7 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY
 from tests.e2e.conftest import Prefect
-from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED
+from tests.e2e.planted.database import AGAIN, CONNECT_ANEW, PLANTED, TOLD_ELSEWHERE
 from tests.e2e.planted.elsewhere import elsewhere
 from tests.e2e.planted.misconfiguration import CLOSED, ELSEWHERE, HOME, NOWHERE, OPEN, Misconfiguration
 from tests.e2e.planted.outside import OUTSIDE
@@ -414,12 +414,12 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "a text is held",
-        "warn held texts: 1 wait for something that a person can mend: `smsretry status` says for what",
+        "warn held texts: 1 wait for something that a person can fix: `smsretry status` says for what",
         database=_A_TEXT + "update sms_retry_queue set held_since = smsretry.clock(), why = 'The account is refused'",
     ),
     Misconfiguration(
         "nobody can change a scheduled send whose time has come",
-        "warn held scheduled sends: 1 wait for something that a person can mend: `smsretry explain --row ",
+        "warn held scheduled sends: 1 wait for something that a person can fix: `smsretry explain --row ",
         database=_A_SCHEDULED_SEND + "create function public.refuse() returns trigger language plpgsql as "
         "$$begin raise exception 'not like that'; end$$; "
         "create trigger refuse before update on scheduled_sends for each row execute function refuse(); "
@@ -542,7 +542,7 @@ MISCONFIGURATIONS: Final = (
         prefect=_zombie,
     ),
     *OUTSIDE,
-    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in PLANTED),
+    *(Misconfiguration(one.what, one.line, database=one.database, each=12) for one in (*PLANTED, *TOLD_ELSEWHERE)),
 )  # fmt: skip
 
 _MENDED: Final = """
@@ -558,7 +558,16 @@ do $$ begin
         drop policy if exists anything on public.sms_retry_queue;
     end if;
 end $$;
-alter role authenticator reset session_replication_role;
+alter role authenticator reset all;
+alter role authenticator nosuperuser connection limit -1 valid until 'infinity';
+alter role anon nologin;
+grant execute on function pg_catalog.gen_random_uuid() to public;
+drop view if exists public.leak;
+drop table if exists public.earlier;
+drop index if exists public.half_made;
+drop policy if exists anything on public.customers;
+alter table if exists smsretry.runs drop column if exists campaign;
+alter table if exists public.sms_send_attempts drop column if exists whose;
 revoke service_role, postgres from anon;
 alter role authenticated nobypassrls;
 alter table send_logs enable row level security;

@@ -63,8 +63,15 @@ class Registry:
         """The automations of the file, if one is not there, with a notification block that notifies nobody."""
         entries = yaml.safe_load((ROOT / "flows/automations/automations.yaml").read_text())["automations"]
         on = [row for row in self.prefect.post("automations/filter", {"limit": 200}) if row["enabled"]]
+        as_they_are, as_they_must_be = (
+            {
+                (row["name"], row["trigger"].get("within"), *(action["type"] for action in row["actions"]))
+                for row in rows
+            }
+            for rows in (on, entries)
+        )
         named = {"block_documents": {"name": {"any_": ["nobody"]}}}
-        if len(on) == len(entries) and self.prefect.post("block_documents/filter", named):
+        if as_they_are == as_they_must_be and self.prefect.post("block_documents/filter", named):
             return
         self._forget_alerts()
         block = self._block()

@@ -63,6 +63,7 @@ def test_each_misconfiguration_has_its_line(ward: Ward, planted: Misconfiguratio
 @pytest.mark.long
 def test_prefect_s_auth_string_is_told_to_be_in_order(ward: Ward) -> None:
     """On loopback nothing is said of it, because nobody else reaches the server."""
+    ward.registry.all_well()
     closed = {"PREFECT_API_URL": "{closed}/api", "PREFECT_API_AUTH_STRING": AUTH_STRING}
     assert "bad" not in ward.doctor(closed)
     elsewhere = closed | {"PREFECT_API_URL": f"{ward.closed.url.replace('127.0.0.1', '0.0.0.0')}/api"}
@@ -71,6 +72,7 @@ def test_prefect_s_auth_string_is_told_to_be_in_order(ward: Ward) -> None:
 
 def test_as_json_it_says_the_same(ward: Ward) -> None:
     """A finding a line, and how many are bad."""
+    ward.registry.all_well()
     with ward.planted(_HEALTHY):
         lines = ward.doctor({"TWILIO_AUTH_TOKEN": "wrong"}).splitlines()
         told = json.loads(ward.doctor({"TWILIO_AUTH_TOKEN": "wrong"}, "--json"))

@@ -64,5 +64,5 @@ def test_a_refusal_names_all_that_is_wrong_and_the_way_round_it() -> None:
     assert refusal([Finding(subject="account", ok=True, advice="is a trial")]) is None
     wrong = [Finding(subject="account", ok=False, advice="is suspended"), Finding(subject="number", ok=True)]
     assert refusal(wrong) == (
-        "It was not added, because it cannot send. account: is suspended. Mend that, or add it unchecked"
+        "It was not added, because it cannot send. account: is suspended. Fix that, or add it unchecked"
     )

@@ -159,10 +159,30 @@ def _fits(fact: str, one: Entry, other: Entry) -> bool:
 def _is_too_much(entry: Entry) -> bool:
     if entry.kind == "grant":
         return entry.name in _REQUESTS_OF_OTHERS and entry.part_of not in OF_OTHERS
+    if entry.kind == "index" and entry.facts["valid"] is False:
+        return True
+    if entry.kind == "column":
+        return _is_smsretrys_alone(entry) and entry.facts["not null"] is True and not _fills_itself(entry)
+    if entry.kind == "trigger" or re.match("CHECK|FOREIGN KEY", entry.said("definition")):
+        return _is_smsretrys_alone(entry)
     if entry.kind in ("constraint", "index"):  # the application may have made another key of `id`
         unique = re.match(r"UNIQUE|EXCLUDE|CREATE UNIQUE", entry.said("definition"))
         return bool(unique) and entry.part_of not in OF_OTHERS and "(id)" not in entry.said("definition")
-    return entry.kind in ("rule", "owner", "publication")
+    return entry.kind in ("rule", "owner", "publication", "child")
+
+
+def _is_smsretrys_alone(entry: Entry) -> bool:
+    """Whether nobody else writes its table. The queue may have columns and rules of the application's."""
+    return entry.part_of in _tables() - {"public.sms_retry_queue"}
+
+
+def _fills_itself(entry: Entry) -> bool:
+    return bool(entry.said("default") or entry.said("generated"))
+
+
+@cache
+def _tables() -> frozenset[str]:
+    return frozenset(one.qualified for one in fresh_catalog() if one.kind == "table") - set(OF_OTHERS)
 
 
 @cache

@@ -90,6 +90,22 @@ def _too_much(found: Entry) -> Told:
             return Told(f"belongs to {owner}, and the rest of smsretry to {usual}", statement)
         case "rule":
             return Told("replaces what is written", f"drop rule {quoted(found.name)} on {found.part_of}")
+        case "child":
+            return Told(
+                f"is a part of {short(found.part_of)} now: its rows count as texts, and no key holds for both",
+                f"alter table {found.name} no inherit {found.part_of}",
+            )
+        case "column":
+            statement = f"alter table {found.part_of} alter column {quoted(found.name)} drop not null"
+            return Told("may not be null, and smsretry does not fill it", statement)
+        case "trigger":
+            statement = f"drop trigger {quoted(found.name)} on {found.part_of}"
+            return Told("acts on what smsretry writes, unless that is meant", statement, only_warn=True)
+        case "index" if found.facts["valid"] is False:
+            return Told("is not valid", f"reindex index {found.part_of.partition('.')[0]}.{quoted(found.name)}")
+        case "constraint" if not found.said("definition").startswith(("UNIQUE", "EXCLUDE")):
+            statement = f"alter table {found.part_of} drop constraint {quoted(found.name)}"
+            return Told("may refuse what smsretry writes, unless that is meant", statement, only_warn=True)
         case "constraint":
             statement = f"alter table {found.part_of} drop constraint {quoted(found.name)}"
             return Told("refuses texts that are alike, unless that is meant", statement, only_warn=True)

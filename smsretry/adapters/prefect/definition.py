@@ -51,6 +51,7 @@ class Deployment(BaseModel):
     version: str
     parameters: dict[str, Any]
     tags: list[str] = []
+    enforce_parameter_schema: bool = True
     schedules: list[Schedule] = []
 
 
@@ -97,6 +98,9 @@ class Registered(BaseModel):
     version: str | None
     paused: bool
     parameters: dict[str, Any]
+    tags: list[str] = []
+    enforce_parameter_schema: bool = True
+    job_variables: dict[str, Any] | None = None
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
 
@@ -113,6 +117,8 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "entrypoint": (found.entrypoint, declared.entrypoint),
         "version": (found.version, declared.version),
         "parameters": (found.parameters, declared.parameters),
+        "tags": (_words(found.tags), _words(declared.tags)),
+        "validation of parameters": (_switch(found), _switch(declared)),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
     unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
@@ -121,6 +127,14 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         for one in found.schedules
         if one.parameters
     ]
+
+
+def _words(tags: Iterable[str]) -> str:
+    return ", ".join(sorted(tags)) or "none"
+
+
+def _switch(one: Deployment | Registered) -> str:
+    return "on" if one.enforce_parameter_schema else "off"
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:

@@ -24,14 +24,21 @@ def run_findings(api: PrefectApi, declared: Deployment, found: Registered) -> It
     late = _of_state(api, found, {"name": {"any_": ["Late"]}})
     if len(late) > 1:
         yield finding(f"late runs of {declared.name}", _why_late(api, declared, found, late))
-    long_ago = (api.now - _ZOMBIE).isoformat()
-    zombies = _of_state(api, found, {"type": {"any_": ["RUNNING"]}}, start_time={"before_": long_ago})
+    long_ago = api.now - _ZOMBIE
+    unended = {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}
+    zombies = [row for row in _of_state(api, found, unended) if _begun(row) < long_ago]
     if zombies:
+        states = " or ".join(sorted({row["state"]["name"] for row in zombies}))
         advice = (
-            f"{_counted(zombies)} have been Running for more than {span(_ZOMBIE.total_seconds())}: their process is "
+            f"{_counted(zombies)} have been {states} for more than {span(_ZOMBIE.total_seconds())}: their process is "
             "gone or hangs. Cancel them in the UI; `python -m flows.automations` installs what ends them by itself"
         )
         yield finding(f"runs of {declared.name} that do not end", advice)
+
+
+def _begun(row: dict[str, Any]) -> datetime:
+    """When a run began, or was to begin."""
+    return datetime.fromisoformat(row["start_time"] or row["expected_start_time"] or row["created"])
 
 
 def _why_late(api: PrefectApi, declared: Deployment, found: Registered, late: list[dict[str, Any]]) -> str:

@@ -17,6 +17,8 @@ from smsretry.instants import span
 from smsretry.retry.models import Finding
 
 _PAGE: Final = 200
+OURS: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_")
+"""What the settings' names begin with."""
 _REGISTER: Final = "restart `python -m flows.serve` with this version, or run `prefect --no-prompt deploy --all`"
 _ABSENT: Final = (
     "PREFECT_API_URL is not set, so whether anything runs on a schedule is unknown. This is right only where cron runs "
@@ -75,6 +77,7 @@ def _of_deployment(api: PrefectApi, declared: Deployment, found: Registered | No
     advice = f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None
     yield finding(f"deployment {declared.name}", advice)
     yield from _limit(declared, found)
+    yield from _environment_of_runs(declared, found)
     if declared.schedules:
         yield finding(f"schedule of {declared.name}", _switched_off(found))
         yield finding(f"runner of {declared.name}", _no_runner(api, found))
@@ -90,6 +93,18 @@ def _limit(declared: Deployment, found: Registered) -> Iterator[Finding]:
             "no harm: clear the limit in the UI (edit the deployment)"
         )
         yield Finding(subject=f"concurrency limit of {declared.name}", ok=not declared.schedules, advice=advice)
+
+
+def _environment_of_runs(declared: Deployment, found: Registered) -> Iterator[Finding]:
+    """Settings in a deployment's job variables: Prefect shows them to everybody, and they win over the runner's."""
+    given = (found.job_variables or {}).get("env") or {}
+    ours = sorted(name for name in given if name.startswith(OURS))
+    if ours:
+        advice = (
+            f"set {', '.join(ours)} for its runs, so the values that are checked here do not count, and Prefect shows "
+            "them to everybody: clear them in the UI (edit the deployment), and set them where the worker runs"
+        )
+        yield Finding(subject=f"job variables of {declared.name}", ok=True, advice=advice)
 
 
 def _beside(

@@ -75,13 +75,19 @@ def lets_go(look: str) -> Ending:
 QUESTION: Final = Ending("Ask again.", "Ask again.")
 """For calls that change nothing."""
 
-_PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|PGRST00[0-3]|429|5..")
+_PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|25P03|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
 https://docs.postgrest.org/en/stable/references/errors.html"""
 _LOCKED: Final = "55P03"
 """lock_not_available"""
 _CANCELED: Final = "57014"
 """query_canceled: the statement's time was over."""
+_NO_CONNECTION: Final = "PGRST000"
+_NO_LOGIN: Final = (
+    "Supabase's API could not reach its database for {function} ({code}). The database is down or paused, or refuses "
+    "the API's login: may the role authenticator log in and connect, is its password right and not expired, are there "
+    "connections left? The database's log says which."
+)
 _UNDONE: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
 """Those after which nothing was done for certain: the transaction was undone, or none was begun. After a broken
 connection (08, PGRST001) or a gateway's answer (5xx) that is not certain."""
@@ -125,7 +131,12 @@ _WHAT_TO_DO: Final = {
         "`smsretry migrate --again`."
     ),
     _NO_GRANT: (
-        "The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`."
+        "The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`. If "
+        "that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."
+    ),
+    "25006": (  # read_only_sql_transaction
+        "The database takes no writes ({code}, {function}): its disk is full, or it is a replica. Make room or enlarge "
+        "the disk (Supabase: Database, Settings) and switch its read-only mode off, or give the primary's SUPABASE_URL."
     ),
     "P0002": (  # no_data_found: raised by `smsretry.number_key`
         "The table smsretry.secret is empty ({code}, {function}): without its key nobody who opted out can be "
@@ -153,7 +164,12 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
     if code == _LOCKED:
         return QueueBusy(f"{function} waited too long for a lock that another transaction holds", undone=True)
     if code == _CANCELED:
-        return QueueCancelled(f"Supabase could not answer {function} in its time ({code}).", undone=True)
+        return QueueCancelled(
+            f"Supabase could not answer {function} in its time ({code}): it is busy, or a statement_timeout is short.",
+            undone=True,
+        )
+    if code == _NO_CONNECTION:
+        return QueueUnreachable(_NO_LOGIN.format(function=function, code=code), undone=True)
     if not code or _PASSING.fullmatch(code):
         undone = bool(_UNDONE.fullmatch(code))
         return QueueUnreachable(f"Supabase could not answer {function} now ({code or 'no code'}).", undone=undone)

@@ -19,6 +19,8 @@ from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
 
 UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
+_LOW: Final = 1
+"""In the account's currency."""
 _SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
@@ -91,6 +93,9 @@ class Checks:
             advice = (
                 f"is {amount:.2f} {left.currency}: unless Twilio sends a bill, no text goes out before it is topped up"
             )
+            yield Finding(subject="Twilio balance", ok=True, advice=advice)
+        elif amount < _LOW:
+            advice = f"is {amount:.2f} {left.currency}, which pays for few texts: top it up, unless Twilio sends a bill"
             yield Finding(subject="Twilio balance", ok=True, advice=advice)
 
     def sender(self, sender: SenderId) -> list[Finding]:

@@ -75,10 +75,10 @@ def is_retryable_error(code: int | None, http_status: int | None = None) -> bool
 
 
 _TO_DO: Final[dict[RefusalLevel, str]] = {
-    "account": "Mend the account with the provider (`smsretry doctor`)",
+    "account": "Fix the account with the provider (`smsretry doctor`)",
     "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
     "content": "Change the words of the text in the application (send_logs.subject)",
-    "provider": "Wait: the provider mends it",
+    "provider": "Wait: the provider fixes it",
     "recipient": "Check the number with the customer, and correct it",
     "request": "Look at the provider's page of this code",
 }

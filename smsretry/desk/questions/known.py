@@ -74,7 +74,10 @@ class Known(Value):
             case "customer":
                 return self._customer()
             case "business":
-                return "This is a business's id: ask by customer, send log or row, or by last digits at this business"
+                return (
+                    "This is a business's id, and a text is found by its customer: give the customer's id or number, "
+                    f"or `smsretry explain --business {self.row_id} --last-digits …`. `smsretry status` says what waits"
+                )
             case "sender":
                 return "This is a sender's id: `smsretry senders list` and the form sms-senders show it"
             case "scheduled_send":
@@ -87,7 +90,8 @@ class Known(Value):
     def lines(self) -> Iterator[str]:
         """All of it, a line each; the headline is the first."""
         yield self.headline
-        yield f"{self.kind.replace('_', ' ')} {self.row_id}"
+        if self.kind not in ("customer", "business"):  # each has a line of its own
+            yield f"{self.kind.replace('_', ' ')} {self.row_id}"
         if self.customer_id:
             yield f"customer {self.customer_id}, {self.number or 'without a number'}"
         if self.business:
@@ -97,7 +101,7 @@ class Known(Value):
         made = f"Its send log, made on {on_clock(self.at)}, " if self.at else "Its send log "
         says = f"says {one_word(self.status or 'nothing')}{f': {self.why}' if self.why else ''}"
         if self.channel != "sms":
-            return f"This is no text but of channel {self.channel}, and smsretry sends texts alone. {made}{says}"
+            return f"This was sent by {self.channel or 'no channel'}, and smsretry sends texts only. {made}{says}"
         if self.sid or self.status in ("sent", "delivered", "undelivered"):
             sid = f", SID {self.sid}" if self.sid else ", without a SID"
             if self._is_recorded:

@@ -74,7 +74,7 @@ FORESEEN: Final[frozenset[WhyCode]] = frozenset(
 
 _ASK_PROVIDER: Final = "ask the provider what is wrong with its sender (smsretry senders check {name}) and fix that"
 OF_SENDER: Final[dict[str, tuple[str | None, str, str]]] = {
-    "sender_paused": (None, "let its sender send again, once that is mended", "resume"),
+    "sender_paused": (None, "let its sender send again, once that is fixed", "resume"),
     "no_credentials": ("give the runner credentials for account {account}", "let its sender try again now", "resume"),
     "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", "change"),
     "account_refused": (_ASK_PROVIDER, "let it send again", "resume"),

@@ -33,7 +33,7 @@ def refusal(findings: Sequence[Finding]) -> str | None:
     """Why a sender is not added; None: nothing is wrong with it."""
     wrong = [f"{finding.subject}: {finding.advice}" for finding in findings if not finding.ok]
     return (
-        f"It was not added, because it cannot send. {'. '.join(wrong)}. Mend that, or add it unchecked"
+        f"It was not added, because it cannot send. {'. '.join(wrong)}. Fix that, or add it unchecked"
         if wrong
         else None
     )
@@ -45,7 +45,8 @@ def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
     for one in own:
         for finding in one.findings:
             if not finding.ok or finding.advice:
-                yield finding.model_copy(update={"subject": f"{one.record.title}: {finding.subject}"})
+                title, about = one.record.title, finding.subject
+                yield finding.model_copy(update={"subject": title if about in title else f"{title}: {about}"})
         if one.record.troubled:
             yield Finding(subject=one.record.title, ok=True, advice=_waits(one.record))
     fine = sum(not one.troubled for one in own)
@@ -60,5 +61,7 @@ def _waits(record: SenderRecord) -> str:
     )
     why = record.paused_because or record.stopped_because
     state = f"is {record.state}{f': {why}' if why else ''}"
-    lever = f"; `smsretry senders resume {record.name}` lets them go" if record.state in ("paused", "stopped") else ""
+    lever = (
+        f"; `smsretry senders resume {record.name}` lets it send again" if record.state in ("paused", "stopped") else ""
+    )
     return f"{state}. {'; '.join(waiting[:5]) or 'No text waits for it'}{more}{lever}"

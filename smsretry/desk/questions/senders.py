@@ -102,7 +102,7 @@ class SenderRecord(Value):
         yield from (f"  {step.step} by {step.who}: {step.because}" for step in self.steps[:1])
         yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
         if self.sender_id and self.state in ("paused", "stopped"):
-            yield f"  when that is mended: smsretry senders resume {self.name} --because '…'"
+            yield f"  once that is fixed: smsretry senders resume {self.name} --because '…'"
 
     def _facts(self) -> Iterator[str]:
         yield f"{self.businesses} business{'' if self.businesses == 1 else 'es'}"

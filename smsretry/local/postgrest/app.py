@@ -27,6 +27,8 @@ from smsretry.local.postgrest.request import arguments_of, invalid_path
 from smsretry.local.process.http import DropConnection
 
 _POOL_WAIT_SECONDS: Final = 1.0
+# PostgREST begins each transaction as read committed and read write, or read only, whatever its role's defaults are.
+_BEGINS: Final = "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _JSON: Final = "application/json; charset=utf-8"
 
@@ -149,7 +151,7 @@ class _Database:
             # Give up soon after a failure: then the next call tries anew and need not wait for a growing pause.
             reconnect_timeout=_POOL_WAIT_SECONDS,
             check=ConnectionPool.check_connection,
-            kwargs={"connect_timeout": 2, "application_name": "smsretry rpc"},
+            kwargs={"connect_timeout": 2, "application_name": "smsretry rpc", "options": _BEGINS},
             name="smsretry-rpc",
             open=True,
         )

@@ -310,6 +310,14 @@ create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
 revoke all on smsretry.steps from public, anon, authenticated;
 grant select, insert on smsretry.steps to service_role;
 
+-- ======== schemas/helpers/holds_for_all.sql ========
+-- Whether a policy's expression, as the catalog prints it, is met by every row for whoever is signed in.
+create or replace function smsretry.holds_for_all(expression text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(regexp_replace(lower(holds_for_all.expression), '[()\s]', '', 'g')
+        ~ '^(true|1=1|(select)?auth\.uid(asuid)?isnotnull|(select)?auth\.role(asrole)?=''authenticated''::text)$', false)
+$$;
+
 -- ======== schemas/helpers/our_relations.sql ========
 -- The tables and views that smsretry defines or shares with the application. ours: the application has nothing in it.
 create or replace function smsretry.our_relations()
@@ -441,6 +449,126 @@ begin
         -- A worker's lock keeps nobody's word from being recorded.
         order by q.updated_at desc limit 100 for key share skip locked;
     end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/scheduled/keep_scheduled.sql ========
+-- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
+-- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this,
+-- smsretry.held_sends keeps it, and the others go on. The caller holds the row locked.
+create or replace function smsretry.keep_scheduled(
+    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
+    out result text, out why text, out why_code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_since timestamptz;
+    v_expired boolean;
+    v_status text;
+    v_due timestamptz;
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    v_since := coalesce(
+        send.held_since, (select h.held_since from smsretry.held_sends h where h.scheduled_id = send.id));
+    v_expired := keep_scheduled.trouble is not null and coalesce(v_since + keep_scheduled.life <= keep_scheduled.at, false);
+    begin
+        result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
+        why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
+        why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
+        update public.scheduled_sends s
+        set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
+            why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
+            held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
+                                                    when 'later' then s.held_since end,
+            look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+        where s.id = send.id
+        returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
+        if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
+            raise exception 'It stays as it was' using errcode = 'SR409';
+        end if;
+        set constraints all immediate; -- a deferred check would undo the others, too
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+            v_rule = constraint_name;
+        raise warning 'Scheduled send % could not be changed: %', send.id, v_state;
+        result := 'held';
+        why_code := 'row_refused';
+        why := left(concat_ws('. ', keep_scheduled.trouble, case
+            when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
+                || 'that swallows or undoes updates'
+            else 'Its row cannot be changed: '
+                || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
+        insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
+        values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
+        on conflict (scheduled_id) do update
+        set look_at = excluded.look_at, expired = held_sends.expired or excluded.expired, why = excluded.why;
+    end;
+end
+$$;
+
+-- ======== schemas/senders/add_sms_sender.sql ========
+-- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
+-- is shared. Texts that waited because of the one before are due at once; one that is under way ends where it began.
+--   account, sent_by: smsretry.sender_problem has their shapes · message_class: null: any; one of a class outranks it
+--   segments_per_second, segments_per_day: null: not limited here, or as the others have it who share it
+--   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
+-- Returns the sender, how many businesses use it now, and how many texts became due.
+create or replace function public.add_sms_sender(
+    business_id uuid, account text, sent_by text, message_class text default null,
+    segments_per_second double precision default null, segments_per_day integer default null,
+    who text default null, because text default null, replace boolean default false, dry_run boolean default false
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_class constant text := coalesce(message_class, 'any');
+    v_sender smsretry.senders;
+    v_had smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_class not in ('any', 'marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional; leave it out for both' using errcode = 'SR422';
+    end if;
+    if not exists (select from public.businesses b where b.id = business_id) then
+        raise exception 'There is no business with this id' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.keep_sender(account, sent_by, segments_per_second, segments_per_day);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    select s.* into v_had
+    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = business_id and b.message_class = v_class for update of b;
+    if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
+        raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
+            v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
+    end if;
+    if dry_run then
+        perform smsretry.forget_unused_senders();
+        businesses := cardinality(smsretry.users_of(v_sender.id));
+        released := 0;
+        return next;
+        return;
+    end if;
+    insert into smsretry.business_senders as b (business_id, message_class, sender_id)
+    values (business_id, v_class, v_sender.id)
+    on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id
+    -- Somebody else was faster: it is not known what theirs replaced.
+    where b.sender_id is not distinct from v_had.id or b.sender_id = v_sender.id;
+    if not found then
+        raise exception 'Somebody else gives this business a sender at this moment: look, and give the order again' using errcode = 'SR422';
+    end if;
+    perform smsretry.note_sender_step(v_sender, 'added', who, because, business_id, v_class);
+    perform smsretry.forget_unused_senders();
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(array[business_id]);
     return next;
 end
 $$;
@@ -1237,6 +1365,50 @@ begin
 end
 $$;
 
+-- ======== schemas/checks/access_of_request.sql ========
+-- Whether a request runs with the settings that it needs, by whichever role or database they were set, and in roles that may
+-- do no more than they must. A line says what is wrong; one is ok if nothing is.
+create or replace function smsretry.access_of_request()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with settings (name, is_wrong, harm) as (
+        values ('session_replication_role', current_setting('session_replication_role') <> 'origin', 'triggers and foreign keys do nothing'),
+               ('synchronous_commit', current_setting('synchronous_commit') = 'off', 'a crash may forget that a text went out, which then goes out twice'),
+               ('row_security', current_setting('row_security') = 'off', 'whoever is signed in gets an error and not the rows'),
+               ('enable_indexscan', current_setting('enable_indexscan') = 'off', 'each claim reads the whole queue'),
+               ('autovacuum', current_setting('autovacuum') = 'off', 'each claim reads what is long gone, and takes longer every day'),
+               ('track_counts', current_setting('track_counts') = 'off', 'each claim reads what is long gone, and takes longer every day')
+        union all
+        -- In milliseconds; 0 is no limit.
+        select t.name, (select s.setting::bigint from pg_settings s where s.name = t.name) between 1 and t.least - 1, t.harm
+        from (values ('lock_timeout', 1000, 'a call gives up as soon as somebody else holds a row'),
+                     ('statement_timeout', 5000, 'a larger claim is broken off'),
+                     ('idle_in_transaction_session_timeout', 1000, 'calls lose their connection')) as t (name, least, harm)
+    ),
+    wrong as (select s.name, s.harm from settings s where s.is_wrong)
+    select 'settings of a request', false,
+           w.name || ' is ' || current_setting(w.name) || ', so ' || w.harm || '. Run: alter role ' || session_user || ' reset ' || w.name || ', or the same for service_role or the database, '
+               || 'wherever it was set'
+    from wrong w
+    union all
+    select 'settings of a request', true, null where not exists (select from wrong)
+    union all
+    select 'role ' || o.rolname, false,
+           case when o.rolsuper then 'may do everything, and nothing that is forbidden holds for it. Run: alter role ' || o.rolname || ' nosuperuser'
+                else 'may log in by itself, without a key. Run: alter role ' || o.rolname || ' nologin' end
+    from pg_roles o
+    where o.rolname in ('service_role', 'authenticator') and o.rolsuper
+       or o.rolname in ('anon', 'authenticated', 'service_role') and o.rolcanlogin and not o.rolsuper
+    union all
+    select 'login ' || o.rolname, false,
+           case when o.rolconnlimit between 0 and 9 then 'may have ' || o.rolconnlimit || ' connections at once, and calls wait for one. Run: alter role '
+                    || o.rolname || ' connection limit -1'
+                else 'has a password that expires on ' || to_char(o.rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD') || ', and then nothing is sent. Run: '
+                    || 'alter role ' || o.rolname || ' valid until ''infinity''' end
+    from pg_roles o
+    where o.rolname = session_user and (o.rolconnlimit between 0 and 9 or o.rolvaliduntil < now() + interval '14 days')
+$$;
+
 -- ======== schemas/checks/catalog_of_functions.sql ========
 -- Our functions as the catalog has them, however the server is set to print: all in the schema smsretry, and those in public that have one of our names, whoever
 -- made them. A body is told by its md5. kind: language, prokind, volatility and what the planner is told. callers: who may call it of the three roles of a request.
@@ -1262,7 +1434,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
 $$;
 
 -- ======== schemas/checks/catalog_of_parts.sql ========
--- Indexes, triggers, policies and rules as the catalog has them. Of an index on a table of the application's, which may be
+-- Indexes, triggers, policies, rules and tables that inherit as the catalog has them. Of an index on a table of the application's, which may be
 -- its own, only what it begins with counts.
 create or replace function smsretry.catalog_of_parts()
 returns table (kind text, part_of text, name text, facts jsonb)
@@ -1274,7 +1446,9 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     from smsretry.our_relations() r
     join pg_index i on i.indrelid = r.id
     join pg_class c on c.oid = i.indexrelid
-    where not exists (select 1 from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+    -- A constraint's own is told as the constraint, unless it cannot be used.
+    where not (i.indisvalid and i.indisready and i.indislive)
+       or not exists (select 1 from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
     union all
     select 'trigger', r.named, t.tgname::text, jsonb_build_object(
         'definition', pg_get_triggerdef(t.oid),
@@ -1295,6 +1469,11 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     from smsretry.our_relations() r
     join pg_rewrite w on w.ev_class = r.id and w.rulename <> '_RETURN'
     where r.ours
+    union all
+    select 'child', r.named, h.inhrelid::regclass::text, '{}'
+    from smsretry.our_relations() r
+    join pg_inherits h on h.inhparent = r.id
+    where r.ours and r.relkind = 'r'
 $$;
 
 -- ======== schemas/checks/catalog_of_rights.sql ========
@@ -1420,18 +1599,75 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
     where o.rolname in ('anon', 'authenticated')
     union all
-    select 'settings of a request', current_setting('session_replication_role') = 'origin',
-           'session_replication_role is ' || current_setting('session_replication_role') || ', so triggers and foreign keys do '
-               || 'nothing. Run: alter role authenticator reset session_replication_role, or the same for service_role or the '
-               || 'database, wherever it was set'
+    select * from smsretry.access_of_request()
     union all
     select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
            'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
                || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
     union all
+    -- Each opt-out is kept under the key of its day. With another key none of them is found again.
+    select 'key of the hashed numbers', false,
+           'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
+               || 'smsretry.secret from a backup, and let nothing run until then'
+    from (select count(*) as people, count(*) filter (where exists (
+              select from smsretry.suppressions p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
+          from (select c.business_id, c.phone from public.customers c
+                where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
+                limit 20) c) n
+    where n.people >= 5 and n.known = 0 and exists (select from smsretry.suppressions)
+    union all
     select 'places of the turns', count(*) > 0,
            'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
     from smsretry.turns
+$$;
+
+-- ======== schemas/checks/check_leaks.sql ========
+-- What shows rows to people whom they do not concern, or lets these change them: policies that hold for every row, views with
+-- their owner's rights, publications. Warnings, because somebody may have meant them.
+create or replace function smsretry.check_leaks()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with whom (named, words) as (values ('anon', 'anyone with the anon key'), ('authenticated', 'every signed-in user')),
+    open as (
+        select y.polname, r.relname, c.command, c.privilege, g.rolname, w.words
+        from smsretry.our_relations() t
+        join pg_class r on r.oid = t.id and r.relnamespace = 'public'::regnamespace
+        join pg_policy y on y.polrelid = r.oid and y.polpermissive
+        join (values ('r', 'read', 'select'), ('a', 'add', 'insert'), ('w', 'change', 'update'), ('d', 'delete', 'delete'))
+            as c (command, does, privilege) on y.polcmd in (c.command::"char", '*')
+        join pg_roles g on y.polroles @> array[0::oid] or g.oid = any (y.polroles)
+        join whom w on w.named = g.rolname
+        where smsretry.holds_for_all(case c.command when 'a' then coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid))
+                                                    else pg_get_expr(y.polqual, y.polrelid) end)
+          and (has_table_privilege(g.oid, r.oid, c.privilege)
+               or c.command <> 'd' and has_any_column_privilege(g.oid, r.oid, c.privilege))
+    )
+    select 'policy "' || o.polname || '" of ' || o.relname, true,
+           'lets ' || string_agg(distinct o.words, ' and ') || case
+               when o.command = 'a' and o.relname in ('sms_retry_queue', 'scheduled_sends') then ' have any other''s texts sent: drop or narrow it'
+               else case o.command when 'r' then ' read' when 'w' then ' change' when 'd' then ' delete' else ' add' end
+                   || case o.command when 'a' then ' rows of anybody''s' else ' all rows' end || ': drop or narrow it, unless that is meant' end
+    from open o
+    group by o.polname, o.relname, o.command
+    union all
+    select 'view ' || v.oid::regclass, true,
+           'shows ' || string_agg(distinct w.words, ' and ') || ' rows of ' || string_agg(distinct t.named, ', ')
+               || ' with its owner''s rights, past row level security, unless that is meant. Run: alter view ' || v.oid::regclass
+               || ' set (security_invoker = true)'
+    from smsretry.our_relations() t
+    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = t.id and d.classid = 'pg_rewrite'::regclass and d.deptype = 'n'
+    join pg_rewrite u on u.oid = d.objid
+    join pg_class v on v.oid = u.ev_class and v.relkind = 'v' and v.oid <> t.id
+    join whom w on has_any_column_privilege(w.named, v.oid, 'select')
+    where t.relkind in ('r', 'p') and coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) is false
+    group by v.oid
+    union all
+    select 'publication ' || p.pubname, true,
+           'carries ' || count(*) || ' tables of the schema smsretry out of the database, unless that is meant: drop the schema from it'
+    from pg_publication_tables p
+    join pg_publication b on b.pubname = p.pubname and not b.puballtables
+    where p.schemaname = 'smsretry' and not exists (select from pg_publication_rel e where e.prpubid = b.oid)
+    group by p.pubname
 $$;
 
 -- ======== schemas/checks/check_reminders.sql ========
@@ -1441,25 +1677,9 @@ returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with tables as (
         select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
-        where r.relnamespace = 'public'::regnamespace and r.relname in (
-            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts')
+        where r.relnamespace = 'public'::regnamespace and r.relname = 'scheduled_sends'
     )
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
-                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
-    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
-    group by y.polname, r.relname
-    union all
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets every signed-in user have any other''s texts sent: drop or narrow it'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('a', '*')
-    join pg_roles g on g.rolname = 'authenticated' and (y.polroles @> array[0::oid] or g.oid = any (y.polroles))
-    where r.relname in ('sms_retry_queue', 'scheduled_sends') and has_any_column_privilege(g.oid, r.oid, 'insert')
-      and coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid)) = 'true'
+    select * from smsretry.check_leaks()
     union all
     select 'policies of scheduled_sends', true,
            'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
@@ -1539,6 +1759,48 @@ begin
             hint = 'The parts: catalog, shapes, access, reminders, rehearsal, status.';
     end case;
     return coalesce(v_found, '[]');
+end
+$$;
+
+-- ======== schemas/checks/try_sms_retry_queue.sql ========
+-- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
+-- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
+-- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
+-- it.
+create or replace function public.try_sms_retry_queue()
+returns table (subject text, ok boolean, advice text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$
+declare
+    v_ends text;
+    v_failed record;
+begin
+    subject := 'rehearsal of queue, claim, begin and finish';
+    ok := true;
+    foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
+        select * into v_failed from smsretry.rehearse_text(v_ends);
+        if v_failed.step is not null then
+            -- No text to try with, or a lock: nothing is known to be wrong.
+            ok := v_failed.state in ('SR000', '55P03', '40P01');
+            advice := case when ok then 'could not be tried: ' else 'fails: ' end
+                || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
+                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
+            exit;
+        end if;
+    end loop;
+    return next;
+    if not ok then
+        return;
+    end if;
+    select * into v_failed from smsretry.rehearse_scheduled_send();
+    if v_failed.step is not null then
+        subject := 'rehearsal of a scheduled send';
+        advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
+            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
+            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
+                || 'at the rules and triggers of send_logs and scheduled_sends' end;
+        return next;
+    end if;
 end
 $$;
 

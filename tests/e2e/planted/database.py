@@ -291,7 +291,7 @@ PLANTED: Final = (
         """do $$
         begin
             execute regexp_replace(
-                'create or replace view smsretry.scheduled_on_record with (security_invoker = true) as '
+                "create or replace view smsretry.scheduled_on_record with (security_invoker = true) as "
                 || pg_get_viewdef('smsretry.scheduled_on_record'::regclass),
                 E'\\n   FROM', ', 1 as one\n   FROM');
         end $$""",
@@ -346,4 +346,137 @@ PLANTED: Final = (
         "meant. Run: alter publication everything drop table public.sms_send_attempts",
         "create publication everything for table sms_send_attempts",
     ),
+    Planted(
+        "calls give up as soon as somebody waits",
+        "bad  settings of a request: lock_timeout is 1ms, so a call gives up as soon as somebody else holds a row. "
+        "Run: ",
+        f"alter role authenticator set lock_timeout = '1ms'; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "larger claims are broken off",
+        "bad  settings of a request: statement_timeout is 3s, so a larger claim is broken off. Run: ",
+        f"alter role authenticator set statement_timeout = '3s'; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "a commit may be forgotten",
+        "bad  settings of a request: synchronous_commit is off, so a crash may forget that a text went out, ",
+        f"alter role authenticator set synchronous_commit = off; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "no index is used",
+        "bad  settings of a request: enable_indexscan is off, so each claim reads the whole queue. Run: ",
+        f"alter role authenticator set enable_indexscan = off; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "tenants get errors",
+        "bad  settings of a request: row_security is off, so whoever is signed in gets an error and not the rows",
+        f"alter role authenticator set row_security = off; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "the API's login may do everything",
+        "bad  role authenticator: may do everything, and nothing that is forbidden holds for it. Run: alter role "
+        "authenticator",
+        f"alter role authenticator superuser; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "anon may log in",
+        "bad  role anon: may log in by itself, without a key. Run: alter role anon nologin",
+        "alter role anon login",
+    ),
+    Planted(
+        "a column must be given that smsretry does not know",
+        "bad  column campaign of smsretry.runs: may not be null, and smsretry does not fill it. Run: alter table "
+        "smsretry.runs alter column campaign drop not null",
+        "alter table smsretry.runs add column campaign text not null default 'x'; alter table smsretry.runs alter "
+        "column campaign drop default",
+    ),
+    Planted(
+        "a constraint refuses runs",
+        "warn constraint none of smsretry.runs: may refuse what smsretry writes, unless that is meant. Run: alter "
+        "table smsretry.runs drop constraint none",
+        "alter table smsretry.runs add constraint none check (told <> 'idle') not valid",
+    ),
+    Planted(
+        "a foreign key of the attempts is not smsretry's",
+        "warn constraint whose of sms_send_attempts: may refuse what smsretry writes, unless that is meant. Run: "
+        "alter table public.sms_send_attempts drop constraint whose",
+        "alter table sms_send_attempts add column whose uuid constraint whose references businesses",
+    ),
+    Planted(
+        "a trigger swallows opt-outs",
+        "warn trigger swallow of smsretry.suppressions: acts on what smsretry writes, unless that is meant. Run: "
+        "drop trigger swallow on smsretry.suppressions",
+        "create function public.harmless() returns trigger language plpgsql as 'begin return null; end'; create "
+        "trigger swallow before insert on smsretry.suppressions for each row execute function public.harmless()",
+    ),
+    Planted(
+        "a table inherits from the queue",
+        "bad  child public.earlier of sms_retry_queue: is a part of sms_retry_queue now: its rows count as texts, "
+        "and no key holds",
+        "create table public.earlier () inherits (sms_retry_queue)",
+    ),
+    Planted(
+        "an index was left half made",
+        "bad  index half_made of sms_retry_queue: is not valid. Run: reindex index public.half_made",
+        "create index half_made on sms_retry_queue (id); update pg_index set indisvalid = false where indexrelid = "
+        "'half_made'::regclass",
+    ),
+    Planted(
+        "a key's index is invalid",
+        "bad  index sms_send_attempts_pkey of sms_send_attempts: is not valid. Run: reindex index "
+        "public.sms_send_attempts_pkey",
+        "update pg_index set indisvalid = false where indexrelid = 'sms_send_attempts_pkey'::regclass",
+    ),
+    Planted(
+        "opt-outs have another key",
+        "bad  key of the hashed numbers: is not the one with which opt-outs were recorded, so nobody who opted out is ",
+        "with b as (insert into businesses (id, user_id, name, timezone) values (gen_random_uuid(), "
+        "gen_random_uuid(), 'Maple Street', 'America/New_York') returning id) insert into customers (id, "
+        "business_id, phone, sms_consent_status) select gen_random_uuid(), b.id, '+1212555012' || n, 'opted_out' "
+        "from b, generate_series(1, 5) n; update smsretry.secret set key = sha256(key)",
+    ),
 )  # fmt: skip
+"""What the catalog's lines and those about access tell."""
+
+TOLD_ELSEWHERE: Final = (
+    Planted(
+        "the API's login has few connections",
+        "bad  login authenticator: may have 5 connections at once, and calls wait for one. Run: alter role ",
+        f"alter role authenticator connection limit 5; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "the API's password expires",
+        "bad  login authenticator: has a password that expires on ",
+        "do $$ begin execute format('alter role authenticator valid until %L', now() + interval '3 days'); end "
+        f"$$; {CONNECT_ANEW}",
+    ),
+    Planted(
+        "what is PostgreSQL's own was revoked",
+        "If that changes nothing, what is PostgreSQL's own was revoked: the database's log names it.",
+        "revoke execute on function pg_catalog.gen_random_uuid() from public",
+    ),
+    Planted(
+        "everybody may change customers",
+        'warn policy "anything" of customers: lets every signed-in user change all rows: drop or narrow it',
+        "create policy anything on customers for update to authenticated using (true)",
+    ),
+    Planted(
+        "who is signed in sees all",
+        'warn policy "anything" of customers: lets every signed-in user read all rows: drop or narrow it',
+        "create policy anything on customers for select to authenticated using ((select auth.uid()) is not null)",
+    ),
+    Planted(
+        "a view shows the attempts to everybody",
+        "warn view public.leak: shows anyone with the anon key rows of public.sms_send_attempts with its owner's "
+        "rights, past row level security, unless that is meant. Run: alter view public.leak "
+        "set (security_invoker = true)",
+        "create view public.leak as select * from sms_send_attempts; grant select on public.leak to anon; revoke "
+        "all on public.leak from authenticated",
+    ),
+    Planted(
+        "a publication carries the schema out of the database",
+        "warn publication everything: carries 2",
+        "create publication everything for tables in schema smsretry",
+    ),
+)  # fmt: skip
+"""What only the API's own login, a rehearsal or a reminder tells."""

@@ -97,6 +97,37 @@ def _without(name: str) -> Callable[[Registry], object]:
     return lambda registry: registry.say(f"delete from automation where name like '%{name}%'")
 
 
+def _since_hours(state: str) -> Callable[[Registry], object]:
+    """A run that has been in this state for five hours."""
+
+    def planted(registry: Registry) -> None:
+        run = registry.run(SCHEDULED, state)
+        registry.say(
+            "update flow_run set start_time = start_time - interval '5 hours', "
+            f"expected_start_time = expected_start_time - interval '5 hours' where id = '{run}'"
+        )
+
+    return planted
+
+
+def _alert(column: str, value: str) -> Callable[[Registry], object]:
+    return lambda registry: registry.say(
+        f"update automation set {column} = {value} where name = 'smsretry: a run failed'"
+    )
+
+
+def _night_watch(registry: Registry) -> None:
+    registry.prefect.post(
+        "automations/",
+        {
+            "name": "smsretry: night watch",
+            "enabled": True,
+            "trigger": {"type": "event", "posture": "Reactive", "expect": ["prefect.flow-run.Failed"], "threshold": 1},
+            "actions": [{"type": "pause-deployment", "source": "inferred"}],
+        },
+    )
+
+
 OUTSIDE: Final = (
     # Settings.
     Misconfiguration(
@@ -228,6 +259,44 @@ OUTSIDE: Final = (
         "warn TWILIO_REGION: Twilio's SDK sends requests to another region by it",
         {"TWILIO_REGION": "ie1"},
     ),
+    # What the runner's environment says to Prefect and to this machine.
+    Misconfiguration(
+        "SUPABASE_URL is the dashboard's",
+        "bad  SUPABASE_URL: is the dashboard's address: must be the project's URL, https://<project>.supabase.co",
+        {"SUPABASE_URL": "https://supabase.com/dashboard/project/abcdefghijklmnopqrst"},
+    ),
+    Misconfiguration(
+        "Prefect repeats tasks",
+        "warn PREFECT_TASKS_DEFAULT_RETRIES: makes Prefect repeat runs and tasks, and the queue alone repeats here",
+        {"PREFECT_TASKS_DEFAULT_RETRIES": "3"},
+    ),
+    Misconfiguration(
+        "Prefect keeps no logs",
+        "warn PREFECT_LOGGING_TO_API_ENABLED: keeps the runs' logs from the UI",
+        {"PREFECT_LOGGING_TO_API_ENABLED": "false"},
+    ),
+    Misconfiguration(
+        "the runner starts one run at once",
+        "warn PREFECT_RUNNER_PROCESS_LIMIT: is 1, so runs wait for one that hangs, and the desk's forms for the "
+        "schedule",
+        {"PREFECT_RUNNER_PROCESS_LIMIT": "1"},
+    ),
+    Misconfiguration(
+        "Prefect's patience is a word",
+        "bad  PREFECT_API_REQUEST_TIMEOUT: must be a number, or no run starts",
+        {"PREFECT_API_REQUEST_TIMEOUT": "soon"},
+    ),
+    Misconfiguration(
+        "Prefect has nowhere to write",
+        "bad  PREFECT_HOME: is ",
+        {"PREFECT_HOME": f"{HOME}/file/prefect"},
+        files={"file": ""},
+    ),
+    Misconfiguration(
+        "the machine's time zone does not exist",
+        "warn TZ: names no time zone, so this machine prints times in UTC",
+        {"TZ": "Mars/Olympus"},
+    ),
     # The callback.
     Misconfiguration(
         "the status callback's name does not exist",
@@ -332,6 +401,11 @@ OUTSIDE: Final = (
         "the account has no money left",
         "warn Twilio balance: is -1.30 USD: unless Twilio sends a bill, no text goes out",
         stack=_main(balance="-1.30"),
+    ),
+    Misconfiguration(
+        "the account has hardly any money left",
+        "warn Twilio balance: is 0.02 USD, which pays for few texts: top it up, unless Twilio sends a bill",
+        stack=_main(balance="0.02"),
     ),
     Misconfiguration(
         "a restricted key may not read messages",
@@ -446,6 +520,47 @@ OUTSIDE: Final = (
         "the work queue is paused",
         "bad  work queue default of texts: is paused, so nothing in it runs",
         prefect=_pool(queue={"is_paused": True}),
+    ),
+    Misconfiguration(
+        "the deployment does not validate parameters",
+        "is not this version's: validation of parameters is off there and on here",
+        prefect=lambda registry: registry.register(SCHEDULED, enforce_parameter_schema=False),
+    ),
+    Misconfiguration(
+        "the deployment has lost its tags",
+        "is not this version's: tags is none there and sms here",
+        prefect=lambda registry: registry.register(SCHEDULED, tags=[]),
+    ),
+    Misconfiguration(
+        "the deployment has settings of its own",
+        f"warn job variables of {SCHEDULED}: set SUPABASE_URL for its runs, so the values that are checked here do not",
+        prefect=lambda registry: registry.register(SCHEDULED, job_variables={"env": {"SUPABASE_URL": "https://x"}}),
+    ),
+    *(
+        Misconfiguration(
+            f"a run is {name} for hours",
+            f"bad  runs of {SCHEDULED} that do not end: 1 have been {name} for more than 15 min",
+            prefect=_since_hours(name.upper()),
+        )
+        for name in ("Pending", "Paused", "Cancelling")
+    ),
+    Misconfiguration(
+        "an alert waits for ten days",
+        "warn alerts (Prefect's automations): changed, so that they fire or act otherwise, unless that is meant: a "
+        "run f",
+        prefect=_alert("trigger", "jsonb_set(trigger::jsonb, '{within}', '864000')::json"),
+    ),
+    Misconfiguration(
+        "an alert does nothing",
+        "warn alerts (Prefect's automations): changed, so that they fire or act otherwise, unless that is meant: a "
+        "run f",
+        prefect=_alert("actions", """'[{"type": "do-nothing"}]'"""),
+    ),
+    Misconfiguration(
+        "another automation pauses deployments",
+        'warn automation "smsretry: night watch": may stop texts (pause-deployment): see in the UI (Automations) '
+        'that it ',
+        prefect=_night_watch,
     ),
     Misconfiguration(
         "no alert is installed",

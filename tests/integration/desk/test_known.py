@@ -76,7 +76,7 @@ def test_what_may_have_been_pruned_is_not_said_never_to_have_been_there(
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"channel": "email"}, "This is no text but of channel email, and smsretry sends texts alone. "),
+        ({"channel": "email"}, "This was sent by email, and smsretry sends texts only. "),
         (
             {"status": "failed", "provider_message_id": None, "error_message": f"Refused {PHONE}"},
             "It was never queued, and nothing says that it was sent. "
@@ -153,7 +153,9 @@ def test_an_id_of_something_else_says_of_what(business: Business, desk: Desk, co
     """And how to ask. Exit code 1: it is no answer."""
     told = command("explain", business.id)
     assert (told.exit_code, told.stderr) == (1, "")
-    assert told.stdout.startswith("This is a business's id: ask by customer, send log or row, or by last digits")
+    assert told.stdout.startswith(
+        "This is a business's id, and a text is found by its customer: give the customer's id or number"
+    )
 
 
 def test_what_nothing_has_is_said_to_be_nobody_s(business: Business, desk: Desk, command: Command) -> None:

@@ -66,7 +66,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
         f"  id {own}",
         "  paused on Tue 12 Jan 17:00 UTC: It is suspended",
         "  paused by Ann: It is suspended",
-        f"  when that is mended: smsretry senders resume {own} --because '…'",
+        f"  once that is fixed: smsretry senders resume {own} --because '…'",
     ]
     assert said(command("senders", "resume", own, *BECAUSE)).startswith("Resumed: sender …0006")
     assert said(command("senders", "list", "--troubled")) == "No sender is as was asked."
@@ -82,7 +82,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
         (("add", "{business}", "+15005550006", SENDER), 64, "ACCOUNT must be an id, as the provider shows it"),
         (("add", "{business}", "{account}", SENDER, "--rate", "0"), 64, "--rate must be 0.01 or more"),
         (("add", "{business}", "{account}", SENDER, "--cap", "0"), 64, "--cap must be 1 or more"),
-        (("add", ACCOUNT, "{account}", SENDER), 64, "is no id"),
+        (("add", ACCOUNT, "{account}", SENDER), 64, "is an id of Twilio's"),
         (("change", "{account}"), 64, "say what changes"),
         (("change", "{account}", "--rate", "1", "--no-rate"), 64, "give one of --rate and --no-rate"),
         (("change", "{account}", "--rate", "1"), 1, "There is no such sender"),
@@ -136,7 +136,8 @@ def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others
     told = command("doctor", columns=500).stdout
     assert (
         f"warn sender …0006 of account {account}: is paused: It is suspended. business {business.id}, "
-        f"Maple Street Dental: held 1: Paused [sender_paused]; `smsretry senders resume {own}` lets them go\n" in told
+        f"Maple Street Dental: held 1: Paused [sender_paused]; `smsretry senders resume {own}` lets it send again\n"
+        in told
     )
     assert "in order)" not in told
 
@@ -151,7 +152,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     told = command("explain", "--row", row).stdout
     assert f"sender …0006, account {account}\n" in told
     assert (
-        f"You can: let its sender send again, once that is mended (smsretry senders resume {own} --because '…')" in told
+        f"You can: let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')" in told
     )
     status = command("status")
     assert status.exit_code == 1

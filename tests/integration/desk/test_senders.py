@@ -122,7 +122,7 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business
     """The refusal names the first one, masked, and what to do. The order may say that it is meant."""
     add(business, NUMBER)
     with pytest.raises(
-        psycopg.Error, match=f"active sender for any texts already: …0199 of account {ACCOUNT}. Replace"
+        psycopg.Error, match=f"already has an active sender for any texts: …0199 of account {ACCOUNT}. Replace"
     ) as refused:
         add(business)
     assert (refused.value.sqlstate, sender_of(business)) == ("SR422", NUMBER)

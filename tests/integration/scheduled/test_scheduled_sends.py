@@ -303,7 +303,7 @@ def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
         assert process(queue) == ["held"]
         told = " ".join(command("explain", "--row", scheduled).output.split())
         assert "Held until somebody fixes it: Its text cannot be made: P0001. Look at what send_logs" in told
-        assert "Its row cannot be changed: P0001. Mend the row, or look at the triggers and rules of " in told
+        assert "Its row cannot be changed: P0001. Fix the row, or look at the triggers and rules of " in told
         assert "Next: it is looked at again at Tue 12 Jan 12:15 EST" in told
         assert f"scheduled, held: 1; `smsretry explain --row {scheduled}` explains one" in command("status").output
         assert command("preview").exit_code == 0

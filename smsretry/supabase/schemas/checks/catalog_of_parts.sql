@@ -1,4 +1,4 @@
--- Indexes, triggers, policies and rules as the catalog has them. Of an index on a table of the application's, which may be
+-- Indexes, triggers, policies, rules and tables that inherit as the catalog has them. Of an index on a table of the application's, which may be
 -- its own, only what it begins with counts.
 create or replace function smsretry.catalog_of_parts()
 returns table (kind text, part_of text, name text, facts jsonb)
@@ -10,7 +10,9 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     from smsretry.our_relations() r
     join pg_index i on i.indrelid = r.id
     join pg_class c on c.oid = i.indexrelid
-    where not exists (select 1 from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+    -- A constraint's own is told as the constraint, unless it cannot be used.
+    where not (i.indisvalid and i.indisready and i.indislive)
+       or not exists (select 1 from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
     union all
     select 'trigger', r.named, t.tgname::text, jsonb_build_object(
         'definition', pg_get_triggerdef(t.oid),
@@ -31,4 +33,9 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     from smsretry.our_relations() r
     join pg_rewrite w on w.ev_class = r.id and w.rulename <> '_RETURN'
     where r.ours
+    union all
+    select 'child', r.named, h.inhrelid::regclass::text, '{}'
+    from smsretry.our_relations() r
+    join pg_inherits h on h.inhparent = r.id
+    where r.ours and r.relkind = 'r'
 $$;

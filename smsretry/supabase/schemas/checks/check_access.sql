@@ -29,14 +29,22 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
     where o.rolname in ('anon', 'authenticated')
     union all
-    select 'settings of a request', current_setting('session_replication_role') = 'origin',
-           'session_replication_role is ' || current_setting('session_replication_role') || ', so triggers and foreign keys do '
-               || 'nothing. Run: alter role authenticator reset session_replication_role, or the same for service_role or the '
-               || 'database, wherever it was set'
+    select * from smsretry.access_of_request()
     union all
     select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
            'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
                || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+    union all
+    -- Each opt-out is kept under the key of its day. With another key none of them is found again.
+    select 'key of the hashed numbers', false,
+           'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
+               || 'smsretry.secret from a backup, and let nothing run until then'
+    from (select count(*) as people, count(*) filter (where exists (
+              select from smsretry.suppressions p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
+          from (select c.business_id, c.phone from public.customers c
+                where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
+                limit 20) c) n
+    where n.people >= 5 and n.known = 0 and exists (select from smsretry.suppressions)
     union all
     select 'places of the turns', count(*) > 0,
            'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'

@@ -4,25 +4,9 @@ returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with tables as (
         select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
-        where r.relnamespace = 'public'::regnamespace and r.relname in (
-            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts')
+        where r.relnamespace = 'public'::regnamespace and r.relname = 'scheduled_sends'
     )
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
-                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
-    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
-    group by y.polname, r.relname
-    union all
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets every signed-in user have any other''s texts sent: drop or narrow it'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('a', '*')
-    join pg_roles g on g.rolname = 'authenticated' and (y.polroles @> array[0::oid] or g.oid = any (y.polroles))
-    where r.relname in ('sms_retry_queue', 'scheduled_sends') and has_any_column_privilege(g.oid, r.oid, 'insert')
-      and coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid)) = 'true'
+    select * from smsretry.check_leaks()
     union all
     select 'policies of scheduled_sends', true,
            'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '

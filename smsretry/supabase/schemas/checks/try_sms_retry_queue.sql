@@ -32,7 +32,7 @@ begin
         subject := 'rehearsal of a scheduled send';
         advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
             when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
-            else '. Until that is mended, scheduled sends are held and become no texts: give what is named a default, or look '
+            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
                 || 'at the rules and triggers of send_logs and scheduled_sends' end;
         return next;
     end if;

@@ -48,7 +48,7 @@ begin
                 || 'that swallows or undoes updates'
             else 'Its row cannot be changed: '
                 || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
+                || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
         insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
         values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
         on conflict (scheduled_id) do update

@@ -31,7 +31,7 @@ begin
     from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
     where b.business_id = business_id and b.message_class = v_class for update of b;
     if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
-        raise exception 'This business has an active sender for % texts already: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
+        raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
             v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
     end if;
     if dry_run then
