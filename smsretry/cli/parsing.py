@@ -54,8 +54,8 @@ def parse_id(text: str) -> UUID:
     except ValueError:
         if _OF_PROVIDER.fullmatch(text):
             raise typer.BadParameter(
-                f"{text} is an id of Twilio's, and not of the database's: take the number from Twilio's log, and give "
-                "it to `smsretry explain -`"
+                f"{text} is the provider's id, and not the database's: take the number from the provider's log, and "
+                "give it to `smsretry explain -`"
             ) from None
         raise typer.BadParameter(
             f"{text!r} is no id: ids have 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"

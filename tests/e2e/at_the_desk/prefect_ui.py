@@ -77,9 +77,3 @@ class PrefectUi:
         self.page.click("Artifacts", on="a, button, li")
         self.page.press("document.querySelector('.artifact-card')", "the artifact")
         return self.page.sees(until)
-
-    def again(self) -> None:
-        """The run's own form, filled in as it was."""
-        self.page.press("document.querySelector('.flow-run-menu button, button.flow-run-menu, .flow-run-menu')", "⋮")
-        self.page.click("Copy to new run", on="a, button, div, span")
-        self.page.sees("Submit")

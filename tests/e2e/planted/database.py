@@ -291,7 +291,7 @@ PLANTED: Final = (
         """do $$
         begin
             execute regexp_replace(
-                "create or replace view smsretry.scheduled_on_record with (security_invoker = true) as "
+                'create or replace view smsretry.scheduled_on_record with (security_invoker = true) as '
                 || pg_get_viewdef('smsretry.scheduled_on_record'::regclass),
                 E'\\n   FROM', ', 1 as one\n   FROM');
         end $$""",

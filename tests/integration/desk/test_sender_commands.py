@@ -82,7 +82,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
         (("add", "{business}", "+15005550006", SENDER), 64, "ACCOUNT must be an id, as the provider shows it"),
         (("add", "{business}", "{account}", SENDER, "--rate", "0"), 64, "--rate must be 0.01 or more"),
         (("add", "{business}", "{account}", SENDER, "--cap", "0"), 64, "--cap must be 1 or more"),
-        (("add", ACCOUNT, "{account}", SENDER), 64, "is an id of Twilio's"),
+        (("add", ACCOUNT, "{account}", SENDER), 64, "is the provider's id"),
         (("change", "{account}"), 64, "say what changes"),
         (("change", "{account}", "--rate", "1", "--no-rate"), 64, "give one of --rate and --no-rate"),
         (("change", "{account}", "--rate", "1"), 1, "There is no such sender"),
