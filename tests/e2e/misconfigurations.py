@@ -597,11 +597,18 @@ class Ward:
     """An installation that is in order, and the doctor who looks at it."""
 
     stack: Stack
-    registry: Registry
+    at_prefect: Registry | None
+    """None: there is no Prefect server, for what needs none."""
     home: Path
     start_closed: Callable[[], PrefectServer]
     """Once: see `closed`."""
     running: ExitStack
+
+    @property
+    def registry(self) -> Registry:
+        """What stands at the Prefect server."""
+        assert self.at_prefect, "This ward has no Prefect server"
+        return self.at_prefect
 
     @cached_property
     def closed(self) -> PrefectServer:
@@ -616,9 +623,9 @@ class Ward:
 
     def doctor(self, variables: Mapping[str, str | None], *options: str) -> str:
         """What it says, with settings that are right but for these; None takes one away."""
-        right = {
-            **self.stack.environment(), "PREFECT_API_URL": self.registry.api_url, "PREFECT_HOME": str(self.home),
-        }  # fmt: skip
+        right = {**self.stack.environment(), "PREFECT_HOME": str(self.home)}
+        if self.at_prefect:
+            right["PREFECT_API_URL"] = self.at_prefect.api_url
         with pytest.MonkeyPatch.context() as environment:
             forget_settings(environment)
             environment.delenv("COLUMNS", raising=False)
@@ -628,6 +635,8 @@ class Ward:
             return CliRunner().invoke(app, ["doctor", *options]).output
 
     def _placed(self, value: str) -> str:
+        if not self.at_prefect:
+            return value.replace(HOME, str(self.home))
         opened = self.registry.prefect.server.url
         if CLOSED in value:
             return value.replace(CLOSED, self.closed.url)

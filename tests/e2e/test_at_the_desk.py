@@ -85,7 +85,7 @@ def ordered_runs_made(flow: FlowProcess) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_the_walk_to_a_text_gives_its_reason_and_a_lever_that_ends_the_trouble(
     has_browser: None, stack: Stack, business: Business, flow: FlowProcess, forms: None
 ) -> None:

@@ -18,6 +18,7 @@ _HEALTHY = Misconfiguration("nothing", "")
 SOME_DAILY = [
     pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % planted.each or planted.needs_closed else [])
     for n, planted in enumerate(MISCONFIGURATIONS)
+    if planted.needs_prefect
 ]
 """Those that are alike stand together: some of each kind are planted every day, on the Prefect server that there is."""
 

@@ -48,6 +48,15 @@ class Misconfiguration:
         return {"PREFECT_API_URL": None, **self.variables}
 
     @property
+    def needs_prefect(self) -> bool:
+        """Whether a Prefect server must be there: it is about one, or names one."""
+        named = any(name.startswith("PREFECT_") for name in self.variables)
+        placed = any(
+            place in (value or "") for value in self.variables.values() for place in ("{open", CLOSED, ELSEWHERE)
+        )
+        return self.prefect is not None or self.slow == "Prefect" or named or placed
+
+    @property
     def needs_closed(self) -> bool:
         """Whether it takes a second Prefect server, which asks for an auth string."""
         return any(CLOSED in (value or "") for value in self.variables.values())

@@ -36,9 +36,9 @@ begin
         when v_step in ('deferred', 'held') then new.why
         when v_step = 'in doubt' then coalesce(new.why, new.last_error)
     end;
-    select * into v_last from smsretry.steps t
+    select t.*, count(*) over () as lines into v_last from smsretry.steps t
     where t.retry_id = new.id order by coalesce(t.last_at, t.taken_at) desc limit 1;
-    select count(*) into v_lines from smsretry.steps t where t.retry_id = new.id;
+    v_lines := coalesce(v_last.lines, 0);
     if v_lines >= 2 * k_lines or v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
         v_step := 'more';
         v_who := 'smsretry'; -- of whoever: one line
