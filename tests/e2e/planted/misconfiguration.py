@@ -37,7 +37,7 @@ class Misconfiguration:
     """Written into HOME."""
     slow: Literal["Supabase", "Twilio", "Prefect"] | None = None
     """Whose every answer comes late."""
-    each: int = 5
+    each: int = 8
     """One in so many of its kind is planted every day."""
 
     @property
@@ -51,9 +51,8 @@ class Misconfiguration:
     def needs_prefect(self) -> bool:
         """Whether a Prefect server must be there: it is about one, or names one."""
         named = any(name.startswith("PREFECT_") for name in self.variables)
-        placed = any(
-            place in (value or "") for value in self.variables.values() for place in ("{open", CLOSED, ELSEWHERE)
-        )
+        values = " ".join(filter(None, self.variables.values()))
+        placed = any(place in values for place in ("{open", CLOSED, ELSEWHERE))
         return self.prefect is not None or self.slow == "Prefect" or named or placed
 
     @property

@@ -114,7 +114,16 @@ def test_a_group_that_is_slow_ends_after_a_second_and_the_next_one_takes_the_res
     assert not queue._loners.has(business.id)
 
 
-@pytest.mark.parametrize("function", ["begin_sms_attempt", "defer_sms_retry", "hold_sms_retry", "end_sms_retry"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "begin_sms_attempt",
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ("defer_sms_retry", "hold_sms_retry", "end_sms_retry")
+        ),
+    ],
+)
 def test_thirty_locked_rows_hold_up_a_group_for_half_a_second_whatever_is_called(
     queue: SupabaseQueue, stack: Stack, business: Business, function: str
 ) -> None:
