@@ -153,7 +153,12 @@ def _fits(fact: str, one: Entry, other: Entry) -> bool:
         return found == wanted or (one.name, fact) != _TENANTS_MAY_NOT_CHOOSE  # its type: shapes.py
     if fact == "body" and one.qualified == "smsretry.clock" and found == _movable_clock():
         return True
-    return found == wanted or (fact == _MAY_BE_FALSE and not wanted)
+    return _unbracketed(found) == _unbracketed(wanted) or (fact == _MAY_BE_FALSE and not wanted)
+
+
+def _unbracketed(fact: Fact | None) -> Fact | None:
+    """PostgreSQL sets other brackets around an expression that was dumped and restored."""
+    return re.sub(r"[\s()]+", "", fact) if isinstance(fact, str) else fact
 
 
 def _is_too_much(entry: Entry) -> bool:

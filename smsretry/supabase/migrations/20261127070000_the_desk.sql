@@ -1541,7 +1541,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
                'options', to_jsonb(array(select o from unnest(c.reloptions) o order by o)),
                -- Up to version 15 PostgreSQL names the table of each column, also where there is but one.
                'definition', case when r.relkind in ('v', 'm')
-                   then md5(regexp_replace(regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'), '\s+', '', 'g'))
+                   then md5(regexp_replace(regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'), '[\s()]+', '', 'g'))
                    else '' end)
     from smsretry.our_relations() r
     join pg_class c on c.oid = r.id

@@ -3,7 +3,7 @@
 Texts that are alike, clocks that step, and lists that say less than they should.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -445,6 +445,22 @@ def pages_of_a_look(business: Business) -> int:
     return int(min(touched))
 
 
+@pytest.fixture
+def never_analyzed(stack: Stack) -> Iterator[None]:
+    """Other tests share the table, and autovacuum comes when it likes."""
+    with stack.connect() as connection:
+        connection.execute("alter table sms_send_attempts set (autovacuum_enabled = false)")
+        connection.execute("select pg_clear_relation_stats('public', 'sms_send_attempts')")
+        connection.execute(
+            """select pg_clear_attribute_stats('public', 'sms_send_attempts', a.attname, false)
+               from pg_attribute a
+               where a.attrelid = 'sms_send_attempts'::regclass and a.attnum > 0 and not a.attisdropped"""
+        )
+        yield
+        connection.execute("alter table sms_send_attempts reset (autovacuum_enabled)")
+
+
+@pytest.mark.usefixtures("never_analyzed")
 def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:

@@ -43,6 +43,36 @@ def test_of_a_fresh_installation_nothing_is_said(fresh: Database) -> None:
     assert subjects > {"views", "triggers", "policies"}
 
 
+_READ_AGAIN = """
+do $$
+declare
+    one record;
+begin
+    for one in
+        select k.conrelid::regclass as of, k.conname as name, pg_get_constraintdef(k.oid) as it from pg_constraint k
+        where k.contype = 'c' and k.conrelid <> 0
+          and (k.connamespace = 'smsretry'::regnamespace or k.conrelid in ('public.sms_retry_queue'::regclass,
+               'public.sms_send_attempts'::regclass, 'public.scheduled_sends'::regclass))
+    loop
+        execute format('alter table %s drop constraint %I, add constraint %2$I %s', one.of, one.name, one.it);
+    end loop;
+    for one in select v.oid::regclass as of, pg_get_viewdef(v.oid) as it from pg_class v
+               where v.relkind = 'v' and v.relnamespace = 'smsretry'::regnamespace
+    loop
+        execute format('create or replace view %s with (security_invoker = true) as %s', one.of, one.it);
+    end loop;
+end
+$$;
+"""
+
+
+def test_of_a_restored_database_nothing_is_said(fresh: Database) -> None:
+    """A dump prints each rule, and PostgreSQL sets other brackets when it has read that."""
+    with fresh.connection.transaction(force_rollback=True):
+        fresh.run(_READ_AGAIN)
+        assert complaints(fresh.connection) == {}
+
+
 def test_the_list_has_all_that_the_schema_files_make(fresh: Database) -> None:
     """But what is only in tables that the application has when it has none of its own."""
     found = fresh.one("select examine_sms_retries('catalog', %s) as said", api_functions())["said"]
