@@ -12,6 +12,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
+from smsretry.desk.questions.forecast import Forecast
 from smsretry.doctor import reader_finding
 from smsretry.errors import InputError, QueueRefused
 from smsretry.local.postgrest.app import rpc_app
@@ -210,8 +211,8 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
     assert [one.name for one in reader.records.senders()] == [one.name for one in whole.records.senders()]
 
 
-def _plain(forecast: object) -> object:
-    return json.loads(forecast.model_dump_json(exclude={"made_at", "hours"})), [h.texts for h in forecast.hours]  # type: ignore[attr-defined]
+def _plain(forecast: Forecast) -> object:
+    return json.loads(forecast.model_dump_json(exclude={"made_at", "hours"})), [h.texts for h in forecast.hours]
 
 
 def test_another_body_has_as_many_segments_and_characters(stack: Stack) -> None:
