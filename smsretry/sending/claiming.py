@@ -42,19 +42,25 @@ class Claiming:
         """Rows that the run has drained."""
         self._more_is_due = False
         """Whether the last claim took as many as it might."""
-        self.nobody_else_is_due = False
+        self._claimed_of_all = False
         """Whether every business with a text due had one in the last claim, apart from suspects."""
         self._may_identify_outage = False
+
+    @property
+    def nobody_else_is_due(self) -> bool:
+        """Whether every business with a text due had one in the last claim, apart from suspects, and none went back."""
+        return self._claimed_of_all and not self._senders.run.gave_back
 
     def claim(self, limit: int) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
         doubtful = self._claim_doubtful(limit)  # first: if the second claim fails, recovery brings these back unharmed
         without = self._senders.without
+        self._senders.run.gave_back = False  # before the claim: what goes back meanwhile may not be in it
         due = self._queue.claim_due(
             limit, default=self._senders.default, segments_per_second=self._senders.per_second, without=without
         )
         self._more_is_due = len(due) == limit
-        self.nobody_else_is_due = not self._others_wait(due)
+        self._claimed_of_all = not self._others_wait(due)
         suspects_wait = any(claim.suspects_wait for claim in due)
         nobody_else_is_due = self.nobody_else_is_due and not suspects_wait
         self._senders.claimed([*due, *doubtful], nobody_else_is_due=nobody_else_is_due, without=without)

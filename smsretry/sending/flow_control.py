@@ -144,8 +144,15 @@ class FlowControl:
         Raises:
             QueueError: the sender's time could not be leased.
         """
-        if put_off := self._put_off(claim) or self._wait_for_turn(claim):
-            return put_off
+        put_off = self._put_off(claim) or self._wait_for_turn(claim) or self._let_in(claim)
+        with self._lock:
+            if isinstance(put_off, GiveBack) and not self.stopped_because:
+                # It is due and was not tried: until the next claim, what becomes of others proves nothing.
+                self.breaker.nobody_else_is_due = False
+                self.run.went_back()
+        return put_off
+
+    def _let_in(self, claim: Claim) -> PutOff | None:
         outage, breaker = self.run.outage, self.breaker
         with self._lock:
             if not (self._wait_for_others(claim) and self._wait_for_throttle()):

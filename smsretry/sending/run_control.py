@@ -40,6 +40,8 @@ class RunControl:
         """By `time.monotonic`: how long the run may wait when the provider asks to go slower, instead of stopping."""
         self.claims_one_by_one = False
         """Whether each claim brings one row, and the same one again if it is given back: others wait behind it."""
+        self.gave_back = False
+        """Whether a text went back untried since the last claim."""
         self.stopped_because: str | None = None
         """Why no further send may begin, whatever the sender."""
 
@@ -65,6 +67,11 @@ class RunControl:
         with self.lock:
             self.outage.nobody_else_is_due = nobody_else_is_due
             self.evaluate()
+
+    def went_back(self) -> None:
+        """A text went back untried, and is due."""
+        self.gave_back = True
+        self.outage.nobody_else_is_due = False
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked about this text."""

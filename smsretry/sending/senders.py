@@ -96,7 +96,8 @@ class Senders:
         for control, its in rows.items():
             due = [claim for claim in its if claim.in_doubt_since is None]
             if due:
-                control.took(its, nobody_else_is_due=not any(map(_others_wait, due)))
+                others_wait = self.run.gave_back or any(map(_others_wait, due))
+                control.took(its, nobody_else_is_due=not others_wait)
             elif control in asked.values():
                 control.took(its, nobody_else_is_due=nobody_else_is_due)
             else:

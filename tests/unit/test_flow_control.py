@@ -308,6 +308,21 @@ def test_refusals_prove_nothing_while_others_wait_who_were_not_claimed() -> None
     assert control.open_because is not None
 
 
+def test_refusals_prove_nothing_while_a_text_waits_that_went_back_untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left its thread to others. A street of well-behaved businesses was stopped for a chain's country."""
+    control = FlowControl()
+    monkeypatch.setattr(FlowControl, "_let_in", lambda *_: GiveBack("Others go first", "sending_stopped"))
+    innocent, *refused_ones = [text_of(business, business) for business in range(5)]
+    control.claimed([innocent, *refused_ones])
+    for claim in refused_ones:
+        control.observe(claim, refused(21606))
+    assert isinstance(control.admit(innocent), GiveBack)
+    control.done(innocent)
+    assert (control.open_because, control.run.outage.nobody_else_is_due) == (None, False)
+    control.claimed([])
+    assert control.open_because is not None
+
+
 def test_refusals_prove_nothing_about_an_account_that_sends() -> None:
     """In the same run it sent another text."""
     control = FlowControl()

@@ -212,10 +212,11 @@ class Harness:
         """Workers that were stopped past their lease with texts in their hands."""
         return self.crew.stalls - self.poll_stalls - self.move_stalls
 
-    def stall_move(self) -> None:
+    def stall_move(self, where: StallPoint | None = None) -> None:
         """Stop a worker before or after begin; the text's business moves to another sender; then wake it in time."""
         assert self.movers
-        sleeper = self.start(limit=5, one_by_one=True, stall_at=pick(("claimed", "begun"), self.seed, self.rounds))
+        where = where or pick(("claimed", "begun"), self.seed, self.rounds)
+        sleeper = self.start(limit=5, one_by_one=True, stall_at=where)
         held = self.crew.wait_stopped(sleeper)
         if held is None:
             return

@@ -134,6 +134,18 @@ def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without:
         return _report(run, started)
 
 
+def moved(*, seed: str, on: Stack | None = None, without: Switch | None = None) -> Report:
+    """Businesses get another sender while a worker holds a text of theirs that has not begun."""
+    started = time.monotonic()
+    with harness(seed=seed, on=on, without=without, senders=True) as run:
+        run.queue(plan(40, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        for _ in range(6):
+            run.rounds += 1
+            run.stall_move("claimed")
+        run.drain()
+        return _report(run, started)
+
+
 def reported(*, texts: int, seed: str, unwatched: bool = False, without: Switch | None = None) -> Report:
     """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order.
 

@@ -12,7 +12,7 @@ from tests.proofs.neighbors.odd import Odd
 from tests.proofs.neighbors.platform import platform
 from tests.proofs.neighbors.slow import slow
 from tests.proofs.neighbors.stoppers import OwnWords, Tomorrow
-from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor, Street, live
+from tests.proofs.neighbors.street import LIMIT, TIMEOUT_SECONDS, Neighbor, Street, live
 from tests.proofs.neighbors.tenants import Flood, Refused, Settings, TwoRows, WellBehaved
 from tests.proofs.neighbors.texts import WELL_BEHAVED
 from tests.proofs.neighbors.troubles import Grants, Locker, LostAnswers, OldProcessor, Unreadable
@@ -60,9 +60,12 @@ def run(
     seed: str,
     stale: int = 10,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    limit: int = LIMIT,
 ) -> Report:
     """On an empty stack: let the time go by, then judge."""
-    street = live(stack, neighbors, minutes=minutes, seed=seed, stale=stale, timeout_seconds=timeout_seconds)
+    street = live(
+        stack, neighbors, minutes=minutes, seed=seed, stale=stale, timeout_seconds=timeout_seconds, limit=limit
+    )
     verdict, ends = judge(street)
     street.connection.close()
     return Report(_numbers(street), ends, verdict)

@@ -28,6 +28,7 @@ from tests.proofs.neighbors.texts import Connection, Text, new_id, open_business
 NOON_IN_NEW_YORK: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 MINUTE: Final = timedelta(minutes=1)
 LIMIT: Final = 100
+"""Texts of a run, so that businesses come to compete for them."""
 TIMEOUT_SECONDS: Final = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
 
@@ -72,6 +73,7 @@ class Street:
     seed: str
     stale: int = 10
     timeout_seconds: float = TIMEOUT_SECONDS
+    limit: int = LIMIT
     start: datetime = NOON_IN_NEW_YORK
     texts: list[Text] = field(default_factory=list)
     minute: int = 0
@@ -151,7 +153,7 @@ class Street:
         """One run of the worker, from claim to report."""
         self.counts["runs"] += 1
         try:
-            items, summary = run_once(_Run(services, self), limit=LIMIT, stale_minutes=self.stale)
+            items, summary = run_once(_Run(services, self), limit=self.limit, stale_minutes=self.stale)
         except WorkerDied as death:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
@@ -253,9 +255,10 @@ def live(
     seed: str,
     stale: int = 10,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    limit: int = LIMIT,
 ) -> Street:
     """Let these neighbors share a queue for so many minutes. The street's connection is the caller's to close."""
     stack.set_clock(NOON_IN_NEW_YORK)
-    street = Street(stack, stack.connect(), neighbors, minutes, seed, stale, timeout_seconds)
+    street = Street(stack, stack.connect(), neighbors, minutes, seed, stale, timeout_seconds, limit)
     street.live()
     return street
