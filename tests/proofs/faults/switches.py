@@ -5,7 +5,7 @@ from typing import Final
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.local.stack import Stack
 
-_NO_FENCE: Final = """
+NO_FENCE: Final = """
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -62,4 +62,4 @@ def remove_sender(stack: Stack) -> None:
 def remove_fence(stack: Stack) -> None:
     """Let every worker write whatever number it holds, and see the row as if nobody else had begun it since."""
     with stack.connect() as connection:
-        connection.execute(_NO_FENCE.encode())
+        connection.execute(NO_FENCE.encode())

@@ -1,11 +1,8 @@
 """Each mending, taken away: to see that the checks notice its absence, and with which neighbors they do."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.calls import SupabaseCalls
@@ -32,33 +29,24 @@ from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor
 from tests.proofs.neighbors.tenants import Refused, Settings, TwoRows, WellBehaved
 from tests.proofs.neighbors.troubles import Grants, Locker, Unreadable
 from tests.proofs.neighbors.turns import Backlog, ScheduledFlood
+from tests.support.safeguards import Safeguard, without
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
     create trigger spoilt before update on public.sms_retry_queue for each row execute function smsretry.spoilt();
 """
-_NO_TRIGGER: Final = (
-    "drop trigger if exists spoilt on public.sms_retry_queue; drop function if exists smsretry.spoilt()"
-)
 _BEGIN: Final = "public.begin_sms_attempt"
 _ADMIT: Final = "smsretry.admit_send"
-Patch = tuple[object, str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class Switch(Safeguard):
     """One mending that can be taken away."""
 
     sees: str
     """What the checks find then."""
     neighbors: Callable[[], Sequence[Neighbor]]
     """Whom it takes to see it, in a short run."""
-    sql: str = ""
-    replaces: str = ""
-    """A function that `sql` replaces."""
-    edits: tuple[tuple[str, str], ...] = ()
-    """What is replaced in the text of that function, when `sql` does not give a whole one."""
-    patches: tuple[Patch, ...] = ()
     minutes: int = 20
     stale: int = 1
     timeout_seconds: float = TIMEOUT_SECONDS
@@ -286,35 +274,3 @@ SWITCHES: Final = {
         minutes=16,
     ),
 }
-
-
-def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
-    for pattern, instead in edits:
-        function, count = re.subn(pattern, instead, function)
-        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
-    return function
-
-
-@contextmanager
-def without(stack: Stack, switch: Switch) -> Iterator[None]:
-    """The stack and the package with this taken away; afterwards both are as they were."""
-    with stack.connect() as connection:
-        original = None
-        if switch.replaces:
-            query = "select pg_get_functiondef(%s::regproc) as sql"
-            original = connection.execute(query, [switch.replaces]).fetchone()
-        patches = [patch.object(owner, name, new) for owner, name, new in switch.patches]
-        try:
-            if switch.edits and original:
-                connection.execute(_edited(original["sql"], switch.edits).encode())
-            if switch.sql:
-                connection.execute(switch.sql.encode())
-            for one in patches:
-                one.start()
-            yield
-        finally:
-            for one in patches:
-                one.stop()
-            connection.execute(_NO_TRIGGER)
-            if original:
-                connection.execute(original["sql"].encode())

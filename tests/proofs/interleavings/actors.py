@@ -1,0 +1,12 @@
+"""Everybody who may take the next step."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tests.proofs.interleavings.people import application, inbound, operator
+from tests.proofs.interleavings.steps import Actor
+from tests.proofs.interleavings.surroundings import carrier, poll, recovery, time_passes
+from tests.proofs.interleavings.workers import workers
+
+AT_WORK: Final[Sequence[Actor]] = (workers, time_passes, recovery)
+EVERYBODY: Final[Sequence[Actor]] = (*AT_WORK, carrier, poll, application, inbound, operator)

@@ -1,0 +1,55 @@
+"""From every state some fair run ends the text: workers go on and are answered, claims are made, time goes by."""
+
+from typing import Final
+
+from tests.proofs.interleavings.state import State
+from tests.proofs.interleavings.steps import Step
+from tests.proofs.interleavings.surroundings import recovery, time_passes
+from tests.proofs.interleavings.workers import workers
+from tests.proofs.interleavings.world import World
+
+_LONGEST: Final = 60
+"""Steps after which it is stuck: three looks and three sends are done in fewer."""
+_LIVES: Final = "select held_since from sms_retry_queue where status in ('pending', 'processing')"
+
+
+class Ends:
+    """Remembers which states have an end, so that each is run to its end once."""
+
+    def __init__(self) -> None:
+        self._known = set[int]()
+
+    def stuck(self, world: World, state: State) -> list[str] | None:
+        """The steps of a fair run that does not end, or None."""
+        taken, met = list[str](), list[int]()
+        for _ in range(_LONGEST):
+            key = hash(state.key(world))
+            if key in self._known:
+                break
+            met.append(key)
+            world.set_back(state.content, state.now)
+            step = _fair(world, state)
+            if step is None:
+                break
+            taken.append(step.name)
+            after = step.take(world, state)
+            content = world.read() if after.now == state.now else state.content
+            state = State(content, after.now, after.twilio, after.workers, after.said, after.decided)
+        else:
+            return taken
+        self._known.update(met)
+        return None
+
+
+def _fair(world: World, state: State) -> Step | None:
+    """The step that brings it on; None: it has ended."""
+    going_on = [step for step in workers(world, state) if " dies" not in step.name]
+    if going_on:  # the first answer is the best
+        return going_on[0]
+    if recover := next(recovery(world, state), None):
+        return recover
+    lives = world.rows(_LIVES)
+    if not lives:
+        return None
+    passing = list(time_passes(world, state))
+    return passing[-1] if lives[0]["held_since"] else passing[0]

@@ -1,0 +1,202 @@
+"""The database of the exploration: its clock stands still, its content can be read, and set back to what was read.
+
+The functions are the real ones, called as PostgREST calls them, each in a transaction of its own. Only the clock is
+replaced: it tells what the exploration has set.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.local.postgrest.functions import find_function
+from smsretry.local.stack import Stack
+from smsretry.retry.models import Claim
+
+Content: TypeAlias = tuple[str, ...]
+"""What each table holds, as JSON, in the order of `World.tables`."""
+
+_FROZEN: Final = """
+create table smsretry_local.frozen (now timestamptz not null);
+insert into smsretry_local.frozen values (%s);
+grant select on smsretry_local.frozen to service_role;
+create or replace function smsretry.clock() returns timestamptz
+language sql volatile set search_path = pg_catalog, pg_temp as $$ select now from smsretry_local.frozen $$;
+"""
+_TABLES: Final = """
+select n.nspname as schema, c.relname as name,
+       (select array_agg(a.attname::text order by a.attnum) from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and n.nspname in ('public', 'smsretry')
+  and n.nspname || '.' || c.relname not in ('smsretry.secret', 'smsretry.schema_files')
+order by 1, 2
+"""
+_STORY: Final = frozenset({"smsretry.steps", "smsretry.customer_changes", "smsretry.runs", "smsretry.turns"})
+"""What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
+_TOLD: Final = frozenset({"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"})
+"""Columns of which the same holds."""
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)")
+_NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}")
+_CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the queue's."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
+
+    @property
+    def qualified(self) -> str:
+        """As SQL names it."""
+        return f"{self.schema}.{self.name}"
+
+    def held(self) -> sql.Composed:
+        """Its rows, as JSON."""
+        return sql.SQL("(select coalesce(json_agg(t order by t::text), '[]')::text from {} t)").format(
+            sql.Identifier(self.schema, self.name)
+        )
+
+    def empty(self) -> sql.Composed:
+        """Delete what it holds."""
+        return sql.SQL("delete from {}").format(sql.Identifier(self.schema, self.name))
+
+    def fill(self) -> sql.Composed:
+        """Insert the rows of the JSON that is the one parameter."""
+        name, columns = sql.Identifier(self.schema, self.name), sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        return sql.SQL(
+            "insert into {0} ({1}) overriding system value select {1} from json_populate_recordset(null::{0}, %s::json)"
+        ).format(name, columns)
+
+
+class World:
+    """A connection to a database that nobody else uses meanwhile."""
+
+    def __init__(self, stack: Stack, connection: psycopg.Connection[Any], now: datetime) -> None:
+        self._connection: Final = connection
+        self.tables: Final = tuple(
+            Table(schema, name, tuple(columns)) for schema, name, columns in connection.execute(_TABLES)
+        )
+        self._read: Final = "select " + ", ".join(table.held().as_string() for table in self.tables)
+        self._empty: Final = [table.empty().as_string() for table in self.tables]
+        self._fill: Final = [table.fill().as_string() for table in self.tables]
+        self._told: Final = [table.qualified in _STORY for table in self.tables]
+        self._calls: dict[tuple[str, frozenset[str]], str] = {}
+        self._now = now
+        self.content: Content = ()
+        settings = stack.settings()
+        self.queue: Final = _Queue(settings, self)
+        self.deliveries: Final = _Deliveries(settings, self)
+        self.operators: Final = _Operators(settings, self)
+
+    def call(self, function: str, values: Mapping[str, object]) -> Any:
+        """Call a function as the backend does, and return what its JSON says."""
+        key = (function, frozenset(values))
+        if key not in self._calls:
+            self._calls[key] = find_function(self._connection, *key).statement(set(values), max_rows=1000).as_string()
+        parameters = (json.dumps(dict(values), default=str),) if values else ()
+        row = self._connection.execute(self._calls[key].encode(), parameters).fetchone()
+        return json.loads(row[0]) if row and row[0] else None
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What a query finds."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query.encode()).fetchall()
+
+    def write(self, statement: str, *values: object) -> None:
+        """Write as the application does."""
+        self._connection.execute(statement.encode(), values)
+
+    def read(self) -> Content:
+        """What every table holds now."""
+        row = self._connection.execute(self._read.encode(), prepare=True).fetchone()
+        assert row is not None
+        self.content = tuple(row)
+        return self.content
+
+    def set_back(self, content: Content, now: datetime) -> None:
+        """Make every table hold this again, at this time."""
+        changed = [place for place, held in enumerate(self.content) if held != content[place]] if self.content else []
+        if changed or now != self._now:
+            with self._connection.pipeline(), self._connection.transaction():
+                self._connection.execute("set local session_replication_role = replica")
+                for place in changed:
+                    self._connection.execute(self._empty[place].encode())
+                    if content[place] != "[]":
+                        self._connection.execute(self._fill[place].encode(), [content[place]])
+                self._connection.execute("update smsretry_local.frozen set now = %s", [now])
+        self.content, self._now = content, now
+
+    def canonical(self, content: Content, now: datetime, *more: str) -> str:
+        """The same for states that go on in the same way: times count from now, names by when they come first."""
+        shown = [held for held, told in zip(content, self._told, strict=True) if not told]
+        return canonical("\n".join([*shown, *more]), now)
+
+
+def canonical(text: str, now: datetime) -> str:
+    """A text with times that count from now, claims that count from the last one, and names in order."""
+    names: dict[str, str] = {}
+    last = max((int(n) for _, n in _CLAIM_NO.findall(text)), default=0)
+    text = re.sub("|".join(rf'"{told}":("[^"]*"|null),?' for told in sorted(_TOLD)), "", text)
+    text = _CLAIM_NO.sub(lambda found: f'"{found[1]}":{int(found[2]) - last}', text)
+    text = _INSTANT.sub(lambda found: str(round((datetime.fromisoformat(found[0]) - now).total_seconds())), text)
+    return _NAME.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), text)
+
+
+class _Direct:
+    """Calls the function on the world's own connection."""
+
+    _world: World
+
+    def _once(self, function: str, values: Mapping[str, object]) -> Any:
+        return self._world.call(function, values)
+
+    def rows_of_an_answer(self, wanted: int) -> int:
+        return wanted
+
+
+class _Queue(_Direct, SupabaseQueue):
+    def __init__(self, settings: Any, world: World) -> None:
+        SupabaseQueue.__init__(self, settings)
+        self._world = world
+
+    def _grouped(self, groups: Any, claim: Claim, function: str, values: Mapping[str, object]) -> object:
+        return self.once(function, {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values))
+
+
+class _Deliveries(_Direct, SupabaseDeliveries):
+    def __init__(self, settings: Any, world: World) -> None:
+        SupabaseDeliveries.__init__(self, settings)
+        self._world = world
+
+
+class _Operators(_Direct, SupabaseOperators):
+    def __init__(self, settings: Any, world: World) -> None:
+        SupabaseOperators.__init__(self, settings)
+        self._world = world
+
+
+@contextmanager
+def frozen(stack: Stack, now: datetime) -> Iterator[World]:
+    """A world in which time stands still, on an empty stack. Afterwards the stack's clock runs again."""
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        [[clock]] = connection.execute("select pg_get_functiondef('smsretry.clock'::regproc)").fetchall()
+        connection.execute(_FROZEN.replace("%s", f"'{now.astimezone(UTC).isoformat()}'").encode())
+        try:
+            yield World(stack, connection, now)
+        finally:
+            connection.execute(clock.encode())
+            connection.execute("drop table smsretry_local.frozen")
