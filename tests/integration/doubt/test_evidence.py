@@ -345,6 +345,24 @@ def test_an_entry_that_cannot_be_read_and_cannot_be_ours_holds_nothing(
     assert business.log_of(row)["provider_message_id"] == {"twilio_sid": ours.sid}
 
 
+def test_a_message_that_is_listed_behind_an_older_one_is_found(
+    stack: Stack,
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twilio's order is not exact. The older one is of a send three days before, where reading might have ended."""
+    business.due_text(body="Three days earlier")
+    assert run(queue, sender) == ["Sent"]
+    stack.move_clock(3 * DAY + 10 * MINUTE)
+    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
+    monkeypatch.setattr(stack.twilio, "retell", lambda entries: entries[::-1])
+    stack.move_clock(2 * MINUTE)
+    assert run(queue, sender) == ["Sent"]
+    assert business.row(row)["status"] == "completed"
+
+
 def test_a_list_without_an_end_is_read_so_far_and_no_further(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:

@@ -19,6 +19,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.run import ItemFailed, run_once
 from tests.conftest import Business
 from tests.support.builders import BODY, NOON, PHONE, begin, results_of, run_over
+from tests.support.waiting import until
 
 PASSING = JsonError(21702, http_status=400)
 
@@ -140,6 +141,23 @@ def test_a_text_whose_window_closes_between_claim_and_send_is_not_sent(
     assert result.fate == "Deferred"
     assert not stack.twilio.ledger.entries()
     assert business.row(row)["attempt_count"] == 0
+
+
+def test_a_text_whose_window_closes_while_its_begin_waits_for_a_lock_is_not_sent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The clock that decides is read after the last lock. The application had the send log in its hands meanwhile."""
+    stack.move_clock(timedelta(hours=8, minutes=58))  # 20:58 in New York
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    with ThreadPoolExecutor(1) as pool, stack.connect() as application:
+        with application.transaction():
+            application.execute("select from send_logs for update")
+            waiting = pool.submit(process_sms_retry_item, claim, queue=queue, sender=sender)
+            until(lambda: business.connection.execute("select from pg_locks where not granted").fetchone() is not None)
+            stack.move_clock(timedelta(minutes=2))
+        assert waiting.result().fate == "Deferred"
+    assert not stack.twilio.ledger.entries()
 
 
 def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(
