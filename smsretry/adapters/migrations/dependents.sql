@@ -65,6 +65,7 @@ made as (
     select 70, 0, h.old, format('drop index %s', i.indexrelid::regclass), pg_catalog.pg_get_indexdef(i.indexrelid)
     from hanging h
     join pg_catalog.pg_index i on h.classid = 'pg_class'::regclass and i.indexrelid = h.objid
+    join pg_catalog.pg_class t on t.oid = i.indrelid and t.relkind in ('r', 'p') -- a view's are made with it
     where h.depth > 0
        or concat_ws(' ', pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_expr(i.indexprs, i.indrelid))
            ~ ('\m' || h.name || '\M')
