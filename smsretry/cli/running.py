@@ -99,12 +99,14 @@ def migrate(
     )
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
-        print_json({"to_apply" if dry_run else "applied": applied, "changed": changed})
+        print_json({"to_apply" if dry_run else "applied": applied} | ({"changed": changed} if applied else {}))
         return
     for name in applied:
         print_text(f"{'would apply' if dry_run else 'applied'} {name}")
     if not applied:
         print_text("Nothing to do: the database has every migration.")
+    elif dry_run:
+        print_text("Nothing was changed.")
 
 
 def process(

@@ -14,7 +14,6 @@ import psycopg
 
 from smsretry.adapters.migrations.catalog import fresh_catalog, public_functions
 from smsretry.adapters.migrations.locks import TABLES
-from smsretry.adapters.migrations.policies import ADOPTION
 from smsretry.adapters.migrations.wanted_shapes import COLUMNS
 from smsretry.errors import MigrationError
 
@@ -59,6 +58,11 @@ def read_belongings(connection: _Connection) -> Belongings:
     return {thing: frozenset(said) for thing, said in found.items()}
 
 
+def is_installed(connection: _Connection) -> bool:
+    """Whether there is an installation of smsretry's, also if its history is lost."""
+    return connection.execute("select to_regclass('smsretry.suppressions')").fetchone() != (None,)
+
+
 def count_duplicates(connection: _Connection) -> int:
     """How many live rows of the queue are for a text that has another one. Adoption cancels them."""
     if connection.execute("select to_regclass('public.sms_retry_queue')").fetchone() == (None,):
@@ -92,24 +96,23 @@ def _bare(function: str) -> str:
     return function.partition("(")[0].removeprefix("public.")
 
 
-def changes(before: Belongings, after: Belongings, *, shipped: Sequence[str], applied: set[str]) -> Iterator[str]:
+def changes(before: Belongings, after: Belongings, *, ours: Sequence[str]) -> Iterator[str]:
     """A sentence about each thing of the application's that is gone or otherwise.
 
     Args:
-        shipped: the migrations' texts. What they name is smsretry's own, once it is installed.
-        applied: the versions that were applied before.
+        ours: SQL of smsretry's that was applied before. What it names is smsretry's own, but for the original columns.
     """
-    ours = set(re.findall(r"\w+", "\n".join(shipped))) if ADOPTION in applied else set[str]()
+    named = set(re.findall(r"\w+", "\n".join(ours)))
     for thing, was in sorted(before.items()):
         now = after.get(thing, frozenset())
-        if was - now and not _is_ours(thing, ours):
+        if was - now and not _is_ours(thing, named):
             yield _said(thing, was, now)
 
 
-def _is_ours(thing: Thing, ours: set[str]) -> bool:
+def _is_ours(thing: Thing, named: set[str]) -> bool:
     if thing.kind in ("column", "comment"):
-        return thing.name in ours and thing.name not in COLUMNS.get(thing.relation, ())
-    return thing.kind in ("table", "constraint", "index", "trigger") and thing.name.rpartition(" ")[2] in ours
+        return thing.name in named and thing.name not in COLUMNS.get(thing.relation, ())
+    return thing.kind in ("constraint", "index", "trigger") and thing.name in named
 
 
 def _said(thing: Thing, was: frozenset[str], now: frozenset[str]) -> str:

@@ -14,7 +14,13 @@ import psycopg
 from psycopg import sql
 
 from smsretry.adapters.migrations import history
-from smsretry.adapters.migrations.belongings import changes, count_duplicates, read_belongings, refuse_clashes
+from smsretry.adapters.migrations.belongings import (
+    changes,
+    count_duplicates,
+    is_installed,
+    read_belongings,
+    refuse_clashes,
+)
 from smsretry.adapters.migrations.connecting import connect
 from smsretry.adapters.migrations.fitting import refuse_broken_rows, refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
@@ -132,7 +138,7 @@ def _apply(connection: _Connection, order: _Order) -> list[Migration]:
             refuse_what_does_not_fit(connection)
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, order.past_sends)
-            kept = _Kept(connection, order, missing, applied)
+            kept = _Kept(connection, order, missing)
             history.create_table(connection)
             if order.again:  # an SQL function may call one that only a later file creates: see without_superseded
                 connection.execute("set local check_function_bodies = off")
@@ -167,17 +173,17 @@ def _apply(connection: _Connection, order: _Order) -> list[Migration]:
 class _Kept:
     """What is the application's, as it was before the migration."""
 
-    def __init__(self, connection: _Connection, order: _Order, missing: Sequence[Migration], applied: set[str]) -> None:
+    def __init__(self, connection: _Connection, order: _Order, missing: Sequence[Migration]) -> None:
         """Read it, and refuse what cannot be kept."""
-        self._connection, self._applied = connection, applied
-        self._shipped = [migration.text for migration in order.wanted]
-        adopts = ADOPTION not in applied
+        self._connection = connection
+        adopts = not is_installed(connection)
+        self._ours = [] if adopts else [migration.text for migration in order.wanted]
         self._belongings = read_belongings(connection)
         refuse_clashes(self._belongings, adopts=adopts)
         self._policies = read_policies(connection)
         self._narrow, self._said = judge_policies(
             self._policies,
-            adopts=adopts and not order.again,
+            adopts=adopts,
             drops_all=any(migration.version == ADOPTION for migration in missing),
             drop=order.drop_policies,
         )
@@ -189,8 +195,7 @@ class _Kept:
     def restored(self) -> list[str]:
         """Bring back what the files dropped; return a sentence about each thing that is otherwise now."""
         policies = list(restore_policies(self._connection, self._policies, self._narrow))
-        after = read_belongings(self._connection)
-        others = changes(self._belongings, after, shipped=self._shipped, applied=self._applied)
+        others = changes(self._belongings, read_belongings(self._connection), ours=self._ours)
         return [*self._said, *policies, *others]
 
 

@@ -25,6 +25,11 @@ _OURS: Final = {
     "sms_send_attempts": ("Owners read their attempts",),
 }
 """By table. Each file that records a table makes its policies anew."""
+_ADDED: Final = (
+    "policies of sms_retry_queue: beside its own come smsretry's, "
+    '"Owners read their retries" and "Owners queue retries of their texts". By them the user of a business '
+    "(businesses.user_id) reads its rows and adds pending ones. To close rows to that user, add a restrictive policy"
+)
 # Names are told with their schema, so that the search_path of whoever makes them again does not matter. Policies of a
 # role reach its members, too: anon and authenticated are a Supabase project's tenants.
 _READ: Final = """
@@ -144,9 +149,10 @@ def judge_policies(
             "--drop-policies` drop what is too wide. Policies that only read, and restrictive ones, are kept. Nothing "
             "was changed."
         )
-    if drop:
-        return wide, []
-    return [], [f"{one} {_lets(one)}. To narrow it: {one.narrowing}, or `--drop-policies`" for one in wide]
+    said = [] if drop else [f"{one} {_lets(one)}. To narrow it: {one.narrowing}, or `--drop-policies`" for one in wide]
+    if adopts and before:
+        said.append(_ADDED)
+    return wide if drop else [], said
 
 
 def restore_policies(connection: _Connection, before: Sequence[Policy], narrow: Sequence[Policy]) -> Iterator[str]:

@@ -103,8 +103,9 @@ def _of_column(found: Part, wanted: str) -> Iterator[tuple[str, str]]:
     table, name = found.relation, found.name
     where, alter, plain = f"{table}.{name}", f"alter table public.{table}", _written(wanted)
     if not _fits(wanted, found) and name not in COLUMNS[table]:
-        rename = f"{alter} rename column {name} to app_{name} (and use that name where the application needs it)"
-        yield where, f"is {found.type}, and must be {plain}, because smsretry adds a column of that name: {rename}"
+        rename = f"{alter} rename column {name} to app_{name}"
+        why = "(and use that name in the application: smsretry adds a column of the old one)"
+        yield where, f"is {found.type}, and must be {plain}: {rename} {why}"
         return
     if not _fits(wanted, found):
         kind = "an enum" if (found.definition or "").startswith("enum") else found.type
