@@ -120,11 +120,13 @@ def _said(thing: Thing, was: frozenset[str], now: frozenset[str]) -> str:
     old, new = ", ".join(sorted(was - now)), ", ".join(sorted(now - was))
     match kind:
         case "grant":
-            return f"{name} has no longer on {relation}: {old}"
+            return f"{name} loses on {relation}: {old}"
         case "function":
             return f"function {name} is replaced by smsretry's, which service_role alone may call"
         case "table":
-            return f"{name} of {relation} was {old}, and is {new or 'not set'}"
+            return f"{name} of {relation}, from {old} to {new or 'what it is by default'}"
         case "comment":
-            return f"the comment on {name} of {relation} is {'replaced' if now else 'gone'}; it was: {old}"
-    return f"{kind} {name} of {relation} was {old!r}, and is {repr(new) if new else 'dropped'}"
+            return f"the comment on {name} of {relation} is {'replaced' if now else 'dropped'}: {old}"
+    if not new:
+        return f"{kind} {name} of {relation} is dropped: {old}"
+    return f"{kind} {name} of {relation}, from {old} to {new}"

@@ -26,7 +26,7 @@ _OURS: Final = {
 }
 """By table. Each file that records a table makes its policies anew."""
 _ADDED: Final = (
-    "policies of sms_retry_queue: beside its own come smsretry's, "
+    "policies of sms_retry_queue: smsretry adds its own, "
     '"Owners read their retries" and "Owners queue retries of their texts". By them the user of a business '
     "(businesses.user_id) reads its rows and adds pending ones. To close rows to that user, add a restrictive policy"
 )
@@ -166,14 +166,14 @@ def restore_policies(connection: _Connection, before: Sequence[Policy], narrow: 
         there = now.get(old.key)
         if old.is_named_as_ours:
             if there != old:
-                yield f"{old} was another one, and is as smsretry makes it. To close rows, add a restrictive policy"
+                yield f"{old} is made anew as smsretry has it. To close rows, add a restrictive policy of your own"
             continue
         if there is not None and there != wanted:
             connection.execute(sql.SQL(old.dropped))
         if wanted is not None and there != wanted:
             connection.execute(sql.SQL(wanted.made))
         if old in narrow:
-            yield f"{old} {'only lets read now' if wanted else 'is dropped: it ' + _lets(old)}"
+            yield f"{old} {'now only lets people read' if wanted else 'is dropped: it ' + _lets(old)}"
 
 
 def _lets(one: Policy) -> str:
