@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 from smsretry.adapters.migrations import migrate as migrating
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
+from smsretry.local.stack import Stack
 from tests.integration.catalog import Database
 from tests.integration.conftest import ORIGINAL
 from tests.integration.migrations.test_migrating_beside_readers import everything
@@ -261,3 +262,18 @@ def test_rows_that_an_adoption_cancels_are_counted_before(original: Database) ->
     announced: list[str] = []
     migrate(original.url, dry_run=True, announce=announced.append)
     assert announced[1] == "2 rows of sms_retry_queue are cancelled, because their text has another live row"
+
+
+def test_doctor_warns_of_a_policy_by_which_tenants_add_what_ours_refuses(stack: Stack) -> None:
+    """What it says to run ends it. A policy that only reads, one of the backend's and ours are not named."""
+    leaks = "select subject, advice from smsretry.check_leaks() where subject like '% of sms_retry_queue'"
+    with closing(stack.connect()) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            """create policy "Their own" on sms_retry_queue for insert to authenticated with check (attempt_count = 0);
+               create policy reads on sms_retry_queue for select to authenticated using (attempt_count = 0);
+               create policy backend on sms_retry_queue to service_role using (attempt_count = 0)"""
+        )
+        [warning] = connection.execute(leaks).fetchall()
+        assert warning["subject"] == 'policy "Their own" of sms_retry_queue'
+        connection.execute(warning["advice"].partition("Run: ")[2].encode())
+        assert connection.execute(leaks).fetchall() == []
