@@ -69,25 +69,44 @@ def migrate(
         Past | None,
         typer.Option(help="When scheduled_sends is adopted: what becomes of those whose time has passed."),
     ] = None,
+    drop_policies: Annotated[
+        bool,
+        typer.Option("--drop-policies", help="Drop the application's policies by which tenants may change the queue."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what of the application's would change, and change nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
     from smsretry.adapters.migrations.migrate import migrate as apply_migrations
 
+    changed: list[str] = []
+
+    def announce(sentence: str) -> None:
+        changed.append(sentence)
+        if not as_json:
+            print_text(f"{'would change' if dry_run else 'changes'}: {sentence}")
+
     done = apply_migrations(
         db_url,
         again=again,
+        announce=announce,
+        drop_policies=drop_policies,
+        dry_run=dry_run,
         past_sends=None if past_sends is None else "cancel" if past_sends is Past.cancel else "send",
         warn=lambda text: print_note(text, word="warning:"),
     )
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
-        print_json({"applied": applied})
+        print_json({"to_apply" if dry_run else "applied": applied} | ({"changed": changed} if applied else {}))
         return
     for name in applied:
-        print_text(f"applied {name}")
+        print_text(f"{'would apply' if dry_run else 'applied'} {name}")
     if not applied:
         print_text("Nothing to do: the database has every migration.")
+    elif dry_run:
+        print_text("Nothing was changed.")
 
 
 def process(

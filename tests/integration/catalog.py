@@ -119,7 +119,7 @@ _CATALOG: Final = {
             from pg_namespace where nspname = 'smsretry'
         ) g cross join lateral aclexplode(g.acl) a""",
 }  # fmt: skip
-_MAY_HAVE_MORE: Final = ("constraints", "indexes")
+_MAY_HAVE_MORE: Final = ("constraints", "indexes", "policies")
 """Where an existing installation keeps what is its own."""
 
 
@@ -132,7 +132,9 @@ def snapshot(database: Database) -> Snapshot:
 
 
 def same_schema(found: Snapshot, wanted: Snapshot) -> None:
-    """Assert that nothing is missing, and nothing is there beyond an installation's own constraints and indexes."""
+    """Assert that nothing is missing, and nothing is there beyond an installation's own constraints, indexes and
+    policies.
+    """
     for part, definitions in wanted.items():
         assert definitions, f"the snapshot sees no {part}"
         assert definitions - found[part] == set(), f"missing {part}"

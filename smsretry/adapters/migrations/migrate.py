@@ -12,15 +12,21 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import class_row
 
 from smsretry.adapters.migrations import history
+from smsretry.adapters.migrations.belongings import (
+    changes,
+    count_duplicates,
+    is_installed,
+    read_belongings,
+    refuse_clashes,
+)
+from smsretry.adapters.migrations.connecting import connect
+from smsretry.adapters.migrations.fitting import refuse_broken_rows, refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
-from smsretry.adapters.migrations.schemas import schema_files
+from smsretry.adapters.migrations.policies import ADOPTION, judge_policies, read_policies, restore_policies
 from smsretry.adapters.migrations.sections import without_superseded
-from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
@@ -53,14 +59,30 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a call of `migrate` asks for; its arguments."""
+
+    wanted: Sequence[Migration]
+    again: bool
+    warn: Callable[[str], None]
+    announce: Callable[[str], None]
+    past_sends: PastSends | None
+    drop_policies: bool
+    dry_run: bool
+
+
 def migrate(
     db_url: str,
     *,
     again: bool = False,
     warn: Callable[[str], None] = lambda _: None,
+    announce: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
     pauses: Sequence[float] = _PAUSES,
     past_sends: PastSends | None = None,
+    drop_policies: bool = False,
+    dry_run: bool = False,
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
@@ -69,21 +91,25 @@ def migrate(
     Args:
         again: apply every file, even those in the history, to bring back what somebody dropped or revoked.
         warn: called with each warning: PostgreSQL's, such as rows that break a rule, and the rehearsal's.
+        announce: called with a sentence about each thing of the application's that is taken or changed, before it is.
         shipped: migrations to apply instead of this version's.
         pauses: seconds between the tries.
         past_sends: what to do with scheduled sends whose time has passed when their table is adopted.
+        drop_policies: drop the application's policies that let a tenant do more with the queue than read.
+        dry_run: do all of it, announce, and roll back.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
     wanted = migrations() if shipped is None else list(shipped)
-    with _connect(db_url) as connection:
+    order = _Order(wanted, again, warn, announce, past_sends, drop_policies, dry_run)
+    with connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
         )
         for pause in (*pauses, 0):
             try:
-                return _apply(connection, wanted, again, warn, past_sends)
+                return _apply(connection, order)
             except _LOCKED:
                 time.sleep(pause)
         held_by = blockers(connection)
@@ -97,87 +123,86 @@ def migrate(
 _LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
-def _connect(db_url: str) -> _Connection:
-    try:
-        host = str(conninfo_to_dict(db_url).get("host", ""))
-    except psycopg.ProgrammingError:
-        host = "@"
-    if "@" in host:  # libpq's error about such a URL quotes part of the password
-        raise MigrationError(
-            "--db-url is not a PostgreSQL URL (postgresql://user:password@host:5432/name). "
-            "In a password, write %40 for @, %25 for %, %2F for / and %3A for a colon."
-        )
-    try:
-        return psycopg.connect(db_url, autocommit=True, connect_timeout=10)
-    except psycopg.OperationalError as error:
-        reason = str(error).splitlines()[0]
-    raise MigrationError(f"No connection to the database: {reason}. Check --db-url.")
-
-
-def _apply(
-    connection: _Connection,
-    wanted: Sequence[Migration],
-    again: bool,
-    warn: Callable[[str], None],
-    past_sends: PastSends | None,
-) -> list[Migration]:
+def _apply(connection: _Connection, order: _Order) -> list[Migration]:
     """One try. Raises psycopg's errors about locks as they are."""
-    where = "The migration"
+    where, warnings = "The migration", list[str]()
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
             applied = history.read(connection)
-            missing = [migration for migration in wanted if again or migration.version not in applied]
+            missing = [migration for migration in order.wanted if order.again or migration.version not in applied]
             if not missing:
                 return []
             where = "Checking the tables that exist"
-            _refuse_what_does_not_fit(connection)
+            refuse_what_does_not_fit(connection)
             lock_tables(connection)
-            cancel_until = ask_about_past_sends(connection, past_sends)
+            cancel_until = ask_about_past_sends(connection, order.past_sends)
+            kept = _Kept(connection, order, missing)
             history.create_table(connection)
-            if again:  # an SQL function may call one that only a later file creates: see without_superseded
+            if order.again:  # an SQL function may call one that only a later file creates: see without_superseded
                 connection.execute("set local check_function_bodies = off")
             for migration in missing:
                 where = f"Migration {migration.file}"
-                later = [other.text for other in wanted if other.version > migration.version]
-                _run(connection, migration, without_superseded(migration.text, later) if again else migration.text)
+                later = [other.text for other in order.wanted if other.version > migration.version]
+                text = without_superseded(migration.text, later) if order.again else migration.text
+                _run(connection, migration, text)
             if cancel_until:
                 where = "Cancelling the scheduled sends that are past"
                 cancel_past_sends(connection, cancel_until)
+            where = "Keeping what is the application's"
+            announcements = kept.restored()
             where = "The rehearsal after the migration"
             warnings = _rehearse(connection)
+            for sentence in announcements:
+                order.announce(sentence)
+            if order.dry_run:
+                raise psycopg.Rollback
         for warning in warnings:
-            warn(warning)
+            order.warn(warning)
         return list(missing)
     except _LOCKED:
         raise
     except psycopg.Error as error:
+        refuse_broken_rows(error)
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
         reason = f"{error.diag.message_primary or type(error).__name__}.{hint}"
     raise MigrationError(f"{where} failed: {reason} Nothing was changed.")
+
+
+class _Kept:
+    """What is the application's, as it was before the migration."""
+
+    def __init__(self, connection: _Connection, order: _Order, missing: Sequence[Migration]) -> None:
+        """Read it, and refuse what cannot be kept."""
+        self._connection = connection
+        adopts = not is_installed(connection)
+        self._ours = [] if adopts else [migration.text for migration in order.wanted]
+        self._belongings = read_belongings(connection)
+        refuse_clashes(self._belongings, adopts=adopts)
+        self._policies = read_policies(connection)
+        self._narrow, self._said = judge_policies(
+            self._policies,
+            adopts=adopts,
+            drops_all=any(migration.version == ADOPTION for migration in missing),
+            drop=order.drop_policies,
+        )
+        if adopts and (duplicates := count_duplicates(connection)):
+            self._said.append(
+                f"{duplicates} rows of sms_retry_queue are cancelled, because their text has another live row"
+            )
+
+    def restored(self) -> list[str]:
+        """Bring back what the files dropped; return a sentence about each thing that is otherwise now."""
+        policies = list(restore_policies(self._connection, self._policies, self._narrow))
+        others = changes(self._belongings, read_belongings(self._connection), ours=self._ours)
+        return [*self._said, *policies, *others]
 
 
 def _run(connection: _Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
     connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
     history.record(connection, migration.version, migration.name, migration.text)
-
-
-def _refuse_what_does_not_fit(connection: _Connection) -> None:
-    [description] = [file.text for file in schema_files() if file.creates == "public.describe_sms_tables"]
-    with connection.transaction(force_rollback=True):
-        connection.execute("drop function if exists public.describe_sms_tables")
-        connection.execute(sql.SQL(description))
-        with connection.cursor(row_factory=class_row(Part)) as cursor:
-            found = misfits(cursor.execute("select * from public.describe_sms_tables()").fetchall())
-    if found:
-        raise MigrationError(
-            "Some of what is in this database does not fit:\n"
-            + "".join(f"  {misfit}\n" for misfit in found)
-            + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
-            "again. Nothing was changed."
-        )
 
 
 def _rehearse(connection: _Connection) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from pydantic import BaseModel
 
 from smsretry.adapters.migrations.catalog import fresh_catalog
+from smsretry.adapters.migrations.retyping import Retyped
 from smsretry.adapters.migrations.wanted_shapes import (
     BY_DEFAULT,
     COLUMNS,
@@ -57,6 +58,16 @@ def misfits(parts: Iterable[Part]) -> list[Misfit]:
     return [Misfit(*misfit) for table, own in described.items() if own for misfit in _of_table(table, own)]
 
 
+def retyped(parts: Iterable[Part]) -> list[Retyped]:
+    """The application's columns whose type must change, and the type that each must have."""
+    return [
+        Retyped(part.relation, part.name, _written(COLUMNS[part.relation][part.name]))
+        for part in parts
+        if part.kind == "column" and part.name in COLUMNS.get(part.relation, ())
+        if not _fits(COLUMNS[part.relation][part.name], part)
+    ]
+
+
 def _of_table(table: str, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
     kinds = ("r",) if table == "sms_retry_queue" else ("r", "p")
     if not any(part.kind == "table" and part.type in kinds for part in parts):
@@ -91,6 +102,11 @@ def _written(type_: str) -> str:
 def _of_column(found: Part, wanted: str) -> Iterator[tuple[str, str]]:
     table, name = found.relation, found.name
     where, alter, plain = f"{table}.{name}", f"alter table public.{table}", _written(wanted)
+    if not _fits(wanted, found) and name not in COLUMNS[table]:
+        rename = f"{alter} rename column {name} to app_{name}"
+        why = "(and use that name in the application: smsretry adds a column of the old one)"
+        yield where, f"is {found.type}, and must be {plain}: {rename} {why}"
+        return
     if not _fits(wanted, found):
         kind = "an enum" if (found.definition or "").startswith("enum") else found.type
         others = ", and alike each column that refers to it" if plain == "uuid" else ""

@@ -8,6 +8,7 @@ import pytest
 
 from smsretry.local.stack import Stack
 from tests.conftest import Business
+from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE
 
@@ -160,6 +161,15 @@ def test_migrate_has_nothing_to_do_on_a_migrated_database(stack: Stack, command:
     result = command("migrate", "--db-url", stack.database_url)
     assert result.output == "Nothing to do: the database has every migration.\n"
     assert json.loads(command("migrate", "--db-url", stack.database_url, "--json").stdout) == {"applied": []}
+
+
+def test_a_dry_run_of_migrate_says_what_of_the_application_s_would_change(original: Database, command: Command) -> None:
+    """And changes nothing."""
+    *would, last = command("migrate", "--db-url", original.url, "--dry-run").output.splitlines()
+    assert last == "Nothing was changed."
+    assert "would apply 20261125000200_adopt_an_installation" in would
+    assert [one for one in would if one.startswith("would change: authenticated loses on sms_retry_queue: ")]
+    assert original.one("select to_regclass('public.sms_send_attempts') as made") == {"made": None}
 
 
 def test_migrate_says_which_database_it_could_not_reach(command: Command) -> None:

@@ -253,3 +253,24 @@ def test_a_trigger_counts_if_it_fires_for_an_ordinary_session(empty: Database, m
     assert ("trigger smsretry_before_insert of sms_retry_queue" not in complaints(empty.connection)) == fires
     described = empty.rows("select * from describe_sms_tables() where kind = 'trigger' and name = 'busy'")
     assert len(described) == fires
+
+
+def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(original: Database) -> None:
+    """Its function runs with our search_path. Another trigger, which names its schema, is left alone."""
+    original.run(
+        """create table texts_seen (id uuid);
+           create function note() returns trigger language plpgsql as $$
+           begin insert into texts_seen values (new.id); return new; end $$;
+           create trigger "Note it" after insert on sms_retry_queue for each row execute function note();
+           create function count_it() returns trigger language plpgsql as $$
+           begin insert into public.texts_seen values (new.id); return new; end $$;
+           create trigger a_count after insert on sms_retry_queue for each row execute function count_it()"""
+    )
+    with pytest.raises(MigrationError) as raised:
+        migrate(original.url)
+    said = str(raised.value)
+    assert 'queue_sms_retry (42P01): relation "texts_seen" does not exist. Trigger "Note it" of ' in said
+    assert "count_it" not in said
+    statement = said.partition("Run: ")[2].partition(". Look for")[0]
+    assert statement.startswith("alter function public.note() set search_path = public")
+    original.run(statement)

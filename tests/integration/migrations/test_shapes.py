@@ -12,7 +12,7 @@ from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
 from tests.integration.migrations.test_migrating_beside_readers import everything
 
-_NO_FOREIGN_KEYS = """
+NO_FOREIGN_KEYS = """
 do $$ declare k record; begin
     for k in select conrelid::regclass as t, conname from pg_constraint where contype = 'f' loop
         execute format('alter table %s drop constraint %I', k.t, k.conname);
@@ -44,7 +44,7 @@ MISFITS = [
         id="status as an enum",
     ),
     pytest.param(
-        _NO_FOREIGN_KEYS
+        NO_FOREIGN_KEYS
         + """alter table businesses alter id drop default; alter table businesses alter id type text;
            alter table customers alter business_id type text""",
         [

@@ -1,5 +1,6 @@
 -- What shows rows to people whom they do not concern, or lets these change them: policies that hold for every row, views with
--- their owner's rights, publications. Warnings, because somebody may have meant them.
+-- their owner's rights, publications, new rows of the queue by other rules than ours. Warnings, because somebody may have
+-- meant them.
 create or replace function smsretry.check_leaks()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -25,6 +26,16 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
                    || case o.command when 'a' then ' rows of anybody''s' else ' all rows' end || ': drop or narrow it, unless that is meant' end
     from open o
     group by o.polname, o.relname, o.command
+    union all
+    select 'policy "' || y.polname || '" of sms_retry_queue', true,
+           'lets every signed-in user add rows that smsretry''s own policy refuses, unless that is meant: rows that are not '
+               || 'pending, or for another''s text. Run: drop policy ' || quote_ident(y.polname) || ' on public.sms_retry_queue'
+    from pg_policy y
+    where y.polrelid = to_regclass('public.sms_retry_queue') and y.polpermissive and y.polcmd in ('a', '*')
+      and y.polname <> 'Owners queue retries of their texts'
+      and exists (select from pg_roles g where g.rolname = 'authenticated' and has_any_column_privilege(g.oid, y.polrelid, 'insert')
+                  and (y.polroles @> array[0::oid] or g.oid = any (y.polroles)))
+      and not exists (select from open o where o.polname = y.polname and o.relname = 'sms_retry_queue' and o.command = 'a')
     union all
     select 'view ' || v.oid::regclass, true,
            'shows ' || string_agg(distinct w.words, ' and ') || ' rows of ' || string_agg(distinct t.named, ', ')

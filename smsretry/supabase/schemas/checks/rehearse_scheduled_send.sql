@@ -1,6 +1,6 @@
 -- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
 -- one broke; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text)
+create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text, out context text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_log_id uuid;
@@ -29,7 +29,7 @@ begin
     end if;
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text;
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
     -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
     -- triggers; then only what any row would break counts.
     if state in ('SR000', '55P03', '40P01', '23505')

@@ -1,6 +1,6 @@
 -- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
 -- Nulls if that worked; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text)
+create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text, out context text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_log_id uuid;
@@ -60,6 +60,6 @@ begin
     step := null;
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text;
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
 end
 $$;

@@ -19,7 +19,8 @@ begin
             ok := v_failed.state in ('SR000', '55P03', '40P01');
             advice := case when ok then 'could not be tried: ' else 'fails: ' end
                 || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
-                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
+                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end
+                || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
             exit;
         end if;
     end loop;
@@ -33,7 +34,8 @@ begin
         advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
             when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
             else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
-                || 'at the rules and triggers of send_logs and scheduled_sends' end;
+                || 'at the rules and triggers of send_logs and scheduled_sends' end
+            || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
         return next;
     end if;
 end
