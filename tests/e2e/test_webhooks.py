@@ -1,94 +1,31 @@
-"""The webhooks that the documents show, against the embedded stack: what Twilio signs, and what others try."""
+"""The webhooks that are ready, against the embedded stack: what Twilio signs, and what others try.
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+One is the package's own. The others are shown in the documents, and run by Node as they stand there.
+"""
+
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
-import httpx
 import pytest
-from supabase import create_client
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback, inbound_message
+from smsretry.local.twilio.callbacks import inbound_message
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.standin import TwilioStandin
 from tests.conftest import Business
-from tests.e2e.documents import documents
+from tests.e2e.webhook_hosts import BARBER, IN_PYTHON_AND_DENO, OTHERS, URL, Webhook, in_deno
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, run
 
-URL: Final = "https://app.example/twilio"
-_DENO: Final = Path(__file__).with_name("deno.mjs")
-BARBER: Final = "AC" + "1" * 32
-OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
-"""The tokens of accounts beside the environment's. One was left empty."""
-Webhook = Callable[[Callback], int]
-"""Takes what Twilio posts, and answers with an HTTP status."""
 
-
-def shown(language: str, containing: str) -> str:
-    """The one block that the documents show of it."""
-    [text] = [b.text for document in documents() for b in document.blocks(language) if containing in b.text]
-    return text
-
-
-@contextmanager
-def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
-    """The function in smsretry/README.md."""
-    names: dict[str, Any] = {}
-    exec(shown("python", "RequestValidator"), names)
-    settings = stack.environment()
-    client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"])
-
-    def post(callback: Callback) -> int:
-        query = dict(parse_qsl(urlsplit(callback.url).query))
-        tokens = {settings["TWILIO_ACCOUNT_SID"]: settings["TWILIO_AUTH_TOKEN"], **OTHERS}
-        return int(
-            names["hear"](callback.url, query, callback.form, callback.signature, tokens=tokens, supabase=client)
-        )
-
-    yield post
-
-
-@contextmanager
-def in_typescript(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
-    """The Edge Function in smsretry/supabase/README.md, run by Node with as much of Deno as it needs."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no Node: install version 18 or later")
-    accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
-    script = directory / "webhook.mjs"
-    script.write_text(f"import {str(_DENO)!r}\n{shown('ts', 'Deno.serve')}", encoding="utf-8")
-    environment = {**os.environ, **stack.environment(), "TWILIO_WEBHOOK_URL": URL, **accounts}
-    with subprocess.Popen([node, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-
-            def post(callback: Callback) -> int:
-                query = urlsplit(callback.url).query
-                url = f"http://127.0.0.1:{port}/twilio" + (f"?{query}" if query else "")
-                return httpx.post(url, content=callback.body, headers=callback.headers).status_code
-
-            yield post
-        finally:
-            process.kill()
-
-
-@pytest.fixture(params=[in_python, in_typescript], ids=["python", "typescript"])
+@pytest.fixture(params=IN_PYTHON_AND_DENO)
 def webhook(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Webhook]:
-    """Each of the two."""
+    """Each of those that need nothing from npm."""
     with request.param(stack, tmp_path) as post:
         yield post
 
@@ -170,7 +107,7 @@ def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
 
     def says(body: str, opt_out_type: str | None = None) -> str:
         incoming = stack.twilio.inbound(URL, phone=PHONE, body=body, to=SENDER, opt_out_type=opt_out_type)
-        assert webhook(incoming) == 204
+        assert webhook(incoming) == 200
         [customer] = business.connection.execute("select sms_consent_status from customers").fetchall()
         return str(customer["sms_consent_status"])
 
@@ -204,16 +141,16 @@ def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_o
         ("", ""),
     ]  # fmt: skip
     assert [says("stop", account, token) for account, token in forged] == [403] * len(forged)
-    assert says("stop", BARBER, OTHERS[BARBER]) == 204
+    assert says("stop", BARBER, OTHERS[BARBER]) == 200
     assert (consents_of(business), consents_of(other)) == ([("opted_out", "inbound_stop")], [("opted_in", None)])
     stack.move_clock(timedelta(minutes=1))
-    assert says("start", BARBER, OTHERS[BARBER]) == 204
+    assert says("start", BARBER, OTHERS[BARBER]) == 200
     assert consents_of(business) == [("opted_in", "inbound_start")]
 
 
 def test_one_account_needs_no_list_of_tokens(stack: Stack, business: Business, tmp_path: Path) -> None:
     """The secrets of version 1.0 are enough."""
     business.customer()
-    with in_typescript(stack, tmp_path, several=False) as webhook:
-        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 204
+    with in_deno(stack, tmp_path, several=False) as webhook:
+        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 200
     assert consents_of(business) == [("opted_out", "inbound_stop")]
