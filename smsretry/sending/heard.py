@@ -15,6 +15,8 @@ class StatusReport:
     """The provider's word for it."""
     code: int | None
     """The provider's error code."""
+    account: str
+    """The account that has the message, and signed this."""
 
 
 @dataclass(frozen=True, slots=True)

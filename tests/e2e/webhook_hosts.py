@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.callbacks import Callback
 from smsretry.webhooks import Webhook as Application
+from tests.e2e import nextjs
 from tests.e2e.documents import documents
 
 URL: Final = "https://app.example/twilio"
@@ -28,19 +30,35 @@ Webhook = Callable[[Callback], int]
 _HERE: Final = Path(__file__).parent
 
 
+@dataclass(frozen=True, slots=True)
+class More(Callback):
+    """What Twilio posts, and a field that somebody added on the way."""
+
+    added: str
+
+    @property
+    def body(self) -> bytes:
+        """The form as it travels."""
+        return f"{urlencode(self.form)}&{self.added}".encode()
+
+
 def shown(containing: str) -> str:
     """The one block of TypeScript that the documents show of it."""
     [text] = [b.text for document in documents() for b in document.blocks("ts") if containing in b.text]
     return text
 
 
+def address(url: str, called: str) -> str:
+    """Where a webhook that is reached at `url` is called, for an address that Twilio calls."""
+    parts = urlsplit(called)
+    return f"{url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
 def posting(url: str) -> Webhook:
     """Posts to a webhook that is reached there: the path and the query are those that Twilio calls."""
 
     def post(callback: Callback) -> int:
-        called = urlsplit(callback.url)
-        address = f"{url}{called.path}" + (f"?{called.query}" if called.query else "")
-        return httpx.post(address, content=callback.body, headers=callback.headers).status_code
+        return httpx.post(address(url, callback.url), content=callback.body, headers=callback.headers).status_code
 
     return post
 
@@ -78,13 +96,18 @@ def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[
 
 
 @contextmanager
-def in_next(stack: Stack, modules: Path) -> Iterator[Webhook]:
-    """The route of Next.js, compiled beside the packages that it imports, with as much of Next.js as it needs."""
-    with _node([str(_HERE / "route.mjs"), str(modules / "route.mjs")], environment_of(stack)) as url:
+def in_next(stack: Stack, directory: Path) -> Iterator[Webhook]:
+    """The route of Next.js, in a project of its own."""
+    nextjs.build(directory, shown("route.ts"))
+    with nextjs.serving(directory, environment_of(stack)) as url:
         yield posting(url)
 
 
-IN_PYTHON_AND_DENO: Final = [pytest.param(in_python, id="python"), pytest.param(in_deno, id="deno")]
+HOSTS: Final = [
+    pytest.param(in_python, id="python"),
+    pytest.param(in_deno, id="deno"),
+    pytest.param(in_next, id="next", marks=pytest.mark.by_hand),
+]
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class SupabaseHearing(SupabaseCalls):
                     "twilio_sid": heard.message_id,
                     "delivery_status": heard.status,
                     "error_code": heard.code,
+                    "account_sid": heard.account,
                 }
             case IncomingText():
                 function = "record_inbound_sms"

@@ -107,7 +107,7 @@ def _fields(form: bytes) -> dict[str, str] | None:
 def _said(fields: Mapping[str, str], account: str, query: str) -> StatusReport | IncomingText | Refusal:
     sid, status, phone = fields.get("MessageSid"), fields.get("MessageStatus"), fields.get("From")
     if sid and status:
-        return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")))
+        return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")), account)
     if sid and phone and fields.get("SmsStatus", "received") in ("received", "receiving"):
         # PostgreSQL's text holds no NUL, and a STOP with one is a STOP.
         body = fields["Body"].replace("\0", "") if "Body" in fields else None
