@@ -15,7 +15,7 @@ import pytest
 from smsretry.local.process.http import free_port
 from tests.support.waiting import until
 
-_PACKAGES: Final = {"next": "16.4.6", "react": "19.3.1", "react-dom": "19.3.1", "twilio": "6.2.0"}
+PACKAGES: Final = {"next": "16.4.6", "react": "19.3.1", "react-dom": "19.3.1", "twilio": "6.2.0"}
 _TYPES: Final = {"@types/node": "26.6.6", "@types/react": "19.3.0", "typescript": "7.0.2"}
 _QUIET: Final = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1"}
 
@@ -24,7 +24,7 @@ def build(project: Path, route: str) -> Path:
     """Install, check the types strictly, and build. Needs npm and its registry."""
     if shutil.which("npm") is None:
         pytest.skip("no npm")
-    package = {"private": True, "dependencies": _PACKAGES, "devDependencies": _TYPES}
+    package = {"private": True, "dependencies": PACKAGES, "devDependencies": _TYPES}
     (project / "package.json").write_text(json.dumps(package), encoding="utf-8")
     (project / "tsconfig.json").write_text('{"compilerOptions": {"strict": true}}', encoding="utf-8")
     page = project / "app" / "twilio" / "route.ts"
