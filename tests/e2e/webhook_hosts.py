@@ -91,7 +91,10 @@ def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[
     """The Edge Function, run by Node with as much of Deno as it needs."""
     script = directory / "webhook.mjs"
     script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{shown('Deno.serve')}", encoding="utf-8")
-    with _node([str(script)], environment_of(stack, several=several)) as url:
+    environment = environment_of(stack, several=several)
+    if several:  # as Supabase gives it the secret keys; without the list, as it did in version 1.0
+        environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
+    with _node([str(script)], environment) as url:
         yield posting(url)
 
 
