@@ -225,15 +225,16 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every variable that is missing or malformed; quotes no value.
     """
-    return _load(Settings)
+    return load(Settings)
 
 
 def load_reading_settings() -> ReadingSettings:
     """Read as much of the environment as questions need. Raises SettingsError, as `load_settings`."""
-    return _load(ReadingSettings)
+    return load(ReadingSettings)
 
 
-def _load(kind: type[_Kind]) -> _Kind:
+def load(kind: type[_Kind]) -> _Kind:
+    """Read these settings from the environment. Raises SettingsError, as `load_settings`."""
     if problems := setting_problems(kind):
         lines = [f"  {_line(variable, advice)}" for variable, advice in problems.items()]
         if problems.get(_SERVICE_KEY) == _MISSING and not setting_problems(ReadingSettings):

@@ -5,19 +5,22 @@ are missing or malformed.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.hearing import SupabaseHearing
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
+from smsretry.adapters.twilio.hearing import TwilioHearing
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.sending.heard import Heard, Refusal
 from smsretry.sending.ports import DeliveryServices, Provider, Services
 from smsretry.settings import Settings, load_reading_settings, load_settings
 
@@ -70,6 +73,18 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
             id_problem=id_problem,
             check_sender=asked.check_sender,
         )
+
+
+def hears(
+    settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
+) -> Callable[..., Heard | Refusal]:
+    """What reads and checks what the provider posts to a webhook: `TwilioHearing` says what it takes."""
+    return TwilioHearing(settings, addresses, tokens).heard
+
+
+def hearing(settings: Settings) -> SupabaseHearing:
+    """Connect what records it. Close it, or use it as a context manager."""
+    return SupabaseHearing(settings)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

@@ -78,6 +78,12 @@ def _pip(words: list[str]) -> None:
             assert extra in project["optional-dependencies"]
 
 
+def _uvicorn(words: list[str]) -> None:
+    module, _, name = words[0].partition(":")
+    assert callable(getattr(import_module(module), name))
+    assert all(word in _help("uvicorn") for word in words if word.startswith("--"))
+
+
 def _linter(program: str) -> Callable[[list[str]], None]:
     def check(words: list[str]) -> None:
         assert " ".join([f".venv/bin/{program}", *words]) in CI or "--help" in words
@@ -106,6 +112,7 @@ _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "pip": _pip,
     "smsretry": _smsretry,
     "prefect": _prefect,
+    "uvicorn": _uvicorn,
     "npm": _installer,
     "apt-get": _installer,
     "ruff": _linter("ruff"),

@@ -153,5 +153,15 @@ def test_the_monitor_shown_is_told_how_it_stands_and_may_do_nothing_else(stack: 
             connection.execute("drop owned by sms_monitor; drop role sms_monitor")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
+@blocks("ini", containing="ExecStart")
+def test_systemd_finds_nothing_amiss_in_the_units_shown(block: Block, tmp_path: Path) -> None:
+    """Each setting is known, and what is started is there: in this environment, in place of the server's."""
+    unit = tmp_path / Path(block.text.splitlines()[0].removeprefix("# ")).name
+    unit.write_text(block.text.replace("/opt/smsretry/.venv/bin", str(Path(sys.executable).parent)), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if unit.name in line]) == (0, [])
+
+
 def _execute(block: Block, names: dict[str, Any]) -> None:
     exec(compile(block.text, block.where, "exec"), names)

@@ -1,21 +1,16 @@
-"""The webhooks that the documents show, against the embedded stack: what Twilio signs, and what others try."""
+"""The webhooks that are ready, against the embedded stack: what Twilio signs, and what others try.
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+One is the package's own. The others are shown in the documents, and run by Node as they stand there.
+"""
+
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
-import httpx
 import pytest
-from supabase import create_client
+from twilio.request_validator import RequestValidator
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -24,79 +19,34 @@ from smsretry.local.twilio.callbacks import Callback, inbound_message
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.standin import TwilioStandin
 from tests.conftest import Business
-from tests.e2e.documents import documents
+from tests.e2e.webhook_hosts import BARBER, HOSTS, OTHERS, URL, More, Webhook, in_deno
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, run
 
-URL: Final = "https://app.example/twilio"
-_DENO: Final = Path(__file__).with_name("deno.mjs")
-BARBER: Final = "AC" + "1" * 32
-OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
-"""The tokens of accounts beside the environment's. One was left empty."""
-Webhook = Callable[[Callback], int]
-"""Takes what Twilio posts, and answers with an HTTP status."""
 
-
-def shown(language: str, containing: str) -> str:
-    """The one block that the documents show of it."""
-    [text] = [b.text for document in documents() for b in document.blocks(language) if containing in b.text]
-    return text
-
-
-@contextmanager
-def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
-    """The function in smsretry/README.md."""
-    names: dict[str, Any] = {}
-    exec(shown("python", "RequestValidator"), names)
-    settings = stack.environment()
-    client = create_client(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"])
-
-    def post(callback: Callback) -> int:
-        query = dict(parse_qsl(urlsplit(callback.url).query))
-        tokens = {settings["TWILIO_ACCOUNT_SID"]: settings["TWILIO_AUTH_TOKEN"], **OTHERS}
-        return int(
-            names["hear"](callback.url, query, callback.form, callback.signature, tokens=tokens, supabase=client)
-        )
-
-    yield post
-
-
-@contextmanager
-def in_typescript(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
-    """The Edge Function in smsretry/supabase/README.md, run by Node with as much of Deno as it needs."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no Node: install version 18 or later")
-    accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
-    script = directory / "webhook.mjs"
-    script.write_text(f"import {str(_DENO)!r}\n{shown('ts', 'Deno.serve')}", encoding="utf-8")
-    environment = {**os.environ, **stack.environment(), "TWILIO_WEBHOOK_URL": URL, **accounts}
-    with subprocess.Popen([node, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-
-            def post(callback: Callback) -> int:
-                query = urlsplit(callback.url).query
-                url = f"http://127.0.0.1:{port}/twilio" + (f"?{query}" if query else "")
-                return httpx.post(url, content=callback.body, headers=callback.headers).status_code
-
-            yield post
-        finally:
-            process.kill()
-
-
-@pytest.fixture(params=[in_python, in_typescript], ids=["python", "typescript"])
-def webhook(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Webhook]:
-    """Each of the two."""
-    with request.param(stack, tmp_path) as post:
+@pytest.fixture(scope="module", params=HOSTS)
+def host(
+    request: pytest.FixtureRequest, running_stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Webhook]:
+    """Each of them, started once."""
+    with request.param(running_stack, tmp_path_factory.mktemp("webhook")) as post:
         yield post
+
+
+@pytest.fixture
+def webhook(host: Webhook, stack: Stack) -> Webhook:
+    """It, with a stack that is as good as new."""
+    return host
 
 
 @pytest.fixture
 def text(stack: Stack, business: Business, queue: SupabaseQueue) -> UUID:
     """A text that Twilio has, with a status callback; its answer was lost."""
-    row = business.due_text()
+    return in_doubt(business.due_text(), stack, queue)
+
+
+def in_doubt(row: UUID, stack: Stack, queue: SupabaseQueue) -> UUID:
+    """Send a text, and lose the answer."""
     settings = stack.environment() | {"TWILIO_STATUS_CALLBACK_URL": URL}
     stack.twilio.fail(AcceptThenDrop())
     values = {name.lower(): value for name, value in settings.items()}
@@ -170,7 +120,7 @@ def test_stop_and_start_that_come_in_are_recorded_and_help_is_not(
 
     def says(body: str, opt_out_type: str | None = None) -> str:
         incoming = stack.twilio.inbound(URL, phone=PHONE, body=body, to=SENDER, opt_out_type=opt_out_type)
-        assert webhook(incoming) == 204
+        assert webhook(incoming) == 200
         [customer] = business.connection.execute("select sms_consent_status from customers").fetchall()
         return str(customer["sms_consent_status"])
 
@@ -204,16 +154,100 @@ def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_o
         ("", ""),
     ]  # fmt: skip
     assert [says("stop", account, token) for account, token in forged] == [403] * len(forged)
-    assert says("stop", BARBER, OTHERS[BARBER]) == 204
+    assert says("stop", BARBER, OTHERS[BARBER]) == 200
     assert (consents_of(business), consents_of(other)) == ([("opted_out", "inbound_stop")], [("opted_in", None)])
     stack.move_clock(timedelta(minutes=1))
-    assert says("start", BARBER, OTHERS[BARBER]) == 204
+    assert says("start", BARBER, OTHERS[BARBER]) == 200
     assert consents_of(business) == [("opted_in", "inbound_start")]
 
 
 def test_one_account_needs_no_list_of_tokens(stack: Stack, business: Business, tmp_path: Path) -> None:
     """The secrets of version 1.0 are enough."""
     business.customer()
-    with in_typescript(stack, tmp_path, several=False) as webhook:
-        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 204
+    with in_deno(stack, tmp_path, several=False) as webhook:
+        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 200
     assert consents_of(business) == [("opted_out", "inbound_stop")]
+
+
+def test_what_was_signed_and_is_posted_otherwise_is_refused(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID
+) -> None:
+    """A field twice or more, the query in another order, another path or protocol, and no form at all."""
+    [entry] = stack.twilio.ledger.entries()
+    genuine = stack.twilio.callback(entry.sid, "undelivered", 30008)
+    attempt = genuine.url.partition("attempt=")[2]
+
+    def signed_for(url: str) -> Callback:
+        validator = RequestValidator(stack.environment()["TWILIO_AUTH_TOKEN"])
+        return replace(genuine, signature=validator.compute_signature(url, genuine.form))
+
+    attempts = [
+        More(genuine.url, genuine.form, genuine.signature, "MessageStatus=delivered"),
+        More(genuine.url, genuine.form, genuine.signature, "X=1"),
+        replace(genuine, form={}),
+        replace(signed_for(f"{URL}?attempt={attempt}&b=1"), url=f"{URL}?b=1&attempt={attempt}"),
+        replace(genuine, url=f"{URL}?attempt={attempt}&attempt={attempt}"),
+        signed_for(f"{URL}/?attempt={attempt}"),
+        signed_for(f"http{URL.removeprefix('https')}?attempt={attempt}"),
+        signed_for(f"{URL.replace('app.', 'evil.')}?attempt={attempt}"),
+    ]
+    before = business.attempts_of(text), business.row(text)
+    assert [webhook(callback) in (400, 403) for callback in attempts] == [True] * len(attempts)
+    assert (business.attempts_of(text), business.row(text)) == before
+
+
+def test_a_text_is_heard_whatever_it_is_made_of(webhook: Webhook, stack: Stack, business: Business) -> None:
+    """Plus signs, percent signs, ampersands, other alphabets, emoji, nothing, a NUL and the longest one."""
+    business.customer()
+    odd = ["1 + 1 = 2 & 100%", "%2B%00", "Ёлки 🎄 \u200e", "", "hello\0", "🎄" * 800]
+    assert [webhook(stack.twilio.inbound(URL, phone=PHONE, body=body, to=SENDER)) for body in odd] == [200] * len(odd)
+    assert consents_of(business) == [("opted_in", None)]
+    assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="ST\0OP", to=SENDER)) == 200
+    assert consents_of(business) == [("opted_out", "inbound_stop")]
+
+
+def test_a_start_that_is_posted_again_after_a_stop_lifts_nothing(
+    webhook: Webhook, stack: Stack, business: Business
+) -> None:
+    """A signature never expires."""
+    business.customer()
+    start = stack.twilio.inbound(URL, phone=PHONE, body="start", to=SENDER)
+    for said in (start, stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER), start, start):
+        assert webhook(said) == 200
+        stack.move_clock(timedelta(minutes=1))
+    assert consents_of(business) == [("opted_out", "inbound_stop")]
+
+
+def test_a_report_settles_no_other_text_than_its_own(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID, queue: SupabaseQueue
+) -> None:
+    """Signed as it must be, with the attempt of another business, or with what is no attempt's id."""
+    [entry] = stack.twilio.ledger.entries()
+    assert webhook(stack.twilio.callback(entry.sid, "sent")) == 204
+    neighbors = in_doubt(another(business).due_text(phone="+12125550177"), stack, queue)
+    [attempt] = business.attempts_of(neighbors)
+    before = business.attempts_of(neighbors), business.row(neighbors)
+    for named, answer in ((attempt["id"], 422), ("x", 204), ("", 204), ("%00", 204)):
+        stack.twilio.ledger.put(replace(entry, status_callback=f"{URL}?attempt={named}"))
+        assert webhook(stack.twilio.callback(entry.sid, "delivered")) == answer
+        assert (business.attempts_of(neighbors), business.row(neighbors)) == before
+    assert business.attempts_of(text)[0]["delivery_status"] == "delivered"
+
+
+def test_an_account_reports_of_no_text_that_went_out_from_another(
+    webhook: Webhook, stack: Stack, business: Business, text: UUID
+) -> None:
+    """A business with an account of its own knows the token that signs for it, and may know a neighbor's ids."""
+    [entry] = stack.twilio.ledger.entries()
+    theirs = TwilioStandin(
+        account_sid=BARBER, auth_token=OTHERS[BARBER], senders=frozenset({SENDER}), messaging_services=frozenset()
+    )
+    before = business.attempts_of(text), business.row(text)
+    for callback in (entry.status_callback, URL):
+        theirs.ledger.put(replace(entry, status_callback=callback))
+        assert webhook(theirs.callback(entry.sid, "undelivered", 30006)) == 204
+        assert (business.attempts_of(text), business.row(text)) == before
+    assert webhook(stack.twilio.callback(entry.sid, "delivered")) == 204
+    theirs.ledger.put(replace(entry, status_callback=URL))
+    assert webhook(theirs.callback(entry.sid, "read")) == 204
+    assert business.attempts_of(text)[0]["delivery_status"] == "delivered"

@@ -133,7 +133,7 @@ class Scene:
             },
             "settle_sms_attempt": {
                 "attempt_id": str(self.attempt), "twilio_sid": "SM" + "b" * 32, "settled_by": "callback",
-                "delivery_status": "undelivered", "error_code": 30003,
+                "delivery_status": "undelivered", "error_code": 30003, "account_sid": None,
             },
             "claim_sms_deliveries": {
                 "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [],

@@ -18,7 +18,8 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
-from smsretry.settings import PrefectSettings, Settings, variables
+from smsretry.settings import PrefectSettings, variables
+from smsretry.webhooks.settings import WebhookSettings
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
@@ -184,7 +185,7 @@ def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment, and what looks like one: CI says with such what its tests require."""
     others = [name for name in os.environ if name.startswith(("OTEL_", "SMSRETRY_"))]
-    for variable in (*variables(Settings), *variables(PrefectSettings), *others):
+    for variable in (*variables(WebhookSettings), *variables(PrefectSettings), *others):
         monkeypatch.delenv(variable, raising=False)
 
 

@@ -12,7 +12,7 @@ What is wrong with one account's entry holds that account's texts, and nobody el
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,8 @@ class _Listed:
     """The list, read entry by entry."""
 
     logins: dict[str, Login] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    """The auth tokens of the accounts whose entry has one."""
     troubles: dict[str, str] = field(default_factory=dict)
     """What is wrong with an account's entry."""
     trouble: str | None = None
@@ -85,6 +87,18 @@ class Accounts:
             return Login(key, secret.get_secret_value())
         token = self._settings.twilio_auth_token
         return Login(self.main, token.get_secret_value() if token else "")
+
+    def tokens(self, account: str) -> Iterator[str]:
+        """The auth token with which the account signs what it posts to a webhook. A subaccount signs with its own."""
+        known = dict(self._listed.tokens)
+        if token := self._settings.twilio_auth_token:
+            known[self.main] = token.get_secret_value()
+        yield from (token for sid, token in known.items() if sid.lower() == account.lower())
+
+    def trouble(self, account: str) -> str | None:
+        """Why nothing is known of the account: its entry is wrong, or the list is. None: it is not in the list."""
+        trouble = self._listed.troubles.get(account) or self._listed.trouble
+        return trouble and f"{self._variable}: {trouble}"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the list."""
@@ -126,12 +140,15 @@ def _read(text: str) -> _Listed:
             trouble = trouble or f"entry {number} has a name that is no account's SID (AC and 32 digits from 0 to f)"
         elif account in listed.logins or account in listed.troubles:
             listed.logins.pop(account, None)
+            listed.tokens.pop(account, None)
             listed.troubles[account] = f"has more than one entry for account {account}"
         elif isinstance(login := _login(account, entry), Login):
             listed.logins[account] = login
+            if token := dict(entry.pairs).get("auth_token"):
+                listed.tokens[account] = token
         else:
             listed.troubles[account] = f"account {account}: {login}"
-    return _Listed(listed.logins, listed.troubles, trouble)
+    return replace(listed, trouble=trouble)
 
 
 class _Pairs:

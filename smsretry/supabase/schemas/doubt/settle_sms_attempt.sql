@@ -1,12 +1,13 @@
 -- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
 -- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
--- MessageStatus and ErrorCode). May be called any number of times, in any order, before or after the sender's own answer. An
+-- MessageStatus and ErrorCode), in the account that signed it (account_sid; null: not told). An account speaks for what went out
+-- from it and nothing else: who has an account of their own has the token that signs for it. May be called any number of times, in any order, before or after the sender's own answer. An
 -- unknown status proves the message and is not kept.
 -- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
--- or unknown_attempt (there is none, or it has another SID).
+-- or unknown_attempt (there is none, or it has another SID or account).
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
-    delivery_status text default null, error_code integer default null
+    delivery_status text default null, error_code integer default null, account_sid text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -38,7 +39,8 @@ begin
     end if;
     select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     v_now := smsretry.clock();
-    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid
+        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid) then
         return 'unknown_attempt';
     end if;
     if v_attempt.twilio_sid is null then

@@ -1,0 +1,128 @@
+"""What Twilio posts to a webhook: whether it is Twilio's, and what it says.
+
+The account that has the message signs, with its own auth token, also if it is a subaccount. What is signed is the
+address that Twilio calls, and the form: https://www.twilio.com/docs/usage/security#validating-requests
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, parse_qsl
+from uuid import UUID
+
+from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts
+from smsretry.sending.heard import IncomingText, Refusal, StatusReport
+from smsretry.settings import Settings
+
+_NO_FORM: Final = Refusal(400, "This is not the form of one message: each field must be there once, and no more.")
+_NO_MESSAGE: Final = Refusal(422, "This is about no text message: give its webhook another address at Twilio.")
+_FORGED: Final = Refusal(
+    403,
+    "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token of the "
+    "account. The address must be written as it is at Twilio, without its query; the token must be the account's own.",
+)
+_NO_ACCOUNT: Final = Refusal(403, "This names no account of Twilio's.")
+_UNKNOWN: Final = (
+    "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS, to the file "
+    "that TWILIO_ACCOUNTS_FILE names, or to TWILIO_AUTH_TOKENS. A subaccount signs with its own."
+)
+_MOST_FIELDS: Final = 200
+"""An incoming text has about twenty, and three more for each picture, of which it has ten at most."""
+
+
+class TwilioHearing:
+    """Reads what was posted. A file of accounts is read again when it has changed.
+
+    Args:
+        settings: the main account, and the list of others.
+        addresses: where Twilio calls, each without a query.
+        tokens: further auth tokens of an account, by its SID.
+    """
+
+    def __init__(
+        self, settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        from twilio.request_validator import RequestValidator  # the SDK is loaded by the first webhook
+
+        self._validator: Final = RequestValidator
+        self._settings = settings
+        self._addresses = addresses
+        self._further = {account.lower(): list(several) for account, several in (tokens or {}).items()}
+        self._state = self._state_of_file()
+        self._accounts = Accounts(settings)
+
+    def heard(self, *, query: str, form: bytes, signature: str) -> StatusReport | IncomingText | Refusal:
+        """What Twilio says, or why it is not taken.
+
+        Args:
+            query: of the address that was called, as it came, without the question mark.
+            form: the body.
+            signature: of the header X-Twilio-Signature.
+        """
+        fields = _fields(form)
+        if fields is None:
+            return _NO_FORM
+        account = fields.get("AccountSid", "")
+        if not ACCOUNT.fullmatch(account):
+            return _NO_ACCOUNT
+        tokens = self._tokens(account)
+        if isinstance(tokens, Refusal):
+            return tokens
+        called = [f"{address}?{query}" if query else address for address in self._addresses]
+        if not any(self._validator(token).validate(url, fields, signature) for token in tokens for url in called):
+            return _FORGED
+        return _said(fields, account, query)
+
+    def _tokens(self, account: str) -> list[str] | Refusal:
+        """The auth tokens that the account may sign with: two, while they are exchanged."""
+        if (state := self._state_of_file()) != self._state:
+            self._state, self._accounts = state, Accounts(self._settings)
+        found = [*self._accounts.tokens(account), *self._further.get(account.lower(), [])]
+        if found:
+            return found
+        if trouble := self._accounts.trouble(account):
+            return Refusal(503, trouble)  # somebody can mend it: Twilio may call again
+        return Refusal(403, _UNKNOWN.format(account))
+
+    def _state_of_file(self) -> tuple[int, ...] | None:
+        if not self._settings.twilio_accounts_file:
+            return None
+        try:
+            found = Path(self._settings.twilio_accounts_file).stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _fields(form: bytes) -> dict[str, str] | None:
+    """The form; None if it is none, or says something twice: which of both counts would be anybody's guess."""
+    try:
+        pairs = parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:  # of UnicodeDecodeError, too
+        return None
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else None
+
+
+def _said(fields: Mapping[str, str], account: str, query: str) -> StatusReport | IncomingText | Refusal:
+    sid, status, phone = fields.get("MessageSid"), fields.get("MessageStatus"), fields.get("From")
+    if sid and status:
+        return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")), account)
+    if sid and phone and fields.get("SmsStatus", "received") in ("received", "receiving"):
+        # PostgreSQL's text holds no NUL, and a STOP with one is a STOP.
+        body = fields["Body"].replace("\0", "") if "Body" in fields else None
+        keyword, to, service = (fields.get(name) for name in ("OptOutType", "To", "MessagingServiceSid"))
+        return IncomingText(sid, phone, body, keyword, to, service, account)
+    return _NO_MESSAGE
+
+
+def _attempt(query: str) -> UUID | None:
+    """The attempt's id. The application's own callbacks have none, or something else of that name."""
+    try:
+        return UUID(parse_qs(query)["attempt"][-1])
+    except (KeyError, ValueError):
+        return None
+
+
+def _number(code: str | None) -> int | None:
+    return int(code) if code and code.isascii() and code.isdecimal() and len(code) < 10 else None

@@ -1,0 +1,128 @@
+"""Where the webhooks run: each takes what Twilio posts, over HTTP, and records it in the embedded stack."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import pytest
+
+from smsretry.local.process.http import LocalServer
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.callbacks import Callback
+from smsretry.webhooks import Webhook as Application
+from tests.e2e import nextjs
+from tests.e2e.documents import documents
+
+URL: Final = "https://app.example/twilio"
+BARBER: Final = "AC" + "1" * 32
+OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
+"""The tokens of accounts beside the environment's. One was left empty."""
+Webhook = Callable[[Callback], int]
+"""Takes what Twilio posts, and answers with an HTTP status."""
+_HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class More(Callback):
+    """What Twilio posts, and a field that somebody added on the way."""
+
+    added: str
+
+    @property
+    def body(self) -> bytes:
+        """The form as it travels."""
+        return f"{urlencode(self.form)}&{self.added}".encode()
+
+
+def shown(containing: str) -> str:
+    """The one block of TypeScript that the documents show of it."""
+    [text] = [b.text for document in documents() for b in document.blocks("ts") if containing in b.text]
+    return text
+
+
+def address(url: str, called: str) -> str:
+    """Where a webhook that is reached at `url` is called, for an address that Twilio calls."""
+    parts = urlsplit(called)
+    return f"{url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
+def posting(url: str) -> Webhook:
+    """Posts to a webhook that is reached there: the path and the query are those that Twilio calls."""
+
+    def post(callback: Callback) -> int:
+        return httpx.post(address(url, callback.url), content=callback.body, headers=callback.headers).status_code
+
+    return post
+
+
+def environment_of(stack: Stack, *, several: bool = True) -> dict[str, str]:
+    """The settings of a webhook."""
+    accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
+    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, **accounts}
+
+
+@contextmanager
+def application(environment: Mapping[str, str]) -> Iterator[str]:
+    """`smsretry.webhooks` with this environment; its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with LocalServer(Application()) as server:
+            yield server.url
+
+
+@contextmanager
+def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
+    """The package's own."""
+    with application(environment_of(stack)) as url:
+        yield posting(url)
+
+
+@contextmanager
+def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
+    """The Edge Function, run by Node with as much of Deno as it needs."""
+    script = directory / "webhook.mjs"
+    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{shown('Deno.serve')}", encoding="utf-8")
+    environment = environment_of(stack, several=several)
+    if several:  # as Supabase gives it the secret keys; without the list, as it did in version 1.0
+        environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
+    with _node([str(script)], environment) as url:
+        yield posting(url)
+
+
+@contextmanager
+def in_next(stack: Stack, directory: Path) -> Iterator[Webhook]:
+    """The route of Next.js, in a project of its own."""
+    nextjs.build(directory, shown("route.ts"))
+    with nextjs.serving(directory, environment_of(stack)) as url:
+        yield posting(url)
+
+
+HOSTS: Final = [
+    pytest.param(in_python, id="python"),
+    pytest.param(in_deno, id="deno"),
+    pytest.param(in_next, id="next", marks=pytest.mark.by_hand),
+]
+
+
+@contextmanager
+def _node(words: list[str], environment: Mapping[str, str]) -> Iterator[str]:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node: install version 18 or later")
+    with subprocess.Popen(
+        [node, *words], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
