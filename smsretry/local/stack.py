@@ -1,6 +1,6 @@
 """The embedded stack: everything smsretry talks to, on this machine, with no account and no Docker.
 
-PostgreSQL with our migrations, an endpoint that answers RPCs as Supabase does, and a stand-in for Twilio. The
+PostgreSQL with our migrations, an endpoint that answers for functions and tables as Supabase does, and a stand-in for Twilio. The
 production adapters reach it through `environment()`, unchanged.
 """
 

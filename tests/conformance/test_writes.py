@@ -78,7 +78,8 @@ def test_a_delete_takes_the_rows_that_fit(postgrest: Endpoint) -> None:
     postgrest.table("POST", "letters", [{"id": n, "word": str(n)} for n in range(4)])
     assert postgrest.table("DELETE", "letters?id=eq.0").status_code == 204
     full = postgrest.table("DELETE", "letters?id=gt.1&select=id", prefer=f"{_ROWS},count=exact")
-    assert (full.status_code, full.json(), full.headers["content-range"]) == (200, [{"id": 2}, {"id": 3}], "*/2")
+    assert (full.status_code, full.headers["content-range"]) == (200, "*/2")
+    assert {row["id"] for row in full.json()} == {2, 3}
     assert words(postgrest) == {1: "1"}
 
 

@@ -15,28 +15,31 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.support.builders import run
 
+Client = Any
+"""A SyncPostgrestClient, whose own types say of a row only that it is JSON."""
 
-def client_of(stack: Stack, key: str) -> SyncPostgrestClient:
+
+def client_of(stack: Stack, key: str) -> Client:
     """What `create_client(…).from_` uses, with this key."""
     headers = {"apikey": key, "Authorization": f"Bearer {key}"}
     return SyncPostgrestClient(f"{stack.environment()['SUPABASE_URL']}/rest/v1", headers=headers)
 
 
 @pytest.fixture
-def application(stack: Stack) -> Iterator[SyncPostgrestClient]:
+def application(stack: Stack) -> Iterator[Client]:
     """The application's backend."""
     with client_of(stack, stack.key("service_role")) as client:
         yield client
 
 
 @pytest.fixture
-def owner(stack: Stack, business: Business) -> Iterator[SyncPostgrestClient]:
+def owner(stack: Stack, business: Business) -> Iterator[Client]:
     """The business's owner, signed in: row level security holds."""
     with client_of(stack, stack.key("authenticated", sub=str(business.user_id))) as client:
         yield client
 
 
-def held_by(application: SyncPostgrestClient, business: Business) -> dict[str, Any]:
+def held_by(application: Client, business: Business) -> dict[str, Any]:
     """A due text that the application's own processor has claimed, as the row it would write back."""
     row = business.row(business.due_text())
     assert len(application.rpc("claim_due_sms_retries", {"limit_count": 50}).execute().data) == 1
@@ -54,7 +57,7 @@ def next_try(stack: Stack, held: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_processor_may_upsert_the_row_that_it_holds(
-    stack: Stack, business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """It had been an error 500: the insert ended the row that the same statement then updates."""
     held = held_by(application, business)
@@ -67,7 +70,7 @@ def test_a_processor_may_upsert_the_row_that_it_holds(
 
 
 def test_an_upsert_that_ignores_duplicates_leaves_the_row_as_it_is(
-    stack: Stack, business: Business, application: SyncPostgrestClient
+    stack: Stack, business: Business, application: Client
 ) -> None:
     """It had ended the row as "its next try is another row", and there was none."""
     held = held_by(application, business)
@@ -78,7 +81,7 @@ def test_an_upsert_that_ignores_duplicates_leaves_the_row_as_it_is(
 
 
 def test_a_row_that_is_not_inserted_takes_no_place(
-    stack: Stack, business: Business, application: SyncPostgrestClient, owner: SyncPostgrestClient
+    stack: Stack, business: Business, application: Client, owner: Client
 ) -> None:
     """Whoever writes it, and whosever row has the id: a text that has ended, and another text that waits."""
     held = held_by(application, business)
@@ -97,7 +100,7 @@ def test_a_row_that_is_not_inserted_takes_no_place(
 
 
 def test_an_upsert_of_many_rows_that_it_holds_queues_each(
-    stack: Stack, business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """One of them as a new row: it takes the place of the one that is held."""
     rows = [business.row(business.due_text(phone=f"+1212555010{n}")) for n in range(3)]
@@ -116,7 +119,7 @@ def test_an_upsert_of_many_rows_that_it_holds_queues_each(
 
 @pytest.mark.parametrize("attempts", [3, 7])
 def test_a_text_that_waits_for_an_opening_is_queued_whatever_its_attempts(
-    stack: Stack, business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender,
+    stack: Stack, business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender,
     attempts: int,
 ) -> None:  # fmt: skip
     """By the function and by an insert: the send that may not go out now is none of its attempts, and still owed."""
@@ -137,7 +140,7 @@ def test_a_text_that_waits_for_an_opening_is_queued_whatever_its_attempts(
     assert run(queue, sender) == ["Sent", "Sent"]
 
 
-def test_attempts_that_were_made_still_end_a_text(business: Business, application: SyncPostgrestClient) -> None:
+def test_attempts_that_were_made_still_end_a_text(business: Business, application: Client) -> None:
     """For any other reason, and for none."""
     for reason in ("twilio_error", "rate_limit", None):
         log = str(business.send_log(business.customer()))
@@ -174,7 +177,7 @@ def test_cancelling_all_of_a_customers_scheduled_sends_cancels_those_that_can_be
     business: Business, queue: SupabaseQueue, sender: TwilioSender, request: pytest.FixtureRequest, who: str
 ) -> None:
     """One that was sent had refused all of them, for ever. The rows of the answer are those that were cancelled."""
-    client: SyncPostgrestClient = request.getfixturevalue(who)
+    client: Client = request.getfixturevalue(who)
     sent, queued, waits = planned(business, queue, sender)
     table, customer = client.from_("scheduled_sends"), str(business.scheduled_send(sent)["customer_id"])
     answer = table.update({"status": "cancelled"}, count="exact").eq("customer_id", customer).execute()
@@ -186,7 +189,7 @@ def test_cancelling_all_of_a_customers_scheduled_sends_cancels_those_that_can_be
 
 
 def test_what_cannot_be_cancelled_alone_is_refused(
-    business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Nobody believes that it was cancelled: one that was sent, alone, or several of which none can be."""
     sent, queued, waits = planned(business, queue, sender)
@@ -203,7 +206,7 @@ def test_what_cannot_be_cancelled_alone_is_refused(
 
 
 def test_many_are_moved_and_reworded_as_far_as_they_can_be(
-    stack: Stack, business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """A queued one is moved, and keeps its words."""
     sent, queued, waits = planned(business, queue, sender)
@@ -217,7 +220,7 @@ def test_many_are_moved_and_reworded_as_far_as_they_can_be(
 
 
 def test_an_upsert_of_scheduled_sends_writes_those_that_it_can(
-    stack: Stack, business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """New ones too; alone, what is too late is refused."""
     sent, _, _ = planned(business, queue, sender)
@@ -235,7 +238,7 @@ def test_an_upsert_of_scheduled_sends_writes_those_that_it_can(
 
 
 def test_a_trigger_of_the_applications_that_changes_others_does_not_hide_a_refusal(
-    business: Business, application: SyncPostgrestClient, queue: SupabaseQueue, sender: TwilioSender
+    business: Business, application: Client, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Each statement answers for its own rows, also one within another."""
     sent, _, waits = planned(business, queue, sender)
