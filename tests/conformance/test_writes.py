@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import psycopg
 
 from tests.conformance.conftest import Endpoint
@@ -25,6 +26,14 @@ def test_an_insert_answers_nothing_unless_the_rows_are_asked_for(postgrest: Endp
     counted = postgrest.table("POST", "letters", {"id": 3, "word": "three"}, prefer="count=exact")
     assert counted.headers["content-range"] == "*/1"
     assert words(postgrest) == {1: "one", 2: "two", 3: "three"}
+
+
+def test_preferences_may_come_in_several_headers(postgrest: Endpoint) -> None:
+    """Each counts."""
+    headers = [("apikey", postgrest.service), ("Authorization", f"Bearer {postgrest.service}")]
+    headers += [("Prefer", "count=exact"), ("Prefer", "return=representation")]
+    answer = httpx.post(f"{postgrest.url}/letters", json={"id": 1, "word": "one"}, headers=headers, timeout=20)
+    assert (answer.json()[0]["id"], answer.headers["content-range"]) == (1, "*/1")
 
 
 def test_an_inserted_row_can_be_answered_as_an_object(postgrest: Endpoint) -> None:

@@ -71,7 +71,7 @@ def _condition(target: sql.Composable, operator: str, value: str) -> sql.Composa
 
 def ordering(table: str, listed: str) -> sql.Composable:
     """An `order by` of `created_at.desc.nullslast,id`. Raises Refusal."""
-    return sql.SQL(", ").join([_term(table, item) for item in _items(listed)])
+    return sql.SQL(", ").join([_term(table, item) for item in _items(listed) or [""]])
 
 
 def _term(table: str, item: str) -> sql.Composable:

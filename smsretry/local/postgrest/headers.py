@@ -33,7 +33,7 @@ def check_schema(request: Request) -> None:
 
 def media_type(request: Request, *also: str) -> str:
     """The first of the accepted types that is JSON or one of `also`. Raises Refusal."""
-    wanted = [entry.strip() for entry in request.headers.get("accept", "*/*").split(",")]
+    wanted = [entry.strip() for entry in ", ".join(request.headers.getlist("accept") or ["*/*"]).split(",")]
     for entry in wanted:
         if entry.partition(";")[0].strip() in _ANSWERED:
             return JSON
@@ -46,7 +46,7 @@ def media_type(request: Request, *also: str) -> str:
 
 def preferences(request: Request) -> dict[str, str]:
     """The preferences that PostgREST has, by name. Others are ignored. Raises Refusal: handling is strict."""
-    wanted = [entry.strip() for entry in request.headers.get("prefer", "").split(",") if entry.strip()]
+    wanted = [entry.strip() for entry in ", ".join(request.headers.getlist("prefer")).split(",") if entry.strip()]
     by_name = {name: value for name, _, value in (entry.partition("=") for entry in wanted)}
     unknown = [entry for entry in wanted if entry.partition("=")[0] not in _PREFERENCES]
     if by_name.get("handling") == "strict" and unknown:

@@ -57,7 +57,7 @@ class Table:
     def _read(self, asked: Asked, max_rows: int) -> sql.Composed:
         where = self._where(asked)
         rows = sql.SQL("select {} from {}{}").format(selected(self.name, asked.select), self._relation, where)
-        if asked.order:
+        if asked.order is not None:
             rows = sql.SQL("{} order by {}").format(rows, ordering(self.name, asked.order))
         limit = max_rows if asked.limit is None else min(asked.limit, max_rows)
         rows = sql.SQL("{} limit {} offset {}").format(rows, sql.Literal(limit), sql.Literal(asked.offset))

@@ -159,7 +159,8 @@ def test_what_the_stand_in_does_not_know_of_tables_is_refused_by_name(
             ("GET", "notes?or=(id.eq.1,id.eq.2)", {}, None), ("GET", "notes?word=fts.one", {}, None),
             ("GET", "notes?id=eq(any).{1,2}", {}, None), ("GET", "notes?word->>a=eq.1", {}, None),
             ("GET", "notes?author.name=eq.1", {}, None), ("GET", "notes?order=author(name)", {}, None),
-            ("GET", "notes?order=id.asc.desc", {}, None), ("GET", "notes?limit=-1", {}, None),
+            ("GET", "notes?order=id.asc.desc", {}, None), ("GET", "notes?order=", {}, None),
+            ("GET", "notes?limit=-1", {}, None),
             ("GET", "notes", {"Range": "0-1"}, None), ("GET", "notes", {"Accept": "text/csv"}, None),
             ("GET", "notes", {"Accept": "application/vnd.pgrst.object+json;nulls=stripped"}, None),
             ("GET", "notes", {"Prefer": "count=planned"}, None), ("PUT", "notes?id=eq.1", {}, note),
@@ -226,6 +227,17 @@ def test_a_dropped_answer_comes_after_the_commit(
         call(server, "note", {"id": 1, "word": "one"})
     assert notes(database) == [1]
     assert call(server, "note", {"id": 2, "word": "two"}).status_code == 204
+
+
+def test_the_answer_to_a_write_of_a_table_can_be_lost_too(
+    server: LocalServer, faults: RpcFaults, database: EmbeddedPostgres
+) -> None:
+    """A table is named in place of a function."""
+    faults.drop_after_commit("notes")
+    headers = {"apikey": SERVICE}
+    with pytest.raises(httpx.TransportError):
+        httpx.post(f"{server.url}/rest/v1/notes", json={"id": 1, "word": "one"}, headers=headers, timeout=10)
+    assert notes(database) == [1]
 
 
 def test_an_answer_can_break_off(server: LocalServer, faults: RpcFaults) -> None:

@@ -149,6 +149,23 @@ def test_attempts_that_were_made_still_end_a_text(business: Business, applicatio
         assert queued["result"] == "attempts_exhausted"
 
 
+def test_quiet_hours_make_no_number_of_what_is_none(
+    stack: Stack, business: Business, application: Client, owner: Client
+) -> None:
+    """Null is refused as ever, and a count below the last attempt stays what it is, by a backend and by an owner."""
+    for writer in (application, owner):
+        customer = business.customer()
+        row = {
+            "business_id": str(business.id), "send_log_id": str(business.send_log(customer)),
+            "customer_id": str(customer), "scheduled_for": stack.now().isoformat(), "reason": "quiet_hours",
+        }  # fmt: skip
+        with pytest.raises(APIError) as refused:
+            writer.from_("sms_retry_queue").insert(row | {"attempt_count": None}).execute()
+        assert refused.value.code in ("23502", "42501")
+        [made] = writer.from_("sms_retry_queue").insert(row | {"attempt_count": 1}).execute().data
+        assert made["attempt_count"] == 1
+
+
 # Scheduled sends, many at once
 
 

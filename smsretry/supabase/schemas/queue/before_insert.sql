@@ -18,9 +18,8 @@ begin
             new.why_code := 'in_doubt';
         end if;
     end if;
-    if new.reason = 'quiet_hours' and new.max_attempts > 0 then
-        -- The send that may not go out now is not one of its attempts: it is still owed.
-        new.attempt_count := least(new.attempt_count, new.max_attempts - 1);
+    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
     end if;
     new.first_due_at := new.scheduled_for;
     new.last_error := left(new.last_error, smsretry.longest_reason());
