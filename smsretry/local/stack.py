@@ -1,7 +1,7 @@
 """The embedded stack: everything smsretry talks to, on this machine, with no account and no Docker.
 
-PostgreSQL with our migrations, an endpoint that answers RPCs as Supabase does, and a stand-in for Twilio. The
-production adapters reach it through `environment()`, unchanged.
+PostgreSQL with our migrations, an endpoint that answers for functions and tables as Supabase does, and a stand-in for
+Twilio. The production adapters reach it through `environment()`, unchanged.
 """
 
 import secrets

@@ -31,8 +31,9 @@ def queue_sms_retry(
     """Queue a retry for a text whose send failed for a moment or may not go out now.
 
     A text has one live row: queueing it again returns that one (`already_queued`). Past the last attempt its send
-    log is marked failed (`attempts_exhausted`). A text that ended in doubt is looked for again, and sent only once that
-    is settled. `error` is stored: no phone numbers in it.
+    log is marked failed (`attempts_exhausted`), except with the reason `quiet_hours`, which costs no attempt. A text
+    that ended in doubt is looked for again, and sent only once that is settled. `error` is stored: no phone numbers in
+    it.
 
     Args:
         attempt_count: retries already made; decides the delay (1, 5, 15 minutes) when `scheduled_for` is not given.

@@ -1,6 +1,7 @@
 """The PostgREST under test: the embedded one, or the one that SMSRETRY_CONFORMANCE_URL names (see README.md)."""
 
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from smsretry.local.stack import Stack
 USER: Final = "0b0ab0de-7d5c-4a3c-9c3a-1f2f0c8e4a11"
 _ENVIRONMENT: Final = "SMSRETRY_CONFORMANCE_"
 _EMBEDDED_SECRET: Final = "a secret of the tests, more than 32 characters"
+_TLS: Final = ssl.create_default_context()  # one for all: making it takes longer than a request
 _RELOAD_SECONDS: Final = 10.0
 _FUNCTIONS: Final = """
 select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace
@@ -30,7 +32,7 @@ select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'pub
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A PostgREST: `url` is where its `/rpc` is."""
+    """A PostgREST: `url` is where its `/rpc` and its tables are."""
 
     url: str
     database_url: str
@@ -52,16 +54,24 @@ class Endpoint:
         headers: dict[str, str] | None = None, **options: Any,
     ) -> httpx.Response:  # fmt: skip
         """One call over HTTP, with `arguments` as its JSON or `content` as its body."""
-        key = key or self.service
         if "content" not in options:
             options["json"] = {} if arguments is None else arguments
-        return httpx.request(
-            options.pop("method", "POST"),
-            f"{self.url}/rpc/{function}",
-            headers={"apikey": key, "Authorization": f"Bearer {token or key}"} | (headers or {}),
-            timeout=20,
-            **options,
-        )
+        headers = self._headers(key, token) | (headers or {})
+        method = options.pop("method", "POST")
+        return httpx.request(method, f"{self.url}/rpc/{function}", headers=headers, timeout=20, verify=_TLS, **options)
+
+    def table(
+        self, method: str, address: str, rows: Any = None, *, prefer: str = "", accept: str = "application/json",
+        token: str | None = None, key: str | None = None,
+    ) -> httpx.Response:  # fmt: skip
+        """One request for a table; `address` is its name and what is asked of it."""
+        headers = self._headers(key, token) | {"Accept": accept} | ({"Prefer": prefer} if prefer else {})
+        body = {} if rows is None else {"json": rows}
+        return httpx.request(method, f"{self.url}/{address}", headers=headers, timeout=20, verify=_TLS, **body)
+
+    def _headers(self, key: str | None, token: str | None) -> dict[str, str]:
+        key = key or self.service
+        return {"apikey": key, "Authorization": f"Bearer {token or key}"}
 
     def notes(self) -> list[int]:
         """The ids of the notes that were committed."""
@@ -84,7 +94,7 @@ def prepared(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
 def postgrest(prepared: Endpoint) -> Endpoint:
     """The endpoint; each test begins without notes."""
     with psycopg.connect(prepared.database_url) as connection:
-        connection.execute("truncate public.notes")
+        connection.execute("truncate public.notes, public.letters")
     return prepared
 
 
@@ -138,4 +148,4 @@ def _functions(endpoint: Endpoint) -> Iterator[Endpoint]:
             yield endpoint
         finally:
             connection.execute(f"drop function {', '.join(name for (name,) in made)} cascade".encode())
-            connection.execute("drop table public.notes")
+            connection.execute("drop table public.notes, public.letters")

@@ -1,12 +1,13 @@
 """Which of Twilio's errors pass, and which never will."""
 
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from smsretry.adapters.twilio.errors import code_meaning, is_retryable_error, refusals, twilio_refusal
 from smsretry.data import table
+from smsretry.errors import InputError
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import GiveUp, Retry
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
@@ -216,3 +217,22 @@ def test_only_codes_about_a_recipient_say_something_of_a_number() -> None:
 def test_a_text_that_may_have_arrived_is_not_sent_again() -> None:
     """30410: Twilio itself does not try again, to avoid a duplicate."""
     assert not is_retryable_error(30410)
+
+
+@pytest.mark.parametrize("code", ["30008", " 30008 ", 30008])
+def test_a_code_may_be_the_digits_that_twilio_posts(code: str | int) -> None:
+    """`ErrorCode` of a status callback is text: it had been taken for a code that nobody knows, and so for no retry."""
+    assert is_retryable_error(code)
+    assert is_retryable_error("99999", "503")
+    assert not is_retryable_error("21610")
+
+
+@pytest.mark.parametrize(
+    "code", ["", "E30008", "30008.0", "-1", "٣٠٠٠٨", "9" * 5000, 30008.5, True, b"30008", ["30008"]]
+)
+def test_what_is_no_code_is_refused_and_not_taken_for_one_that_ends_a_text(code: Any) -> None:
+    """The message says what to give instead, and not what was given: it may be anything."""
+    with pytest.raises(InputError, match="code must be Twilio's number of an error, such as 30008, or None"):
+        is_retryable_error(code)
+    with pytest.raises(InputError, match="http_status must be a number such as 503, or None"):
+        is_retryable_error(None, code)

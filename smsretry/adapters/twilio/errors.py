@@ -9,11 +9,13 @@ Only codes about a recipient have a `phone_status`. What concerns the account, t
 a number. Some of the codes come after Twilio accepted a text, when a carrier did not deliver it (`delivery_time`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
 from smsretry.desk.questions.levers import CodeMeaning
+from smsretry.errors import InputError
 from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 from smsretry.vocabulary import DeliveryStatus
@@ -64,14 +66,36 @@ def _kind(http_status: int | None) -> RefusalKind:
             return "permanent"
 
 
-def is_retryable_error(code: int | None, http_status: int | None = None) -> bool:
+def is_retryable_error(code: int | str | None, http_status: int | str | None = None) -> bool:
     """Whether a text that Twilio refused with this code should be tried again, unchanged, later.
+
+    A code may be a string of digits, as a status callback has it (`ErrorCode`).
 
     True for passing troubles, rate limits and account-wide ones (a wrong credential is not the text's fault).
     False for what will be refused every time, opt-outs included. A 5xx is retryable only once it is known that the
     text did not go out: see `answers`.
+
+    Raises:
+        InputError: what is given is no number. Taken for an unknown code, it would end the text.
     """
-    return twilio_refusal(code, http_status).retryable
+    number = _number(code, "code must be Twilio's number of an error, such as 30008, or None")
+    status = _number(http_status, "http_status must be a number such as 503, or None")
+    return twilio_refusal(number, status).retryable
+
+
+_DIGITS: Final = re.compile(r"\s*[0-9]{1,9}\s*")
+
+
+def _number(given: object, otherwise: str) -> int | None:
+    match given:
+        case None:
+            return None
+        case int() if not isinstance(given, bool) and given >= 0:
+            return given
+        case str() if _DIGITS.fullmatch(given):
+            return int(given)
+        case _:
+            raise InputError(otherwise)
 
 
 _TO_DO: Final[dict[RefusalLevel, str]] = {

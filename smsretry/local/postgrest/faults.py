@@ -1,4 +1,7 @@
-"""Faults of the RPC endpoint on demand, for tests of what the queue's client does about them."""
+"""Faults of the endpoint on demand, for tests of what its client does about them.
+
+Where a function is named, a table may be, for the requests of an application's own client.
+"""
 
 import threading
 from dataclasses import dataclass

@@ -1,12 +1,13 @@
 -- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
--- and its age counts from now by the one clock. When it was first due is kept. security definer, because a tenant may not update rows. If row level
+-- and its age counts from now by the one clock. When it was first due is kept. An upsert comes here too, and inserts nothing
+-- where its id is taken: then nothing else is changed. security definer, because a tenant may not update rows. If row level
 -- security refuses the row, all of this is undone.
 create or replace function smsretry.before_insert()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_doubt record;
 begin
-    if new.status = 'pending' then
+    if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
         new.created_at := smsretry.clock();
         perform smsretry.supersede(new.send_log_id, new.attempt_count);
         select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
@@ -16,6 +17,9 @@ begin
             new.why := v_doubt.why;
             new.why_code := 'in_doubt';
         end if;
+    end if;
+    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
     end if;
     new.first_due_at := new.scheduled_for;
     new.last_error := left(new.last_error, smsretry.longest_reason());

@@ -1,6 +1,7 @@
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
 -- doubt about that send (smsretry.before_insert).
---   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
 -- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.
@@ -44,7 +45,8 @@ begin
             return;
         end if;
 
-        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts
+            and queue_sms_retry.reason is distinct from 'quiet_hours' then
             update public.send_logs l
             set status = 'failed', updated_at = v_now, error_message = coalesce(
                 v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')

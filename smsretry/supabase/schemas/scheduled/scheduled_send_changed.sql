@@ -1,11 +1,14 @@
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text, or is refused (SR409) if the send has begun or the text has ended. It is no longer kept in held_sends.
+-- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
+    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_refusal text;
 begin
     delete from smsretry.held_sends h where h.scheduled_id = old.id;
     new.updated_at := v_now;
@@ -24,39 +27,31 @@ begin
             is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
             new.look_at := null; -- looked at anew
         end if;
-        return new;
-    end if;
-    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-        is not distinct from
+    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is distinct from
        (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        return new;
+        select q.* into v_text from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+        for update;
+        v_refusal := smsretry.too_late(old, new, v_text);
+        if v_refusal is not null then
+            if coalesce(current_setting(v_note, true), '') = '' then
+                perform set_config(v_note, v_refusal, true);
+            end if;
+            return null;
+        end if;
+        if new.status = 'cancelled' then
+            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+        else
+            v_text.expires_at := new.not_after;
+            v_text.held_since := null;
+            v_text.why := null;
+            v_text.why_code := null;
+            v_text.reason := null;
+            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+        end if;
     end if;
-    if new.status not in ('queued', 'cancelled')
-        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
-            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
-    end if;
-    select q.* into v_text from public.sms_retry_queue q
-    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
-    for update;
-    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
-        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
-                when v_text.id is null then 'has ended'
-                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                else 'is with a worker at this moment' end
-            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
-    end if;
-    if new.status = 'cancelled' then
-        perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
-    else
-        v_text.expires_at := new.not_after;
-        v_text.held_since := null;
-        v_text.why := null;
-        v_text.why_code := null;
-        v_text.reason := null;
-        perform smsretry.put_back(v_text, new.scheduled_for, v_now);
-    end if;
+    perform set_config(v_note, 'changed', true);
     return new;
 end
 $$;
