@@ -3,7 +3,7 @@
 Every pytest run of the environment loads this module, so it imports nothing that is not needed without the fixtures.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from smsretry.testing.twilio import Twilio
 
 _SCHEMA: Final = "sms_schema"
+_STACK: Final = pytest.StashKey["SmsStack"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,8 +76,9 @@ def sms_session(
 
 
 @pytest.fixture
-def sms_stack(sms_session: "SmsStack") -> "SmsStack":
+def sms_stack(sms_session: "SmsStack", request: pytest.FixtureRequest) -> "SmsStack":
     """The stack with the rows that the schema came with and no others, a healthy Twilio, and noon in New York."""
+    request.node.stash[_STACK] = sms_session
     return sms_session.empty()
 
 
@@ -109,3 +111,17 @@ def sms_environment(sms_stack: "SmsStack", monkeypatch: pytest.MonkeyPatch) -> d
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     return given
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show below a failure what stood in the queue then."""
+    report = yield
+    stack = item.stash.get(_STACK, None)
+    if stack is not None and call.when == "call" and report.failed:
+        from smsretry.testing.failure import told
+
+        report.sections.append(("smsretry's queue", told(stack)))
+    return report

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
+from uuid import UUID
 
 import psycopg
 
@@ -122,6 +123,14 @@ class SmsStack:
             [business.user_id, f"{business.user_id}@example.com"],
         )
         return business.open(timezone, name=name)
+
+    def existing_business(self, business_id: UUID) -> Business:
+        """A business that the application under test has made. Raises LookupError if there is none with this id."""
+        connection = self.connection()
+        row = connection.execute("select user_id from businesses where id = %s", [business_id]).fetchone()
+        if row is None:
+            raise LookupError(f"businesses has no row with the id {business_id}")
+        return Business(connection, self.local.now, row["user_id"], business_id, own_columns=self._own_columns)
 
     def jwt(self, business: Business) -> str:
         """The token of the business's user, as Supabase's auth issues it: with it, row level security applies."""

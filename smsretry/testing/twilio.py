@@ -1,7 +1,7 @@
 """Twilio's side in a test: what it was sent, what goes wrong there, and what it tells the application."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -12,6 +12,7 @@ from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback
 from smsretry.local.twilio.faults import Fault
 from smsretry.local.twilio.ledger import Entry
+from smsretry.vocabulary import DeliveryStatus
 
 Teller: TypeAlias = Literal["nobody", "webhook", "database"]
 """Who tells the database what became of a message.
@@ -52,7 +53,7 @@ class Twilio:
         self.standin.heal()
 
     def report(
-        self, message: Entry, status: str, error_code: int | None = None, *, tell: Teller = "nobody"
+        self, message: Entry, status: DeliveryStatus, error_code: int | None = None, *, tell: Teller = "nobody"
     ) -> httpx.Response | None:
         """A message becomes `delivered`, `undelivered` with Twilio's code, and so on.
 
@@ -60,9 +61,12 @@ class Twilio:
             With "webhook" the webhook's answer; else nothing.
 
         Raises:
-            InputError: it has no StatusCallback: set the stack's option TWILIO_STATUS_CALLBACK_URL before the run.
+            InputError: Twilio has no such status; or the message has no StatusCallback: set the stack's option
+                TWILIO_STATUS_CALLBACK_URL before the run.
             LocalStackError: the webhook cannot be reached.
         """
+        if status not in get_args(DeliveryStatus):
+            raise InputError(f"Twilio has no status {status!r}: it is one of {', '.join(get_args(DeliveryStatus))}")
         self.standin.report(message.sid, status, error_code)
         if tell == "webhook":
             try:

@@ -65,6 +65,8 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     expected = dict.fromkeys(EXAMPLES, False)
     expected |= {"test_the_customer_is_thanked": True, "test_the_next_test_begins_as_new": False}
     assert failed == expected, done.stdout
+    assert "cancelled [opted_out] Customer opted out" in done.stdout
+    assert "+12125550123" not in done.stdout.partition("smsretry's queue")[2].partition("\n__")[0]
     assert list((tmp_path / "temporary").rglob("postgres")) == []
 
 

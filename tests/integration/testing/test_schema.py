@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate
 from smsretry.errors import LocalStackError
 from smsretry.testing.schema import apply_schema
 from tests.integration.catalog import Database
@@ -24,13 +23,10 @@ def fill(connection: psycopg.Connection[Any]) -> None:
     connection.execute("insert into plans values ('free')")
 
 
-def test_files_folders_and_callables_are_applied_in_order_and_our_migrations_after_them(
-    empty: Database, tmp_path: Path
-) -> None:
+def test_files_folders_and_callables_are_applied_in_order(empty: Database, tmp_path: Path) -> None:
     """Each on a connection of its own."""
     a_dump(tmp_path)
     apply_schema(empty.url, [tmp_path, fill])
-    assert [migration.version for migration in migrate(empty.url)]
     assert empty.connection.execute("select (select count(*) from shops) as shops, name from plans").fetchall() == [
         {"shops": 0, "name": "free"}
     ]

@@ -44,12 +44,12 @@ def test_no_seed_is_missing_from_the_table() -> None:
     assert public - NO_TEXTS - FOR_ALL == set(COMES_TO)
 
 
-@pytest.mark.parametrize("hour", range(0, 24, 3))
-def test_somewhere_it_is_always_night(sms_stack: SmsStack, hour: int) -> None:
-    """A deferred text is one at every hour of the clock."""
-    sms_stack.clock.set(f"2027-01-12T{hour:02d}:30:00Z")
-    text = sms_stack.seeds.deferred()
-    assert sms_stack.run().of(text).fate == "Deferred"
+def test_somewhere_it_is_always_night(sms_stack: SmsStack) -> None:
+    """In the night of London, of Honolulu and of Tokyo."""
+    for hour in (2, 10, 18):
+        sms_stack.clock.set(f"2027-01-13T{hour:02d}:30:00Z")
+        text = sms_stack.seeds.deferred()
+        assert sms_stack.run().of(text).fate == "Deferred", hour
 
 
 def test_a_text_in_doubt_is_found_or_sent_once_more(
@@ -57,9 +57,10 @@ def test_a_text_in_doubt_is_found_or_sent_once_more(
 ) -> None:
     """One that went out is found in Twilio's list; one that did not is sent after three looks. Each arrives once."""
     found, lost = sms_seeds.in_doubt(), sms_seeds.in_doubt(went_out=False)
-    for _ in range(12):
+    for minutes in (2, 6, 16, 16):
         sms_stack.run()
-        sms_clock.move(minutes=5)
+        sms_clock.move(minutes=minutes)
+    sms_stack.run()
     assert (found.row["status"], lost.row["status"]) == ("completed", "completed")
     assert sorted(message.to for message in sms_twilio.sent) == sorted(str(text.phone) for text in (found, lost))
 
@@ -88,7 +89,6 @@ def test_a_retried_text_goes_out_five_minutes_later(sms_stack: SmsStack) -> None
     text = sms_stack.seeds.retried()
     sms_stack.run()
     sms_stack.clock.move(minutes=4)
-    assert sms_stack.run().fates == []
     with pytest.raises(LookupError, match="did not take row"):
         sms_stack.run().of(text)
     sms_stack.clock.move(minutes=2)

@@ -1,5 +1,6 @@
 """What `smsretry.testing` gives a test: the clock, Twilio's side, the environment, and a database that is as it was."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -17,7 +18,8 @@ from twilio.request_validator import RequestValidator
 from smsretry import testing
 from smsretry.errors import InputError, LocalStackError
 from smsretry.local.process.http import LocalServer
-from smsretry.testing import Clock, Seeds, SmsStack, Twilio, faults
+from smsretry.testing import Clock, Seeds, SmsStack, Twilio, failure, faults
+from smsretry.testing.business import BODY
 from smsretry.testing.emptying import empty, remember_rows
 from smsretry.wiring import services
 
@@ -197,7 +199,7 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
         """create schema shop;
            create table shop.plans (id int generated always as identity primary key, name text,
                                     two int generated always as (2) stored);
-           create table shop."Orders" (id int primary key, plan int not null references shop.plans);
+           create table shop."Orders" (id int primary key, plan int not null references shop.plans, note text);
            create table shop.parts (id int, at date) partition by range (at);
            create table shop.parts_2027 partition of shop.parts for values from ('2027-01-01') to ('2028-01-01');
            create function shop.keep() returns trigger language plpgsql as 'begin return null; end';
@@ -206,12 +208,13 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
     )
     try:
         remember_rows(owner)
-        for size in (1, 20_000):  # the second is large enough to be truncated
+        for size in (1, 1500):  # the second is large enough to be truncated
             owner.execute("update shop.plans set name = 'changed' where id = 1; delete from shop.plans where id = 2")
-            owner.execute('insert into shop."Orders" select n, 1 from generate_series(1, %s) n', [size])
+            owner.execute(
+                "insert into shop.\"Orders\" select n, 1, repeat('x', 1000) from generate_series(1, %s) n", [size]
+            )
             owner.execute("insert into shop.parts values (1, '2027-03-01')")
             sms_stack.seeds.sent()
-            sms_stack.run()
             empty(owner)
             assert owner.execute("select id, name from shop.plans order by id").fetchall() == [
                 {"id": 1, "name": "basic"},
@@ -243,3 +246,34 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
     with pytest.raises(AttributeError, match="has no attribute 'Stack'"):
         testing.Stack  # noqa: B018
+
+
+def test_a_business_of_the_applications_own_is_taken_as_it_is(sms_stack: SmsStack) -> None:
+    """Its texts and its tenant's token are those of its rows."""
+    made = sms_stack.business()
+    assert sms_stack.existing_business(made.id) == made
+    with pytest.raises(LookupError, match="businesses has no row"):
+        sms_stack.existing_business(made.user_id)
+
+
+def test_a_status_that_twilio_does_not_have_is_refused(sms_stack: SmsStack) -> None:
+    """A misspelt one would never be heard of again."""
+    sms_stack.seeds.sent()
+    sms_stack.run()
+    with pytest.raises(InputError, match="delivered"):
+        sms_stack.twilio.report(sms_stack.twilio.sent[0], "deliverd")  # type: ignore[arg-type] # the misspelt word
+
+
+def test_a_failure_is_explained_by_the_queue_without_numbers_and_bodies(sms_stack: SmsStack) -> None:
+    """Each text's state and why; the first twenty, and how many more."""
+    deferred, sent = sms_stack.seeds.deferred(), sms_stack.seeds.sent()
+    sms_stack.run()
+    told = failure.told(sms_stack)
+    assert f"{sent.id} completed\n" in told
+    assert re.search(rf"{deferred.id} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", told)
+    assert "Messages that Twilio accepted: 1" in told
+    assert not any(word in told for word in (str(sent.phone), str(deferred.phone), BODY))
+    for _ in range(20):
+        sms_stack.seeds.sent()
+    assert "Texts in the queue: 22" in failure.told(sms_stack)
+    assert "… and 2 more" in failure.told(sms_stack)
