@@ -13,6 +13,8 @@ PHONE: Final = "+12125550123"
 """In New York; from the numbers that are reserved for fiction, as all here."""
 BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
 ZONE: Final = "America/New_York"
+TABLES: Final = ("businesses", "customers", "send_logs", "sms_retry_queue", "scheduled_sends")
+"""What it writes."""
 
 OwnColumns: TypeAlias = Mapping[str, Mapping[str, Any]]
 """For each table, values of columns that only the application's schema has and that need one; a callable makes one."""

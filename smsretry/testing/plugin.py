@@ -67,8 +67,8 @@ def sms_session(
     from smsretry.errors import SmsRetryError
 
     with ExitStack() as running:
-        stack = SmsStack(tmp_path_factory.mktemp("sms"), schema=sms_schema, own_columns=sms_own_columns)
         try:
+            stack = SmsStack(tmp_path_factory.mktemp("sms"), schema=sms_schema, own_columns=sms_own_columns)
             running.enter_context(stack)
         except SmsRetryError as error:
             pytest.fail(str(error), pytrace=False)

@@ -29,13 +29,13 @@ def apply_schema(database_url: str, sources: Sequence[SchemaSource]) -> None:
     Raises:
         LocalStackError: names the file and the line, or the callable, and says what the database said.
     """
+    steps = [step for source in sources for step in ([source] if callable(source) else _files(Path(source)))]
     _run(database_url, files("smsretry.testing").joinpath(_PROJECT).read_text(encoding="utf-8"), _PROJECT)
-    for source in sources:
-        if callable(source):
-            _call(database_url, source)
-            continue
-        for file in _files(Path(source)):
-            _run(database_url, file.read_text(encoding="utf-8"), str(file))
+    for step in steps:
+        if isinstance(step, Path):
+            _run(database_url, step.read_text(encoding="utf-8"), str(step))
+        else:
+            _call(database_url, step)
 
 
 def names(sources: Sequence[SchemaSource]) -> str:

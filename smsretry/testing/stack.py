@@ -19,7 +19,7 @@ from smsretry.sending.run import ItemFailed, Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary
 from smsretry.settings import Settings, variables
-from smsretry.testing.business import ZONE, Business, OwnColumns
+from smsretry.testing.business import TABLES, ZONE, Business, OwnColumns
 from smsretry.testing.clock import NOON, Clock
 from smsretry.testing.emptying import empty, remember_rows
 from smsretry.testing.run_result import RunResult
@@ -34,23 +34,33 @@ class SmsStack:
 
     Args:
         directory: where its data lies until it ends.
-        schema: the application's own schema, applied before the migrations of smsretry.
+        schema: the application's own schema, one source or several, applied before the migrations of smsretry.
         own_columns: for each table, columns of the application's that have no default and may not be null, each with a
             value or with a callable that makes one. Seeds write them.
 
     Raises:
+        InputError: `own_columns` names a table that seeds do not write.
         LocalStackError: a part did not start, or the application's schema has an error.
         MigrationError: the application's schema and the migrations do not fit together.
     """
 
     def __init__(
-        self, directory: Path, *, schema: Sequence[SchemaSource] = (), own_columns: OwnColumns | None = None
+        self,
+        directory: Path,
+        *,
+        schema: SchemaSource | Sequence[SchemaSource] = (),
+        own_columns: OwnColumns | None = None,
     ) -> None:
-        self._schema = list(schema)
+        self.schema: Final = [schema] if isinstance(schema, str | Path) or callable(schema) else list(schema)
+        """The application's own, in the order in which it is applied."""
         self._own_columns = own_columns or {}
+        if unknown := sorted(self._own_columns.keys() - set(TABLES)):
+            raise InputError(
+                f"Seeds write no rows of {', '.join(unknown)}: own columns are those of {', '.join(TABLES)}"
+            )
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
         self._exit = ExitStack()
-        self.local: Final = Stack(directory, before_migrations=lambda url: apply_schema(url, self._schema))
+        self.local: Final = Stack(directory, before_migrations=lambda url: apply_schema(url, self.schema))
         """The embedded stack beneath: its database may be killed, and calls may fail."""
         self.clock: Final = Clock(self.local)
         self.twilio: Final = Twilio(self.local, self.connection)
@@ -65,7 +75,7 @@ class SmsStack:
             try:
                 starting.enter_context(self.local)
             except MigrationError as error:
-                where = f"on top of your schema ({names(self._schema)})" if self._schema else "on an empty database"
+                where = f"on top of your schema ({names(self.schema)})" if self.schema else "on an empty database"
                 raise MigrationError(f"The migrations of smsretry, {where}: {error}") from None
             starting.callback(self._let_go)
             remember_rows(self.connection())
