@@ -39,9 +39,9 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
 
 
 @contextmanager
-def delivery_services() -> Iterator[DeliveryServices]:
+def delivery_services(settings: Settings | None = None) -> Iterator[DeliveryServices]:
     """Connect what looks after deliveries, and close it at the end."""
-    settings = load_settings()
+    settings = settings or load_settings()
     with SupabaseDeliveries(settings) as records, provider(settings) as reports:
         yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
 

@@ -5,7 +5,7 @@ Twilio. The production adapters reach it through `environment()`, unchanged.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -37,9 +37,17 @@ class Stack:
     Args:
         data_dir: where the database lives; what is there already is kept.
         messaging_services: those that the stand-in's account has.
+        before_migrations: called with the database's URL when its roles are there and its tables are not.
     """
 
-    def __init__(self, data_dir: Path, *, messaging_services: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        messaging_services: Collection[str] = (),
+        before_migrations: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._before_migrations = before_migrations
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.jwt_secret = secrets.token_urlsafe(32)
         """Signs the keys and tokens, as a project's JWT secret does."""
@@ -115,9 +123,19 @@ class Stack:
         """By how much that is ahead of this machine's clock."""
         return self._shift
 
-    def settings(self) -> Settings:
-        """`environment()` as settings. Whatever else this process's environment holds has no part in them."""
-        return _StackSettings.model_validate({name.lower(): value for name, value in self.environment().items()})
+    def settings(self, more: Mapping[str, str] | None = None) -> Settings:
+        """`environment()` and `more` as settings. What else this process's environment holds has no part in them."""
+        given = {**self.environment(), **(more or {})}
+        # A setting that is named SMSRETRY_… has another name as a field.
+        return _StackSettings.model_validate(
+            {name if name.startswith("SMSRETRY_") else name.lower(): value for name, value in given.items()}
+        )
+
+    def start_over(self, at: datetime) -> None:
+        """A Twilio and an endpoint as new, at this time. The database is left as it is."""
+        self.twilio.start_over()
+        self.rpc_faults.clear()
+        self.set_clock(at)
 
     def set_clock(self, to: datetime) -> None:
         """Set the stack's time; it runs on from there."""
@@ -152,6 +170,7 @@ class Stack:
         with self.connect() as connection:
             connection.execute(migrations_need)
             self.postgres.allow_login("authenticator")
+            self._before_migrations(self.database_url)
             migrate(self.database_url)
             connection.execute(ours)
             row = connection.execute("select shift from smsretry_local.clock").fetchone()

@@ -18,17 +18,16 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
-from smsretry.settings import PrefectSettings, variables
+from smsretry.settings import PrefectSettings, Settings, variables
+from smsretry.testing.business import BODY as BODY
+from smsretry.testing.business import PHONE as PHONE
+from smsretry.testing.clock import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
 
-NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
-"""Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
 CLOSING: Final = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York, the same day."""
 OPENING: Final = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 """08:00 in New York, the next day."""
-PHONE: Final = "+12125550123"
-BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
 SENDER: Final = "MG" + "0" * 32
 ACCOUNT: Final = "AC" + "0" * 32
 """The messaging service that texts go out from."""

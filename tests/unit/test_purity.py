@@ -147,3 +147,10 @@ def test_importing_any_module_of_ours_changes_nothing_in_its_process() -> None:
     arguments = [" ".join(sorted(theirs)), " ".join(ours)]
     answer = subprocess.run([sys.executable, "-c", _EFFECTS, *arguments], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""
+
+
+def test_the_pytest_plugin_costs_nothing_where_nobody_uses_it() -> None:
+    """Every pytest run of an environment that has the package loads it, and no module of ours beside it."""
+    ours = {name for name in loaded(["pytest", "smsretry.testing.plugin"]) if name.partition(".")[0] == "smsretry"}
+    assert ours == {"smsretry", "smsretry.testing", "smsretry.testing.plugin"}
+    assert loaded(["pytest", "smsretry.testing.plugin"]) & ACTING == set()

@@ -55,6 +55,19 @@ class TwilioStandin:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.ledger = Ledger()
+        self._behave()
+        main = Account(sid=account_sid, auth_token=auth_token, numbers=set(senders), api_keys=dict(api_keys or {}))
+        main.services = dict.fromkeys(messaging_services, main.numbers)
+        self.accounts: Final = Directory(main)
+        """Its accounts. The first is the one that it was made with."""
+        self._trial = trial
+        self._clock = clock
+        self._lookups = Lookups(trial=trial, since=clock())
+        self._faults = FaultPlan()
+        self.app = self._build_app()
+
+    def _behave(self) -> None:
+        """As it is when nobody has told it anything."""
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
         self.fetches = 0
@@ -73,15 +86,13 @@ class TwilioStandin:
         """What lists make of one message's JSON: a property that is missing, or that nobody can read."""
         self.journey: Journey | None = None
         """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
-        main = Account(sid=account_sid, auth_token=auth_token, numbers=set(senders), api_keys=dict(api_keys or {}))
-        main.services = dict.fromkeys(messaging_services, main.numbers)
-        self.accounts: Final = Directory(main)
-        """Its accounts. The first is the one that it was made with."""
-        self._trial = trial
-        self._clock = clock
-        self._lookups = Lookups(trial=trial, since=clock())
-        self._faults = FaultPlan()
-        self.app = self._build_app()
+
+    def start_over(self) -> None:
+        """As new: an empty ledger, the first account alone, and nothing goes wrong. Counters begin at 0."""
+        self.heal()
+        self.ledger.clear()
+        self.accounts.forget_others()
+        self._behave()
 
     def fail(self, fault: Fault, *, to: str | None = None, times: int | None = 1) -> None:
         """The next `times` requests of the fault's kind, to that number or to any, get it; None: until `heal`.

@@ -22,7 +22,8 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.conftest import Business, Sweeper
+from smsretry.testing.stack import SmsStack
+from tests.conftest import Business
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -148,10 +149,10 @@ def test_what_closes_soon_goes_before_the_rest_of_its_business_alone(business: B
     limits=st.lists(st.integers(1, 9), min_size=4, max_size=20),
 )
 def test_in_any_stretch_of_claims_nobody_gets_more_than_one_text_more_than_a_business_that_is_always_due(
-    sweeper: Sweeper, kind: str, others: list[int], limits: list[int]
+    sms_session: SmsStack, kind: str, others: list[int], limits: list[int]
 ) -> None:
     """However much the others have, and whatever the sizes of the claims."""
-    with sweeper.sweep().connect() as connection:
+    with sms_session.empty().local.connect() as connection:
         always, *rest = _businesses(connection, len(others) + 1)
         _add(connection, kind, always, 200)
         for other, texts in zip(rest, others, strict=True):

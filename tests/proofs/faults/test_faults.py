@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -11,7 +10,7 @@ import pytest
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
-from tests.conftest import Sweeper
+from smsretry.testing.stack import SmsStack
 from tests.proofs.faults.accounts import judge_questions
 from tests.proofs.faults.arrivals import Message, judge_messages
 from tests.proofs.faults.carrier import Told
@@ -20,20 +19,19 @@ from tests.proofs.faults.scenarios import blind, everything, moved, outage, over
 from tests.proofs.faults.texts import plan
 from tests.proofs.faults.wire import Asked, What
 from tests.support.builders import NOON
-from tests.support.stacks import running_stack
 
 
 @pytest.fixture(scope="module")
-def own_sweeper() -> Iterator[Sweeper]:
-    """Of a stack of its own: PostgreSQL is killed here, and others keep connections to the session's."""
-    with running_stack() as stack, closing(Sweeper(stack)) as sweeper:
-        yield sweeper
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsStack]:
+    """A stack of its own: PostgreSQL is killed here, and others keep connections to the session's."""
+    with SmsStack(tmp_path_factory.mktemp("faults")) as stack:
+        yield stack
 
 
 @pytest.fixture
-def stack(own_sweeper: Sweeper) -> Stack:
+def stack(own_stack: SmsStack) -> Stack:
     """Empty, and healthy."""
-    return own_sweeper.sweep()
+    return own_stack.empty().local
 
 
 def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:

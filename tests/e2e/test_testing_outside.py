@@ -1,0 +1,82 @@
+"""The pytest plugin in a project of somebody else's: the files that its README shows, and a wrong integration."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from smsretry.errors import LocalStackError, MigrationError
+from smsretry.local.demo.run import ROOT
+from smsretry.testing import SmsStack
+from tests.e2e.documents import Document
+
+README = Document(ROOT / "smsretry" / "testing" / "README.md")
+WRONG = '''
+def queue(business, phone):
+    """Forgets that a text needs consent."""
+    return business.due_text(phone=phone, consent="unknown")
+
+
+def test_the_customer_is_thanked(sms_stack, sms_twilio):
+    queue(sms_stack.business(), "+12125550123")
+    sms_stack.run()
+    assert [message.to for message in sms_twilio.sent] == ["+12125550123"]
+
+
+def test_the_next_test_begins_as_new(sms_stack, sms_twilio):
+    owner = sms_stack.connection()
+    count = "select (select count(*) from businesses) as theirs, (select count(*) from plans) as kept"
+    assert owner.execute(count).fetchone() == {"theirs": 0, "kept": 2}
+    assert sms_twilio.sent == ()
+'''
+EXAMPLES = {
+    "test_a_reminder_goes_out_when_the_customer_is_awake",
+    "test_a_text_whose_answer_is_lost_is_sent_once",
+    "test_whoever_said_stop_gets_no_more",
+}
+
+
+@pytest.mark.long
+def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integration_fails(tmp_path: Path) -> None:
+    """With nothing of this repository but the installed package. Its failure shows the queue, and no number."""
+    [ini] = README.blocks("ini")
+    [schema] = README.blocks("sql")
+    conftest, example = README.blocks("python")
+    project = {"pytest.ini": ini.text, "schema.sql": schema.text, "conftest.py": conftest.text}
+    for name, text in (project | {"test_example.py": example.text, "test_wrong.py": WRONG}).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    options = ["-p", "no:cacheprovider", "--junitxml", "report.xml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--basetemp", str(tmp_path / "temporary")],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TWILIO_"))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    cases = ElementTree.parse(tmp_path / "report.xml").iter("testcase")
+    failed = {
+        str(case.get("name")): case.find("failure") is not None or case.find("error") is not None for case in cases
+    }
+    expected = dict.fromkeys(EXAMPLES, False)
+    expected |= {"test_the_customer_is_thanked": True, "test_the_next_test_begins_as_new": False}
+    assert failed == expected, done.stdout
+    assert "cancelled [opted_out] Customer opted out" in done.stdout
+    assert "+12125550123" not in done.stdout.partition("smsretry's queue")[2].partition("\n__")[0]
+    assert list((tmp_path / "temporary").rglob("postgres")) == []
+
+
+@pytest.mark.long
+def test_a_schema_that_the_migrations_refuse_is_told_with_what_does_not_fit(tmp_path: Path) -> None:
+    """By the file's name; and nothing is left of the stack."""
+    schema = tmp_path / "schema.sql"
+    schema.write_text("create table customers (id bigint primary key, phone text)", encoding="utf-8")
+    with pytest.raises(MigrationError, match=r"on top of your schema \(.*schema\.sql\).*\n.*customers\.id"):
+        SmsStack(tmp_path / "stack", schema=[schema]).__enter__()
+    assert not (tmp_path / "stack" / "postgres").exists()
+    with pytest.raises(LocalStackError, match=r"no .*nowhere\.sql"), SmsStack(tmp_path, schema=["nowhere.sql"]):
+        pass
