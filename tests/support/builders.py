@@ -18,7 +18,7 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import RetryQueue, Sender, Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
-from smsretry.settings import PrefectSettings, Settings, variables
+from smsretry.settings import PrefectSettings, variables
 from smsretry.testing.business import BODY as BODY
 from smsretry.testing.business import PHONE as PHONE
 from smsretry.testing.clock import NOON as NOON
