@@ -79,6 +79,7 @@ begin
     delete from smsretry.held_sends;
     delete from smsretry.restores;
     delete from smsretry.set_apart;
+    delete from smsretry.mark;
     update smsretry.turns set after = md5(kind || place)::uuid; -- as the migration has it
 end
 $$
