@@ -264,7 +264,9 @@ def setting_problems(settings: type[ReadingSettings] = Settings, /, **given: Any
     try:
         settings(**given)
     except ValidationError as error:
-        found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
+        alias = {name: str(field.validation_alias or name) for name, field in settings.model_fields.items()}
+        where = [(str(one["loc"][0]), one) for one in error.errors(include_input=False, include_url=False)]
+        found = {alias.get(name, name).upper(): one for name, one in where}
         return {variable: _advice(variable, one) for variable, one in found.items()}
     return {}
 

@@ -322,6 +322,14 @@ def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
     )
 
 
+def test_doctor_names_a_variable_that_is_set_to_nothing(command: Command) -> None:
+    """And goes on with its other lines; what it would say of whom texts go to is left out."""
+    told = command("doctor", SMSRETRY_SEND_TO="").output
+    assert "SMSRETRY_SEND_TO: is set to nothing" in told
+    assert "whom texts go to" not in told
+    assert "whom texts go to: texts nobody" in command("doctor", SMSRETRY_SEND_TO="nobody").output
+
+
 def test_a_mark_is_made_by_command_and_names_the_place(
     command: Command, business: Business, settings: Settings
 ) -> None:
