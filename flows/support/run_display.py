@@ -192,7 +192,7 @@ def show_run(
     )
     emit(report.events())
     rename(report.name, idle=report.idle)
-    if summary.texts_only:
+    if summary.texts_only and not report.idle:
         told = "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent"
         get_run_logger().warning(told, summary.texts_only)
     if summary.stopped_because:

@@ -95,7 +95,7 @@ class RunReport:
         many = len(self.summary.stopped_senders)
         stopped = f"{many} sender{'s' if many > 1 else ''} stopped · " if many else ""
         stopped = f"stopped: {self.summary.stopped_because} · " if self.summary.stopped_because else stopped
-        if self.summary.texts_only:
+        if self.summary.texts_only and not self.idle:  # idle runs are found by their name, and deleted
             stopped = f"staging: {self.summary.texts_only} · {stopped}"
         space = _NAME_LENGTH - len(self.numbers)
         return f"{stopped if len(stopped) <= space else stopped[: space - 4] + '… · '}{self.numbers}"
