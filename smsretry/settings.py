@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from smsretry.errors import SettingsError
 from smsretry.phone import phone_problem
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
+from smsretry.send_to import SendToSettings
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 _CHOICE: Final = "choice"
@@ -55,7 +56,7 @@ def _project_url(value: HttpUrl) -> HttpUrl:
     return value
 
 
-class ReadingSettings(BaseSettings):
+class ReadingSettings(SendToSettings):
     """What asking the desk needs. The environment variable has the field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -99,6 +100,12 @@ class ReadingSettings(BaseSettings):
     """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""
+
+    @property
+    def address(self) -> str:
+        """The project's host, with the port if it is not the usual one: the same for each runner of an installation."""
+        host, port = (self.supabase_url.host or "").lower(), self.supabase_url.port
+        return host if port in (None, 80, 443) else f"{host}:{port}"
 
     @property
     def key(self) -> SecretStr:
@@ -258,7 +265,9 @@ def setting_problems(settings: type[ReadingSettings] = Settings, /, **given: Any
     try:
         settings(**given)
     except ValidationError as error:
-        found = {str(one["loc"][0]).upper(): one for one in error.errors(include_input=False, include_url=False)}
+        alias = {name: str(field.validation_alias or name) for name, field in settings.model_fields.items()}
+        where = [(str(one["loc"][0]), one) for one in error.errors(include_input=False, include_url=False)]
+        found = {alias.get(name, name).upper(): one for name, one in where}
         return {variable: _advice(variable, one) for variable, one in found.items()}
     return {}
 

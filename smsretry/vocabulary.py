@@ -14,6 +14,12 @@ MessageClass: TypeAlias = Literal["marketing", "transactional"]
 Engineering guidance, not legal advice.
 """
 
+SendTo: TypeAlias = Literal["all", "listed", "nobody"]
+"""Whom a runner texts: everybody, only the numbers and businesses of a list, or nobody."""
+
+Mark: TypeAlias = Literal["production", "staging"]
+"""What a person said that a database is. Only production's workers text everybody, and only in its one place."""
+
 RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
 
@@ -55,6 +61,7 @@ WhyCode: TypeAlias = Literal[
     "opted_out",
     "already_sent",
     "expired",
+    "not_listed",
     "operator",
     "application",
     "superseded",
@@ -64,6 +71,7 @@ WhyCode: TypeAlias = Literal[
     "no_opening",
     "hours_unreadable",
     "state_stopped",
+    "mark_mismatch",
     "customer_locked",
     "database_trouble",
     "data_changed",
@@ -96,14 +104,15 @@ WhyCode: TypeAlias = Literal[
 
 The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
 row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
-`opted_in`. operator, application: a person or the application said so. superseded: its next try is another row.
-Waiting: no_opening: no permitted hour within days. data_changed: what the decision was made from has changed.
-sending_stopped: the run stopped sending. business_trouble: its business's texts come to nothing, others' go out.
-sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day, or the
-carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never left.
-refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still arrive. In
-doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence, list_unavailable,
-ambiguous, clock_set_back: what a look for evidence came to.
+`opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
+said so. superseded: its next try is another row. Waiting: no_opening: no permitted hour within days. mark_mismatch: the
+worker texts everybody and the database is no production here, or the other way round. data_changed: what the decision
+was made from has changed. sending_stopped: the run stopped sending. business_trouble: its business's texts come to
+nothing, others' go out. sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used
+its day, or the carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request
+never left. refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still
+arrive. In doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence,
+list_unavailable, ambiguous, clock_set_back: what a look for evidence came to.
 """
 
 DeliveryStatus: TypeAlias = Literal[

@@ -58,7 +58,7 @@ def reading_desk() -> Iterator[Desk]:
     """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
     settings = load_reading_settings()
     with SupabaseOperators(settings) as connected:
-        yield Desk(connected, profile=settings.profile, meaning=code_meaning)
+        yield Desk(connected, profile=settings.profile, meaning=code_meaning, audience=settings.audience)
 
 
 @contextmanager
@@ -70,6 +70,7 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
             connected,
             profile=settings.profile,
             meaning=code_meaning,
+            audience=settings.audience,
             id_problem=id_problem,
             check_sender=asked.check_sender,
         )

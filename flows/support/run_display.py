@@ -192,6 +192,9 @@ def show_run(
     )
     emit(report.events())
     rename(report.name, idle=report.idle)
+    if summary.texts_only and not report.idle:
+        told = "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent"
+        get_run_logger().warning(told, summary.texts_only)
     if summary.stopped_because:
         level = logging.ERROR if summary.needs_somebody else logging.WARNING
         get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
@@ -210,7 +213,8 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
     earlier = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
     stopped = ", STOPPED" if status.sending_stopped else ""
-    numbers = f"{status.numbers}{stopped}{f', {status.senders_need}' if status.senders_need else ''}"
+    staging = f"{status.texts_only}. " if status.texts_only else ""
+    numbers = f"{staging}{status.numbers}{stopped}{f', {status.senders_need}' if status.senders_need else ''}"
     if only_if_changed and earlier and earlier[0].description == numbers:
         return
     create_markdown_artifact(status_page(status).markdown, key=QUEUE_KEY, description=numbers)

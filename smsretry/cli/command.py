@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, orders, rules, running, senders
+from smsretry.cli import desk, marks, orders, rules, running, senders
 from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
@@ -202,6 +202,9 @@ _add(
 )
 
 _RUNNING: Final = "Set up and run"
+_add(
+    _RUNNING, marks.mark, "mark production --because 'Live since May'", "mark staging --because 'A copy of last night'"
+)
 _add(_RUNNING, running.demo, "demo", "demo --all --data-dir ./demo")
 _add(_RUNNING, running.up, "up --open", "up --port 4300 --rate 60")
 _add(_RUNNING, running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")

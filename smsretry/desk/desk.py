@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final, Protocol
 from uuid import UUID
 
+from smsretry.desk.actions.marks import MarkDatabase
 from smsretry.desk.actions.requests import Order, Preview, Prune, RecordConsent, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, SenderOrder, WhichSenders
 from smsretry.desk.actions.states import StateOrder, StopState
@@ -29,6 +30,7 @@ from smsretry.desk.questions.sender_checks import SenderCheck, check_senders, re
 from smsretry.desk.questions.senders import NO_STOPS, CheckedSender, SenderChanged, SenderRecord, Stops
 from smsretry.desk.questions.state_stops import StateStop, concerned
 from smsretry.errors import InputError, QueueError
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import SenderId
 from smsretry.retry.profile import Profile
 
@@ -61,6 +63,10 @@ class Records(Protocol):
         """One batch; with dry_run, all that would be deleted."""
         ...
 
+    def mark(self, request: MarkDatabase) -> bool:
+        """Say what the database is. Returns whether it is marked."""
+        ...
+
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""
         ...
@@ -82,6 +88,8 @@ class Desk:
     profile: Profile
     meaning: Callable[[int], CodeMeaning]
     """What one of the provider's codes means."""
+    audience: Audience = EVERYBODY
+    """Whom this installation texts, for predictions."""
     id_problem: Callable[[str], str | None] = lambda _: None
     """What is wrong with the message id that a person typed, if the provider gives no such ids."""
     check_sender: SenderCheck = lambda _: []
@@ -104,7 +112,9 @@ class Desk:
             prediction = None
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
-                    prediction = predict(one, now=text.asked_at, profile=self.profile, stopped=stops.why(one))
+                    prediction = predict(
+                        one, now=text.asked_at, profile=self.profile, stopped=stops.why(one), audience=self.audience
+                    )
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
             return explain(text, now=text.asked_at, prediction=prediction, meaning=self.meaning, profile=self.profile)
@@ -143,6 +153,7 @@ class Desk:
             business_id=request.business_id,
             complete=len(looked_at) <= PREVIEW_ROWS,
             stops=self._stops(status, senders),
+            audience=self.audience,
             senders={one.sender_id: one for one in senders if one.sender_id},
             names={user.business_id: user.business for one in senders for user in one.used_by if user.business},
         )
@@ -176,6 +187,10 @@ class Desk:
     def order_sender(self, request: SenderOrder) -> SenderChanged:
         """Change, pause, resume or remove a sender."""
         return self.records.order_sender(request)
+
+    def mark(self, request: MarkDatabase) -> bool:
+        """Say whether the database is production, in this one place, or staging. Returns whether it is marked."""
+        return self.records.mark(request)
 
     def order(self, request: Order) -> Change:
         """Requeue or cancel texts, look at them again, or doubt them after a restore; or say what that would change."""

@@ -14,10 +14,12 @@ from smsretry.adapters.prefect.watch import watch
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.sender_checks import check_senders, sender_findings
+from smsretry.doctor.audience import audience_findings
 from smsretry.doctor.clocks import DATABASE, PREFECT, PROVIDER
 from smsretry.doctor.database import database_findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
+from smsretry.send_to import SEND_TO
 from smsretry.sending.ports import Provider
 from smsretry.settings import PrefectSettings, Settings
 from smsretry.wiring import provider
@@ -56,6 +58,8 @@ class Look:
                 yield finding
             if answers:
                 self._read_clock(operators)
+                if not any(variable.startswith(SEND_TO) for variable in self._problems):
+                    yield from audience_findings(operators, self._settings)
             look = "look at the project's load and region, and the network from here"
             yield from slow_finding("Supabase", operators.fastest, look)
 

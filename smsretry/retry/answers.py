@@ -77,16 +77,18 @@ class Begun(Value):
 
     go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
     changed: number, zone or hours have changed. closed: `send_before` has come. capped: the recipient has had all
-    texts that a rule permits. spent: its sender has used its day. ended: the row is finished, and `why` says why.
+    texts that a rule permits. spent: its sender has used its day. held: the worker texts
+    everybody and the database is no production here, or the other way round. ended: the row is finished, and `why`
+    says why.
     """
 
-    answer: Literal["go", "lost", "changed", "closed", "capped", "spent", "ended"]
+    answer: Literal["go", "lost", "changed", "closed", "capped", "spent", "held", "ended"]
     why: str | None
     decided_at: Instant = Field(description="The database's clock when it answered.")
     reached_at: Instant | None = Field(
         None,
         description="If capped: when the text was sent that must leave the cap's window first. If spent: when the day "
-        "turns over.",
+        "turns over. If held: when it is looked at again.",
     )
     why_code: KnownCode = None
 

@@ -58,6 +58,12 @@ def ended(claim: Claim, begun: Begun) -> ItemResult:
     return ItemResult(retry_id=claim.id, fate="Cancelled", detail=begun.why or "", why_code=begun.why_code)
 
 
+def held_back(claim: Claim, begun: Begun) -> ItemResult:
+    """The result of a send that waits because worker and database disagree about whom to text."""
+    why, code = begun.why or "", begun.why_code
+    return ItemResult(retry_id=claim.id, fate="Held", detail=why, why_code=code, next_at=begun.reached_at)
+
+
 def not_begun(claim: Claim, begun: Begun) -> ItemResult:
     """The result of a send that its claim may not begin. With a `why` it is now in doubt about an earlier send."""
     if not begun.why:

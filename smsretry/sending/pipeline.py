@@ -82,6 +82,8 @@ class _Item:
         decision = policy.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
+        if not self.is_listed:  # it needs nothing of the provider: the begin says what becomes of it
+            return self._withheld(decision)
         if why := self.sender.cannot_send_for(self.sent_from.account or ""):
             # The application may have none, and leave them to the workers.
             hold = Hold(why, "no_credentials", policy.HELD_LOOK)
@@ -111,6 +113,21 @@ class _Item:
         return result.arrived(self.claim, answer, held=self.queue.arrived(self.claim, answer))
 
     @property
+    def is_listed(self) -> bool:
+        """Whether this installation texts its customer."""
+        return self.sender.audience.includes(phone=self.claim.phone, business_id=self.claim.business_id)
+
+    def _withheld(self, decision: Send) -> ItemResult:
+        attempt_id, asked = uuid4(), _stopwatch()
+        try:
+            begun = self._begin(attempt_id, decision)
+        except QueueBusy:
+            return self._put_off(trouble.busy(self.claim.claimed_at))
+        except QueueError as error:
+            return self._unasked(error)
+        return self._begun(begun, attempt_id, decision, asked)
+
+    @property
     def sent_from(self) -> SenderId:
         """What it goes out from: the business's own sender, or that of the environment."""
         own = self.claim.sender
@@ -132,6 +149,7 @@ class _Item:
             attempt_id=attempt_id,
             decision=decision,
             sender=self.sent_from,
+            audience=self.sender.audience,
             first_send=self.first_send,
             run_id=self.run_id,
         )
@@ -164,6 +182,8 @@ class _Item:
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":
                 return result.ended(self.claim, begun)
+            case "held":
+                return result.held_back(self.claim, begun)
             case "lost":
                 return result.not_begun(self.claim, begun)
             case _:
@@ -185,6 +205,7 @@ class _Item:
         text = Text(
             attempt_id=attempt_id,
             sender=self.sent_from,
+            business_id=claim.business_id,
             to=claim.phone or "",
             body=claim.body or "",
             valid_for=valid_for,

@@ -7,13 +7,14 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.audience import Audience
 from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo
 
 
 class Claims(Protocol):
@@ -106,8 +107,12 @@ class Circuits(Protocol):
 class RetryQueue(Claims, Circuits, ScheduledSends, Entry, Protocol):
     """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
 
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
-        """Begin a run, and return earlier ones that fell silent and were not reported yet."""
+    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
+        """Begin a run, and return earlier ones that fell silent and were not reported yet.
+
+        Args:
+            send_to: whom it texts, stored with it.
+        """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Take back the rows whose worker has been silent for this many minutes."""
@@ -129,6 +134,10 @@ class Sender(Protocol):
 
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
+
+    @property
+    def audience(self) -> Audience:
+        """Whom it texts. It makes no request for a text to anybody else."""
 
     @property
     def default(self) -> SenderId:

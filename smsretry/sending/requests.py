@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from smsretry.retry.audience import Audience
 from smsretry.retry.decision import AfterSend, Send
 from smsretry.retry.models import Claim, SenderId
 from smsretry.retry.outcome import Outcome
@@ -48,6 +49,8 @@ class Begin:
     decision: Send
     sender: SenderId
     """What it goes out from."""
+    audience: Audience
+    """Whom this installation texts."""
     first_send: bool = False
     """Whether it is the text's very first send, and not one of its retries."""
     run_id: UUID | None = None

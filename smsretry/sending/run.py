@@ -65,7 +65,9 @@ class Run:
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
-        self.interrupted = self._services.queue.start_run(self.id, stale_minutes)
+        self.interrupted = self._services.queue.start_run(
+            self.id, stale_minutes, self._services.sender.audience.send_to
+        )
         self.recovered = self._services.queue.recover(stale_minutes)
         return self.recovered
 
@@ -138,6 +140,7 @@ class Run:
             database_broken=self.senders.run.database_trouble is not None,
             stopped_senders=stopped_senders(self.senders),
             resumed_senders=resumed_senders(self.senders),
+            texts_only=self._services.sender.audience.told,
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary

@@ -73,6 +73,8 @@ class RunSummary(Value):
     """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
     resumed_senders: tuple[str, ...] = ()
     """Those that had stopped before, and work again."""
+    texts_only: str | None = None
+    """Whom alone this installation texts: `texts nobody`. None: everybody."""
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class RunSummary(Value):
         database_broken: bool = False,
         stopped_senders: Sequence[StoppedSender] = (),
         resumed_senders: Sequence[str] = (),
+        texts_only: str | None = None,
     ) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it."""
         fates = Counter(result.fate for result in results)
@@ -102,6 +105,7 @@ class RunSummary(Value):
             database_broken=database_broken,
             stopped_senders=tuple(stopped_senders),
             resumed_senders=tuple(resumed_senders),
+            texts_only=texts_only,
         )
 
     @property
@@ -133,7 +137,8 @@ class RunSummary(Value):
         stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
         doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
-        return f"{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
+        only = f"This installation {self.texts_only}. " if self.texts_only else ""
+        return f"{only}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
 
     @property
     def _senders(self) -> str:

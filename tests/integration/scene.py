@@ -33,6 +33,7 @@ CHECKS = {
     "ask_sms_desk",
     "check_sms_retries",
     "next_sms_due",
+    "check_sms_mark",
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
@@ -41,7 +42,7 @@ OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
     "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
-    "customer_changes",
+    "customer_changes", "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -102,12 +103,15 @@ class Scene:
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
             "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
             "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
+            "check_sms_mark": {"send_to": "all", "address": "db.example.com", "business_ids": [str(self.business.id)]},
+            "mark_sms_database": {"kind": "production", "address": "db.example.com", **signed},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
                 "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
                 "run_id": str(UUID(int=7)), "sender_id": None, "sent_account": ACCOUNT, "segments": None,
+                "send_to": "all", "listed": True, "address": "db.example.com",
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),

@@ -11,6 +11,7 @@ from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Resolve
 from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
@@ -172,7 +173,13 @@ def begin(
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
     return queue.begin(
-        Begin(claim=claim, attempt_id=attempt_id or uuid4(), decision=decision, sender=SenderId(None, sent_by))
+        Begin(
+            claim=claim,
+            attempt_id=attempt_id or uuid4(),
+            decision=decision,
+            sender=SenderId(None, sent_by),
+            audience=EVERYBODY,
+        )
     )
 
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -24,7 +25,7 @@ from smsretry.retry.delivery import Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled
+from smsretry.vocabulary import Reconciled, SendTo
 from tests.support.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
@@ -87,7 +88,7 @@ class FakeQueue:
         if call in self.trouble:
             raise self.trouble[call]
 
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
         return self.interrupted
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
@@ -216,6 +217,8 @@ class FakeSender:
     """What became of messages that were called lost, by SID."""
     no_credentials: dict[str, str] = field(default_factory=dict)
     """Accounts for which it has none, and why."""
+    audience: Audience = EVERYBODY
+    """Whom it texts."""
     asked_about: list[str] = field(default_factory=list)
     """SIDs, in the order in which they were asked about."""
 

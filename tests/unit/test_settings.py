@@ -1,6 +1,7 @@
 """What a wrong environment is answered with."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -131,6 +132,16 @@ MALFORMED = [
     ("TWILIO_FROM_NUMBER", "+1212555010", "Phone number has the wrong length for its country"),
     ("TWILIO_FROM_NUMBER", "+9992125550100", "Phone number has no known country code"),
     ("SMSRETRY_QUIET_HOURS_RULES", "state", "must be 'federal' or 'us_states'"),
+    ("SMSRETRY_SEND_TO", "none", "must be 'all', 'listed' or 'nobody'"),
+    ("SMSRETRY_SEND_TO", "Nobody", "must be 'all', 'listed' or 'nobody'"),
+    ("SMSRETRY_SEND_TO", "", "is set to nothing: must be all, listed or nobody, or not set"),
+    ("SMSRETRY_SEND_TO", " ", "must be 'all', 'listed' or 'nobody'"),
+    (
+        "SMSRETRY_SEND_TO_NUMBERS",
+        "+12125550123",
+        _NO_LIST := "counts only with SMSRETRY_SEND_TO=listed: set that, or unset this",
+    ),
+    ("SMSRETRY_SEND_TO_BUSINESSES", "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11", _NO_LIST),
     ("SMSRETRY_CLOSING_GUARD_SECONDS", "10", "must be greater than or equal to 60"),
 ]
 
@@ -141,6 +152,46 @@ def test_a_malformed_variable_is_told_what_it_should_be(
 ) -> None:
     """The variable, a colon, and the trouble."""
     assert complaints(monkeypatch, COMPLETE | {variable: value})[0] == f"{variable}: {complaint}"
+
+
+LISTED = {"SMSRETRY_SEND_TO": "listed"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123, 2125550124", "entry 2 of the list, which commas separate: Phone"),
+        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123 +12125550124", "entry 1 of the list, which commas separate: Phone"),
+        ("SMSRETRY_SEND_TO_BUSINESSES", "maple", "entry 1 of the list, which commas separate, is no id of a business"),
+    ],
+)
+def test_a_list_of_whom_to_text_that_is_malformed_stops_each_run(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    """Whether it meant more or fewer people cannot be known. No number is quoted."""
+    [line] = complaints(monkeypatch, COMPLETE | LISTED | {variable: value})
+    assert line.startswith(f"{variable}: {complaint}")
+    assert "555" not in line
+
+
+def test_a_list_is_read_entry_by_entry_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty list is nobody."""
+    business = UUID(int=5)
+    given = {"SMSRETRY_SEND_TO_NUMBERS": " +12125550123,+12125550124 ,", "SMSRETRY_SEND_TO_BUSINESSES": f"{business}"}
+    settings = load(monkeypatch, COMPLETE | LISTED | given)
+    for phone, whose, may in [
+        ("+12125550123", None, True),
+        ("+12125550124", None, True),
+        ("+12125550125", business, True),
+        ("+12125550125", None, False),
+        (None, None, False),
+        ("", UUID(int=6), False),
+    ]:
+        assert settings.audience.includes(phone=phone, business_id=whose) is may
+    assert settings.audience.told == "texts only 2 numbers and 1 business"
+    assert "555012" not in repr(settings) + repr(settings.audience)
+    empty = load(monkeypatch, COMPLETE | LISTED).audience
+    assert (empty.told, empty.includes(phone="+12125550123", business_id=business)) == ("texts nobody", False)
 
 
 def test_a_list_of_accounts_that_cannot_be_read_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a run shows of itself: badges and colors, the event of a text, the name of the run, and the page behind it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -133,6 +134,20 @@ def test_a_run_is_named_by_its_numbers() -> None:
     assert report(*waits, stopped="The account is refused").name == "stopped: The account is refused · waiting 3"
     long = report(*waits, stopped="x" * 500).name
     assert (len(long), long.endswith("… · waiting 3")) == (120, True)
+
+
+def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
+    """Texts that failed or are held there are only shown. Those that wait for the mark of production are told."""
+    texts = (seen("Failed"), seen("Held", why="no_time_zone"), seen("Cancelled", why="not_listed"))
+    loud = report(*texts)
+    quiet = replace(loud, summary=loud.summary.model_copy(update={"texts_only": "texts nobody"}))
+    assert quiet.name == "staging: texts nobody · failed 1 · held 1 · cancelled 1"
+    assert str(quiet.summary).startswith("This installation texts nobody. ")
+    assert replace(quiet, processed=(), summary=RunSummary.of(results=[], texts_only="texts nobody")).name == "idle"
+    assert [event.name for event in loud.events()] == ["sms.queue.held", "sms.queue.dead-letters"]
+    assert list(quiet.events()) == []
+    [told] = replace(quiet, processed=[*texts, seen("Held", why="mark_mismatch")]).events()
+    assert (told.name, told.payload["texts"]) == ("sms.queue.held", 1)
 
 
 def test_what_was_recovered_into_doubt_adds_up() -> None:

@@ -47,6 +47,8 @@ class SupabaseCalls:
     def __init__(self, settings: ReadingSettings, *, patience: Patience | None = None) -> None:
         self._patience = patience
         self._url = str(settings.supabase_url).rstrip("/")
+        self.address: Final = settings.address
+        """At which the database is reached: `smsretry.mark` compares it with production's."""
         self._as_reader = settings.as_reader
         key = settings.key.get_secret_value()
         # Supabase's gateway knows the project's own keys alone. https://github.com/orgs/supabase/discussions/1925

@@ -9,6 +9,7 @@ from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending, l
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.examining import SupabaseExaminer
 from smsretry.desk.actions.form import Request
+from smsretry.desk.actions.marks import MarkDatabase
 from smsretry.desk.actions.requests import (
     AfterRestore,
     Cancel,
@@ -24,12 +25,14 @@ from smsretry.desk.questions.known import Known
 from smsretry.desk.questions.records import (
     Change,
     ConsentRecorded,
+    MarkCheck,
     Pruned,
     StatusLine,
     TextRecord,
     UnreadText,
     WaitingText,
 )
+from smsretry.retry.audience import Audience
 from smsretry.retry.policy import CAP_WINDOW, LIFE
 
 _PAGE: Final = 500
@@ -126,6 +129,18 @@ class SupabaseOperators(SupabaseExaminer):
             return self.row(ConsentRecorded, function, values, ORDER)
         # Once: a second one, even seconds later, would undo a STOP that came between them.
         return self.one(ConsentRecorded, function, self.once(function, values, OPT_IN))
+
+    def mark(self, request: MarkDatabase) -> bool:
+        """Say what the database is, for everybody who sends from it."""
+        address = self.address if request.kind == "production" else None
+        values = request.model_dump(mode="json") | {"address": address}
+        return self.truth("mark_sms_database", values, ORDER)
+
+    def check_mark(self, audience: Audience) -> MarkCheck:
+        """Whether that fits whom a worker with these settings texts."""
+        businesses = sorted(map(str, audience.businesses))
+        values = {"send_to": audience.send_to, "address": self.address, "business_ids": businesses}
+        return self.row(MarkCheck, "check_sms_mark", values, QUESTION)
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""

@@ -21,7 +21,7 @@ from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, SenderId
 from smsretry.retry.policy import LIFE
 from smsretry.retry.segments import segments
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled
+from smsretry.vocabulary import Reconciled, SendTo
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
@@ -30,8 +30,9 @@ _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 class SupabaseQueue(SupabaseGroups):
     """`ports.RetryQueue` over HTTP. What several threads ask about their rows at the same time travels together."""
 
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
-        return self.rows(InterruptedRun, "start_sms_run", {"run_id": run_id, "stale_minutes": stale_minutes})
+    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
+        values = {"run_id": run_id, "stale_minutes": stale_minutes, "send_to": send_to, "address": self.address}
+        return self.rows(InterruptedRun, "start_sms_run", values)
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
         self.truth("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
@@ -111,6 +112,9 @@ class SupabaseQueue(SupabaseGroups):
             "life": interval(LIFE),
             "expires_at": decision.expires_at,
             "run_id": request.run_id,
+            "send_to": request.audience.send_to,
+            "listed": request.audience.includes(phone=claim.phone, business_id=claim.business_id),
+            "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
         return self.one(Begun, "begin_sms_attempt", self.begun(claim, "begin_sms_attempt", values))

@@ -15,7 +15,7 @@ from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import Denied, NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, SenderId, Text
-from smsretry.retry.outcome import NotSent, Outcome
+from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
 
@@ -34,6 +34,8 @@ class TwilioSender:
         self._readable = set[str]()
         self.default: Final = SenderId(settings.twilio_account_sid, settings.twilio_sender)
         """The sender of the environment."""
+        self.audience: Final = settings.audience
+        """Whom it texts."""
 
     def __enter__(self) -> "TwilioSender":
         return self
@@ -50,7 +52,12 @@ class TwilioSender:
         return None
 
     def send(self, text: Text) -> Outcome:
-        """Make one request; whatever happens comes back as an outcome."""
+        """Make one request; whatever happens comes back as an outcome.
+
+        To whom nothing may go from here, no request is made, whatever the caller forgot.
+        """
+        if not self.audience.includes(phone=text.to, business_id=text.business_id):
+            return Rejected(Refusal("permanent", self.audience.refusal, level="recipient"))
         sender = _from(text.sender if text.sender.sent_by else self.default)
         extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:

@@ -95,6 +95,8 @@ class RunReport:
         many = len(self.summary.stopped_senders)
         stopped = f"{many} sender{'s' if many > 1 else ''} stopped · " if many else ""
         stopped = f"stopped: {self.summary.stopped_because} · " if self.summary.stopped_because else stopped
+        if self.summary.texts_only and not self.idle:  # idle runs are found by their name, and deleted
+            stopped = f"staging: {self.summary.texts_only} · {stopped}"
         space = _NAME_LENGTH - len(self.numbers)
         return f"{stopped if len(stopped) <= space else stopped[: space - 4] + '… · '}{self.numbers}"
 
@@ -114,10 +116,18 @@ class RunReport:
             minutes, texts = int(status.overdue_seconds // 60), status.queue.get("due", 0)
             yield RunEvent("sms.queue.backlog", {"minutes": minutes, "texts": texts})
         fates = [(one.result.fate, one) for one in self.processed if one.result]
-        if held := [one for fate, one in fates if fate == "Held" and not one.claim.held]:
+        if held := [one for fate, one in fates if fate == "Held" and not one.claim.held and self._alarms(one)]:
             yield RunEvent("sms.queue.held", {"texts": len(held), **_about(held)})
-        if dead := [one for fate, one in fates if fate == "Failed"]:
+        if dead := [one for fate, one in fates if fate == "Failed" and self._alarms(one)]:
             yield RunEvent("sms.queue.dead-letters", {"texts": len(dead), **_about(dead)})
+
+    def _alarms(self, processed: ProcessedText) -> bool:
+        """Whether a text that needs a person is announced. In staging it is only shown: nobody waits for it.
+
+        That texts wait because production is taken for staging is announced everywhere.
+        """
+        code = processed.result.why_code if processed.result else None
+        return self.summary.texts_only is None or code == "mark_mismatch"
 
     def markdown(self, explanations: Sequence[Explanation], forms: FormAddress) -> str:
         """The page. `explanations`: of texts that need a person, at most `SHOWN_IN_FULL` of them."""

@@ -13,6 +13,7 @@ from smsretry.desk.questions.records import UnreadText, WaitingText
 from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
 from smsretry.desk.questions.turns import Turns
 from smsretry.instants import on_clock
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
@@ -57,6 +58,8 @@ class Forecast(Value):
     """Whether every waiting text was looked at."""
     stopped: str | None = None
     """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
+    texts_only: str | None = None
+    """Whom alone this installation texts. None: everybody."""
     unreadable: tuple[UUID, ...] = ()
     """Waiting texts that cannot be read in full, so that nothing is predicted about them."""
 
@@ -69,6 +72,8 @@ class Forecast(Value):
         """All of it, a line each; the first has the numbers. Hours and businesses without a text are left out."""
         others = sum(one.wait_longer + one.held + one.end for one in self.businesses)
         yield f"{self.go_out} to go out in the next {len(self.hours)} h, {others} not"
+        if self.texts_only:
+            yield f"By the settings here, this installation {self.texts_only}. What else would go out is cancelled."
         if self.stopped:
             yield f"Sending is stopped: {self.stopped}. One text of each run tries whether it works again."
         if not self.complete:
@@ -120,6 +125,7 @@ def forecast(
     business_id: UUID | None = None,
     complete: bool = True,
     stops: Stops = NO_STOPS,
+    audience: Audience = EVERYBODY,
     senders: Mapping[UUID, SenderRecord] | None = None,
     names: Mapping[UUID, str] | None = None,
 ) -> Forecast:
@@ -128,13 +134,14 @@ def forecast(
     Args:
         texts: those of every business, because they share a sender's rate.
         stops: why sending is stopped, if it is.
+        audience: whom this installation texts.
         senders: the businesses' own, by their ids: what each has used of its day.
         names: of businesses, as far as they are known.
     """
     known = list(texts)
     readable = [text for text in known if isinstance(text, WaitingText)]
     by_hour, by_business = Counter[int](), dict[UUID, list[Prediction]]()
-    turns = Turns(profile, stops, now, senders or {})
+    turns = Turns(profile, stops, now, audience, senders or {})
     for prediction in _fates(readable, turns, now=now, until=now + timedelta(hours=hours)):
         if business_id in (None, prediction.text.business_id):
             by_business.setdefault(prediction.text.business_id, []).append(prediction)
@@ -147,6 +154,7 @@ def forecast(
         businesses=tuple(_business(one, (names or {}).get(one), predictions) for one, predictions in most_first),
         complete=complete,
         stopped=stops.everybody,
+        texts_only=audience.told,
         unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
     )
 

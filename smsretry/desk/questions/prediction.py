@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from smsretry.desk.questions.records import WaitingText
 from smsretry.retry import policy
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
@@ -47,22 +48,36 @@ class Prediction:
 
 
 def predict(
-    text: WaitingText, *, now: datetime, profile: Profile, stopped: str | None = None, steps: int = _STEPS
+    text: WaitingText,
+    *,
+    now: datetime,
+    profile: Profile,
+    stopped: str | None = None,
+    audience: Audience = EVERYBODY,
+    steps: int = _STEPS,
 ) -> Prediction:
     """Decide about a waiting text as its claim will, and about what follows if that is to wait.
 
     Args:
         stopped: why its sender, or everybody's, does not send now, as a sentence.
+        audience: whom this installation texts.
     """
     at = max(now, text.scheduled_for)
-    first = predict_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at)
+    first = predict_at(text, at=at, profile=profile, stopped=stopped, texts_at=text.texts_at, audience=audience)
     if first.result != "waits" or first.at <= at or steps <= 1:
         return first
-    return replace(first, then=predict(text, now=first.at, profile=profile, stopped=stopped, steps=steps - 1))
+    then = predict(text, now=first.at, profile=profile, stopped=stopped, audience=audience, steps=steps - 1)
+    return replace(first, then=then)
 
 
 def predict_at(
-    text: WaitingText, *, at: datetime, profile: Profile, stopped: str | None, texts_at: Sequence[datetime]
+    text: WaitingText,
+    *,
+    at: datetime,
+    profile: Profile,
+    stopped: str | None,
+    texts_at: Sequence[datetime],
+    audience: Audience = EVERYBODY,
 ) -> Prediction:
     """What a claim at this time comes to.
 
@@ -81,6 +96,8 @@ def predict_at(
         return Prediction(text, "is stopped", at, stopped, "sending_stopped")
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
         return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
+    if not audience.includes(phone=text.phone, business_id=text.business_id):
+        return Prediction(text, "is cancelled", at, audience.refusal, "not_listed")
     return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self, assert_never, get_args
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDel
 from smsretry.desk.questions.records import StatusLine
 from smsretry.instants import span
 from smsretry.retry.models import Value
-from smsretry.vocabulary import Reason
+from smsretry.vocabulary import Reason, SendTo
 
 DROP: Final = 0.1
 """A person should know when the last hour's share of delivered texts is this far below the day's."""
@@ -60,6 +60,10 @@ class QueueStatus(Value):
     troubled_senders: tuple[StatusLine, ...] = ()
     """Those that keep texts waiting or do not send, with how many wait; the most first."""
     runs: tuple[StatusLine, ...]
+    mark: StatusLine | None = None
+    """What the database is marked as, `told`: the one address of production's workers."""
+    sends_to: SendTo = "all"
+    """Whom the last run's worker texts."""
 
     @classmethod
     def of(cls, lines: Sequence[StatusLine]) -> Self:
@@ -102,6 +106,8 @@ class QueueStatus(Value):
             senders=texts("senders"),
             troubled_senders=part("sender"),
             runs=part("run"),
+            mark=next(iter(part("mark")), None),
+            sends_to=next((one for line in part("runner") for one in get_args(SendTo) if one == line.name), "all"),
         )
 
     @property
@@ -118,6 +124,19 @@ class QueueStatus(Value):
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped."""
         return self._stopped("sending")
+
+    @property
+    def texts_only(self) -> str | None:
+        """Whom alone texts go to, as far as a page must say it. None: to everybody."""
+        match self.sends_to:
+            case "all":
+                return "STAGING: the database is marked so" if self.mark and self.mark.name == "staging" else None
+            case "listed":
+                return "STAGING: only who is listed is texted"
+            case "nobody":
+                return "STAGING: nobody is texted"
+            case _:
+                assert_never(self.sends_to)
 
     @property
     def environment_stopped_because(self) -> str | None:
@@ -196,6 +215,11 @@ class QueueStatus(Value):
 
     def lines(self) -> Iterator[str]:
         """All of it, a line each; what needs a person comes first."""
+        if self.texts_only:
+            yield self.texts_only
+        if self.mark:
+            place = f" at {self.mark.told}" if self.mark.told else ""
+            yield f"the database is marked as {self.mark.name}{place}{self._since(self.mark)}"
         for line in self.stopped:
             yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
         for line in self.troubled_senders:

@@ -228,6 +228,17 @@ class ConsentRecorded(Value):
             yield "If they had texted STOP, the provider still refuses: they must text START to your number."
 
 
+class MarkCheck(Value):
+    """Answer of `check_sms_mark`: does what a database is marked as fit whom a worker texts?"""
+
+    mark: str | None
+    marked_address: str | None
+    mismatch: str | None
+    """Why not, and what to do."""
+    unknown: tuple[UUID, ...]
+    """Businesses that the worker texts and the database does not have."""
+
+
 class StatusLine(Value):
     """A line of `sms_status`."""
 
@@ -250,6 +261,8 @@ class StatusLine(Value):
         "run",
         "sender",
         "senders",
+        "mark",
+        "runner",
     ]
     name: str
     business_id: UUID | None

@@ -9,6 +9,7 @@ from uuid import UUID
 from smsretry.desk.questions.prediction import Prediction, predict_at
 from smsretry.desk.questions.records import WaitingText
 from smsretry.desk.questions.senders import SenderRecord, Stops
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments, sending_seconds
 
@@ -51,6 +52,7 @@ class Turns:
     profile: Profile
     stops: Stops
     now: datetime
+    audience: Audience = EVERYBODY
     senders: Mapping[UUID, SenderRecord] = field(default_factory=dict)
     """The businesses' own, as far as texts of this preview go out from them."""
     _paces: dict[UUID | None, _Pace] = field(default_factory=dict)
@@ -77,7 +79,8 @@ class Turns:
         return replace(prediction, at=turn)
 
     def _predict(self, text: WaitingText, at: datetime, had: Sequence[datetime]) -> Prediction:
-        return predict_at(text, at=at, profile=self.profile, stopped=self.stops.why(text), texts_at=had)
+        stopped = self.stops.why(text)
+        return predict_at(text, at=at, profile=self.profile, stopped=stopped, texts_at=had, audience=self.audience)
 
     def _pace(self, text: WaitingText) -> _Pace:
         """Of a business's own sender, or of the environment's, as the profile has it."""

@@ -10,6 +10,7 @@ from smsretry.local.demo.people import BUSINESS, DEAD_AFTER_BEGIN, DEAD_BEFORE_B
 from smsretry.local.demo.seeder import Seeder, name_customers
 from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
+from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import Send
 from smsretry.retry.models import SenderId
 from smsretry.sending.requests import Begin
@@ -57,5 +58,7 @@ def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
         held = {claim.id: claim for claim in queue.claim_due(limit=2)}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
-        queue.begin(Begin(claim=held[begun], attempt_id=uuid4(), decision=decision, sender=SenderId()))
+        queue.begin(
+            Begin(claim=held[begun], attempt_id=uuid4(), decision=decision, sender=SenderId(), audience=EVERYBODY)
+        )
     stack.move_clock(_LEASE)

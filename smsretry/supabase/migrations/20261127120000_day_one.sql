@@ -1,3 +1,63 @@
+-- ======== drop public.start_sms_run ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'start_sms_run'
+    loop
+        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_start_sms_run', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.begin_sms_attempt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'begin_sms_attempt'
+    loop
+        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_begin_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
+-- ======== drop public.settle_sms_attempt ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.proname = 'settle_sms_attempt'
+    loop
+        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        perform set_config('smsretry.granted_settle_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
+        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
+        where p.oid = version and g.grantee not in (0, p.proowner)
+          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
+        having count(*) > 0;
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop smsretry.rehearse_scheduled_send ========
 do $$
 declare
@@ -23,6 +83,979 @@ begin
     loop
         execute format('drop function %s', version);
     end loop;
+end
+$$;
+
+-- ======== schemas/policy/mark_look.sql ========
+-- How often a text is looked at again that waits because the worker and the database's mark disagree.
+create or replace function smsretry.mark_look()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
+
+-- ======== schemas/tables/mark.sql ========
+-- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
+-- everybody, so that a copy of it texts nobody, however it was copied. smsretry.mark_mismatch has the rule.
+create table if not exists smsretry.mark (
+    one boolean primary key default true,
+    kind text not null,
+    address text,
+    marked_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint mark_one check (one),
+    constraint mark_kind check (kind in ('production', 'staging')),
+    -- A production without an address would be one everywhere, its copies included.
+    constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
+    constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.mark.address is 'Host, and port if it is not the usual one, of the SUPABASE_URL that production''s workers have.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.mark from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.mark to service_role;
+
+-- ======== by hand: smsretry.runs ========
+alter table smsretry.runs add column if not exists send_to text;
+alter table smsretry.runs add column if not exists address text;
+alter table smsretry.runs drop constraint if exists runs_send_to;
+alter table smsretry.runs add constraint runs_send_to check (send_to in ('all', 'listed', 'nobody'));
+alter table smsretry.runs drop constraint if exists runs_address;
+alter table smsretry.runs add constraint runs_address check (length(address) <= 300);
+
+-- ======== schemas/tables/runs.sql ========
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
+-- does, from the attempts that name it.
+create table if not exists smsretry.runs (
+    id uuid primary key,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    told text,
+    needs_somebody boolean,
+    interrupted_at timestamptz,
+    send_to text,
+    address text,
+    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
+    constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
+    constraint runs_address check (length(address) <= 300)
+);
+comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
+comment on column smsretry.runs.told is 'What it came to, in numbers.';
+comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
+comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: its version does not say, and texts everybody.';
+comment on column smsretry.runs.address is 'At which it reached the database.';
+
+create index if not exists runs_started on smsretry.runs (started_at);
+create index if not exists runs_unfinished on smsretry.runs (started_at) where finished_at is null and interrupted_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.runs from public, anon, authenticated;
+grant select, insert, update on smsretry.runs to service_role;
+
+-- ======== by hand: public.scheduled_sends ========
+-- Nothing: the file itself makes its rules anew.
+
+-- ======== schemas/tables/scheduled_sends.sql ========
+-- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
+-- none. Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue
+-- (queue_scheduled_sms).
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        return;
+    end if;
+    create table public.scheduled_sends (
+        id uuid primary key default gen_random_uuid(),
+        -- No foreign key to customers: a row whose customer is gone ends with a reason.
+        business_id uuid not null references public.businesses (id) on delete cascade,
+        customer_id uuid,
+        body text,
+        scheduled_for timestamptz not null,
+        not_after timestamptz,
+        message_class text not null default 'marketing',
+        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+        send_log_id uuid,
+        created_by uuid,
+        why text,
+        held_since timestamptz,
+        look_at timestamptz,
+        why_code text,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
+    alter table public.scheduled_sends enable row level security;
+    create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+        using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    create policy "Owners schedule texts to their customers" on public.scheduled_sends for insert to authenticated
+        with check (
+            status = 'scheduled'
+            and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+            and exists (select 1 from public.customers c where c.id = customer_id
+                        and c.business_id = scheduled_sends.business_id));
+    create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
+        using (status in ('scheduled', 'queued')
+               and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
+        with check (status in ('scheduled', 'queued', 'cancelled')
+                    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    -- A Supabase project grants everything in public to anon and authenticated. The message class is not a tenant's to
+    -- choose: a transactional text keeps fewer rules.
+    revoke all on public.scheduled_sends from public, anon, authenticated;
+    grant select on public.scheduled_sends to authenticated;
+    grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
+        on public.scheduled_sends to authenticated;
+    grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
+    -- Deleting the row would not end its text: it is cancelled.
+    revoke delete, truncate on public.scheduled_sends from service_role;
+end
+$$;
+
+alter table public.scheduled_sends add column if not exists customer_id uuid;
+alter table public.scheduled_sends add column if not exists body text;
+alter table public.scheduled_sends add column if not exists not_after timestamptz;
+alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
+alter table public.scheduled_sends add column if not exists send_log_id uuid;
+alter table public.scheduled_sends add column if not exists created_by uuid;
+alter table public.scheduled_sends add column if not exists why text;
+alter table public.scheduled_sends add column if not exists held_since timestamptz;
+alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists why_code text;
+alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
+alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
+comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
+comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
+comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.why_code is 'why, in a word for programs, as in sms_retry_queue.';
+comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
+
+-- Rules for our states; an application may have others. Rows that break a new rule are reported and stay.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select * from (values
+            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            -- Infinity, years BC and the like could not be queued.
+            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
+                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            -- Otherwise it could only be cancelled.
+            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
+            -- The numbers: smsretry.longest_body, longest_reason.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_why_code', $c$why_code in (
+                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
+                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
+                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
+                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
+                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+                'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
+                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
+                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
+                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
+            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
+            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
+        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+create index if not exists scheduled_sends_due
+    on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+create index if not exists scheduled_sends_turns
+    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- For the desk.
+create index if not exists scheduled_sends_customer
+    on public.scheduled_sends (customer_id) where send_log_id is null;
+
+grant select, insert, update on public.scheduled_sends to service_role;
+
+-- ======== by hand: public.sms_retry_queue ========
+alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_why_code;
+alter table public.sms_retry_queue add constraint sms_retry_queue_why_code check (why_code in (
+        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
+        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+        'ambiguous', 'clock_set_back', 'unforeseen')) not valid;
+alter table public.sms_retry_queue validate constraint sms_retry_queue_why_code;
+
+-- ======== schemas/tables/sms_retry_queue.sql ========
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
+create table if not exists public.sms_retry_queue (
+    id uuid primary key default gen_random_uuid(),
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
+    -- a reason.
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    send_log_id uuid not null,
+    customer_id uuid not null,
+    status text not null default 'pending',
+    attempt_count integer not null default 0,
+    max_attempts integer not null default 3,
+    scheduled_for timestamptz not null,
+    last_attempted_at timestamptz,
+    last_error text,
+    reason text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    claim_no bigint not null default 0,
+    claimed_at timestamptz,
+    begun_at timestamptz,
+    attempt_id uuid,
+    in_doubt_since timestamptz,
+    reconcile_count integer not null default 0,
+    reconciled_claim_no bigint,
+    recover_count integer not null default 0,
+    rate_limit_count integer not null default 0,
+    account_refusal_count integer not null default 0,
+    error_code integer,
+    message_class text not null default 'marketing',
+    why text,
+    held_since timestamptz,
+    claimed_by_application boolean not null default false,
+    expires_at timestamptz,
+    window_closes_at timestamptz,
+    why_code text,
+    first_due_at timestamptz,
+
+    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
+    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- smsretry/vocabulary.py says what each means.
+    constraint sms_retry_queue_why_code check (why_code in (
+        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
+        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+        'ambiguous', 'clock_set_back', 'unforeseen')),
+    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
+    constraint sms_retry_queue_instants check (
+        scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+    -- A claim's answer carries these for each of its rows.
+    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
+    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
+    -- Without a lease nobody could take a processing row back.
+    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    -- Only a claimed row is begun, and its send has an id.
+    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
+    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+)
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
+-- not after a share of the table.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+
+comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
+comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
+comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
+comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
+comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
+comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
+comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
+comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
+comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
+comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
+comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
+comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
+comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
+comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
+comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
+comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
+comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
+
+create unique index if not exists sms_retry_queue_one_live_row
+    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
+-- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
+-- only with the status and so cost no HOT update.
+create index if not exists sms_retry_queue_next
+    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
+    where status = 'pending' and in_doubt_since is null;
+-- The claim walks these business by business. No two have the same order, so that none can be taken for another.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_due_closing
+    on public.sms_retry_queue (business_id, window_closes_at, id)
+    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
+create index if not exists sms_retry_queue_in_doubt
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_turns_in_doubt
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_suspect
+    on public.sms_retry_queue (recover_count, scheduled_for)
+    where status = 'pending' and recover_count > 0;
+create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- For the desk.
+create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
+-- For the desk and for pruning. A row enters it once.
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
+-- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
+create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+
+alter table public.sms_retry_queue enable row level security;
+
+drop policy if exists "Owners read their retries" on public.sms_retry_queue;
+create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
+    using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+
+-- Without the last two conditions a tenant could have another tenant's text sent.
+drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
+create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
+    with check (
+        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+        and exists (select 1 from public.send_logs l where l.id = send_log_id
+                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+        and exists (select 1 from public.customers c where c.id = customer_id
+                    and c.business_id = sms_retry_queue.business_id)
+    );
+
+-- A Supabase project grants everything in public to anon and authenticated.
+revoke all on public.sms_retry_queue from public, anon, authenticated;
+grant select on public.sms_retry_queue to authenticated;
+-- Claim number, lease and the like are not a tenant's to set.
+revoke insert on public.sms_retry_queue from authenticated;
+grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+              last_error, reason)
+    on public.sms_retry_queue to authenticated;
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;
+
+-- ======== schemas/helpers/mark_mismatch.sql ========
+-- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
+-- send_to: whom the worker texts (all, listed, nobody); null: it is of a version that does not say, and texts everybody.
+-- address: at which it reaches the database. plpgsql keeps its plan.
+create or replace function smsretry.mark_mismatch(send_to text, address text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_mark smsretry.mark;
+    v_restricted constant boolean := coalesce(mark_mismatch.send_to <> 'all', false);
+    v_home boolean;
+begin
+    select * into v_mark from smsretry.mark;
+    v_home := v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address;
+    return case
+        when v_mark.kind is null or v_home is distinct from v_restricted then null
+        when v_home then 'The database is marked as production, and the worker texts '
+            || case mark_mismatch.send_to when 'nobody' then 'nobody' else 'only who is listed' end
+            || ': unset SMSRETRY_SEND_TO where it runs; or, if this is no production, `smsretry mark staging`'
+        when v_mark.kind = 'staging' then 'The database is marked as staging, and the worker texts everybody: set SMSRETRY_SEND_TO'
+            || ' to nobody or listed where it runs; or, if this is production, `smsretry mark production`'
+        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it '
+            || coalesce('at ' || left(mark_mismatch.address, 300), 'by a version that does not say where')
+            || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
+            || case when mark_mismatch.address is null then 'upgrade the worker' else '`smsretry mark production`' end
+    end;
+end
+$$;
+
+-- ======== schemas/queue/before_insert.sql ========
+-- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
+-- and its age counts from now by the one clock. When it was first due is kept. An upsert comes here too, and inserts nothing
+-- where its id is taken: then nothing else is changed. security definer, because a tenant may not update rows. If row level
+-- security refuses the row, all of this is undone.
+create or replace function smsretry.before_insert()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_doubt record;
+begin
+    if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
+        new.created_at := smsretry.clock();
+        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+        if v_doubt.attempt_id is not null then
+            new.attempt_id := v_doubt.attempt_id;
+            new.in_doubt_since := v_doubt.since;
+            new.why := v_doubt.why;
+            new.why_code := 'in_doubt';
+        end if;
+    end if;
+    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+    end if;
+    new.first_due_at := new.scheduled_for;
+    new.last_error := left(new.last_error, smsretry.longest_reason());
+    return new;
+end
+$$;
+
+-- ======== schemas/queue/queue_sms_retry.sql ========
+-- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
+-- doubt about that send (smsretry.before_insert).
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
+-- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
+-- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- scheduled_for wins over retry_in.
+create or replace function public.queue_sms_retry(
+    send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
+    error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
+    message_class text default null
+)
+returns table (retry_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_due constant timestamptz := coalesce(
+        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+    v_expires constant timestamptz := v_now
+        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
+    v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
+    v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
+    v_log public.send_logs;
+begin
+    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
+    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    end if;
+    if v_class not in ('marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    end if;
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+        return query select null::uuid, 'already_sent', null::timestamptz;
+        return;
+    end if;
+    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+        return query
+        select q.id, 'already_queued', q.scheduled_for
+        from public.sms_retry_queue q
+        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        if found then
+            return;
+        end if;
+
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts
+            and queue_sms_retry.reason is distinct from 'quiet_hours' then
+            update public.send_logs l
+            set status = 'failed', updated_at = v_now, error_message = coalesce(
+                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            where l.id = v_log.id;
+            return query select null::uuid, 'attempts_exhausted', null::timestamptz;
+            return;
+        end if;
+
+        return query
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+        values (
+            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
+            v_now, v_now)
+        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        returning id, 'queued', sms_retry_queue.scheduled_for;
+        if found then
+            return;
+        end if;
+    end loop;
+    raise exception 'The row for send log % was not kept', v_log.id
+        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
+end
+$$;
+
+-- ======== schemas/worker/answer_sms_call.sql ========
+-- Make one call of a worker's: function, and its parameters as JSON by name.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
+                expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer,
+                why_code => v ->> 'why_code'));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
+end
+$$;
+
+-- ======== schemas/worker/begin_sms_attempt.sql ========
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
+-- writes the attempt. May be repeated with the same attempt_id.
+--   answer: go
+--     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | changed  number, zone, hours, customer, send log or sender are no longer what the decision was made from: decide again
+--     | closed   send_before has come: decide again
+--     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | spent    the sender has used its day, which turns over at reached_at
+--     | held     the worker and the mark of the database disagree; it waits until reached_at (to a worker that gives no send_to: lost)
+--     | ended    the row is finished; why and why_code say the reason
+-- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
+-- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- send_to: whom the worker texts (all, listed, nobody); listed: whether this text is for one of those. address: at which it
+-- reaches the database (smsretry.mark).
+create or replace function public.begin_sms_attempt(
+    retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
+    first_send boolean default false, cap integer default null, cap_since timestamptz default null,
+    phone text default null, body text default null, sent_by text default null, decided_by text default null,
+    life interval default null, run_id uuid default null, expires_at timestamptz default null,
+    sender_id uuid default null, sent_account text default null, segments integer default null,
+    send_to text default null, listed boolean default null, address text default null
+)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
+set lock_timeout = '2s' as $$
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if claim_no is null or attempt_id is null or send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+            using errcode = 'SR422';
+    end if;
+    if send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
+    end if;
+    if cap is not null and cap_since is null then
+        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
+    end if;
+    -- One at a time to a number, or two texts would each be counted without the other.
+    perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    decided_at := smsretry.clock();
+    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null and v_row.attempt_id <> attempt_id then
+        answer := 'lost';
+    elsif v_row.begun_at is not null then
+        answer := 'go'; -- the answer to the same call was lost on its way
+    else
+        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
+        into answer, why, why_code, decided_at, reached_at
+        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
+        if answer = 'go' then
+            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
+            from smsretry.withhold_send(
+                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        end if;
+        if answer = 'go' then
+            perform smsretry.write_attempt(
+                v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
+                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+            v_row.begun_at := decided_at;
+            v_row.attempt_id := attempt_id;
+            v_row.last_attempted_at := decided_at;
+            v_row.why := null;
+            v_row.why_code := null;
+            v_row.held_since := null;
+            v_row.recover_count := 0;
+            v_row.claimed_by_application := false;
+            v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+            perform smsretry.save_row(v_row, decided_at);
+        end if;
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/worker/start_sms_run.sql ========
+-- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
+-- long a silent run counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then
+-- returns none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null, send_to text default null, address text default null)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.runs (id, started_at, send_to, address)
+    values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    return query
+    with silent as (
+        update smsretry.runs r set interrupted_at = v_now
+        where r.id = any (array(
+            select u.id from smsretry.runs u
+            where u.finished_at is null and u.interrupted_at is null
+              and start_sms_run.stale_minutes is not null
+              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
+            order by u.started_at limit 20 for update skip locked))
+        returning r.id, r.started_at
+    )
+    select s.id, s.started_at,
+           count(*) filter (where a.outcome = 'accepted'),
+           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
+           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+    from silent s
+    left join public.sms_send_attempts a
+        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at order by s.started_at;
+end
+$$;
+
+-- ======== schemas/worker/withhold_send.sql ========
+-- A send that nothing else keeps: may it leave from here? Parameters and answers: begin_sms_attempt. The last check, so that
+-- a staging copy shows what would have gone out, and when.
+--   go · ended: the worker texts only others, so the text is cancelled · held (lost for a version that knows no held): worker
+--   and mark disagree, so the text waits until somebody has said which is right
+create or replace function smsretry.withhold_send(
+    retry public.sms_retry_queue, send_to text, listed boolean, address text, expires_at timestamptz, at timestamptz,
+    out answer text, out why text, out why_code text, out reached_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+    if send_to <> 'all' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
+        answer := 'go';
+        return;
+    end if;
+    why := smsretry.mark_mismatch(send_to, address);
+    if why is not null then
+        why_code := 'mark_mismatch';
+        reached_at := at + smsretry.mark_look();
+        retry.why := why;
+        retry.why_code := why_code;
+        retry.held_since := coalesce(retry.held_since, at);
+        retry.expires_at := coalesce(retry.expires_at, expires_at);
+        perform smsretry.put_back(retry, reached_at, at);
+        answer := case when send_to is null then 'lost' else 'held' end;
+        why := case when send_to is not null then why end; -- with a reason, lost would mean in doubt
+    elsif coalesce(send_to, 'all') <> 'all' then
+        why := 'Not sent: it would have gone out now, but '
+            || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
+                            else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+        why_code := 'not_listed';
+        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, at);
+        answer := 'ended';
+    else
+        answer := 'go';
+    end if;
+end
+$$;
+
+-- ======== schemas/doubt/settle_sms_attempt.sql ========
+-- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
+-- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
+-- MessageStatus and ErrorCode), in the account that signed it (account_sid; null: not told). An account speaks for what went out
+-- from it and nothing else: who has an account of their own has the token that signs for it. May be called any number of times, in any order, before or after the sender's own answer. An
+-- unknown status proves the message and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
+-- or unknown_attempt (there is none, or it has another SID or account).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null, account_sid text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_answer text := 'already_settled';
+begin
+    if not smsretry.is_message_id(settle_sms_attempt.twilio_sid)
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
+            using errcode = 'SR422';
+    end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
+    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
+    -- text that is in doubt about it.
+    select * into v_row from public.sms_retry_queue q
+    where q.id = coalesce(
+        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
+         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        v_attempt.retry_id)
+    for update;
+    if not found then
+        return 'unknown_attempt';
+    end if;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    v_now := smsretry.clock();
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid
+        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid) then
+        return 'unknown_attempt';
+    end if;
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
+    end if;
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
+    end if;
+    return v_answer;
+end
+$$;
+
+-- ======== schemas/scheduled/scheduled_send_changed.sql ========
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
+-- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_refusal text;
+begin
+    delete from smsretry.held_sends h where h.scheduled_id = old.id;
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+            new.why_code := null;
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        select q.* into v_text from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+        for update;
+        v_refusal := smsretry.too_late(old, new, v_text);
+        if v_refusal is not null then
+            if coalesce(current_setting(v_note, true), '') = '' then
+                perform set_config(v_note, v_refusal, true);
+            end if;
+            return null;
+        end if;
+        if new.status = 'cancelled' then
+            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+        else
+            v_text.expires_at := new.not_after;
+            v_text.held_since := null;
+            v_text.why := null;
+            v_text.why_code := null;
+            v_text.reason := null;
+            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+        end if;
+    end if;
+    perform set_config(v_note, 'changed', true);
+    return new;
+end
+$$;
+
+-- ======== schemas/scheduled/scheduled_sends_asked.sql ========
+-- Scheduled sends are updated by one statement, perhaps an upsert, which inserts some of them. One row that cannot be changed
+-- is no reason to leave the others: the answer's rows are those that were. If none was, the first refusal is raised
+-- (SR409), so that nobody takes a text for cancelled that goes out. A setting notes what came of the rows so far: nothing
+-- yet, a refusal, or 'changed', which stays. Each statement has its own, also one of a trigger within another.
+create or replace function smsretry.scheduled_sends_asked()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_setting constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_note text;
+begin
+    if tg_level = 'ROW' then -- inserted
+        perform set_config(v_setting, 'changed', true);
+    elsif tg_when = 'BEFORE' then
+        perform set_config(v_setting, '', true);
+    else
+        v_note := coalesce(current_setting(v_setting, true), '');
+        if v_note not in ('', 'changed') then
+            raise exception '%', split_part(v_note, E'\n', 1) using errcode = 'SR409', hint = split_part(v_note, E'\n', 2);
+        end if;
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/scheduled/too_late.sql ========
+-- Why a scheduled send that is queued cannot be changed in this way any more, and in a second line what to do; null: it can.
+-- live: its text's live row, if there is one.
+create or replace function smsretry.too_late(
+    was public.scheduled_sends, wanted public.scheduled_sends, live public.sms_retry_queue
+)
+returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when wanted.status not in ('queued', 'cancelled')
+            or (wanted.body, wanted.business_id, wanted.customer_id, wanted.message_class, wanted.send_log_id)
+                is distinct from (was.body, was.business_id, was.customer_id, was.message_class, was.send_log_id)
+        then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', was.id)
+            || 'Cancel it and schedule another.'
+        when live.id is null or live.status <> 'pending' or live.in_doubt_since is not null
+        then format(E'It is too late to change scheduled send %s: its text %s\n', was.id, case
+                when live.id is null then 'has ended'
+                when live.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end)
+            || 'explain_sms tells what became of it, by its send log.'
+    end
+$$;
+
+-- ======== schemas/desk/mark_sms_database.sql ========
+-- Say what this database is: production (address: the host of the SUPABASE_URL that its workers have, with the port if it is
+-- not the usual one), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- May be repeated. Texts that waited because of the mark are looked at again within smsretry.mark_look.
+create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
+    if mark_sms_database.kind is not null and (mark_sms_database.kind in ('production', 'staging')) is not true then
+        raise exception 'kind must be production, staging or null' using errcode = 'SR422';
+    end if;
+    if (coalesce(mark_sms_database.kind, '') = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
+        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
+    end if;
+    if mark_sms_database.kind is null then
+        delete from smsretry.mark;
+        return false;
+    end if;
+    insert into smsretry.mark (kind, address, marked_at, who, because)
+    values (mark_sms_database.kind, lower(btrim(mark_sms_database.address)), smsretry.clock(), mark_sms_database.who, mark_sms_database.because)
+    on conflict (one) do update
+        set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
+    return true;
+end
+$$;
+
+-- ======== schemas/desk/sms_status.sql ========
+-- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+--   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
+--   held (name: reason, a line a business) · sent (by outcome, last hour)
+--   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
+--   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
+--   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
+--   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
+--   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
+--   mark, runner (only with_senders: smsretry.status_of_mark)
+--   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
+create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    return query
+    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text, null::text)
+    union all
+    select * from smsretry.status_of_waiting(v_now)
+    union all
+    select s.*, null::text from smsretry.status_of_sends(v_now) s
+    union all
+    select l.*, null::text from smsretry.status_of_lost(v_now) l
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200)), e.why_code
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+     group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+            (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
+     from smsretry.inbound_texts t
+     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+    union all
+    -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
+    (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)
+                            then 'environment' else 'sending' end,
+            null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
+     from smsretry.circuits() c where not c.own)
+    union all
+    select * from smsretry.status_of_mark() m where sms_status.with_senders
+    union all
+    select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end), null::text
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+-- ======== schemas/desk/status_of_mark.sql ========
+-- sms_status: what the database is marked as (mark: staging or production; told: its address), whom the last run's worker
+-- texts, unless everybody (runner: listed or nobody), and what keeps texts if the two disagree (stopped: sending).
+create or replace function smsretry.status_of_mark()
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select 'mark', m.kind, null::uuid, null::bigint, m.marked_at, null::timestamptz, m.address, null::text from smsretry.mark m;
+    return query
+    select l.part, l.name, null::uuid, null::bigint, r.started_at, null::timestamptz, l.told, l.why_code
+    from (select u.* from smsretry.runs u order by u.started_at desc limit 1) r
+    cross join lateral (
+        values ('runner', r.send_to, null::text, null::text),
+               ('stopped', 'sending', smsretry.mark_mismatch(r.send_to, r.address), 'mark_mismatch')
+    ) l (part, name, told, why_code)
+    where l.part = 'runner' and l.name <> 'all' or l.told is not null;
 end
 $$;
 
@@ -108,6 +1141,21 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     join pg_publication b on b.pubname = p.pubname and not b.puballtables
     where p.schemaname = 'smsretry' and not exists (select from pg_publication_rel e where e.prpubid = b.oid)
     group by p.pubname
+$$;
+
+-- ======== schemas/checks/check_sms_mark.sql ========
+-- For `smsretry doctor`: whether a worker with these settings and the database's mark agree (mismatch null; else why not), what
+-- the mark is, and which of the businesses that the worker texts do not exist. send_to, address: smsretry.mark_mismatch.
+create or replace function public.check_sms_mark(send_to text, address text, business_ids uuid[] default '{}')
+returns table (mark text, marked_address text, mismatch text, unknown uuid[])
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select m.kind, m.address, smsretry.mark_mismatch(check_sms_mark.send_to, check_sms_mark.address),
+           array(select b.id from unnest(check_sms_mark.business_ids) b (id)
+                 where not exists (select from public.businesses k where k.id = b.id) order by b.id)
+    from (select 1) one left join smsretry.mark m on true;
+end
 $$;
 
 -- ======== schemas/checks/rehearse_scheduled_send.sql ========
@@ -196,7 +1244,8 @@ begin
         select b.answer || coalesce(': ' || b.why, '') into v_answer
         from public.begin_sms_attempt(
             retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
         if v_answer <> 'go' then
             raise exception 'it answered %', v_answer using errcode = 'SR500';
         end if;
@@ -263,6 +1312,54 @@ begin
 end
 $$;
 
+-- ======== schemas/triggers/triggers.sql ========
+-- What happens on writes that are not ours.
+
+drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
+create trigger smsretry_before_insert
+    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
+create trigger smsretry_open_delivery
+    before insert or update of delivery_look_at on public.sms_send_attempts
+    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
+-- What all of a statement's rows came to. An upsert's inserted rows count.
+drop trigger if exists smsretry_scheduled_sends_begin on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_begin
+    before update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_send_added on public.scheduled_sends;
+create trigger smsretry_scheduled_send_added
+    after insert on public.scheduled_sends for each row execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_end
+    after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_keep_suppression on public.customers;
+create trigger smsretry_keep_suppression
+    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row execute function smsretry.keep_suppression();
+
+-- Not for a claim, a begin and an acceptance, which the plain path is made of.
+drop trigger if exists smsretry_keep_step on public.sms_retry_queue;
+create trigger smsretry_keep_step
+    after update on public.sms_retry_queue for each row
+    when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
+          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    execute function smsretry.keep_step();
+
+drop trigger if exists smsretry_keep_customer_changes on public.customers;
+create trigger smsretry_keep_customer_changes
+    after update of phone, sms_consent_status on public.customers for each row
+    when ((old.phone, old.sms_consent_status) is distinct from (new.phone, new.sms_consent_status))
+    execute function smsretry.keep_customer_changes();
+
 -- ======== schemas/rights/internal_functions.sql ========
 -- Only the backend calls the functions in the schema smsretry.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
@@ -280,7 +1377,7 @@ begin
     for version, granted in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true) from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);

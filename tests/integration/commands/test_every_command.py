@@ -52,6 +52,7 @@ _LEAST: Final[dict[str, list[str]]] = {
     "senders check": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
+    "mark": ["staging", "--because", "A copy"],
     "consent": [PHONE, "--opt-out", "--source", "telephone"],
     "demo": [],
     "up": [],

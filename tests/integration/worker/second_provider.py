@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import httpx
 
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.delivery import FAILURES, NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
@@ -117,6 +118,10 @@ class Letterbox:
     @property
     def default(self) -> SenderId:
         return SenderId(None, SENDER)
+
+    @property
+    def audience(self) -> Audience:
+        return EVERYBODY
 
     def cannot_send_for(self, account: str) -> str | None:
         return None

@@ -10,6 +10,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun
+from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.models import Claim, SenderId
 from smsretry.sending.requests import Begin
 from tests.conftest import Business
@@ -21,7 +22,7 @@ def _begin(queue: SupabaseQueue, one: Claim) -> Begun:
     """As a worker does: from the sender that the claim names."""
     sender = SenderId(one.sender.account, one.sender.sent_by) if one.sender else DEFAULT
     decision = send(one.claimed_at + timedelta(hours=1))
-    return queue.begin(Begin(claim=one, attempt_id=uuid4(), decision=decision, sender=sender))
+    return queue.begin(Begin(claim=one, attempt_id=uuid4(), decision=decision, sender=sender, audience=EVERYBODY))
 
 
 _CHANGES = {

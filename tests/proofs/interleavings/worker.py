@@ -13,6 +13,7 @@ from unittest.mock import patch
 from uuid import UUID, uuid5
 
 from smsretry.errors import UnforeseenError
+from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.proofs.interleavings.provider import SENDER
@@ -110,6 +111,10 @@ class _Sender:
 
     def __init__(self, ports: _Ports) -> None:
         self._ports = ports
+
+    @property
+    def audience(self) -> Audience:
+        return EVERYBODY
 
     @property
     def default(self) -> SenderId:

@@ -41,7 +41,8 @@ begin
         select b.answer || coalesce(': ' || b.why, '') into v_answer
         from public.begin_sms_attempt(
             retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
         if v_answer <> 'go' then
             raise exception 'it answered %', v_answer using errcode = 'SR500';
         end if;

@@ -7,6 +7,7 @@
 --   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
 --   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
 --   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
+--   mark, runner (only with_senders: smsretry.status_of_mark)
 --   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
 create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
@@ -40,6 +41,8 @@ begin
                             then 'environment' else 'sending' end,
             null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
      from smsretry.circuits() c where not c.own)
+    union all
+    select * from smsretry.status_of_mark() m where sms_status.with_senders
     union all
     select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
     union all

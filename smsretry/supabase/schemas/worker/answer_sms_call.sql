@@ -12,7 +12,8 @@ begin
                 body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
                 life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
                 expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
-                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer) b);
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
         when 'finish_sms_attempt' then
             return (select to_jsonb(f) from public.finish_sms_attempt(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,

@@ -6,16 +6,20 @@
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | spent    the sender has used its day, which turns over at reached_at
+--     | held     the worker and the mark of the database disagree; it waits until reached_at (to a worker that gives no send_to: lost)
 --     | ended    the row is finished; why and why_code say the reason
 -- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
 -- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- send_to: whom the worker texts (all, listed, nobody); listed: whether this text is for one of those. address: at which it
+-- reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
     phone text default null, body text default null, sent_by text default null, decided_by text default null,
     life interval default null, run_id uuid default null, expires_at timestamptz default null,
-    sender_id uuid default null, sent_account text default null, segments integer default null
+    sender_id uuid default null, sent_account text default null, segments integer default null,
+    send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -29,6 +33,9 @@ begin
     if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
+    end if;
+    if send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
     end if;
     if cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
@@ -45,6 +52,11 @@ begin
         select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
         into answer, why, why_code, decided_at, reached_at
         from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
+        if answer = 'go' then
+            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
+            from smsretry.withhold_send(
+                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        end if;
         if answer = 'go' then
             perform smsretry.write_attempt(
                 v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
