@@ -74,6 +74,7 @@ begin
     delete from smsretry.runs;
     delete from smsretry.steps;
     delete from smsretry.customer_changes;
+    delete from smsretry.imported_files;
     delete from smsretry.inbound_texts;
     delete from smsretry.heard_stops;
     delete from smsretry.held_sends;

@@ -204,8 +204,8 @@ _add(
 _add(
     _RULES,
     opt_outs.import_opt_outs,
-    "import-opt-outs stops.csv --business $BUSINESS",
-    "import-opt-outs - --business $BUSINESS --write --because 'From the old tool' < stops.csv",
+    "import-opt-outs stops.csv --business $ID",
+    "import-opt-outs stops.csv --business $ID --write --because 'Moved'",
 )
 
 _RUNNING: Final = "Set up and run"

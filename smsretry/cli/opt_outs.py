@@ -117,8 +117,8 @@ def _import(
         columns, found = open_file(lines_of(TextIOWrapper(content, encoding, errors="replace")), how)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    date = "none, so all count as now" if columns.date is None else columns.headers[columns.date]
-    print_note(f"Column of the numbers: {columns.headers[columns.number]}. Column of the dates: {date}.")
+    tally.number_column = columns.headers[columns.number]
+    tally.date_column = None if columns.date is None else columns.headers[columns.date]
     batch: list[OptOut] = []
     for one in found:
         tally.lines += 1
@@ -162,7 +162,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
             yield kept
         return
     try:
-        content = Path(file).open("rb")  # noqa: SIM115: it is closed below
+        content = Path(file).open("rb")  # noqa: SIM115 - it is closed below
     except OSError as error:
         raise typer.BadParameter(f"the file cannot be read: {error.strerror}") from None
     with content:

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.actions.csv_records import Broken, Record, records
+from smsretry.desk.actions.csv_records import LONGEST_LINE, Broken, Record, records
 from smsretry.desk.actions.opt_out_cells import read_date, read_number
 
 NUMBERS: Final = frozenset(
@@ -91,7 +91,7 @@ def open_file(lines: Iterable[str], how: HowToRead) -> tuple[Columns, Iterator[O
     first, header = 1, next(rest, None)
     if header is not None and re.fullmatch(r"sep=.", header.strip(), re.IGNORECASE):  # Excel's own
         first, header = 2, next(rest, None)
-    if not header or not header.strip():
+    if not header or not header.strip() or len(header) >= LONGEST_LINE:
         raise ValueError("the first line must name the columns, such as number,opted_out_at: it is empty or too long")
     if "\0" in header:
         raise ValueError("the file is no CSV in UTF-8: it has NUL characters. Export it again as CSV in UTF-8")

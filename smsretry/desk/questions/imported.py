@@ -43,6 +43,9 @@ class ImportTally:
     """A whole file's import. Each count is of numbers at businesses, if nothing else is said."""
 
     dry_run: bool
+    number_column: str = ""
+    """Which column was read as that of the numbers."""
+    date_column: str | None = None
     lines: int = 0
     """Of the file, without its header."""
     left_out: int = 0
@@ -115,6 +118,8 @@ class ImportTally:
                 f"Customers who are not marked yet: {self.unmarked}. Their rows are locked, or a trigger refuses it. "
                 "No text goes out to them. Give the same order again later."
             )
+        date = f"the column {self.date_column}" if self.date_column else "no column, so all count as now"
+        yield f"Numbers were read from the column {self.number_column}, dates from {date}."
         yield f"Lines: {self.lines}. Not imported: {self.refused}."
 
     def details(self) -> Iterator[str]:

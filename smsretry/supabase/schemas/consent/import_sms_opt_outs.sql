@@ -49,7 +49,8 @@ begin
     loop
         select * into v_done from smsretry.import_at_business(
             v_business.id, opt_outs, v_as_of, dry_run,
-            left('import on ' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD') || ': ' || because, 200), who, because);
+            'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+            who, because);
         businesses := businesses + 1;
         recorded := recorded + v_done.recorded;
         known := known + v_done.known;

@@ -24,14 +24,14 @@ begin
         from jsonb_array_elements(judge_opt_outs.opt_outs) with ordinality e (value, place)
     ), dated as (
         select w.line, w.phone, case when w.at <= judge_opt_outs.as_of then w.at end as at from written w
-    ), numbers as (
+    ), numbers as materialized ( -- each function once
         select min(d.line) as line, d.phone,
                case when bool_or(d.at is null) then judge_opt_outs.as_of else max(d.at) end as at,
                bool_or(d.at is null) as undated, count(*) filter (where d.at is null)::integer as undated_lines,
                count(*)::integer as lines,
                smsretry.number_key(judge_opt_outs.business_id, d.phone) as number_key
         from dated d where d.phone is not null group by d.phone
-    ), found as (
+    ), found as materialized (
         select n.*, c.customers, c.consenting,
                (select max(o.since)
                 from (select s.since, s.source from smsretry.suppressions s where s.number_key = n.number_key
@@ -44,8 +44,9 @@ begin
             select count(*)::integer as customers,
                    count(*) filter (where c.sms_consent_status::text is distinct from 'opted_out')::integer as consenting
             from public.customers c
-            where c.phone = n.phone and c.business_id = judge_opt_outs.business_id) c
-    ), judged as (
+            -- is true: by the number alone, and not also by the index of business_id, where a business may have very many
+            where c.phone = n.phone and (c.business_id = judge_opt_outs.business_id) is true) c
+    ), judged as materialized (
         select f.*,
                f.consenting = 0 and f.opted_out_since is not null and (f.undated or f.opted_out_since >= f.at) as known,
                case when f.consenting > 0
@@ -59,7 +60,7 @@ begin
            case when j.known or j.opted_in is not null or j.customers = 0 then 0 else (
                select count(*)::integer
                from public.customers c join public.sms_retry_queue q on q.customer_id = c.id
-               where c.phone = j.phone and c.business_id = judge_opt_outs.business_id
+               where c.phone = j.phone and (c.business_id = judge_opt_outs.business_id) is true
                  and q.status = 'pending' and q.in_doubt_since is null) end,
            j.undated_lines, j.lines
     from judged j
