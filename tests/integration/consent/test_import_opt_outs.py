@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -264,18 +265,18 @@ def test_an_import_for_all_is_one_for_each_business_that_there_is(stack: Stack, 
     others = [Business(business.connection, stack.now).open() for _ in range(5)]
     kept = opt_in(others[0], stack.now())
     lines = [opted_out(stack.now() - DAY, phone=f"+1212555{n:04}") for n in range(1000, 1499)]
-    calls: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     after = None
-    while after is not None or not calls:
+    while after is not None or not answers:
         done = given(
             business, opted_out(stack.now() - DAY), *lines,
             business_id=None, all_businesses=True, after_business=after,
         )  # fmt: skip
-        calls.append(done)
+        answers.append(done)
         after = done["next_after"]
-    assert [one["businesses"] for one in calls] == [4, 2]
-    assert sum(one["recorded"] for one in calls) == 6 * 500 - 1
-    assert [note["customer_id"] for one in calls for note in one["notes"]] == [str(kept)]
+    assert [one["businesses"] for one in answers] == [4, 2]
+    assert sum(one["recorded"] for one in answers) == 6 * 500 - 1
+    assert [note["customer_id"] for one in answers for note in one["notes"]] == [str(kept)]
 
 
 @pytest.mark.parametrize(
@@ -321,9 +322,10 @@ def test_a_call_has_an_end(business: Business) -> None:
 
 
 def test_a_call_whose_answer_was_lost_is_repeated_and_changes_nothing_twice(
-    stack: Stack, business: Business, operators: SupabaseOperators
+    stack: Stack, business: Business, operators: SupabaseOperators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database did it; the second call finds it done."""
+    monkeypatch.setattr(calls, "_PAUSES", (0, 0))
     row = business.due_text()
     stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
     order = ImportOptOuts(business_id=business.id, dry_run=False, who="Ann", because="Moved")
