@@ -84,6 +84,8 @@ def read_phone(written: str, *, country: str | None = None) -> str:
         number = phonenumbers.parse(text, None if international else country or "US")
     except phonenumbers.NumberParseException:
         raise ValueError(f"This is no phone number: {HOW_TO_WRITE}") from None
+    if phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
+        raise ValueError(f"The area code of this number is missing: {HOW_TO_WRITE}")
     phone = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if problem := phone_problem(phone):
         where = "" if international else f", read as one of {country or 'US'}"

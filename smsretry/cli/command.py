@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, marks, orders, rules, running, senders
+from smsretry.cli import desk, marks, opt_outs, orders, rules, running, senders
 from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
@@ -119,6 +119,7 @@ _CODE_1: Final = {
     orders.resolve: "it is not in doubt, or a worker has it",
     running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
+    opt_outs.import_opt_outs: "lines were not imported, or customers not marked yet",
     senders.check: "the provider says that one cannot send",
 }
 """What exit code 1 means apart from an error."""
@@ -199,6 +200,12 @@ _add(
     rules.consent,
     "consent - --opt-out --source 'telephone, 24 November' < number.txt",
     "consent --customer $ID --opt-in --source form --because 'Signed'",
+)
+_add(
+    _RULES,
+    opt_outs.import_opt_outs,
+    "import-opt-outs stops.csv --business $ID",
+    "import-opt-outs stops.csv --business $ID --write --because 'Moved'",
 )
 
 _RUNNING: Final = "Set up and run"

@@ -42,7 +42,7 @@ OURS = [
     "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
     "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
     "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
-    "customer_changes", "mark",
+    "customer_changes", "imported_files", "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -153,6 +153,10 @@ class Scene:
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
+            },
+            "import_sms_opt_outs": {
+                "opt_outs": [{"line": 2, "phone": PHONE, "at": None}], "business_id": str(self.business.id),
+                "dry_run": False, "file_hash": "a" * 64, **signed,
             },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",

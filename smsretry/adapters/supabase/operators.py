@@ -1,6 +1,6 @@
 """The calls of people: what they record, stop and ask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -10,6 +10,8 @@ from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.examining import SupabaseExaminer
 from smsretry.desk.actions.form import Request
 from smsretry.desk.actions.marks import MarkDatabase
+from smsretry.desk.actions.opt_out_file import OptOut
+from smsretry.desk.actions.opt_outs import ImportOptOuts
 from smsretry.desk.actions.requests import (
     AfterRestore,
     Cancel,
@@ -21,6 +23,7 @@ from smsretry.desk.actions.requests import (
     Resolve,
     WhichText,
 )
+from smsretry.desk.questions.imported import ImportedOptOuts
 from smsretry.desk.questions.known import Known
 from smsretry.desk.questions.records import (
     Change,
@@ -141,6 +144,29 @@ class SupabaseOperators(SupabaseExaminer):
         businesses = sorted(map(str, audience.businesses))
         values = {"send_to": audience.send_to, "address": self.address, "business_ids": businesses}
         return self.row(MarkCheck, "check_sms_mark", values, QUESTION)
+
+    def import_opt_outs(
+        self,
+        order: ImportOptOuts,
+        opt_outs: Sequence[OptOut],
+        *,
+        file_hash: str | None = None,
+        after_business: UUID | None = None,
+    ) -> ImportedOptOuts:
+        """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
+
+        Args:
+            opt_outs: `LINES_OF_A_CALL` at most.
+            file_hash: SHA-256 of the file they are from. Its lines without a date count as of its first import.
+            after_business: with `all_businesses`, what the call before answered as `next_after`.
+
+        Raises:
+            InputError: there is no such business.
+        """
+        lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
+        values = {"opt_outs": lines, "file_hash": file_hash, "after_business": after_business and str(after_business)}
+        ending = QUESTION if order.dry_run else ORDER
+        return self.row(ImportedOptOuts, "import_sms_opt_outs", _given(order) | values, ending)
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""

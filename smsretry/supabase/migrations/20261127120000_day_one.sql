@@ -91,6 +91,24 @@ $$;
 create or replace function smsretry.mark_look()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
 
+-- ======== schemas/tables/imported_files.sql ========
+-- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
+-- that a second import of the same file undoes no opt-in that came after the first.
+create table if not exists smsretry.imported_files (
+    file_key bytea primary key,
+    imported_at timestamptz not null,
+    business_id uuid,
+    who text not null,
+    because text not null,
+    constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.imported_files.file_key is 'smsretry.number_key of the business, or of none, and the file''s SHA-256.';
+comment on column smsretry.imported_files.business_id is 'Null: it was imported for all.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.imported_files from public, anon, authenticated;
+grant select, insert on smsretry.imported_files to service_role;
+
 -- ======== schemas/tables/mark.sql ========
 -- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
 -- everybody, so that a copy of it texts nobody, however it was copied. smsretry.mark_mismatch has the rule.
@@ -450,6 +468,20 @@ grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, 
 -- History is kept: a text that is no longer wanted is cancelled, not deleted.
 revoke delete, truncate on public.sms_retry_queue from service_role;
 grant select, insert, update on public.sms_retry_queue to service_role;
+
+-- ======== schemas/helpers/instant_of.sql ========
+-- An instant as JSON has it (RFC 3339), with its offset; null: it is none, or lies outside of smsretry.century.
+create or replace function smsretry.instant_of(written text)
+returns timestamptz language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if instant_of.written !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$' then
+        return null;
+    end if;
+    return (select w.at from (select instant_of.written::timestamptz as at) w where w.at <@ smsretry.century());
+exception when data_exception then
+    return null;
+end
+$$;
 
 -- ======== schemas/helpers/mark_mismatch.sql ========
 -- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
@@ -846,6 +878,427 @@ begin
         return 'recorded';
     end if;
     return v_answer;
+end
+$$;
+
+-- ======== schemas/consent/import_at_business.sql ========
+-- Record opt-outs that come from elsewhere at one business: smsretry.judge_opt_outs says what each means. A number whose row or
+-- customers somebody holds locked, or may not be changed, keeps no other from opting out: unwritten_consents keeps it, so it
+-- holds at once. All together wait for locks for one second.
+--   lines: recorded, known, outlived and unreadable together are all · customers: marked now · cancelled: texts that waited
+--   unmarked: customers who could not be marked · notes: of each line that is not recorded, the line and why
+create or replace function smsretry.import_at_business(
+    business_id uuid, opt_outs jsonb, as_of timestamptz, dry_run boolean, source text, who text, because text,
+    out recorded integer, out known integer, out customers integer, out cancelled integer, out unmarked integer,
+    out undated integer, out notes jsonb
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+#variable_conflict use_variable
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_said record;
+    v_ended record;
+    v_keys bytea[] := '{}';
+    v_dates timestamptz[] := '{}';
+begin
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    for v_said in select * from smsretry.judge_opt_outs(business_id, opt_outs, as_of) loop
+        undated := undated + v_said.undated;
+        if v_said.fate in ('unreadable', 'outlived') then
+            notes := notes || jsonb_build_object(
+                'line', v_said.line, 'what', v_said.fate, 'lines', v_said.lines, 'customer_id', v_said.customer_id,
+                'business_id', case when v_said.fate = 'outlived' then business_id end);
+            continue;
+        end if;
+        known := known + case when v_said.fate = 'known' then v_said.lines else v_said.lines - 1 end;
+        continue when v_said.fate = 'known';
+        recorded := recorded + 1;
+        if dry_run then
+            customers := customers + v_said.customers;
+            cancelled := cancelled + v_said.texts;
+        elsif v_said.fate = 'record' then
+            v_keys := v_keys || v_said.number_key;
+            v_dates := v_dates || v_said.at;
+        else
+            perform set_config('lock_timeout', greatest(
+                ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 1) || 'ms', true);
+            begin
+                perform smsretry.lock_customers(business_id, v_said.phone);
+                v_said.customer_id := smsretry.later_opt_in(business_id, v_said.phone, v_said.number_key, v_said.at);
+                if v_said.customer_id is not null then -- said yes since this call looked
+                    recorded := recorded - 1;
+                    notes := notes || jsonb_build_object(
+                        'line', v_said.line, 'what', 'outlived', 'lines', 1, 'customer_id', v_said.customer_id,
+                        'business_id', business_id);
+                    continue;
+                end if;
+                select * into v_ended
+                from smsretry.set_consent(business_id, null, v_said.phone, 'opted_out', source, v_said.at);
+                customers := customers + v_ended.customers;
+                cancelled := cancelled + v_ended.cancelled;
+                perform smsretry.keep_consent_step(
+                    business_id, v_said.phone, null, 'opted_out', smsretry.clock(), who, because);
+            exception when others then
+                raise warning 'Customers of business % could not be marked as opted out yet: %', business_id, sqlstate;
+                perform smsretry.keep_unwritten(v_said.number_key, business_id, 'opted_out', v_said.at, source);
+                unmarked := unmarked + v_said.customers;
+            end;
+        end if;
+    end loop;
+    begin
+        -- As smsretry.suppress, for many: a block for each would cost a subtransaction each.
+        insert into smsretry.suppressions as s (number_key, business_id, since, source)
+        select k.number_key, business_id, k.since, source from unnest(v_keys, v_dates) k (number_key, since)
+        on conflict (number_key) do update
+        set since = greatest(s.since, excluded.since),
+            source = case when smsretry.start_takes_back(s.source) or s.since < excluded.since then excluded.source else s.source end
+        where s.since < excluded.since or smsretry.start_takes_back(s.source);
+    exception when others then
+        raise warning 'Opt-outs of business % could not be written where they belong yet: %', business_id, sqlstate;
+        perform smsretry.keep_unwritten(k.number_key, business_id, 'opted_out', k.since, source)
+        from unnest(v_keys, v_dates) k (number_key, since);
+    end;
+end
+$$;
+
+-- ======== schemas/consent/import_sms_opt_outs.sql ========
+-- For people: opt-outs from another system, for one business or for each. opt_outs is an array of at most 500 objects: phone
+-- (E.164), at (with its offset; without one it counts as now, and so does a date that has not come), line (to name it by).
+-- A number needs no customer: one that comes later is opted out, too. A later opt-in stays. Changes nothing unless
+-- dry_run => false; then who and because are needed. The same call again changes nothing more.
+-- file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- all_businesses: some a call, by id; the next call begins after_business => next_after, until that is null.
+-- The rest: smsretry.import_at_business. time_zone: the business's.
+create or replace function public.import_sms_opt_outs(
+    opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
+    who text default null, because text default null, file_hash text default null, after_business uuid default null
+)
+returns table (
+    businesses integer, recorded integer, known integer, customers integer, cancelled integer, unmarked integer,
+    undated integer, notes jsonb, next_after uuid, time_zone text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_most constant integer := 500; -- each may take a lock, and the memory for locks is everybody's
+    k_pairs constant integer := 2000; -- of numbers and businesses
+    v_as_of timestamptz := smsretry.clock();
+    v_key bytea;
+    v_business record;
+    v_done record;
+begin
+    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
+        and coalesce(file_hash ~ '^[0-9a-f]{64}$', true)) is not true then
+        raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
+            using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
+    elsif jsonb_array_length(opt_outs) > k_most then
+        raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    if file_hash is not null then
+        v_key := smsretry.number_key(coalesce(business_id, '00000000-0000-0000-0000-000000000000'), file_hash);
+        if not dry_run then
+            insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
+            values (v_key, v_as_of, business_id, who, because) on conflict do nothing;
+        end if;
+        v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
+    end if;
+    businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    for v_business in
+        select b.id, b.timezone::text as zone from public.businesses b
+        where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
+        order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+    loop
+        select * into v_done from smsretry.import_at_business(
+            v_business.id, opt_outs, v_as_of, dry_run,
+            'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+            who, because);
+        businesses := businesses + 1;
+        recorded := recorded + v_done.recorded;
+        known := known + v_done.known;
+        customers := customers + v_done.customers;
+        cancelled := cancelled + v_done.cancelled;
+        unmarked := unmarked + v_done.unmarked;
+        undated := greatest(undated, v_done.undated);
+        notes := notes || v_done.notes;
+        next_after := v_business.id;
+        time_zone := case when business_id is not null then v_business.zone end;
+    end loop;
+    if business_id is not null and businesses = 0 then
+        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
+    elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then
+        next_after := null;
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/judge_opt_outs.sql ========
+-- What opt-outs that come from elsewhere (import_sms_opt_outs) mean at one business, a line for each number:
+--   unreadable: it is no number in E.164
+--   known: an opt-out that is no earlier, and no easier to take back, holds already
+--   outlived: customer_id opted in later, so nothing changes
+--   mark: customers of the business have the number · record: none has
+-- at: the latest that the number's lines say. Without a date, or with one that has not come, an opt-out is of as_of.
+-- texts: that wait for its customers.
+create or replace function smsretry.judge_opt_outs(business_id uuid, opt_outs jsonb, as_of timestamptz)
+returns table (
+    line bigint, phone text, at timestamptz, number_key bytea, fate text, customer_id uuid, customers integer, texts integer,
+    undated integer, lines integer
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read all customers.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with written as (
+        select case when jsonb_typeof(e.value -> 'line') = 'number' and length(e.value ->> 'line') <= 15
+                    then trunc((e.value ->> 'line')::numeric)::bigint else e.place end as line,
+               case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+               smsretry.instant_of(e.value ->> 'at') as at
+        from jsonb_array_elements(judge_opt_outs.opt_outs) with ordinality e (value, place)
+    ), dated as (
+        select w.line, w.phone, case when w.at <= judge_opt_outs.as_of then w.at end as at from written w
+    ), numbers as materialized ( -- each function once
+        select min(d.line) as line, d.phone,
+               case when bool_or(d.at is null) then judge_opt_outs.as_of else max(d.at) end as at,
+               bool_or(d.at is null) as undated, count(*) filter (where d.at is null)::integer as undated_lines,
+               count(*)::integer as lines,
+               smsretry.number_key(judge_opt_outs.business_id, d.phone) as number_key
+        from dated d where d.phone is not null group by d.phone
+    ), found as materialized (
+        select n.*, c.customers, c.consenting,
+               (select max(o.since)
+                from (select s.since, s.source from smsretry.suppressions s where s.number_key = n.number_key
+                      union all
+                      select u.since, u.source from smsretry.unwritten_consents u
+                      where u.number_key = n.number_key and u.consent = 'opted_out') o
+                where not smsretry.start_takes_back(o.source)) as opted_out_since
+        from numbers n
+        cross join lateral (
+            select count(*)::integer as customers,
+                   count(*) filter (where c.sms_consent_status::text is distinct from 'opted_out')::integer as consenting
+            from public.customers c
+            -- is true: by the number alone, and not also by the index of business_id, where a business may have very many
+            where c.phone = n.phone and (c.business_id = judge_opt_outs.business_id) is true) c
+    ), judged as materialized (
+        select f.*,
+               f.consenting = 0 and f.opted_out_since is not null and (f.undated or f.opted_out_since >= f.at) as known,
+               case when f.consenting > 0
+                    then smsretry.later_opt_in(judge_opt_outs.business_id, f.phone, f.number_key, f.at) end as opted_in
+        from found f
+    )
+    select j.line, j.phone, j.at, j.number_key,
+           case when j.known then 'known' when j.opted_in is not null then 'outlived'
+                when j.customers > 0 then 'mark' else 'record' end,
+           j.opted_in, j.customers,
+           case when j.known or j.opted_in is not null or j.customers = 0 then 0 else (
+               select count(*)::integer
+               from public.customers c join public.sms_retry_queue q on q.customer_id = c.id
+               where c.phone = j.phone and (c.business_id = judge_opt_outs.business_id) is true
+                 and q.status = 'pending' and q.in_doubt_since is null) end,
+           j.undated_lines, j.lines
+    from judged j
+    union all
+    select d.line, null, null, null, 'unreadable', null, 0, 0, 0, 1 from dated d where d.phone is null
+    order by 4, 1; -- two imports lock numbers in the same order
+end
+$$;
+
+-- ======== schemas/consent/keep_consent_step.sql ========
+-- Keep who recorded a consent and why, with the texts of those whom it is about: customers with the number at the business (null:
+-- at each), and one customer by id. Those that were sent keep their story as it is.
+create or replace function smsretry.keep_consent_step(
+    business_id uuid, phone text, customer_id uuid, consent text, at timestamptz, who text, because text
+)
+returns void language sql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    select q.id, keep_consent_step.at, replace(keep_consent_step.consent, '_', ' '), keep_consent_step.who, keep_consent_step.because
+    from public.sms_retry_queue q
+    where q.status <> 'completed'
+      and q.customer_id in (select c.id from public.customers c
+                            where (c.phone = keep_consent_step.phone or c.id = keep_consent_step.customer_id)
+                              and (keep_consent_step.business_id is null or c.business_id = keep_consent_step.business_id))
+    -- A worker's lock keeps nobody's word from being recorded.
+    order by q.updated_at desc limit 100 for key share skip locked
+$$;
+
+-- ======== schemas/consent/later_opt_in.sql ========
+-- Who said yes to texts to a number at a business after a moment: the newest opt-in that an opt-out of that moment does not
+-- undo. As in smsretry.keep_suppression it has a date, which is not in the future nor stale. It was given for this number: an
+-- opt-in from before the row received the number was for another. If its last four digits stayed, it was only written anew.
+create or replace function smsretry.later_opt_in(business_id uuid, phone text, number_key bytea, after timestamptz)
+returns uuid language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_fast constant interval := '5 minutes'; -- an application's clock may be fast by that much
+begin
+    return (
+        select c.id from public.customers c
+        where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
+          and c.sms_consent_status::text = 'opted_in'
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + k_fast
+          and not exists (
+              select 1 from smsretry.stale_opt_ins o
+              where o.number_key = later_opt_in.number_key
+                and o.at in (date_trunc('second', c.sms_consent_at), date_trunc('second', c.sms_consent_at) - interval '1 second'))
+          and not exists (
+              select 1 from smsretry.customer_changes x
+              where x.customer_id = c.id and x.what = 'number' and x.at > c.sms_consent_at and x.was is distinct from x.became)
+        order by c.sms_consent_at desc limit 1);
+end
+$$;
+
+-- ======== schemas/consent/lock_customers.sql ========
+-- Lock a number at a business, then in order of id its customers who have that number, and one customer by id, whose number
+-- may have changed. The order keeps two opt-outs of the same people from deadlocking.
+create or replace function smsretry.lock_customers(business_id uuid, phone text, customer_id uuid default null)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.lock_number(lock_customers.business_id, lock_customers.phone);
+    return array(
+        select c.id from public.customers c
+        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id)
+          -- is true: not also by the index of business_id, where a business may have very many
+          and (c.business_id = lock_customers.business_id) is true
+        order by c.id for no key update);
+end
+$$;
+
+-- ======== schemas/consent/record_sms_consent.sql ========
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out without a business is from all
+-- of them, and consent is given to one. Named by customer_id, it is for that customer's number at their business; who and
+-- because are then needed, and are kept with the customer's texts that wait or ended unsent. Either one also closes the
+-- number's texts that may mean stop and wait for a person.
+--   customers: concerned · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
+    who text default null, because text default null
+)
+returns table (customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_phone text := record_sms_consent.phone;
+    v_business uuid := record_sms_consent.business_id;
+    v_seen integer;
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
+        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
+    end if;
+    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
+        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    end if;
+    if record_sms_consent.customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business
+        from public.customers c where c.id = record_sms_consent.customer_id;
+        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+            raise exception 'No customer has this id' using errcode = 'SR404',
+                hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
+        end if;
+        -- '' or 'n/a' is no number, and those who share it are not one person.
+        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
+    end if;
+    if record_sms_consent.consent = 'opted_in' and v_business is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    end if;
+    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(v_phone, record_sms_consent.source, v_now, v_business) s;
+    else -- a customer without a number has none that could be known at other customers
+        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
+        from smsretry.set_consent(
+            v_business, record_sms_consent.customer_id, v_phone, record_sms_consent.consent, record_sms_consent.source,
+            v_now) s;
+    end if;
+    v_seen := smsretry.mark_words_read(
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret), v_now);
+    if customers + unmarked + v_seen = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    if record_sms_consent.who is not null then
+        perform smsretry.keep_consent_step(
+            v_business, v_phone, record_sms_consent.customer_id, record_sms_consent.consent, v_now, record_sms_consent.who,
+            record_sms_consent.because);
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/set_consent.sql ========
+-- Set or end consent for everyone at a business who has this number, and for one customer by id, whose number may have
+-- changed. An opt-out cancels their waiting texts; a text that is in doubt, under way or locked meets it at its next begin.
+-- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+-- Returns how many customers it concerns and how many texts it cancelled.
+create or replace function smsretry.set_consent(
+    business_id uuid, customer_id uuid, phone text, consent text, source text, at timestamptz,
+    out customers integer, out cancelled integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Null without the key of the hashes. Then no text goes out, and the rows become suppressions once there is a key.
+    v_key constant bytea := (select smsretry.number_key(set_consent.business_id, set_consent.phone) from smsretry.secret);
+    v_ids constant uuid[] := smsretry.lock_customers(set_consent.business_id, set_consent.phone, set_consent.customer_id);
+    v_said record;
+    v_waiting public.sms_retry_queue;
+begin
+    customers := cardinality(v_ids);
+    cancelled := 0;
+    if set_consent.consent = 'opted_in' then
+        -- A person's word also outweighs opt-outs dated in the future.
+        perform smsretry.take_unwritten(v_key, set_consent.at);
+        update public.customers c
+        set sms_consent_status = 'opted_in', sms_consent_at = set_consent.at, sms_consent_source = set_consent.source
+        where c.id = any (v_ids);
+        perform smsretry.lift(v_key, set_consent.at, false, smsretry.clock());
+        return;
+    end if;
+
+    for v_said in -- this, and before it what could not be written when it was heard
+        select t.since, t.source from smsretry.take_unwritten(v_key, set_consent.at) t
+        union all
+        select set_consent.at, set_consent.source
+        order by 1
+    loop
+        update public.customers c
+        set sms_consent_status = 'opted_out', sms_consent_at = v_said.since, sms_consent_source = v_said.source
+        where c.id = any (v_ids)
+          and (c.sms_consent_status is distinct from 'opted_out'
+               or (smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)));
+        -- The trigger on customers records a changed row. No row has changed if all were opted out already, have another
+        -- number by now, or are gone.
+        if v_key is not null and not exists ( -- an opt-out that is no earlier, and no easier for a START to take back
+            select 1
+            from (select s.since, s.source from smsretry.suppressions s where s.number_key = v_key
+                  union all
+                  select u.since, u.source from smsretry.unwritten_consents u
+                  where u.number_key = v_key and u.consent = 'opted_out') o
+            where o.since >= v_said.since
+              and (smsretry.start_takes_back(v_said.source) or not smsretry.start_takes_back(o.source))) then
+            perform smsretry.suppress(set_consent.business_id, v_key, v_said.since, v_said.source);
+        end if;
+    end loop;
+    begin
+        for v_waiting in
+            select q.* from public.sms_retry_queue q
+            where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+            order by q.id for update
+        loop
+            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
+            cancelled := cancelled + 1;
+        end loop;
+    exception when lock_not_available or deadlock_detected then
+        cancelled := 0; -- none of them
+    end;
 end
 $$;
 
@@ -1377,7 +1830,7 @@ begin
     for version, granted in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true) from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);

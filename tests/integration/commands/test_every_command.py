@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -54,6 +55,7 @@ _LEAST: Final[dict[str, list[str]]] = {
     "stop": ["LA", "--lift"],
     "mark": ["staging", "--because", "A copy"],
     "consent": [PHONE, "--opt-out", "--source", "telephone"],
+    "import-opt-outs": ["{file}", "--all-businesses"],
     "demo": [],
     "up": [],
     "migrate": ["--db-url", "{database}"],
@@ -87,9 +89,18 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def least(stack: Stack) -> dict[str, list[str]]:
+def opt_outs(tmp_path: Path) -> str:
+    """A file of one opt-out."""
+    file = tmp_path / "stops.csv"
+    file.write_text(f"phone\n{PHONE}\n")
+    return str(file)
+
+
+@pytest.fixture
+def least(stack: Stack, opt_outs: str) -> dict[str, list[str]]:
     """What each command needs at least, here."""
-    return {name: [word.replace("{database}", stack.database_url) for word in words] for name, words in _LEAST.items()}
+    here = {"{database}": stack.database_url, "{file}": opt_outs}
+    return {name: [here.get(word, word) for word in words] for name, words in _LEAST.items()}
 
 
 def test_each_command_is_here() -> None:
@@ -153,7 +164,7 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
 
 
 @pytest.fixture
-def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[str]]:
+def busy(stack: Stack, business: Business, command: Command, opt_outs: str) -> dict[str, list[str]]:
     """A queue with a text that failed, one that waits and one that is due; and which of them each command is for."""
     failed = business.due_text()
     stack.twilio.fail(JsonError(21612, http_status=400))
@@ -188,6 +199,7 @@ def busy(stack: Stack, business: Business, command: Command) -> dict[str, list[s
         "senders add": [str(business.id), account, number, "--because", "Shared"],
         "senders remove": [str(own.id), "--because", "Shared"],
         **of_sender,
+        "import-opt-outs": [opt_outs, "--business", str(business.id)],
     }
     return {name: found.get(name, words) for name, words in _LEAST.items()}
 

@@ -120,6 +120,10 @@ NULLS = {
     ("record_sms_consent", "phone"): "SR422",
     ("record_sms_consent", "consent"): "SR422",
     ("record_sms_consent", "source"): "SR422",
+    ("import_sms_opt_outs", "opt_outs"): "SR422",
+    ("import_sms_opt_outs", "business_id"): "SR422",
+    ("import_sms_opt_outs", "dry_run"): "SR422",
+    ("import_sms_opt_outs", "because"): "SR422",
 }
 """What a null comes to: an error's code, or the answer of a worker that lost its claim."""
 
@@ -199,6 +203,8 @@ WORDS = [
     ("queue_sms_retry", "message_class"),
     ("record_sms_consent", "consent"),
     ("record_sms_consent", "phone"),
+    ("import_sms_opt_outs", "opt_outs"),
+    ("import_sms_opt_outs", "file_hash"),
     ("resolve_sms_doubt", "twilio_sid"),
     ("add_sms_sender", "account"),
     ("add_sms_sender", "sent_by"),

@@ -6,7 +6,9 @@ begin
     perform smsretry.lock_number(lock_customers.business_id, lock_customers.phone);
     return array(
         select c.id from public.customers c
-        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id) and c.business_id = lock_customers.business_id
+        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id)
+          -- is true: not also by the index of business_id, where a business may have very many
+          and (c.business_id = lock_customers.business_id) is true
         order by c.id for no key update);
 end
 $$;

@@ -55,15 +55,9 @@ begin
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
     if record_sms_consent.who is not null then
-        insert into smsretry.steps (retry_id, taken_at, step, who, because)
-        select q.id, v_now, replace(record_sms_consent.consent, '_', ' '), record_sms_consent.who, record_sms_consent.because
-        from public.sms_retry_queue q
-        where q.status <> 'completed'
-          and q.customer_id in (select c.id from public.customers c
-                                where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
-                                  and (v_business is null or c.business_id = v_business))
-        -- A worker's lock keeps nobody's word from being recorded.
-        order by q.updated_at desc limit 100 for key share skip locked;
+        perform smsretry.keep_consent_step(
+            v_business, v_phone, record_sms_consent.customer_id, record_sms_consent.consent, v_now, record_sms_consent.who,
+            record_sms_consent.because);
     end if;
     return next;
 end

@@ -56,7 +56,7 @@ begin
             where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
             order by q.id for update
         loop
-            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, set_consent.at);
+            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
             cancelled := cancelled + 1;
         end loop;
     exception when lock_not_available or deadlock_detected then

@@ -1,0 +1,401 @@
+"""Opt-outs that come along from another system: what an import ends and what it leaves alone. It may be repeated."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from smsretry.adapters.supabase import calls
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.opt_out_file import OptOut
+from smsretry.desk.actions.opt_outs import ImportOptOuts
+from smsretry.local.stack import Stack
+from tests.conftest import Business
+from tests.integration.conftest import Command
+from tests.integration.hearing import hear
+from tests.support.builders import NOON, PHONE, run
+
+MIAMI = "+13055550199"
+DAY = timedelta(days=1)
+DONE = ("--write", "--who", "Ann", "--because", "From the old tool")
+
+
+def given(business: Business, *opt_outs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Call the SQL function, as the owner of a table would."""
+    values = {"business_id": business.id, "dry_run": False, "who": "Ann", "because": "Moved", **more}
+    names = ", ".join(f"{name} => %({name})s" for name in values)
+    found = business.connection.execute(
+        f"select * from import_sms_opt_outs(opt_outs => %(opt_outs)s::jsonb, {names})".encode(),
+        values | {"opt_outs": json.dumps(opt_outs)},
+    ).fetchone()
+    assert found is not None
+    return found
+
+
+def opted_out(at: datetime | None = None, *, phone: str = PHONE, line: int = 2) -> dict[str, Any]:
+    """A line of an import."""
+    return {"line": line, "phone": phone, "at": at and at.isoformat()}
+
+
+def opt_in(business: Business, at: datetime, **customer: Any) -> UUID:
+    """A customer who said yes then."""
+    customer_id = business.customer(consent="unknown", **customer)
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s where id = %s", [at, customer_id]
+    )
+    return customer_id
+
+
+def consent(business: Business, customer_id: UUID) -> dict[str, Any]:
+    """A customer's consent."""
+    found = business.connection.execute(
+        """select sms_consent_status as status, sms_consent_at as at, sms_consent_source as source
+           from customers where id = %s""",
+        [customer_id],
+    ).fetchone()
+    assert found is not None
+    return found
+
+
+def suppressions(business: Business) -> list[dict[str, Any]]:
+    """All of them."""
+    return business.connection.execute("select * from smsretry.suppressions order by number_key").fetchall()
+
+
+@pytest.fixture
+def stops(tmp_path: Path) -> Path:
+    """A file of two, of which one is a customer's."""
+    file = tmp_path / "stops.csv"
+    file.write_text(f"phone,opted_out_at\n(212) 555-0123,2026-11-01T10:00:00Z\n{MIAMI},\n")
+    return file
+
+
+def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, stops: Path
+) -> None:
+    """With the words of any opt-out; the story says who imported it and why."""
+    waiting = business.due_text()
+    scheduled = business.scheduled(due=timedelta(minutes=-1), phone=MIAMI)
+    done = command("import-opt-outs", stops, "--business", business.id, *DONE)
+    assert done.exit_code == 0, done.output
+    assert "recorded: 2" in done.stdout
+    assert "waiting texts cancelled: 1" in done.stdout
+    row = business.row(waiting)
+    assert (row["status"], row["last_error"]) == ("cancelled", "Customer opted out")
+    assert row["updated_at"] > stack.now() - DAY  # and not when they opted out
+    queue.queue_scheduled(10, timedelta(minutes=10))
+    run(queue, sender)
+    assert business.text_of(scheduled)["last_error"] == "Customer opted out"
+    assert not stack.twilio.ledger.entries()
+    story = command("explain", "--row", waiting).output
+    assert "consent changed from opted in to opted out (import_2027-01-12)" in story
+    assert "opted out by Ann: From the old tool" in story
+
+
+def test_nothing_is_recorded_without_the_word(business: Business, command: Command, stops: Path) -> None:
+    """The preview says what would be."""
+    waiting = business.due_text()
+    tried = command("import-opt-outs", stops, "--business", business.id)
+    assert tried.exit_code == 0, tried.output
+    assert "would be recorded: 2" in tried.stdout
+    assert "waiting texts would be cancelled: 1" in tried.stdout
+    assert "Nothing was recorded" in tried.stdout
+    assert not suppressions(business)
+    assert business.row(waiting)["status"] == "pending"
+    assert not business.connection.execute("select from smsretry.imported_files").fetchall()
+
+
+def test_a_second_import_changes_nothing_and_says_so(
+    stack: Stack, business: Business, command: Command, stops: Path
+) -> None:
+    """Not even the moment of those without a date."""
+    business.customer()
+    command("import-opt-outs", stops, "--business", business.id, *DONE)
+    before = suppressions(business)
+    stack.move_clock(timedelta(minutes=60))
+    again = command("import-opt-outs", stops, "--business", business.id, *DONE)
+    assert again.exit_code == 0
+    assert "Nothing was changed. Known already: 2." in again.stdout
+    assert suppressions(business) == before
+
+
+def test_a_second_import_of_a_file_without_dates_undoes_no_opt_in_since_the_first(
+    stack: Stack, business: Business, command: Command, tmp_path: Path
+) -> None:
+    """It counted as now again, and ended a consent that was given an hour ago."""
+    file = tmp_path / "stops.csv"
+    file.write_text(f"phone\n{PHONE}\n")
+    command("import-opt-outs", file, "--business", business.id, *DONE)
+    stack.move_clock(timedelta(minutes=60))
+    customer = opt_in(business, stack.now())
+    stack.move_clock(timedelta(minutes=60))
+    again = command("import-opt-outs", file, "--business", business.id, *DONE)
+    assert f"line 2: customer {customer} opted in later" in again.stdout
+    assert consent(business, customer)["status"] == "opted_in"
+    assert not suppressions(business)
+
+
+def test_a_number_without_a_customer_is_opted_out_before_one_comes(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """At that business alone."""
+    given(business, opted_out(stack.now() - DAY))
+    other = Business(business.connection, stack.now).open()
+    row, elsewhere = business.due_text(), other.due_text()
+    run(queue, sender)
+    assert business.row(row)["last_error"].startswith("Customer opted out")
+    assert other.row(elsewhere)["status"] == "completed"
+
+
+def test_an_opt_in_after_the_imported_opt_out_stays(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """It is named by line and customer; the one before it does not stay."""
+    later = opt_in(business, stack.now() - DAY)
+    earlier = opt_in(business, stack.now() - 3 * DAY, phone=MIAMI)
+    at = stack.now() - 2 * DAY
+    done = given(business, opted_out(at, line=7), opted_out(at, phone=MIAMI, line=8))
+    assert (done["recorded"], done["customers"]) == (1, 1)
+    assert [(note["line"], note["what"], note["customer_id"]) for note in done["notes"]] == [
+        (7, "outlived", str(later))
+    ]
+    assert consent(business, later)["status"] == "opted_in"
+    assert (consent(business, earlier)["status"], consent(business, earlier)["at"]) == ("opted_out", at)
+    row = business.queue_row(business.send_log(later), later)
+    run(queue, sender)
+    assert business.row(row)["status"] == "completed"
+
+
+@pytest.mark.parametrize("case", ["without a date", "in the future", "for another number", "at the same moment"])
+def test_an_opt_in_that_is_no_later_real_one_does_not_stay(stack: Stack, business: Business, case: str) -> None:
+    """What has no date, or was given for another number, proves nothing."""
+    at = stack.now() - 2 * DAY
+    dates = {"in the future": stack.now() + DAY, "at the same moment": at}
+    if case == "without a date":
+        customer = business.customer()
+    else:
+        customer = opt_in(business, dates.get(case, stack.now() - DAY), phone=MIAMI if "number" in case else PHONE)
+    if case == "for another number":
+        business.connection.execute("update customers set phone = %s where id = %s", [PHONE, customer])
+    done = given(business, opted_out(at))
+    assert (done["recorded"], done["customers"]) == (1, 1)
+    assert consent(business, customer)["status"] == "opted_out"
+
+
+@pytest.mark.parametrize(
+    "at", [None, "2027-12-24T00:00:00Z", "1970-01-01T00:00:00Z", "24.11.2026", "2026-13-41T00:00:00Z", 5]
+)
+def test_a_date_that_says_nothing_counts_as_now(stack: Stack, business: Business, at: object) -> None:
+    """An opt-out that counts as earlier than it was would be outlived by any opt-in."""
+    customer = opt_in(business, stack.now() - DAY)
+    done = given(business, {"line": 2, "phone": PHONE, "at": at})
+    assert (done["recorded"], done["undated"]) == (1, 1)
+    found = consent(business, customer)
+    assert (found["status"], found["source"]) == ("opted_out", "import_2027-01-12")
+    assert NOON <= found["at"] <= stack.now()
+    stack.move_clock(timedelta(minutes=1))
+    assert given(business, {"line": 2, "phone": PHONE, "at": at})["known"] == 1
+
+
+def test_the_latest_of_a_number_s_lines_counts(stack: Stack, business: Business) -> None:
+    """Within a call and between two."""
+    first, last = stack.now() - 3 * DAY, stack.now() - DAY
+    done = given(business, opted_out(last, line=2), opted_out(first, line=3))
+    assert (done["recorded"], done["known"]) == (1, 1)
+    assert [one["since"] for one in suppressions(business)] == [last]
+    assert given(business, opted_out(first))["known"] == 1
+    assert given(business, opted_out(stack.now()))["recorded"] == 1
+
+
+def test_a_start_does_not_take_back_what_was_imported(stack: Stack, business: Business) -> None:
+    """It may have been said by telephone. A recorded opt-in lifts it, as any."""
+    customer = opt_in(business, stack.now() - 3 * DAY)
+    hear(business, "STOP")
+    given(business, opted_out(stack.now() - DAY))
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "START")
+    assert consent(business, customer)["status"] == "opted_out"
+    business.connection.execute("select record_sms_consent(%s, 'opted_in', 'form', %s)", [PHONE, business.id])
+    assert not suppressions(business)
+
+
+def test_locked_customers_keep_no_other_number_from_opting_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The opt-out of a locked one holds at once, and the same call again marks it."""
+    locked, free = business.due_text(), business.due_text(phone=MIAMI)
+    lines = (opted_out(stack.now() - DAY), opted_out(stack.now() - DAY, phone=MIAMI))
+    with stack.connect() as holder:
+        holder.autocommit = False
+        holder.execute("select from customers where phone = %s for update", [PHONE])
+        done = given(business, *lines)
+        holder.rollback()
+    assert (done["customers"], done["unmarked"]) == (1, 1)
+    run(queue, sender)
+    assert {business.row(row)["last_error"][:18] for row in (locked, free)} == {"Customer opted out"}
+    again = given(business, *lines)
+    assert (again["known"], again["customers"], again["unmarked"]) == (1, 1, 0)
+
+
+def test_a_trigger_that_refuses_one_customer_costs_no_other_number(stack: Stack, business: Business) -> None:
+    """It is counted, and no text goes out to them."""
+    business.customer()
+    free = business.customer(phone=MIAMI)
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(
+            f"""create function public.no() returns trigger language plpgsql as $$ begin
+                if new.phone = '{PHONE}' then raise exception 'no'; end if; return new; end $$;
+                create trigger no before update on customers for each row execute function public.no()"""
+        )
+        done = given(business, opted_out(), opted_out(phone=MIAMI))
+        assert (done["recorded"], done["customers"], done["unmarked"]) == (2, 1, 1)
+        assert consent(business, free)["status"] == "opted_out"
+        held = business.connection.execute("select consent from smsretry.unwritten_consents").fetchall()
+        assert held == [{"consent": "opted_out"}]
+
+
+def test_an_import_for_all_is_one_for_each_business_that_there_is(stack: Stack, business: Business) -> None:
+    """Some of them a call; a later opt-in at one of them stays there alone."""
+    others = [Business(business.connection, stack.now).open() for _ in range(5)]
+    kept = opt_in(others[0], stack.now())
+    lines = [opted_out(stack.now() - DAY, phone=f"+1212555{n:04}") for n in range(1000, 1499)]
+    answers: list[dict[str, Any]] = []
+    after = None
+    while after is not None or not answers:
+        done = given(
+            business, opted_out(stack.now() - DAY), *lines,
+            business_id=None, all_businesses=True, after_business=after,
+        )  # fmt: skip
+        answers.append(done)
+        after = done["next_after"]
+    assert [one["businesses"] for one in answers] == [4, 2]
+    assert sum(one["recorded"] for one in answers) == 6 * 500 - 1
+    assert [note["customer_id"] for one in answers for note in one["notes"]] == [str(kept)]
+
+
+@pytest.mark.parametrize(
+    "opt_outs",
+    [
+        [1], ["+12125550100"], [None], [[]], [{}], [{"phone": 12125550100}], [{"phone": "2125550100"}],
+        [{"phone": "+1212555010'"}], [{"phone": "+" + "1" * 5000}], [{"phone": PHONE + "\n"}],
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_number_costs_no_other(business: Business, opt_outs: list[Any]) -> None:
+    """Its line is named, and nothing else of it."""
+    done = given(business, *opt_outs, opted_out(phone=MIAMI, line=9))
+    assert done["recorded"] == 1
+    assert [(note["line"], note["what"]) for note in done["notes"]] == [(1, "unreadable")]
+    assert "555" not in json.dumps(done["notes"])
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"business_id": UUID(int=1)}, "SR404"),
+        ({"all_businesses": True}, "SR422"),
+        ({"business_id": None}, "SR422"),
+        ({"who": "", "because": "Moved"}, "SR422"),
+        ({"because": f"She called from {PHONE}"}, "SR422"),
+        ({"file_hash": "x"}, "SR422"),
+    ],
+)
+def test_an_import_that_leaves_something_open_records_nothing(
+    business: Business, more: dict[str, Any], state: str
+) -> None:
+    """For whom, who and why."""
+    with pytest.raises(psycopg.Error) as refused:
+        given(business, opted_out(), **more)
+    assert refused.value.sqlstate == state
+    assert not suppressions(business)
+
+
+def test_a_call_has_an_end(business: Business) -> None:
+    """Each number may take a lock."""
+    with pytest.raises(psycopg.Error, match="several calls"):
+        given(business, *[opted_out()] * 501)
+
+
+def test_a_call_whose_answer_was_lost_is_repeated_and_changes_nothing_twice(
+    stack: Stack, business: Business, operators: SupabaseOperators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database did it; the second call finds it done."""
+    monkeypatch.setattr(calls, "_PAUSES", (0, 0))
+    row = business.due_text()
+    stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
+    order = ImportOptOuts(business_id=business.id, dry_run=False, who="Ann", because="Moved")
+    done = operators.import_opt_outs(order, [OptOut(2, PHONE, None)], file_hash="a" * 64)
+    assert (done.recorded, done.known) == (0, 1)
+    assert business.row(row)["status"] == "cancelled"
+
+
+def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
+    business: Business, command: Command, tmp_path: Path
+) -> None:
+    """In UTF-16 with a byte order mark, as a spreadsheet saves Unicode text; no number is printed."""
+    file = tmp_path / "stops.txt"
+    rows = [PHONE, "1.21256E+10", "555-0199", MIAMI]
+    file.write_text("Phone\tOpted Out At\n" + "".join(f"{row}\t2026-11-01\n" for row in rows), encoding="utf-16")
+    done = command("import-opt-outs", file, "--business", business.id, *DONE)
+    assert done.exit_code == 1
+    assert "line 3: not imported: A spreadsheet rounded" in done.stdout
+    assert "line 4: not imported:" in done.stdout
+    assert "Lines: 4. Not imported: 2." in done.stdout
+    assert len(suppressions(business)) == 2
+    assert not any(number in done.output for number in (*rows, PHONE[2:], MIAMI[2:]))
+
+
+def test_standard_input_is_a_file_as_well(business: Business, command: Command) -> None:
+    """Printed as JSON, for programs."""
+    done = command(
+        "import-opt-outs", "-", "--business", business.id, "--json", *DONE, stdin=f"\ufeffphone\n{PHONE}\nn/a\n"
+    )
+    told = json.loads(done.stdout)
+    assert (told["recorded"], told["undated"], told["refused"], told["lines"]) == (1, 1, 1, 2)
+
+
+def test_a_number_without_country_code_is_of_the_business_s_country(
+    stack: Stack, business: Business, command: Command, tmp_path: Path
+) -> None:
+    """By its time zone. Where none is known, it is refused."""
+    file = tmp_path / "stops.csv"
+    file.write_text("phone\n020 7946 0100\n")
+    london = Business(business.connection, stack.now).open("Europe/London")
+    nowhere = Business(business.connection, stack.now).open(None)
+    customer = london.customer(phone="+442079460100")
+    assert command("import-opt-outs", file, "--business", london.id, *DONE).exit_code == 0
+    assert consent(london, customer)["status"] == "opted_out"
+    refused = command("import-opt-outs", file, "--business", nowhere.id, *DONE)
+    assert (refused.exit_code, "give --country" in refused.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ((), "--business"),
+        (("--all-businesses", "--write"), "because"),
+        (("--all-businesses", "--country", "Narnia"), "no country"),
+        (("--all-businesses", "--time-zone", "EST5"), "no time zone"),
+        (("--all-businesses", "--only", "status"), "COLUMN=VALUE"),
+        (("--all-businesses", "--date-column", "when"), "no column"),
+    ],
+)
+def test_a_command_line_that_leaves_something_open_is_refused(
+    command: Command, stops: Path, options: tuple[str, ...], why: str
+) -> None:
+    """Before anything is recorded."""
+    refused = command("import-opt-outs", stops, *options)
+    assert refused.exit_code == 64, refused.output
+    assert why in refused.stderr
+
+
+def test_a_file_that_is_not_there_is_an_error_of_one_line(command: Command, tmp_path: Path) -> None:
+    """It names no traceback."""
+    refused = command("import-opt-outs", tmp_path / "none.csv", "--all-businesses")
+    assert refused.exit_code == 64
+    assert "cannot be read: No such file" in refused.stderr
