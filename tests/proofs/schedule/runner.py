@@ -11,7 +11,7 @@ from tests.proofs.schedule.watch import SCHEDULED
 
 
 def main(seconds: float) -> None:
-    """Serve the scheduled deployment every so many seconds; the rest as `python -m flows.serve` does it."""
+    """Serve the scheduled deployment every so many seconds; the rest as `smsretry serve` does it."""
     [scheduled] = [deployment for deployment in deployments() if deployment.name == SCHEDULED]
     schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
     scheduled.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
