@@ -1,4 +1,4 @@
-"""`flows.serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
+"""`smsretry serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
 
 import sys
 from datetime import timedelta
