@@ -1,6 +1,6 @@
 """How late texts go out on the deployed schedule. By hand: `python -m tests.benchmarks.punctual`.
 
-For some minutes texts are queued one by one while `smsretry serve` runs the flow every minute. Some are due at once, and
+For some minutes texts are queued one by one while `flows.serve` runs the flow every minute. Some are due at once, and
 some a minute later, as retries are. Late is what Twilio's stand-in took after its due time. The first minute's are told
 apart: the run before them found nothing to wait for and ended, so they wait for the next one.
 """
@@ -75,7 +75,7 @@ def main() -> None:
         assert at.prefect
         environment = {**os.environ, **at.stack.environment(), **at.prefect.environment()}
         runner = subprocess.Popen(
-            [sys.executable, "-m", "smsretry_flows.serve"],
+            [sys.executable, "-m", "flows.serve"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
