@@ -33,7 +33,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources so that nothing is left in the repository."""
+    """The wheel, built from a copy of the sources, in which an earlier version was built, too."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in NEEDED:
         source, target = ROOT / name, folder / "source" / name
@@ -42,6 +42,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+    left_by_1_0_0 = folder / "source" / "build" / "lib" / "flows" / "__init__.py"
+    left_by_1_0_0.parent.mkdir(parents=True)
+    left_by_1_0_0.touch()
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source"))
     [built] = folder.glob("*.whl")
     return built
