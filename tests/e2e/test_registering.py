@@ -20,8 +20,8 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
         found = deployment(flow.prefect)
         schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
         schedule["schedule"].pop("day_or", None)
-        keys = ("name", "description", "version", "tags", "parameters", "parameter_openapi_schema")
-        keys += ("entrypoint", "path", "pull_steps")
+        keys = ["name", "description", "version", "tags", "parameters", "parameter_openapi_schema"]
+        keys += ["entrypoint", "path", "pull_steps"]
         return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
 
     with served(flow, tmp_path / "runner.log"):

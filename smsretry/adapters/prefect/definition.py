@@ -69,13 +69,12 @@ class Deployment(BaseModel):
 def definition_file() -> Path:
     """`prefect.yaml`: the repository's, or the one that came with the wheel (see pyproject.toml).
 
-    `pip install` puts it below the environment's prefix, with `--target` below that folder, and with `--user` below
-    the user's.
+    `pip install` puts it below the environment's prefix, and with `--user` below the user's. With `--target` it is in
+    that folder, which may be a project with a `prefect.yaml` of its own.
     """
-    user = sysconfig.get_path("data", sysconfig.get_preferred_scheme("user"))
-    installed = [Path(prefix, "share", "smsretry") for prefix in (ROOT, sysconfig.get_path("data"), user)]
-    repository = [] if FLOWS.name == "smsretry_flows" else [ROOT]
-    return next(file for folder in (*repository, *installed) if (file := folder / "prefect.yaml").exists())
+    prefixes = (sysconfig.get_path("data"), sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")))
+    target, *installed = (Path(prefix, "share", "smsretry") for prefix in (ROOT, *prefixes))
+    return next(file for folder in (target, ROOT, *installed) if (file := folder / "prefect.yaml").exists())
 
 
 def definition() -> str:
