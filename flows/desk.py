@@ -13,8 +13,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.support.forms import form
-from flows.support.run_display import form_addresses, show_answer, waiting
 from smsretry.desk.actions.requests import (
     AfterRestore,
     Cancel,
@@ -46,6 +44,9 @@ from smsretry.desk.pages.doctor_page import doctor_page
 from smsretry.doctor import examine
 from smsretry.instants import on_clock
 from smsretry.wiring import desk, reading_desk
+
+from .support.forms import form
+from .support.run_display import form_addresses, show_answer, waiting
 
 _DAY_AHEAD: Final = Preview()
 _KEEP: Final = Prune()

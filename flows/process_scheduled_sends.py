@@ -14,15 +14,16 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.support.ending import ends_soon
-from flows.support.forms import form
-from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
-from flows.support.run_display import display_only, emit, refused, show_page
-from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
 from smsretry.sending.ports import ScheduledSends
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
+
+from .support.ending import ends_soon
+from .support.forms import form
+from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from .support.run_display import display_only, emit, refused, show_page
+from .support.run_ended import announce_failed, announce_scheduled
 
 PAGE_KEY = "sms-scheduled"
 

@@ -15,12 +15,6 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.support.ending import end_soon, ends_soon
-from flows.support.forms import form
-from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
-from flows.support.run_display import queue_status, show_run, this_run
-from flows.support.run_ended import announce_completed, announce_failed
-from flows.support.task_runs import TaskRuns
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
@@ -29,6 +23,13 @@ from smsretry.sending.signals import stopped_by
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
+
+from .support.ending import end_soon, ends_soon
+from .support.forms import form
+from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from .support.run_display import queue_status, show_run, this_run
+from .support.run_ended import announce_completed, announce_failed
+from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 55
 """How long a run goes on claiming. Then the next minute's run takes over."""

@@ -1,4 +1,4 @@
-"""Serve every deployment of `prefect.yaml` from this machine: `python -m flows.serve`.
+"""Serve every deployment of `prefect.yaml` from this machine: `smsretry serve`.
 
 `prefect deploy --all` with a worker registers the same deployments; that file is their one definition.
 The module-level `serve` is used because `flow.serve()` pickles the flow, and this one reads its file for each run.
@@ -17,10 +17,12 @@ from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
+from prefect.types.entrypoint import EntrypointType
 
-from flows.support.leftovers import OVERDUE, cancel_overdue_runs
-from flows.support.server import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
+
+from .support.leftovers import OVERDUE, cancel_overdue_runs
+from .support.server import check_reach
 
 
 def deployments() -> list[RunnerDeployment]:
@@ -39,6 +41,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         parameters=entry["parameters"],
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
+        entrypoint_type=EntrypointType.FILE_PATH if ":" in entry["entrypoint"] else EntrypointType.MODULE_PATH,
     )
     if not isinstance(deployment, RunnerDeployment):
         raise TypeError("to_deployment must be called outside an event loop")
@@ -47,7 +50,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = OVERDUE) -> None:
     """Register them, cancel what is overdue, and run them until a signal comes. Stopping pauses none of them."""
-    with chdir(ROOT):  # each run loads its flow by an entrypoint relative to it
+    with chdir(ROOT):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
         cancel_overdue_runs([deployment.name for deployment in deployments], by=overdue)
         serve(*deployments, query_seconds=2, pause_on_shutdown=False)
 

@@ -11,14 +11,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.support.ending import ends_soon
-from flows.support.forms import form
-from flows.support.leftovers import delete_idle_runs
-from flows.support.run_display import display_only, emit, queue_status, refused, show_page
-from flows.support.run_ended import announce_failed
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.wiring import delivery_services, desk
+
+from .support.ending import ends_soon
+from .support.forms import form
+from .support.leftovers import delete_idle_runs
+from .support.run_display import display_only, emit, queue_status, refused, show_page
+from .support.run_ended import announce_failed
 
 KEY: Final = "sms-deliveries"
 

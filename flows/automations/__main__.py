@@ -1,19 +1,17 @@
-"""Install or update the automations: `python -m flows.automations --notify slack-webhook/operations`."""
+"""Install or update the automations: `smsretry automations --notify slack-webhook/operations`."""
 
 import argparse
 import sys
 
 from prefect.client.orchestration import get_client
 
-from flows.automations import install, notification_block
-from flows.support.server import check_reach
+from ..support.server import check_reach
+from . import install, notification_block
 
 
 def main() -> int:
     """Install, and print a line each. 1: the notification block is not there."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.automations", description="Install or update the automations."
-    )
+    parser = argparse.ArgumentParser(prog="smsretry automations", description="Install or update the automations.")
     parser.add_argument(
         "--notify",
         metavar="BLOCK",

@@ -14,11 +14,12 @@ from prefect import runtime
 from prefect.client.schemas.objects import State
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from flows.support.hidden_numbers import hide_numbers, without_numbers
-from flows.support.log_lines import shorten_logs
-from flows.support.run_display import failed, refused, this_run
 from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
+
+from .hidden_numbers import hide_numbers, without_numbers
+from .log_lines import shorten_logs
+from .run_display import failed, refused, this_run
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"

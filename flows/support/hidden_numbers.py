@@ -7,8 +7,9 @@ from typing import Any, Final
 import httpx
 from prefect.client.orchestration import get_client
 
-from flows.support.run_display import this_run
 from smsretry.written_numbers import holds_number
+
+from .run_display import this_run
 
 _HIDDEN: Final = "…"
 _SHORTEST: Final = 10**6

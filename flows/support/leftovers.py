@@ -10,8 +10,9 @@ from typing import Any, Final
 from httpx import HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.support.run_display import display_only, this_run
 from smsretry.desk.pages.answers import IDLE
+
+from .run_display import display_only, this_run
 
 OVERDUE: Final = timedelta(minutes=1)
 """Another runner that is alive would have started the run by then."""

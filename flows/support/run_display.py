@@ -28,7 +28,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, Running
 
-from flows.support.run_ended import QUEUE
 from smsretry.desk.actions.patience import Notice, Patience, in_a_form
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
@@ -40,6 +39,8 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import SmsRetryError
 from smsretry.sending.run import Run
 from smsretry.sending.summary import RunSummary
+
+from .run_ended import QUEUE
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"

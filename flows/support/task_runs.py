@@ -15,12 +15,13 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from flows.support.run_display import emit
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
 from smsretry.sending.run import Run
+
+from .run_display import emit
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import desk, marks, opt_outs, orders, rules, running, senders
+from smsretry.cli import deployments, desk, marks, opt_outs, orders, rules, running, senders
 from smsretry.cli.printing import print_note
 from smsretry.errors import SmsRetryError
 
@@ -126,6 +126,7 @@ _CODE_1: Final = {
 _OTHER_CODES: Final = {
     rules.quiet_hours: "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
     running.up: "0 ended by SIGTERM; 1 an error",
+    deployments.serve: "0 ended by SIGTERM or Ctrl-C; 1 an error",
 }
 
 
@@ -216,4 +217,7 @@ _add(_RUNNING, running.demo, "demo", "demo --all --data-dir ./demo")
 _add(_RUNNING, running.up, "up --open", "up --port 4300 --rate 60")
 _add(_RUNNING, running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
 _add(_RUNNING, running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")
+_add(_RUNNING, deployments.serve, "serve")
+_add(_RUNNING, deployments.deploy, "deploy")
+_add(_RUNNING, deployments.automations, "automations --notify slack-webhook/operations")
 _add(_RUNNING, running.process, "process --limit 200", "process --json | jq .summary")

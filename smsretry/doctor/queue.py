@@ -8,7 +8,7 @@ from smsretry.instants import span
 from smsretry.retry.models import Finding
 from smsretry.retry.policy import LIFE
 
-_START: Final = "start `python -m flows.serve` under a supervisor, or let cron run `smsretry process`"
+_START: Final = "start `smsretry serve` under a supervisor, or let cron run `smsretry process`"
 
 
 def queue_findings(status: QueueStatus) -> Iterator[Finding]:

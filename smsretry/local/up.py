@@ -60,7 +60,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         if not empty:
             _enliven(stack, console)
         runner = GuardedProcess(
-            [sys.executable, "-m", "flows.serve"],
+            [sys.executable, "-m", "smsretry_flows.serve"],
             log=directory / "prefect" / "runner.log",
             env={**inherited(), **server.environment(), **stack.environment()},
             cwd=ROOT,
@@ -132,7 +132,7 @@ def _tell(
         f"Settings      . {shlex.quote(str(environment))}",
         '              in another terminal; then `smsretry doctor`, `prefect flow-run ls`, `psql "$DATABASE_URL"` …',
         "Alerts        none yet: make a notification block in the UI (Blocks), then, likewise in another terminal,",
-        "              `python -m flows.automations --notify <type>/<name>`",
+        "              `smsretry automations --notify <type>/<name>`",
     ):
         console.print(line, soft_wrap=True)
 

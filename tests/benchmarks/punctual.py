@@ -75,7 +75,10 @@ def main() -> None:
         assert at.prefect
         environment = {**os.environ, **at.stack.environment(), **at.prefect.environment()}
         runner = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "flows.serve"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             time.sleep(70)  # it has registered, and a minute has come

@@ -427,12 +427,12 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "no run has ever been made",
-        "warn last finished run: there is none yet: start `python -m flows.serve` under a supervisor, or let ",
+        "warn last finished run: there is none yet: start `smsretry serve` under a supervisor, or let ",
         database="delete from smsretry.runs",
     ),
     Misconfiguration(
         "no run has finished for 25 minutes",
-        "bad  last finished run: was 25 min ago: start `python -m flows.serve` under a ",
+        "bad  last finished run: was 25 min ago: start `smsretry serve` under a ",
         database="update smsretry.runs set finished_at = finished_at - interval '25 minutes'",
     ),
     Misconfiguration(
@@ -518,7 +518,7 @@ MISCONFIGURATIONS: Final = (
     ),
     Misconfiguration(
         "no runner was ever started",
-        f"bad  runner of {SCHEDULED}: none has ever asked for its runs: start `python -m flows.serve`, or a worker",
+        f"bad  runner of {SCHEDULED}: none has ever asked for its runs: start `smsretry serve`, or a worker",
         prefect=_said("update deployment set last_polled = null"),
     ),
     Misconfiguration(

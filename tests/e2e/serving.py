@@ -1,4 +1,4 @@
-"""The deployments, served as `smsretry up` serves them."""
+"""The deployments, served."""
 
 import sys
 import time
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from smsretry.adapters.prefect.definition import declared
-from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess
 
 if TYPE_CHECKING:
@@ -21,8 +20,14 @@ PATH = "deployments/name/process-sms-retries/process-sms-retries"
 
 @contextmanager
 def served(flow: "FlowProcess", log: Path) -> Iterator[None]:
-    """The deployments, served as `smsretry up` does."""
-    runner = GuardedProcess([sys.executable, "-m", "flows.serve"], log=log, env=flow.environment(), cwd=ROOT)
+    """The deployments, served by the command, in a project that has a folder and a file of the names that we have."""
+    project = log.with_name("project")
+    (project / "flows").mkdir(parents=True)
+    (project / "flows" / "__init__.py").touch()
+    (project / "smsretry.py").write_text("raise ImportError('of the project')")
+    (project / "prefect.yaml").write_text("deployments: []")
+    command = str(Path(sys.executable).with_name("smsretry"))
+    runner = GuardedProcess([command, "serve"], log=log, env=flow.environment(), cwd=project)
     names = {one.name for one in declared()}
     try:
         wait_for(lambda: names <= {one["name"] for one in flow.prefect.post("deployments/filter", {})}, runner)

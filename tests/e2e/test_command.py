@@ -75,7 +75,7 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(
             assert up.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        for part in ("postgres", "prefect server start", "flows.serve"):
+        for part in ("postgres", "prefect server start", "smsretry_flows.serve"):
             assert any(part in command for command in started.running()), part
     finally:
         up.send_signal(end)

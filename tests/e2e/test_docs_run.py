@@ -99,6 +99,7 @@ def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     [deployment] = contributing.blocks("yaml")
     for room in ("flows", "smsretry"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "smsretry_flows").symlink_to("flows")  # what `pip install -e .` does there
     (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
     definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
     (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")

@@ -34,7 +34,7 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
     stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.3)), times=None)
     environment = flow.environment(
         PREFECT__FLOW_RUN_ID=prefect.new_run("process-sms-retries"),
-        PREFECT__FLOW_ENTRYPOINT="flows/process_sms_retries.py:process_sms_retries",
+        PREFECT__FLOW_ENTRYPOINT="flows.process_sms_retries.process_sms_retries",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", _HURRIED.format(module="prefect.engine")],

@@ -1,4 +1,4 @@
-"""Two ways to register the deployments, one definition: `prefect.yaml`."""
+"""Two ways to register the deployments, one definition: `prefect.yaml`. Neither needs the repository."""
 
 import subprocess
 import sys
@@ -8,28 +8,28 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.prefect.definition import declared
-from smsretry.local.demo.run import ROOT
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.serving import deployment, forget, served
 
 
 @pytest.mark.long
-def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess, tmp_path: Path) -> None:
+def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flow: FlowProcess, tmp_path: Path) -> None:
     """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
 
     def essence() -> dict[str, Any]:
         found = deployment(flow.prefect)
         schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
         schedule["schedule"].pop("day_or", None)
-        keys = ("name", "description", "version", "tags", "parameters", "parameter_openapi_schema", "entrypoint")
+        keys = ["name", "description", "version", "tags", "parameters", "parameter_openapi_schema"]
+        keys += ["entrypoint", "path", "pull_steps"]
         return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
 
     with served(flow, tmp_path / "runner.log"):
         by_serve = essence()
-    for command in (["work-pool", "create", "smsretry", "--type", "process"], ["--no-prompt", "deploy", "--all"]):
+    for command in (["prefect", "work-pool", "create", "smsretry", "--type", "process"], ["smsretry", "deploy"]):
         subprocess.run(
-            [sys.executable, "-m", "prefect", *command],
-            cwd=ROOT,
+            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            cwd=tmp_path,
             env=flow.environment(),
             check=True,
             capture_output=True,
@@ -37,6 +37,7 @@ def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess
         )
     assert essence() == by_serve
     forget(flow.prefect)
+    assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
     assert by_serve["version"] == declared()[0].version
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"

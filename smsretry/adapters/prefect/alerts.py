@@ -6,11 +6,11 @@ from typing import Any, Final
 import yaml
 
 from smsretry.adapters.prefect.api import PrefectApi, PrefectLacks
-from smsretry.adapters.prefect.definition import ROOT
+from smsretry.adapters.prefect.definition import FLOWS
 from smsretry.retry.models import Finding
 
-_FILE: Final = ROOT / "flows" / "automations" / "automations.yaml"
-_INSTALL: Final = "`python -m flows.automations --notify <type>/<name>` installs them"
+_FILE: Final = FLOWS / "automations" / "automations.yaml"
+_INSTALL: Final = "`smsretry automations --notify <type>/<name>` installs them"
 _SUBJECT: Final = "alerts (Prefect's automations)"
 _STOPS: Final = frozenset(
     {"pause-deployment", "pause-work-pool", "pause-work-queue", "cancel-flow-run", "suspend-flow-run"}

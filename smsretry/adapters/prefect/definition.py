@@ -1,8 +1,9 @@
-"""`prefect.yaml`: the one definition of the deployments, which `flows.serve` and `prefect deploy` register.
+"""`prefect.yaml`: the one definition of the deployments, which `smsretry serve` and `smsretry deploy` register.
 
 A deployment as a server has it may differ from this version's: see `differences`.
 """
 
+import re
 import sysconfig
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +15,17 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-"""The folder that holds `smsretry/` and `flows/`: the repository, or where the wheel is installed."""
+"""The folder that holds `smsretry/`: the repository, or where the wheel is installed."""
+FLOWS: Final = next((path for path in [ROOT / "smsretry_flows"] if path.is_dir()), ROOT / "flows")
+"""The package `smsretry_flows`. In the repository it is the folder `flows/`; where the wheel is installed, a folder of
+that name is somebody else's.
+"""
+
+
+def flow_of(entrypoint: str | None) -> str | None:
+    """The flow that an entrypoint names. 1.0.0 named it by its file: `flows/desk.py:sms_status`."""
+    by_file = re.fullmatch(r"flows/(\w+)\.py:(\w+)", entrypoint or "")
+    return f"smsretry_flows.{by_file[1]}.{by_file[2]}" if by_file else entrypoint
 
 
 class Schedule(BaseModel):
@@ -55,11 +66,20 @@ class Deployment(BaseModel):
     schedules: list[Schedule] = []
 
 
+def definition_file() -> Path:
+    """`prefect.yaml`: the repository's, or the one that came with the wheel (see pyproject.toml).
+
+    `pip install` puts it below the environment's prefix, and with `--user` below the user's. With `--target` it is in
+    that folder, which may be a project with a `prefect.yaml` of its own.
+    """
+    prefixes = (sysconfig.get_path("data"), sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")))
+    target, *installed = (Path(prefix, "share", "smsretry") for prefix in (ROOT, *prefixes))
+    return next(file for folder in (target, ROOT, *installed) if (file := folder / "prefect.yaml").exists())
+
+
 def definition() -> str:
-    """The text of `prefect.yaml`: the repository's, or the one that came with the wheel (see pyproject.toml)."""
-    installed = [Path(prefix, "share", "smsretry") for prefix in (ROOT, sysconfig.get_path("data"))]
-    found = next(folder for folder in (ROOT, *installed) if (folder / "prefect.yaml").exists())
-    return (found / "prefect.yaml").read_text(encoding="utf-8")
+    """The text of `prefect.yaml`."""
+    return definition_file().read_text(encoding="utf-8")
 
 
 @cache

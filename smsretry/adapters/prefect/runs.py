@@ -31,7 +31,7 @@ def run_findings(api: PrefectApi, declared: Deployment, found: Registered) -> It
         states = " or ".join(sorted({row["state"]["name"] for row in zombies}))
         advice = (
             f"{_counted(zombies)} have been {states} for more than {span(_ZOMBIE.total_seconds())}: their process is "
-            "gone or hangs. Cancel them in the UI; `python -m flows.automations` installs what ends them by itself"
+            "gone or hangs. Cancel them in the UI; `smsretry automations` installs what ends them by itself"
         )
         yield finding(f"runs of {declared.name} that do not end", advice)
 
@@ -44,9 +44,7 @@ def _begun(row: dict[str, Any]) -> datetime:
 def _why_late(api: PrefectApi, declared: Deployment, found: Registered, late: list[dict[str, Any]]) -> str:
     """What late runs wait for. A runner of this version cancels them all when it starts."""
     older = sorted({row["deployment_version"] or "unknown" for row in late} - {declared.version})
-    start = (
-        "`python -m flows.serve` of this version cancels them when it starts, because one run does what all would do"
-    )
+    start = "`smsretry serve` of this version cancels them when it starts, because one run does what all would do"
     if older:
         alive = "still runs" if found.version in older and not is_silent(api, found) else "has stopped"
         return f"{_counted(late)} were made for the runner of version {', '.join(older)}, which {alive}: {start}"

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from smsretry.adapters.answering import slow_finding
 from smsretry.adapters.prefect.alerts import alert_findings
 from smsretry.adapters.prefect.api import PrefectApi, PrefectError
-from smsretry.adapters.prefect.definition import Deployment, Registered, differences
+from smsretry.adapters.prefect.definition import Deployment, Registered, differences, flow_of
 from smsretry.adapters.prefect.pools import pool_findings
 from smsretry.adapters.prefect.profile import profile_findings
 from smsretry.adapters.prefect.runs import finding, is_silent, run_findings
@@ -19,7 +19,7 @@ from smsretry.retry.models import Finding
 _PAGE: Final = 200
 OURS: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_")
 """What the settings' names begin with."""
-_REGISTER: Final = "restart `python -m flows.serve` with this version, or run `prefect --no-prompt deploy --all`"
+_REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
 _ABSENT: Final = (
     "PREFECT_API_URL is not set, so whether anything runs on a schedule is unknown. This is right only where cron runs "
     "`smsretry process`"
@@ -111,8 +111,8 @@ def _beside(
     api: PrefectApi, deployments: Sequence[Deployment], registered: Sequence[Registered], ours: Sequence[Registered]
 ) -> Iterator[Finding]:
     """Deployments of our flows that are not the file's: left by another version, or made by hand."""
-    names, flows = {one.name for one in deployments}, {one.entrypoint for one in deployments}
-    others = [row for row in registered if row not in ours and (row.name in names or row.entrypoint in flows)]
+    names, flows = {one.name for one in deployments}, {flow_of(one.entrypoint) for one in deployments}
+    others = [row for row in registered if row not in ours and (row.name in names or flow_of(row.entrypoint) in flows)]
     others = [row for row in others if row.name in names or row.runs_by_itself]
     if not others:
         return
@@ -128,7 +128,7 @@ def _beside(
 
 def _switched_off(found: Registered) -> str | None:
     if found.paused:
-        return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `python -m flows.serve`"
+        return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
     off = [row.slug or "unnamed" for row in found.schedules if not row.active]
     if off or not found.schedules:
         return f"{', '.join(off) or 'there is none, or it'} is switched off: switch it on in the UI, or {_REGISTER}"
@@ -136,7 +136,7 @@ def _switched_off(found: Registered) -> str | None:
 
 
 def _no_runner(api: PrefectApi, found: Registered) -> str | None:
-    start = "start `python -m flows.serve`, or a worker, under a supervisor"
+    start = "start `smsretry serve`, or a worker, under a supervisor"
     if found.last_polled is None:
         return f"none has ever asked for its runs: {start}"
     silent = span((api.now - found.last_polled).total_seconds())

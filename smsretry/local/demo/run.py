@@ -25,7 +25,7 @@ from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-"""The project, where flows/ and prefect.yaml are."""
+"""The repository, or where the wheel is installed."""
 STARTING: Final = "Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"
 _BETWEEN: Final = timedelta(hours=4)
 
@@ -76,7 +76,7 @@ def _show(stack: Stack, server: PrefectServer, console: Console, *, every_row: b
 def _run_flow(stack: Stack, server: PrefectServer) -> None:
     """One run of the real flow, in a process of its own, on the real Prefect server."""
     process = GuardedProcess(
-        [sys.executable, "-m", "flows.process_sms_retries"],
+        [sys.executable, "-m", "smsretry_flows.process_sms_retries"],
         log=server.log.with_name("runs.log"),
         env={**inherited(), **server.environment(), **stack.environment(), "PREFECT_LOGGING_LEVEL": "WARNING"},
         cwd=ROOT,

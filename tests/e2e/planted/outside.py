@@ -569,7 +569,7 @@ OUTSIDE: Final = (
     ),
     Misconfiguration(
         "one alert is missing",
-        "warn alerts (Prefect's automations): not installed: a run failed. `python -m flows.automations",
+        "warn alerts (Prefect's automations): not installed: a run failed. `smsretry automations",
         prefect=_without("a run failed"),
     ),
     Misconfiguration(

@@ -1,4 +1,4 @@
-"""`flows.serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
+"""`smsretry serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
 
 import sys
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tests.proofs.schedule.watch import SCHEDULED
 
 
 def main(seconds: float) -> None:
-    """Serve the scheduled deployment every so many seconds; the rest as `python -m flows.serve` does it."""
+    """Serve the scheduled deployment every so many seconds; the rest as `smsretry serve` does it."""
     [scheduled] = [deployment for deployment in deployments() if deployment.name == SCHEDULED]
     schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
     scheduled.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]

@@ -97,9 +97,9 @@ class Stand:
         return False
 
     def _runs(self) -> Iterator[psutil.Process]:
-        """The children of `flows.serve`. Its guard's command line ends with the same words, but is longer."""
+        """The children of `smsretry_flows.serve`. Its guard's command line ends with the same words, but is longer."""
         for process in psutil.Process(self.up.pid).children(recursive=True):
-            if process.cmdline()[1:] == ["-m", "flows.serve"]:
+            if process.cmdline()[1:] == ["-m", "smsretry_flows.serve"]:
                 yield from process.children()
 
 

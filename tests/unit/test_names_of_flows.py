@@ -1,0 +1,57 @@
+"""The folder `flows` is installed as `smsretry_flows`, and its flows are known by entrypoints that name modules."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import flows
+from smsretry.adapters.prefect.definition import definition, flow_of
+
+FOLDER = Path(flows.__path__[0])
+
+
+def test_no_module_of_the_folder_imports_another_by_the_name_that_only_the_repository_has() -> None:
+    """It would be found in the repository, and nowhere else; or it would be a module of somebody's project."""
+    for file in FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            by_name = [name for name in names if name.partition(".")[0] in ("flows", "smsretry_flows")]
+            assert not by_name, f"{file.relative_to(FOLDER.parent)} imports {by_name[0]}: import it relatively"
+
+
+def test_each_entrypoint_names_a_function_of_a_module_there() -> None:
+    """By its installed name."""
+    for entry in yaml.safe_load(definition())["deployments"]:
+        package, module, function = entry["entrypoint"].split(".")
+        assert package == "smsretry_flows"
+        assert f"def {function}(" in (FOLDER / f"{module}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "flow"),
+    [
+        ("flows/desk.py:sms_status", "smsretry_flows.desk.sms_status"),
+        ("smsretry_flows.desk.sms_status", "smsretry_flows.desk.sms_status"),
+        ("mine/desk.py:sms_status", "mine/desk.py:sms_status"),
+        (None, None),
+    ],
+)
+def test_a_deployment_of_1_0_0_is_known_by_its_file(entrypoint: str | None, flow: str | None) -> None:
+    """So that `doctor` finds a twin which runs beside this version's deployments."""
+    assert flow_of(entrypoint) == flow
+
+
+def test_every_folder_with_modules_is_packed() -> None:
+    """The packages are listed, because setuptools finds none under another name."""
+    top = FOLDER.parent
+    project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    renamed = project["package-dir"]
+    packed = {
+        renamed.get(name) or name.replace(".", "/").replace("smsretry_flows/", "flows/") for name in project["packages"]
+    }
+    there = {str(file.parent.relative_to(top)) for part in ("flows", "smsretry") for file in (top / part).rglob("*.py")}
+    assert packed == there
