@@ -16,6 +16,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
+from flows.support.late_runs import LateRuns
 from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
@@ -53,12 +54,14 @@ def process_scheduled_sends(
         batch: How many to queue in one transaction (1 to 500).
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
+    late = LateRuns()
     crash_orphaned_task_runs()
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
     with display_only():
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
+    late.join()
     delete_idle_runs()
     if done.stopped_because:
         return refused(done.stopped_because, word="failed")

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
+from flows.support.late_runs import LateRuns
 from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
@@ -72,6 +73,7 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
+    late = LateRuns()
     crash_orphaned_task_runs()
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
@@ -94,6 +96,7 @@ def process_sms_retries(
         if after:
             push_metrics(after)
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
+    late.join()
     delete_idle_runs()
     if summary.needs_somebody:
         return Failed(message=str(summary))

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
-from flows.support.leftovers import OVERDUE, cancel_overdue_runs
+from flows.support.late_runs import OVERDUE, cancel_overdue_runs
 from flows.support.server import check_reach
 from smsretry.adapters.prefect.definition import ROOT, definition
 
@@ -30,6 +31,7 @@ def deployments() -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
+    limit = entry.get("concurrency_limit")
     flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
     deployment = flow.to_deployment(
         name=entry["name"],
@@ -37,6 +39,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         version=entry["version"],
         tags=entry["tags"],
         parameters=entry["parameters"],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
     )

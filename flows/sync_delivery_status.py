@@ -13,6 +13,7 @@ from pydantic import Field
 
 from flows.support.ending import ends_soon
 from flows.support.forms import form
+from flows.support.late_runs import LateRuns
 from flows.support.leftovers import delete_idle_runs
 from flows.support.run_display import display_only, emit, queue_status, refused, show_page
 from flows.support.run_ended import announce_failed
@@ -38,12 +39,14 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     Args:
         limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
+    late = LateRuns()
     with delivery_services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
         status = None if summary.idle else queue_status(at_desk)
     with display_only():
         emit([*events_of(summary, status), *text_events(summary)])
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
+    late.join()
     delete_idle_runs()
     if summary.stopped_because:
         return refused(summary.stopped_because, word="failed")
