@@ -18,6 +18,7 @@ from flows.support.ending import ends_soon
 from flows.support.forms import form
 from flows.support.late_runs import LateRuns
 from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from flows.support.results import with_result
 from flows.support.run_display import display_only, emit, refused, show_page
 from flows.support.run_ended import announce_failed, announce_scheduled
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
@@ -47,7 +48,7 @@ def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
 def process_scheduled_sends(
     batch: Annotated[int, Field(ge=1, le=500)] = BATCH,
     ahead_seconds: Annotated[int, Field(ge=0, le=3600)] = int(AHEAD.total_seconds()),
-) -> State[None]:
+) -> State[Queueing]:
     """Queue the scheduled sends whose time is near.
 
     Args:
@@ -64,8 +65,8 @@ def process_scheduled_sends(
     late.join()
     delete_idle_runs()
     if done.stopped_because:
-        return refused(done.stopped_because, word="failed")
-    return Completed(message=numbers(done.sends))
+        return with_result(refused(done.stopped_because, word="failed"), done)
+    return with_result(Completed(message=numbers(done.sends)), done, idle=not done.sends)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The flow that runs every minute: recover → claim → process each row → report.
 
 Overlapping runs are safe because a claimed row belongs to one worker; no limit of Prefect's is needed for it.
-Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
+Prefect retries and caches nothing here: the queue alone retries, and the database alone keeps the record. What Prefect
+keeps of it is for reading: flows/support/results.py.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
 from flows.support.late_runs import LateRuns
 from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from flows.support.results import sweep_results, with_result
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
@@ -98,9 +100,9 @@ def process_sms_retries(
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
     late.join()
     delete_idle_runs()
-    if summary.needs_somebody:
-        return Failed(message=str(summary))
-    return Completed(message=str(summary), data=summary)
+    sweep_results()
+    end = Failed if summary.needs_somebody else Completed
+    return with_result(end(message=str(summary)), summary, idle=summary.idle)
 
 
 if __name__ == "__main__":

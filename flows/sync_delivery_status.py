@@ -15,10 +15,12 @@ from flows.support.ending import ends_soon
 from flows.support.forms import form
 from flows.support.late_runs import LateRuns
 from flows.support.leftovers import delete_idle_runs
+from flows.support.results import with_result
 from flows.support.run_display import display_only, emit, queue_status, refused, show_page
 from flows.support.run_ended import announce_failed
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
+from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import delivery_services, desk
 
 KEY: Final = "sms-deliveries"
@@ -33,7 +35,7 @@ KEY: Final = "sms-deliveries"
 )
 @ends_soon
 @form
-def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[None]:
+def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[DeliverySummary]:
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
 
     Args:
@@ -49,10 +51,9 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     late.join()
     delete_idle_runs()
     if summary.stopped_because:
-        return refused(summary.stopped_because, word="failed")
-    if summary.needs_somebody:
-        return Failed(message=str(summary))
-    return Completed(message=str(summary))
+        return with_result(refused(summary.stopped_because, word="failed"), summary)
+    end = Failed if summary.needs_somebody else Completed
+    return with_result(end(message=str(summary)), summary, idle=summary.idle)
 
 
 if __name__ == "__main__":

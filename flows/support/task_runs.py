@@ -15,6 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
+from flows.support.results import with_result
 from flows.support.run_display import emit
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import badge_of_many
@@ -44,7 +45,7 @@ def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
     processed = _process(claim, run)
     name, color = badge(processed)
     message = str(processed.result) if processed.result else processed.error
-    state = State(type=_TYPES[color], name=name, message=message, data=processed)
+    state = with_result(State(type=_TYPES[color], name=name, message=message), processed)
     if color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
         context.task_run.end_time = cast(Any, state.timestamp)
@@ -58,7 +59,7 @@ def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State
     under_way = [workers.submit(copy_context().run, _process, claim, run) for claim in claims]
     processed = [each.result() for each in under_way]
     name, color = badge_of_many(processed)
-    return State(type=_TYPES[color], name=name, data=processed)
+    return with_result(State(type=_TYPES[color], name=name), processed)
 
 
 def _process(claim: Claim, run: Run) -> ProcessedText:
