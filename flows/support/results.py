@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.logging import get_run_logger
 from prefect.results import ResultRecord, ResultStore, get_result_store
@@ -102,6 +103,8 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
     match stored:
         case [ResultRecord() as record]:
             state.data = record
+            if task := TaskRunContext.get():  # not before, or Prefect would store it too; it tells the API by this
+                task.persist_result = True
         case [error]:
             _give_up(run, type(error).__name__)
         case _:
@@ -113,7 +116,7 @@ def sweep_results() -> None:
     """Delete the days and hours that are over, where the storage is a folder. Any other has rules of its own."""
     storage, began = get_result_store().result_storage, this_run().state
     if began and isinstance(storage, LocalFileSystem):
-        folder = storage._resolve_path(FOLDER)  # noqa: SLF001 - what its own write does
+        folder = storage._resolve_path(FOLDER)
         _in_time(lambda: _sweep(folder, began.timestamp))
 
 
@@ -125,8 +128,10 @@ def _sweep(folder: Path, now: datetime) -> None:
 
 
 def _store(store: ResultStore, what: Any, place: str) -> ResultRecord[Any]:
-    record = store.model_copy(update={"serializer": _JSON}).create_result_record(what, key=place)
-    store.persist_result_record(record)
+    # A flow's own store would write what describes the result to another place, which is nowhere.
+    plainly = store.model_copy(update={"serializer": _JSON, "metadata_storage": None, "cache_result_in_memory": False})
+    record = plainly.create_result_record(what, key=place)
+    plainly.persist_result_record(record)
     return record
 
 

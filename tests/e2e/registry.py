@@ -34,6 +34,7 @@ class Registry:
         ids = [self.register(deployment.name) for deployment in declared()]
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
+        self.say("update concurrency_limit_v2 set slot_decay_per_second = 0.033")
         self.install_alerts()
         while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
             time.sleep(0.02)
@@ -108,6 +109,15 @@ class Registry:
             f"next_scheduled_start_time = now() - interval '{minutes} minutes' where id = '{run}'"
         )
         return run
+
+    def leave_no_place(self) -> None:
+        """As if runs had died five minutes ago, and the server had forgotten whose places they had."""
+        self.say("update concurrency_limit_v2 set active_slots = \"limit\", updated = now() - interval '5 minutes'")
+
+    def begins(self, run: str) -> str:
+        """A runner asks whether that run may begin: the state that it is given."""
+        answer = self.prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "PENDING"}})
+        return str((answer["state"] or {"name": "Pending"})["name"])
 
     def say(self, statement: str) -> None:
         """Change the server's own database: what only time would change."""

@@ -70,6 +70,46 @@ def prefect_command(flow: FlowProcess, *command: str) -> None:
 
 
 @pytest.fixture
+def registered(stack: Stack, prefect: Prefect) -> Iterator[Registry]:
+    """The deployments, as if a runner had just registered them: no run has been made yet."""
+    registry = Registry(prefect, stack)
+    registry.empty()
+    for name in EVERY_MINUTE:
+        registry.register(name)
+    yield registry
+    registry.empty()
+
+
+def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late_and_no_place_is_lost(
+    registered: Registry, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """They are cancelled; what a person asked for waits, and so does another deployment's run. By then the limit
+    forgets the places of runs that died with the server, so that others begin.
+    """
+    this, *late = [registered.missed(SCHEDULED, minutes) for minutes in (4, 5, 6)]
+    others = registered.missed("process-scheduled-sends", 5)
+    asked_for = prefect.order(SCHEDULED, {"limit": 1})
+    registered.leave_no_place()
+    assert registered.begins(asked_for) == "AwaitingConcurrencySlot"
+    flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=this))
+    assert prefect.get(f"flow_runs/{this}")["state"]["type"] == "COMPLETED"
+    assert tally(prefect, late) == {"Cancelled": 2}
+    assert tally(prefect, [others, asked_for]) == {"AwaitingConcurrencySlot": 1, "Late": 1}
+    registered.leave_no_place()
+    assert registered.begins(asked_for) == "Pending"
+
+
+def test_a_run_that_a_person_asked_for_cancels_nothing(
+    registered: Registry, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """It may be told to do less than the schedule's."""
+    late = registered.missed(SCHEDULED, 5)
+    asked_for = prefect.order(SCHEDULED, {"limit": 1, "drain_seconds": 0})
+    flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=asked_for))
+    assert tally(prefect, [late, asked_for]) == {"Completed": 1, "Late": 1}
+
+
+@pytest.fixture
 def missed(stack: Stack, prefect: Prefect, flow: FlowProcess) -> Iterator[list[str]]:
     """What `prefect deploy` registered, and the runs of an hour in which no worker was there."""
     prefect_command(flow, "work-pool", "create", "smsretry", "--type", "process", "--overwrite")
@@ -93,10 +133,10 @@ def test_after_an_hour_without_a_worker_a_few_runs_start_and_what_a_person_asked
             until(lambda: not waiting(prefect, [*missed, asked_for]), seconds=600)
     finally:
         worker.stop()
-    print(peak.processes, "processes,", round(peak.megabytes), "MB;", tally(prefect, missed))
+    measured = f"{peak.processes} processes, {peak.megabytes:.0f} MB, {tally(prefect, missed)}"
     assert tally(prefect, [asked_for]) == {"Completed": 1}
     assert [business.row(text)["status"]] == ["completed"]
-    assert peak.processes <= 20
+    assert peak.processes <= 20, measured
 
 
 def waiting(prefect: Prefect, runs: list[str]) -> Any:

@@ -22,7 +22,12 @@ def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess
         schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
         schedule["schedule"].pop("day_or", None)
         keys = ("name", "description", "version", "tags", "parameters", "parameter_openapi_schema", "entrypoint")
-        return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
+        limit = [found["global_concurrency_limit"]["limit"], found["concurrency_options"]["collision_strategy"]]
+        return {key: found[key] for key in keys} | {
+            "schedule": schedule,
+            "schedules": len(found["schedules"]),
+            "limit": limit,
+        }
 
     with served(flow, tmp_path / "runner.log"):
         by_serve = essence()
@@ -37,6 +42,7 @@ def test_serve_and_prefect_deploy_register_the_same_deployment(flow: FlowProcess
         )
     assert essence() == by_serve
     forget(flow.prefect)
+    assert by_serve["limit"] == [3, "ENQUEUE"]
     assert by_serve["version"] == declared()[0].version
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"
