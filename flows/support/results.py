@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.logging import get_run_logger
-from prefect.results import ResultRecord, ResultStore, get_result_store
+from prefect.results import ResultStore, get_result_store
 from prefect.serializers import JSONSerializer
 
 from flows.support.run_display import this_run
@@ -78,7 +78,7 @@ def _(what: Page) -> Any:
     return {"name": what.name, "message": what.message, "lines": what.lines}
 
 
-_JSON: Final = JSONSerializer(object_encoder=f"{__name__}.{plain.__name__}", object_decoder=None)
+_JSON: Final = JSONSerializer(object_encoder=f"{__name__}.plain", object_decoder=None)
 
 
 def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[Any]:
@@ -87,7 +87,7 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
     Args:
         idle: it is a run that did nothing; its result is kept about as long as the run itself.
     """
-    run, stored = this_run().id, list[ResultRecord[Any] | Exception]()
+    run, stored = this_run().id, list[Any]()
     state.data = what
     if run in _given_up:
         return state
@@ -101,12 +101,12 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
 
     _in_time(store)
     match stored:
-        case [ResultRecord() as record]:
+        case [Exception() as error]:
+            _give_up(run, type(error).__name__)
+        case [record]:
             state.data = record
             if task := TaskRunContext.get():  # not before, or Prefect would store it too; it tells the API by this
                 task.persist_result = True
-        case [error]:
-            _give_up(run, type(error).__name__)
         case _:
             _give_up(run, f"no answer for {_MOST_SECONDS} seconds")
     return state
@@ -127,7 +127,7 @@ def _sweep(folder: Path, now: datetime) -> None:
             shutil.rmtree(one, ignore_errors=True)  # another run may be at it
 
 
-def _store(store: ResultStore, what: Any, place: str) -> ResultRecord[Any]:
+def _store(store: ResultStore, what: Any, place: str) -> Any:
     # A flow's own store would write what describes the result to another place, which is nowhere.
     plainly = store.model_copy(update={"serializer": _JSON, "metadata_storage": None, "cache_result_in_memory": False})
     record = plainly.create_result_record(what, key=place)

@@ -30,8 +30,8 @@ SPOKEN = f"{NAME} rang from 212-555-0188"
 
 @pytest.fixture
 def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
-    """Fails if something private is in any column of any of Prefect's tables, in a stored result, in its server's log, or in what else is
-    given; and if the search does not find what is there.
+    """Fails if something private is in any column of any of Prefect's tables, in a stored result, in its server's log,
+    or in what else is given; and if the search does not find what is there.
     """
     with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
 
