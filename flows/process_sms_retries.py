@@ -20,7 +20,7 @@ from flows.support.ending import end_soon, ends_soon
 from flows.support.forms import form
 from flows.support.late_runs import LateRuns
 from flows.support.leftovers import crash_orphaned_task_runs, delete_idle_runs
-from flows.support.results import sweep_results, with_result
+from flows.support.results import with_result
 from flows.support.run_display import queue_status, show_run, this_run
 from flows.support.run_ended import announce_completed, announce_failed
 from flows.support.task_runs import TaskRuns
@@ -100,7 +100,6 @@ def process_sms_retries(
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
     late.join()
     delete_idle_runs()
-    sweep_results()
     end = Failed if summary.needs_somebody else Completed
     return with_result(end(message=str(summary)), summary, idle=summary.idle)
 

@@ -1,8 +1,8 @@
 """What a text, a slice of texts, a run and a form came to, kept where Prefect's API finds it: `state.result()`.
 
 It is plain JSON without phone numbers or bodies, so whoever reads it needs Prefect and nothing of ours. Prefect's own
-`persist_result` stays off, for three reasons: it would store arguments' types by name, or a pickle; it knows no
-retention; and it waits for a storage that is away. Here the outcome stands whatever becomes of its result.
+`persist_result` stays off, for three reasons: it would store a pickle, or the names of our classes; it knows
+no retention; and it waits for a storage that is away. Here the outcome stands whatever becomes of its result.
 
 A state that carries a stored `ResultRecord` is told to the API as it is: `prefect.states.return_value_to_state`.
 """
@@ -107,12 +107,14 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
             state.data = record
             if task := TaskRunContext.get():  # not before, or Prefect would store it too; it tells the API by this
                 task.persist_result = True
+            else:  # a run's own, at its end
+                _sweep_results()
         case _:
             _give_up(run, f"no answer for {_MOST_SECONDS} seconds")
     return state
 
 
-def sweep_results() -> None:
+def _sweep_results() -> None:
     """Delete the days and hours that are over, where the storage is a folder. Any other has rules of its own."""
     storage, began = get_result_store().result_storage, this_run().state
     if began and isinstance(storage, LocalFileSystem):
