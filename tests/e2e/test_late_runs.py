@@ -80,6 +80,7 @@ def registered(stack: Stack, prefect: Prefect) -> Iterator[Registry]:
     registry.empty()
 
 
+@pytest.mark.long
 def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late_and_no_place_is_lost(
     registered: Registry, flow: FlowProcess, prefect: Prefect
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late_and_no_place
     assert registered.begins(asked_for) == "Pending"
 
 
+@pytest.mark.long
 def test_a_run_that_a_person_asked_for_cancels_nothing(
     registered: Registry, flow: FlowProcess, prefect: Prefect
 ) -> None:

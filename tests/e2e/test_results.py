@@ -52,6 +52,7 @@ def _of(results: list[dict[str, Any]], row: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_storage_that_takes_nothing_costs_no_text_and_is_told_once(
     business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
 ) -> None:
@@ -68,7 +69,7 @@ def test_a_storage_that_takes_nothing_costs_no_text_and_is_told_once(
     assert "(NotADirectoryError)" in told
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_a_slices_result_has_each_of_its_texts(business: Business, flow: FlowProcess, prefect: Prefect) -> None:
     """When very many are due, one task run has 25 of them."""
     rows = {str(business.due_text()) for _ in range(3)}
@@ -88,7 +89,7 @@ print(result["claimed"])
 """
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_another_machine_reads_a_result_from_the_storage_that_both_name(
     business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
 ) -> None:
