@@ -46,6 +46,7 @@ from smsretry.instants import on_clock
 from smsretry.wiring import desk, reading_desk
 
 from .support.forms import form
+from .support.results import with_result
 from .support.run_display import form_addresses, show_answer, waiting
 
 _DAY_AHEAD: Final = Preview()
@@ -54,20 +55,24 @@ _ALL: Final = WhichSenders()
 _DESK_FLOW: dict[str, Any] = {"persist_result": False, "validate_parameters": False}
 
 
-def _answer(key: str, page: Callable[[Desk], Page]) -> State[None]:
+def _shown(page: Page, key: str) -> State[Page]:
+    return with_result(show_answer(page, key=key), page)
+
+
+def _answer(key: str, page: Callable[[Desk], Page]) -> State[Page]:
     with desk(patience=waiting()) as connected:
-        return show_answer(page(connected), key=key)
+        return _shown(page(connected), key)
 
 
-def _tell(key: str, page: Callable[[Desk], Page]) -> State[None]:
+def _tell(key: str, page: Callable[[Desk], Page]) -> State[Page]:
     """The answer to a question. It needs neither Twilio's settings nor a key that can write."""
     with reading_desk() as connected:
-        return show_answer(page(connected), key=key)
+        return _shown(page(connected), key)
 
 
 @flow(name="explain-sms", **_DESK_FLOW)
 @form
-def explain_sms(ask: WhichText) -> State[None]:
+def explain_sms(ask: WhichText) -> State[Page]:
     """What happened to a text, why, what comes next, and what you can do.
 
     Args:
@@ -78,14 +83,14 @@ def explain_sms(ask: WhichText) -> State[None]:
 
 @flow(name="sms-status", **_DESK_FLOW)
 @form
-def sms_status() -> State[None]:
+def sms_status() -> State[Page]:
     """What waits and until when, what is held, failed or stopped, and the last runs."""
     return _tell("sms-status", lambda desk: status_page(desk.status()))
 
 
 @flow(name="preview-sms-retries", **_DESK_FLOW)
 @form
-def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
+def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[Page]:
     """What goes out in the next hours, what does not, and why. Changes nothing.
 
     Args:
@@ -96,7 +101,7 @@ def preview_sms_retries(ask: Preview = _DAY_AHEAD) -> State[None]:
 
 @flow(name="requeue-failed-sms", **_DESK_FLOW)
 @form
-def requeue_failed_sms(ask: Requeue) -> State[None]:
+def requeue_failed_sms(ask: Requeue) -> State[Page]:
     """Put texts that failed back into the queue, due at once. Every check is made again. By default only a trial.
 
     Args:
@@ -107,7 +112,7 @@ def requeue_failed_sms(ask: Requeue) -> State[None]:
 
 @flow(name="cancel-sms-retries", **_DESK_FLOW)
 @form
-def cancel_sms_retries(ask: Cancel) -> State[None]:
+def cancel_sms_retries(ask: Cancel) -> State[Page]:
     """End texts that wait. What the customer may have already is left alone. By default only a trial.
 
     Args:
@@ -118,7 +123,7 @@ def cancel_sms_retries(ask: Cancel) -> State[None]:
 
 @flow(name="look-again-sms", **_DESK_FLOW)
 @form
-def look_again_sms(ask: LookAgain) -> State[None]:
+def look_again_sms(ask: LookAgain) -> State[Page]:
     """Have texts looked at now that wait for something which is fixed. By default only a trial.
 
     Args:
@@ -129,7 +134,7 @@ def look_again_sms(ask: LookAgain) -> State[None]:
 
 @flow(name="record-sms-consent", **_DESK_FLOW)
 @form
-def record_sms_consent(ask: RecordConsent) -> State[None]:
+def record_sms_consent(ask: RecordConsent) -> State[Page]:
     """Record that a customer said yes or stop, by telephone or letter. A stop ends the texts that wait for them.
 
     Args:
@@ -140,7 +145,7 @@ def record_sms_consent(ask: RecordConsent) -> State[None]:
 
 @flow(name="resolve-sms-doubt", **_DESK_FLOW)
 @form
-def resolve_sms_doubt(ask: Resolve) -> State[None]:
+def resolve_sms_doubt(ask: Resolve) -> State[Page]:
     """Say what became of a text in doubt: it went out, or it is to be sent again.
 
     Args:
@@ -151,7 +156,7 @@ def resolve_sms_doubt(ask: Resolve) -> State[None]:
 
 @flow(name="sms-after-restore", **_DESK_FLOW)
 @form
-def sms_after_restore(ask: AfterRestore) -> State[None]:
+def sms_after_restore(ask: AfterRestore) -> State[Page]:
     """After a restore, before any run: put in doubt what may have gone out since the backup. By default only a trial.
 
     Args:
@@ -162,7 +167,7 @@ def sms_after_restore(ask: AfterRestore) -> State[None]:
 
 @flow(name="stop-sms-to-state", **_DESK_FLOW)
 @form
-def stop_sms_to_state(ask: StopState) -> State[None]:
+def stop_sms_to_state(ask: StopState) -> State[Page]:
     """Let no marketing text go to a US state, from the next run on, until the stop is lifted.
 
     Args:
@@ -173,7 +178,7 @@ def stop_sms_to_state(ask: StopState) -> State[None]:
 
 @flow(name="lift-sms-stop", **_DESK_FLOW)
 @form
-def lift_sms_stop(ask: LiftState) -> State[None]:
+def lift_sms_stop(ask: LiftState) -> State[Page]:
     """Let marketing texts go to a US state again. Those that waited go out within 15 minutes, at a permitted hour.
 
     Args:
@@ -184,15 +189,15 @@ def lift_sms_stop(ask: LiftState) -> State[None]:
 
 @flow(name="sms-doctor", **_DESK_FLOW)
 @form
-def sms_doctor() -> State[None]:
+def sms_doctor() -> State[Page]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
     findings = examine(now=_now, environment=os.environ)
-    return show_answer(doctor_page(list(findings)), key="sms-doctor")
+    return _shown(doctor_page(list(findings)), "sms-doctor")
 
 
 @flow(name="sms-senders", **_DESK_FLOW)
 @form
-def sms_senders(ask: WhichSenders = _ALL) -> State[None]:
+def sms_senders(ask: WhichSenders = _ALL) -> State[Page]:
     """Who texts for whom, what waits for each sender, and which of them need somebody. Changes nothing.
 
     Args:
@@ -204,7 +209,7 @@ def sms_senders(ask: WhichSenders = _ALL) -> State[None]:
 
 @flow(name="add-sms-sender", **_DESK_FLOW)
 @form
-def add_sms_sender(ask: AddSender) -> State[None]:
+def add_sms_sender(ask: AddSender) -> State[Page]:
     """Give a business a sender of its own, once the provider says that it can send.
 
     Args:
@@ -215,7 +220,7 @@ def add_sms_sender(ask: AddSender) -> State[None]:
 
 @flow(name="pause-sms-sender", **_DESK_FLOW)
 @form
-def pause_sms_sender(ask: PauseSender) -> State[None]:
+def pause_sms_sender(ask: PauseSender) -> State[Page]:
     """Let a sender's texts wait, visibly, until it is resumed.
 
     Args:
@@ -226,7 +231,7 @@ def pause_sms_sender(ask: PauseSender) -> State[None]:
 
 @flow(name="resume-sms-sender", **_DESK_FLOW)
 @form
-def resume_sms_sender(ask: ResumeSender) -> State[None]:
+def resume_sms_sender(ask: ResumeSender) -> State[Page]:
     """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once.
 
     Args:
@@ -237,7 +242,7 @@ def resume_sms_sender(ask: ResumeSender) -> State[None]:
 
 @flow(name="remove-sms-sender", **_DESK_FLOW)
 @form
-def remove_sms_sender(ask: RemoveSender) -> State[None]:
+def remove_sms_sender(ask: RemoveSender) -> State[Page]:
     """Let a business's texts go out from the sender of the environment again.
 
     Args:
@@ -248,7 +253,7 @@ def remove_sms_sender(ask: RemoveSender) -> State[None]:
 
 @flow(name="prune-sms-history", **_DESK_FLOW)
 @form
-def prune_sms_history(ask: Prune = _KEEP) -> State[None]:
+def prune_sms_history(ask: Prune = _KEEP) -> State[Page]:
     """Delete what ended long ago: texts, their attempts, and the record of runs.
 
     Args:

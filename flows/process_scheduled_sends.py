@@ -21,7 +21,9 @@ from smsretry.wiring import services
 
 from .support.ending import ends_soon
 from .support.forms import form
+from .support.late_runs import LateRuns
 from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from .support.results import with_result
 from .support.run_display import display_only, emit, refused, show_page
 from .support.run_ended import announce_failed, announce_scheduled
 
@@ -47,23 +49,25 @@ def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
 def process_scheduled_sends(
     batch: Annotated[int, Field(ge=1, le=500)] = BATCH,
     ahead_seconds: Annotated[int, Field(ge=0, le=3600)] = int(AHEAD.total_seconds()),
-) -> State[None]:
+) -> State[Queueing]:
     """Queue the scheduled sends whose time is near.
 
     Args:
         batch: How many to queue in one transaction (1 to 500).
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
+    late = LateRuns()
     crash_orphaned_task_runs()
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
     with display_only():
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
+    late.join()
     delete_idle_runs()
     if done.stopped_because:
-        return refused(done.stopped_because, word="failed")
-    return Completed(message=numbers(done.sends))
+        return with_result(refused(done.stopped_because, word="failed"), done)
+    return with_result(Completed(message=numbers(done.sends)), done, idle=not done.sends)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The flow that runs every minute: recover → claim → process each row → report.
 
 Overlapping runs are safe because a claimed row belongs to one worker; no limit of Prefect's is needed for it.
-Prefect retries, caches and persists nothing here: the queue alone retries, and the database alone keeps the record.
+Prefect retries and caches nothing here: the queue alone retries, and the database alone keeps the record. What Prefect
+keeps of it is for reading: flows/support/results.py.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,9 @@ from smsretry.wiring import desk, push_metrics, services
 
 from .support.ending import end_soon, ends_soon
 from .support.forms import form
+from .support.late_runs import LateRuns
 from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
+from .support.results import with_result
 from .support.run_display import queue_status, show_run, this_run
 from .support.run_ended import announce_completed, announce_failed
 from .support.task_runs import TaskRuns
@@ -73,6 +76,7 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
+    late = LateRuns()
     crash_orphaned_task_runs()
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
@@ -95,10 +99,10 @@ def process_sms_retries(
         if after:
             push_metrics(after)
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
+    late.join()
     delete_idle_runs()
-    if summary.needs_somebody:
-        return Failed(message=str(summary))
-    return Completed(message=str(summary), data=summary)
+    end = Failed if summary.needs_somebody else Completed
+    return with_result(end(message=str(summary)), summary, idle=summary.idle)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
@@ -21,7 +22,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from smsretry.adapters.prefect.definition import ROOT, definition
 
-from .support.leftovers import OVERDUE, cancel_overdue_runs
+from .support.late_runs import OVERDUE, cancel_overdue_runs
 from .support.server import check_reach
 
 
@@ -32,6 +33,7 @@ def deployments() -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
+    limit = entry.get("concurrency_limit")
     flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
     deployment = flow.to_deployment(
         name=entry["name"],
@@ -39,6 +41,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         version=entry["version"],
         tags=entry["tags"],
         parameters=entry["parameters"],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
         entrypoint_type=EntrypointType.FILE_PATH if ":" in entry["entrypoint"] else EntrypointType.MODULE_PATH,

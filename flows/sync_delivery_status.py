@@ -13,11 +13,14 @@ from pydantic import Field
 
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
+from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import delivery_services, desk
 
 from .support.ending import ends_soon
 from .support.forms import form
+from .support.late_runs import LateRuns
 from .support.leftovers import delete_idle_runs
+from .support.results import with_result
 from .support.run_display import display_only, emit, queue_status, refused, show_page
 from .support.run_ended import announce_failed
 
@@ -33,24 +36,25 @@ KEY: Final = "sms-deliveries"
 )
 @ends_soon
 @form
-def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[None]:
+def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[DeliverySummary]:
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
 
     Args:
         limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
+    late = LateRuns()
     with delivery_services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
         status = None if summary.idle else queue_status(at_desk)
     with display_only():
         emit([*events_of(summary, status), *text_events(summary)])
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
+    late.join()
     delete_idle_runs()
     if summary.stopped_because:
-        return refused(summary.stopped_because, word="failed")
-    if summary.needs_somebody:
-        return Failed(message=str(summary))
-    return Completed(message=str(summary))
+        return with_result(refused(summary.stopped_because, word="failed"), summary)
+    end = Failed if summary.needs_somebody else Completed
+    return with_result(end(message=str(summary)), summary, idle=summary.idle)
 
 
 if __name__ == "__main__":

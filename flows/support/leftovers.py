@@ -1,21 +1,17 @@
-"""Clears away what runs leave behind in Prefect, so that its UI and its schedule are right again: what a dead run or a
-stopped runner did not end, and idle runs.
+"""Clears away what runs leave behind in Prefect, so that its UI is right again: what a dead run did not end, and idle
+runs.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Any, Final
 
 from httpx import HTTPStatusError
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 
 from smsretry.desk.pages.answers import IDLE
 
 from .run_display import display_only, this_run
 
-OVERDUE: Final = timedelta(minutes=1)
-"""Another runner that is alive would have started the run by then."""
 _SETTLED: Final = timedelta(minutes=10)
 """A run's last states reach the server some seconds after its end, and a minute after it under load."""
 _IDLE_KEPT: Final = timedelta(hours=1)
@@ -27,11 +23,6 @@ _AT_ONCE: Final = 50
 _UNKNOWN_CALL: Final = (404, 405)
 """An older server does not have it, and keeps them."""
 _PAGE: Final = 200
-_CANCELLED: Final = {
-    "type": "CANCELLED",
-    "name": "Cancelled",
-    "message": "Nobody ran it in its time; a later run does its work.",
-}
 _CRASHED: Final = {
     "type": "CRASHED",
     "name": "Crashed",
@@ -88,34 +79,3 @@ def delete_idle_runs() -> None:
         except HTTPStatusError as error:
             if error.response.status_code not in _UNKNOWN_CALL:
                 raise
-
-
-def cancel_overdue_runs(deployments: Sequence[str], *, by: timedelta = OVERDUE) -> None:
-    """Cancel the scheduled runs of these deployments that are overdue by more than that.
-
-    One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
-    Runs that a person asked for are kept.
-    """
-    with get_client(sync_client=True) as client:
-        due = parsedate_to_datetime(client.request("GET", "/health").headers["date"]) - by
-        while found := _overdue(client, deployments, due):
-            if "ACCEPT" not in [_cancel(client, run_id) for run_id in found]:
-                break
-
-
-def _overdue(client: SyncPrefectClient, deployments: Sequence[str], due: datetime) -> list[str]:
-    wanted: dict[str, Any] = {
-        "flow_runs": {
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-            "next_scheduled_start_time": {"before_": due.isoformat()},
-            "tags": {"all_": ["auto-scheduled"]},
-        },
-        "deployments": {"name": {"any_": list(deployments)}},
-        "limit": _PAGE,
-    }
-    return [row["id"] for row in client.request("POST", "/flow_runs/filter", json=wanted).json()]
-
-
-def _cancel(client: SyncPrefectClient, run_id: str) -> str:
-    answer = client.request("POST", "/flow_runs/{id}/set_state", path_params={"id": run_id}, json={"state": _CANCELLED})
-    return str(answer.json()["status"])

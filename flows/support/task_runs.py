@@ -21,6 +21,7 @@ from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
 from smsretry.sending.run import Run
 
+from .results import with_result
 from .run_display import emit
 
 SLICE: Final = 25
@@ -45,7 +46,7 @@ def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
     processed = _process(claim, run)
     name, color = badge(processed)
     message = str(processed.result) if processed.result else processed.error
-    state = State(type=_TYPES[color], name=name, message=message, data=processed)
+    state = with_result(State(type=_TYPES[color], name=name, message=message), processed)
     if color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
         context.task_run.end_time = cast(Any, state.timestamp)
@@ -59,7 +60,7 @@ def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State
     under_way = [workers.submit(copy_context().run, _process, claim, run) for claim in claims]
     processed = [each.result() for each in under_way]
     name, color = badge_of_many(processed)
-    return State(type=_TYPES[color], name=name, data=processed)
+    return with_result(State(type=_TYPES[color], name=name), processed)
 
 
 def _process(claim: Claim, run: Run) -> ProcessedText:

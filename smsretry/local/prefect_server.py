@@ -29,6 +29,8 @@ SERVER_SETTINGS: Final = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "1209600",
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P3D",
+    # A run that is under way when the server restarts keeps its place.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
 """What flows/README.md recommends for production, too."""

@@ -1,5 +1,6 @@
 """Scheduled sends become texts in the queue shortly before their time. From then on each is a text like any other."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -8,6 +9,7 @@ from typing import Final
 from smsretry.errors import QueueError
 from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.ports import ScheduledSends
+from smsretry.vocabulary import ScheduledResult
 
 BATCH: Final = 200
 """Scheduled sends of one transaction."""
@@ -22,6 +24,11 @@ class Queueing:
     sends: list[ScheduledSend] = field(default_factory=list)
     stopped_because: str | None = None
     """Why the database could not be asked for more. What was queued by then stays queued."""
+
+    @property
+    def counts(self) -> Counter[ScheduledResult]:
+        """How many came to each result."""
+        return Counter(send.result for send in self.sends)
 
 
 def queue_scheduled_sends(

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import yaml
 
-from smsretry.adapters.prefect.definition import ROOT, declared
+from smsretry.adapters.prefect.definition import ROOT, Deployment, declared
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
@@ -34,6 +34,7 @@ class Registry:
         ids = [self.register(deployment.name) for deployment in declared()]
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
+        self.say("update concurrency_limit_v2 set slot_decay_per_second = 0.033")
         self.install_alerts()
         while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
             time.sleep(0.02)
@@ -51,7 +52,8 @@ class Registry:
             for schedule in wanted.schedules
         ]
         body = {
-            **wanted.model_dump(exclude={"schedules"}),
+            **wanted.model_dump(exclude={"schedules", "concurrency_limit"}),
+            **_limit(wanted),
             "flow_id": flow["id"],
             "path": ".",
             "schedules": schedules,
@@ -99,6 +101,24 @@ class Registry:
             self.prefect.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": kind, **more}, "force": True})
         return str(run["id"])
 
+    def missed(self, deployment: str, minutes: int) -> str:
+        """A run of its schedule that nobody started, so many minutes ago; returns its id."""
+        run = self.run(deployment, "SCHEDULED", name="Late", tags=["auto-scheduled"])
+        self.say(
+            f"update flow_run set auto_scheduled = true, expected_start_time = now() - interval '{minutes} minutes', "
+            f"next_scheduled_start_time = now() - interval '{minutes} minutes' where id = '{run}'"
+        )
+        return run
+
+    def leave_no_place(self) -> None:
+        """As if runs had died five minutes ago, and the server had forgotten whose places they had."""
+        self.say("update concurrency_limit_v2 set active_slots = \"limit\", updated = now() - interval '5 minutes'")
+
+    def begins(self, run: str) -> str:
+        """A runner asks whether that run may begin: the state that it is given."""
+        answer = self.prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "PENDING"}})
+        return str((answer["state"] or {"name": "Pending"})["name"])
+
     def say(self, statement: str) -> None:
         """Change the server's own database: what only time would change."""
         with psycopg.connect(self.stack.postgres.url(DATABASE), autocommit=True) as connection:
@@ -119,3 +139,14 @@ class Registry:
         self.say(
             "delete from automation where name like 'smsretry: %'; delete from block_document where name = 'nobody'"
         )
+
+
+def _limit(wanted: Deployment) -> dict[str, Any]:
+    """As a server is told of it."""
+    limit = wanted.concurrency_limit
+    if limit is None:
+        return {}
+    return {
+        "concurrency_limit": limit.limit,
+        "concurrency_options": {"collision_strategy": limit.collision_strategy},
+    }

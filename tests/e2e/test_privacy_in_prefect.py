@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -29,16 +30,19 @@ SPOKEN = f"{NAME} rang from 212-555-0188"
 
 @pytest.fixture
 def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
-    """Fails if something private is in any column of any of Prefect's tables, in its server's log, or in what else is
-    given; and if the search does not find what is there.
+    """Fails if something private is in any column of any of Prefect's tables, in a stored result, in its server's log,
+    or in what else is given; and if the search does not find what is there.
     """
     with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
 
         def search(*printed: str, known: object) -> None:
             secrets = [stack.environment()[name] for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")]
-            texts = "\n".join([*printed, prefect.server.log.read_text()])
+            storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
+            results = [one.read_text() for one in storage.rglob("*") if one.is_file()]
+            texts = "\n".join([*printed, *results, prefect.server.log.read_text()])
             assert [private for private in (*PRIVATE, *secrets) if private in texts] == []
             assert {text: tables for text in (*PRIVATE, *secrets) if (tables := holding(connection, text))} == {}
+            assert [one for one in results if str(known) in one]
             assert {"artifact", "events", "log"} & {*holding(connection, str(known))}
 
         yield search

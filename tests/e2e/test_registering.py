@@ -22,7 +22,12 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
         schedule["schedule"].pop("day_or", None)
         keys = ["name", "description", "version", "tags", "parameters", "parameter_openapi_schema"]
         keys += ["entrypoint", "path", "pull_steps"]
-        return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
+        limit = [found["global_concurrency_limit"]["limit"], found["concurrency_options"]["collision_strategy"]]
+        return {key: found[key] for key in keys} | {
+            "schedule": schedule,
+            "schedules": len(found["schedules"]),
+            "limit": limit,
+        }
 
     with served(flow, tmp_path / "runner.log"):
         by_serve = essence()
@@ -38,6 +43,7 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
     assert essence() == by_serve
     forget(flow.prefect)
     assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
+    assert by_serve["limit"] == [3, "ENQUEUE"]
     assert by_serve["version"] == declared()[0].version
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"

@@ -54,6 +54,17 @@ class Schedule(BaseModel):
         return f"{self.slug}: {self.cron or every}"
 
 
+class Limit(BaseModel):
+    """How many runs of a deployment there may be at once, and what becomes of one that is too many."""
+
+    limit: int
+    collision_strategy: str | None = "ENQUEUE"
+    """Prefect's default. ENQUEUE: it waits. CANCEL_NEW would cancel what a person asked for."""
+
+    def __str__(self) -> str:
+        return f"{self.limit}, then {self.collision_strategy or 'ENQUEUE'}"
+
+
 class Deployment(BaseModel):
     """An entry of the file, with the fields that a server registers too."""
 
@@ -64,6 +75,7 @@ class Deployment(BaseModel):
     tags: list[str] = []
     enforce_parameter_schema: bool = True
     schedules: list[Schedule] = []
+    concurrency_limit: Limit | None = None
 
 
 def definition_file() -> Path:
@@ -97,10 +109,14 @@ class RegisteredSchedule(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
-class Limit(BaseModel):
-    """How many runs of a deployment there may be at once."""
+class RegisteredLimit(BaseModel):
+    """A deployment's limit as the server counts it. Older servers tell its number alone."""
 
+    name: str
     limit: int
+    active_slots: int = 0
+    slot_decay_per_second: float = 0
+    """How fast it forgets places that nobody gives back."""
 
 
 class Registered(BaseModel):
@@ -112,7 +128,8 @@ class Registered(BaseModel):
     work_pool_name: str | None = None
     work_queue_name: str | None = None
     concurrency_limit: int | None = None
-    global_concurrency_limit: Limit | None = None
+    concurrency_options: dict[str, Any] | None = None
+    global_concurrency_limit: RegisteredLimit | None = None
     created: datetime
     entrypoint: str | None
     version: str | None
@@ -123,6 +140,12 @@ class Registered(BaseModel):
     job_variables: dict[str, Any] | None = None
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
+
+    @property
+    def at_once(self) -> Limit | None:
+        """Its limit, with what becomes of a run that is too many."""
+        limit = self.global_concurrency_limit.limit if self.global_concurrency_limit else self.concurrency_limit
+        return None if limit is None else Limit(limit=limit, **(self.concurrency_options or {}))
 
     @property
     def runs_by_itself(self) -> bool:
@@ -139,6 +162,7 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "parameters": (found.parameters, declared.parameters),
         "tags": (_words(found.tags), _words(declared.tags)),
         "validation of parameters": (_switch(found), _switch(declared)),
+        "concurrency limit": (_limit(found.at_once), _limit(declared.concurrency_limit)),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
     unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
@@ -147,6 +171,10 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         for one in found.schedules
         if one.parameters
     ]
+
+
+def _limit(one: Limit | None) -> str:
+    return str(one) if one else "none"
 
 
 def _words(tags: Iterable[str]) -> str:

@@ -14,19 +14,28 @@ _SERVICES: Final = {
     "triggers": "lets no automation act, so nobody is told when texts stop",
 }
 """What does not happen if a service is off, by its name among the server's settings."""
+_LEASES: Final = "prefect.server.concurrency.lease_storage.filesystem"
+"""Where the leases of places outlive a restart; by default they are in memory."""
 
 
 def server_findings(api: PrefectApi) -> Iterator[Finding]:
     """Findings about what the server tells of itself. Prefect Cloud tells nothing."""
     try:
         yield from _version(str(api.ask("admin/version")))
-        services: dict[str, Any] = api.ask("admin/settings")["server"]["services"]
+        settings: dict[str, Any] = api.ask("admin/settings")["server"]
+        services: dict[str, Any] = settings["services"]
     except (PrefectError, KeyError, TypeError):
         return
     for name, harm in _SERVICES.items():
         if (services.get(name) or {}).get("enabled") is False:
             advice = f"is switched off, and {harm}: unset PREFECT_SERVER_SERVICES_{name.upper()}_ENABLED on the server"
             yield Finding(subject=f"Prefect's service {name}", ok=name != "scheduler", advice=advice)
+    if str((settings.get("concurrency") or {}).get("lease_storage")).endswith(".memory"):
+        advice = (
+            "forgets at each restart which runs have a place, and a run that is under way may then be ended: set "
+            f"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={_LEASES} on the server"
+        )
+        yield Finding(subject="Prefect's list of runs under way", ok=True, advice=advice)
     yield _retention((services.get("db_vacuum") or {}).get("enabled"))
 
 

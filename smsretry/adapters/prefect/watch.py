@@ -85,14 +85,20 @@ def _of_deployment(api: PrefectApi, declared: Deployment, found: Registered | No
 
 
 def _limit(declared: Deployment, found: Registered) -> Iterator[Finding]:
-    """A run that dies may keep its slot for ever (Prefect keeps leases in memory), and the claim needs no limit."""
-    limit = found.global_concurrency_limit.limit if found.global_concurrency_limit else found.concurrency_limit
-    if limit is not None:
+    """Does a limit give back the place of a run that died with Prefect's server? The first run sees to it."""
+    limit = found.global_concurrency_limit
+    if limit is None or limit.slot_decay_per_second:
+        return
+    subject = f"concurrency limit of {declared.name}"
+    if limit.active_slots >= limit.limit:
         advice = (
-            f"is {limit}: a run that dies may keep its place for ever, and then no other begins. Two runs at once do "
-            "no harm: clear the limit in the UI (edit the deployment)"
+            f"all its {limit.limit} places are taken, and one of a run that died is never given back, so no other may "
+            f"begin. If none is under way: `prefect gcl update {limit.name} --slot-decay-per-second 0.033`"
         )
-        yield Finding(subject=f"concurrency limit of {declared.name}", ok=not declared.schedules, advice=advice)
+        yield Finding(subject=subject, ok=False, advice=advice)
+    elif declared.schedules:
+        advice = "keeps the place of a run that dies for ever, until the first run that completes has seen to it"
+        yield Finding(subject=subject, ok=True, advice=advice)
 
 
 def _environment_of_runs(declared: Deployment, found: Registered) -> Iterator[Finding]:

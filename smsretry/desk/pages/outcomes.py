@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, assert_never, get_args
+from typing import Any, Final, Literal, TypeAlias, assert_never, get_args
 from uuid import UUID
 
 from smsretry.desk.questions.explanation import zone_of
@@ -146,3 +146,19 @@ def event_of(processed: ProcessedText) -> TextEvent:
             "sender": sender,
         },
     )
+
+
+def result_of(processed: ProcessedText) -> dict[str, Any]:
+    """What a text came to, for programs: ids and reasons as JSON, nothing personal."""
+    claim, result = processed.claim, processed.result
+    return {
+        "retry_id": str(claim.id),
+        "send_log_id": str(claim.send_log_id) if claim.send_log_id else None,
+        "customer_id": str(claim.customer_id) if claim.customer_id else None,
+        "business_id": str(claim.business_id) if claim.business_id else None,
+        "fate": result.fate if result else "Error",
+        "detail": processed.why,
+        "why_code": result.why_code if result else None,
+        "code": result.code if result else None,
+        "next_at": result.next_at.isoformat() if result and result.next_at else None,
+    }

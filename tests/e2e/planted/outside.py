@@ -455,9 +455,16 @@ OUTSIDE: Final = (
         files={"profiles.toml": 'active = "there"\n[profiles.there]\nPREFECT_API_URL = "http://other.example:4200/api"\n'},
     ),
     Misconfiguration(
-        "the deployment has a concurrency limit",
-        f"bad  concurrency limit of {SCHEDULED}: is 1: a run that dies may keep its place for ever",
+        "the deployment has another concurrency limit",
+        "is not this version's: concurrency limit is 1, then ENQUEUE there and 3, then ENQUEUE here",
         prefect=_limited,
+    ),
+    Misconfiguration(
+        "dead runs have all places of the deployment",
+        f"bad  concurrency limit of {SCHEDULED}: all its 3 places are taken, and one of a run that died is never given",
+        prefect=lambda registry: registry.say(
+            "update concurrency_limit_v2 set active_slots = 3, slot_decay_per_second = 0"
+        ),
     ),
     Misconfiguration(
         "task runs of our tag are limited",

@@ -1,0 +1,105 @@
+"""What a text and a run came to can be fetched through Prefect's API, as JSON, and costs no text anything."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.support.results import FOLDER
+from smsretry.local.twilio.faults import JsonError
+from tests.conftest import Business
+from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.test_flow import states_by_name
+
+
+def result_of(run: dict[str, Any]) -> Any:
+    """As whoever has Prefect, and nothing of ours, gets it of a flow run or a task run that the API told of."""
+    return State.model_validate(run["state"]).result(raise_on_failure=False)
+
+
+def test_a_texts_result_and_the_runs_numbers_are_there_as_json(
+    business: Business, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """Of a text that was sent, and of one that failed. What is older than the runs goes, and nobody else's files."""
+    storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
+    old, others = storage / FOLDER / "2024-02-29", storage / FOLDER / "mine"
+    for folder in (old, others):
+        folder.mkdir(parents=True)
+        (folder / "result").write_text("1")
+    sent, failed = business.due_text(), business.due_text(phone="+12125550177")
+    flow.stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550177")
+    run, _ = flow.run()
+    states_by_name(prefect, run["id"], 2)
+
+    numbers = result_of(run)
+    assert (numbers["claimed"], numbers["sent"], numbers["failed"]) == (2, 1, 1)
+    results = [result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]]
+    row = {name: str(business.row(sent)[name]) for name in ("send_log_id", "customer_id", "business_id")}
+    assert {"retry_id": str(sent), "fate": "Sent", "code": None, **row}.items() <= _of(results, sent).items()
+    assert _of(results, failed)["code"] == 21211
+    assert _of(results, failed)["fate"] == "Failed"
+    assert [folder.exists() for folder in (old, others)] == [False, True]
+    record = json.loads(Path(run["state"]["data"]["storage_key"]).read_text())
+    assert json.loads(record["result"])["sent"] == 1
+
+
+def _of(results: list[dict[str, Any]], row: Any) -> dict[str, Any]:
+    [found] = [one for one in results if one["retry_id"] == str(row)]
+    return found
+
+
+@pytest.mark.long
+def test_a_storage_that_takes_nothing_costs_no_text_and_is_told_once(
+    business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
+) -> None:
+    """Each is sent once; no reference leads to a result that is not there."""
+    (tmp_path / "file").touch()
+    rows = [business.due_text() for _ in range(3)]
+    run, _ = flow.run(PREFECT_LOCAL_STORAGE_PATH=str(tmp_path / "file" / "storage"))
+    assert run["state"]["message"].startswith("recovered 0, claimed 3: sent 3")
+    assert {business.row(row)["status"] for row in rows} == {"completed"}
+    assert [one["state"]["data"] for one in [run, *prefect.task_runs(run["id"])]] == [None] * len(
+        [run, *prefect.task_runs(run["id"])]
+    )
+    [told] = [line["message"] for line in prefect.logs(run["id"]) if "Results cannot be stored" in line["message"]]
+    assert "(NotADirectoryError)" in told
+
+
+@pytest.mark.by_hand
+def test_a_slices_result_has_each_of_its_texts(business: Business, flow: FlowProcess, prefect: Prefect) -> None:
+    """When very many are due, one task run has 25 of them."""
+    rows = {str(business.due_text()) for _ in range(3)}
+    run, _ = flow.run(SMSRETRY_TASK_RUNS="1")
+    states_by_name(prefect, run["id"], 1)
+    [texts] = [result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]]
+    assert {one["retry_id"] for one in texts} == rows
+    assert {one["fate"] for one in texts} == {"Sent"}
+
+
+_READ = """
+import sys
+from prefect.client.orchestration import get_client
+result = get_client(sync_client=True).read_flow_run(sys.argv[1]).state.result(raise_on_failure=False)
+assert not {"smsretry", "flows"} & {*sys.modules}
+print(result["claimed"])
+"""
+
+
+@pytest.mark.by_hand
+def test_another_machine_reads_a_result_from_the_storage_that_both_name(
+    business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
+) -> None:
+    """It has a home of its own, and loads none of our code."""
+    save = f"from prefect.filesystems import LocalFileSystem as L; L(basepath={str(tmp_path / 'shared')!r}).save('res')"
+    subprocess.run([sys.executable, "-c", save], env=flow.environment(), check=True, timeout=120)
+    business.due_text()
+    run, _ = flow.run(PREFECT_DEFAULT_RESULT_STORAGE_BLOCK="local-file-system/res")
+    elsewhere = flow.environment(PREFECT_HOME=str(tmp_path / "home"))
+    command = [sys.executable, "-c", _READ, run["id"]]
+    told = subprocess.run(command, env=elsewhere, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
+    assert told.stdout.split()[-1] == "1"
+    assert [*(tmp_path / "shared" / FOLDER).rglob("*.json")]
