@@ -40,7 +40,7 @@ def gently_changed_files() -> list[SchemaFile]:
 
 def changed_files() -> list[SchemaFile]:
     """All that, the view with the column amid its own, parameters more, a function new and one gone."""
-    begin, defer = ("segments integer default null\n", "    why_code text default null\n")
+    begin, defer = ("address text default null\n", "    why_code text default null\n")
     files = edited(
         gently_changed_files(),
         {

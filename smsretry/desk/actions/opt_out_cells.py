@@ -48,8 +48,7 @@ def read_number(cell: str, country: str | None) -> str:
 def read_date(cell: str, zone: tzinfo | None) -> datetime | None:
     """The latest instant that a date may mean; None if there is none.
 
-    ISO 8601 is read, and RFC 2822, in which Twilio's API writes dates
-    (https://www.twilio.com/docs/messaging/api/message-resource). A date without a time is the end of that day.
+    ISO 8601 is read, and RFC 2822, in which providers write dates. A date without a time is the end of that day.
 
     Args:
         zone: of what has no zone of its own; None: `LATEST_ZONE`.

@@ -14,7 +14,7 @@ NUMBERS: Final = frozenset(
     {"number", "phone", "phone_number", "phonenumber", "telephone", "tel", "mobile", "mobile_number", "mobile_phone"}
     | {"cell", "cell_phone", "msisdn", "to", "from", "recipient", "contact_id"}
 )
-"""Headers of a number. `contact_id` is Twilio's, in its Consent Management API."""
+"""Headers of a number. `contact_id` is a provider's, in its list of consents."""
 DATES: Final = frozenset(
     {"date", "at", "since", "opted_out_at", "opted_out_on", "opted_out_date", "opt_out_at", "opt_out_date"}
     | {"optout_date", "date_opted_out", "unsubscribed_at", "unsubscribed_on", "unsubscribe_date", "stopped_at"}

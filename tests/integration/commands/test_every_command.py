@@ -61,11 +61,14 @@ _LEAST: Final[dict[str, list[str]]] = {
     "migrate": ["--db-url", "{database}"],
     "doctor": [],
     "process": [],
+    "serve": [],
+    "deploy": [],
+    "automations": [],
 }
 """What each needs at least. The id is nobody's."""
-_SHOWS: Final = ("demo", "up")
-"""They start a stack: tests/e2e/test_command.py."""
-_TELLS: Final = tuple(name for name in _COMMANDS if name not in _SHOWS)
+_ELSEWHERE: Final = ("demo", "up", "serve", "deploy", "automations")
+"""They start a stack, or become another process: tests/e2e."""
+_TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
 _ASKS_DATABASE: Final = tuple(name for name in _TELLS if name not in ("quiet-hours", "migrate", "doctor"))
 _NOTHING_THERE: Final = {
     "explain": 1,

@@ -24,7 +24,8 @@ begin
     from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
     for v_plain in
         select distinct p.plain
-        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' '))) p (plain)
+        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' ')),
+                     (smsretry.plain_words(replace(means_stop.body, '🛑', ' ')))) p (plain) -- it may stand beside a word
         where p.plain <> ''
     loop
         v_words := string_to_array(v_plain, ' ');
