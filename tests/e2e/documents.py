@@ -99,6 +99,8 @@ class Document:
 
 FRONT_PAGE: Final = Document(ROOT / "README.md")
 PLAYBOOKS: Final = Document(ROOT / "flows" / "PLAYBOOKS.md")
+SERVED: Final = "run_deployment("
+"""In a block that needs a runner: test_results.py runs it."""
 
 
 def documents() -> list[Document]:

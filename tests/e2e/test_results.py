@@ -13,6 +13,8 @@ from flows.support.results import FOLDER
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.e2e.documents import ROOT, SERVED, Document
+from tests.e2e.serving import served_unscheduled
 from tests.e2e.test_flow import states_by_name
 
 
@@ -103,3 +105,23 @@ def test_another_machine_reads_a_result_from_the_storage_that_both_name(
     told = subprocess.run(command, env=elsewhere, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
     assert told.stdout.split()[-1] == "1"
     assert [*(tmp_path / "shared" / FOLDER).rglob("*.json")]
+
+
+@pytest.mark.long
+def test_what_a_run_came_to_is_fetched_as_it_is_shown(business: Business, flow: FlowProcess, tmp_path: Path) -> None:
+    """The block of flows/README.md, by somebody who has Prefect and the storage."""
+    [shown] = [block for block in Document(ROOT / "flows" / "README.md").blocks("python") if SERVED in block.text]
+    business.due_text()
+    printed = "import json\nprint(json.dumps([numbers['claimed'], numbers['sent']]))"
+    with served_unscheduled(flow, tmp_path / "runner.log"):
+        told = subprocess.run(
+            [sys.executable, "-c", f"{shown.text}\n{printed}"],
+            env=flow.environment(),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout.splitlines()[-1]) == [1, 1]
