@@ -27,6 +27,11 @@ from pg_catalog.pg_proc p
 where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and p.proname = any ($1)
   and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
 """
+_INSTALLED: Final = """
+select to_regclass('smsretry.suppressions') is not null or exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = to_regclass('public.sms_retry_queue') and a.attname = 'claim_no' and not a.attisdropped)
+"""
 _DUPLICATES: Final = """
 select count(*) - count(distinct q.send_log_id) from public.sms_retry_queue q
 where q.status in ('pending', 'processing') and q.send_log_id is not null
@@ -59,8 +64,8 @@ def read_belongings(connection: _Connection) -> Belongings:
 
 
 def is_installed(connection: _Connection) -> bool:
-    """Whether there is an installation of smsretry's, also if its history is lost."""
-    return connection.execute("select to_regclass('smsretry.suppressions')").fetchone() != (None,)
+    """Whether there is an installation of smsretry's, or what is left of one: what has its names is its own then."""
+    return connection.execute(_INSTALLED).fetchone() == (True,)
 
 
 def count_duplicates(connection: _Connection) -> int:
