@@ -88,11 +88,24 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
     Args:
         idle: it is a run that did nothing; its result is kept about as long as the run itself.
     """
-    run, stored = this_run().id, list[Any]()
-    state.data = what
-    if run in _given_up:
+    record = _stored(what, f"{FOLDER}/{state.timestamp:{_HOUR if idle else _DAY}}/{uuid4()}.json")
+    if task := TaskRunContext.get():  # not before it is stored, or Prefect would store it too; it tells the API by this
+        task.persist_result = task.persist_result or record is not None
+        state.data = record or what
         return state
-    place = f"{FOLDER}/{state.timestamp:{_HOUR if idle else _DAY}}/{uuid4()}.json"
+    if record:  # of a run, at its end
+        _sweep_results()
+    # Prefect looks for an exception in what failed. It would not find one, and log all of it with a traceback.
+    nothing = record and record.model_copy(update={"result": None})
+    state.data = nothing if state.is_failed() else record or what
+    return state
+
+
+def _stored(what: Any, place: str) -> Any:
+    """The record of what is stored now; None if it is not."""
+    run, stored = this_run().id, list[Any]()
+    if run in _given_up:
+        return None
 
     def store() -> None:
         try:
@@ -105,14 +118,10 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
         case [Exception() as error]:
             _give_up(run, type(error).__name__)
         case [record]:
-            state.data = record
-            if task := TaskRunContext.get():  # not before, or Prefect would store it too; it tells the API by this
-                task.persist_result = True
-            else:  # a run's own, at its end
-                _sweep_results()
+            return record
         case _:
             _give_up(run, f"no answer for {_MOST_SECONDS} seconds")
-    return state
+    return None
 
 
 def _sweep_results() -> None:

@@ -201,7 +201,7 @@ def ask(forms: None, flow: FlowProcess) -> Ask:
     def ask(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
         ordered = flow.prefect.order(form, parameters, **options)
         printed = flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered))
-        assert "Traceback" not in printed
+        assert "Traceback" not in printed, printed[-2500:]
         return flow.prefect.end_of(ordered)
 
     return ask

@@ -10,10 +10,11 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.support.results import FOLDER
+from smsretry.local.demo.run import ROOT
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
-from tests.e2e.documents import ROOT, SERVED, Document
+from tests.e2e.documents import SERVED, Document
 from tests.e2e.serving import served_unscheduled
 from tests.e2e.test_flow import states_by_name
 

@@ -505,7 +505,7 @@ OUTSIDE: Final = (
     ),
     Misconfiguration(
         "late runs are left of an older version",
-        f"bad  late runs of {SCHEDULED}: 3 were made for the runner of version 0.0.9, which has stopped: `python -m",
+        f"bad  late runs of {SCHEDULED}: 3 were made for the runner of version 0.0.9, which has stopped: `smsretry",
         prefect=_late_of_old,
     ),
     Misconfiguration(

@@ -3,7 +3,8 @@
 from uuid import uuid4
 
 from smsretry.adapters.migrations.migrate import migrate
-from tests.e2e.documents import ROOT, Document
+from smsretry.local.demo.run import ROOT
+from tests.e2e.documents import Document
 from tests.integration.catalog import Database, complaints
 
 _LEFT = """

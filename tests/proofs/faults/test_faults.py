@@ -105,9 +105,12 @@ def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack)
     assert report.clean, f"\n{report}"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
-    "senders", [pytest.param(False, marks=pytest.mark.by_hand), True], ids=["one sender", "twenty senders"]
+    "senders",
+    [
+        pytest.param(False, marks=pytest.mark.by_hand, id="one sender"),
+        pytest.param(True, marks=pytest.mark.long, id="twenty senders"),
+    ],
 )
 def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(senders: bool) -> None:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
