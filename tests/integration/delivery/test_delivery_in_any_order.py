@@ -228,7 +228,7 @@ def world(stack: Stack, fates: list[Fate]) -> Iterator[World]:
         yield World(stack, business, queue, sender, services, log, fates)
 
 
-@pytest.mark.parametrize("orders", [6, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("orders", [6, pytest.param(60, marks=pytest.mark.by_hand)])
 def test_callbacks_and_looks_in_any_order_end_alike(stack: Stack, orders: int) -> None:
     """The final status is right; a text is sent again only after a failure that passes, once for each, after trouble
     of its sender, or when the application queues it anew; never after it arrived by what was known, nor while it might.
