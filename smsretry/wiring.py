@@ -20,7 +20,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.sending.heard import Heard, Refusal
+from smsretry.sending.heard import Heard, NotTaken
 from smsretry.sending.ports import DeliveryServices, Provider, Services
 from smsretry.settings import Settings, load_reading_settings, load_settings
 
@@ -78,7 +78,7 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
 
 def hears(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
-) -> Callable[..., Heard | Refusal]:
+) -> Callable[..., Heard | NotTaken]:
     """What reads and checks what the provider posts to a webhook: `TwilioHearing` says what it takes."""
     return TwilioHearing(settings, addresses, tokens).heard
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from smsretry.errors import InputError, SmsRetryError
 from smsretry.privacy import describe_unforeseen
-from smsretry.sending.heard import Heard, IncomingText, Refusal
+from smsretry.sending.heard import Heard, IncomingText, NotTaken
 from smsretry.settings import load
 from smsretry.webhooks.answers import NEVER, NO_REPLY, NOT_NOW, RECORDED, UNFORESEEN, Answer, refused
 from smsretry.webhooks.settings import WebhookSettings
@@ -38,7 +38,7 @@ class Listening:
         """Record what Twilio posted, and answer it."""
         # Here, and not in a thread: what somebody else posts takes none from Twilio.
         heard = self._hears(query=query, form=form, signature=signature)
-        if isinstance(heard, Refusal):
+        if isinstance(heard, NotTaken):
             _LOG.warning("HTTP %d: %s", heard.http_status, heard.why)
             return refused(heard.http_status, heard.why)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._record, heard)

@@ -256,11 +256,11 @@ def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
 ) -> None:
     """By the last run's settings, because who asks may have others."""
     business.due_text()
-    assert QueueStatus.of(operators.status()).texts_only is None
+    assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")
     run(*runner(**listed(FRIEND)))
     status = QueueStatus.of(operators.status())
-    assert status.texts_only == "STAGING: only who is listed is texted"
+    assert status.staging == "STAGING: only who is listed is texted"
     assert list(status.lines())[:2] == [
         "STAGING: only who is listed is texted",
         "the database is marked as staging (0 s ago)",
