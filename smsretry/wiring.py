@@ -76,15 +76,15 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
         )
 
 
-def hears(
+def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
 ) -> Callable[..., Heard | NotTaken]:
     """What reads and checks what the provider posts to a webhook: `TwilioHearing` says what it takes."""
     return TwilioHearing(settings, addresses, tokens).heard
 
 
-def hearing(settings: Settings) -> SupabaseHearing:
-    """Connect what records it. Close it, or use it as a context manager."""
+def recorder(settings: Settings) -> SupabaseHearing:
+    """Connect what records what such a post says. Close it, or use it as a context manager."""
     return SupabaseHearing(settings)
 
 
