@@ -1,4 +1,4 @@
-"""The settings that say whom this installation texts. What is malformed stops each run: nobody is texted by mistake."""
+"""The settings that say whom this installation texts. A malformed one stops each run: nobody is texted by mistake."""
 
 import os
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ def _entries(listed: str) -> list[str]:
 def _numbers(listed: SecretStr) -> SecretStr:
     for place, number in enumerate(_entries(listed.get_secret_value()), 1):
         if problem := phone_problem(number):
-            raise ValueError(f"entry {place} of the list, which commas separate: {problem}")
+            raise ValueError(f"entry {place} of the comma-separated list: {problem}")
     return listed
 
 
@@ -30,12 +30,12 @@ def _businesses(listed: str) -> str:
         try:
             UUID(entry)
         except ValueError:
-            raise ValueError(f"entry {place} of the list, which commas separate, is no id of a business") from None
+            raise ValueError(f"entry {place} of the comma-separated list is no id of a business") from None
     return listed
 
 
 class SendToSettings(BaseSettings):
-    """Whom the runner texts. Everybody, unless it is said otherwise."""
+    """Whom the runner texts: everybody, unless these say otherwise."""
 
     send_to: SendTo = Field("all", validation_alias=SEND_TO, validate_default=True)
     """`all`, `listed`: only the numbers and businesses below, or `nobody`."""
@@ -58,7 +58,7 @@ class SendToSettings(BaseSettings):
     @field_validator("send_to", mode="before")
     @classmethod
     def _not_blank(cls, value: object) -> object:
-        """A template that was not filled in leaves a blank. As elsewhere the default, it would text everybody."""
+        """A template that was not filled in leaves a blank. Taken for the default, it would text everybody."""
         blank = any(name.upper() == SEND_TO and not given.strip() for name, given in os.environ.items())
         if value == "all" and blank:
             raise ValueError("is set to nothing: must be all, listed or nobody, or not set")

@@ -1,59 +1,30 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
-from smsretry.phone import phone_problem
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.send_to import SendToSettings
+from smsretry.setting_values import (
+    ACCOUNT_SID,
+    API_KEY_SID,
+    CHOICE,
+    MISSING,
+    SERVICE_SID,
+    Number,
+    ProjectUrl,
+    Secret,
+    advice,
+)
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
-_CHOICE: Final = "choice"
 _SET: Final = "Set "
-_MISSING: Final = "is not set"
 _SERVICE_KEY: Final = "SUPABASE_SERVICE_ROLE_KEY"
-_SIDS: Final = {
-    variable: f"{prefix} and 32 digits from 0 to f, as the Twilio console shows it"
-    for variable, prefix in {
-        "TWILIO_ACCOUNT_SID": "AC",
-        "TWILIO_API_KEY_SID": "SK",
-        "TWILIO_MESSAGING_SERVICE_SID": "MG",
-    }.items()
-}
-
-
-def _e164(value: str) -> str:
-    if problem := phone_problem(value):
-        raise ValueError(problem)
-    return value
-
-
-def in_one_piece(value: SecretStr) -> SecretStr:
-    """A key that was copied with its line break would be refused as a header, with an obscure message.
-
-    Raises:
-        ValueError: says so, and does not quote it.
-    """
-    key = value.get_secret_value()
-    if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
-        raise ValueError("has a line break, a space or another character that no key has: set it again without")
-    return value
-
-
-_Secret = Annotated[SecretStr, AfterValidator(in_one_piece)]
-
-
-def _project_url(value: HttpUrl) -> HttpUrl:
-    if value.host in ("supabase.com", "app.supabase.com"):
-        raise ValueError("is the dashboard's address: must be the project's URL, https://<project>.supabase.co")
-    if "/rest/v" in (value.path or ""):
-        raise ValueError("must be the project's URL alone, https://<project>.supabase.co, without /rest/v1")
-    return value
 
 
 class ReadingSettings(SendToSettings):
@@ -63,13 +34,13 @@ class ReadingSettings(SendToSettings):
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
 
-    supabase_url: Annotated[HttpUrl, AfterValidator(_project_url)]
+    supabase_url: ProjectUrl
     """Project URL, `https://<project>.supabase.co`."""
-    supabase_reader_key: _Secret | None = None
+    supabase_reader_key: Secret | None = None
     """A token of the role smsretry_reader, which may ask the desk and nothing else. Only questions use it."""
-    supabase_anon_key: _Secret | None = None
+    supabase_anon_key: Secret | None = None
     """The project's anon (or publishable) key, without which Supabase's gateway lets no reader through."""
-    supabase_service_role_key: _Secret | None = Field(None, validate_default=True)
+    supabase_service_role_key: Secret | None = Field(None, validate_default=True)
     """The service_role (or secret) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
@@ -138,29 +109,29 @@ class ReadingSettings(SendToSettings):
     def _some_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if key or _given("supabase_reader_key", info):
             return key
-        raise PydanticCustomError(_CHOICE, "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY")
+        raise PydanticCustomError(CHOICE, "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY")
 
 
 class Settings(ReadingSettings):
     """Every setting of a running smsretry. It writes, so the reader's key is of no use to it."""
 
-    supabase_service_role_key: _Secret
+    supabase_service_role_key: Secret
     """The service_role (or secret) key. No other key may give orders."""
     supabase_reader_key: SecretStr | None = None
     supabase_anon_key: SecretStr | None = None
     """For questions alone, so a malformed one stops no run."""
 
-    twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
-    twilio_api_key_secret: _Secret | None = None
-    twilio_auth_token: _Secret | None = Field(None, validate_default=True)
+    twilio_account_sid: str = Field(pattern=f"^{ACCOUNT_SID}$")
+    twilio_api_key_sid: str | None = Field(None, pattern=f"^{API_KEY_SID}$")
+    twilio_api_key_secret: Secret | None = None
+    twilio_auth_token: Secret | None = Field(None, validate_default=True)
     twilio_accounts: SecretStr | None = None
     """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
     account, and stops no run."""
     twilio_accounts_file: str | None = Field(None, validate_default=True)
     """A file with the same, read by each run."""
-    twilio_messaging_service_sid: str | None = Field(None, pattern=r"^MG[0-9a-fA-F]{32}$")
-    twilio_from_number: Annotated[str, AfterValidator(_e164)] | None = Field(None, validate_default=True)
+    twilio_messaging_service_sid: str | None = Field(None, pattern=f"^{SERVICE_SID}$")
+    twilio_from_number: Number | None = Field(None, validate_default=True)
     twilio_status_callback_url: HttpUrl | None = None
     """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
@@ -188,13 +159,13 @@ class Settings(ReadingSettings):
     def _some_credentials(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if token or (_given("twilio_api_key_sid", info) and _given("twilio_api_key_secret", info)):
             return token
-        raise PydanticCustomError(_CHOICE, "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
+        raise PydanticCustomError(CHOICE, "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
 
     @field_validator("twilio_accounts_file")
     @classmethod
     def _one_list(cls, file: str | None, info: ValidationInfo) -> str | None:
         if file and _given("twilio_accounts", info):
-            raise PydanticCustomError(_CHOICE, "Set one of TWILIO_ACCOUNTS and TWILIO_ACCOUNTS_FILE")
+            raise PydanticCustomError(CHOICE, "Set one of TWILIO_ACCOUNTS and TWILIO_ACCOUNTS_FILE")
         return file
 
     @field_validator("twilio_from_number")
@@ -202,7 +173,7 @@ class Settings(ReadingSettings):
     def _one_sender(cls, number: str | None, info: ValidationInfo) -> str | None:
         if bool(number) is not _given("twilio_messaging_service_sid", info):
             return number
-        raise PydanticCustomError(_CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
+        raise PydanticCustomError(CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
 
 
 _Kind = TypeVar("_Kind", bound=ReadingSettings)
@@ -243,8 +214,8 @@ def load_reading_settings() -> ReadingSettings:
 def load(kind: type[_Kind]) -> _Kind:
     """Read these settings from the environment. Raises SettingsError, as `load_settings`."""
     if problems := setting_problems(kind):
-        lines = [f"  {_line(variable, advice)}" for variable, advice in problems.items()]
-        if problems.get(_SERVICE_KEY) == _MISSING and not setting_problems(ReadingSettings):
+        lines = [f"  {_line(*problem)}" for problem in problems.items()]
+        if problems.get(_SERVICE_KEY) == MISSING and not setting_problems(ReadingSettings):
             lines.append("  SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key")
         raise SettingsError("\n".join(["Settings are not complete:", *lines]))
     return kind()
@@ -268,7 +239,7 @@ def setting_problems(settings: type[ReadingSettings] = Settings, /, **given: Any
         alias = {name: str(field.validation_alias or name) for name, field in settings.model_fields.items()}
         where = [(str(one["loc"][0]), one) for one in error.errors(include_input=False, include_url=False)]
         found = {alias.get(name, name).upper(): one for name, one in where}
-        return {variable: _advice(variable, one) for variable, one in found.items()}
+        return {variable: advice(one) for variable, one in found.items()}
     return {}
 
 
@@ -280,21 +251,7 @@ def variables(settings: type[BaseSettings]) -> dict[str, object]:
     }
 
 
-def _line(variable: str, advice: str) -> str:
-    if advice.startswith(_SET):  # it names the variables itself, because one of two settings will do
-        return advice
-    return f"{variable} {advice}" if advice == _MISSING else f"{variable}: {advice}"
-
-
-def _advice(variable: str, problem: ErrorDetails) -> str:
-    """What the value must be, in words instead of the pattern that it fails."""
-    kind, message = problem["type"], problem["msg"]
-    if kind == "missing":
-        return _MISSING
-    if kind == "string_pattern_mismatch":
-        return f"must be {_SIDS[variable]}"
-    if kind.startswith("url_"):
-        return "must be a web address that begins with https://"
-    if kind in ("float_parsing", "int_parsing", "int_from_float"):
-        return "must be a number" if kind == "float_parsing" else "must be a whole number"
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+def _line(variable: str, told: str) -> str:
+    if told.startswith(_SET):  # it names the variables itself, because one of two settings will do
+        return told
+    return f"{variable} {told}" if told == MISSING else f"{variable}: {told}"

@@ -20,7 +20,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.sending.heard import Heard, Refusal
+from smsretry.sending.heard import Heard, NotTaken
 from smsretry.sending.ports import DeliveryServices, Provider, Services
 from smsretry.settings import Settings, load_reading_settings, load_settings
 
@@ -76,15 +76,15 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
         )
 
 
-def hears(
+def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
-) -> Callable[..., Heard | Refusal]:
+) -> Callable[..., Heard | NotTaken]:
     """What reads and checks what the provider posts to a webhook: `TwilioHearing` says what it takes."""
     return TwilioHearing(settings, addresses, tokens).heard
 
 
-def hearing(settings: Settings) -> SupabaseHearing:
-    """Connect what records it. Close it, or use it as a context manager."""
+def recorder(settings: Settings) -> SupabaseHearing:
+    """Connect what records what such a post says. Close it, or use it as a context manager."""
     return SupabaseHearing(settings)
 
 

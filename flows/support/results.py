@@ -65,12 +65,7 @@ def _(what: ProcessedText) -> Any:
 
 
 @plain.register
-def _(what: DeliverySummary) -> Any:
-    return {"counts": dict(what.counts), "stopped_because": what.stopped_because}
-
-
-@plain.register
-def _(what: Queueing) -> Any:
+def _(what: DeliverySummary | Queueing) -> Any:
     return {"counts": what.counts, "stopped_because": what.stopped_because}
 
 

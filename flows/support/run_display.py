@@ -214,7 +214,7 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
     earlier = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
     stopped = ", STOPPED" if status.sending_stopped else ""
-    staging = f"{status.texts_only}. " if status.texts_only else ""
+    staging = f"{status.staging}. " if status.staging else ""
     numbers = f"{staging}{status.numbers}{stopped}{f', {status.senders_need}' if status.senders_need else ''}"
     if only_if_changed and earlier and earlier[0].description == numbers:
         return

@@ -201,4 +201,4 @@ def _zone(said: str | None) -> ZoneInfo | None:
 
     if said is not None and said != "UTC" and said not in data.place_names():
         raise typer.BadParameter(f"{said!r} is no time zone: give one such as America/New_York, or UTC")
-    return (said and ZoneInfo(said)) or None
+    return ZoneInfo(said) if said else None

@@ -29,7 +29,7 @@ class Audience:
 
     @property
     def told(self) -> str | None:
-        """Whom alone it texts, for people. None: everybody."""
+        """Who alone may be texted, in words for people. None: everybody may."""
         match self.send_to:
             case "all":
                 return None
@@ -42,7 +42,7 @@ class Audience:
 
     @property
     def refusal(self) -> str:
-        """Why a text that it does not include stays here, in the words of `smsretry.withhold_send`."""
+        """Why a text to anybody else stays here. `smsretry.withhold_send` says the same."""
         if self.send_to == "nobody":
             return "Not sent: nobody is texted from here (SMSRETRY_SEND_TO=nobody)"
         return "Not sent: its number and its business are not listed (SMSRETRY_SEND_TO=listed)"

@@ -37,7 +37,7 @@ class IncomingText:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class NotTaken:
     """What was posted is not taken. `why` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int

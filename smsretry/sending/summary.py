@@ -74,7 +74,7 @@ class RunSummary(Value):
     resumed_senders: tuple[str, ...] = ()
     """Those that had stopped before, and work again."""
     texts_only: str | None = None
-    """Whom alone this installation texts: `texts nobody`. None: everybody."""
+    """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 
     @classmethod
     def of(

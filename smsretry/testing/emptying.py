@@ -93,7 +93,7 @@ def empty(connection: psycopg.Connection[dict[str, Any]]) -> None:
         connection.execute(EMPTY)
     except psycopg.errors.LockNotAvailable as error:
         raise LocalStackError(
-            "The tables could not be emptied for the next test: a transaction holds one of them since five seconds. "
+            "The tables could not be emptied for the next test: a transaction has held one of them for five seconds. "
             "Commit, roll back or close what the test before opened, in the application under test as well"
         ) from error
     except psycopg.ProgrammingError as error:

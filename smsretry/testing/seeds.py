@@ -13,6 +13,8 @@ from uuid import UUID
 from smsretry.errors import InputError
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
 from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.retry.policy import LIFE
+from smsretry.retry.profile import STALE_MINUTES
 from smsretry.testing.business import BODY, Business
 from smsretry.testing.clock import Clock
 from smsretry.testing.twilio import Twilio
@@ -25,8 +27,8 @@ _ASLEEP: Final = (
     ("Asia/Tokyo", "+8190555{:05d}"),
 )
 """In one of these it is night at every moment."""
-_EXPIRED: Final = timedelta(hours=50)  # a text lives for 48
-_SILENT: Final = timedelta(minutes=11)  # a claim for 10
+_EXPIRED: Final = LIFE + timedelta(hours=2)
+_SILENT: Final = timedelta(minutes=STALE_MINUTES + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,11 @@ class Seeds:
         return self._text(business, phone=f"+88161234{next(self._numbers) % 10_000:04d}", timezone=None)
 
     def expired(self, business: Business | None = None) -> QueuedText:
-        """It might have gone out 50 hours ago: `Cancelled`, because a text lives for 48."""
+        """It might have gone out two hours longer ago than a text lives: `Cancelled`."""
         text = self._text(business, due=-_EXPIRED)
         text.business.connection.execute(
-            """update sms_retry_queue set created_at = scheduled_for, expires_at = scheduled_for + interval '48 hours'
-               where id = %s""",
-            [text.id],
+            "update sms_retry_queue set created_at = scheduled_for, expires_at = scheduled_for + %s where id = %s",
+            [LIFE, text.id],
         )
         return text
 
@@ -150,7 +151,7 @@ class Seeds:
         return self._text(business, body="x" * 1601)
 
     def abandoned(self, business: Business | None = None) -> QueuedText:
-        """A worker took it 11 minutes ago and died before it sent: it is recovered, then `Sent`."""
+        """A worker took it, died before it sent, and has been silent for too long: it is recovered, then `Sent`."""
         text = self._text(business)
         connection = text.business.connection
         connection.execute("select claim_sms_retry(retry_id => %s)", [text.id])

@@ -87,7 +87,7 @@ class SmsStack:
         self._exit.close()
 
     def empty(self) -> Self:
-        """Make it as new: the rows that the schema came with and no others, a healthy Twilio, noon in New York."""
+        """Reset it: the rows that the schema came with and no others, a healthy Twilio, noon in New York."""
         try:
             empty(self.connection())
         except psycopg.OperationalError:  # the test before has restarted the server

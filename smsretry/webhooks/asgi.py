@@ -23,7 +23,7 @@ _LONGEST: Final = 100_000
 
 
 class Webhook:
-    """The application. It answers each POST, whatever its path: what a proxy makes of a path, nobody signs."""
+    """The application. It answers each POST, whatever its path, because a proxy may change the path that was signed."""
 
     def __init__(self) -> None:
         self._listening: Listening | None = None

@@ -7,11 +7,11 @@ from typing import Final
 
 from smsretry.errors import InputError, SmsRetryError
 from smsretry.privacy import describe_unforeseen
-from smsretry.sending.heard import Heard, IncomingText, Refusal
+from smsretry.sending.heard import Heard, IncomingText, NotTaken
 from smsretry.settings import load
 from smsretry.webhooks.answers import NEVER, NO_REPLY, NOT_NOW, RECORDED, UNFORESEEN, Answer, refused
 from smsretry.webhooks.settings import WebhookSettings
-from smsretry.wiring import hearing, hears
+from smsretry.wiring import post_reader, recorder
 
 _LOG: Final = logging.getLogger("smsretry.webhooks")
 _LONGEST_CALL: Final = 10.0
@@ -25,8 +25,8 @@ class Listening:
     def __init__(self) -> None:
         settings = load(WebhookSettings)
         seconds = min(settings.supabase_timeout_seconds, _LONGEST_CALL)
-        self._hears: Final = hears(settings, settings.addresses, settings.tokens)
-        self._records: Final = hearing(settings.model_copy(update={"supabase_timeout_seconds": seconds}))
+        self._read: Final = post_reader(settings, settings.addresses, settings.tokens)
+        self._records: Final = recorder(settings.model_copy(update={"supabase_timeout_seconds": seconds}))
         self._threads: Final = ThreadPoolExecutor(settings.concurrency, "webhook")
 
     def close(self) -> None:
@@ -37,8 +37,8 @@ class Listening:
     async def hear(self, query: str, form: bytes, signature: str) -> Answer:
         """Record what Twilio posted, and answer it."""
         # Here, and not in a thread: what somebody else posts takes none from Twilio.
-        heard = self._hears(query=query, form=form, signature=signature)
-        if isinstance(heard, Refusal):
+        heard = self._read(query=query, form=form, signature=signature)
+        if isinstance(heard, NotTaken):
             _LOG.warning("HTTP %d: %s", heard.http_status, heard.why)
             return refused(heard.http_status, heard.why)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._record, heard)

@@ -2,25 +2,26 @@
 
 import json
 import re
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from smsretry.settings import Settings, in_one_piece
+from smsretry.setting_values import ACCOUNT_SID, CHOICE, Secret, in_one_piece
+from smsretry.settings import Settings
 
 _ADDRESS: Final = (
     "must be the address that Twilio calls, https://<host>/<path>, without a query; several are separated by spaces"
 )
-_ACCOUNT: Final = re.compile(r"AC[0-9a-fA-F]{32}")
+_ACCOUNT: Final = re.compile(ACCOUNT_SID)
 _TOKENS: Final = 'must be JSON like {"AC…": "token", "AC…": ["token", "another"]}'
 
 
 class WebhookSettings(Settings):
     """The runner's settings, of which it needs the database, the accounts and the auth tokens, and two of its own."""
 
-    twilio_auth_token: Annotated[SecretStr, AfterValidator(in_one_piece)]
+    twilio_auth_token: Secret
     """Twilio signs with it. An API key signs nothing."""
     twilio_auth_tokens: SecretStr | None = None
     """Further auth tokens by account: of subaccounts, and the next one of an account that exchanges its token."""
@@ -56,7 +57,7 @@ class WebhookSettings(Settings):
     def _some_address(cls, given: str | None, info: ValidationInfo) -> str | None:
         addresses = (given or "").split()
         if not addresses and info.data.get("twilio_status_callback_url", "") is None:
-            raise PydanticCustomError("choice", "Set TWILIO_WEBHOOK_URL, or TWILIO_STATUS_CALLBACK_URL")
+            raise PydanticCustomError(CHOICE, "Set TWILIO_WEBHOOK_URL, or TWILIO_STATUS_CALLBACK_URL")
         if not all(_is_address(address) for address in addresses):
             raise ValueError(_ADDRESS)
         return given

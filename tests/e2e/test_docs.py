@@ -11,6 +11,7 @@ import pytest
 
 from smsretry import data
 from smsretry.adapters.migrations.migrate import migrations
+from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import SERVER_SETTINGS
 from smsretry.settings import Settings
@@ -19,6 +20,7 @@ from tests.e2e.documents import FRONT_PAGE, Document, documents, file_names
 
 DOCUMENTS: Final = documents()
 RUNNING: Final = Document(ROOT / "flows" / "README.md")
+PACKAGE: Final = Document(ROOT / "smsretry" / "README.md")
 ELSEWHERE: Final = {"postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"}
 """Folders of the stack's data and of the application's project; what a contributor writes."""
 SUFFIXES: Final = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
@@ -60,6 +62,24 @@ def test_the_table_of_settings_names_every_setting_and_no_other() -> None:
     for name, told in named:
         for number in re.findall(r"\((\d+)\b", told):
             assert float(number) == fields[name].default, name
+
+
+def test_the_table_of_commands_names_every_command_and_no_other() -> None:
+    """Those that the help lists."""
+    table = PACKAGE.text.partition("| command | what it does |")[2].partition("\n\n")[0]
+    named = re.findall(r"`([\w-]+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    commands = [one.name or (one.callback.__name__ if one.callback else "") for one in app.registered_commands]
+    hidden = [one.name for one in app.registered_commands if one.hidden]
+    groups = [str(one.name) for one in app.registered_groups]
+    assert sorted(named) == sorted({*commands, *groups} - {*hidden})
+
+
+def test_the_map_of_the_package_names_each_of_its_rooms() -> None:
+    """A newcomer finds a module or a folder there before its name says anything."""
+    table = PACKAGE.text.partition("\n## Where things are\n")[2]
+    rooms = [f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "smsretry").iterdir()]
+    missing = [room for room in rooms if not room.startswith("_") and room.endswith(("/", ".py")) if room not in table]
+    assert missing == []
 
 
 def test_the_table_of_prefect_settings_is_what_the_embedded_server_has() -> None:

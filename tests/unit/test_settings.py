@@ -160,9 +160,9 @@ LISTED = {"SMSRETRY_SEND_TO": "listed"}
 @pytest.mark.parametrize(
     ("variable", "value", "complaint"),
     [
-        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123, 2125550124", "entry 2 of the list, which commas separate: Phone"),
-        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123 +12125550124", "entry 1 of the list, which commas separate: Phone"),
-        ("SMSRETRY_SEND_TO_BUSINESSES", "maple", "entry 1 of the list, which commas separate, is no id of a business"),
+        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123, 2125550124", "entry 2 of the comma-separated list: Phone"),
+        ("SMSRETRY_SEND_TO_NUMBERS", "+12125550123 +12125550124", "entry 1 of the comma-separated list: Phone"),
+        ("SMSRETRY_SEND_TO_BUSINESSES", "maple", "entry 1 of the comma-separated list is no id of a business"),
     ],
 )
 def test_a_list_of_whom_to_text_that_is_malformed_stops_each_run(

@@ -1,7 +1,7 @@
 """What of the application's a migration takes or changes, told by the catalog and by no list kept by hand.
 
 The catalog of the shared tables is read before and after, in the migration's own transaction. What was there before and
-is gone or otherwise is said. Policies are not here: see policies.py.
+is gone or different is announced. Policies are not here: see policies.py.
 """
 
 import re
@@ -54,7 +54,7 @@ def read_belongings(connection: _Connection) -> Belongings:
     """All of it in the shared tables, and the functions that have a name of ours and are not ours."""
     found = defaultdict[Thing, set[str]](set)
     with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")  # so that names are told with their schema
+        connection.execute("set local search_path = ''")  # so that names come with their schema
         of_tables = files(__package__).joinpath("belongings.sql").read_bytes()
         with psycopg.RawCursor(connection) as cursor:
             for query, names in ((of_tables, list(TABLES)), (_FUNCTIONS.encode(), public_functions())):
@@ -102,7 +102,7 @@ def _bare(function: str) -> str:
 
 
 def changes(before: Belongings, after: Belongings, *, ours: Sequence[str]) -> Iterator[str]:
-    """A sentence about each thing of the application's that is gone or otherwise.
+    """A sentence about each thing of the application's that is gone or different.
 
     Args:
         ours: SQL of smsretry's that was applied before. What it names is smsretry's own, but for the original columns.

@@ -193,7 +193,7 @@ class _Kept:
             )
 
     def restored(self) -> list[str]:
-        """Bring back what the files dropped; return a sentence about each thing that is otherwise now."""
+        """Bring back what the files dropped; return a sentence about each thing that is different now."""
         policies = list(restore_policies(self._connection, self._policies, self._narrow))
         others = changes(self._belongings, read_belongings(self._connection), ours=self._ours)
         return [*self._said, *policies, *others]

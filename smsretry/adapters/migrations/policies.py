@@ -30,7 +30,7 @@ _ADDED: Final = (
     '"Owners read their retries" and "Owners queue retries of their texts". By them the user of a business '
     "(businesses.user_id) reads its rows and adds pending ones. To close rows to that user, add a restrictive policy"
 )
-# Names are told with their schema, so that the search_path of whoever makes them again does not matter. Policies of a
+# Names come with their schema, so that the search_path of whoever makes them again does not matter. Policies of a
 # role reach its members, too: anon and authenticated are a Supabase project's tenants.
 _READ: Final = """
 select c.relname::text as relation, p.polname::text as name, p.polpermissive as permissive, p.polcmd::text as command,

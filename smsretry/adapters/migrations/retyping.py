@@ -24,7 +24,7 @@ class Retyped(NamedTuple):
 def retyping(connection: _Connection, columns: Sequence[Retyped]) -> list[str]:
     """The statements that give the columns their types; empty if nothing hangs on any of them."""
     with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")  # so that names are told with their schema
+        connection.execute("set local search_path = ''")  # so that names come with their schema
         query = files(__package__).joinpath("dependents.sql").read_bytes()
         with psycopg.RawCursor(connection) as cursor:
             hanging = cursor.execute(query, [list(part) for part in zip(*columns, strict=True)]).fetchall()

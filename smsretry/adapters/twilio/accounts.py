@@ -20,10 +20,11 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from smsretry.retry.models import Finding
-from smsretry.settings import Settings, in_one_piece
+from smsretry.setting_values import ACCOUNT_SID, API_KEY_SID, in_one_piece
+from smsretry.settings import Settings
 
-ACCOUNT: Final = re.compile(r"AC[0-9a-fA-F]{32}")
-_KEY: Final = re.compile(r"SK[0-9a-fA-F]{32}")
+ACCOUNT: Final = re.compile(ACCOUNT_SID)
+_KEY: Final = re.compile(API_KEY_SID)
 _FIELDS: Final = {"auth_token", "api_key_sid", "api_key_secret"}
 _NONE: Final = (
     "There are no credentials for account {}: add them to TWILIO_ACCOUNTS, or to the file that TWILIO_ACCOUNTS_FILE "

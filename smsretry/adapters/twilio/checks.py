@@ -16,12 +16,13 @@ from smsretry.adapters.twilio.clients import Clients
 from smsretry.adapters.twilio.sender_pool import number_finding, service_findings
 from smsretry.phone import phone_problem
 from smsretry.retry.models import Finding, SenderId
+from smsretry.setting_values import SERVICE_SID
 from smsretry.settings import Settings
 
 UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _LOW: Final = 1
 """In the account's currency."""
-_SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
+_SERVICE: Final = re.compile(SERVICE_SID)
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )

@@ -11,17 +11,17 @@ from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts
-from smsretry.sending.heard import IncomingText, Refusal, StatusReport
+from smsretry.sending.heard import IncomingText, NotTaken, StatusReport
 from smsretry.settings import Settings
 
-_NO_FORM: Final = Refusal(400, "This is not the form of one message: each field must be there once, and no more.")
-_NO_MESSAGE: Final = Refusal(422, "This is about no text message: give its webhook another address at Twilio.")
-_FORGED: Final = Refusal(
+_NO_FORM: Final = NotTaken(400, "This is not the form of one message: each field must be there once, and no more.")
+_NO_MESSAGE: Final = NotTaken(422, "This is about no text message: give its webhook another address at Twilio.")
+_FORGED: Final = NotTaken(
     403,
     "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token of the "
     "account. The address must be written as it is at Twilio, without its query; the token must be the account's own.",
 )
-_NO_ACCOUNT: Final = Refusal(403, "This names no account of Twilio's.")
+_NO_ACCOUNT: Final = NotTaken(403, "This names no account of Twilio's.")
 _UNKNOWN: Final = (
     "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS, to the file "
     "that TWILIO_ACCOUNTS_FILE names, or to TWILIO_AUTH_TOKENS. A subaccount signs with its own."
@@ -51,7 +51,7 @@ class TwilioHearing:
         self._state = self._state_of_file()
         self._accounts = Accounts(settings)
 
-    def heard(self, *, query: str, form: bytes, signature: str) -> StatusReport | IncomingText | Refusal:
+    def heard(self, *, query: str, form: bytes, signature: str) -> StatusReport | IncomingText | NotTaken:
         """What Twilio says, or why it is not taken.
 
         Args:
@@ -66,14 +66,14 @@ class TwilioHearing:
         if not ACCOUNT.fullmatch(account):
             return _NO_ACCOUNT
         tokens = self._tokens(account)
-        if isinstance(tokens, Refusal):
+        if isinstance(tokens, NotTaken):
             return tokens
         called = [f"{address}?{query}" if query else address for address in self._addresses]
         if not any(self._validator(token).validate(url, fields, signature) for token in tokens for url in called):
             return _FORGED
         return _said(fields, account, query)
 
-    def _tokens(self, account: str) -> list[str] | Refusal:
+    def _tokens(self, account: str) -> list[str] | NotTaken:
         """The auth tokens that the account may sign with: two, while they are exchanged."""
         if (state := self._state_of_file()) != self._state:
             self._state, self._accounts = state, Accounts(self._settings)
@@ -81,8 +81,8 @@ class TwilioHearing:
         if found:
             return found
         if trouble := self._accounts.trouble(account):
-            return Refusal(503, trouble)  # somebody can mend it: Twilio may call again
-        return Refusal(403, _UNKNOWN.format(account))
+            return NotTaken(503, trouble)  # somebody can mend it: Twilio may call again
+        return NotTaken(403, _UNKNOWN.format(account))
 
     def _state_of_file(self) -> tuple[int, ...] | None:
         if not self._settings.twilio_accounts_file:
@@ -104,7 +104,7 @@ def _fields(form: bytes) -> dict[str, str] | None:
     return fields if len(fields) == len(pairs) else None
 
 
-def _said(fields: Mapping[str, str], account: str, query: str) -> StatusReport | IncomingText | Refusal:
+def _said(fields: Mapping[str, str], account: str, query: str) -> StatusReport | IncomingText | NotTaken:
     sid, status, phone = fields.get("MessageSid"), fields.get("MessageStatus"), fields.get("From")
     if sid and status:
         return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")), account)

@@ -208,7 +208,7 @@ def status_page(status: QueueStatus) -> Page:
     late = f" · oldest due for {span(status.overdue_seconds)}" if status.overdue_seconds else ""
     stopped = "STOPPED · " if status.sending_stopped else ""
     needing = f" · {status.senders_need}" if status.senders_need else ""
-    staging = f"{status.texts_only} · " if status.texts_only else ""
+    staging = f"{status.staging} · " if status.staging else ""
     name = f"{staging}{stopped}{status.numbers.replace(', ', ' · ')}{late}{needing}"
     lines = tuple(status.lines())
     as_of = f"As of {on_clock(status.at)} on the database's clock."

@@ -59,7 +59,7 @@ class Forecast(Value):
     stopped: str | None = None
     """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
     texts_only: str | None = None
-    """Whom alone this installation texts. None: everybody."""
+    """Who alone may be texted from here, in words. None: everybody may."""
     unreadable: tuple[UUID, ...] = ()
     """Waiting texts that cannot be read in full, so that nothing is predicted about them."""
 

@@ -126,8 +126,8 @@ class QueueStatus(Value):
         return self._stopped("sending")
 
     @property
-    def texts_only(self) -> str | None:
-        """Whom alone texts go to, as far as a page must say it. None: to everybody."""
+    def staging(self) -> str | None:
+        """Why not everybody is texted, as a page must say it. None: everybody is."""
         match self.sends_to:
             case "all":
                 return "STAGING: the database is marked so" if self.mark and self.mark.name == "staging" else None
@@ -215,8 +215,8 @@ class QueueStatus(Value):
 
     def lines(self) -> Iterator[str]:
         """All of it, a line each; what needs a person comes first."""
-        if self.texts_only:
-            yield self.texts_only
+        if self.staging:
+            yield self.staging
         if self.mark:
             place = f" at {self.mark.told}" if self.mark.told else ""
             yield f"the database is marked as {self.mark.name}{place}{self._since(self.mark)}"

@@ -14,7 +14,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.opt_out_file import OptOut
-from smsretry.desk.actions.opt_outs import ImportOptOuts
+from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -264,7 +264,7 @@ def test_an_import_for_all_is_one_for_each_business_that_there_is(stack: Stack, 
     """Some of them a call; a later opt-in at one of them stays there alone."""
     others = [Business(business.connection, stack.now).open() for _ in range(5)]
     kept = opt_in(others[0], stack.now())
-    lines = [opted_out(stack.now() - DAY, phone=f"+1212555{n:04}") for n in range(1000, 1499)]
+    lines = [opted_out(stack.now() - DAY, phone=f"+1212555{n:04}") for n in range(1000, 1000 + LINES_OF_A_CALL - 1)]
     answers: list[dict[str, Any]] = []
     after = None
     while after is not None or not answers:
@@ -275,7 +275,7 @@ def test_an_import_for_all_is_one_for_each_business_that_there_is(stack: Stack, 
         answers.append(done)
         after = done["next_after"]
     assert [one["businesses"] for one in answers] == [4, 2]
-    assert sum(one["recorded"] for one in answers) == 6 * 500 - 1
+    assert sum(one["recorded"] for one in answers) == 6 * LINES_OF_A_CALL - 1
     assert [note["customer_id"] for one in answers for note in one["notes"]] == [str(kept)]
 
 
@@ -316,9 +316,9 @@ def test_an_import_that_leaves_something_open_records_nothing(
 
 
 def test_a_call_has_an_end(business: Business) -> None:
-    """Each number may take a lock."""
+    """Each number may take a lock. The end is where the package has it."""
     with pytest.raises(psycopg.Error, match="several calls"):
-        given(business, *[opted_out()] * 501)
+        given(business, *[opted_out()] * (LINES_OF_A_CALL + 1))
 
 
 def test_a_call_whose_answer_was_lost_is_repeated_and_changes_nothing_twice(

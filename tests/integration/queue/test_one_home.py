@@ -1,12 +1,14 @@
 """A policy value has one home: where Python and SQL both need it, one tells the other, or a test compares them."""
 
 import re
+from collections import defaultdict
 from datetime import timedelta
 from typing import get_args
 
 import psycopg
 import pytest
 
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -28,6 +30,15 @@ def answer(business: Business, query: str, *values: object) -> object:
     [row] = business.connection.execute(query.encode(), values).fetchall()
     [value] = row.values()
     return value
+
+
+def test_no_two_sql_files_have_the_same_constant() -> None:
+    """What two of them need is a function in `policy/`: later one of the two would be changed."""
+    homes = defaultdict[str, list[str]](list)
+    for file in schema_files():
+        for constant in re.findall(r"\b(k_\w+ constant .+?);", file.text):
+            homes[constant].append(file.creates)
+    assert {constant: files for constant, files in homes.items() if len(files) > 1} == {}
 
 
 def test_a_retry_whose_time_the_application_does_not_say_is_due_after_the_first_delay(business: Business) -> None:

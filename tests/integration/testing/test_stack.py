@@ -235,7 +235,7 @@ def test_a_transaction_left_open_is_named_as_what_keeps_the_tables(sms_stack: Sm
     with sms_stack.local.connect() as forgotten, forgotten.transaction(force_rollback=True):
         forgotten.execute("update sms_retry_queue set reason = null where id = %s", [text.id])
         sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '50ms'")
-        with pytest.raises(LocalStackError, match="a transaction holds one of them"):
+        with pytest.raises(LocalStackError, match="a transaction has held one of them"):
             empty(sms_stack.connection())
     sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '5s'")
     sms_stack.empty()

@@ -132,7 +132,8 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
             assert (text["status"], text["log"]) == ("completed", "sent")
             continue
         assert (text["status"], text["why_code"]) == ("cancelled", "not_listed")
-        assert text["last_error"].startswith("Not sent: it would have gone out now")
+        refused = sender.audience.refusal.removeprefix("Not sent: ")
+        assert text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
         assert text["error_message"] == text["last_error"]
         assert text["log"] not in ("sent", "delivered")
 
@@ -256,11 +257,11 @@ def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
 ) -> None:
     """By the last run's settings, because who asks may have others."""
     business.due_text()
-    assert QueueStatus.of(operators.status()).texts_only is None
+    assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")
     run(*runner(**listed(FRIEND)))
     status = QueueStatus.of(operators.status())
-    assert status.texts_only == "STAGING: only who is listed is texted"
+    assert status.staging == "STAGING: only who is listed is texted"
     assert list(status.lines())[:2] == [
         "STAGING: only who is listed is texted",
         "the database is marked as staging (0 s ago)",

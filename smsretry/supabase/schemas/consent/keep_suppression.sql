@@ -6,7 +6,6 @@
 create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_fast constant interval := '5 minutes'; -- an application's clock may be fast by that much
     v_now timestamptz;
     v_key bytea;
     v_since timestamptz;
@@ -52,7 +51,7 @@ begin
     elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
         -- Applications cut off or round to milliseconds or seconds.
         v_second := date_trunc('second', new.sms_consent_at);
-        v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
+        v_anew := v_anew and new.sms_consent_at <= v_now + smsretry.fast_clock() and not exists (
             select 1 from smsretry.stale_opt_ins o
             where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
         if v_anew then

@@ -3,14 +3,12 @@
 -- opt-in from before the row received the number was for another. If its last four digits stayed, it was only written anew.
 create or replace function smsretry.later_opt_in(business_id uuid, phone text, number_key bytea, after timestamptz)
 returns uuid language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    k_fast constant interval := '5 minutes'; -- an application's clock may be fast by that much
 begin
     return (
         select c.id from public.customers c
         where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
           and c.sms_consent_status::text = 'opted_in'
-          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + k_fast
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + smsretry.fast_clock()
           and not exists (
               select 1 from smsretry.stale_opt_ins o
               where o.number_key = later_opt_in.number_key
