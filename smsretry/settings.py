@@ -104,7 +104,7 @@ class ReadingSettings(SendToSettings):
     @property
     def address(self) -> str:
         """The project's host, with the port if it is not the usual one: the same for each runner of an installation."""
-        host, port = (self.supabase_url.host or "").lower(), self.supabase_url.port
+        host, port = (self.supabase_url.host or "").lower().rstrip("."), self.supabase_url.port
         return host if port in (None, 80, 443) else f"{host}:{port}"
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
 
 from smsretry import process_sms_retry_item, send_sms
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
@@ -179,6 +179,18 @@ def test_the_provider_itself_refuses_whom_a_caller_forgot_to_ask_about(stack: St
     assert isinstance(sender.send(Text(to=FRIEND, **text)), Accepted)
 
 
+def test_nobody_is_nobody_whatever_else_a_caller_says(
+    business: Business, runner: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that says both of a text had it begun, and the provider's refusal made it a failure."""
+    row = business.due_text()
+    queue, sender = runner(send_to="nobody")
+    begun = queue.begun
+    monkeypatch.setattr(queue, "begun", lambda claim, name, v: begun(claim, name, v | {"listed": True}))
+    assert run(queue, sender) == ["Cancelled"]
+    assert business.row(row)["why_code"] == "not_listed"
+
+
 def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
     stack: Stack, business: Business, runner: Senders
 ) -> None:
@@ -249,6 +261,14 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         mark(operators, None if worker != "one that texts nobody" else "staging")
         stack.move_clock(timedelta(minutes=16))
         assert run(queue, sender) == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://Ref.Supabase.co.", "https://ref.supabase.co:443/", "http://ref.supabase.co./"]
+)
+def test_one_host_is_one_address_however_it_is_written(settings: Settings, url: str) -> None:
+    """With a dot at the end, production's own worker was taken for a copy's."""
+    assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == "ref.supabase.co"
 
 
 def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
