@@ -258,9 +258,19 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         assert held["held_since"] is not None
         assert held["expires_at"] > stack.now() + timedelta(hours=47)
         assert "marked as" in held["why"]
+        assert ("give all its workers one SUPABASE_URL" in held["why"]) is (
+            (marked, worker) == ("production", "a copy's")
+        )
         mark(operators, None if worker != "one that texts nobody" else "staging")
         stack.move_clock(timedelta(minutes=16))
         assert run(queue, sender) == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
+
+
+def test_projects_behind_one_gateway_have_an_address_each(settings: Settings) -> None:
+    """The copy at another path was taken for production, and its worker texted everybody."""
+    urls = ("https://Gateway.example.com/Production/", "https://gateway.example.com:8443/staging")
+    addresses = [settings.model_copy(update={"supabase_url": HttpUrl(url)}).address for url in urls]
+    assert addresses == ["gateway.example.com/production", "gateway.example.com:8443/staging"]
 
 
 @pytest.mark.parametrize(
@@ -340,6 +350,18 @@ def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
         True,
         False,
     )
+
+
+def test_doctor_warns_of_a_production_whose_address_a_copy_may_have(
+    business: Business, operators: SupabaseOperators, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the whole network a worker reaches the copy at the same name, and texts everybody."""
+    advice = []
+    for address in ("kong:8000", "10.0.0.7", "ref.supabase.co"):
+        monkeypatch.setattr(operators, "address", address)
+        mark(operators, "production")
+        advice.append(list(audience_findings(operators, settings))[1].advice)
+    assert ["may have the same address" in (told or "") for told in advice] == [True, True, False]
 
 
 def test_doctor_names_a_variable_that_is_set_to_nothing(command: Command) -> None:
