@@ -9,7 +9,6 @@ A state that carries a stored `ResultRecord` is told to the API as it is: `prefe
 
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -49,7 +48,7 @@ _SLOW_SECONDS: Final = 1
 """A result that takes longer keeps its text's place from the next text. A run bears `_MOST_SECONDS` of it in all."""
 _given_up: Final[set[UUID]] = set()
 """Runs whose storage failed, or is slow: they ask it no more."""
-_waited: Final = Counter[UUID]()
+_waited: Final[dict[UUID, float]] = {}
 """How many seconds runs have waited for slow results."""
 _lock: Final = Lock()
 
@@ -159,7 +158,7 @@ def _is_too_slow(run: UUID, seconds: float) -> bool:
     if not _SLOW_SECONDS < seconds < _MOST_SECONDS:
         return False
     with _lock:
-        _waited[run] += seconds
+        _waited[run] = _waited.get(run, 0) + seconds
         return _waited[run] > _MOST_SECONDS
 
 
