@@ -57,13 +57,13 @@ def process_scheduled_sends(
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
     late = LateRuns()
-    crash_orphaned_task_runs()
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
     with display_only():
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
     late.join()
+    crash_orphaned_task_runs()
     delete_idle_runs()
     if done.stopped_because:
         return with_result(refused(done.stopped_because, word="failed"), done)

@@ -77,7 +77,6 @@ def process_sms_retries(
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
     late = LateRuns()
-    crash_orphaned_task_runs()
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
@@ -100,6 +99,7 @@ def process_sms_retries(
             push_metrics(after)
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
     late.join()
+    crash_orphaned_task_runs()
     delete_idle_runs()
     end = Failed if summary.needs_somebody else Completed
     return with_result(end(message=str(summary)), summary, idle=summary.idle)

@@ -74,9 +74,12 @@ class ReadingSettings(SendToSettings):
 
     @property
     def address(self) -> str:
-        """The project's host, with the port if it is not the usual one: the same for each runner of an installation."""
-        host, port = (self.supabase_url.host or "").lower(), self.supabase_url.port
-        return host if port in (None, 80, 443) else f"{host}:{port}"
+        """The project's host, with the port if it is not the usual one, and the path if it has one: several may
+        stand behind one gateway. It is the same for each runner of an installation.
+        """
+        host, port = (self.supabase_url.host or "").rstrip("."), self.supabase_url.port
+        path = (self.supabase_url.path or "").rstrip("/")
+        return (f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}").lower()
 
     @property
     def key(self) -> SecretStr:

@@ -1,5 +1,5 @@
 """Clears away what runs leave behind in Prefect, so that its UI is right again: what a dead run did not end, and idle
-runs.
+runs. A run does it last: no text waits while the server looks through all of its task runs.
 """
 
 from datetime import timedelta

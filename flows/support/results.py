@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import singledispatch
 from pathlib import Path
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -43,8 +44,12 @@ _DAY, _HOUR = "%Y-%m-%d", "%Y-%m-%dT%H"
 _FOLDER: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2})?")
 _MOST_SECONDS: Final = 5
 """How long a storage may take for one result. After that the run goes on without."""
+_SLOW_SECONDS: Final = 1
+"""A result that takes longer keeps its text's place from the next text. A run bears `_MOST_SECONDS` of it in all."""
 _given_up: Final[set[UUID]] = set()
-"""Runs whose storage failed: they ask it no more."""
+"""Runs whose storage failed, or is slow: they ask it no more."""
+_waited: Final[dict[UUID, float]] = {}
+"""How many seconds runs have waited for slow results."""
 _lock: Final = Lock()
 
 
@@ -108,7 +113,10 @@ def _stored(what: Any, place: str) -> Any:
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
             stored.append(error)
 
+    began = monotonic()
     _in_time(store)
+    if _is_too_slow(run, monotonic() - began):
+        _give_up(run, "each takes seconds")
     match stored:
         case [Exception() as error]:
             _give_up(run, type(error).__name__)
@@ -147,6 +155,15 @@ def _in_time(work: Callable[[], None]) -> None:
     thread = Thread(target=copy_context().run, args=(work,), daemon=True)
     thread.start()
     thread.join(_MOST_SECONDS)
+
+
+def _is_too_slow(run: UUID, seconds: float) -> bool:
+    """Whether the run has waited long enough. One that has no answer at all is told otherwise."""
+    if not _SLOW_SECONDS < seconds < _MOST_SECONDS:
+        return False
+    with _lock:
+        _waited[run] = _waited.get(run, 0) + seconds
+        return _waited[run] > _MOST_SECONDS
 
 
 def _give_up(run: UUID, why: str) -> None:

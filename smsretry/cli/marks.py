@@ -19,8 +19,8 @@ def mark(
 ) -> None:
     """Say what this database is, so that no copy of production texts its customers.
 
-    From a database that is marked as production, workers text everybody only if their SUPABASE_URL has the host that
-    it has here and now. From one that is marked as staging, none does.
+    From a database that is marked as production, workers text everybody only if their SUPABASE_URL has the address
+    that it has here and now. From one that is marked as staging, none does.
     """
     from smsretry.desk.actions.marks import MarkDatabase
     from smsretry.settings import load_settings

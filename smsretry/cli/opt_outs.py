@@ -154,19 +154,19 @@ def _give(
 
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
-    """A file that can be read twice. Standard input is kept in one without a name, which ends with the command."""
-    if file == "-":
-        with TemporaryFile() as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept)
-            kept.seek(0)
-            yield kept
-        return
+    """A file that can be read twice. A pipe is kept in one without a name, which ends with the command."""
     try:
-        content = Path(file).open("rb")  # noqa: SIM115 - it is closed below
+        content = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - it is closed below
     except OSError as error:
         raise typer.BadParameter(f"the file cannot be read: {error.strerror}") from None
     with content:
-        yield content
+        if file != "-" and content.seekable():
+            yield content
+            return
+        with TemporaryFile() as kept:
+            shutil.copyfileobj(content, kept)
+            kept.seek(0)
+            yield kept
 
 
 def _hash_of(content: BinaryIO) -> str:

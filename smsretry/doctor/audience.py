@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+from httpx import URL
+
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.doctor.callback import is_private
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding
 from smsretry.send_to import SEND_TO
@@ -22,7 +25,13 @@ def audience_findings(database: SupabaseOperators, settings: Settings) -> Iterat
     yield Finding(subject=f"whom texts go to: {audience.told or 'texts everybody'}", ok=True, advice=advice)
     place = f" at {checked.marked_address}" if checked.marked_address else ""
     marked = f"is marked as {checked.mark}{place}" if checked.mark else "is not marked (`smsretry mark`)"
-    yield Finding(subject=f"the database {marked}", ok=checked.mismatch is None, advice=checked.mismatch)
+    advice = checked.mismatch
+    if advice is None and checked.mark == "production" and is_private(URL(f"//{checked.marked_address}").host):
+        advice = (
+            "a copy in another network may have the same address, and would text everybody: use one that production "
+            "alone has, and run `smsretry mark production` again"
+        )
+    yield Finding(subject=f"the database {marked}", ok=checked.mismatch is None, advice=advice)
     if checked.unknown:
         ids = ", ".join(map(str, checked.unknown))
         yield Finding(

@@ -22,7 +22,7 @@ def callback_findings(settings: Settings) -> Iterator[Finding]:
     if not settings.twilio_status_callback_url:
         return
     url = httpx.URL(str(settings.twilio_status_callback_url))
-    if not settings.twilio_base_url and _is_private(url.host):
+    if not settings.twilio_base_url and is_private(url.host):
         yield _finding(f"Twilio cannot reach {url.host} from the internet: {_OR_UNSET}", ok=False)
         return
     try:
@@ -30,9 +30,9 @@ def callback_findings(settings: Settings) -> Iterator[Finding]:
     except (OSError, UnicodeError):
         yield _finding(f"the name {url.host} cannot be resolved, so Twilio reports nothing: {_OR_UNSET}", ok=False)
         return
-    if not settings.twilio_base_url and all(_is_private(address) for address in addresses):
+    if not settings.twilio_base_url and all(is_private(address) for address in addresses):
         yield _finding(f"{url.host} is a private address from here. If it is so for Twilio, too: {_OR_UNSET}")
-    if url.scheme != "https" and not _is_private(url.host):
+    if url.scheme != "https" and not is_private(url.host):
         yield _finding("is not https, so numbers and signatures travel readable: give the https address")
     yield from _answer(url)
 
@@ -67,7 +67,8 @@ def _finding(advice: str, *, ok: bool = True) -> Finding:
     return Finding(subject=_NAME, ok=ok, advice=advice)
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Whether it means something in one network, and another thing or nothing in the next."""
     try:
         return not ipaddress.ip_address(host.strip("[]")).is_global
     except ValueError:

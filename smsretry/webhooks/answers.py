@@ -33,6 +33,7 @@ NO_REPLY: Final = Answer(200, b'<?xml version="1.0" encoding="UTF-8"?><Response/
 POST_ALONE: Final = Answer(405, b"This webhook takes POST: set its method at Twilio to HTTP POST.\n", allow=b"POST")
 NO_FORM: Final = Answer(415, b"This webhook takes forms (application/x-www-form-urlencoded), as Twilio posts them.\n")
 TOO_LONG: Final = Answer(413, b"This is longer than anything that Twilio posts of a text.\n")
+TOO_SLOW: Final = Answer(408, b"This came too slowly: Twilio does not wait so long itself.\n")
 BAD_SETTINGS: Final = Answer(503, b"The webhook's settings are not complete: its log says which.\n")
 NOT_NOW: Final = Answer(503, b"This could not be recorded now: the webhook's log says why.\n")
 NEVER: Final = Answer(422, b"The database does not take this: the webhook's log says why.\n")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from smsretry.errors import SettingsError
-from smsretry.webhooks.answers import BAD_SETTINGS, HEALTHY, NO_FORM, POST_ALONE, TOO_LONG, Answer
+from smsretry.webhooks.answers import BAD_SETTINGS, HEALTHY, NO_FORM, POST_ALONE, TOO_LONG, TOO_SLOW, Answer
 from smsretry.webhooks.listening import Listening
 
 Scope = MutableMapping[str, Any]
@@ -20,6 +20,8 @@ _LOG: Final = logging.getLogger("smsretry.webhooks")
 _FORM: Final = "application/x-www-form-urlencoded"
 _LONGEST: Final = 100_000
 """Bytes of a form. The longest text, 1,600 characters, takes less than 20,000."""
+_MOST_SECONDS: Final = 10
+"""How long a form may take to come. Twilio's are there at once; whoever drips one keeps a connection from Twilio."""
 
 
 class Webhook:
@@ -79,7 +81,11 @@ class Webhook:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:9]) > _LONGEST:
             return TOO_LONG
-        form = await _body(receive)
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                form = await _body(receive)
+        except TimeoutError:
+            return TOO_SLOW
         if isinstance(form, bytes):
             query = scope["query_string"].decode("latin-1")
             return await listening.hear(query, form, headers.get("x-twilio-signature", ""))

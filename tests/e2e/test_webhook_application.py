@@ -26,7 +26,7 @@ from smsretry.local.process.http import free_port
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback, inbound_message
 from smsretry.settings import load
-from smsretry.webhooks import Webhook
+from smsretry.webhooks import Webhook, asgi
 from smsretry.webhooks.settings import WebhookSettings
 from tests.conftest import Business
 from tests.e2e.nextjs import PACKAGES
@@ -50,6 +50,27 @@ def texted(body: str, *, account: str, token: str, url: str = URL) -> Callback:
     return inbound_message(
         url, phone=PHONE, body=body, to=SENDER, opt_out_type=None, account_sid=account, auth_token=token
     )
+
+
+def test_a_form_that_does_not_come_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may call, and drip one forever: the server's places would all be theirs."""
+    forget_settings(monkeypatch)
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(asgi, "_MOST_SECONDS", 0)
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return await asyncio.Event().wait() and {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", FORM["Content-Type"].encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    with closing(Webhook()) as webhook:
+        asyncio.run(webhook(scope, receive, send))
+    assert [message.get("status") for message in sent] == [408, None]
 
 
 @pytest.fixture

@@ -84,6 +84,8 @@ def test_a_number_of_which_something_is_lost_or_unclear_is_refused_and_not_guess
         ("2026-11-24 08:15:00+00", None, "2026-11-24T08:15:00+00:00"),
         ("2026-11-24 08:15:00 UTC", None, "2026-11-24T08:15:00+00:00"),
         ("Tue, 24 Nov 2026 08:15:00 +0000", None, "2026-11-24T08:15:00+00:00"),
+        ("24 Nov 2026 08:15 EST", "UTC", "2026-11-24T13:15:00+00:00"),
+        ("24 Nov 2026 08:15", None, "2026-11-24T20:15:00+00:00"),
         ("2026-11-24T08:15:00", None, "2026-11-24T20:15:00+00:00"),
         ("2026-11-24T08:15:00", "America/New_York", "2026-11-24T13:15:00+00:00"),
         ("2026-11-01T01:30:00", "America/New_York", "2026-11-01T06:30:00+00:00"),
@@ -99,8 +101,12 @@ def test_a_date_is_the_latest_that_it_may_mean(cell: str, zone: str | None, mome
 
 
 @pytest.mark.parametrize(
-    "cell", ["03/04/2026", "yesterday", "45985.34", "1764000000", "2026-13-01", "2026-11-24T25:00"]
-)
+    "cell",
+    [
+        "03/04/2026", "yesterday", "45985.34", "1764000000", "2026-13-01", "2026-11-24T25:00", "24 Nov 2026 08:15 PM",
+        "Nov 24 2026 8:15:00 p.m.", "24-NOV-26 08.15.00 PM", "Tue 24 Nov 2026 08:15 HST", "24 Nov 2026 08:15 -0000",
+    ],
+)  # fmt: skip
 def test_a_date_that_cannot_be_read_costs_no_opt_out(cell: str) -> None:
     """It counts as now, and the line says so."""
     assert read(f"phone,date\n{PHONE},{cell}\n") == [OptOut(2, PHONE, None, odd_date=True)]

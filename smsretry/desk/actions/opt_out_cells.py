@@ -16,6 +16,12 @@ _FORMULA: Final = re.compile(r'="([^"]*)"')
 _ROUNDED: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?E[+-]?\d+", re.IGNORECASE)
 _AMOUNT: Final = re.compile(r"\+?\d{7,}[.,]\d*")
 _ISO: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_RFC: Final = re.compile(
+    r"([a-z]{3}, )?\d{1,2} [a-z]{3} \d{4} \d\d:\d\d(:\d\d)?"
+    r"( (\+\d{4}|-(?!0000)\d{4}|UTC?|GMT|Z|[AECMP][SD]T))?",
+    re.IGNORECASE | re.ASCII,
+)
+"""Whole, because the parser passes over what it does not know, such as PM, and the opt-out would count as earlier."""
 _AGAIN: Final = "format the column as text in the spreadsheet, and export it again from where it came"
 
 
@@ -60,6 +66,8 @@ def read_date(cell: str, zone: tzinfo | None) -> datetime | None:
     if not text:
         return None
     if not _ISO.match(text):
+        if not _RFC.fullmatch(text):
+            raise ValueError("This is no date that can mean but one moment")
         moment = parsedate_to_datetime(text)
     elif len(text) == len("2026-11-24"):
         moment = datetime.combine(datetime.fromisoformat(text), time.max)

@@ -1,8 +1,10 @@
 """Opt-outs that come along from another system: what an import ends and what it leaves alone. It may be repeated."""
 
 import json
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -357,6 +359,16 @@ def test_standard_input_is_a_file_as_well(business: Business, command: Command) 
     )
     told = json.loads(done.stdout)
     assert (told["recorded"], told["undated"], told["refused"], told["lines"]) == (1, 1, 1, 2)
+
+
+def test_a_named_pipe_is_a_file_as_well(business: Business, command: Command, tmp_path: Path) -> None:
+    """As a shell makes one of `<(zcat stops.csv.gz)`: it is read once, and the command reads it twice."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_text, args=(f"phone\n{PHONE}\n",), daemon=True).start()
+    done = command("import-opt-outs", pipe, "--business", business.id, *DONE)
+    assert done.exit_code == 0, done.output
+    assert "recorded: 1" in done.stdout
 
 
 def test_a_number_without_country_code_is_of_the_business_s_country(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -18,6 +19,7 @@ from smsretry.local.twilio.faults import ListError
 from smsretry.retry.policy import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
+from tests.integration.hearing import another
 from tests.support.builders import PHONE, run, sent_by_hand
 
 
@@ -251,6 +253,20 @@ def test_our_own_claims_are_not_superseded(
         "select * from queue_sms_retry(%s)", [business.row(row)["send_log_id"]]
     ).fetchall()
     assert (queued["result"], queued["retry_id"]) == ("already_queued", UUID(str(claim.id)))
+
+
+def test_a_row_of_another_business_ends_no_claim(stack: Stack, business: Business) -> None:
+    """It may name any send log; the text that its own business's processor held had ended as failed."""
+    row = business.due_text()
+    [claim] = claims_of_the_application(business)
+    other = another(business)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        business.connection.execute(
+            """insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for)
+               values (%s, %s, %s, 9, %s)""",
+            [other.id, claim["send_log_id"], other.customer(), stack.now()],
+        )
+    assert (business.row(row)["status"], business.row(row)["why_code"]) == ("processing", None)
 
 
 def test_a_text_that_is_queued_twice_while_it_is_being_sent_stays_one(

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
 
 from smsretry import process_sms_retry_item, send_sms
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
@@ -180,6 +180,18 @@ def test_the_provider_itself_refuses_whom_a_caller_forgot_to_ask_about(stack: St
     assert isinstance(sender.send(Text(to=FRIEND, **text)), Accepted)
 
 
+def test_nobody_is_nobody_whatever_else_a_caller_says(
+    business: Business, runner: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that says both of a text had it begun, and the provider's refusal made it a failure."""
+    row = business.due_text()
+    queue, sender = runner(send_to="nobody")
+    begun = queue.begun
+    monkeypatch.setattr(queue, "begun", lambda claim, name, v: begun(claim, name, v | {"listed": True}))
+    assert run(queue, sender) == ["Cancelled"]
+    assert business.row(row)["why_code"] == "not_listed"
+
+
 def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
     stack: Stack, business: Business, runner: Senders
 ) -> None:
@@ -247,9 +259,27 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         assert held["held_since"] is not None
         assert held["expires_at"] > stack.now() + timedelta(hours=47)
         assert "marked as" in held["why"]
+        assert ("give all its workers one SUPABASE_URL" in held["why"]) is (
+            (marked, worker) == ("production", "a copy's")
+        )
         mark(operators, None if worker != "one that texts nobody" else "staging")
         stack.move_clock(timedelta(minutes=16))
         assert run(queue, sender) == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
+
+
+def test_projects_behind_one_gateway_have_an_address_each(settings: Settings) -> None:
+    """The copy at another path was taken for production, and its worker texted everybody."""
+    urls = ("https://Gateway.example.com/Production/", "https://gateway.example.com:8443/staging")
+    addresses = [settings.model_copy(update={"supabase_url": HttpUrl(url)}).address for url in urls]
+    assert addresses == ["gateway.example.com/production", "gateway.example.com:8443/staging"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://Ref.Supabase.co.", "https://ref.supabase.co:443/", "http://ref.supabase.co./"]
+)
+def test_one_host_is_one_address_however_it_is_written(settings: Settings, url: str) -> None:
+    """With a dot at the end, production's own worker was taken for a copy's."""
+    assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == "ref.supabase.co"
 
 
 def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
@@ -321,6 +351,18 @@ def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
         True,
         False,
     )
+
+
+def test_doctor_warns_of_a_production_whose_address_a_copy_may_have(
+    business: Business, operators: SupabaseOperators, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the whole network a worker reaches the copy at the same name, and texts everybody."""
+    advice = []
+    for address in ("kong:8000", "10.0.0.7", "ref.supabase.co"):
+        monkeypatch.setattr(operators, "address", address)
+        mark(operators, "production")
+        advice.append(list(audience_findings(operators, settings))[1].advice)
+    assert ["may have the same address" in (told or "") for told in advice] == [True, True, False]
 
 
 def test_doctor_names_a_variable_that_is_set_to_nothing(command: Command) -> None:

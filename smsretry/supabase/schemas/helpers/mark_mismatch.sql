@@ -20,7 +20,8 @@ begin
         else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it '
             || coalesce('at ' || left(mark_mismatch.address, 300), 'by a version that does not say where')
             || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
-            || case when mark_mismatch.address is null then 'upgrade the worker' else '`smsretry mark production`' end
+            || case when mark_mismatch.address is null then 'upgrade the worker'
+                    else 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same' end
     end;
 end
 $$;

@@ -9,7 +9,7 @@ declare
 begin
     if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
         new.created_at := smsretry.clock();
-        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
         select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
         if v_doubt.attempt_id is not null then
             new.attempt_id := v_doubt.attempt_id;

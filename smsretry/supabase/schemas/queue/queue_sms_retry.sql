@@ -35,7 +35,7 @@ begin
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
-    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    perform smsretry.supersede(v_log.id, v_log.business_id, queue_sms_retry.attempt_count);
     for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
         return query
         select q.id, 'already_queued', q.scheduled_for

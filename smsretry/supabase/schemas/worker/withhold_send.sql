@@ -9,7 +9,7 @@ create or replace function smsretry.withhold_send(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
-    if send_to <> 'all' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
+    if send_to = 'listed' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
         answer := 'go';
         return;
     end if;
