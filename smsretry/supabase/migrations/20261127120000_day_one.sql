@@ -1,3 +1,17 @@
+-- ======== drop smsretry.supersede ========
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'supersede'
+    loop
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
+
 -- ======== drop public.start_sms_run ========
 do $$
 declare
@@ -130,7 +144,7 @@ create table if not exists smsretry.mark (
     constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
     constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on column smsretry.mark.address is 'Host, and port if it is not the usual one, of the SUPABASE_URL that production''s workers have.';
+comment on column smsretry.mark.address is 'Host, port if it is not the usual one, and path, of the SUPABASE_URL that production''s workers have.';
 
 -- Default privileges may be wide.
 revoke all on smsretry.mark from public, anon, authenticated;
@@ -511,7 +525,8 @@ begin
         else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it '
             || coalesce('at ' || left(mark_mismatch.address, 300), 'by a version that does not say where')
             || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
-            || case when mark_mismatch.address is null then 'upgrade the worker' else '`smsretry mark production`' end
+            || case when mark_mismatch.address is null then 'upgrade the worker'
+                    else 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same' end
     end;
 end
 $$;
@@ -528,7 +543,7 @@ declare
 begin
     if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
         new.created_at := smsretry.clock();
-        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
         select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
         if v_doubt.attempt_id is not null then
             new.attempt_id := v_doubt.attempt_id;
@@ -584,7 +599,7 @@ begin
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
-    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    perform smsretry.supersede(v_log.id, v_log.business_id, queue_sms_retry.attempt_count);
     for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
         return query
         select q.id, 'already_queued', q.scheduled_for
@@ -621,6 +636,19 @@ begin
     raise exception 'The row for send log % was not kept', v_log.id
         using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
 end
+$$;
+
+-- ======== schemas/queue/supersede.sql ========
+-- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
+-- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays. It stays, too,
+-- if the new row is another business's, which may name any send log.
+create or replace function smsretry.supersede(send_log_id uuid, business_id uuid, attempt_count integer)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update public.sms_retry_queue q
+    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
+        claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
+    where q.send_log_id = supersede.send_log_id and q.business_id = supersede.business_id
+      and q.status = 'processing' and q.claimed_by_application and q.attempt_count < supersede.attempt_count
 $$;
 
 -- ======== schemas/worker/answer_sms_call.sql ========
@@ -798,7 +826,7 @@ create or replace function smsretry.withhold_send(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
-    if send_to <> 'all' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
+    if send_to = 'listed' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
         answer := 'go';
         return;
     end if;
@@ -1543,8 +1571,8 @@ returns text language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/desk/mark_sms_database.sql ========
--- Say what this database is: production (address: the host of the SUPABASE_URL that its workers have, with the port if it is
--- not the usual one), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
+-- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
 -- May be repeated. Texts that waited because of the mark are looked at again within smsretry.mark_look.
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
