@@ -67,11 +67,14 @@ def sms_session(
     from smsretry.errors import SmsRetryError
 
     with ExitStack() as running:
+        trouble = ""
         try:
             stack = SmsStack(tmp_path_factory.mktemp("sms"), schema=sms_schema, own_columns=sms_own_columns)
             running.enter_context(stack)
         except SmsRetryError as error:
-            pytest.fail(str(error), pytrace=False)
+            trouble = str(error)
+        if trouble:  # outside of `except`: pytest would print the message twice
+            pytest.fail(trouble, pytrace=False)
         yield stack
 
 

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 from xml.etree import ElementTree
 
 import pytest
 
 from smsretry.errors import LocalStackError, MigrationError
 from smsretry.local.demo.run import ROOT
+from smsretry.local.stack import Stack
 from smsretry.testing import SmsStack
 from tests.e2e.documents import Document
 
@@ -80,3 +82,26 @@ def test_a_schema_that_the_migrations_refuse_is_told_with_what_does_not_fit(tmp_
     assert not (tmp_path / "stack" / "postgres").exists()
     with pytest.raises(LocalStackError, match=r"no .*nowhere\.sql"), SmsStack(tmp_path, schema=["nowhere.sql"]):
         pass
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not which("psql"), reason="no psql")
+def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(stack: Stack, tmp_path: Path) -> None:
+    """By the commands shown, with the schema that is shown elsewhere."""
+    [rehearsal] = Document(ROOT / "smsretry" / "local" / "README.md").blocks("bash")
+    [schema] = README.blocks("sql")
+    (tmp_path / "schema.sql").write_text(schema.text, encoding="utf-8")
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e"],
+        input=rehearsal.text,
+        cwd=tmp_path,
+        env=dict(os.environ) | {"PATH": programs, "DATABASE_URL": stack.database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    with stack.connect() as connection:
+        connection.execute("drop database if exists rehearsal")
+    assert done.stdout.endswith("Nothing was changed.\n"), done.stdout + done.stderr

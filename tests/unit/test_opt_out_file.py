@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from smsretry.desk.actions.csv_records import LONGEST_LINE, Broken, lines_of
 from smsretry.desk.actions.opt_out_cells import read_date, read_number
 from smsretry.desk.actions.opt_out_file import HowToRead, LeftOut, OptOut, open_file
+from smsretry.desk.questions.imported import ImportedOptOuts, ImportTally
 from smsretry.written_numbers import holds_number
 from tests.support.builders import PHONE
 
@@ -153,6 +154,12 @@ def test_a_header_that_leaves_something_open_is_refused(text: str, why: str) -> 
     assert not holds_number(str(refused.value))
 
 
+def test_a_column_of_dates_may_have_the_name_of_a_status() -> None:
+    """`unsubscribed` may say whether or when; whoever says that it is the date has answered."""
+    [found] = read(f"phone,Unsubscribed\n{PHONE},2026-05-01T08:00Z\n", date_column="Unsubscribed")
+    assert found == OptOut(2, PHONE, datetime(2026, 5, 1, 8, tzinfo=UTC))
+
+
 def test_a_file_for_every_business_may_not_say_whose_its_lines_are() -> None:
     """One business's opt-outs would be all others', too."""
     with pytest.raises(ValueError, match="--business"):
@@ -211,3 +218,14 @@ def test_every_number_is_found_whatever_stands_between(rows: "list[tuple[tuple[s
         expected[line] = PHONE if (row, lines) in ROWS else ""
         line += lines + blank
     assert phones(text) == expected
+
+
+def test_a_line_whose_date_cannot_be_read_is_counted_once() -> None:
+    """The database gets it without a date, and counts it among those that have none."""
+    tally = ImportTally(dry_run=True)
+    tally.doubt_date(2)
+    counts = {"businesses": 1, "recorded": 1, "known": 0, "customers": 0, "cancelled": 0, "unmarked": 0, "undated": 1}
+    answer = ImportedOptOuts.model_validate(counts | {"notes": (), "next_after": None, "time_zone": None})
+    tally.add(answer, first=True)
+    [said] = [line for line in tally.summary() if "count as now" in line and "dates from" not in line]
+    assert said.endswith("cannot be read: 1. They count as now.")

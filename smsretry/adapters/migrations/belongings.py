@@ -125,7 +125,8 @@ def _said(thing: Thing, was: frozenset[str], now: frozenset[str]) -> str:
     old, new = ", ".join(sorted(was - now)), ", ".join(sorted(now - was))
     match kind:
         case "grant":
-            return f"{name} loses on {relation}: {old}"
+            keeps = "INSERT" in was - now and any(one.startswith("INSERT (") for one in now)
+            return f"{name} loses on {relation}: {old}" + (". It still inserts rows, in the original columns" * keeps)
         case "function":
             return f"function {name} is replaced by smsretry's, which service_role alone may call"
         case "table":

@@ -15,6 +15,8 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from smsretry.adapters.migrations.wanted_shapes import COLUMNS
+
 Fact = bool | float | str | list[str]
 OF_OTHERS: Final = ("public.businesses", "public.customers", "public.send_logs", "public.scheduled_sends")
 """The application's tables. What is not in the list there is its own."""
@@ -151,14 +153,18 @@ def _fits(fact: str, one: Entry, other: Entry) -> bool:
         return not lacking and not (beyond and (one.kind == "constraint" or one.name in _REQUESTS_OF_OTHERS))
     if one.kind == "column" and one.part_of in OF_OTHERS:
         return found == wanted or (one.name, fact) != _TENANTS_MAY_NOT_CHOOSE  # its type: shapes.py
+    if fact == "default" and not wanted and one.name in COLUMNS.get(one.part_of.removeprefix("public."), ()):
+        return True  # the application's inserts may rely on it
     if fact == "body" and one.qualified == "smsretry.clock" and found == _movable_clock():
         return True
-    return _unbracketed(found) == _unbracketed(wanted) or (fact == _MAY_BE_FALSE and not wanted)
+    return _bare(found) == _bare(wanted) or (fact == _MAY_BE_FALSE and not wanted)
 
 
-def _unbracketed(fact: Fact | None) -> Fact | None:
-    """PostgreSQL sets other brackets around an expression that was dumped and restored."""
-    return re.sub(r"[\s()]+", "", fact) if isinstance(fact, str) else fact
+def _bare(fact: Fact | None) -> Fact | None:
+    """Without what PostgreSQL adds: brackets around an expression that was dumped and restored, and casts to text where
+    the application's column is a varchar or an enum.
+    """
+    return re.sub(r"[\s()]+|::text\b(?!\[)", "", fact) if isinstance(fact, str) else fact
 
 
 def _is_too_much(entry: Entry) -> bool:

@@ -1,6 +1,6 @@
 """Refuse a migration of tables that do not fit, before anything is changed, with the statements that make them fit."""
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -12,6 +12,27 @@ from smsretry.adapters.migrations.shapes import Part, misfits, retyped
 from smsretry.errors import MigrationError
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+_LACKS: Final = """
+select r from unnest(array['anon', 'authenticated', 'service_role']) r
+where not exists (select from pg_catalog.pg_roles where rolname = r)
+union all select 'auth.uid()' where to_regprocedure('auth.uid()') is null
+"""
+
+
+def refuse_another_database(connection: _Connection) -> None:
+    """Name what every Supabase project has and this database has not.
+
+    Raises:
+        MigrationError: something is missing.
+    """
+    if lacks := [name for (name,) in connection.execute(_LACKS)]:
+        raise MigrationError(
+            f"This is no database of a Supabase project: it has no {', no '.join(lacks)}, on which the policies and "
+            "grants rely. Check the host and the name in --db-url; Supabase's own is called postgres. "
+            "Nothing was changed."
+        )
 
 
 def refuse_what_does_not_fit(connection: _Connection) -> None:

@@ -22,7 +22,11 @@ from smsretry.adapters.migrations.belongings import (
     refuse_clashes,
 )
 from smsretry.adapters.migrations.connecting import connect
-from smsretry.adapters.migrations.fitting import refuse_broken_rows, refuse_what_does_not_fit
+from smsretry.adapters.migrations.fitting import (
+    refuse_another_database,
+    refuse_broken_rows,
+    refuse_what_does_not_fit,
+)
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
 from smsretry.adapters.migrations.policies import ADOPTION, judge_policies, read_policies, restore_policies
@@ -135,6 +139,7 @@ def _apply(connection: _Connection, order: _Order) -> list[Migration]:
             if not missing:
                 return []
             where = "Checking the tables that exist"
+            refuse_another_database(connection)
             refuse_what_does_not_fit(connection)
             lock_tables(connection)
             cancel_until = ask_about_past_sends(connection, order.past_sends)

@@ -113,11 +113,12 @@ def _columns(header: str, how: HowToRead, first: int) -> Columns:
             f"no column is named as one of numbers is (number, phone, mobile, to): name it with --number-column. "
             f"The first line has: {shown}. It must name the columns"
         )
-    statuses = [name for name in headers if name in STATUSES]
+    date = _which(headers, how.date_column, DATES, "--date-column")
+    statuses = [name for place, name in enumerate(headers) if name in STATUSES and place not in (number, date)]
     if statuses and not how.only:
         raise ValueError(
-            f"the column {statuses[0]} may say which lines are opt-outs: say so with --only {statuses[0]}=VALUE, or "
-            "remove the column if every line is one"
+            f"the column {statuses[0]} may say which lines are opt-outs: say so with --only {statuses[0]}=VALUE. If it "
+            f"says when, name it with --date-column {statuses[0]}. If every line is an opt-out, remove the column"
         )
     business = headers.index(_BUSINESS) if _BUSINESS in headers else None
     if business is not None and how.business_id is None:
@@ -126,7 +127,7 @@ def _columns(header: str, how: HowToRead, first: int) -> Columns:
         delimiter,
         headers,
         number,
-        _which(headers, how.date_column, DATES, "--date-column"),
+        date,
         business,
         tuple((_place(headers, column, "--only"), value.strip().casefold()) for column, value in how.only),
         first,

@@ -108,9 +108,10 @@ class ImportTally:
         if self.outlived:
             yield f"Left alone, because somebody opted in later: {self.outlived}."
         if self.undated:
-            yield f"Lines without a date, or with one that has not come: {self.undated}. They count as now."
-        if self.odd_dates:
-            yield f"Lines whose date cannot be read: {self.odd_dates}. They count as now, too."
+            yield (
+                "Lines without a date, or with one that has not come, is before 2000 or cannot be read: "
+                f"{self.undated}. They count as now."
+            )
         if self.left_out:
             yield f"Lines that --only leaves out: {self.left_out}."
         if self.unmarked:

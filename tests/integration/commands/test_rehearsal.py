@@ -112,7 +112,7 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     found = _rehearse(original)
     assert found["ok"]
     assert found["advice"].startswith(
-        "could not be tried: making a sample text (SR000): there is no text to try it with"
+        "could not be tried: making a sample text (SR000): there is no text to try it with: the tables refuse a new one"
     )
 
     original.run(

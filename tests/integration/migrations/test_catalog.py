@@ -97,9 +97,23 @@ def test_of_an_installation_of_1_0_0_that_was_upgraded_nothing_is_said(original:
     assert complaints(original.connection) == {}
 
 
+def test_of_an_application_s_own_types_nothing_is_said(original: Database) -> None:
+    """An enum or a varchar where we only read: PostgreSQL then writes casts into our views and triggers."""
+    original.run(
+        """create type channel as enum ('email', 'sms');
+           alter table send_logs drop constraint send_logs_channel_known;
+           alter table send_logs alter column channel type channel using channel::channel;
+           alter table customers alter column phone type varchar(20), alter column timezone type varchar;
+           alter table businesses alter column timezone type varchar(64)"""
+    )
+    migrate(original.url)
+    assert complaints(original.connection) == {}
+
+
 @pytest.mark.parametrize(
     "own",
     [
+        "alter table sms_retry_queue alter column scheduled_for set default now()",
         """alter table sms_retry_queue drop constraint sms_retry_queue_business_id_fkey,
                add constraint own_key foreign key (business_id) references businesses (id) on delete restrict""",
         """alter table sms_retry_queue drop constraint sms_retry_queue_business_id_fkey,

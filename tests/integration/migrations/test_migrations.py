@@ -493,6 +493,13 @@ def test_no_connection_is_a_readable_error_without_the_password(running_stack: S
         assert raised.value.__context__ is None
 
 
+def test_a_database_of_another_kind_is_refused_with_what_it_lacks(empty: Database) -> None:
+    """A new database on the right host, or a PostgreSQL of the developer's own."""
+    empty.run("drop schema auth cascade")
+    with pytest.raises(MigrationError, match=r"no database of a Supabase project: it has no auth\.uid\(\).*--db-url"):
+        migrate(empty.url)
+
+
 def test_a_refused_connection_names_host_and_port() -> None:
     """Whoever mistyped the port must be able to see it."""
     with pytest.raises(MigrationError, match=r"127\.0\.0\.1"):

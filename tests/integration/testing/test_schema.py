@@ -8,6 +8,7 @@ import pytest
 
 from smsretry.errors import InputError, LocalStackError
 from smsretry.testing import SmsStack
+from smsretry.testing.plugin import sms_session
 from smsretry.testing.schema import apply_schema
 from tests.integration.catalog import Database
 
@@ -79,3 +80,11 @@ def test_own_columns_of_a_table_that_seeds_do_not_write_are_refused(tmp_path: Pa
     """A misspelt table would be ignored, and its column missed with every row."""
     with pytest.raises(InputError, match="no rows of busineses: own columns are those of businesses, customers"):
         SmsStack(tmp_path, own_columns={"busineses": {"slug": "a"}})
+
+
+def test_what_is_wrong_with_the_stack_is_told_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """pytest would print the message of an exception's context, too, and it may be long."""
+    fixture: Any = sms_session
+    with pytest.raises(pytest.fail.Exception, match="Seeds write no rows of plans") as failed:
+        next(fixture.__wrapped__(tmp_path_factory, (), {"plans": {}}))
+    assert failed.value.__context__ is None

@@ -9,9 +9,10 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
                                     when 'm' then 'materialized view' else 'foreign table' end,
                'logged', c.relpersistence = 'p', 'row security', c.relrowsecurity, 'forced', c.relforcerowsecurity,
                'options', to_jsonb(array(select o from unnest(c.reloptions) o order by o)),
-               -- Up to version 15 PostgreSQL names the table of each column, also where there is but one.
+               -- Up to version 15 PostgreSQL names the table of each column, also where there is but one. It writes a cast to
+               -- text where the application's column is a varchar or an enum.
                'definition', case when r.relkind in ('v', 'm')
-                   then md5(regexp_replace(regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'), '[\s()]+', '', 'g'))
+                   then md5(regexp_replace(regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'), '[\s()]+|::text\M(?!\[)', '', 'g'))
                    else '' end)
     from smsretry.our_relations() r
     join pg_class c on c.oid = r.id

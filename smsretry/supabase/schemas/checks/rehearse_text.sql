@@ -14,7 +14,8 @@ begin
     v_log_id := smsretry.sample_text();
     select * into v_log from public.send_logs l where l.id = v_log_id;
     if v_log.id is null then
-        raise exception 'there is no text to try it with yet' using errcode = 'SR000';
+        raise exception 'there is no text to try it with: the tables refuse a new one (columns that need a value?), and none '
+            'is there that is unsent and does not wait' using errcode = 'SR000';
     end if;
     step := 'queue_sms_retry';
     select q.retry_id, q.result into v_retry_id, v_answer from public.queue_sms_retry(v_log.id) q;
