@@ -95,9 +95,9 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
         return state
     if record:  # of a run, at its end
         _sweep_results()
-    # Prefect looks for an exception in what failed. It would not find one, and log all of it with a traceback.
-    nothing = record and record.model_copy(update={"result": None})
-    state.data = nothing if state.is_failed() else record or what
+    state.data = record or what
+    if state.is_failed():  # Prefect would look for an exception in it, find none, and log all of it with a traceback
+        state.data = record and record.model_copy(update={"result": None})
     return state
 
 

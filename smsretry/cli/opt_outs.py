@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from smsretry.desk.questions.imported import ImportTally
 
 _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+class Undated(StrEnum):
+    """Of `--undated`."""
+
+    OPTED_OUT = "opted-out"
+    SKIP = "skip"
+
+
 _PROGRESS: Final = 100_000
 """Lines after which a terminal hears of it."""
 
@@ -55,6 +65,9 @@ def import_opt_outs(
         str | None,
         typer.Option(metavar="ZONE", help="Of dates without one. By default they count as late as they may be."),
     ] = None,
+    undated: Annotated[
+        Undated | None, typer.Option(help="What a line means whose date is empty, where there is a column of dates.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--write", "--yes", help="Do it. Without this nothing is recorded.")] = False,
     who: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who does it; your login name by default. It is kept.")
@@ -77,7 +90,13 @@ def import_opt_outs(
     given = {"business": business, "all_businesses": all_businesses, "because": because}
     order = fill_form(ImportOptOuts, given, who=who or (login_name() if yes else None), dry_run=not yes)
     how = HowToRead(
-        business, number_column, date_column, tuple(map(_condition, only or [])), _country(country), _zone(time_zone)
+        business,
+        number_column,
+        date_column,
+        tuple(map(_condition, only or [])),
+        _country(country),
+        _zone(time_zone),
+        undated.value if undated else None,
     )
     tally = ImportTally(order.dry_run)
     with _opened(file) as content, operators(patience=patient()) as connected:

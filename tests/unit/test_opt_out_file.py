@@ -229,3 +229,13 @@ def test_a_line_whose_date_cannot_be_read_is_counted_once() -> None:
     tally.add(answer, first=True)
     [said] = [line for line in tally.summary() if "count as now" in line and "dates from" not in line]
     assert said.endswith("cannot be read: 1. They count as now.")
+
+
+@pytest.mark.parametrize(
+    ("undated", "kinds"),
+    [(None, [Broken, OptOut]), ("skip", [LeftOut, OptOut]), ("opted-out", [OptOut, OptOut])],
+)
+def test_an_empty_date_among_others_means_what_somebody_says(undated: str | None, kinds: list[type]) -> None:
+    """A list of contacts has one for each who still wants texts: taken for opt-outs, it would stop them all."""
+    found = read("phone,unsubscribed_at\n+12125550101,\n+12125550102,2026-03-02\n", undated=undated)
+    assert [type(one) for one in found] == kinds

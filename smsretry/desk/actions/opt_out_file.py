@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from smsretry.desk.actions.csv_records import LONGEST_LINE, Broken, Record, records
@@ -28,6 +28,10 @@ STATUSES: Final = frozenset(
 )
 """Headers that may say whether a line is an opt-out at all."""
 _BUSINESS: Final = "business_id"
+_UNDATED: Final = (
+    "It has no date, although others do. In a list of contacts that means nobody opted out, in a list of opt-outs that "
+    "the date is not known: say --undated skip, or --undated opted-out"
+)
 _DELIMITERS: Final = (",", ";", "\t", "|")
 
 
@@ -45,6 +49,8 @@ class HowToRead:
     """Two letters, for numbers without a country code."""
     zone: tzinfo | None = None
     """Of dates without one."""
+    undated: Literal["opted-out", "skip"] | None = None
+    """What a line means whose cell of the date is empty. None: nobody said, and lists differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,11 @@ def _opt_out(record: Record, columns: Columns, how: HowToRead) -> OptOut | LeftO
         phone = read_number(cell(columns.number), how.country)
     except ValueError as error:
         return Broken(record.line, str(error))
+    if columns.date is not None and not cell(columns.date):
+        if how.undated is None:
+            return Broken(record.line, _UNDATED)
+        if how.undated == "skip":
+            return LeftOut(record.line)
     try:
         return OptOut(record.line, phone, None if columns.date is None else read_date(cell(columns.date), how.zone))
     except (ValueError, OverflowError):

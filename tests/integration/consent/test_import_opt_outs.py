@@ -25,7 +25,7 @@ from tests.support.builders import NOON, PHONE, run
 
 MIAMI = "+13055550199"
 DAY = timedelta(days=1)
-DONE = ("--write", "--who", "Ann", "--because", "From the old tool")
+DONE = ("--undated", "opted-out", "--write", "--who", "Ann", "--because", "From the old tool")
 
 
 def given(business: Business, *opt_outs: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
 def test_nothing_is_recorded_without_the_word(business: Business, command: Command, stops: Path) -> None:
     """The preview says what would be."""
     waiting = business.due_text()
-    tried = command("import-opt-outs", stops, "--business", business.id)
+    tried = command("import-opt-outs", stops, "--business", business.id, "--undated", "opted-out")
     assert tried.exit_code == 0, tried.output
     assert "would be recorded: 2" in tried.stdout
     assert "waiting texts would be cancelled: 1" in tried.stdout
