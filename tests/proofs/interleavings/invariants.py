@@ -40,7 +40,8 @@ def _untrue(row: dict[str, Any], tables: dict[str, Any], state: State) -> Iterat
     log = next(iter(tables["send_logs"]), None)
     if row["status"] == "completed" and not state.twilio.messages and "sent" not in state.decided:
         yield "completed, and nothing was sent"
-    if row["status"] == "completed" and log and log["status"] not in ("sent", "delivered", "undelivered"):
+    queued_anew = any(other["status"] in ("pending", "processing") for other in tables["sms_retry_queue"])
+    if row["status"] == "completed" and not queued_anew and log and log["status"] not in _SENT:
         yield f"completed, and its send log says {log['status']}"
     if row["status"] == "failed" and arrived and not by_person and row["in_doubt_since"] is None:
         mine = {a["twilio_sid"] for a in attempts if a["twilio_sid"]}
@@ -50,6 +51,8 @@ def _untrue(row: dict[str, Any], tables: dict[str, Any], state: State) -> Iterat
         yield "processing without a lease"
 
 
+_SENT: Final = ("sent", "delivered", "undelivered")
+"""What a send log says of a text that went out."""
 _STATES: Final[dict[str, str]] = {"completed": "sent", "failed": "failed", "cancelled": "cancelled"}
 
 
