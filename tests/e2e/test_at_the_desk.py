@@ -37,7 +37,7 @@ def customer(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
     return UUID(str(business.row(row)["customer_id"]))
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_by_prefects_ui(has_browser: None, customer: UUID, stack: Stack, flow: FlowProcess, tmp_path: Path) -> None:
     """In a browser, with a form that is refused in words before the one that is right."""
     with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:

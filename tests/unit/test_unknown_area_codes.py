@@ -34,6 +34,7 @@ def test_every_states_hours_and_holidays_hold_in_every_us_zone() -> None:
         assert (answer.can_send, answer.closes_at if is_open else answer.next_send_at) == (is_open, change)
 
 
+@pytest.mark.long
 def test_there_is_always_an_opening_within_the_horizon() -> None:
     """The longest wait until 2037 is over a long weekend with a holiday on either side."""
     at, longest = datetime(2026, 1, 1, tzinfo=UTC), timedelta(0)

@@ -118,6 +118,7 @@ def test_nothing_of_opentelemetry_is_loaded_where_metrics_are_off(stack: Stack, 
     assert [who["service.instance.id"] for who in collector.resources()] == ["smsretry", "another"]
 
 
+@pytest.mark.long
 def test_without_the_extra_a_run_says_how_to_get_it(stack: Stack, business: Business, collector: Collector) -> None:
     """Once, and goes on."""
     row = business.due_text()
@@ -134,6 +135,7 @@ def a_process(script: str, stack: Stack, changes: dict[str, str]) -> "subprocess
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.long
 def test_a_collector_that_never_answers_costs_a_run_two_seconds_and_a_line(
     business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -328,6 +328,10 @@ class Blind(SupabaseOperators):
         return [line for line in super().status() if line.part != "stopped"]
 
 
+_SLOW: Final = ("held", "in a stopped state", "capped", "due in two days")
+"""Many runs are made until they come to be."""
+
+
 @pytest.fixture
 def world(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
@@ -336,7 +340,9 @@ def world(
     return World(stack, business, queue, sender, operators)
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in _SLOW else name for name in STATES]
+)
 def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
     """By explain and by preview, with the reason."""
     desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)

@@ -76,7 +76,7 @@ def time(stack: Stack) -> Iterator[Time]:
     time.run_on()
 
 
-@pytest.mark.parametrize("per_second", [1.5, 3.0, 5.0])
+@pytest.mark.parametrize("per_second", [1.5, *(pytest.param(rate, marks=pytest.mark.long) for rate in (3.0, 5.0))])
 def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     stack: Stack,
     business: Business,

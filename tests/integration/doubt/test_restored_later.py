@@ -196,6 +196,7 @@ def test_without_the_record_of_the_restore_they_are_sent_again(world: World) -> 
     assert world.texts() == TWICE
 
 
+@pytest.mark.long
 def test_a_planned_text_that_was_not_sent_goes_out_at_its_time(world: World) -> None:
     """Not early; and late by its three looks, a run apart."""
     world.tell_of_the_restore()
@@ -206,6 +207,7 @@ def test_a_planned_text_that_was_not_sent_goes_out_at_its_time(world: World) -> 
     assert world.texts().keys() >= set(NOT_SENT)
 
 
+@pytest.mark.long
 def test_a_text_that_is_newer_than_the_restore_goes_out_at_once(world: World) -> None:
     """Nothing can have been forgotten of it."""
     world.tell_of_the_restore()
@@ -225,6 +227,7 @@ def test_a_person_who_puts_a_text_back_is_told(world: World) -> None:
     assert told.warned == {"The database was restored from a backup: it is looked for before it goes out": 1}
 
 
+@pytest.mark.long
 def test_the_applications_own_processor_is_given_no_text_that_may_have_gone_out(world: World) -> None:
     """It begins no send, so it is not asked again before its texts leave."""
     world.tell_of_the_restore()

@@ -181,7 +181,9 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(
 
 
 @pytest.mark.parametrize("table", ["sms_retry_queue", "send_logs"])
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(0.3, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.by_hand)]
+)
 def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(
     queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, slow: Business, table: str,
     seconds: float,

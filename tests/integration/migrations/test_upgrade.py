@@ -120,6 +120,7 @@ def _each_text_went_out_once(stack: Stack) -> None:
     assert logs == [{"status": "sent", "n": TEXTS}]
 
 
+@pytest.mark.long
 def test_a_column_more_and_other_bodies_disturb_no_worker(own_stack: Stack) -> None:
     """A call that waits for the migration goes on with what it finds afterwards."""
     _queue_texts(own_stack)

@@ -932,7 +932,9 @@ def worker(stack: Stack) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.mark.parametrize("runs", [40, pytest.param(200, marks=pytest.mark.by_hand)])
+@pytest.mark.parametrize(
+    "runs", [pytest.param(40, marks=pytest.mark.long), pytest.param(200, marks=pytest.mark.by_hand)]
+)
 def test_any_order_of_calls_keeps_the_state_machine(
     stack: Stack, owner: Connection, worker: Connection, runs: int
 ) -> None:

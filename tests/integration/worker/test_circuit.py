@@ -176,7 +176,15 @@ def test_tenants_who_text_where_the_account_cannot_send_keep_nobody_back(
         stack.move_clock(timedelta(minutes=1))
 
 
-@pytest.mark.parametrize("fault", [HtmlError(http_status=403), HtmlError(http_status=500), AcceptThenDrop()], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(HtmlError(http_status=403), marks=pytest.mark.long),
+        pytest.param(HtmlError(http_status=500), marks=pytest.mark.long),
+        AcceptThenDrop(),
+    ],
+    ids=str,
+)
 def test_a_business_whose_texts_come_to_nothing_keeps_nobody_back(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fault: SendFault
 ) -> None:

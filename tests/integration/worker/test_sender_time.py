@@ -101,6 +101,7 @@ def test_a_rate_of_nothing_is_refused(queue: SupabaseQueue) -> None:
         queue.lease("+12125550100", 10, 0, 0)
 
 
+@pytest.mark.long
 def test_two_workers_together_send_at_the_rate_of_their_sender(stack: Stack, business: Business) -> None:
     """And each text goes out once."""
     rows = [business.due_text() for _ in range(60)]
