@@ -12,7 +12,6 @@ from typing import Any, Final, NoReturn
 from unittest.mock import patch
 from uuid import UUID, uuid5
 
-from smsretry.errors import UnforeseenError
 from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -131,11 +130,6 @@ class _Sender:
 
     def what_became_of(self, sid: str, **of: Any) -> Any:
         return self._ports.ask("sender", "what_became_of", sid)
-
-
-def is_bug(error: Exception) -> bool:
-    """Whether the pipeline met what nobody foresaw."""
-    return isinstance(error, UnforeseenError)
 
 
 def unreachable(call: Call) -> NoReturn:
