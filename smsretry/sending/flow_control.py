@@ -6,6 +6,7 @@ the sends wait, and then fewer of them are under way at once. What stops every s
 """
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -193,8 +194,9 @@ class FlowControl:
 
     def _wait_for_throttle(self) -> bool:
         """Wait as long as the provider asks. False: another sender's text should have the thread now."""
+        patient_until = monotonic() + PATIENCE_SECONDS
         while self._throttle.is_full(self.breaker.under_way) and not self.stopped_because:
-            if self._keeps_others_waiting:
+            if monotonic() + self._throttle.seconds > patient_until and self._keeps_others_waiting:
                 return False
             self._lock.wait(self._throttle.seconds)
         return True

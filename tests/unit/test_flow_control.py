@@ -1,5 +1,6 @@
 """When a run stops sending, and what it remembers for the next one."""
 
+import math
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,6 +17,7 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal,
 from smsretry.sending import breaker, circuit, tally, throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.probes import AT_FIRST, NEWLY_OPENED, PROBES
+from smsretry.sending.run_control import RunControl
 from smsretry.sending.signals import stopped_by
 from smsretry.sending.tally import IN_A_ROW
 from tests.support.builders import NOON, SID, claim_with, refused
@@ -460,6 +462,21 @@ def test_one_businesss_recipients_slow_everybody_down_for_a_moment_and_stop_nobo
     assert isinstance(control.admit(text_of(1, 8)), Defer)
     control.observe(text_of(2, 1), refused(99999, 429, retry_after=hour))
     assert control.stopped_because is not None
+
+
+@pytest.mark.parametrize("asks_to_wait", [timedelta(0), timedelta(hours=1)], ids=["a moment", "an hour"])
+def test_a_sender_that_is_slowed_down_for_a_moment_keeps_its_turn_before_others_that_wait_for_threads(
+    asks_to_wait: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its texts went back at once in run after run, as often as somebody's recipients were limited."""
+    monkeypatch.setattr(throttle, "SLOWER_SECONDS", 0.05)
+    run = RunControl(threads=2)
+    run.may_wait_until = math.inf
+    control, own = FlowControl(run=run), [text_of(1, recipient) for recipient in range(3)]
+    run.claimed([*own, *(text_of(2, recipient) for recipient in range(3))], nobody_else_is_due=True)
+    control.took(own, nobody_else_is_due=True)
+    control.observe(own[0], refused(99999, 429, retry_after=asks_to_wait))
+    assert isinstance(control.admit(own[1]), GiveBack) == bool(asks_to_wait)
 
 
 # The probe
