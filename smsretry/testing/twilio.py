@@ -81,8 +81,9 @@ class Twilio:
             attempt = parse_qs(urlsplit(message.status_callback or "").query).get("attempt", [None])[0]
             self._connect().execute(
                 """select settle_sms_attempt(
-                       attempt_id => %s, twilio_sid => %s, delivery_status => %s, error_code => %s)""",
-                [attempt, message.sid, status, error_code],
+                       attempt_id => %s, twilio_sid => %s, delivery_status => %s, error_code => %s,
+                       account_sid => %s)""",
+                [attempt, message.sid, status, error_code, message.account_sid],
             )
         return None
 

@@ -8,16 +8,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 
 from smsretry.adapters.migrations.catalog import fresh_catalog, public_functions
+from smsretry.adapters.migrations.connecting import Connection
 from smsretry.adapters.migrations.locks import TABLES
 from smsretry.adapters.migrations.wanted_shapes import COLUMNS
 from smsretry.errors import MigrationError
 
-_Connection = psycopg.Connection[tuple[Any, ...]]
 _REPLACED: Final = ("claim_due_sms_retries", "recover_stuck_sms_retries", "queue_sms_retry")
 """The calls of an older installation, whose place ours take. Any other function of a name of ours is in the way."""
 # Ours are known by their search_path, as the migration that adopts an installation knows them.
@@ -50,7 +50,7 @@ Belongings = Mapping[Thing, frozenset[str]]
 """How each of them is."""
 
 
-def read_belongings(connection: _Connection) -> Belongings:
+def read_belongings(connection: Connection) -> Belongings:
     """All of it in the shared tables, and the functions that have a name of ours and are not ours."""
     found = defaultdict[Thing, set[str]](set)
     with connection.transaction(force_rollback=True):
@@ -63,12 +63,12 @@ def read_belongings(connection: _Connection) -> Belongings:
     return {thing: frozenset(said) for thing, said in found.items()}
 
 
-def is_installed(connection: _Connection) -> bool:
+def is_installed(connection: Connection) -> bool:
     """Whether there is an installation of smsretry's, or what is left of one: what has its names is its own then."""
     return connection.execute(_INSTALLED).fetchone() == (True,)
 
 
-def count_duplicates(connection: _Connection) -> int:
+def count_duplicates(connection: Connection) -> int:
     """How many live rows of the queue are for a text that has another one. Adoption cancels them."""
     if connection.execute("select to_regclass('public.sms_retry_queue')").fetchone() == (None,):
         return 0

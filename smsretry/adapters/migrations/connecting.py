@@ -8,7 +8,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from smsretry.errors import MigrationError
 
-_Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
+"""The owner's, whose rows are tuples."""
 _DIRECT: Final = re.compile(r"db\.\w+\.supabase\.(co|com|in|net)", re.I)
 """A Supabase project's own host. It has an IPv6 address only, unless the project bought the IPv4 add-on:
 https://supabase.com/docs/guides/database/connecting-to-postgres (2026-11-27)."""
@@ -18,7 +19,7 @@ _POOLER: Final = (
 )
 
 
-def connect(db_url: str) -> _Connection:
+def connect(db_url: str) -> Connection:
     """A connection in autocommit.
 
     Raises:

@@ -1,18 +1,16 @@
 """Refuse a migration of tables that do not fit, before anything is changed, with the statements that make them fit."""
 
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from smsretry.adapters.migrations.connecting import Connection
 from smsretry.adapters.migrations.retyping import retyping
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.migrations.shapes import Part, misfits, retyped
 from smsretry.errors import MigrationError
-
-_Connection = psycopg.Connection[tuple[Any, ...]]
-
 
 _LACKS: Final = """
 select r from unnest(array['anon', 'authenticated', 'service_role']) r
@@ -21,7 +19,7 @@ union all select 'auth.uid()' where to_regprocedure('auth.uid()') is null
 """
 
 
-def refuse_another_database(connection: _Connection) -> None:
+def refuse_another_database(connection: Connection) -> None:
     """Name what every Supabase project has and this database has not.
 
     Raises:
@@ -35,7 +33,7 @@ def refuse_another_database(connection: _Connection) -> None:
         )
 
 
-def refuse_what_does_not_fit(connection: _Connection) -> None:
+def refuse_what_does_not_fit(connection: Connection) -> None:
     """Name all that does not fit in the tables that exist.
 
     Raises:

@@ -1,10 +1,9 @@
 """The history of applied migrations, `supabase_migrations.schema_migrations`. The Supabase CLI uses it too."""
 
-from typing import Any, Final
+from typing import Final
 
-import psycopg
+from smsretry.adapters.migrations.connecting import Connection
 
-_Connection = psycopg.Connection[tuple[Any, ...]]
 _CREATE: Final = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
@@ -17,12 +16,12 @@ on conflict (version) do update set name = excluded.name, statements = excluded.
 """
 
 
-def create_table(connection: _Connection) -> None:
+def create_table(connection: Connection) -> None:
     """Create it if there is none."""
     connection.execute(_CREATE)
 
 
-def read(connection: _Connection) -> set[str]:
+def read(connection: Connection) -> set[str]:
     """The versions that were applied. Empty if there is no table yet."""
     found = connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone()
     if found == (None,):
@@ -30,6 +29,6 @@ def read(connection: _Connection) -> set[str]:
     return {version for (version,) in connection.execute("select version from supabase_migrations.schema_migrations")}
 
 
-def record(connection: _Connection, version: str, name: str, text: str) -> None:
+def record(connection: Connection, version: str, name: str, text: str) -> None:
     """Record a migration as applied."""
     connection.execute(_RECORD, [version, name, [text]])

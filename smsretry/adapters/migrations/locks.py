@@ -1,14 +1,15 @@
 """The locks of a migration. It takes all of them at the start, so that nobody waits behind one that waits itself."""
 
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
+from smsretry.adapters.migrations.connecting import Connection
+
 TABLES: Final = ("scheduled_sends", "sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
 """In the order in which a claim and a begin lock them."""
 _SECONDS: Final = 3
-_Connection = psycopg.Connection[tuple[Any, ...]]
 
 # The sessions that hold a lock on one of these tables.
 _BLOCKERS: Final = """
@@ -16,6 +17,7 @@ select l.pid, string_agg(distinct c.relname::text, ', '),
        coalesce(a.state, 'state unknown'), coalesce(nullif(a.application_name, ''), 'no application name'),
        round(extract(epoch from clock_timestamp() - a.xact_start))::integer
 from pg_catalog.pg_locks l
+
 join pg_catalog.pg_class c on c.oid = l.relation and c.relnamespace = 'public'::regnamespace
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where c.relname = any (%s) and l.granted and l.pid <> pg_backend_pid()
@@ -25,7 +27,7 @@ order by a.xact_start limit 5
 """
 
 
-def wait_a_few_seconds(connection: _Connection) -> None:
+def wait_a_few_seconds(connection: Connection) -> None:
     """Limit this transaction's wait for a lock to a few seconds, unless its connection sets another limit."""
     connection.execute(
         """select set_config('lock_timeout', case current_setting('lock_timeout') when '0' then %s
@@ -34,7 +36,7 @@ def wait_a_few_seconds(connection: _Connection) -> None:
     )
 
 
-def lock_tables(connection: _Connection) -> None:
+def lock_tables(connection: Connection) -> None:
     """Lock all of the tables that exist, or none. Holding some while it waits for the rest would block everybody.
 
     Raises:
@@ -61,7 +63,7 @@ def lock_tables(connection: _Connection) -> None:
     connection.execute("select set_config('statement_timeout', %s, true)", [before])
 
 
-def blockers(connection: _Connection) -> str:
+def blockers(connection: Connection) -> str:
     """Sentences that say who holds these tables now, each followed by a space. Empty if nobody does."""
     return "".join(
         f"Session {pid} ({application}, {state}, open for {seconds} s) holds {tables}. "

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -21,7 +21,7 @@ from smsretry.adapters.migrations.belongings import (
     read_belongings,
     refuse_clashes,
 )
-from smsretry.adapters.migrations.connecting import connect
+from smsretry.adapters.migrations.connecting import Connection, connect
 from smsretry.adapters.migrations.fitting import (
     refuse_another_database,
     refuse_broken_rows,
@@ -36,7 +36,6 @@ from smsretry.errors import MigrationError
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
-_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ def migrate(
 _LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
-def _apply(connection: _Connection, order: _Order) -> list[Migration]:
+def _apply(connection: Connection, order: _Order) -> list[Migration]:
     """One try. Raises psycopg's errors about locks as they are."""
     where, warnings = "The migration", list[str]()
     try:
@@ -178,7 +177,7 @@ def _apply(connection: _Connection, order: _Order) -> list[Migration]:
 class _Kept:
     """What is the application's, as it was before the migration."""
 
-    def __init__(self, connection: _Connection, order: _Order, missing: Sequence[Migration]) -> None:
+    def __init__(self, connection: Connection, order: _Order, missing: Sequence[Migration]) -> None:
         """Read it, and refuse what cannot be kept."""
         self._connection = connection
         adopts = not is_installed(connection)
@@ -204,13 +203,13 @@ class _Kept:
         return [*self._said, *policies, *others]
 
 
-def _run(connection: _Connection, migration: Migration, text: str) -> None:
+def _run(connection: Connection, migration: Migration, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
     connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
     history.record(connection, migration.version, migration.name, migration.text)
 
 
-def _rehearse(connection: _Connection) -> list[str]:
+def _rehearse(connection: Connection) -> list[str]:
     """Rehearse a text on what was migrated. Warnings are returned: they are no reason to refuse the migration."""
     if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
         return []

@@ -5,10 +5,9 @@ says so.
 """
 
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import psycopg
-
+from smsretry.adapters.migrations.connecting import Connection
 from smsretry.errors import MigrationError
 from smsretry.retry.policy import LIFE
 
@@ -26,10 +25,9 @@ update public.scheduled_sends s set status = 'cancelled', why = %s
 where s.status = 'scheduled' and s.scheduled_for <= %s
 """
 _WHY: Final = "Its time had passed when smsretry was set up, and `smsretry migrate --past-sends cancel` cancelled it"
-_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def ask_about_past_sends(connection: _Connection, choice: PastSends | None) -> datetime | None:
+def ask_about_past_sends(connection: Connection, choice: PastSends | None) -> datetime | None:
     """The time up to which scheduled sends will be cancelled after the migration; None if none will be.
 
     Raises:
@@ -50,6 +48,6 @@ def ask_about_past_sends(connection: _Connection, choice: PastSends | None) -> d
     return now if past and choice == "cancel" else None
 
 
-def cancel_past_sends(connection: _Connection, until: datetime) -> None:
+def cancel_past_sends(connection: Connection, until: datetime) -> None:
     """Cancel them. The table must have smsretry's columns by now."""
     connection.execute(_CANCEL, [_WHY, until])

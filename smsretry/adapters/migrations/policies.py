@@ -7,16 +7,15 @@ and their owner says so first.
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 from pydantic import BaseModel
 
+from smsretry.adapters.migrations.connecting import Connection
 from smsretry.errors import MigrationError
 
-_Connection = psycopg.Connection[tuple[Any, ...]]
 ADOPTION: Final = "20261125000200"
 """The migration that drops all policies of the two tables. It is released, and so it stays as it is."""
 _COMMANDS: Final = {"r": "select", "a": "insert", "w": "update", "d": "delete", "*": "all"}
@@ -112,7 +111,7 @@ class Policy(BaseModel, frozen=True):
         return "; ".join([self.dropped, *([self.narrowed.made] if self.narrowed else [])])
 
 
-def read_policies(connection: _Connection) -> list[Policy]:
+def read_policies(connection: Connection) -> list[Policy]:
     """All policies of the two tables, ours included."""
     with connection.transaction(force_rollback=True), connection.cursor(row_factory=class_row(Policy)) as cursor:
         cursor.execute("set local search_path = ''")
@@ -155,7 +154,7 @@ def judge_policies(
     return wide if drop else [], said
 
 
-def restore_policies(connection: _Connection, before: Sequence[Policy], narrow: Sequence[Policy]) -> Iterator[str]:
+def restore_policies(connection: Connection, before: Sequence[Policy], narrow: Sequence[Policy]) -> Iterator[str]:
     """Make again what the migration dropped, but for what is to be narrowed; yield what became of that.
 
     `smsretry migrate --again` makes ours as a fresh installation has them.

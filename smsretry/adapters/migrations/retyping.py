@@ -6,11 +6,11 @@ column, and cannot convert an index or a CHECK that compares it with an enum's v
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 
-_Connection = psycopg.Connection[tuple[Any, ...]]
+from smsretry.adapters.migrations.connecting import Connection
 
 
 class Retyped(NamedTuple):
@@ -21,7 +21,7 @@ class Retyped(NamedTuple):
     type: str
 
 
-def retyping(connection: _Connection, columns: Sequence[Retyped]) -> list[str]:
+def retyping(connection: Connection, columns: Sequence[Retyped]) -> list[str]:
     """The statements that give the columns their types; empty if nothing hangs on any of them."""
     with connection.transaction(force_rollback=True):
         connection.execute("set local search_path = ''")  # so that names come with their schema
