@@ -90,6 +90,14 @@ CALLS: Final = {
     "reconcile": f"reconcile_sms_retry({_claim_of('looked')}, decision => 'look_again', look_in => '5 minutes')",
     "scheduled sends": "queue_scheduled_sms(20)",
     "deliveries": "claim_sms_deliveries(50)",
+    "callback": "settle_sms_attempt(twilio_sid => 'SM' || md5(uuid_in(md5('open1')::cstring)::text), "
+    "delivery_status => 'delivered')",
+    "opt-out": "record_sms_consent('+12125550001', 'opted_out', 'admin', uuid_in(md5('business1')::cstring), "
+    "who => 'Ann', because => 'asked')",
+    "queue": "queue_sms_retry(uuid_in(md5('finished1')::cstring))",
+    "cancel": "cancel_sms_retries(customer_id => uuid_in(md5('due1')::cstring), dry_run => false, "
+    "who => 'Ann', because => 'asked')",
+    "look again": "look_again_sms(array[uuid_in(md5('doubtful1')::cstring)], who => 'Ann', because => 'asked')",
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
 SLACK: Final = 1.5

@@ -61,7 +61,7 @@ begin
                select count(*)::integer
                from public.customers c join public.sms_retry_queue q on q.customer_id = c.id
                where c.phone = j.phone and (c.business_id = judge_opt_outs.business_id) is true
-                 and q.status = 'pending' and q.in_doubt_since is null) end,
+                 and (q.status = 'pending' and q.in_doubt_since is null) is true) end,
            j.undated_lines, j.lines
     from judged j
     union all

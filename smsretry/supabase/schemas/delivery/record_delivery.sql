@@ -45,7 +45,8 @@ begin
         for v_newer in -- the text was queued anew
             select q.* from public.sms_retry_queue q
             where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
-              and q.status = 'pending' and q.in_doubt_since is null
+              -- is true: by its text alone; with old statistics an index of all that waits is walked
+              and (q.status = 'pending' and q.in_doubt_since is null) is true
             for update
         loop
             perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);

@@ -1,14 +1,15 @@
 -- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off as $$
 begin
     return query
     with waiting as (
-        -- From an index alone: 200,000 rows may wait.
+        -- From an index alone, the one that has this order: a million rows may wait.
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
-        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
+              where n.status = 'pending' and n.in_doubt_since is null order by n.scheduled_for, n.id) q
         group by 1, 2, 3, 4
     ),
     live as materialized (

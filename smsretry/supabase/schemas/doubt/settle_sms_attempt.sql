@@ -30,8 +30,10 @@ begin
     -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q
     where q.id = coalesce(
-        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
-         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        -- No join: with old statistics it walks all live rows.
+        (select w.id from public.sms_retry_queue w
+         where w.send_log_id = (select o.send_log_id from public.sms_retry_queue o where o.id = v_attempt.retry_id)
+           and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
         v_attempt.retry_id)
     for update;
     if not found then
