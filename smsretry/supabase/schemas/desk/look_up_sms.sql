@@ -35,10 +35,12 @@ begin
         union all
         select 'send_log', l.id, l.business_id, l.customer_id from public.send_logs l where l.id = v_id
         union all
-        (select 'customer', c.id, c.business_id, c.id from public.customers c
-         where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business)
-            or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
-         order by c.id limit 20)
+        (select 'customer', n.id, n.business_id, n.id
+         from (select c.id, c.business_id from public.customers c
+               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business)
+                  or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
+               offset 0) n -- or all customers are walked in this order
+         order by n.id limit 20)
         union all
         select 'business', b.id, b.id, null from public.businesses b where b.id = v_id
         union all

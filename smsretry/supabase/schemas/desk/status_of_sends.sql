@@ -1,7 +1,9 @@
 -- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts for the day's.
+set enable_seqscan = off set jit = off as $$
 begin
     return query
     with reported as materialized (

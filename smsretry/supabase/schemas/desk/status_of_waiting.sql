@@ -1,7 +1,9 @@
 -- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- So that an index has all of it, whatever the statistics are.
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
     return query
     with waiting as (

@@ -83,8 +83,10 @@ create index if not exists sms_send_attempts_turns
 -- What a sender with a cap has sent in the day.
 create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
     where segments is not null;
--- A BRIN, because attempts are only ever added.
-create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
+-- A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a share of the
+-- table, every look at the day would read all that was added since the last one.
+create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
+    with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 

@@ -5,7 +5,9 @@ returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     perform 1 from public.sms_retry_queue q
-    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
+    where q.id = claim_sms_retry.retry_id
+      -- is true: by its id alone; with old statistics an index of all that waits is walked
+      and (q.status = 'pending' and q.in_doubt_since is null) is true
     for update;
     if found then
         perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
