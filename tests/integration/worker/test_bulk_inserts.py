@@ -98,6 +98,7 @@ CALLS: Final = {
     "cancel": "cancel_sms_retries(customer_id => uuid_in(md5('due1')::cstring), dry_run => false, "
     "who => 'Ann', because => 'asked')",
     "look again": "look_again_sms(array[uuid_in(md5('doubtful1')::cstring)], who => 'Ann', because => 'asked')",
+    "a person's number": "look_up_sms(phone => '+12125559999')",
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
 SLACK: Final = 1.5

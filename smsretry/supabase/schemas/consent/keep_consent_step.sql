@@ -12,7 +12,7 @@ set plan_cache_mode = force_custom_plan as $$
       -- An array, so that an index finds them without statistics.
       and q.customer_id = any (array(select c.id from public.customers c
                                      where (c.phone = keep_consent_step.phone or c.id = keep_consent_step.customer_id)
-                                       and (keep_consent_step.business_id is null or c.business_id = keep_consent_step.business_id)))
+                                       and (keep_consent_step.business_id is null or c.business_id = keep_consent_step.business_id) is true))
     -- A worker's lock keeps nobody's word from being recorded.
     order by q.updated_at desc limit 100 for key share skip locked
 $$;

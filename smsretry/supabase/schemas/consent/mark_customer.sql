@@ -17,7 +17,7 @@ begin
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status
-        where c.business_id = retry.business_id and c.phone = mark_customer.phone;
+        where c.phone = mark_customer.phone and (c.business_id = retry.business_id) is true; -- smsretry.judge_opt_outs
     end if;
 exception
     when deadlock_detected or lock_not_available or serialization_failure then

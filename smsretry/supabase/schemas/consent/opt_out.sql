@@ -44,7 +44,7 @@ begin
             raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
             perform smsretry.keep_unwritten(v_key, v_business, 'opted_out', opt_out.at, opt_out.source);
             select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = opt_out.phone and c.business_id = v_business;
+            where c.phone = opt_out.phone and (c.business_id = v_business) is true; -- smsretry.judge_opt_outs
         end;
     end loop;
 end

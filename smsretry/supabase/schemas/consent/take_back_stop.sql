@@ -27,7 +27,7 @@ begin
             where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
         continue when smsretry.suppressed_since(v_key) is null and not exists (
             select 1 from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
+            where c.phone = take_back_stop.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out');
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin
@@ -37,7 +37,7 @@ begin
             raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
             perform smsretry.keep_unwritten(v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start');
             select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
+            where c.phone = take_back_stop.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out';
         end;
     end loop;
 end

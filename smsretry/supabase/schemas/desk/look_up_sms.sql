@@ -37,7 +37,7 @@ begin
         union all
         (select 'customer', n.id, n.business_id, n.id
          from (select c.id, c.business_id from public.customers c
-               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business)
+               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business) is true
                   or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
                offset 0) n -- or all customers are walked in this order
          order by n.id limit 20)

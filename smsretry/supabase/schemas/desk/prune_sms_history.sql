@@ -29,7 +29,10 @@ begin
         where t.updated_at < v_before
         order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
-    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    -- One text after the other: without statistics the planner would read all attempts for many.
+    select coalesce(sum(n.attempts), 0) into attempts
+    from unnest(v_ids) as i (id)
+    cross join lateral (select count(*) as attempts from public.sms_send_attempts a where a.retry_id = i.id) n;
     delete from public.sms_retry_queue q where q.id = any (v_ids);
     get diagnostics texts = row_count;
     delete from smsretry.runs r where r.id = any (array(

@@ -4,7 +4,8 @@ create or replace function smsretry.cap_reached_at(business_id uuid, phone text,
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id from public.customers c
-        where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
+        -- is true: smsretry.judge_opt_outs
+        where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
