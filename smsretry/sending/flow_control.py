@@ -6,6 +6,7 @@ the sends wait, and then fewer of them are under way at once. What stops every s
 """
 
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import Final, assert_never
 from uuid import UUID
@@ -167,10 +168,10 @@ class FlowControl:
 
     def _wait_for_turn(self, claim: Claim) -> PutOff | None:
         while self.rate_limit and not self.stopped_because:
-            booked = self.rate_limit.is_booked_for(PATIENCE_SECONDS, claim.id, claim.body or "")
-            if booked and not self.run.claims_one_by_one:
+            patience = inf if self.run.claims_one_by_one else PATIENCE_SECONDS
+            seconds = self.rate_limit.seconds_to_turn(claim.id, claim.body or "", patience=patience)
+            if seconds is None:
                 return GiveBack(_BOOKED, "sender_rate")
-            seconds = self.rate_limit.seconds_to_turn(claim.id, claim.body or "")
             if not seconds:
                 return None
             self.wait(seconds)
@@ -287,14 +288,14 @@ class FlowControl:
 
     def _stop_sender(self, why: str) -> None:
         self._stopped_because = self.stopped_because or why  # the first reason stays
-        self._lock.notify_all()
+        self.run.wake_all()
 
     # The run
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until sending is stopped."""
-        with self._lock:
-            self._lock.wait_for(lambda: self.stopped_because, seconds)
+        with self.run.stops:
+            self.run.stops.wait_for(lambda: self.stopped_because, seconds)
 
     def stop(self, why: str) -> None:
         """Let no further send of the run begin. The reason ends with this run."""

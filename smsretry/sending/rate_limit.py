@@ -8,6 +8,7 @@ The provider would queue faster texts, for hours, past the closing of any window
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from threading import Lock
 from time import monotonic
 from typing import Final
@@ -113,19 +114,11 @@ class RateLimit:
         if per_second is not None:
             self._per_second = min(per_second, self._per_second or per_second)
 
-    def is_booked_for(self, seconds: float, text: UUID, body: str) -> bool:
-        """Whether the sender's time is given away for longer than this, as far as is known here.
-
-        A text that has a turn keeps it: given back, it would be lost.
-        """
-        if self._per_second is None:
-            return False
-        with self._lock:
-            has_turn = text in self._taken or bool(self._turns.get(segments(body)))
-            return not has_turn and self._leased_until > monotonic() + seconds
-
-    def seconds_to_turn(self, text: UUID, body: str) -> float:
+    def seconds_to_turn(self, text: UUID, body: str, *, patience: float = inf) -> float | None:
         """Seconds until the text may go, by its turn; 0: now. Ask again after that time.
+
+        None: the sender's time is given away for longer than this, as far as is known here, and the text takes none of
+        it. A text that has a turn keeps it: given back, it would be lost.
 
         Raises:
             QueueError: the database could not be asked.
@@ -135,17 +128,19 @@ class RateLimit:
         with self._lock:
             turn = self._taken.get(text)
         if turn is None or turn < monotonic() - LATE_SECONDS:
-            turn = self._take(text, segments(body), self._per_second)
-        return max(turn - monotonic(), 0.0)
+            turn = self._take(text, segments(body), self._per_second, patience)
+        return None if turn is None else max(turn - monotonic(), 0.0)
 
-    def _take(self, text: UUID, size: int, per_second: float) -> float:
+    def _take(self, text: UUID, size: int, per_second: float, patience: float) -> float | None:
         turn = monotonic()
         for missed in range(_TRIES):
             with self._lock:
                 self._coming.pop(text, None)
                 found = self._next(size, per_second)
             if found is None:
-                self._lease_for(size, per_second, lead=2 * max(self._usual, self._last if missed else 0))
+                lead = 2 * max(self._usual, self._last if missed else 0)
+                if not self._lease_for(size, per_second, patience, lead=lead):
+                    return None
                 continue
             turn = self._taken[text] = found
             if turn > monotonic() + 2 * self._usual and self._leased_until < monotonic() + LEASE_SECONDS:
@@ -174,14 +169,17 @@ class RateLimit:
             else:
                 return
 
-    def _lease_for(self, size: int, per_second: float, *, lead: float) -> None:
-        """Lease a turn for this text, and for as many others in flight as there is room for."""
+    def _lease_for(self, size: int, per_second: float, patience: float, *, lead: float) -> bool:
+        """Lease a turn for this text, and for others in flight as there is room. False: it would be late."""
         with self._leasing:
             with self._lock:
                 if self._turns.get(size):  # another thread was here meanwhile
-                    return
+                    return True
+                if self._leased_until > monotonic() + patience:  # here, because another thread may have leased just now
+                    return False
                 sizes = [size, *self._uncovered(per_second * LEASE_SECONDS - size)]
             self._lease(sizes, per_second, lead)
+            return True
 
     def _lease_ahead(self, per_second: float) -> None:
         """Lease turns before they are needed, unless another thread does."""

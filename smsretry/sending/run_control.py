@@ -27,7 +27,10 @@ class RunControl:
             threads: texts that the run processes at once; None: each has a thread.
         """
         # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
-        self.lock: Final = threading.Condition(threading.RLock())
+        lock = threading.RLock()
+        self.lock: Final = threading.Condition(lock)
+        self.stops: Final = threading.Condition(lock)
+        """The same lock. Who waits for a time waits here: only what stops the run or a sender wakes these threads."""
         self.in_flight: Final = InFlight()
         """What the run has claimed, whatever the sender, and has not seen to its next state."""
         self.outage: Final = Outage(self.in_flight, sender_of, account_of)
@@ -96,11 +99,16 @@ class RunControl:
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until the run is stopped."""
-        with self.lock:
-            self.lock.wait_for(lambda: self.stopped_because, seconds)
+        with self.stops:
+            self.stops.wait_for(lambda: self.stopped_because, seconds)
 
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self.lock:
             self.stopped_because = self.stopped_because or why
-            self.lock.notify_all()
+            self.wake_all()
+
+    def wake_all(self) -> None:
+        """A sender, or the run, has stopped: whoever waits, looks. The caller has the lock."""
+        self.lock.notify_all()
+        self.stops.notify_all()

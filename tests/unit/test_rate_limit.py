@@ -31,7 +31,7 @@ class Paced(Protocol):
 
     def max_in_flight(self, most: int) -> int: ...
     def expect(self, texts: list[tuple[UUID, str]]) -> None: ...
-    def seconds_to_turn(self, text: UUID, body: str) -> float: ...
+    def seconds_to_turn(self, text: UUID, body: str) -> float | None: ...
 
 
 class Street:
@@ -382,8 +382,28 @@ def test_a_turn_that_was_missed_is_over(leases: Leases) -> None:
     waits = [rate_limit.seconds_to_turn(UUID(int=n), "Hello") for n in range(40)]
     assert waits[-1] == pytest.approx(39 / 80, abs=ROUNDING)
     leases.now += 10
-    again = sorted(rate_limit.seconds_to_turn(UUID(int=n), "Hello") for n in range(80))
+    again = sorted(rate_limit.seconds_to_turn(UUID(int=n), "Hello") or 0 for n in range(80))
     assert again == pytest.approx([n / 80 for n in range(80)], abs=ROUNDING)
+
+
+def test_a_text_that_asks_while_another_s_turn_is_leased_takes_none_beyond_its_patience(leases: Leases) -> None:
+    """The answer gave the sender's time away. A turn in minutes would keep its thread, or be lost."""
+    answers: dict[int, float | None] = {}
+
+    def ask(text: int) -> None:
+        answers[text] = rate_limit.seconds_to_turn(UUID(int=text), "Hello", patience=3)
+
+    def lease(count: int, per_second: float, lead: float) -> Lease:
+        if not other.ident:
+            other.start()
+        return leases.lease(count, per_second, lead)
+
+    rate_limit = RateLimit(lease, 0.01)
+    other = threading.Thread(target=ask, args=[2])
+    ask(1)
+    other.join()
+    assert answers == {1: 0, 2: None}
+    assert leases.sizes == [1]
 
 
 def test_the_turn_of_a_text_that_is_not_sent_is_the_next_one_s(leases: Leases) -> None:
