@@ -34,8 +34,8 @@ from .support.run_display import queue_status, show_run, this_run
 from .support.run_ended import announce_completed, announce_failed
 from .support.task_runs import TaskRuns
 
-DRAIN_SECONDS: Final = 55
-"""How long a run goes on claiming. Then the next minute's run takes over."""
+DRAIN_SECONDS: Final = 70
+"""How long a run goes on claiming. It overlaps the next minute's run, which starts late where a machine is busy."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

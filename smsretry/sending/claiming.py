@@ -16,6 +16,8 @@ FEWEST_SUSPECTS: Final = 50
 """Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
 POLL_SECONDS: Final = 1.0
 """How often a run that waits for what comes due looks for what has come meanwhile."""
+ATTENTIVE_SECONDS: Final = 0.25
+"""The same while it lingers: where a text was due at once, the next one often is."""
 BUSY_SECONDS: Final = 5.0
 """How long a run waits at most for a sender that is busy, as long as it has texts of one in flight."""
 LONGEST_SECONDS: Final = 600.0
@@ -149,7 +151,8 @@ class Claiming:
             soon = due_in is not None and due_in < (BUSY_SECONDS if self._senders.keep_to_a_rate else POLL_SECONDS)
             if not soon and (now >= ends or (not lingers and (due_in is None or now + due_in >= ends))):
                 return False
-            pause = POLL_SECONDS if due_in is None else min(POLL_SECONDS, due_in)
+            pause = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
+            pause = pause if due_in is None else min(pause, due_in)
         return False
 
     def suspects(self) -> Iterator[Claim]:

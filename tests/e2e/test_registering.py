@@ -44,6 +44,8 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
     forget(flow.prefect)
     assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
     assert by_serve["limit"] == [3, "ENQUEUE"]
+    # A run overlaps the next minute's, and is over before the one after that takes its place, ten seconds early.
+    assert 60 < by_serve["parameter_openapi_schema"]["properties"]["drain_seconds"]["default"] < 110
     assert by_serve["version"] == declared()[0].version
     assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
     assert by_serve["schedule"]["slug"] == "every-minute"

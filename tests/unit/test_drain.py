@@ -12,7 +12,7 @@ from smsretry.errors import QueueUnreachable
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import Accepted, Outcome, Refusal, Rejected
 from smsretry.sending import claiming, throttle
-from smsretry.sending.claiming import LINGER_SECONDS, POLL_SECONDS
+from smsretry.sending.claiming import ATTENTIVE_SECONDS, LINGER_SECONDS, POLL_SECONDS
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.run import CLAIM_SIZE, run_once
 from smsretry.sending.run_control import RunControl
@@ -166,7 +166,7 @@ def test_a_run_that_had_something_to_do_waits_a_moment_for_more(clock: Clock) ->
 
     queue = Growing(clock=clock, due_at=texts(0))
     assert go(queue) == ["Sent", "Sent"]
-    assert max(clock.waits) <= POLL_SECONDS
+    assert max(clock.waits) <= ATTENTIVE_SECONDS
 
 
 def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> None:
