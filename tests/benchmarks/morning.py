@@ -1,7 +1,8 @@
 """Eight o'clock: 10,000 texts of 200 businesses are due at once. By hand: `python -m tests.benchmarks.morning`.
 
-Is the sender idle at any time, and does each business get its share? Then a flood of one business, and one text of
-another: when does that one go out?
+Is the sender idle at any time, and does each business get its share? Beside them a newcomer has a few texts that come
+due during the drain: a fair share is one text each time that every business has one. Then a flood of one business, and
+one text of another: when does that one go out?
 """
 
 import argparse
@@ -28,6 +29,20 @@ s as (insert into send_logs (business_id, customer_id, channel, subject)
 insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
 select business_id, id, customer_id, smsretry.clock() from s
 """
+_NEWCOMER = """
+with b as (insert into businesses (user_id, name, timezone)
+           values (gen_random_uuid(), 'Newcomer', 'America/New_York') returning id),
+c as (insert into customers (business_id, phone, timezone, sms_consent_status)
+      select id, '+1312' || (5550000 + n), 'America/New_York', 'opted_in' from b, generate_series(1, %(texts)s) n
+      returning id, business_id),
+s as (insert into send_logs (business_id, customer_id, channel, subject)
+      select business_id, id, 'sms', 'Hello' from c returning id, business_id, customer_id)
+insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+select business_id, id, customer_id, smsretry.clock() + make_interval(secs => %(ahead)s) from s
+returning scheduled_for, business_id::text as business
+"""
+_FEW = 5
+"""Texts of the newcomer."""
 
 
 def owners(at: Rig) -> dict[str, str]:
@@ -53,12 +68,18 @@ def main() -> None:
     with rig(prefect=False) as at:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
         at.fill(given.texts, businesses=given.businesses)
+        ahead = given.texts / given.per_second / 3
+        with at.stack.connect() as connection:
+            newcomer = connection.execute(_NEWCOMER, {"texts": _FEW, "ahead": ahead}).fetchone()
+        assert newcomer
         done = at.run_all([WORKER] * given.workers, SMSRETRY_SEGMENTS_PER_SECOND=str(given.per_second))
         whose, sends = owners(at), accepted(at)
+        last = max(moment for moment, number in sends if whose[number] == newcomer["business"])
+        whole_round = (given.businesses + 1) / given.per_second
         seconds = Counter(int((moment - sends[0][0]).total_seconds() // 10) for moment, _ in sends)
         full = [seconds[n] / 10 / given.per_second for n in range(max(seconds))]
         half = Counter(whose[number] for _, number in sends[: len(sends) // 2])
-        shares = sorted(half.values())
+        shares = sorted(half[business] for business in {*whose.values()} - {newcomer["business"]})
         fair = len(sends) / 2 / given.businesses
         longest = max((later[0] - one[0]).total_seconds() for one, later in pairwise(sends))
         rows: list[list[object]] = [
@@ -67,6 +88,8 @@ def main() -> None:
             ["of it, the worst and the middle 10 s", f"{min(full):.2f} {median(full):.2f}"],
             ["longest pause, s", longest],
             ["smallest share when half are sent, of the fair one", shares[0] / fair],
+            ["the newcomer's last text, s after it was due", (last - newcomer["scheduled_for"]).total_seconds()],
+            ["by a fair share", _FEW * whole_round],
         ]
         show(f"{given.texts} texts of {given.businesses} businesses, {given.per_second:g} segments/s", ["", ""], rows)
         at.fill(given.texts, businesses=1)

@@ -1,12 +1,12 @@
-"""A thousand senders of one segment a second. By hand: `python -m tests.benchmarks.senders`.
+"""Very many senders, each with a rate of its own. By hand: `python -m tests.benchmarks.senders`.
 
 Each business has a sender of its own, and all texts are due at once. First without rates: what this machine sends. Then
-with them: which share is reached of that, or of the sum of the rates if it is less, and whether any sender was ever
-above its own, by what Twilio's stand-in took.
+with them, for so long: which share is reached of that, or of the sum of the rates if it is less, and which share of its
+own rate each sender reached; and whether any was ever above its own, by what Twilio's stand-in took.
 """
 
 import argparse
-from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -19,7 +19,7 @@ WINDOW = timedelta(seconds=3)
 _SENDERS = """
 with s as (
     insert into smsretry.senders (account, sent_by, segments_per_second)
-    select %(account)s, service, %(rate)s from unnest(%(services)s::text[]) service returning id
+    select %(account)s, u.* from unnest(%(services)s::text[], %(rates)s::float8[]) u returning id
 )
 insert into smsretry.business_senders (business_id, sender_id)
 select b.id, s.id from (select id, row_number() over () as n from businesses) b
@@ -33,23 +33,23 @@ def services(count: int) -> list[str]:
     return [f"MG{number:032x}" for number in range(1, count + 1)]
 
 
-def drain(at: Rig, senders: int, texts: int, rate: float | None, workers: int, minutes: float) -> Done:
-    """Send them all, each business's from its own sender."""
+def drain(at: Rig, rates: Sequence[float | None], texts: int, workers: int, seconds: int) -> Done:
+    """Send them all, or what can be sent in this time, each business's from its own sender."""
+    senders = len(rates)
     with at.stack.connect() as connection:
         connection.execute(_EMPTY)
     at.fill(texts, businesses=senders)
     account = at.stack.environment()["TWILIO_ACCOUNT_SID"]
     with at.stack.connect() as connection:
-        connection.execute(_SENDERS, {"account": account, "rate": rate, "services": services(senders)})
-    command = [*WORKER, "--limit", str(texts), "--drain-seconds", str(60 * minutes)]
+        connection.execute(_SENDERS, {"account": account, "rates": list(rates), "services": services(senders)})
+    command = [*WORKER, "--limit", str(texts), "--drain-seconds", str(seconds)]
     done = at.run_all([command] * workers)
     assert len({entry.to for entry in at.stack.twilio.ledger.entries()}) == done.sends, "somebody was texted twice"
     return done
 
 
-def most_in_a_window(moments: list[datetime]) -> int:
-    """The most texts of a sender in any stretch of that length."""
-    moments = sorted(moments)
+def most_in_a_window(moments: Sequence[datetime]) -> int:
+    """The most texts of a sender in any stretch of that length. They are in order."""
     first, most = 0, 0
     for last, moment in enumerate(moments):
         while moments[first] <= moment - WINDOW:
@@ -58,40 +58,61 @@ def most_in_a_window(moments: list[datetime]) -> int:
     return most
 
 
-def windows(at: Rig) -> list[int]:
-    """The same of each sender."""
-    taken = defaultdict(list)
+def taken(at: Rig, senders: int) -> list[list[datetime]]:
+    """When each sender's texts were taken, in order."""
+    of_each: dict[str | None, list[datetime]] = {service: [] for service in services(senders)}
     for entry in at.stack.twilio.ledger.entries():
-        taken[entry.messaging_service_sid].append(entry.accepted_at)
-    return [most_in_a_window(moments) for moments in taken.values()]
+        of_each[entry.messaging_service_sid].append(entry.accepted_at)
+    return [sorted(moments) for moments in of_each.values()]
+
+
+def shares(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int) -> list[float]:
+    """Which share of what its rate allows each sender reached, until its last text, or until the last of all."""
+    began = min(moments[0] for moments in of_each if moments)
+    ended = max(moments[-1] for moments in of_each if moments)
+    found = []
+    for moments, rate in zip(of_each, rates, strict=True):
+        until = moments[-1] if len(moments) == texts else ended
+        allowed = 1 + int((until - began).total_seconds() * rate)
+        found.append(len(moments) / min(allowed, texts))
+    return found
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--senders", type=int, default=1000)
+    parser.add_argument("--senders", type=int, default=500)
     parser.add_argument("--texts", type=int, default=20_000)
-    parser.add_argument("--rate", type=float, default=1, help="segments a second of each sender")
+    parser.add_argument("--rates", default="0.1,0.2,0.4,0.8", help="segments a second, of one sender after the other")
     parser.add_argument("--milliseconds", type=float, default=50, help="what one send takes at Twilio")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=10, help="a run's time")
+    parser.add_argument("--seconds", type=int, default=60, help="how long texts are sent with rates")
     given = parser.parse_args()
+    few = [float(rate) for rate in given.rates.split(",")]
+    rates = [few[number % len(few)] for number in range(given.senders)]
     with rig(prefect=False, messaging_services=services(given.senders)) as at:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
-        free = drain(at, given.senders, given.texts, None, given.workers, 0)
-        done = drain(at, given.senders, given.texts, given.rate, given.workers, given.minutes)
-        most, allowed = windows(at), WINDOW.total_seconds() * given.rate + 1
-        reachable = min(free.per_second, given.senders * given.rate)
+        free = drain(at, [None] * given.senders, given.texts, given.workers, 0)
+        done = drain(at, rates, given.texts, given.workers, given.seconds)
+        of_each = taken(at, given.senders)
+        reached = sorted(shares(of_each, rates, given.texts // given.senders))
+        above = [
+            most_in_a_window(moments) > WINDOW.total_seconds() * rate + 1
+            for moments, rate in zip(of_each, rates, strict=True)
+        ]
         rows: list[list[object]] = [
             ["texts sent, without and with rates", f"{free.sends} {done.sends}"],
             ["texts a second without rates", free.per_second],
-            ["sum of the rates", given.senders * given.rate],
+            ["sum of the rates", sum(rates)],
             ["texts a second with rates", done.per_second],
-            ["share of what can be reached", done.per_second / reachable],
-            [f"most of a sender in 3 s, and the middle (at most {allowed:g})", f"{max(most)} {median(most)}"],
-            ["senders above their rate", sum(each > allowed for each in most)],
+            ["share of what can be reached", done.per_second / min(free.per_second, sum(rates))],
+            [
+                "share of its own rate: worst, worst of ten, middle",
+                f"{reached[0]:.2f} {reached[len(reached) // 10]:.2f} {median(reached):.2f}",
+            ],
+            ["senders above their rate", sum(above)],
         ]
-        show(f"{given.texts} texts of {given.senders} senders, {given.rate:g} segments/s each", ["", ""], rows)
+        show(f"{given.texts} texts of {given.senders} senders, {given.rates} segments/s each", ["", ""], rows)
 
 
 if __name__ == "__main__":
