@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from smsretry.adapters.supabase import grouped
 from smsretry.adapters.supabase.groups import Call, NotMade, RepeatAlone
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -272,3 +273,15 @@ def test_a_business_travels_alone_after_a_slow_call(queue: SupabaseQueue) -> Non
     assert not queue._loners.has(business_id)
     queue._loners.note(business_id, 0.4)
     assert queue._loners.has(business_id)
+
+
+def test_a_database_that_is_far_away_makes_no_business_slow(
+    queue: SupabaseQueue, business: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call travelled alone when the way there and back took a quarter of a second. The way is what any call takes."""
+    business.due_text()
+    (call,) = _calls(queue.claim_due(1), "defer_sms_retry")
+    monkeypatch.setattr(grouped, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(queue, "fastest", 1000.0)
+    assert queue.alone(call) is True
+    assert not queue._loners.has(business.id)
