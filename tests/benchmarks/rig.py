@@ -45,6 +45,9 @@ class Done:
 
     seconds: float
     cpu_seconds: float
+    """The workers' own, without the stand-ins'."""
+    peak_mb: float
+    """The most memory that one of the workers had."""
     sends: int
     first_to_last: float
     """Seconds from the first message that Twilio's stand-in took to the last."""
@@ -81,24 +84,28 @@ class Rig:
         """Run several workers' processes at once, each to its end."""
         prefect = self.prefect.environment() if self.prefect else {}
         environ: Mapping[str, str] = {**os.environ, **self.stack.environment(), **prefect, **environment}
-        began, cpu = time.monotonic(), _children()
+        began = time.monotonic()
         workers = [
             subprocess.Popen([sys.executable, *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             for command in commands
         ]
-        for worker in workers:
-            _, complaint = worker.communicate()
-            if worker.returncode:
-                raise RuntimeError(complaint.decode()[-2000:])
+        used = [_ended(worker) for worker in workers]
         seconds = time.monotonic() - began
         accepted = sorted(entry.accepted_at for entry in self.stack.twilio.ledger.entries())
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
-        return Done(seconds, _children() - cpu, len(accepted), span.total_seconds())
+        cpu_seconds = sum(each.ru_utime + each.ru_stime for each in used)
+        peak_mb = max(each.ru_maxrss for each in used) / 1024
+        return Done(seconds, cpu_seconds, peak_mb, len(accepted), span.total_seconds())
 
 
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _ended(worker: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """What it used. Raises RuntimeError: it failed."""
+    complaint = worker.stderr.read() if worker.stderr else b""
+    _, status, used = os.wait4(worker.pid, 0)
+    worker.returncode = os.waitstatus_to_exitcode(status)
+    if worker.returncode:
+        raise RuntimeError(complaint.decode()[-2000:])
+    return used
 
 
 @contextmanager

@@ -278,7 +278,7 @@ def test_a_business_travels_alone_after_a_slow_call(queue: SupabaseQueue) -> Non
 def test_a_database_that_is_far_away_makes_no_business_slow(
     queue: SupabaseQueue, business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call travelled alone when the way there and back took a quarter of a second. The way is what any call takes."""
+    """Each call travelled alone when the way there and back took a quarter of a second, which any call takes."""
     business.due_text()
     (call,) = _calls(queue.claim_due(1), "defer_sms_retry")
     monkeypatch.setattr(grouped, "SLOW_SECONDS", 0.0)

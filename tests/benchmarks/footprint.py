@@ -1,0 +1,56 @@
+"""The most memory that a run has, and what its texts leave in Prefect's database. By hand.
+
+`python -m tests.benchmarks.footprint`. `growth` has the bytes that a text leaves in our own tables.
+"""
+
+import argparse
+import time
+
+import psycopg
+
+from smsretry.local.prefect_server import DATABASE
+from tests.benchmarks.drain import FLOW
+from tests.benchmarks.rig import Rig, rig
+from tests.benchmarks.table import show
+
+PROCESS = ["-m", "smsretry", "process"]
+CONTENDERS = {
+    "smsretry process": (PROCESS, "0"),
+    "flow, slices of 25": (FLOW, "0"),
+    "flow, a task run each": (FLOW, "{}"),
+}
+
+
+def size(at: Rig) -> int:
+    """Bytes of Prefect's database when the server has written what it was told."""
+    before = -1
+    while True:
+        with psycopg.connect(at.stack.postgres.url(DATABASE), autocommit=True) as connection:
+            found = connection.execute("select pg_database_size(current_database())").fetchone()
+        assert found is not None
+        if found[0] == before:
+            return before
+        before = int(found[0])
+        time.sleep(3)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=1000)
+    given = parser.parse_args()
+    rows = []
+    with rig(prefect=True) as at:
+        for name, (command, task_runs) in CONTENDERS.items():
+            for texts in (0, given.texts):
+                at.fill(texts)
+                before = size(at)
+                done = at.run(command, SMSRETRY_TASK_RUNS=task_runs.format(given.texts))
+                assert done.sends == texts, f"{name} made {done.sends} sends of {texts}"
+                left = size(at) - before
+                rows.append([name, texts, round(done.peak_mb), round(left / 1000), round(left / max(texts, 1))])
+    show("A run", ["", "texts", "peak MB", "kB in Prefect's database", "bytes a text, or a run"], rows)
+
+
+if __name__ == "__main__":
+    main()
