@@ -50,7 +50,7 @@ class Breaker(Circuit[UUID]):
     def _has_enough_under_way(self, claim: Claim) -> bool:
         """Whether this business, or everybody, has as many sends under way as may be lost before one was answered."""
         business_id = claim.business_id
-        may_fail = self._under_way[business_id] + self.sends.failures_of(business_id)
+        may_fail = len(self._under_way[business_id]) + self.sends.failures_of(business_id)
         own = business_id not in self.sends.successful and may_fail >= IN_A_ROW
         return own or super()._has_enough_under_way(claim)
 

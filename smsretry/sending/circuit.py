@@ -5,9 +5,10 @@ circuit is half open: one text goes at a time, the probe, and the others wait to
 when texts of innocents (groups other than the failing ones) were tried and failed as well, or nobody is innocent.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final, Generic
+from uuid import UUID
 
 from smsretry.retry import trouble
 from smsretry.retry.decision import GiveBack, PutOff
@@ -35,7 +36,7 @@ class Circuit(Generic[K]):
         """Whether every group with a text due has one among those that were claimed."""
         self.last_failure = ""
         """What became of the last send that came to nothing."""
-        self._under_way = Counter[K]()
+        self._under_way = defaultdict[K, set[UUID]](set)
 
     # Before a send
 
@@ -74,19 +75,18 @@ class Circuit(Generic[K]):
     @property
     def under_way(self) -> int:
         """Sends that were let in and have not been answered."""
-        return self._under_way.total()
+        return sum(map(len, self._under_way.values()))
 
     # A send
 
     def began(self, claim: Claim) -> None:
         """It is let in."""
-        self._under_way[self.sends.group(claim)] += 1
+        self._under_way[self.sends.group(claim)].add(claim.id)
         self.probes.began(claim)
 
     def ended(self, claim: Claim) -> None:
-        """It was answered, or did not begin."""
-        group = self.sends.group(claim)
-        self._under_way[group] = max(self._under_way[group] - 1, 0)
+        """It was answered, did not begin, or was never let in."""
+        self._under_way[self.sends.group(claim)].discard(claim.id)
 
     def succeeded(self, claim: Claim) -> None:
         """The provider took it, or refused it for its own sake."""

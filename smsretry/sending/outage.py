@@ -45,7 +45,7 @@ class Outage(Circuit[str]):
 
     def _has_enough_under_way(self, claim: Claim) -> bool:
         """Until somebody was answered, one sender takes no more than its share of what may be lost."""
-        under_way = self._under_way[self.sends.group(claim)]
+        under_way = len(self._under_way[self.sends.group(claim)])
         others_wait = not self.sends.successful and under_way >= IN_A_ROW and len(self.sends.innocents) > 1
         return others_wait or super()._has_enough_under_way(claim)
 

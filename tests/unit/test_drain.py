@@ -1,10 +1,10 @@
 """How long a run goes on: what it claims, what it waits for, and when it ends. Its clock is the test's."""
 
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -287,10 +287,11 @@ def test_fewer_are_sent_at_once_after_that_and_more_again_as_they_are_taken(cloc
     control = FlowControl()
     control.run.may_wait_until = 100
     control.observe(claim_with(), Accepted(SID))
-    for _ in range(8):
-        control.admit(claim_with())
-    for _ in range(8):
-        control.observe(claim_with(), SLOWER)
+    burst = [claim_with(id=uuid4()) for _ in range(8)]
+    for claim in burst:
+        control.admit(claim)
+    for claim in burst:
+        control.observe(claim, SLOWER)
     clock.seconds = 2
     assert _let_in_at_once(control) == 4
     for _ in range(4):
@@ -314,16 +315,11 @@ def test_a_wait_that_is_over_between_two_looks_at_the_clock_is_not_for_ever(monk
 
 
 def _let_in_at_once(control: FlowControl) -> int:
-    """How many of twelve the flow control lets in before one of them is done."""
-    asking = ThreadPoolExecutor(12)
-    answers = [asking.submit(control.admit, claim_with()) for _ in range(12)]
-    done, waiting = wait(answers, timeout=0.3)
-    let_in = len(done)
-    while waiting:
-        for _ in range(len(done)):
-            control.withdraw(claim_with())
-        done, waiting = wait(waiting, timeout=0.3)
-    for _ in range(len(done)):
-        control.withdraw(claim_with())
-    asking.shutdown()
-    return let_in
+    """How many the flow control lets in before one of them is done."""
+    let_in = list[Claim]()
+    while not control._throttle.is_full(control.breaker.under_way):
+        let_in.append(claim_with(id=uuid4()))
+        assert control.admit(let_in[-1]) is None
+    for claim in let_in:
+        control.withdraw(claim)
+    return len(let_in)

@@ -401,6 +401,14 @@ def test_the_circuit_opens_when_several_innocents_texts_fail_one_after_the_other
     assert control.open_because is not None
 
 
+def test_a_text_that_was_never_let_in_is_taken_off_no_count() -> None:
+    """One that is withheld by who may be texted is begun without the flow control."""
+    control = FlowControl()
+    assert control.admit(text_of(1, 1)) is None
+    control.withdraw(text_of(1, 2))
+    assert control.breaker.under_way == control.run.outage.under_way == 1
+
+
 @pytest.mark.parametrize(("businesses", "at_first"), [(1, IN_A_ROW), (90, AT_FIRST)])
 def test_until_a_text_was_answered_few_are_under_way(businesses: int, at_first: int) -> None:
     """What is lost in an outage is no more than that, however many a worker sends at once."""
