@@ -8,6 +8,7 @@ from datetime import datetime
 
 from smsretry.local.stack import Stack
 from tests.proofs.interleavings.actors import EVERYBODY
+from tests.proofs.interleavings.beginnings import beginnings
 from tests.proofs.interleavings.ends import Ends
 from tests.proofs.interleavings.invariants import broken
 from tests.proofs.interleavings.state import State
@@ -81,7 +82,8 @@ def explore(
         prepare(world)
         ends = Ends()
         first = Found(beginning(world, start))
-        waiting = deque(_reached(world, first, names) for names in stages)
+        met: dict[tuple[str, ...], Found] = {(): first}
+        waiting = deque(replace(_reached(world, met, tuple(names)), depth=0) for names in stages)
         seen = {hash(found.state.key(world)) for found in waiting}
         while waiting and len(seen) < states:
             found = waiting.popleft()
@@ -110,12 +112,16 @@ def explore(
     return report
 
 
-def _reached(world: World, first: Found, names: Sequence[str]) -> Found:
-    found = first
-    for name in names:
-        [found] = _next(world, found, EVERYBODY, only=name)
-        assert not (wrong := list(broken(world, found.state))), (wrong, found.sequence)
-    return replace(found, depth=0)
+def _reached(world: World, met: dict[tuple[str, ...], Found], names: tuple[str, ...]) -> Found:
+    """The stage at the end of these steps; `met` remembers those on the way, which stages share."""
+    if names not in met:
+        *earlier, name = names
+        before = _reached(world, met, tuple(earlier))
+        found = [*_next(world, before, (*EVERYBODY, beginnings), only=name)]
+        assert len(found) == 1, f"{len(found)} steps are called {name!r} after {earlier}"
+        assert not (wrong := list(broken(world, found[0].state))), (wrong, found[0].sequence)
+        met[names] = found[0]
+    return met[names]
 
 
 def _next(world: World, found: Found, actors: Sequence[Actor], *, only: str | None = None) -> Iterator[Found]:

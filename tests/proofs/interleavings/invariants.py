@@ -1,6 +1,5 @@
 """What must hold in every state."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -16,41 +15,67 @@ from tests.proofs.interleavings.world import World
 def broken(world: World, state: State) -> Iterator[str]:
     """What does not hold."""
     yield from state.broken
-    yield from _doubled(state)
-    tables = {table.name: json.loads(held) for table, held in zip(world.tables, state.content, strict=True)}
-    for row in tables["sms_retry_queue"]:
-        yield from _untrue(row, tables, state)
+    for log in {message.log for message in state.twilio.messages}:
+        yield from _doubled(state, log)
+    rows, attempts, logs = (world.rows(state.content, name) for name in _TABLES)
+    for row in rows:
+        mine = [attempt for attempt in attempts if attempt["retry_id"] == row["id"]]
+        told = next((log for log in logs if log["id"] == row["send_log_id"]), None)
+        queued_anew = any(o["status"] in _LIVE and o["send_log_id"] == row["send_log_id"] for o in rows)
+        yield from _untrue(row, mine, told, state)
+        yield from _anothers(row, mine, state)
+        if row["status"] == "completed" and not queued_anew and told and told["status"] not in _SENT:
+            yield f"completed, and its send log says {told['status']}"
+    yield from _forgotten_deliveries(attempts, logs, state)
     yield from told_wrongly(world, state)
 
 
-def _doubled(state: State) -> Iterator[str]:
+def _doubled(state: State, log: UUID) -> Iterator[str]:
     """Never two messages for one text, but after one that was lost for a passing reason, or by a person's word."""
-    if "not sent" in state.decided:
+    if state.decided & {"not sent", "deleted"}:
         return
-    earlier = state.twilio.messages[:-1]
+    earlier = [message for message in state.twilio.messages if message.log == log][:-1]
     if any(not message.known_lost for message in earlier):
         yield "two messages for one text"
 
 
-def _untrue(row: dict[str, Any], tables: dict[str, Any], state: State) -> Iterator[str]:
-    """An end's reason is true of the little Twilio, and row and send log agree."""
-    by_person = bool(state.decided & {"sent", "not sent", "cancelled"})
-    arrived = [m for m in state.twilio.messages if m.fate != "lost"]
-    attempts = [a for a in tables["sms_send_attempts"] if a["retry_id"] == row["id"]]
-    log = next(iter(tables["send_logs"]), None)
-    if row["status"] == "completed" and not state.twilio.messages and "sent" not in state.decided:
+def _untrue(
+    row: dict[str, Any], attempts: list[dict[str, Any]], log: dict[str, Any] | None, state: State
+) -> Iterator[str]:
+    """An end's reason is true of the little Twilio."""
+    messages = [message for message in state.twilio.messages if str(message.log) == row["send_log_id"]]
+    if row["status"] == "completed" and not messages and "sent" not in state.decided:
         yield "completed, and nothing was sent"
-    queued_anew = any(other["status"] in ("pending", "processing") for other in tables["sms_retry_queue"])
-    if row["status"] == "completed" and not queued_anew and log and log["status"] not in _SENT:
-        yield f"completed, and its send log says {log['status']}"
-    if row["status"] == "failed" and arrived and not by_person and row["in_doubt_since"] is None:
-        mine = {a["twilio_sid"] for a in attempts if a["twilio_sid"]}
-        if any(m.sid in mine for m in arrived) and not any(a["delivery_status"] == "undelivered" for a in attempts):
+    says_sent = log is not None and log["status"] in _SENT  # a text that failed in doubt, and of which word came later
+    if row["status"] == "failed" and not says_sent and not state.decided & {"sent", "not sent", "cancelled"}:
+        known = {attempt["twilio_sid"] for attempt in attempts}
+        lost = any(attempt["delivery_status"] == "undelivered" for attempt in attempts)
+        if not lost and any(message.sid in known and message.fate != "lost" for message in messages):
             yield "failed, and its message is on its way"
     if row["status"] == "processing" and row["claimed_at"] is None:
         yield "processing without a lease"
 
 
+def _anothers(row: dict[str, Any], attempts: list[dict[str, Any]], state: State) -> Iterator[str]:
+    """A message proves no other text than its own."""
+    texts = {message.sid: str(message.log) for message in state.twilio.messages}
+    for attempt in attempts:
+        if texts.get(attempt["twilio_sid"], row["send_log_id"]) != row["send_log_id"]:
+            yield "another text's message is taken for its own"
+
+
+def _forgotten_deliveries(attempts: list[dict[str, Any]], logs: list[dict[str, Any]], state: State) -> Iterator[str]:
+    """What we were told to be delivered stays delivered, whatever is reported later."""
+    for message in state.twilio.messages:
+        if message.heard:
+            if any(a["twilio_sid"] == message.sid and a["delivery_status"] != "delivered" for a in attempts):
+                yield "its delivery is forgotten"
+            if any(log["id"] == str(message.log) and log["status"] != "delivered" for log in logs):
+                yield "it was delivered, and its send log does not say so"
+
+
+_TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "send_logs")
+_LIVE: Final = ("pending", "processing")
 _SENT: Final = ("sent", "delivered", "undelivered")
 """What a send log says of a text that went out."""
 _STATES: Final[dict[str, str]] = {"completed": "sent", "failed": "failed", "cancelled": "cancelled"}
@@ -60,7 +85,7 @@ def told_wrongly(world: World, state: State) -> Iterator[str]:
     """The story that a person is told agrees with the rows."""
     world.set_back(state.content, state.now)
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
-    rows = {str(row["id"]): row for row in _rows(world, state)}
+    rows = {str(row["id"]): row for row in world.rows(state.content, "sms_retry_queue")}
     told = [story for row_id in rows for story in desk.explain(WhichText(retry_id=UUID(row_id)))]
     if len(told) != len(rows):
         yield "a text without a story"
@@ -79,9 +104,3 @@ def _state_of_live(row: dict[str, Any]) -> str:
     if row["status"] == "processing":
         return "under_way"
     return "held" if row["held_since"] else "waiting"
-
-
-def _rows(world: World, state: State) -> list[dict[str, Any]]:
-    [place] = [place for place, table in enumerate(world.tables) if table.name == "sms_retry_queue"]
-    rows: list[dict[str, Any]] = json.loads(state.content[place])
-    return rows

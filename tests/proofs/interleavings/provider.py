@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.retry.delivery import NotKept, Report
-from smsretry.retry.models import Look, SenderId, Sighting
+from smsretry.retry.models import Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
 SENDER = SenderId("AC" + "1" * 32, "+12125550006")
@@ -27,13 +27,33 @@ class Message:
     """One that was accepted."""
 
     sid: str
-    attempt_id: UUID
+    log: UUID
+    """Whose text it is."""
+    attempt_id: UUID | None
+    """None: the application's own processor sent it."""
     to: str
     body: str
     at: datetime
     fate: Fate = "on its way"
+    late: datetime | None = None
+    """When it was delivered, after it had been called lost."""
     known_lost: bool = False
-    """Whether it was lost, and that could be known, when the next one was accepted."""
+    """Whether it was lost, and that could be known, when the text's next one was accepted."""
+    heard: bool = False
+    """Whether we were told that it was delivered."""
+
+    def __str__(self) -> str:
+        times = [at.isoformat() for at in (self.at, self.late) if at]
+        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.known_lost} {self.heard}"
+
+    @property
+    def past(self) -> tuple[Fate, ...]:
+        """All that Twilio has said of it so far, and may say again, late and in any order."""
+        return ("on its way", *(("lost",) if self.late else ()), *((self.fate,) if self.fate != "on its way" else ()))
+
+    def looks_lost(self, at: datetime) -> bool:
+        """Whether somebody who asks before the next one leaves is told so: what arrives meanwhile nobody can know."""
+        return self.fate == "lost" or self.late == at or (self.late is not None and self.attempt_id is None)
 
 
 @dataclass(frozen=True)
@@ -42,12 +62,17 @@ class Twilio:
 
     messages: tuple[Message, ...] = ()
 
-    def asked_to_send(
-        self, answer: Answer, attempt_id: UUID, to: str, body: str, at: datetime
-    ) -> "tuple[Twilio, Outcome]":
+    def takes(self, log: UUID, attempt_id: UUID | None, to: str, body: str, at: datetime) -> "Twilio":
+        """The same, once it has accepted a message."""
+        name = (attempt_id or log).bytes + bytes([len(self.messages)] if attempt_id is None else [])
+        sid = "SM" + hashlib.md5(name, usedforsecurity=False).hexdigest()
+        earlier = [replace(m, known_lost=m.looks_lost(at)) if m.log == log else m for m in self.messages]
+        return Twilio((*earlier, Message(sid, log, attempt_id, to, body, at)))
+
+    def asked_to_send(self, answer: Answer, log: UUID, text: Text, at: datetime) -> "tuple[Twilio, Outcome]":
         """What it knows after a request, and what the worker hears."""
-        sid = "SM" + hashlib.md5(attempt_id.bytes, usedforsecurity=False).hexdigest()
-        taken = Twilio((*self.messages, Message(sid, attempt_id, to, body, at)))
+        taken = self.takes(log, text.attempt_id, text.to, text.body, at)
+        sid = taken.messages[-1].sid
         match answer:
             case "accepted":
                 return taken, Accepted(sid)
@@ -62,9 +87,10 @@ class Twilio:
             case "unreached":
                 return self, NotSent("The connection was refused")
 
-    def listed(self, now: datetime, *, hides: bool) -> Look:
-        """Its list. `hides`: what is new is not in it yet."""
-        shown = [message for message in self.messages if not hides or now - message.at >= HIDDEN_FOR]
+    def listed(self, phone: str, now: datetime, *, hides: bool) -> Look:
+        """Its list of a number. `hides`: what is new is not in it yet."""
+        to_it = [message for message in self.messages if message.to == phone]
+        shown = [message for message in to_it if not hides or now - message.at >= HIDDEN_FOR]
         return Look(sightings=tuple(_sighting(message) for message in shown))
 
     def may_hide(self, now: datetime) -> bool:
@@ -76,9 +102,9 @@ class Twilio:
         found = [message for message in self.messages if message.sid == sid]
         return report(found[0].fate) if found else NotKept()
 
-    def comes_to(self, sid: str, fate: Fate) -> "Twilio":
-        """The same, once this has become of a message."""
-        return Twilio(tuple(replace(m, fate=fate) if m.sid == sid else m for m in self.messages))
+    def changes(self, sid: str, **changes: Any) -> "Twilio":
+        """The same, but for what is new of a message."""
+        return Twilio(tuple(replace(m, **changes) if m.sid == sid else m for m in self.messages))
 
 
 def report(fate: Fate) -> Report:

@@ -4,16 +4,41 @@ from typing import Final
 
 CLAIM: Final = ("claim due",)
 BEGUN: Final = (*CLAIM, "worker 1 begin")
-_NEVER_ARRIVED: Final = (*BEGUN, "worker 1 sends: unheard", "worker 1 finish")
+NEVER_ARRIVED: Final = (*BEGUN, "worker 1 sends: unheard", "worker 1 finish")
 ARRIVED: Final = (*BEGUN, "worker 1 sends: accepted unheard", "worker 1 finish")
 _COMPLETED: Final = (*BEGUN, "worker 1 sends: accepted", "worker 1 finish")
-_LOST: Final = (*_COMPLETED, "message 1 is lost", "Twilio reports message 1: lost")
+LOST: Final = (*_COMPLETED, "message 1 is lost", "Twilio reports message 1: lost")
+PUT_BACK: Final = (
+    *LOST,
+    "a delivery is looked after",
+    "look 1 after a message asks Twilio",
+    "look 1 after a message writes",
+)
 
 
 def look(claim: int, minutes: str) -> tuple[str, ...]:
     """Such a claim, after so many minutes, finds what there is."""
     who = f"worker {claim}"
     return (f"{minutes} min go by", "claim doubtful", f"{who} reads the list", f"{who} reconcile")
+
+
+FAILED_IN_DOUBT: Final = (
+    *(*ARRIVED, "a text's life goes by", "claim doubtful"),
+    *("worker 2 gets no list", "worker 2 reconcile"),
+)
+PROCESSOR: Final = "the application's processor claims"
+PROCESSOR_DIED: Final = (
+    *(PROCESSOR, "the application's processor sends: accepted", "the application's processor dies"),
+    *("a lease goes by", "recover"),
+)
+ALIKE: Final = "another text has the same words"
+_BEGINS_ALIKE: Final = "another text begins alike"
+OTHER_SENT: Final = (*CLAIM, "worker 1 of the other text begin", "worker 1 of the other text sends: accepted")
+"""And not written down."""
+BOTH_IN_DOUBT: Final = (
+    *(ALIKE, *ARRIVED, *CLAIM),
+    *(f"worker 1 of the other text {step}" for step in ("begin", "sends: unheard", "finish")),
+)
 
 
 STAGES: Final[dict[str, tuple[str, ...]]] = {
@@ -25,15 +50,28 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "its worker died after it was accepted": (*BEGUN, "worker 1 sends: accepted", "a lease goes by", "recover"),
     "in doubt, and accepted": ARRIVED,
     "in doubt, and looked for": (*ARRIVED, "1 min go by", "claim doubtful"),
-    "in doubt, and never arrived": _NEVER_ARRIVED,
-    "before the third look": (*_NEVER_ARRIVED, *look(2, "1"), *look(3, "5")),
-    "to be sent again": (*_NEVER_ARRIVED, *look(2, "1"), *look(3, "5"), *look(4, "15")),
+    "in doubt, and never arrived": NEVER_ARRIVED,
+    "before the third look": (*NEVER_ARRIVED, *look(2, "1"), *look(3, "5")),
+    "to be sent again": (*NEVER_ARRIVED, *look(2, "1"), *look(3, "5"), *look(4, "15")),
     "completed": _COMPLETED,
-    "lost by a carrier": _LOST,
-    "put back, because it was lost": (*_LOST, "deliveries are looked after"),
+    "lost by a carrier": LOST,
+    "looked after, and lost": (*LOST, "a delivery is looked after", "look 1 after a message asks Twilio"),
+    "put back, because it was lost": PUT_BACK,
     "refused for now": (*BEGUN, "worker 1 sends: refused for now", "worker 1 finish"),
     "failed": (*BEGUN, "worker 1 sends: refused for good", "worker 1 finish"),
     "opted out": ("the customer texts STOP",),
     "in doubt, and opted out": (*ARRIVED, "the customer texts STOP"),
     "cancelled": ("a person cancels it",),
+    "failed in doubt": FAILED_IN_DOUBT,
+    "failed in doubt, and queued anew": (*FAILED_IN_DOUBT, "the application queues the text anew"),
+    "of use for an hour, and claimed": ("it is of use for an hour", *CLAIM),
+    "planned": ("it is planned",),
+    "planned, and queued": ("it is planned", "planned texts are queued"),
+    "with the application's processor": (PROCESSOR,),
+    "sent by the application's processor, which died": PROCESSOR_DIED,
+    "beside one of the same words": (ALIKE,),
+    "beside one of the same words, and in doubt": (ALIKE, *NEVER_ARRIVED),
+    "beside one of the same words, both in doubt": BOTH_IN_DOUBT,
+    "beside one that begins alike, and in doubt": (_BEGINS_ALIKE, *NEVER_ARRIVED),
+    "beside one that begins alike, which is sent": (*(_BEGINS_ALIKE, *NEVER_ARRIVED, *OTHER_SENT),),
 }

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tests.proofs.interleavings.poller import Poller
+from tests.proofs.interleavings.processor import Processor
 from tests.proofs.interleavings.provider import Twilio
 from tests.proofs.interleavings.worker import Worker
 from tests.proofs.interleavings.world import Content, World
@@ -19,15 +21,20 @@ class State:
     now: datetime
     twilio: Twilio = field(default_factory=Twilio)
     workers: tuple[Worker, ...] = ()
+    pollers: tuple[Poller, ...] = ()
+    """Each looks after one delivery."""
+    processor: Processor | None = None
+    """The application's own, while it has a text."""
     said: Word = "yes"
     """What the customer said last."""
     decided: frozenset[str] = frozenset()
-    """What a person has decided about the text that excuses an invariant: `not sent`, `sent`, `cancelled`."""
+    """What a person or the application has done to the text that excuses an invariant: `not sent`, `sent`, `cancelled`,
+    `deleted`."""
     broken: tuple[str, ...] = ()
     """What the last step broke by itself."""
 
     def key(self, world: World) -> str:
         """The same for states that go on in the same way."""
-        workers = sorted(map(str, self.workers))
-        messages = [f"{m.sid} {m.attempt_id} {m.at.isoformat()} {m.fate} {m.known_lost}" for m in self.twilio.messages]
-        return world.canonical(self.content, self.now, *workers, *messages, self.said, *sorted(self.decided))
+        busy = sorted(map(str, (*self.workers, *self.pollers, *filter(None, [self.processor]))))
+        messages = map(str, self.twilio.messages)
+        return world.canonical(self.content, self.now, *busy, *messages, self.said, *sorted(self.decided))

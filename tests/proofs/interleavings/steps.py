@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from tests.proofs.interleavings.state import State
 from tests.proofs.interleavings.world import World
@@ -16,6 +17,11 @@ ROW: Final = UUID("00000000-0000-4000-8000-00000000000e")
 PHONE: Final = "+12125550123"
 BODY: Final = "Your table is ready."
 OTHER_BODY: Final = "Your table waits for you."
+OTHER_PHONE: Final = "+12125550188"
+OTHER_LOG: Final = UUID("00000000-0000-4000-8000-00000000001d")
+OTHER_ROW: Final = UUID("00000000-0000-4000-8000-00000000001e")
+OPENS, CLOSES, NEW_YORK = 8, 21, ZoneInfo("America/New_York")
+"""When the customer may be texted, by the clock there."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,39 @@ def beginning(world: World, now: datetime) -> State:
            values (%s, %s, %s, 'America/New_York', 'opted_in', smsretry.clock() - interval '1 day')""",
         *(CUSTOMER, BUSINESS, PHONE),
     )
+    write_text(world, LOG, ROW, BODY)
+    return State(world.read(), now)
+
+
+def write_text(world: World, log: UUID, row: UUID, body: str) -> None:
+    """A text of that customer, due now."""
     world.write(
         """insert into send_logs (id, business_id, customer_id, channel, subject)
            values (%s, %s, %s, 'sms', %s)""",
-        LOG,
-        BUSINESS,
-        CUSTOMER,
-        BODY,
+        *(log, BUSINESS, CUSTOMER, body),
     )
     world.write(
         """insert into sms_retry_queue (id, business_id, send_log_id, customer_id, scheduled_for, max_attempts)
            values (%s, %s, %s, %s, smsretry.clock(), 2)""",
-        *(ROW, BUSINESS, LOG, CUSTOMER),
+        *(row, BUSINESS, log, CUSTOMER),
     )
-    return State(world.read(), now)
+
+
+def instant(held: str | None) -> datetime | None:
+    """A time, as a table's JSON has it."""
+    return datetime.fromisoformat(held) if held else None
+
+
+def in_window(now: datetime) -> bool:
+    """Whether the customer may be texted at this hour."""
+    return OPENS <= now.astimezone(NEW_YORK).hour < CLOSES
+
+
+def closing(now: datetime) -> datetime:
+    """When the window closes that is open now."""
+    return now.astimezone(NEW_YORK).replace(hour=CLOSES, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def nth(log: object) -> str:
+    """Which text a step is about, if it is not the first."""
+    return "" if str(log) == str(LOG) else " of the other text"

@@ -1,47 +1,54 @@
-"""What happens around the workers: time, recovery, what becomes of messages, and looks after them."""
+"""What happens around the workers: time, recovery, what becomes of messages, looks after them, and pruning."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
-from smsretry.retry.profile import DEFAULT, STALE_MINUTES
-from smsretry.sending.delivering import follow
-from smsretry.sending.ports import DeliveryServices
-from tests.proofs.interleavings.provider import SENDER, Fate, Twilio
+from smsretry.retry.delivery import FIRST_LOOK, Report
+from smsretry.retry.profile import STALE_MINUTES
+from tests.proofs.interleavings.poller import Poller
+from tests.proofs.interleavings.provider import Fate, Message
 from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Step
+from tests.proofs.interleavings.steps import Step, closing, in_window, instant, nth
+from tests.proofs.interleavings.worker import Call
 from tests.proofs.interleavings.world import World
 
 LEASE: Final = timedelta(minutes=STALE_MINUTES, seconds=30)
 """A little more than one."""
 LIFE: Final = timedelta(hours=48)
-_STALE: Final = """
-select from sms_retry_queue where status = 'processing' and claimed_at <= smsretry.clock() - interval '10 min'
-"""
+KEPT: Final = timedelta(days=8)
+"""Longer than history must be kept."""
+ON_ITS_WAY: Final = timedelta(days=3)
+"""No carrier delivers what is older."""
+POLLERS: Final = 2
+"""At once."""
 
 
 def time_passes(world: World, state: State) -> Iterator[Step]:
-    """To the next moment at which something is due, past a lease, and past a text's life."""
-    [found] = world.rows(
-        """select (select min(at) from (
-                      select scheduled_for as at from sms_retry_queue where status = 'pending'
-                      union all select delivery_look_at from sms_send_attempts where delivery_look_at is not null) a
-                   where at > smsretry.clock()) as at,
-                  exists (select from sms_retry_queue where status = 'processing') as held,
-                  exists (select from sms_retry_queue where status in ('processing', 'pending')) as lives""",
-    )
-    if (at := found["at"]) and at - state.now <= LIFE:
-        yield Step(f"{_minutes(at - state.now)} go by", lambda _, state: replace(state, now=at))
-    if found["held"]:
-        yield Step("a lease goes by", lambda _, state: replace(state, now=state.now + LEASE))
-    if found["lives"]:
-        yield Step("a text's life goes by", lambda _, state: replace(state, now=state.now + LIFE))
+    """To the next moment at which something is due, past a lease, out of the window, and past a text's life."""
+    rows = world.rows(state.content, "sms_retry_queue")
+    live = [row for row in rows if row["status"] in ("pending", "processing")]
+    attempts = world.rows(state.content, "sms_send_attempts")
+    planned = [row for row in world.rows(state.content, "scheduled_sends") if row["status"] == "scheduled"]
+    looks = [at + FIRST_LOOK for row in attempts if (at := instant(row["delivery_look_at"]))]
+    due = [instant(row["scheduled_for"]) for row in (*live, *planned) if row["status"] != "processing"]
+    later = [at for at in (*due, *looks) if at and state.now < at <= state.now + LIFE]
+    if later:
+        yield _until(min(later), f"{(min(later) - state.now).total_seconds() / 60:g} min go by")
+    if state.pollers or any(row["status"] == "processing" for row in live):
+        yield _until(state.now + LEASE, "a lease goes by")
+    if state.workers and in_window(state.now):
+        yield _until(closing(state.now), "the window closes")
+    if live:
+        yield _until(state.now + LIFE, "a text's life goes by")
+    elif rows:
+        yield _until(state.now + KEPT, "a week goes by")
 
 
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:g} min"
+def _until(at: datetime, name: str) -> Step:
+    return Step(name, lambda _, state: replace(state, now=at))
 
 
 def recovery(world: World, state: State) -> Iterator[Step]:
@@ -51,60 +58,94 @@ def recovery(world: World, state: State) -> Iterator[Step]:
         world.queue.recover(STALE_MINUTES)
         return state
 
-    if world.rows(
-        _STALE,
-    ):
-        yield Step("recover", recover)
+    for row in world.rows(state.content, "sms_retry_queue"):
+        at = max(filter(None, map(instant, (row["claimed_at"], row["begun_at"]))), default=None)
+        if row["status"] == "processing" and at and state.now - at >= timedelta(minutes=STALE_MINUTES):
+            yield Step("recover", recover)
+            return
+
+
+def pruning(world: World, state: State) -> Iterator[Step]:
+    """What ended a week ago is deleted."""
+
+    def prune(world: World, state: State) -> State:
+        world.call("prune_sms_history", {"keep_days": 7})
+        return state
+
+    rows = world.rows(state.content, "sms_retry_queue")
+    ended = [instant(row["updated_at"]) for row in rows if row["status"] not in ("pending", "processing")]
+    if any(at and state.now - at > timedelta(days=7) for at in ended):
+        yield Step("history is pruned", prune)
 
 
 def carrier(world: World, state: State) -> Iterator[Step]:
-    """Messages arrive or are lost; Twilio reports that, late, twice, or never."""
-    for n, message in enumerate(state.twilio.messages):
-        if message.fate == "on its way":
-            for fate in ("delivered", "lost"):
-                yield Step(f"message {n + 1} is {fate}", _comes_to(message.sid, fate))
-        elif message.fate == "lost":  # carriers say so of messages that arrive in the end
-            yield Step(f"message {n + 1} is delivered after all", _comes_to(message.sid, "delivered"))
-        told: list[Fate] = ["on its way"] if message.fate == "on its way" else [message.fate, "on its way"]
-        for fate in told:
-            yield Step(f"Twilio reports message {n + 1}: {fate}", _reported(message.sid, message.attempt_id, fate))
+    """Messages arrive or are lost; Twilio reports what it has known of one, late, twice, in any order, or never."""
+    for n, message in enumerate(state.twilio.messages, 1):
+        if state.now - message.at < ON_ITS_WAY:
+            if message.fate == "on its way":
+                yield _comes_to(f"message {n} is delivered", message, fate="delivered")
+                yield _comes_to(f"message {n} is lost", message, fate="lost")
+            elif message.fate == "lost":  # carriers say so of messages that arrive in the end
+                yield _comes_to(f"message {n} is delivered after all", message, fate="delivered", late=state.now)
+        for fate in message.past:
+            yield Step(f"Twilio reports message {n}: {fate}", _reported(message, fate))
 
 
-def _comes_to(sid: str, fate: Fate) -> Callable[[World, State], State]:
-    return lambda _, state: replace(state, twilio=state.twilio.comes_to(sid, fate))
+def _comes_to(name: str, message: Message, **changes: Any) -> Step:
+    return Step(name, lambda _, state: replace(state, twilio=state.twilio.changes(message.sid, **changes)))
 
 
-def _reported(sid: str, attempt_id: UUID, fate: Fate) -> Callable[[World, State], State]:
+def _reported(message: Message, fate: Fate) -> Callable[[World, State], State]:
     status = {"on its way": "sent", "delivered": "delivered", "lost": "undelivered"}[fate]
+    values = {"attempt_id": message.attempt_id, "twilio_sid": message.sid, "delivery_status": status}
 
     def take(world: World, state: State) -> State:
-        values = {"attempt_id": attempt_id, "twilio_sid": sid, "delivery_status": status}
-        world.call("settle_sms_attempt", values | ({"error_code": 30008} if fate == "lost" else {}))
-        return state
+        answer = world.call("settle_sms_attempt", values | ({"error_code": 30008} if fate == "lost" else {}))
+        return _heard(state, message.sid) if fate == "delivered" and answer != "unknown_attempt" else state
 
     return take
 
 
-class _Reports:
-    """The provider, as the look after deliveries asks it."""
-
-    default = SENDER
-
-    def __init__(self, twilio: Twilio) -> None:
-        self._twilio = twilio
-
-    def what_became_of(self, sid: str, *, account: str | None) -> Any:
-        return self._twilio.word_of(sid)
+def _heard(state: State, sid: str) -> State:
+    return replace(state, twilio=state.twilio.changes(sid, heard=True))
 
 
 def poll(world: World, state: State) -> Iterator[Step]:
-    """Deliveries are looked after."""
+    """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
+    for place, poller in enumerate(state.pollers):
+        who = f"look {poller.message.looks} after a message{nth(poller.message.send_log_id)}"
+        call = poller.next(state.now)
+        assert call
+        if call.name == "what_became_of":
+            yield Step(f"{who} asks Twilio", partial(_goes_on, place, state.twilio.word_of(poller.message.sid)))
+            yield Step(f"{who} asks in vain", partial(_goes_on, place, None))
+        else:
+            yield Step(f"{who} writes", partial(_writes, place, call, 1))
+            yield Step(f"{who} writes, twice", partial(_writes, place, call, 2))
+        if len(state.pollers) == POLLERS:
+            yield Step(f"{who} dies", partial(_leaves, place))
+    opens = [instant(row["delivery_look_at"]) for row in world.rows(state.content, "sms_send_attempts")]
+    if len(state.pollers) < POLLERS and any(at and at + FIRST_LOOK <= state.now for at in opens):
+        yield Step("a delivery is looked after", _begins)
 
-    def take(world: World, state: State) -> State:
-        services = DeliveryServices(world.deliveries, _Reports(state.twilio), DEFAULT)  # type: ignore[arg-type]
-        for message in world.deliveries.claim_deliveries(10):
-            follow(message, services)
-        return state
 
-    if state.twilio.messages:
-        yield Step("deliveries are looked after", take)
+def _begins(world: World, state: State) -> State:
+    taken = [Poller(message) for message in world.deliveries.claim_deliveries(1)]
+    return replace(state, pollers=(*state.pollers, *taken))
+
+
+def _goes_on(place: int, answer: Any, _: World, state: State) -> State:
+    further = state.pollers[place].told(answer, state.now)
+    return replace(state, pollers=(*state.pollers[:place], further, *state.pollers[place + 1 :]))
+
+
+def _writes(place: int, call: Call, times: int, world: World, state: State) -> State:
+    message, report, _ = call.arguments
+    answers = [world.deliveries.follow(*call.arguments) for _ in range(times)]
+    if isinstance(report, Report) and report.status == "delivered" and answers[0] == "applied":
+        state = _heard(state, message.sid)
+    return _leaves(place, world, state)
+
+
+def _leaves(place: int, _: World, state: State) -> State:
+    return replace(state, pollers=(*state.pollers[:place], *state.pollers[place + 1 :]))

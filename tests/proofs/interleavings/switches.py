@@ -7,13 +7,28 @@ from typing import Final
 
 from smsretry.local.stack import Stack
 from smsretry.retry import doubt
+from smsretry.retry.evidence import Found
 from smsretry.sending import pipeline
 from tests.proofs.faults.switches import NO_FENCE
 from tests.proofs.interleavings.actors import AT_WORK
+from tests.proofs.interleavings.application import application, customers
 from tests.proofs.interleavings.explore import Report, explore
-from tests.proofs.interleavings.people import application, inbound
-from tests.proofs.interleavings.stages import ARRIVED, BEGUN, CLAIM, look
+from tests.proofs.interleavings.people import inbound
+from tests.proofs.interleavings.stages import (
+    ALIKE,
+    ARRIVED,
+    BEGUN,
+    CLAIM,
+    FAILED_IN_DOUBT,
+    LOST,
+    NEVER_ARRIVED,
+    OTHER_SENT,
+    PROCESSOR,
+    PUT_BACK,
+    look,
+)
 from tests.proofs.interleavings.steps import Actor
+from tests.proofs.interleavings.surroundings import carrier
 from tests.support.builders import NOON
 from tests.support.safeguards import Safeguard, without
 
@@ -35,6 +50,7 @@ class Switch(Safeguard):
 
 
 _DOUBLED: Final = "two messages for one text"
+_TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
 SWITCHES: Final = {
     "a worker that lost its claim changes nothing": Switch(
         replaces="smsretry.fenced",
@@ -45,7 +61,7 @@ SWITCHES: Final = {
     "a worker that slept does not send": Switch(
         patches=((pipeline, "SEND_WITHIN_SECONDS", 1e9),),
         sees=_DOUBLED,
-        stage=(*BEGUN, "a lease goes by", "recover", *look(2, "1"), *look(3, "5"), *look(4, "15")),
+        stage=(*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
         depth=5,
     ),
     "a text in doubt waits for three looks and a quarter of an hour": Switch(
@@ -66,7 +82,66 @@ SWITCHES: Final = {
         edits=((r"v_customer\.sms_consent_status::text, v_key\)", "'opted_in', null)"),),
         sees="a send began after the customer had said stop",
         stage=CLAIM,
-        actors=(*AT_WORK, application, inbound),
+        actors=(*AT_WORK, customers, inbound),
         depth=3,
+    ),
+    "begin reads the clock": Switch(
+        replaces="smsretry.admit_send",
+        edits=((r"when decided_at >= send_before then 'closed'", ""),),
+        sees="a send began outside the window",
+        stage=CLAIM,
+        depth=2,
+    ),
+    "begin knows its text's end": Switch(  # so does the decision that names the last moment for it
+        replaces="smsretry.admit_send",
+        edits=(
+            (r"when decided_at >= send_before then 'closed'", ""),
+            (r"retry\.expires_at <= decided_at", "false"),
+        ),
+        sees="a send began past its text's end",
+        stage=("it is of use for an hour", *CLAIM),
+        depth=2,
+    ),
+    "evidence is looked for in the provider's list": Switch(
+        patches=((doubt, "find", lambda _look, _sent: Found((), ())),),
+        sees=_DOUBLED,
+        stage=(*ARRIVED, *_TWO_LOOKS, "15 min go by", "claim doubtful"),
+        depth=6,
+    ),
+    "the provider is asked about a lost message before the next one leaves": Switch(
+        patches=((pipeline, "before_sending_again", lambda _said, at: None),),
+        sees=_DOUBLED,
+        stage=(*PUT_BACK, "message 1 is delivered after all"),
+        depth=6,
+    ),
+    "a report that comes late changes nothing": Switch(
+        replaces="smsretry.record_delivery",
+        edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
+        sees="its delivery is forgotten",
+        stage=LOST,
+        actors=(carrier,),
+        depth=3,
+    ),
+    "the claim of the application's own processor counts as a send": Switch(
+        replaces="smsretry.recover_row",
+        edits=((r"if retry\.claimed_by_application and", "if false and"),),
+        sees=_DOUBLED,
+        stage=(PROCESSOR, "the application's processor sends: accepted", "the application's processor dies"),
+        depth=5,
+    ),
+    "a text that failed in doubt is in doubt when it is queued anew": Switch(
+        replaces="smsretry.before_insert",
+        edits=((r"if v_doubt\.attempt_id is not null then", "if false then"),),
+        sees=_DOUBLED,
+        stage=FAILED_IN_DOUBT,
+        actors=(*AT_WORK, application),
+        depth=4,
+    ),
+    "a look waits for the answer to another send to the number": Switch(
+        replaces="smsretry.may_be_unanswered",
+        edits=((r"(?s)select exists.*<= may_be_unanswered\.at\)\)", "select false"),),
+        sees="another text's message is taken for its own",
+        stage=(ALIKE, *NEVER_ARRIVED, *OTHER_SENT),
+        depth=5,
     ),
 }

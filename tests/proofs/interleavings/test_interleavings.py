@@ -8,15 +8,35 @@ from tests.proofs.interleavings.stages import STAGES
 from tests.proofs.interleavings.switches import SWITCHES
 from tests.support.builders import NOON
 
-_FOUND_IN_A_MOMENT = ("begin reads consent", "a send that began is in doubt when its worker dies")
+_EVERY_DAY = (
+    "due",
+    "begun",
+    "its worker died after it was accepted",
+    "in doubt, and looked for",
+    "to be sent again",
+    "looked after, and lost",
+    "put back, because it was lost",
+    "failed in doubt, and queued anew",
+    "with the application's processor",
+    "beside one of the same words, both in doubt",
+)
+_THE_OTHERS = tuple(name for name in STAGES if name not in _EVERY_DAY)
+_FOUND_IN_A_MOMENT = ("begin reads consent", "begin reads the clock", "a report that comes late changes nothing")
 
 
-@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.by_hand)])
-def test_whatever_happens_next_breaks_no_promise(stack: Stack, depth: int) -> None:
-    """One text is sent once or for a reason, to somebody who consents; it comes to an end, and its story is true."""
-    report = explore(stack, NOON, depth=depth, stages=list(STAGES.values()))
+@pytest.mark.parametrize(
+    ("stages", "depth"),
+    [
+        pytest.param(_EVERY_DAY, 1, id="every day"),
+        pytest.param(_THE_OTHERS, 1, id="the other stages", marks=pytest.mark.long),
+        pytest.param(tuple(STAGES), 2, id="two steps", marks=pytest.mark.by_hand),
+    ],
+)
+def test_whatever_happens_next_breaks_no_promise(stack: Stack, stages: tuple[str, ...], depth: int) -> None:
+    """Texts are sent once or for a reason, to somebody who consents; they come to an end, and their story is true."""
+    report = explore(stack, NOON, depth=depth, stages=[STAGES[name] for name in stages])
     assert not report.violations, f"\n{report}"
-    assert report.states > 10 * len(STAGES), f"\n{report}"
+    assert report.states > 10 * len(stages), f"\n{report}"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn, TypeAlias
 from unittest.mock import patch
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import Claim, ItemResult, SenderId
@@ -29,12 +30,16 @@ class Call:
     arguments: tuple[Any, ...]
 
 
+Answers: TypeAlias = tuple[tuple[Any, datetime], ...]
+"""What each call came to, and when it was made."""
+
+
 @dataclass(frozen=True)
 class Worker:
-    """One that holds a row. `answers`: what each of its calls came to, and when it was made."""
+    """One that holds a row."""
 
     claim: Claim
-    answers: tuple[tuple[Any, datetime], ...] = ()
+    answers: Answers = ()
 
     def next(self, now: datetime) -> Call | ItemResult:
         """The call that it makes next, if it goes on now; or what it ends with.
@@ -42,11 +47,11 @@ class Worker:
         Raises:
             UnforeseenError: the pipeline has a bug.
         """
-        ports = _Ports(self, now)
-        with ports.in_force():
+        ports = Ports(self.answers, now)
+        with _in_force(ports, self.claim):
             try:
-                return process_sms_retry_item(self.claim, queue=_Queue(ports), sender=_Sender(ports))
-            except _Asks as asked:
+                return process_sms_retry_item(self.claim, queue=Queue(ports), sender=Sender(ports))
+            except Asks as asked:
                 return asked.call
 
     def told(self, answer: Any, now: datetime) -> "Worker":
@@ -54,23 +59,35 @@ class Worker:
         return replace(self, answers=(*self.answers, (answer, now)))
 
     def __str__(self) -> str:
-        return f"{self.claim.model_dump_json()} {[str(answer) for answer, _ in self.answers]}"
+        return f"{self.claim.model_dump_json()} {told(self.answers)}"
 
 
-class _Asks(BaseException):
-    """Passes through the pipeline, which catches whatever is an Exception."""
+def told(answers: Answers) -> str:
+    """The answers, and when each came."""
+    return " ".join(f"{answer} {at.isoformat()}" for answer, at in answers)
+
+
+class Asks(BaseException):
+    """Passes through the package, which catches whatever is an Exception."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
 
 
-class _Ports:
-    def __init__(self, worker: Worker, now: datetime) -> None:
-        self._answers, self._now, self._given, self._claim = worker.answers, now, 0, worker.claim
+class Ports:
+    """What was answered so far is answered again; the next call ends it."""
+
+    def __init__(self, answers: Answers, now: datetime) -> None:
+        self._answers, self._now, self._given = answers, now, 0
 
     def ask(self, port: str, name: str, *arguments: Any) -> Any:
+        """The answer to this call.
+
+        Raises:
+            Asks: there is none yet.
+        """
         if self._given == len(self._answers):
-            raise _Asks(Call(port, name, arguments))
+            raise Asks(Call(port, name, arguments))
         answer, _ = self._answers[self._given]
         self._given += 1
         if isinstance(answer, Exception):
@@ -82,20 +99,19 @@ class _Ports:
         at = self._answers[self._given][1] if self._given < len(self._answers) else self._now
         return at.timestamp()
 
-    def attempt_id(self) -> UUID:
-        """The same each time: of a claim there is one attempt at most."""
-        return uuid5(self._claim.id, str(self._claim.claim_no))
 
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        with patch(f"{_PIPELINE}._stopwatch", self.seconds), patch(f"{_PIPELINE}.uuid4", self.attempt_id):
-            yield
+@contextmanager
+def _in_force(ports: Ports, claim: Claim) -> Iterator[None]:
+    """With the stopwatch, and with the same attempt each time: of a claim there is one at most."""
+    attempt_id = partial(uuid5, claim.id, str(claim.claim_no))
+    with patch(f"{_PIPELINE}._stopwatch", ports.seconds), patch(f"{_PIPELINE}.uuid4", attempt_id):
+        yield
 
 
-class _Queue:
-    """The worker's side of the queue."""
+class Queue:
+    """The worker's side of the database."""
 
-    def __init__(self, ports: _Ports) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
     def __getattr__(self, name: str) -> Any:
@@ -105,10 +121,10 @@ class _Queue:
         return ask
 
 
-class _Sender:
+class Sender:
     """The worker's side of the provider."""
 
-    def __init__(self, ports: _Ports) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
     @property

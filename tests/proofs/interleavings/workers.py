@@ -4,41 +4,44 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
 from smsretry.retry.models import Claim, ItemResult
-from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer, Twilio
+from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
 from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Step
+from tests.proofs.interleavings.steps import Step, in_window, instant, nth
 from tests.proofs.interleavings.worker import Call, Worker, unreachable
-from tests.proofs.interleavings.world import World
+from tests.proofs.interleavings.world import Refused, World
 
 WORKERS: Final = 2
 """At once."""
+SUSPECT: Final = 2
+"""Deaths of its workers after which a row is claimed alone."""
 
 
-def claims_that_find(world: World) -> str | None:
-    """The claim that takes the row, if one does: the three have different rows."""
-    [found] = world.rows(
-        """select count(*) filter (where in_doubt_since is not null) as doubtful,
-                  count(*) filter (where in_doubt_since is null and recover_count < 2) as due,
-                  count(*) filter (where in_doubt_since is null and recover_count >= 2) as suspect
-           from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()""",
-    )
-    return next((f"claim_{name}" for name, count in found.items() if count), None)
+def claims_that_find(world: World, state: State) -> list[str]:
+    """The claims that take a row: the three have different rows."""
+    found = set[str]()
+    for row in world.rows(state.content, "sms_retry_queue"):
+        due = instant(row["scheduled_for"])
+        if row["status"] == "pending" and due and due <= state.now:
+            kind = "suspect" if row["recover_count"] >= SUSPECT else "doubtful" if row["in_doubt_since"] else "due"
+            found.add(f"claim_{kind}")
+    return sorted(found)
 
 
 def workers(world: World, state: State) -> Iterator[Step]:
     """Two workers claim, go on, and may stop for ever."""
     for place, worker in enumerate(state.workers):
-        who = f"worker {worker.claim.claim_no}"
+        who = f"worker {worker.claim.claim_no}{nth(worker.claim.send_log_id)}"
         for answered in _ways_on(worker, state):
             yield Step(f"{who} {answered.name}", _in_place(place, answered))
         if len(state.workers) == WORKERS:  # one that never goes on again is as good as dead, and leaves its place
             yield Step(f"{who} dies", _dying(place))
-    if len(state.workers) < WORKERS and (found := claims_that_find(world)):
-        name = found.replace("_", " ")
-        yield Step(name, partial(_claims, found))
+    if len(state.workers) < WORKERS:
+        for found in claims_that_find(world, state):
+            yield Step(found.replace("_", " "), partial(_claims, found))
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,13 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
     match call.name:
         case "send":
             for answer in ANSWERS:
-                yield _Way(f"sends: {answer}", partial(_sent, answer))
+                assert worker.claim.send_log_id
+                yield _Way(f"sends: {answer}", partial(_sent, answer, worker.claim.send_log_id))
         case "look_up":
-            yield _Way("reads the list", lambda _, state, call: (state, state.twilio.listed(state.now, hides=False)))
+            yield _Way("reads the list", partial(_listed, hides=False))
             yield _Way("gets no list", lambda _, state, call: (state, None))
             if state.twilio.may_hide(state.now):
-                yield _Way("reads a list that lags", lambda _, s, call: (s, s.twilio.listed(s.now, hides=True)))
+                yield _Way("reads a list that lags", partial(_listed, hides=True))
         case "what_became_of":
             yield _Way("asks about a message", lambda _, s, call: (s, s.twilio.word_of(call.arguments[0])))
             yield _Way("asks in vain about a message", lambda _, state, call: (state, None))
@@ -85,13 +89,15 @@ def _called_twice(world: World, state: State, call: Call) -> tuple[State, Any]:
     return _called(world, state, call)
 
 
-def _sent(answer: Answer, _: World, state: State, call: Call) -> tuple[State, Any]:
-    [text] = call.arguments
-    twilio, outcome = state.twilio.asked_to_send(answer, text.attempt_id, text.to, text.body, state.now)
-    if len(twilio.messages) > len(state.twilio.messages):
-        earlier = tuple(replace(m, known_lost=m.fate == "lost") for m in state.twilio.messages)
-        twilio = Twilio((*earlier, twilio.messages[-1]))
-    return replace(state, twilio=twilio), outcome
+def _listed(_: World, state: State, call: Call, *, hides: bool) -> tuple[State, Any]:
+    return state, state.twilio.listed(call.arguments[0], state.now, hides=hides)
+
+
+def _sent(answer: Answer, log: UUID, _: World, state: State, call: Call) -> tuple[State, Any]:
+    twilio, outcome = state.twilio.asked_to_send(answer, log, call.arguments[0], state.now)
+    left = len(twilio.messages) > len(state.twilio.messages)
+    broken = ("a message left outside the window",) if left and not in_window(state.now) else ()
+    return replace(state, twilio=twilio, broken=broken), outcome
 
 
 def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
@@ -99,23 +105,36 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
         worker = state.workers[place]
         call = worker.next(state.now)
         assert isinstance(call, Call)
-        state, answer = way.answer(world, state, call)
+        try:
+            state, answer = way.answer(world, state, call)
+        except Refused as refused:
+            return replace(_without(state, place), broken=(f"{call.name} is refused: {refused}",))
         further = worker.told(answer, state.now)
-        broken: tuple[str, ...] = ()
-        if call.name == "begin" and getattr(answer, "answer", None) == "go" and state.said == "stop":
-            broken = ("a send began after the customer had said stop",)
+        if call.name == "begin" and getattr(answer, "answer", None) == "go":
+            state = replace(state, broken=tuple(_begun_wrongly(world, state, worker.claim)))
         try:
             ended = isinstance(further.next(state.now), ItemResult)
         except UnforeseenError as error:
             return replace(_without(state, place), broken=(f"a bug: {error}",))
         except SmsRetryError:
             ended = True
-        state = replace(state, broken=broken)
         if ended:
             return _without(state, place)
         return replace(state, workers=(*state.workers[:place], further, *state.workers[place + 1 :]))
 
     return take
+
+
+def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[str]:
+    """A send begins with consent, inside the window and before its text's end. The tables are as they were before."""
+    if state.said == "stop":
+        yield "a send began after the customer had said stop"
+    if not in_window(state.now):
+        yield "a send began outside the window"
+    for row in world.rows(state.content, "sms_retry_queue"):
+        ends = instant(row["expires_at"])
+        if row["id"] == str(claim.id) and row["begun_at"] is None and ends and ends <= state.now:
+            yield "a send began past its text's end"
 
 
 def _without(state: State, place: int) -> State:
@@ -130,8 +149,7 @@ def _claims(name: str, world: World, state: State) -> State:
     if name == "claim_suspect":
         claims: list[Claim] = world.queue.claim_suspect()
     elif name == "claim_doubtful":
-        claims = world.queue.claim_doubtful(10)
+        claims = world.queue.claim_doubtful(1)
     else:
-        claims = world.queue.claim_due(10, default=SENDER)
-    assert len(claims) <= 1, "one text has one live row"
+        claims = world.queue.claim_due(1, default=SENDER)
     return replace(state, workers=(*state.workers, *(Worker(claim) for claim in claims)))

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -82,6 +82,20 @@ class Table:
         ).format(name, columns)
 
 
+class Refused(Exception):
+    """A constraint or a rule of ours refuses a write or a call."""
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.DatabaseError as error:
+        if (error.sqlstate or "")[:2] in ("23", "SR"):
+            raise Refused(error.sqlstate) from error
+        raise
+
+
 class World:
     """A connection to a database that nobody else uses meanwhile."""
 
@@ -90,6 +104,7 @@ class World:
         self.tables: Final = tuple(
             Table(schema, name, tuple(columns)) for schema, name, columns in connection.execute(_TABLES)
         )
+        self._place: Final = {table.name: place for place, table in enumerate(self.tables)}
         self._read: Final = "select " + ", ".join(table.held().as_string() for table in self.tables)
         self._empty: Final = [table.empty().as_string() for table in self.tables]
         self._fill: Final = [table.fill().as_string() for table in self.tables]
@@ -108,17 +123,18 @@ class World:
         if key not in self._calls:
             self._calls[key] = find_function(self._connection, *key).statement(set(values), max_rows=1000).as_string()
         parameters = (json.dumps(dict(values), default=str),) if values else ()
-        row = self._connection.execute(self._calls[key].encode(), parameters).fetchone()
+        with _refusals():
+            row = self._connection.execute(self._calls[key].encode(), parameters).fetchone()
         return json.loads(row[0]) if row and row[0] else None
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """What a query finds."""
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query.encode()).fetchall()
+    def rows(self, content: Content, name: str) -> list[dict[str, Any]]:
+        """What a table holds."""
+        return _parsed(content[self._place[name]])
 
     def write(self, statement: str, *values: object) -> None:
         """Write as the application does."""
-        self._connection.execute(statement.encode(), values)
+        with _refusals():
+            self._connection.execute(statement.encode(), values)
 
     def read(self) -> Content:
         """What every table holds now."""
@@ -144,6 +160,12 @@ class World:
         """The same for states that go on in the same way: times count from now, names by when they come first."""
         shown = [held for held, told in zip(content, self._told, strict=True) if not told]
         return canonical("\n".join([*shown, *more]), now)
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(held: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(held)
+    return rows
 
 
 def canonical(text: str, now: datetime) -> str:
