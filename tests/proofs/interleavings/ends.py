@@ -12,8 +12,6 @@ from tests.proofs.interleavings.world import World
 
 _LONGEST: Final = 60
 """Steps after which it is stuck: three looks and three sends are done in fewer."""
-_PATIENCE: Final = 30
-"""Steps after which its life goes by: a list that cannot be had is asked for every minute."""
 
 
 class Ends:
@@ -31,7 +29,7 @@ class Ends:
                 break
             met.append(key)
             world.set_back(state.content, state.now)
-            step = _fair(world, state, patient=len(taken) < _PATIENCE)
+            step = _fair(world, state)
             if step is None:
                 break
             taken.append(step.name)
@@ -44,7 +42,7 @@ class Ends:
         return None
 
 
-def _fair(world: World, state: State, *, patient: bool) -> Step | None:
+def _fair(world: World, state: State) -> Step | None:
     """The step that brings it on; None: it has ended."""
     going_on = [step for step in workers(world, state) if " dies" not in step.name]
     if going_on:  # the first answer is the best
@@ -58,5 +56,5 @@ def _fair(world: World, state: State, *, patient: bool) -> Step | None:
     if not live and not any(send["status"] == "scheduled" for send in world.rows(state.content, "scheduled_sends")):
         return None
     passing = list(time_passes(world, state))
-    held = live and all(row["held_since"] for row in live)
-    return passing[-1] if held or not patient else passing[0]
+    waits = [row for row in live if row["held_since"] or row["why_code"] == "list_unavailable"]  # nobody mends it here
+    return passing[-1] if live and waits == live else passing[0]

@@ -46,7 +46,7 @@ def _untrue(
     messages = [message for message in state.twilio.messages if str(message.log) == row["send_log_id"]]
     if row["status"] == "completed" and not messages and "sent" not in state.decided:
         yield "completed, and nothing was sent"
-    says_sent = log is not None and log["status"] in _SENT  # a text that failed in doubt, and of which word came later
+    says_sent = log is None or log["status"] in _SENT  # a text that failed in doubt, and of which word came later
     if row["status"] == "failed" and not says_sent and not state.decided & {"sent", "not sent", "cancelled"}:
         known = {attempt["twilio_sid"] for attempt in attempts}
         lost = any(attempt["delivery_status"] == "undelivered" for attempt in attempts)

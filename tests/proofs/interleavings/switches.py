@@ -11,7 +11,7 @@ from smsretry.retry.evidence import Found
 from smsretry.sending import pipeline
 from tests.proofs.faults.switches import NO_FENCE
 from tests.proofs.interleavings.actors import AT_WORK
-from tests.proofs.interleavings.application import application, customers
+from tests.proofs.interleavings.application import customers
 from tests.proofs.interleavings.explore import Report, explore
 from tests.proofs.interleavings.people import inbound
 from tests.proofs.interleavings.stages import (
@@ -29,6 +29,7 @@ from tests.proofs.interleavings.stages import (
 )
 from tests.proofs.interleavings.steps import Actor
 from tests.proofs.interleavings.surroundings import carrier
+from tests.proofs.interleavings.workers import workers
 from tests.support.builders import NOON
 from tests.support.safeguards import Safeguard, without
 
@@ -58,10 +59,25 @@ SWITCHES: Final = {
         sees=_DOUBLED,
         stage=(*CLAIM, "a lease goes by", "recover", "claim due"),
     ),
+    "a begin knows its claim, and whether another send is under way": Switch(  # each would do alone
+        replaces="public.begin_sms_attempt",
+        edits=(
+            (
+                r"smsretry\.fenced\(retry_id, claim_no\)",
+                "(select q from public.sms_retry_queue q where q.id = retry_id)",
+            ),
+            (r"or v_row\.begun_at is not null and v_row\.attempt_id <> attempt_id", ""),
+        ),
+        sees=_DOUBLED,
+        stage=(*CLAIM, "a lease goes by", "recover", "claim due"),
+        actors=(workers,),
+        depth=5,
+    ),
     "a worker that slept does not send": Switch(
         patches=((pipeline, "SEND_WITHIN_SECONDS", 1e9),),
         sees=_DOUBLED,
         stage=(*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
+        actors=(workers,),
         depth=5,
     ),
     "a text in doubt waits for three looks and a quarter of an hour": Switch(
@@ -69,13 +85,6 @@ SWITCHES: Final = {
         sees=_DOUBLED,
         stage=(*ARRIVED, "1 min go by", "claim doubtful"),
         depth=6,
-    ),
-    "a send that began is in doubt when its worker dies": Switch(
-        replaces="smsretry.recover_row",
-        edits=((r"if retry\.begun_at is not null then", "if false then"),),
-        sees="nothing ends it",  # begin still asks what other attempts came to
-        stage=(*BEGUN, "worker 1 sends: accepted", "a lease goes by"),
-        depth=5,
     ),
     "begin reads consent": Switch(
         replaces="smsretry.admit_send",
@@ -111,14 +120,22 @@ SWITCHES: Final = {
     "the provider is asked about a lost message before the next one leaves": Switch(
         patches=((pipeline, "before_sending_again", lambda _said, at: None),),
         sees=_DOUBLED,
-        stage=(*PUT_BACK, "message 1 is delivered after all"),
-        depth=6,
+        stage=(*PUT_BACK, "message 1 is delivered after all", "29 min go by", "1 min go by"),
+        depth=4,
     ),
     "a report that comes late changes nothing": Switch(
         replaces="smsretry.record_delivery",
         edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
         sees="its delivery is forgotten",
         stage=LOST,
+        actors=(carrier,),
+        depth=3,
+    ),
+    "a late delivery ends the wait for the next message": Switch(
+        replaces="smsretry.record_delivery",
+        edits=((r"elsif v_arrived and not", "elsif false and not"),),
+        sees="it was delivered, and its send log does not say so",
+        stage=PUT_BACK,
         actors=(carrier,),
         depth=3,
     ),
@@ -133,15 +150,14 @@ SWITCHES: Final = {
         replaces="smsretry.before_insert",
         edits=((r"if v_doubt\.attempt_id is not null then", "if false then"),),
         sees=_DOUBLED,
-        stage=FAILED_IN_DOUBT,
-        actors=(*AT_WORK, application),
+        stage=(*FAILED_IN_DOUBT, "the application queues the text anew"),
         depth=4,
     ),
     "a look waits for the answer to another send to the number": Switch(
         replaces="smsretry.may_be_unanswered",
         edits=((r"(?s)select exists.*<= may_be_unanswered\.at\)\)", "select false"),),
         sees="another text's message is taken for its own",
-        stage=(ALIKE, *NEVER_ARRIVED, *OTHER_SENT),
-        depth=5,
+        stage=(ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
+        depth=2,
     ),
 }
