@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
@@ -22,6 +23,8 @@ class Fate:
         self._order = order
         self._claims: dict[str, Claim] = {}
         self._stalled = False
+        self.overslept = timedelta(0)
+        """How long it stood still, by what it is told."""
 
     def learn(self, claims: Sequence[Claim]) -> None:
         """Remember the claims by body, and those in doubt by number."""
@@ -57,6 +60,7 @@ class Fate:
             report_event(Event(worker=self._order.worker, kind="stalled", detail=point, bodies=held))
             # To this very thread: of the whole process some other thread is stopped first, and this one runs on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            self.overslept = self._order.oversleeps
 
     def _dies(self, point: KillPoint, claim: Claim) -> bool:
         if claim.body in self._order.kill_targets and point == "answered":

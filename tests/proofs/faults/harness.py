@@ -25,7 +25,7 @@ from tests.proofs.faults.moves import Movers, moving
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, Order, StallPoint, Switch, dice, pick
 from tests.proofs.faults.switches import remove_asking, remove_fence, remove_ranks, remove_sender
 from tests.proofs.faults.texts import PlannedText, insert, insert_scheduled
-from tests.proofs.faults.troubles import LASTING, READ_SECONDS, calls, passing
+from tests.proofs.faults.troubles import LASTING, calls, passing
 from tests.proofs.faults.wire import Asked, listening
 from tests.support.builders import NOON
 from tests.support.stacks import running_stack
@@ -35,6 +35,8 @@ IN_FLIGHT: Final = timedelta(seconds=15)
 NIGHT_BEGINS: Final = time_of_day(7, 30)
 NIGHT_ENDS: Final = time_of_day(12, 55)
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
+_OVERSLEEPS: Final = timedelta(minutes=11)
+"""How long a worker stands still that loses its lease."""
 _LEISURE: Final = timedelta(hours=20)
 """How long nobody looks after deliveries at the end, when no text waits any more."""
 _STEP: Final = timedelta(minutes=2)
@@ -80,6 +82,8 @@ class Harness:
     """Workers stopped while the business of the text in their hands moved to another sender."""
     refused: bool = False
     """Whether Twilio's port is closed to the workers."""
+    read_seconds: float | None = None
+    """How long the workers wait for Twilio's answer. None: as long as in production."""
     live: int = 0
     """Texts that have not ended, at the last outlook."""
     _worker: int = 0
@@ -109,7 +113,9 @@ class Harness:
         """Start one worker; its number."""
         self._worker += 1
         environment: dict[str, object] = {name.lower(): value for name, value in self.stack.environment().items()}
-        environment |= {"twilio_read_timeout_seconds": READ_SECONDS, "supabase_timeout_seconds": 5}
+        environment["supabase_timeout_seconds"] = 5
+        if self.read_seconds:
+            environment["twilio_read_timeout_seconds"] = self.read_seconds
         if self.carrier:
             environment["twilio_status_callback_url"] = CALLBACK_URL
         if self.movers:
@@ -234,7 +240,7 @@ class Harness:
             return
         held = self._looks().items() - looks.items()
         self.poll_stalls += 1
-        self.stack.move_clock(timedelta(minutes=11))
+        self.stack.move_clock(_OVERSLEEPS)
         self._let_twilio_learn()
         for _ in range(5):  # one that Twilio does not answer leaves the rest to the next
             self.run_workers([{"polling": True, "limit": 5000}])
@@ -257,12 +263,11 @@ class Harness:
     def stall(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
         where = where or pick(("claimed", "begun"), self.seed, "stall", self.rounds)
-        sleeper = self.start(limit=5, one_by_one=True, stall_at=where, send_within_seconds=0.4)
+        sleeper = self.start(limit=5, one_by_one=True, stall_at=where, oversleeps=_OVERSLEEPS)
         held = self.crew.wait_stopped(sleeper)
         if held is None:
             return
-        asleep_since = time.monotonic()
-        self.stack.move_clock(timedelta(minutes=11))
+        self.stack.move_clock(_OVERSLEEPS)
         self._let_twilio_learn()
         # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the one
         # it stands still with it knows that it is late.
@@ -270,7 +275,6 @@ class Harness:
         # It died before the end of its run, where texts are taken that are claimed alone. Another takes them now: the
         # sleeper might do so rightly.
         self.run_workers([{"limit": 50}])
-        time.sleep(max(0.0, 0.6 - (time.monotonic() - asleep_since)))
         before = self._state_at_rest()
         self.crew.resume(sleeper)
         self.crew.wait([sleeper])

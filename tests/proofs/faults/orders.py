@@ -1,6 +1,7 @@
 """What the harness tells a worker, and where a worker may be told to die."""
 
 import hashlib
+from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -49,8 +50,8 @@ class Order(BaseModel):
     """Seconds after it began to: before the database has answered, or between two batches."""
     stall_at: StallPoint | None = None
     """Stop (SIGSTOP) at the first text that comes this far."""
-    send_within_seconds: float | None = None
-    """Instead of the pipeline's 15, so that a stall need not last longer than that."""
+    oversleeps: timedelta = timedelta(0)
+    """How much later it is by its own stopwatch, too, when it goes on. So a stall need not last that long."""
     without: Switch | None = None
 
 

@@ -15,6 +15,7 @@ from tests.proofs.faults.harness import Harness, harness
 from tests.proofs.faults.moves import Movers
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint, Switch
 from tests.proofs.faults.texts import plan
+from tests.proofs.faults.troubles import READ_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def everything(
     with harness(
         seed=seed, on=on, without=without, kills=kills, scheduled=scheduled, delivery=delivery, senders=senders
     ) as run:
+        run.read_seconds = READ_SECONDS
         run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
         expected = max(texts // 25, 8)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))

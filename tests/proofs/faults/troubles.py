@@ -17,7 +17,7 @@ from smsretry.local.twilio.faults import (
 )
 
 READ_SECONDS: Final = 1.0
-"""How long the workers wait for Twilio's answer, in place of 35 s."""
+"""How long the workers wait for an answer of Twilio's where some come later than that, in place of 35 s."""
 
 # Each strikes some requests of one round. (fault, most times a round; None: all of them)
 _PASSING: Final[tuple[tuple[Fault, int], ...]] = (

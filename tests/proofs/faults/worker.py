@@ -143,8 +143,8 @@ def work(order: Order) -> None:
     """One run, as a flow does it: recover, claim, process; or look after deliveries."""
     fate = Fate(order)
     vars(calls).update(_PAUSES=(0.05, 0.2))
-    if order.send_within_seconds is not None:
-        vars(pipeline).update(SEND_WITHIN_SECONDS=order.send_within_seconds)
+    stopwatch = pipeline._stopwatch
+    vars(pipeline).update(_stopwatch=lambda: stopwatch() + fate.overslept.total_seconds())
     if order.without == "quarantine":
         vars(doubt).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
     settings = Settings.model_validate(order.settings)
