@@ -22,7 +22,5 @@ def test_ctrl_c_leaves_nothing_running_and_deletes_nothing_of_anybody_elses() ->
 
 def test_without_the_guards_mending_ctrl_c_leaves_postgresql_running() -> None:
     """A proof that cannot fail proves nothing."""
-    for seed in ("1", "2", "3", "4"):
-        if run(aimed(2, seed=seed), jobs=2, mended=False).left_running:
-            return
-    raise AssertionError("Eight tries, and PostgreSQL ended with each")
+    report = run(aimed(1, seed="1"), jobs=1, mended=False)
+    assert report.left_running, f"\n{report}"

@@ -1,16 +1,21 @@
 """The guard as it once was: if nobody reads the process id any more, it dies and leaves its command alone.
 
+It reports the id when its starter was interrupted, and so always at the moment that was once met by chance.
 Run by its path and isolated, as the guard is, so it finds the guard by its path, too.
 """
 
 import importlib.util
 import os
+import select
 import sys
 from pathlib import Path
 from types import ModuleType
 
 
 def _report(pid: int, to: int) -> None:
+    interrupted = select.poll()
+    interrupted.register(to, 0)
+    interrupted.poll()
     try:
         os.write(to, f"{pid}\n".encode())
     except BrokenPipeError:
