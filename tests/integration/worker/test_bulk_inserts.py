@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
+from tests.support.autovacuum import without_autovacuum
 
 pytestmark = pytest.mark.long
 
@@ -115,9 +116,7 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
         migrate(url)
-        for table in TABLES:
-            off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
-            connection.execute(off.format(sql.Identifier(table)))
+        without_autovacuum(connection)
         connection.execute(_BUSINESSES.encode())
         connection.execute("insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())")
         connection.execute("update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null")

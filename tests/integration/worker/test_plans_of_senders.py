@@ -17,6 +17,7 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.integration.worker.senders import Connection
 from tests.integration.worker.test_query_plans import PLANS, pages
+from tests.support.autovacuum import without_autovacuum
 
 pytestmark = pytest.mark.long
 
@@ -75,8 +76,7 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
         migrate(url)
-        for table in ("sms_retry_queue", "send_logs", "customers", "businesses"):
-            connection.execute(sql.SQL("alter table {} set (autovacuum_enabled = false)").format(sql.Identifier(table)))
+        without_autovacuum(connection)
         connection.execute(_FILL.encode())
         yield connection
 

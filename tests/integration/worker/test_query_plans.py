@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
+from tests.support.autovacuum import without_autovacuum
 
 pytestmark = pytest.mark.long
 
@@ -104,9 +105,7 @@ def connection(running_stack: Stack) -> Iterator[Connection]:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
         migrate(url)
-        for table in ("sms_retry_queue", "sms_send_attempts", "send_logs", "scheduled_sends", "customers"):
-            off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
-            connection.execute(off.format(sql.Identifier(table)))
+        without_autovacuum(connection)
         connection.execute(FILL.encode())
         yield connection
 
