@@ -32,30 +32,31 @@ def everything(database: Database) -> list[str]:
     return [row["said"] for row in database.rows(EVERYTHING.replace("%", "%%"))]
 
 
-def _read_on(url: str, stop: Event) -> int:
-    """Read one of the tables again and again; returns how often."""
-    reads = 0
+def _read_on(url: str, reads: Event, stop: Event) -> None:
+    """Read one of the tables again and again."""
     with psycopg.connect(url, autocommit=True) as reader:
         while not stop.is_set():
             reader.execute("select count(*) from send_logs")
-            reads += 1
+            reads.set()
             time.sleep(0.005)
-    return reads
 
 
 def test_a_migration_behind_an_open_reader_gives_way_and_leaves_nothing(original: Database) -> None:
     """Other readers read on while the open one holds the table; it says who holds them, and later it goes through."""
     before = everything(original)
-    stop = Event()
+    reads, stop = Event(), Event()
     with ThreadPoolExecutor(1) as pool, psycopg.connect(original.url, application_name="a long report") as report:
         report.execute("select 1 from send_logs")
-        other = pool.submit(_read_on, original.url, stop)
+        other = pool.submit(_read_on, original.url, reads, stop)
         try:
+            assert reads.wait(120)
+            reads.clear()
             with pytest.raises(MigrationError) as raised:
                 migrate(f"{original.url}?options=-clock_timeout%3D500", pauses=[0.3, 0.3])
+            assert reads.wait(120)
         finally:
             stop.set()
-        assert other.result(timeout=60)
+        other.result()
         said = str(raised.value)
         assert f"Session {report.info.backend_pid} (a long report, idle in transaction, open for " in said
         assert "holds send_logs" in said
