@@ -1,5 +1,6 @@
 """Four runs at once, each in a process of its own, as on four machines: one database hands each text to one of them."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -12,12 +13,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenWait
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Outcome
 from smsretry.sending.ports import Services
@@ -61,7 +62,7 @@ class HeldSender(TwilioSender):
 
     def send(self, text: Text) -> Outcome:
         self.begun.set()
-        assert self.may_go_on.wait(60)
+        assert self.may_go_on.wait(300)
         return super().send(text)
 
 
@@ -73,14 +74,14 @@ def test_four_machines_send_each_text_once_though_one_dies_and_one_oversleeps(
     sends none of them. Each text is in Twilio's ledger once, and each run's numbers are the database's.
     """
     business.connection.execute(_DUE, {"business": business.id, "texts": TEXTS})
-    stack.twilio.fail(AcceptThenWait(timedelta(seconds=0.1)), times=None)
     with all_claim_at_once(stack, 4) as wait_for_all, machines(flow, prefect, 4) as running:
-        wait_for_all()
-        until(lambda: len(in_order(business)) > 1)
-        sleeper, dead, *_ = in_order(business)  # the run that recovers begins with the sleeper's texts
+        with nothing_sent(stack):
+            wait_for_all()
+            until(lambda: len(in_order(business)) == len(running))
+            sleeper, dead, *_ = in_order(business)  # the run that recovers begins with the sleeper's texts
+            os.kill(running[dead].pid, signal.SIGKILL)
+            os.kill(running[sleeper].pid, signal.SIGSTOP)
         healthy = running.keys() - {sleeper, dead}
-        os.kill(running[dead].pid, signal.SIGKILL)
-        os.kill(running[sleeper].pid, signal.SIGSTOP)
         assert [running[run].wait(120) for run in healthy] == [0, 0]
 
         stack.move_clock(timedelta(minutes=11))
@@ -102,6 +103,25 @@ def test_four_machines_send_each_text_once_though_one_dies_and_one_oversleeps(
         assert told.startswith(f"recovered 0, claimed {begun[run]}: sent {begun[run]} in "), told
         assert [line["message"] for line in prefect.logs(run) if line["level"] >= logging.WARNING] == []
     assert " lost " in prefect.get(f"flow_runs/{sleeper}")["state"]["message"]
+
+
+@contextmanager
+def nothing_sent(stack: Stack) -> Iterator[None]:
+    """Meanwhile no request to Twilio gets there: nobody is done before somebody else has begun."""
+    app, over = stack.twilio.app, threading.Event()
+    before = app.middleware_stack or app.build_middleware_stack()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        while not over.is_set():
+            await asyncio.sleep(0.05)
+        await before(scope, receive, send)
+
+    app.middleware_stack = held
+    try:
+        yield
+    finally:
+        app.middleware_stack = before
+        over.set()
 
 
 @contextmanager
