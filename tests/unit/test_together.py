@@ -1,7 +1,10 @@
 """Parts that are asked at once: in their order, and none stops another."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from threading import Barrier, Event
+
+import pytest
 
 from smsretry.doctor.together import together
 from smsretry.retry.models import Finding
@@ -38,14 +41,23 @@ def test_a_part_that_breaks_is_told_and_stops_no_other() -> None:
     assert "secret" not in str(found)
 
 
-def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer() -> None:
+def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """And so is what others found meanwhile."""
-    end = Event()
+    end, other_found, now = Event(), Event(), 0.0
+    monkeypatch.setattr(import_module("smsretry.doctor.together"), "monotonic", lambda: now)
 
     def hangs() -> Iterator[Finding]:
         yield Finding(subject="first", ok=True)
-        end.wait(60)
+        end.wait()
 
-    found = list(together({"hangs": hangs, "other": lambda: fine("other")}, seconds=0.2))
+    def other() -> Iterator[Finding]:
+        yield from fine("other")
+        other_found.set()
+
+    telling = together({"hangs": hangs, "other": other}, seconds=120)
+    found = [next(telling)]
+    assert other_found.wait(120)
+    now = 120
+    found += telling
     end.set()
     assert [(one.subject, one.ok) for one in found] == [("first", True), ("hangs", False), ("other", True)]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -23,7 +24,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from smsretry.adapters.certificates import trusted
+from smsretry.adapters.supabase import deadline
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio import connection
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueUnreachable
 from smsretry.local.process.http import LocalServer
@@ -184,16 +187,18 @@ def test_it_is_the_same_behind_tls(secure_trickle: Trickle, settings: Settings, 
 
 
 def test_a_connection_that_is_used_again_has_its_whole_time_again(
-    stack: Stack, settings: Settings, business: Business
+    stack: Stack, settings: Settings, business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each exchange has an end of its own: the connections outlive many of them."""
-    changes = {"twilio_read_timeout_seconds": LIMIT_SECONDS, "supabase_timeout_seconds": LIMIT_SECONDS}
-    hasty = settings.model_copy(update=changes)
-    with SupabaseQueue(hasty) as queue, TwilioSender(hasty) as sender:
+    idle = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + idle)
+    for module in (deadline, connection):
+        monkeypatch.setattr(module, "time", clock)
+    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
         for n in range(4):
             business.due_text(phone=f"+1212555010{n}", body=f"Text {uuid4()}")
             assert run(queue, sender) == ["Sent"]
-            time.sleep(LIMIT_SECONDS / 2)
+            idle += settings.supabase_timeout_seconds + settings.twilio_read_timeout_seconds
     assert len(stack.twilio.ledger.entries()) == 4
 
 

@@ -1,8 +1,8 @@
 """The Twilio stand-in, driven by Twilio's own SDK: what it accepts, refuses, lists, and how it can be made to fail."""
 
+import asyncio
 import re
 import secrets
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from smsretry.local.process.http import LocalServer
+from smsretry.local.twilio import answers
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     AcceptThenWait,
@@ -37,6 +40,7 @@ from smsretry.local.twilio.journey import usual_journey
 from smsretry.local.twilio.ledger import TRIAL_PREFIX
 from smsretry.local.twilio.resources import count_segments
 from smsretry.local.twilio.standin import TwilioStandin
+from tests.support.waiting import until
 
 TO = "+12025550123"
 OTHER = "+12025550124"
@@ -449,18 +453,26 @@ def test_an_answer_can_come_too_late(world: World) -> None:
 
     with pytest.raises(requests.ReadTimeout):
         world.client(wait=0.3).messages.create(to=TO, from_=SENDER, body=BODY)
+    until(world.accepted)
     assert world.accepted() == 1
 
 
-def test_a_late_answer_is_still_the_right_one(world: World) -> None:
+def test_a_late_answer_is_still_the_right_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that waits gets its 201, and others are served meanwhile."""
+    over, sleep = Event(), asyncio.sleep
+
+    async def until_others_are_served(_: float) -> None:
+        while not over.is_set():
+            await sleep(0.01)
+
+    monkeypatch.setattr(answers, "asyncio", SimpleNamespace(sleep=until_others_are_served))
     world.standin.fail(AcceptThenWait(timedelta(seconds=2)), to=TO)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(world.send)
-        while not world.accepted(TO):
-            time.sleep(0.01)
+        until(lambda: world.accepted(TO))
         world.send(to=OTHER)
         assert not late.done()
+        over.set()
         assert late.result().sid == world.standin.ledger.entries(TO)[0].sid
 
 
