@@ -145,6 +145,7 @@ class Silent(WithSender):
     """Twilio answers nothing about its account: no send, no list, no question. Each request waits until it gives up."""
 
     name = "silent account"
+    twilio_seconds = _SILENCE_SECONDS - 1
     texts = 4
     may_end = ("completed", "in doubt: ", "pending: ", "held: ")
 

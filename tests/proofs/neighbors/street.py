@@ -32,14 +32,13 @@ LIMIT: Final = 100
 TIMEOUT_SECONDS: Final = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
 
-TWILIO_SECONDS: Final = 3.0
-"""Likewise for one of Twilio's."""
-
 
 class Neighbor:
     """Somebody who uses the queue. Each does one kind of harm, in a business of its own."""
 
     name = ""
+    twilio_seconds = 30.0
+    """How long the worker waits for an answer of Twilio's at most, as long as it is there."""
 
     def move_in(self, street: "Street") -> None:
         """Write what it has when the run begins."""
@@ -146,7 +145,7 @@ class Street:
         """As each run reads them."""
         listed = {account: {"auth_token": token} for account, token in self.credentials.items()}
         more = {"twilio_accounts": SecretStr(json.dumps(listed)), "supabase_timeout_seconds": self.timeout_seconds}
-        more["twilio_read_timeout_seconds"] = TWILIO_SECONDS
+        more["twilio_read_timeout_seconds"] = min(neighbor.twilio_seconds for neighbor in self.neighbors)
         return self.stack.settings().model_copy(update=more)
 
     def work(self, services: Services) -> None:

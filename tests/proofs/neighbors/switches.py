@@ -95,8 +95,8 @@ SWITCHES: Final = {
     ),
     "lock timeout": Switch(
         sees="unanswered",
-        # The lock ends in the middle of the run: to wait for every timeout would take a quarter of a minute.
-        neighbors=lambda: [WellBehaved(6), Locker(minutes=1, real_seconds=5.5)],
+        # The lock ends with the first call that is given up: every timeout would take a quarter of a minute.
+        neighbors=lambda: [WellBehaved(6), Locker(minutes=1, until_given_up=True)],
         minutes=6,
         timeout_seconds=3.0,
         edits=((r"perform smsretry\.wait_shortly\(\);", ""),),

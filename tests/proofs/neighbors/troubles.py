@@ -1,6 +1,7 @@
 """Trouble that is no tenant's: locks, grants, lost answers, dying workers, and the application's own processor."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -22,9 +23,10 @@ class Locker(Neighbor):
 
     name = "idle transaction"
 
-    def __init__(self, minutes: int, *, real_seconds: float | None = None) -> None:
+    def __init__(self, minutes: int, *, until_given_up: bool = False) -> None:
+        """`until_given_up`: end it when the worker has given up a call, before the minute is over."""
         self._minutes = minutes
-        self._real_seconds = real_seconds
+        self._until_given_up = until_given_up
         self._holding: Connection | None = None
         self._texts: list[Text] = []
 
@@ -39,10 +41,15 @@ class Locker(Neighbor):
             customer, log = self._texts[0].customer_id, self._texts[1].send_log_id
             self._holding.execute("select 1 from customers where id = %s for update", [customer])
             self._holding.execute("select 1 from send_logs where id = %s for update", [log])
-            if self._real_seconds:
-                threading.Timer(self._real_seconds, self._holding.close).start()
+            if self._until_given_up:
+                threading.Thread(target=self._watch, args=(street, self._holding)).start()
         if n == street.busy // 3 + self._minutes:
             self.move_out(street)
+
+    def _watch(self, street: Street, holding: Connection) -> None:
+        while not (street.unanswered or holding.closed):
+            time.sleep(0.1)
+        holding.close()
 
     def move_out(self, street: Street) -> None:
         if self._holding:
