@@ -24,7 +24,7 @@ USER: Final = "0b0ab0de-7d5c-4a3c-9c3a-1f2f0c8e4a11"
 _ENVIRONMENT: Final = "SMSRETRY_CONFORMANCE_"
 _EMBEDDED_SECRET: Final = "a secret of the tests, more than 32 characters"
 _TLS: Final = ssl.create_default_context()  # one for all: making it takes longer than a request
-_RELOAD_SECONDS: Final = 10.0
+_RELOAD_SECONDS: Final = 60.0
 _FUNCTIONS: Final = """
 select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace
 """

@@ -86,7 +86,7 @@ def running_up(directory: Path, *options: str, **changes: str) -> Iterator[Up]:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while "Ctrl-C stops everything" not in up.log.read_text():
             assert process.poll() is None, up.log.read_text()
             assert time.monotonic() < deadline, up.log.read_text()

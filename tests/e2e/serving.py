@@ -53,7 +53,7 @@ def deployment(prefect: "Prefect") -> dict[str, Any]:
     return found
 
 
-def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> None:
+def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 180) -> None:
     """Until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -65,7 +65,7 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 60) -> Non
 _UNDER_WAY: Final = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
 
 
-def wait_until_idle(prefect: "Prefect", seconds: float = 60) -> None:
+def wait_until_idle(prefect: "Prefect", seconds: float = 180) -> None:
     """Until no run is under way any more."""
     deadline = time.monotonic() + seconds
     while prefect.post("flow_runs/filter", _UNDER_WAY):

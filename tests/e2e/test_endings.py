@@ -67,7 +67,7 @@ def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProce
         env=flow.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stdout.endswith("still here\n")
@@ -79,7 +79,7 @@ def test_task_runs_of_a_dead_run_are_ended_by_the_next_one(
 ) -> None:
     """Ten minutes after its end, when no state of it can still be on its way."""
     business.due_text()
-    stack.twilio.fail(AcceptThenWait(timedelta(seconds=5)), times=None)
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=30)), times=None)  # until its process is killed
 
     def running() -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = prefect.post(

@@ -300,7 +300,7 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     process = flow.start()
     until(stack.twilio.ledger.entries)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(180) == 0
 
     statuses = Counter(business.row(row)["status"] for row in rows)
     assert set(statuses) == {"completed", "pending"}

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psutil
 
 
-def ends(pid: int, *, within_seconds: float = 15.0) -> bool:
+def ends(pid: int, *, within_seconds: float = 120.0) -> bool:
     """Whether the process ends by itself. One that is dead, but that its parent did not look at yet, has ended."""
     deadline = time.monotonic() + within_seconds
     while is_alive(pid):
@@ -47,8 +47,8 @@ class Descendants:
         """What they left in the system's temporary directory, which they were told is another one."""
         return [path.name for path in self._temporary.iterdir()]
 
-    def all_end(self, seconds: float = 60) -> bool:
-        """Whether they end by themselves: a runner is given half a minute."""
+    def all_end(self, seconds: float = 120) -> bool:
+        """Whether they end by themselves: a runner is given half a minute, and a busy machine is slow."""
         deadline = time.monotonic() + seconds
         while self.running():
             if time.monotonic() > deadline:

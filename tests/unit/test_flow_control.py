@@ -507,7 +507,7 @@ def test_a_text_that_was_refused_before_is_never_the_probe_while_there_is_anothe
         assert control.admit(good) is None
         assert not waits.done()
         control.observe(good, ACCEPTED)
-        assert waits.result(timeout=5) is None
+        assert waits.result(timeout=60) is None
 
 
 def tried(business: int, minute: int) -> Claim:
@@ -564,7 +564,7 @@ def test_the_others_wait_for_the_probe_and_then_go_or_go_back(outcome: Outcome, 
         others = [pool.submit(control.admit, text_of(2, recipient)) for recipient in range(3)]
         assert not any(other.done() for other in others)
         control.observe(probe, outcome)
-        answers = [other.result(timeout=5) for other in others]
+        answers = [other.result(timeout=60) for other in others]
     assert [told.why[: len(answer or "")] if isinstance(told, GiveBack) else told for told in answers] == [answer] * 3
 
 

@@ -31,7 +31,7 @@ class Wire:
     def send(self, calls: Sequence[Call]) -> list[Result]:
         self.sizes.append(len(calls))
         self.under_way.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=60)
         if self.trouble:
             raise self.trouble
         return [ValueError(call.function) if call.function.startswith("bad") else call.function for call in calls]
@@ -44,7 +44,7 @@ def _call(name: str) -> Call:
 def _start(pool: ThreadPoolExecutor, groups: Groups, wire: Wire, names: Sequence[str]) -> list[Future[object]]:
     """The first call's request is under way when the others come."""
     first = pool.submit(groups.call, _call(names[0]))
-    assert wire.under_way.acquire(timeout=10)
+    assert wire.under_way.acquire(timeout=60)
     rest = [pool.submit(groups.call, _call(name)) for name in names[1:]]
     while len(groups._waiting) < len(rest):
         threading.Event().wait(0.001)
@@ -59,7 +59,7 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
     with ThreadPoolExecutor(len(names)) as pool:
         calls = _start(pool, groups, wire, names)
         wire.go.release(3)
-        assert [call.result(10) for call in calls] == names
+        assert [call.result(60) for call in calls] == names
     assert wire.sizes == [1, LARGEST_GROUP, 10]
 
 
@@ -71,8 +71,8 @@ def test_a_call_that_fails_raises_its_own_error_and_the_others_of_its_group_are_
         calls = _start(pool, groups, wire, ["one", "two", "bad three", "four"])
         wire.go.release(2)
         with pytest.raises(ValueError, match="bad three"):
-            calls[2].result(10)
-        assert [call.result(10) for call in (calls[0], calls[1], calls[3])] == ["one", "two", "four"]
+            calls[2].result(60)
+        assert [call.result(60) for call in (calls[0], calls[1], calls[3])] == ["one", "two", "four"]
 
 
 def test_when_the_request_fails_each_of_its_group_is_told_and_the_next_group_goes_on() -> None:
@@ -83,7 +83,7 @@ def test_when_the_request_fails_each_of_its_group_is_told_and_the_next_group_goe
     with ThreadPoolExecutor(3) as pool:
         calls = _start(pool, groups, wire, ["one", "two", "three"])
         wire.go.release(2)
-        errors = [call.exception(10) for call in calls]
+        errors = [call.exception(60) for call in calls]
     assert [str(error) for error in errors] == ["No answer"] * 3
     assert len({id(error) for error in errors}) == 3
     wire.trouble = None
@@ -103,7 +103,7 @@ def test_a_thread_that_is_interrupted_leaves_nobody_waiting() -> None:
     with ThreadPoolExecutor(2) as pool:
         calls = _start(pool, groups, wire, ["one", "two"])
         wire.go.release(2)
-        errors = [type(call.exception(10)) for call in calls]
+        errors = [type(call.exception(60)) for call in calls]
     assert errors == [KeyboardInterrupt, KeyboardInterrupt]
 
 
@@ -186,7 +186,7 @@ def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseE
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert not [thread for thread in threads if thread.is_alive()], "they wait for ever"
     for name, end in ends.items():
         assert end == name or isinstance(end, BaseException)
@@ -210,7 +210,7 @@ def test_whoever_was_in_the_request_of_a_thread_that_is_gone_repeats_its_call(mo
     with ThreadPoolExecutor(3) as pool:
         calls = _start(pool, groups, wire, ["one", "two", "three"])
         wire.go.release(2)
-        ends = [type(call.exception(10)) for call in calls]
+        ends = [type(call.exception(60)) for call in calls]
     assert ends[0] is type(None)
     assert sorted(end.__name__ for end in ends[1:]) == ["MemoryError", "RepeatAlone"]
 
@@ -239,12 +239,12 @@ def test_when_the_thread_that_sends_is_gone_another_one_goes_on(monkeypatch: pyt
     monkeypatch.setattr(Groups, broken, dies)
     with ThreadPoolExecutor(4) as pool:
         threading.Thread(target=groups.call, args=[_call("first")]).start()
-        assert wire.under_way.acquire(timeout=10)
+        assert wire.under_way.acquire(timeout=60)
         rest = [pool.submit(groups.call, _call(name)) for name in ("two", "three")]
         while len(groups._waiting) < 2:
             threading.Event().wait(0.001)
         wire.go.release(4)
-        ends = [call.exception(10) or call.result() for call in rest]
+        ends = [call.exception(60) or call.result() for call in rest]
     assert ends == ["two", "three"]
 
 
@@ -257,7 +257,7 @@ def test_a_thread_that_is_interrupted_while_it_waits_sends_for_nobody(monkeypatc
     waits = threading.Thread(target=groups.call, args=[_call("interrupted")], daemon=True)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(groups.call, _call("one"))
-        assert wire.under_way.acquire(timeout=10)
+        assert wire.under_way.acquire(timeout=60)
         waits.start()
         while not groups._waiting:
             threading.Event().wait(0.001)
@@ -265,10 +265,10 @@ def test_a_thread_that_is_interrupted_while_it_waits_sends_for_nobody(monkeypatc
         while len(groups._waiting) < 2:
             threading.Event().wait(0.001)
         _kill(waits)
-        waits.join(10)
+        waits.join(60)
         assert not waits.is_alive()
         wire.go.release(3)
-        assert [first.result(10), last.result(10)] == ["one", "last"]
+        assert [first.result(60), last.result(60)] == ["one", "last"]
 
 
 def test_calls_for_which_there_was_no_time_are_the_next_group() -> None:
@@ -285,5 +285,5 @@ def test_calls_for_which_there_was_no_time_are_the_next_group() -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = _start(pool, groups, wire, ["one", "two", "three", "four"])
         wire.go.release(4)
-        assert [call.result(10) for call in calls] == ["one", "two", "three", "four"]
+        assert [call.result(60) for call in calls] == ["one", "two", "three", "four"]
     assert sizes == [1, 3, 2, 1]

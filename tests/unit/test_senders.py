@@ -360,7 +360,7 @@ def hanging(others: int) -> tuple[type[BySender], threading.Event]:
         def send(self, text: Text) -> Outcome:
             nonlocal left
             if text.sender.sent_by == assigned(1).sent_by:
-                return super().send(text) if answered.wait(10) else NO_ANSWER
+                return super().send(text) if answered.wait(60) else NO_ANSWER
             with lock:
                 left -= 1
             if not left:

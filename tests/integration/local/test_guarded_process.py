@@ -63,7 +63,7 @@ def test_the_guard_is_a_program_that_ends_with_its_standard_input() -> None:
     """`python -m smsretry.local.process.guard` sends the signal when its stdin reaches its end."""
     arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGINT", "--", "sleep", "60"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE) as program:
-        program.communicate(timeout=10)
+        program.communicate(timeout=120)
     assert program.returncode == 128 + signal.SIGINT
 
 
@@ -74,7 +74,7 @@ def test_a_guard_that_is_told_to_end_ends_its_command() -> None:
         assert program.stdout is not None
         assert program.stdout.readline() == b"started\n"
         program.terminate()
-        assert program.wait(timeout=10) == 128 + signal.SIGHUP
+        assert program.wait(timeout=120) == 128 + signal.SIGHUP
 
 
 def test_the_command_ends_though_nobody_reads_its_process_id_any_more(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_command_ends_though_nobody_reads_its_process_id_any_more(tmp_path: 
         while not told.exists() or not (pid := told.read_text().strip()):
             time.sleep(0.02)
         assert is_alive(int(pid)), "the starter still lives"
-        _, errors = program.communicate(timeout=10)
+        _, errors = program.communicate(timeout=120)
     assert ends(int(pid))
     assert errors == b""
 

@@ -99,7 +99,7 @@ def test_the_day_rolls_and_does_not_begin_at_midnight(
     fourth, fifth = text_to(business, customer), text_to(business, customer)
     assert run(queue, sender) == ["Deferred", "Deferred"]
     for row in (fourth, fifth):
-        assert timedelta(0) <= business.row(row)["scheduled_for"] - noon - DAY < timedelta(seconds=10)
+        assert timedelta(0) <= business.row(row)["scheduled_for"] - noon - DAY < timedelta(minutes=1)
     stack.move_clock(timedelta(hours=3, minutes=31))
     assert run(queue, sender) == ["Sent", "Sent"]
 
@@ -443,7 +443,7 @@ def test_a_begin_waits_for_no_other_number(stack: Stack, business: Business, que
             [rows[0], claims[rows[0]].claim_no, uuid4(), stack.now() + timedelta(hours=1), stack.now() - DAY],
         )
         for row in rows[1:]:
-            assert pool.submit(begin, queue, claims[row], cap=3).result(timeout=5).answer == "go"
+            assert pool.submit(begin, queue, claims[row], cap=3).result(timeout=120).answer == "go"
 
 
 def test_the_same_begin_repeated_is_not_capped_by_itself(

@@ -249,7 +249,7 @@ def test_claims_at_once_share_out_what_a_thousand_senders_have(stack: Stack, bus
 
     def drain(_: int) -> list[UUID]:
         with stack.connect() as one:
-            one.execute("set lock_timeout = '3s'")
+            one.execute("set lock_timeout = '60s'")
             ask = "select t ->> 'id' as id from claim_sms_texts(50, %s, %s) t"
             return [row["id"] for _ in range(6) for row in one.execute(ask.encode(), [SENDER, ACCOUNT])]
 
