@@ -145,6 +145,22 @@ def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: Sup
     assert len(business.attempts_of(row)) == 1
 
 
+def test_a_claim_by_its_id_takes_only_what_waits(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Nothing that a worker has, and nothing that may have gone out."""
+    row = business.due_text()
+
+    def claimed() -> int:
+        return len(business.connection.execute("select from claim_sms_retry(%s)", [row]).fetchall())
+
+    (claim,) = queue.claim_due(1)
+    assert claimed() == 0
+    begin(queue, claim)
+    stack.move_clock(timedelta(minutes=11))
+    queue.recover(10)
+    assert business.row(row)["in_doubt_since"] is not None
+    assert claimed() == 0
+
+
 def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The second says the same and changes nothing, so a lost answer costs nothing."""
     row = business.due_text()
