@@ -53,8 +53,9 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
     assert len(stack.twilio.ledger.entries()) == 1
 
 
+@pytest.mark.parametrize(("deaths", "claim"), [(0, "claim_doubtful_sms_retries(10)"), (3, "claim_suspect_sms_retry()")])
 def test_an_older_worker_looks_for_nothing_in_an_account_that_it_does_not_know(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, deaths: int, claim: str
 ) -> None:
     """It asks its own about all, and would find nothing. What left from its own account is given to it."""
     dentist = open_account(stack, number=NUMBER)
@@ -64,6 +65,7 @@ def test_an_older_worker_looks_for_nothing_in_an_account_that_it_does_not_know(
     stack.twilio.fail(AcceptThenDrop(), times=2)
     assert run(queue, sender) == ["InDoubt", "InDoubt"]
     stack.move_clock(timedelta(minutes=2))
-    taken = business.connection.execute("select id from claim_doubtful_sms_retries(10)").fetchall()
+    business.connection.execute("update sms_retry_queue set recover_count = %s", [deaths])
+    taken = business.connection.execute(f"select id from {claim}".encode()).fetchall()
     assert [one["id"] for one in taken] == [others]
-    assert [one.id for one in queue.claim_doubtful(10)] == [row]
+    assert [one.id for one in (queue.claim_suspect() if deaths else queue.claim_doubtful(10))] == [row]

@@ -417,6 +417,9 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
     [claim] = queue.claim_doubtful(1)
     stack.move_clock(timedelta(seconds=1))
     in_doubt(stack, business, queue, sender, BODY + FOOTER, AcceptThenDrop())
+    held = "reconcile_sms_retry(%s, %s, 'hold', error => 'It may be', look_in => '1 minute', ambiguous => array['SM1'])"
+    found = business.connection.execute(f"select {held} as answer".encode(), [claim.id, claim.claim_no]).fetchone()
+    assert found == {"answer": "wait"}  # nor is it a person's to decide yet
     assert reconcile(claim, queue=queue, sender=sender, profile=DEFAULT).fate == "InDoubt"
     assert business.row(row)["status"] == "pending"
     an_hour(stack, queue, sender)

@@ -110,6 +110,37 @@ def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Bu
     assert business.log_of(row)["status"] == "pending"
 
 
+def test_a_worker_that_gave_its_claim_back_begins_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """The row still has its claim number, and waits."""
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    assert queue.put_off(claim, Defer(stack.now() + timedelta(hours=1), "quiet_hours", "Quiet hours", "quiet_hours"))
+    assert begin(queue, claim).answer == "lost"
+
+
+def test_what_a_look_has_claimed_does_not_begin(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """It has the claim for its evidence alone, and keeps it."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim)
+    stack.move_clock(timedelta(minutes=11))
+    queue.recover(10)
+    stack.move_clock(timedelta(minutes=2))
+    (look,) = queue.claim_doubtful(1)
+    assert begin(queue, look).answer == "lost"
+    assert business.row(row)["status"] == "processing"
+
+
+def test_what_is_no_sms_any_more_does_not_begin(business: Business, queue: SupabaseQueue) -> None:
+    """The application has made it another message."""
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    business.connection.execute("update send_logs set channel = 'email'")
+    assert begin(queue, claim).answer == "changed"
+
+
 def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The row is in doubt by then, and only evidence may settle it."""
     row = business.due_text()

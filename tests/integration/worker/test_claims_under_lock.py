@@ -1,10 +1,12 @@
-"""A claim finds rows, and locks them one by one. What became of them meanwhile is asked again under the lock."""
+"""What is read before a lock is asked again under it, and what is decided by is held until the decision is written."""
 
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import pytest
 
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 
@@ -58,3 +60,38 @@ def test_a_text_that_somebody_has_locked_is_passed_over(stack: Stack, business: 
     with stack.connect() as other, other.transaction(), business.connection.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
         assert claimed(business, claim) == [free]
+
+
+def test_a_suspect_is_claimed_alone_when_it_is_due_and_nobody_has_it(stack: Stack, business: Business) -> None:
+    """What is locked costs its business nothing."""
+    locked, first, second, later = (business.due_text(due=timedelta(minutes=due)) for due in (-3, -2, -1, 60))
+    business.connection.execute("update sms_retry_queue set recover_count = 4")
+    business.connection.execute("update sms_retry_queue set recover_count = 3 where id = %s", [later])
+    claim = "select id from claim_suspect_sms_retry(true)"
+    with stack.connect() as other, other.transaction():
+        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+        claims = [business.connection.execute(claim).fetchall() for _ in range(3)]
+    assert claims == [[{"id": first}], [{"id": second}], []]
+    assert business.connection.execute("select from smsretry.set_apart").fetchall() == []
+
+
+def test_the_fence_holds_its_row(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Until the worker's write is done."""
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    with stack.connect() as other, business.connection.transaction():
+        business.connection.execute("select smsretry.fenced(%s, %s)", [claim.id, claim.claim_no])
+        assert other.execute("select from sms_retry_queue for update skip locked").fetchall() == []
+
+
+@pytest.mark.parametrize("table", ["customers", "send_logs"])
+def test_what_a_begin_decides_by_stays_so_until_it_is_written(
+    stack: Stack, business: Business, queue: SupabaseQueue, table: str
+) -> None:
+    """An opt-out, or another's word that it was sent, waits until this send is on record, or is seen by it."""
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
+    with stack.connect() as other, business.connection.transaction():
+        assert business.connection.execute(begin, [claim.id, claim.claim_no]).fetchall() == [{"answer": "go"}]
+        assert other.execute(f"select from {table} for update skip locked".encode()).fetchall() == []

@@ -1,13 +1,13 @@
 """`python -m tests.proofs.breaks`: each safeguard of the SQL is broken by one line, and a test must fail."""
 
 import argparse
-import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -27,66 +27,78 @@ _BESIDE: Final = {
     "senders": {"desk", "worker"}, "records": {"desk"},
 }  # fmt: skip
 """Where a folder's functions are tested, if not in the folder of its name alone."""
+_NOTHING: Final = Break("", "")
 
 
 class Breaker:
-    """A pytest plugin: one break after the other, and all tests for each, until one fails."""
+    """A pytest plugin: one break after the other, and all tests for each, until one fails that passes without it."""
 
     def __init__(self, breaks: dict[str, Break], *, most: int | None) -> None:
         self._breaks = breaks
         self._most = most
-        self._broken = Break("", "")
-        self._noticed_by = ""
+        self._broken = self._there = _NOTHING
+        self._undo = ExitStack()
+        self._failure = ""
         self._sharp = Counter[str]()
         self.unnoticed = list[str]()
 
     @pytest.fixture(autouse=True)
-    def _break(self, sms_session: SmsStack) -> Iterator[None]:
-        with without(sms_session.local, self._broken.safeguard):
-            yield
+    def _break(self, sms_session: SmsStack) -> None:
+        if self._there != self._broken:
+            self._undo.close()
+            self._undo.enter_context(without(sms_session.local, self._broken.safeguard))
+            self._there = self._broken
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of pytest's own."""
-        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+        terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         for name, broken in self._breaks.items():
-            self._broken, self._noticed_by = broken, ""
-            for item in self._in_order(name, session.items)[: self._most]:
-                # What is kept for the next test is what is the session's.
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
-                if self._noticed_by:
-                    break
-            else:
+            noticed_by = self._noticed_by(broken, self._in_order(name, broken, session.items)[: self._most])
+            if not noticed_by:
                 self.unnoticed.append(name)
-            terminal.write_line(f"{self._noticed_by or 'NOT NOTICED'} · {name} {broken.spare}")
+            terminal.write_line(f"{noticed_by or 'NOT NOTICED'} · {name} {broken.spare}")
             terminal.flush()
         return True
 
+    def _noticed_by(self, broken: Break, items: Sequence[pytest.Item]) -> str:
+        for item in items:
+            failure = self._run(item, broken)
+            if failure and not self._run(item, _NOTHING):
+                self._sharp[item.nodeid] += 1
+                return f"{item.nodeid} ({failure})"
+        return ""
+
+    def _run(self, item: pytest.Item, broken: Break) -> str:
+        """What fails."""
+        self._broken, self._failure = broken, ""
+        # What is kept for the next test is what is the session's.
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.session)
+        return self._failure
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """The first failure is enough."""
-        if report.failed and not self._noticed_by:
-            self._sharp[report.nodeid] += 1
-            self._noticed_by = f"{report.nodeid} ({report.longreprtext.splitlines()[-1]})"
+        """Of the test that runs."""
+        if report.failed:
+            self._failure = self._failure or report.longreprtext.splitlines()[-1]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self) -> tuple[str, str, str]:
         """Nothing is said of a test that passes."""
         return "", "", ""
 
-    def _in_order(self, name: str, items: Sequence[pytest.Item]) -> list[pytest.Item]:
-        """First those whose sentence is most like the safeguard's, or whose text names the function."""
-        function = self._broken.function.split(".")[1]
-        words = {item: _words(item.name) for item in items if isinstance(item, pytest.Function)}
+    def _in_order(self, name: str, broken: Break, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """First those of the function's subject whose sentences are most like the safeguard's, or noticed others."""
+        words = {item: _words(item.name) for item in items}
         common = Counter(word for said in words.values() for word in said)
         near = {
-            item: (function in inspect.getsource(item.function))
-            + sum(1 / common[word] for word in said & _words(name)) / len(said)
-            - 9 * hasattr(item.function, "hypothesis")  # takes long
+            item: sum(1 / common[word] for word in said & _words(name)) / len(said)
+            + self._sharp[item.nodeid]
+            - 9 * hasattr(getattr(item, "function", None), "hypothesis")  # takes long
             for item, said in words.items()
         }
-        (file,) = _SCHEMAS.glob(f"*/{function}.sql")
+        (file,) = _SCHEMAS.glob(f"*/{broken.function.split('.')[1]}.sql")
         folders = _BESIDE.get(file.parent.name, {file.parent.name})
-        return sorted(near, key=lambda item: (item.path.parent.name not in folders, -near[item] - self._sharp[item.nodeid]))
+        return sorted(near, key=lambda item: (item.path.parent.name not in folders, -near[item]))
 
 
 def _words(sentence: str) -> set[str]:

@@ -15,7 +15,9 @@ SENDING: Final = {
     "each claim has a number of its own": Break(
         "smsretry.take_row", "claim_no = q.claim_no + 1", "claim_no = q.claim_no"
     ),
-    "a claim begins anew": Break("smsretry.take_row", "begun_at = null,"),
+    "a claim begins anew": Break(
+        "smsretry.take_row", "begun_at = null,", spare="the constraint sms_retry_queue_begun: what waits has not begun"
+    ),
     "a claim keeps the attempt that a text is in doubt about": Break(
         "smsretry.take_row", "case when q.in_doubt_since is not null then q.attempt_id end", "null"
     ),
@@ -59,12 +61,16 @@ SENDING: Final = {
         "select true",
     ),
     "a text that is not due is not claimed": Break(
-        "smsretry.texts_in_turn", "(b.id, 'marketing', texts_in_turn.at)", "(b.id, 'marketing', 'infinity')"
+        "smsretry.texts_in_turn",
+        "(b.id, 'marketing', texts_in_turn.at)",
+        "(b.id, 'marketing', 'infinity')",
+        spare="it is asked again under the lock",
     ),
     "the last hour of a window lets no text go before it is due": Break(
         "smsretry.texts_in_turn",
         "q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at",
         "q.window_closes_at is not null",
+        spare="it is asked again under the lock",
     ),
     "one suspect at a time": Break("public.claim_suspect_sms_retry", "exit when found or", "exit when"),
     "a suspect waits until it is due": Break("public.claim_suspect_sms_retry", " and q.scheduled_for <= v_now"),
@@ -124,8 +130,12 @@ SENDING: Final = {
     "the send log is the business's own": Break("smsretry.admit_send", " and l.business_id = retry.business_id"),
     "the clock is read again after the last lock": Break(
         "smsretry.admit_send",
-        "decided_at := smsretry.clock();",
-        "decided_at := smsretry.clock() - (clock_timestamp() - transaction_timestamp());",
+        "    select * into v_log from public.send_logs l\n"
+        "    where l.id = retry.send_log_id and l.business_id = retry.business_id for share;\n"
+        "    decided_at := smsretry.clock();",
+        "    decided_at := smsretry.clock();\n"
+        "    select * into v_log from public.send_logs l\n"
+        "    where l.id = retry.send_log_id and l.business_id = retry.business_id for share;",
     ),
     "what was deleted does not begin": Break("smsretry.admit_send", "v_customer.id is null or v_log.id is null or "),
     "what is no SMS does not begin": Break("smsretry.admit_send", " or v_log.channel::text <> 'sms'"),
