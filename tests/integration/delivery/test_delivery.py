@@ -359,6 +359,20 @@ def test_looks_become_rarer_and_end_after_three_days(
     assert business.log_of(row)["status"] == "delivered"
 
 
+def test_a_look_that_has_lost_its_claim_decides_nothing(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its lease went by, and another look is under way."""
+    row = accepted(business, queue, sender)
+    claim = "select attempt_id, looks from claim_sms_deliveries(10, every_account => true)"
+    late = business.connection.execute(claim).fetchone()
+    stack.move_clock(timedelta(minutes=11))
+    business.connection.execute(claim)
+    gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'undelivered', 30006, error => 'A landline')"
+    assert business.connection.execute(f"select {gives_up} as a".encode(), late).fetchone() == {"a": "lost"}
+    assert business.row(row)["status"] == "completed"
+
+
 def test_a_fetch_that_fails_proves_nothing(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:

@@ -278,6 +278,19 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begi
     assert len(stack.twilio.ledger.entries()) == 1
 
 
+def test_a_row_that_somebody_put_back_while_it_was_sent_is_in_doubt_as_its_send_is_to_begin(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """Its attempt has no outcome yet: that is a doubt, too."""
+    row = business.due_text()
+    [claim] = queue.claim_due(1)
+    begin(queue, claim)
+    business.connection.execute("update sms_retry_queue set status = 'pending', begun_at = null, attempt_id = null")
+    [claim] = queue.claim_due(1)
+    assert begin(queue, claim).answer == "lost"
+    assert business.row(row)["attempt_id"] == business.attempts_of(row)[0]["id"]
+
+
 def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:

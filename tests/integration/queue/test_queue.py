@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import Complete, Defer, End, GiveBack
+from smsretry.retry.decision import Complete, Defer, End, GiveBack, Hold
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
@@ -133,6 +133,30 @@ def test_what_a_look_has_claimed_does_not_begin(stack: Stack, business: Business
     assert business.row(row)["status"] == "processing"
 
 
+def test_the_end_that_a_text_has_outranks_the_worker_s(business: Business, queue: SupabaseQueue) -> None:
+    """What the application or an earlier begin has said is not put off."""
+    row = business.due_text()
+    business.connection.execute("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
+    end = business.row(row)["expires_at"]
+    (claim,) = queue.claim_due(1)
+    begins = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
+    later = [end, end + timedelta(hours=1)]
+    assert business.connection.execute(begins, [claim.id, claim.claim_no, *later]).fetchone() == {"answer": "go"}
+    assert business.row(row)["expires_at"] == end
+
+
+def test_what_has_begun_is_neither_put_off_nor_ended(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Only its outcome moves it, whatever its own worker says meanwhile."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim)
+    before = business.row(row)
+    assert not queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours", "quiet_hours"))
+    assert not queue.put_off(claim, Hold("No time zone is known", "no_time_zone", timedelta(minutes=15)))
+    assert not queue.put_off(claim, End("failed", "No number", "unforeseen"))
+    assert business.row(row) == before
+
+
 def test_what_is_no_sms_any_more_does_not_begin(business: Business, queue: SupabaseQueue) -> None:
     """The application has made it another message."""
     business.due_text()
@@ -166,6 +190,29 @@ def test_the_lease_starts_again_when_a_send_begins(stack: Stack, business: Busin
     assert queue.recover(10) == []
 
 
+def test_a_claim_from_a_clock_that_was_ahead_is_taken_back(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Its lease would last until that time has come."""
+    row = business.due_text()
+    queue.claim_due(1)
+    stack.move_clock(timedelta(days=-1))
+    assert [recovered.id for recovered in queue.recover(10)] == [row]
+
+
+def test_recovery_passes_over_what_its_worker_writes_at_this_moment(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """It waits for nobody, and takes the others back."""
+    written, silent = business.due_text(), business.due_text()
+    queue.claim_due(2)
+    stack.move_clock(timedelta(minutes=11))
+    with stack.connect() as worker, worker.transaction():
+        worker.execute("select from sms_retry_queue where id = %s for update", [written])
+        assert [recovered.id for recovered in queue.recover(10)] == [silent]
+    assert business.connection.execute("select from smsretry.set_apart").fetchall() == []
+
+
 def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """A second begin under the same claim is refused; the same begin repeated is the same begin."""
     row = business.due_text()
@@ -173,7 +220,8 @@ def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: Sup
     attempt = uuid4()
     assert [begin(queue, claim, attempt).answer for _ in range(3)] == ["go", "go", "go"]
     assert begin(queue, claim).answer == "lost"
-    assert len(business.attempts_of(row)) == 1
+    assert not finish(queue, claim, uuid4(), Accepted(SID), Complete(SID)).applied
+    assert [one["outcome"] for one in business.attempts_of(row)] == [None]
 
 
 def test_a_claim_by_its_id_takes_only_what_waits(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
@@ -204,6 +252,7 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     second = finish(queue, claim, attempt, refused(30003), busy)
     assert first.applied
     assert second == first
+    assert not finish(queue, claim, attempt, Accepted(SID), Complete(SID)).applied  # that is no repetition
     assert business.row(row) == after
     assert after["attempt_count"] == 1
 
