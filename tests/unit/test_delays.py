@@ -14,7 +14,7 @@ from smsretry.retry.models import Look
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.policy import before_send
 from smsretry.retry.profile import Profile
-from smsretry.retry.trouble import busy
+from smsretry.retry.trouble import busy, suspected
 from tests.support.builders import NOON, claim_with, refused
 from tests.unit.fakes import FakeQueue
 
@@ -95,6 +95,17 @@ def test_the_hold_delays_are_for_what_a_person_can_mend(monkeypatch: pytest.Monk
     assert changed(monkeypatch, doubt, "DOUBT_HELD_LOOK", SEVEN) == {"a doubt that is held"}
     monkeypatch.undo()
     assert changed(monkeypatch, trouble, "BUSY_DELAY", SEVEN) == {"a customer that is locked"}
+
+
+def test_texts_of_a_business_in_trouble_spread_out_the_longer_it_lasts() -> None:
+    """From a minute, when it is new, up to the wait of what is held. They age meanwhile: none is put off for ever."""
+    lasting = [claim_with(id=UUID(int=n), business_circuit_opened_at=NOON - timedelta(days=1)) for n in range(50)]
+    waiting = [suspected(each, "In trouble") for each in (claim_with(), *lasting)]
+    new, *old = [each.until - NOON for each in waiting]
+    assert new == timedelta(minutes=1)
+    assert timedelta(minutes=1) <= min(old) < timedelta(minutes=2)
+    assert timedelta(minutes=14) < max(old) <= policy.HELD_LOOK
+    assert all(each.ages for each in waiting)
 
 
 def test_the_longest_retry_after_is_for_what_a_provider_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,15 @@ from smsretry.retry.delivery import (
     Denied,
     NotKept,
     OpenDelivery,
+    Report,
     SendAgain,
     Unknown,
     Word,
     after_delivery,
     blames_the_sender,
+    look_before,
 )
+from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
 from tests.support.builders import NOON, SID
@@ -100,6 +103,8 @@ TABLE: list[tuple[dict[str, Any], Word, object]] = [
     ({}, report("failed", 30006), GiveUp(
         "Not delivered: Twilio 30006: Landline or unreachable carrier", "undelivered", 30006,
         phone_status="not_mobile")),
+    ({}, report("failed", 30630), GiveUp(
+        "Not delivered: Twilio 30630: Attempt to send to unsubscribed recipient", "opted_out", 30630, opted_out=True)),
     ({"looks": 9}, Denied(), look_again(60, DENIED, failed=True)),
     # What is its sender's costs nothing: neither an attempt nor one of the texts that may be sent again.
     ({}, report("undelivered", 30034), held(minutes=30)),
@@ -107,15 +112,20 @@ TABLE: list[tuple[dict[str, Any], Word, object]] = [
     ({"excused": 1}, report("undelivered", 30034), held(minutes=120)),
     ({"excused": 9}, report("undelivered", 30034), held(minutes=720)),
     ({"excused": 9, "expires_at": NOON + timedelta(hours=2)}, report("undelivered", 30034), held(minutes=110)),
+    ({"expires_at": NOON + timedelta(minutes=10)}, report("undelivered", 30034), held(minutes=10)),
     ({"expires_at": NOON + timedelta(minutes=9)}, report("undelivered", 30034), held(minutes=9)),
     ({"expires_at": NOON - timedelta(hours=2)}, report("undelivered", 30034), held(minutes=0)),
     ({}, report("undelivered", 30027), SendAgain(timedelta(hours=15), SPENT, "day_spent", counted=False)),
+    ({"day_turns_at": None}, report("undelivered", 30027), SendAgain(
+        timedelta(hours=24), SPENT, "day_spent", counted=False)),
     ({"failures": 9, "attempt_count": 3, "excused": 9}, report("undelivered", 30027), SendAgain(
         timedelta(hours=15), SPENT, "day_spent", counted=False)),
     ({"expires_at": NOON + timedelta(hours=2)}, report("undelivered", 30027), SendAgain(
         timedelta(hours=2), SPENT, "day_spent", counted=False)),
     ({"excused": 1}, report("undelivered", 30022), SendAgain(
         timedelta(minutes=10), TOO_FAST, "rate_limited", counted=False, slows=timedelta(minutes=1))),
+    ({}, Report("undelivered", Refusal("rate_limit", "Slower")), SendAgain(
+        timedelta(minutes=2), "Not delivered: Slower", "rate_limited", counted=False, slows=timedelta(minutes=1))),
     ({"settled": True}, report("undelivered", 30034), LookAgain(timedelta(minutes=5), False, WATCHED, "undelivered")),
     ({"may_have_arrived": True}, report("undelivered", 30034), LookAgain(
         timedelta(minutes=15), False, "Another message of this text may still arrive", "delivery_open")),
@@ -132,13 +142,18 @@ def test_what_follows_from_a_report(known: dict[str, Any], said: Word, follows: 
     assert after_delivery(message(**known), said) == follows
 
 
-@pytest.mark.parametrize(("retries", "failures", "again"), [(0, 1, False), (1, 1, True), (1, 2, False), (2, 2, True)])
-def test_a_text_is_sent_again_as_often_as_the_owner_says(retries: int, failures: int, again: bool) -> None:
-    """Not at all, with 0."""
+@pytest.mark.parametrize(("retries", "failures", "minutes"), [(0, 1, None), (1, 1, 30), (1, 2, None), (2, 2, 120)])
+def test_a_text_is_sent_again_as_often_as_the_owner_says(retries: int, failures: int, minutes: int | None) -> None:
+    """Not at all, with 0. Each time it waits longer."""
     decision = after_delivery(
         message(failures=failures), report("undelivered", 30008), profile=Profile(delivery_retries=retries)
     )
-    assert isinstance(decision, SendAgain) is again
+    if minutes is None:
+        assert isinstance(decision, GiveUp)
+    else:
+        assert isinstance(decision, SendAgain)
+        assert decision.delay == timedelta(minutes=minutes)
+        assert decision.delay / 2 < look_before(decision.delay) < decision.delay  # an arrival stops the next message
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
+from smsretry.retry.answers import Begun
 from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Retry, Send
+from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending import pipeline
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.vocabulary import Fate
 from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -276,8 +279,22 @@ def test_a_send_whose_text_is_in_doubt_by_another_row_does_not_begin_and_says_so
     why = "An earlier send of this text may have gone out"
     queue, sender = FakeQueue(answers=[begun("lost", why=why)]), FakeSender()
     result = process_sms_retry_item(claim_with(), queue=queue, sender=sender)
-    assert (result.fate, result.detail, result.next_at) == ("InDoubt", why, NOON)
+    assert (result.fate, result.detail, result.next_at, result.why_code) == ("InDoubt", why, NOON, "in_doubt")
     assert (queue.calls, sender.texts) == (["begin"], [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "fate", "next_at"), [("ended", "Cancelled", None), ("held", "Held", OPENING), ("lost", "InDoubt", NOON)]
+)
+def test_a_send_that_may_not_begin_says_why(
+    answer: Literal["ended", "held", "lost"], fate: Fate, next_at: datetime | None
+) -> None:
+    """In words, and in the word that is counted by. Only who holds it says when it goes on."""
+    told = Begun(answer=answer, why="Gone", decided_at=NOON, reached_at=OPENING, why_code="no_phone")
+    sender = FakeSender()
+    result = process_sms_retry_item(claim_with(), queue=FakeQueue(answers=[told]), sender=sender)
+    expected = ItemResult(retry_id=claim_with().id, fate=fate, detail="Gone", why_code="no_phone", next_at=next_at)
+    assert (result, sender.texts) == (expected, [])
 
 
 def test_a_shut_flow_control_does_not_keep_evidence_from_being_looked_for() -> None:

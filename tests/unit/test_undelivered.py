@@ -110,6 +110,9 @@ def test_a_text_whose_question_took_too_long_is_not_begun_and_asks_once_more(mon
     result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=queue, sender=sender, flow_control=control)
     assert (result.fate, result.next_at, queue.calls, sender.texts) == ("Deferred", SOON, ["put_off"], [])
     assert "The provider took very long" in result.detail
+    put_off = queue.decisions[-1]
+    assert isinstance(put_off, Defer)
+    assert put_off.ages
     assert process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control).fate == "Sent"
 
 
