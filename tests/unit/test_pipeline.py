@@ -11,6 +11,7 @@ import pytest
 
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
 from smsretry.retry.answers import Begun
+from smsretry.retry.audience import Audience
 from smsretry.retry.decision import Defer, Doubt, End, GiveBack, Hold, Retry, Send
 from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
@@ -295,6 +296,28 @@ def test_a_send_that_may_not_begin_says_why(
     result = process_sms_retry_item(claim_with(), queue=FakeQueue(answers=[told]), sender=sender)
     expected = ItemResult(retry_id=claim_with().id, fate=fate, detail="Gone", why_code="no_phone", next_at=next_at)
     assert (result, sender.texts) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "fate", "why_code"),
+    [
+        (None, "Cancelled", "opted_out"),
+        (QueueBusy("locked"), "Deferred", "customer_locked"),
+        (QueueUnreachable("away"), "Deferred", "database_trouble"),
+    ],
+    ids=["ended", "busy", "away"],
+)
+def test_a_text_to_somebody_who_is_not_listed_asks_the_database_alone(
+    trouble: Exception | None, fate: Fate, why_code: str
+) -> None:
+    """It ends there. Neither credentials nor a flow control that lets nothing through keep it from that."""
+    control = FlowControl()
+    control.stop("Enough")
+    told = Begun(answer="ended", why="Not listed", decided_at=NOON, why_code="opted_out")
+    queue = FakeQueue(answers=[told], trouble={"begin": trouble} if trouble else {})
+    sender = FakeSender(audience=Audience("nobody"), no_credentials={FakeSender().default.account or "": "None"})
+    result = process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control)
+    assert (result.fate, result.why_code, queue.calls[0], sender.texts) == (fate, why_code, "begin", [])
 
 
 def test_a_shut_flow_control_does_not_keep_evidence_from_being_looked_for() -> None:

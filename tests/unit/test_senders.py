@@ -16,6 +16,8 @@ from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import Profile
 from smsretry.sending import flow_control, run
 from smsretry.sending.entry import send_sms
+from smsretry.sending.in_flight import InFlight
+from smsretry.sending.outage import Outage
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.probes import AT_FIRST, PROBES
 from smsretry.sending.run import Run, run_once
@@ -293,6 +295,33 @@ def test_until_somebody_was_answered_one_sender_leaves_room_for_the_others() -> 
     assert control_of(made_of, other).admit(other) is None
     control_of(made_of, other).observe(other, Accepted(SID))
     assert not outage.must_wait(many[IN_A_ROW])
+
+
+@pytest.mark.parametrize(
+    ("known", "was_open", "everybodys"), [(False, False, True), (True, False, False), (True, True, True)]
+)
+def test_trouble_of_all_senders_is_the_provider_s_unless_it_was_known_to_be_theirs(
+    known: bool, was_open: bool, everybodys: bool
+) -> None:
+    """If no other is left to try. What was known counts if the provider's own circuit was open, too."""
+    outage = Outage(InFlight(), sender_of=lambda claim: str(claim.business_id), account_of=str)
+    outage.probes.was_open = was_open
+    for business in (1, 2, 1):
+        [claim] = texts_of(business, None, 1, circuit_opened_at=NOON if known else None)
+        outage.failed(claim, "No answer")
+    assert (outage.open_because is not None) is everybodys
+
+
+def test_nobody_s_text_may_go_beside_a_probe_or_before_a_first_answer() -> None:
+    """Either of the two is enough."""
+    texts = texts_of(1, None, AT_FIRST)
+    outage, begun = (Outage(InFlight(), sender_of=str, account_of=str) for _ in range(2))
+    assert not outage.holds_everybody_up
+    outage.probes.start()
+    for claim in texts:
+        begun.began(claim)
+    assert outage.holds_everybody_up
+    assert begun.holds_everybody_up
 
 
 def test_what_is_remembered_of_a_business_from_an_outage_is_not_its_own_trouble() -> None:

@@ -9,6 +9,7 @@ import argparse
 import ast
 import difflib
 import gc
+import json
 import os
 import re
 import resource
@@ -55,8 +56,8 @@ ABOUT_THE_COPIES: Final = [
 ]
 """What mypy says of the copies that mutmut makes, and not of what was changed in them."""
 CPU_SECONDS: Final = 30
-SECONDS: Final = 150
-"""How long one break may take. One that never ends is noticed."""
+SECONDS: Final = 20
+"""How much longer than without a break its tests may take, beside five times as long. One without an end is noticed."""
 AT_ONCE: Final = 2
 _CLASS: Final = re.compile(r"^class (\w+)")
 _PROPERTY: Final = re.compile(r"^    def (\w+)\(self\)")
@@ -135,6 +136,11 @@ class Trial:
             for function in state()._stats if passed else ():
                 tests[function].append(number)
             state()._stats.clear()
+        trampoline.set_mutant_under_test("")
+        unsteady = self.unsteady(session.items)
+        for number in unsteady:
+            say("Left out, because it fails when it runs again:", session.items[number].nodeid)
+        tests = {function: [each for each in these if each not in unsteady] for function, these in tests.items()}
         by_mypy = noticed_by_mypy(Breaking.broken)
         names = [
             f"{module}.{name}"
@@ -149,7 +155,7 @@ class Trial:
         gc.freeze()
         running = dict[int, str]()
         for name in names:
-            these = sorted(tests[name.partition("__mutmut_")[0]], key=lambda each: seconds[each])
+            these = sorted(tests.get(name.partition("__mutmut_")[0], ()), key=lambda each: seconds[each])
             if not these:
                 module, _, function = name.rpartition(".")
                 self.fates[name] = "no test"
@@ -158,24 +164,33 @@ class Trial:
             if len(running) >= AT_ONCE:
                 self.reap(running)
             if not (child := os.fork()):
-                self.try_out(name, session.items, these)
+                self.try_out(name, session.items, these, int(SECONDS + 5 * sum(seconds[each] for each in these)))
             running[child] = name
         while running:
             self.reap(running)
         return True
 
+    def unsteady(self, items: list[pytest.Item]) -> set[int]:
+        """Tests that fail in a process of a trial with nothing broken: they would notice everything."""
+        read, write = os.pipe()
+        if not (child := os.fork()):
+            os.write(write, json.dumps([each for each in range(len(items)) if not self.passes(items, each)]).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        return set(json.loads(os.read(read, 65536)))
+
     def reap(self, running: dict[int, str]) -> None:
         child, status = os.wait()
         name = running.pop(child)
-        self.fates[name] = "survived" if status == 0 else "noticed"
+        self.fates[name] = "survived" if status == 0 else "too slow" if os.WIFSIGNALED(status) else "noticed"
         if status == 0:
             module, _, function = name.rpartition(".")
             say(f"\nsurvived: {name}", *change(Breaking.broken[module], function), between="\n")
 
-    def try_out(self, name: str, items: list[pytest.Item], these: list[int]) -> None:
+    def try_out(self, name: str, items: list[pytest.Item], these: list[int], limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(SECONDS)
+        signal.alarm(limit)
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
@@ -216,19 +231,23 @@ def noticed_by_mypy(broken: dict[str, str]) -> set[str]:
     errors = defaultdict[str, set[int]](set)
     for path, line in re.findall(r"^(\S+)\.py:(\d+): error", said, re.MULTILINE):
         errors[path.replace("/", ".")].add(int(line))
-    return {
-        f"{module}.{name}"
-        for module, code in broken.items()
-        for name, lines in functions(code).items()
-        if not errors[module].isdisjoint(lines)
-    }
+    found = set[str]()
+    for module, code in broken.items():
+        wrong = {name for name, lines in functions(code).items() if not errors[module].isdisjoint(lines)}
+        # What mypy says of the original, too, it does not say of the break.
+        found |= {f"{module}.{name}" for name in wrong if original(name) not in wrong}
+    return found
+
+
+def original(name: str) -> str:
+    """The function that this one was made from."""
+    return f"{name.partition('__mutmut_')[0]}__mutmut_orig"
 
 
 def change(code: str, name: str) -> Iterator[str]:
     """What the break changed."""
     lines, where = code.splitlines(), functions(code)
-    original, changed = where[f"{name.partition('__mutmut_')[0]}__mutmut_orig"], where[name]
-    old, new = ([lines[line - 1] for line in span[1:]] for span in (original, changed))
+    old, new = ([lines[line - 1] for line in where[each][1:]] for each in (original(name), name))
     return (line for line in difflib.ndiff(old, new) if line.startswith(("-", "+")))
 
 
