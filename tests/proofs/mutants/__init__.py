@@ -1,0 +1,1 @@
+"""Which breaks of a decision the tests notice."""
