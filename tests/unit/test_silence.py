@@ -38,16 +38,20 @@ def after(*looks: list[FollowedUp]) -> Silence:
 
 def test_one_silent_account_is_left_out_and_the_others_are_asked() -> None:
     """Also the environment's, whose older messages name no account."""
-    silence = after(told("b"), silent("a", ENOUGH))
+    silence = after(told("b") + silent("a", ENOUGH))
     assert (silence.is_everybodys, silence.without) == (False, ("a",))
     assert after(told("b"), silent(None, 2), silent("main", 3)).without == ("main", "")
-    assert after(told("b"), silent("a", ENOUGH - 1), told("a"), silent("a")).without == ()
+    assert after(told("b"), silent("a", ENOUGH - 1), told("a"), silent("a", ENOUGH - 1)).without == ()
+    without_main = Silence(None)
+    without_main.note(told("b") + silent(None, ENOUGH))
+    assert "" in without_main.without
 
 
 def test_an_outage_is_everybodys_after_a_few_looks() -> None:
     """Whether one account is known so far or many."""
     assert after(silent("a", ENOUGH)).is_everybodys
     assert after(told("a"), *(silent(account) for account in "abcde")).is_everybodys
+    assert after(told("a"), silent("a", ENOUGH - 1), silent("b")).is_everybodys
     assert not after(*(silent(account) for account in "abcd")).is_everybodys
 
 
