@@ -19,10 +19,10 @@ TESTS: Final = {
         "windows twilio_errors"
     ),
     "smsretry.quiet_hours": (
-        "calendars explain location numbers_abroad policy quiet_hours windows delays unknown_area_codes written_numbers"
+        "calendars explain location numbers_abroad policy quiet_hours windows delays written_numbers"
     ),
     "smsretry.sending": (
-        "drain flow_control in_flight pipeline rate_limit reconciling run senders silence slow_results together "
+        "drain flow_control in_flight pipeline queueing rate_limit reconciling run senders silence slow_results together "
         "undelivered delivery groups shown privacy"
     ),
 }
