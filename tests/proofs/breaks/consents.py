@@ -43,7 +43,7 @@ CONSENT: Final = {
     ),
     "customers of another business are not marked": Break("smsretry.lock_customers", "and (c.business_id = lock_customers.business_id) is true"),
     "all who have the number are marked": Break("smsretry.lock_customers", "c.phone = lock_customers.phone or "),
-    "an opt-out cancels what waits": Break("smsretry.set_consent", "q.customer_id = any (v_ids) and q.status = 'pending'", "false"),
+    "an opt-out cancels what waits": Break("smsretry.set_consent", "where q.customer_id = any (v_ids)\n", "where false\n"),
     "an opt-out leaves a text in doubt alone": Break("smsretry.set_consent", "q.status = 'pending' and q.in_doubt_since is null", "q.status = 'pending'"),
     "a locked text keeps nobody from opting out": Break(
         "smsretry.set_consent", "exception when lock_not_available or deadlock_detected then", "exception when no_data_found then"

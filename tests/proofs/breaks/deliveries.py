@@ -62,8 +62,8 @@ DELIVERY: Final = {
         "smsretry.record_delivery", "v_row.status = 'pending' and v_row.in_doubt_since is null", "v_row.status = 'pending'"
     ),
     "a text that was given up is delivered after all": Break("smsretry.record_delivery", "v_row.status in ('failed', 'cancelled') or", "false or"),
-    "a newer row of the text ends, too": Break("smsretry.record_delivery", "q.id <> v_row.id\n              and q.status = 'pending'", "false\n              and q.status = 'pending'"),
-    "a newer row in doubt is left to its evidence": Break("smsretry.record_delivery", "and q.status = 'pending' and q.in_doubt_since is null\n", "and q.status = 'pending'\n"),
+    "a newer row of the text ends, too": Break("smsretry.record_delivery", "q.id <> v_row.id\n", "false\n"),
+    "a newer row in doubt is left to its evidence": Break("smsretry.record_delivery", "(q.status = 'pending' and q.in_doubt_since is null) is true", "(q.status = 'pending') is true"),
     "a delivery outranks a failure": Break("smsretry.delivery_rank", "when delivery_rank.status = 'delivered' then 7", "when delivery_rank.status = 'delivered' then 6"),
     "a failure outranks unknown": Break("smsretry.delivery_rank", "('undelivered', 'failed', 'canceled') then 6", "('undelivered', 'failed', 'canceled') then 5"),
     "a canceled message is lost": Break("smsretry.is_lost", ", 'canceled'"),
