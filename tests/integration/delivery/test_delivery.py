@@ -373,6 +373,42 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(
     assert business.row(row)["status"] == "completed"
 
 
+_ANOTHER = """
+    with another as (
+        insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
+        select business_id, send_log_id, customer_id, scheduled_for, 'completed' from sms_retry_queue returning id)
+    insert into sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid)
+    select gen_random_uuid(), another.id, 1, 1, begun_at, {} from sms_send_attempts, another
+"""
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "update sms_retry_queue set status = 'cancelled'",
+        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+           select business_id, send_log_id, customer_id, scheduled_for from sms_retry_queue""",
+        _ANOTHER.format(f"finished_at, 'accepted', 'response', '{SID}'"),
+        _ANOTHER.format("null, null, null, null"),
+    ],
+    ids=["ended", "queued", "another accepted", "another under way"],
+)
+def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender, meanwhile: str
+) -> None:
+    """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
+    row = accepted(business, queue, sender)
+    claim = "select attempt_id, looks from claim_sms_deliveries(10, every_account => true)"
+    look = business.connection.execute(claim).fetchone()
+    business.connection.execute(meanwhile.encode())
+    before = business.row(row)
+    again = """finish_sms_delivery(%(attempt_id)s, %(looks)s, 'send_again', 'undelivered', 30008, error => 'Lost',
+                                   retry_in => '1 minute')"""
+    assert business.connection.execute(f"select {again} as a".encode(), look).fetchone() == {"a": "changed"}
+    assert business.row(row) == before
+
+
 def test_a_fetch_that_fails_proves_nothing(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:

@@ -5,16 +5,17 @@ from typing import Final
 from tests.proofs.breaks.one_line import Break
 
 DOUBT: Final = {
-    # a look's result
-    "a look asks whether its claim still holds": Break("public.reconcile_sms_retry", "v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null", "v_row.in_doubt_since is null and v_row.id is not null"),
-    "what is not in doubt any more is not reconciled": Break(
-        "public.reconcile_sms_retry", " or v_row.in_doubt_since is null"
+    "a look asks whether its claim still holds": Break(
+        "public.reconcile_sms_retry",
+        "v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null",
+        "v_row.in_doubt_since is null and v_row.id is not null",
     ),
-    "a look may be repeated": Break("public.reconcile_sms_retry", "q.reconciled_claim_no = claim_no", "false"),
     "a message that may be another send's is waited for": Break(
         "public.reconcile_sms_retry", "and smsretry.may_be_unanswered(v_row, v_now)", "and false"
     ),
-    "an ambiguous message is waited for, too": Break("public.reconcile_sms_retry", " or ambiguous is not null) and", ") and"),
+    "an ambiguous message is waited for, too": Break(
+        "public.reconcile_sms_retry", " or ambiguous is not null) and", ") and"
+    ),
     "a message belongs to one text": Break(
         "public.reconcile_sms_retry", "smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or"
     ),
@@ -24,36 +25,42 @@ DOUBT: Final = {
     "two looks that find one message do not fail": Break(
         "public.reconcile_sms_retry", "exception when unique_violation", "exception when no_data_found"
     ),
-    "a person's word about the older row holds": Break("public.reconcile_sms_retry", "and a.outcome = 'not_sent'", "and false"),
-    "a held doubt ends when it expires": Break("public.reconcile_sms_retry", "if v_row.expires_at <= v_now then", "if false then"),
+    "a person's word about the older row holds": Break(
+        "public.reconcile_sms_retry", "and a.outcome = 'not_sent'", "and false"
+    ),
+    "a held doubt ends when it expires": Break(
+        "public.reconcile_sms_retry", "if v_row.expires_at <= v_now then", "if false then"
+    ),
     "a look that found nothing counts": Break(
         "public.reconcile_sms_retry", "v_row.reconcile_count := v_row.reconcile_count + 1;"
     ),
     "a look that failed does not count": Break(
-        "public.reconcile_sms_retry", "if decision = 'look_again' then", "if decision in ('look_again', 'look_failed') then"
+        "public.reconcile_sms_retry",
+        "if decision = 'look_again' then",
+        "if decision in ('look_again', 'look_failed') then",
     ),
     "a doubt gets an end at its look": Break(
         "public.reconcile_sms_retry", "v_row.expires_at := coalesce(v_row.expires_at, v_now + life);"
     ),
     "a send without an answer may be what was found": Break(
-        "smsretry.may_be_unanswered", "q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id", "false"
-    ),
-    "a send that began during the look may be what was found": Break(
-        "smsretry.may_be_unanswered", "theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at",
+        "smsretry.may_be_unanswered",
+        "q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id",
         "false",
     ),
-    "a send dated later is not waited for": Break("smsretry.may_be_unanswered", " and theirs.begun_at <= may_be_unanswered.at"),
+    "a send that began during the look may be what was found": Break(
+        "smsretry.may_be_unanswered",
+        "theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at",
+        "false",
+    ),
     "another attempt's message is another's": Break("smsretry.is_anothers", "a.twilio_sid = is_anothers.sid", "false"),
-    "another log's message is another's": Break("smsretry.is_anothers", "l.provider_message_id ->> 'twilio_sid' = is_anothers.sid", "false"),
-    # sent again
+    "another log's message is another's": Break(
+        "smsretry.is_anothers", "l.provider_message_id ->> 'twilio_sid' = is_anothers.sid", "false"
+    ),
     "what is sent again is in doubt no more": Break("smsretry.resend", "retry.in_doubt_since := null;"),
     "the next doubt is looked at from the beginning": Break("smsretry.resend", "retry.reconcile_count := 0;"),
-    "a death costs no attempt if nothing went out": Break("smsretry.resend", "if v_attempt.worker_died then", "if false then"),
-    "an attempt is written off once": Break(
-        "smsretry.resend", " and a.outcome is distinct from 'not_sent'",
-        spare="a repeat is for a row whose attempt a person has written off: the same outcome is written again",
+    "a death costs no attempt if nothing went out": Break(
+        "smsretry.resend", "if v_attempt.worker_died then", "if false then"
     ),
-    # put in doubt
     "a text whose earlier send may have gone out does not go": Break(
         "smsretry.put_in_doubt", "if v_earlier.attempt_id is not null then", "if false then"
     ),
@@ -63,70 +70,27 @@ DOUBT: Final = {
     "a new row of a text in doubt is in doubt": Break(
         "smsretry.before_insert", "if v_doubt.attempt_id is not null then", "if false then"
     ),
-    "an unknown outcome is a doubt": Break("smsretry.earlier_doubt", "coalesce(a.outcome, 'in_doubt') = 'in_doubt'", "a.outcome = 'in_doubt'"),
-    "a send under way is no earlier doubt": Break("smsretry.earlier_doubt", "and q.begun_at is null"),
+    "an unknown outcome is a doubt": Break(
+        "smsretry.earlier_doubt", "coalesce(a.outcome, 'in_doubt') = 'in_doubt'", "a.outcome = 'in_doubt'"
+    ),
     "a doubt is the business's own": Break("smsretry.earlier_doubt", " and q.business_id = earlier_doubt.business_id"),
-    # the account
-    "an account's messages are looked for in it": Break("smsretry.left_elsewhere", "d.account = a.sent_account", "true"),
     "what is left elsewhere is not claimed by 1.0": Break(
         "public.claim_doubtful_sms_retries", "if every_account is not true then", "if false then"
     ),
-    # a restored backup
-    "a text younger than the restore is not forgotten": Break("smsretry.forgotten", "retry.created_at < r.restored_at", "true"),
-    "a text whose log is older may be forgotten": Break("smsretry.forgotten", "l.id = retry.send_log_id and l.created_at < r.restored_at", "false"),
-    "a text whose plan is older may be forgotten": Break("smsretry.forgotten", "s.id = retry.send_log_id and s.created_at < r.restored_at", "false"),
+    "a text younger than the restore is not forgotten": Break(
+        "smsretry.forgotten", "retry.created_at < r.restored_at", "true"
+    ),
+    "a text whose plan is older may be forgotten": Break(
+        "smsretry.forgotten", "s.id = retry.send_log_id and s.created_at < r.restored_at", "false"
+    ),
     "only a later look clears a forgotten send": Break("smsretry.forgotten", " and a.finished_at >= r.restored_at"),
-    "a message that was found clears nothing": Break("smsretry.forgotten", "a.outcome = 'not_sent' and a.settled_by", "a.settled_by"),
-    "a provider's answer clears nothing": Break("smsretry.forgotten", " and a.settled_by in ('reconcile', 'operator')"),
+    "a message that was found clears nothing": Break(
+        "smsretry.forgotten", "a.outcome = 'not_sent' and a.settled_by", "a.settled_by"
+    ),
     "no worker from before a restore writes": Break("smsretry.doubt", "retry.claim_no := retry.claim_no + 1000000;"),
-    "a restore keeps a doubt's own attempt": Break("smsretry.doubt", "if retry.in_doubt_since is null then", "if true then"),
-    "a restore's doubt is looked at from the beginning": Break("smsretry.doubt", "retry.reconcile_count := 0;"),
-    "what a worker has is left alone after a restore": Break(
-        "smsretry.forgotten_candidates", "q.status = 'processing' and q.claimed_at > forgotten_candidates.since", "false"
-    ),
-    "a restore puts nothing younger in doubt": Break(
-        "smsretry.forgotten_candidates", " and q.created_at < forgotten_candidates.restored_at"
-    ),
-    "a dry run records no restore": Break("public.doubt_sms_retries", "if not dry_run then", "if true then"),
-    # a person's word
-    "a person's word settles only what is in doubt": Break(
-        "public.resolve_sms_doubt", "if v_row.status = 'pending' and v_row.in_doubt_since is not null then",
-        "if v_row.status = 'pending' then",
-    ),
     "a person's word waits for the worker's look": Break(
-        "public.resolve_sms_doubt", "v_row.status = 'pending' and v_row.in_doubt_since is not null then", "v_row.in_doubt_since is not null then"
+        "public.resolve_sms_doubt",
+        "v_row.status = 'pending' and v_row.in_doubt_since is not null then",
+        "v_row.in_doubt_since is not null then",
     ),
-    "a person's word holds the row": Break(
-        "public.resolve_sms_doubt", "where q.id = resolve_sms_doubt.retry_id for update", "where q.id = resolve_sms_doubt.retry_id"
-    ),
-    "a text that ended in doubt can be settled": Break(
-        "public.resolve_sms_doubt", "elsif v_row.status in ('failed', 'cancelled') then", "elsif false then"
-    ),
-    # the provider's word
-    "a callback speaks for the attempt's own message": Break(
-        "public.settle_sms_attempt", "v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid", "false"
-    ),
-    "an account speaks for what went out from it": Break(
-        "public.settle_sms_attempt", "lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid)", "false"
-    ),
-    "a callback takes no other text's message": Break(
-        "public.settle_sms_attempt", "smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id)", "false"
-    ),
-    "a callback settles the newer row that is in doubt": Break(
-        "public.settle_sms_attempt", "and w.attempt_id = v_attempt.id", "and false"
-    ),
-    "a callback holds the row": Break("public.settle_sms_attempt", "    for update;", "    ;"),
-    "a callback reads the attempt under the lock": Break(
-        "public.settle_sms_attempt", "select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;"
-    ),
-    "only a row that waits for this answer is completed": Break(
-        "smsretry.accept_attempt", "(retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id)", "true"
-    ),
-    "a row that has ended is not completed": Break("smsretry.accept_attempt", "retry.status in ('pending', 'processing') and"),
-    "a log keeps the message that it has": Break(
-        "smsretry.accept_attempt", " and smsretry.found_sid(l.provider_message_id) is null"
-    ),
-    "an accepted attempt is looked after": Break(
-        "smsretry.accept_attempt", "case when accept_attempt.sid is not null then accept_attempt.at end", "null"
-    ),
-}  # fmt: skip
+}
