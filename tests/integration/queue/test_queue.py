@@ -165,6 +165,18 @@ def test_what_is_no_sms_any_more_does_not_begin(business: Business, queue: Supab
     assert begin(queue, claim).answer == "changed"
 
 
+@pytest.mark.parametrize("table", ["customers", "send_logs"])
+def test_what_is_another_business_s_since_the_claim_does_not_begin(
+    stack: Stack, business: Business, queue: SupabaseQueue, table: str
+) -> None:
+    """Consent was given to one business, and the text is that one's."""
+    business.due_text()
+    (claim,) = queue.claim_due(1)
+    other = Business(business.connection, stack.now).open()
+    business.connection.execute(f"update {table} set business_id = %s".encode(), [other.id])
+    assert begin(queue, claim).answer == "changed"
+
+
 def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The row is in doubt by then, and only evidence may settle it."""
     row = business.due_text()
