@@ -55,8 +55,8 @@ DELIVERY: Final = {
     ),
     "a newer row in doubt is left to its evidence": Break(
         "smsretry.record_delivery",
-        "and q.status = 'pending' and q.in_doubt_since is null\n",
-        "and q.status = 'pending'\n",
+        "(q.status = 'pending' and q.in_doubt_since is null) is true",
+        "(q.status = 'pending') is true",
     ),
     "a delivery outranks a failure": Break(
         "smsretry.delivery_rank",

@@ -22,8 +22,8 @@ TESTS: Final = {
         "calendars explain location numbers_abroad policy quiet_hours windows delays written_numbers"
     ),
     "smsretry.sending": (
-        "drain flow_control in_flight pipeline queueing rate_limit reconciling run senders silence slow_results together "
-        "undelivered delivery groups shown privacy"
+        "drain flow_control in_flight pipeline queueing rate_limit reconciling run senders silence slow_results "
+        "together undelivered delivery groups shown privacy"
     ),
 }
 """The unit tests that try each package. Not those that ask an oracle or start processes."""
