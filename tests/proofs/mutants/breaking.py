@@ -28,6 +28,7 @@ ABOUT_THE_COPIES: Final = [
 ]
 """What mypy says of the copies that mutmut makes, and not of what was changed in them."""
 _CLASS: Final = re.compile(r"^class (\w+)")
+_FUNCTION: Final = re.compile(r"^def (\w+)\(")
 _PROPERTY: Final = re.compile(r"^    def (\w+)\(self\)")
 
 
@@ -50,21 +51,33 @@ def words(node: BaseString) -> Iterator[BaseString]:
 
 
 def undecorated(code: str) -> str:
-    """The same code without caches, and with properties made of plain methods: mutmut leaves out what is decorated."""
-    lines, inside, found = list[str](), "", False
+    """The same code, with caches and properties made of plain functions: mutmut leaves out what is decorated."""
+    lines, inside, is_property, cache_of, caches = list[str](), "", False, "", list[str]()
     for line in code.splitlines():
         if match := _CLASS.match(line):
             inside = match[1]
         if line.startswith(("@lru_cache", "@cache")):
+            cache_of = line[1:]
             continue
+        if cache_of and (match := _FUNCTION.match(line)):
+            caches.append(f"{match[1]} = {cache_of}({match[1]})")
+            cache_of = ""
         if line == "    @property":
-            found = True
+            is_property = True
             continue
-        if found and (match := _PROPERTY.match(line)):
+        if is_property and (match := _PROPERTY.match(line)):
             lines.append(f"    {match[1]} = property(lambda self: {inside}.of_{match[1]}(self))")
-            line, found = line.replace(match[1], f"of_{match[1]}", 1), False
+            line, is_property = line.replace(match[1], f"of_{match[1]}", 1), False
         lines.append(line)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *caches, ""])
+
+
+def forget_answers() -> None:
+    """Empty the caches, which know the answers of what is not broken."""
+    for module in Breaking.broken:
+        for value in vars(sys.modules[module]).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
 
 
 class Breaking(SourceFileLoader):
@@ -106,7 +119,10 @@ def noticed_by_mypy(broken: dict[str, str]) -> set[str]:
     """The breaks in whose functions mypy finds an error."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree("smsretry", Path(folder, "smsretry"), ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy("pyproject.toml", folder)
+        settings = (
+            Path("pyproject.toml").read_text().replace('follow_imports = "skip"', "")
+        )  # mutmut's types matter here
+        Path(folder, "pyproject.toml").write_text(settings)
         for module, code in broken.items():
             Path(folder, *module.split(".")).with_suffix(".py").write_text(code)
         command = [sys.executable, "-m", "mypy", *ABOUT_THE_COPIES, *(f"-m{module}" for module in broken)]

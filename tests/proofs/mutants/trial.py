@@ -14,7 +14,15 @@ from _pytest.runner import runtestprotocol
 from mutmut.mutation import trampoline
 from mutmut.state import state
 
-from tests.proofs.mutants.breaking import Breaking, change, functions, is_for_the_reader, noticed_by_mypy, original
+from tests.proofs.mutants.breaking import (
+    Breaking,
+    change,
+    forget_answers,
+    functions,
+    is_for_the_reader,
+    noticed_by_mypy,
+    original,
+)
 
 SECONDS: Final = 20
 """How much longer than five times as long as usual its tests may take. A break without an end is noticed."""
@@ -69,6 +77,7 @@ class Trial:
         """Which tests come to each function, of those that pass with nothing broken."""
         trampoline.set_mutant_under_test("stats")
         for number, item in enumerate(items):
+            forget_answers()
             started = time.perf_counter()
             passed = self.passes(items, number)
             self.seconds[number] = time.perf_counter() - started
@@ -111,6 +120,7 @@ class Trial:
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         trampoline.set_mutant_under_test(name)
+        forget_answers()
         try:
             noticed = any(not self.passes(items, each) for each in these)
         except BaseException:  # noqa: BLE001 - whatever it raises, the break was noticed
