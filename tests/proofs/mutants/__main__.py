@@ -6,13 +6,12 @@ are the owner's decisions. A break that mypy notices is noticed.
 
 import argparse
 from collections import Counter, defaultdict
+from importlib.util import find_spec
 from typing import Final
 
 import pytest
 
-from tests.proofs.mutants.breaking import break_modules
-from tests.proofs.mutants.trial import Trial, say
-
+INSTALL: Final = "pip install mutmut==3.8.1"
 TESTS: Final = {
     "smsretry.retry": (
         "backoff delays delivery evidence location outcome pipeline policy reconciling segments senders undelivered "
@@ -34,6 +33,12 @@ def main() -> None:
     parser.add_argument("package", choices=list(TESTS))
     parser.add_argument("--only", default="", help="a pattern of the modules to break, such as policy|delivery")
     options = parser.parse_args()
+    if not find_spec("mutmut"):
+        parser.exit(2, f"{INSTALL}\n")
+    # It is installed by hand, and `--help` needs none of it.
+    from tests.proofs.mutants.breaking import break_modules
+    from tests.proofs.mutants.trial import Trial, say
+
     break_modules(rf"{options.package}\.({options.only})")
     trial = Trial()
     tests = [f"tests/unit/test_{each}.py" for each in TESTS[options.package].split()]

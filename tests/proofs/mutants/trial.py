@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 from _pytest.runner import runtestprotocol
+from hypothesis.internal.conjecture import engine
 from mutmut.mutation import trampoline
 from mutmut.state import state
 
@@ -121,6 +122,7 @@ class Trial:
         os.dup2(quiet, 2)
         trampoline.set_mutant_under_test(name)
         forget_answers()
+        engine.MAX_SHRINKING_SECONDS = 0  # that an example fails is enough
         try:
             noticed = any(not self.passes(items, each) for each in these)
         except BaseException:  # noqa: BLE001 - whatever it raises, the break was noticed
