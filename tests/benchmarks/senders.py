@@ -1,8 +1,8 @@
 """Very many senders, each with a rate of its own. By hand: `python -m tests.benchmarks.senders`.
 
 Each business has a sender of its own, and all texts are due at once. First without rates: what this machine sends. Then
-with them, for so long: which share of what the rates allow was sent, by all senders together and by each; and whether any
-was ever above its own, by what Twilio's stand-in took.
+with them, for so long: which share of what the rates allow was sent, by all senders together and by each; and whether
+any was ever above its own, by what Twilio's stand-in took.
 """
 
 import argparse
