@@ -49,8 +49,13 @@ def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.by_hand),
+    ],
+)
 def test_up_serves_the_deployment_and_takes_everything_with_it(
     tmp_path: Path, data_dir: Path, started: Descendants, end: signal.Signals
 ) -> None:

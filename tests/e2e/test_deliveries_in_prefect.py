@@ -62,6 +62,7 @@ def last_event(prefect: Prefect, row: UUID, expected: str) -> str:
         time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_a_run_that_reaches_no_database_is_red_and_says_so(sync: FlowProcess) -> None:
     """In words, on the list."""
     run, _ = sync.run(SUPABASE_URL="http://127.0.0.1:9")

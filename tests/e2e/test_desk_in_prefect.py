@@ -72,7 +72,7 @@ def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask:
     assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_a_business_gets_a_sender_that_is_paused_resumed_and_removed(
     stack: Stack, business: Business, ask: Ask, prefect: Prefect
 ) -> None:
@@ -118,7 +118,7 @@ def test_a_state_is_stopped_and_the_stop_lifted(business: Business, ask: Ask) ->
     assert (lifted["name"], lifted["state"]["message"]) == ("lifted LA", "Marketing texts to LA go again.")
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_what_a_restore_made_doubtful_is_put_in_doubt_and_pruning_is_tried(business: Business, ask: Ask) -> None:
     """Nothing is deleted, and nothing put in doubt, by a trial."""
     row = business.due_text()

@@ -64,6 +64,7 @@ def test_each_run_of_the_flow_pushes_once_what_the_database_knows_and_nothing_pe
     assert b"smsretry.day.ended" in everything, "the search finds what is there"
 
 
+@pytest.mark.long
 def test_a_collector_that_cannot_be_reached_costs_a_run_a_line_and_nothing_else(
     stack: Stack, flow: FlowProcess, prefect: Prefect
 ) -> None:

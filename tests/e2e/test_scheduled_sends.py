@@ -43,6 +43,7 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     assert [task["name"].rpartition("-")[0] for task in tasks] == ["queue_due"]
 
 
+@pytest.mark.long
 def test_a_run_that_cannot_reach_the_database_is_red_and_says_what_to_do(scheduled_sends: FlowProcess) -> None:
     """What was scheduled waits."""
     run, _ = scheduled_sends.run(SUPABASE_URL="http://127.0.0.1:9")

@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(st
     assert report.numbers["  under a worker's hands"]
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_each_scheduled_send_becomes_one_text_whatever_dies_when(stack: Stack) -> None:
     """Workers die while they queue them, answers are lost, Postgres is killed; all the rest goes wrong as well."""
     report = everything(texts=60, seed="7", on=stack, kills=10, crashes=1, stalls=1, scheduled=True)
@@ -133,7 +133,7 @@ def test_without_order_patience_or_a_question_the_harness_sees_it(switch: Switch
     assert getattr(report.verdict, count) > 0, f"\n{report}"
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_when_looks_go_to_another_account_the_harness_sees_it() -> None:
     """That of the environment."""
     report = everything(texts=60, seed="1", kills=2, crashes=0, stalls=6, delivery=True, without="account")

@@ -11,7 +11,9 @@ from tests.proofs.neighbors.evidence import evidence
 from tests.proofs.neighbors.unproved import EVIDENCE
 
 
-@pytest.mark.parametrize("minutes", [pytest.param(-2, marks=pytest.mark.long), 2])
+@pytest.mark.parametrize(
+    "minutes", [pytest.param(-2, marks=pytest.mark.by_hand), pytest.param(2, marks=pytest.mark.long)]
+)
 def test_a_text_in_doubt_is_neither_lost_nor_doubled_however_twilio_tells_of_it(stack: Stack, minutes: int) -> None:
     """Encoded, redacted, trimmed, with a footer, in any order, by another clock, and beside an application's texts.
 
