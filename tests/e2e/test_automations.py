@@ -76,6 +76,7 @@ def essence(automation: dict[str, Any]) -> dict[str, Any]:
     return {key: automation[key] for key in ("name", "description", "enabled", "trigger", "actions")}
 
 
+@pytest.mark.long
 def test_a_block_that_is_not_there_is_named(registry: Registry) -> None:
     """And nothing is installed."""
     remove_all(registry)
@@ -85,6 +86,7 @@ def test_a_block_that_is_not_there_is_named(registry: Registry) -> None:
     assert installed(registry) == []
 
 
+@pytest.mark.long
 def test_installing_twice_is_installing_once(registry: Registry, block: str) -> None:
     """What is there keeps its block; what somebody switched off stays off; what is no longer defined is removed."""
     remove_all(registry)

@@ -105,7 +105,7 @@ def test_a_business_gets_a_sender_that_is_paused_resumed_and_removed(
     assert settings.twilio_sender not in page["data"] + str(prefect.logs(removed["id"]))
 
 
-@pytest.mark.long
+@pytest.mark.by_hand
 def test_a_state_is_stopped_and_the_stop_lifted(business: Business, ask: Ask) -> None:
     """First only tried: how many texts would wait. One that was not stopped is told so."""
     business.due_text(phone="+12255550123")
