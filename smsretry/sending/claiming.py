@@ -151,8 +151,8 @@ class Claiming:
             soon = due_in is not None and due_in < (BUSY_SECONDS if self._senders.keep_to_a_rate else POLL_SECONDS)
             if not soon and (now >= ends or (not lingers and (due_in is None or now + due_in >= ends))):
                 return False
-            pause = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
-            pause = pause if due_in is None else min(pause, due_in)
+            look = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
+            pause = look if due_in is None else min(look, due_in)
         return False
 
     def suspects(self) -> Iterator[Claim]:

@@ -13,12 +13,14 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psycopg
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.benchmarks.table import show
+from tests.support.autovacuum import without_autovacuum
 
 _FILL = """
 insert into businesses (id, user_id, name, timezone)
@@ -63,20 +65,19 @@ CALLS = {
     "next due": "select next_sms_due()",
     "status": "select count(*) from sms_status()",
     "a person's number": "select count(*) from look_up_sms(phone => '+12125559999')",
-    "opt-out": "select customers from record_sms_consent((select phone from customers limit 1), 'opted_out', 'admin', "
-    "(select business_id from customers limit 1), who => 'Ann', because => 'asked')",
+    "opt-out": "select customers from record_sms_consent((select phone from customers order by id limit 1), "
+    "'opted_out', 'admin', (select business_id from customers order by id limit 1), who => 'Ann', because => 'asked')",
     "callback": "select settle_sms_attempt(twilio_sid => (select twilio_sid from sms_send_attempts limit 1), "
     "delivery_status => 'read')",
     "claim by id": "select count(*) from claim_sms_retry((select id from customers limit 1))",
     "preview, a page": "select count(*) from preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
+_Connection = psycopg.Connection[tuple[Any, ...]]
 SMALL = {"businesses": 50, "due": 4000, "waiting": 4000, "finished": 2000, "today": 1000}
 LARGE = {"businesses": 10_000, "due": 10_000, "waiting": 200_000, "finished": 1_000_000, "today": 50_000}
 
 
-def fill(
-    stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False
-) -> psycopg.Connection[tuple[object, ...]]:
+def fill(stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False) -> _Connection:
     """A database of its own with so many rows."""
     stack.postgres.create_database(name)
     url = stack.postgres.url(name)
@@ -84,8 +85,7 @@ def fill(
     connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
     migrate(url)
     if at_once:
-        for table in ("customers", "send_logs", "sms_retry_queue", "sms_send_attempts"):
-            connection.execute(f"alter table {table} set (autovacuum_enabled = false)".encode())
+        without_autovacuum(connection)
         connection.execute("analyze")
     with psycopg.ClientCursor(connection) as cursor:
         cursor.execute(_FILL, sizes)
@@ -94,7 +94,7 @@ def fill(
     return connection
 
 
-def milliseconds(connection: psycopg.Connection[tuple[object, ...]], query: str) -> float:
+def milliseconds(connection: _Connection, query: str) -> float:
     """One call, undone."""
     connection.execute("begin")
     began = time.perf_counter()
@@ -104,22 +104,23 @@ def milliseconds(connection: psycopg.Connection[tuple[object, ...]], query: str)
     return 1000 * taken
 
 
-def pages(connection: psycopg.Connection[tuple[object, ...]], query: str) -> int:
+def pages(connection: _Connection, query: str) -> int:
     """Shared buffers that one call hits or reads, undone."""
     with connection.transaction(force_rollback=True):
         row = connection.execute(f"explain (analyze, buffers, format json) {query}".encode()).fetchone()
     assert row is not None
-    plan = row[0][0]["Plan"]  # type: ignore[index]
+    plan = row[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def compare(connections: Sequence[psycopg.Connection[tuple[object, ...]]], query: str, rounds: int) -> list[float]:
+def compare(connections: Sequence[_Connection], query: str, rounds: int) -> tuple[float, float, int, int]:
     """The medians of calls that take turns, and the pages of each."""
     taken: list[list[float]] = [[] for _ in connections]
     for _ in range(rounds):
         for connection, times in zip(connections, taken, strict=True):
             times.append(milliseconds(connection, query))
-    return [*(median(times) for times in taken), *(pages(connection, query) for connection in connections)]
+    (small, large), (few, many) = map(median, taken), (pages(connection, query) for connection in connections)
+    return small, large, few, many
 
 
 def main() -> None:
@@ -134,13 +135,13 @@ def main() -> None:
     with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
         small = fill(stack, "small", SMALL, at_once=given.at_once)
         large = fill(stack, "large", sizes, at_once=given.at_once)
-        rows = [[name, *compare([small, large], query, given.rounds)] for name, query in CALLS.items()]
+        rows = [(name, *compare([small, large], query, given.rounds)) for name, query in CALLS.items()]
         for connection in (small, large):
             connection.execute(_LATER)
             if not given.at_once:
                 connection.execute("vacuum analyze sms_retry_queue")
-        rows.append(["claim, nothing due", *compare([small, large], CALLS["claim of 50"], given.rounds)])
-        told = [[name, a, b, b / a, c, d, d / c] for name, a, b, c, d in rows]  # type: ignore[operator]
+        rows.append(("claim, nothing due", *compare([small, large], CALLS["claim of 50"], given.rounds)))
+        told = [[name, a, b, b / a, c, d, d / c] for name, a, b, c, d in rows]
         headings = ["", "ms, small", "large", "ratio", "pages, small", "large", "ratio"]
         show(f"{SMALL} beside {sizes}", headings, told)
         small.close()

@@ -4,6 +4,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 _TABLES = b"""
 select relnamespace::regnamespace::text as schema, relname as name from pg_class
@@ -11,8 +12,9 @@ where relkind = 'r' and relnamespace in ('public'::regnamespace, 'smsretry'::reg
 """
 
 
-def without_autovacuum(connection: psycopg.Connection[dict[str, Any]]) -> None:
+def without_autovacuum(connection: psycopg.Connection[Any]) -> None:
     """No table is vacuumed or analyzed but by the test: autovacuum comes when it likes, and changes plans."""
-    for table in connection.execute(_TABLES).fetchall():
-        off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
-        connection.execute(off.format(sql.Identifier(table["schema"], table["name"])))
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        for schema, name in cursor.execute(_TABLES).fetchall():
+            off = sql.SQL("alter table {} set (autovacuum_enabled = false)")
+            cursor.execute(off.format(sql.Identifier(schema, name)))
