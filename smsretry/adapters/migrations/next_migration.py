@@ -51,7 +51,8 @@ do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
 )
 _DROP_VIEW: Final = "drop view if exists {qualified};\n"
 _RIGHTS: Final = frozenset({"internal_functions", "public_functions"})
-"""The files that say who may call a function. A migration that creates one records them again."""
+"""The files that say who may call a function, and how it is planned, which `create or replace` forgets. A migration of
+functions records them again."""
 _RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
 _Files = Mapping[str, SchemaFile]
 
@@ -77,7 +78,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     parts = [_drop(file) for file in dropped if file.name in now]
     parts += [_removed(was[gone]) for gone in sorted(was.keys() - now.keys())]
     anew = differing | {file.name for file in dropped}
-    if any(_is_made(file, was, dropped) for file in new if file.name in anew):
+    if any(file.kind == "function" for file in new if file.name in anew):
         anew |= _RIGHTS
     for file in (file for file in new if file.name in anew):
         if file.name in was and file.kind == "table":
@@ -102,12 +103,6 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
         if file.kind == "function"
         and (name not in now or now[name].signature != file.signature or any(view in file.signature for view in views))
     ]
-
-
-def _is_made(file: SchemaFile, was: _Files, dropped: Sequence[SchemaFile]) -> bool:
-    """Whether the file creates a function. One that is replaced keeps its rights."""
-    there = file.name in was and was[file.name] not in dropped
-    return file.kind == "function" and not there
 
 
 def _drop(file: SchemaFile) -> Section:

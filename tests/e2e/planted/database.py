@@ -47,8 +47,9 @@ PLANTED: Final = (
     ),
     Planted(
         "begin looks up names where anybody may put some",
-        "bad  function begin_sms_attempt: settings is search_path=public; lock_timeout=2s, and must be "
-        f"search_path=pg_catalog, pg_temp; lock_timeout=2s: {_OF_BEGIN}",
+        "bad  function begin_sms_attempt: settings is search_path=public; lock_timeout=2s; "
+        "random_page_cost=0.1, and must be search_path=pg_catalog, pg_temp; lock_timeout=2s; "
+        f"random_page_cost=0.1: {_OF_BEGIN}",
         _EACH_BEGIN.format("set search_path = public"),
     ),
     Planted(
@@ -87,7 +88,7 @@ PLANTED: Final = (
         f"bad  function smsretry.keep_suppression: has another body: {_CHANGED}: {AGAIN} "
         "(schemas/consent/keep_suppression",
         """create or replace function smsretry.keep_suppression() returns trigger language plpgsql security definer
-           set search_path = pg_catalog, pg_temp as 'begin return new; end'""",
+           set search_path = pg_catalog, pg_temp set random_page_cost = 0.1 as 'begin return new; end'""",
     ),
     Planted(
         "a trigger calls another function",

@@ -2,11 +2,12 @@
 
 A thousand finished texts were there when the statistics were made; then come 30,000 that are due, 5,000 in doubt, 5,000
 open deliveries and 5,000 scheduled sends, all at once. A call may touch hardly more pages than when the statistics are
-fresh. "Pages" are shared buffers hit or read, as `explain (analyze, buffers)` counts them. A million rows:
-`python -m tests.benchmarks.sizes --at-once`.
+fresh, also on a connection that made its plans when there were three of each. "Pages" are shared buffers hit or read,
+as `explain (analyze, buffers)` counts them. A million rows: `python -m tests.benchmarks.sizes --at-once`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.long
 
 Connection = psycopg.Connection[dict[str, Any]]
 
-DATABASE: Final = "bulk_inserts"
 TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue", "sms_send_attempts")
 _BUSINESSES: Final = """
 insert into businesses (id, user_id, name, timezone)
@@ -33,7 +33,7 @@ from generate_series(0, 19) b
 _ROWS: Final = """
 create temporary table row_to_be as
 select n, uuid_in(md5(%(kind)s || n)::cstring) as id, uuid_in(md5('business' || n %% 20)::cstring) as business_id
-from generate_series(1, %(rows)s) n;
+from generate_series(%(first)s, %(first)s + %(rows)s - 1) n;
 insert into customers (id, business_id, phone, timezone, sms_consent_status)
 select id, business_id, '+1212' || (5550000 + n), 'America/New_York', 'opted_in' from row_to_be;
 insert into send_logs (id, business_id, customer_id, channel, subject)
@@ -108,24 +108,41 @@ COUNTS: Final = {"check": "check_sms_retries(10)", "status": "sms_status()"}
 """They count all that waits, by an index where its pages are known to be all visible."""
 
 
-@pytest.fixture(scope="module")
-def connection(running_stack: Stack) -> Iterator[Connection]:
-    """A database of its own, whose statistics are those of a thousand finished texts."""
-    running_stack.postgres.create_database(DATABASE)
-    url = running_stack.postgres.url(DATABASE)
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection:
+def _connect(running_stack: Stack, name: str) -> Connection:
+    url = running_stack.postgres.url(name)
+    return psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor)
+
+
+@contextmanager
+def _database(running_stack: Stack, name: str) -> Iterator[Connection]:
+    """A database of its own that has businesses and a run."""
+    running_stack.postgres.create_database(name)
+    with _connect(running_stack, name) as connection:
         connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
-        migrate(url)
+        migrate(running_stack.postgres.url(name))
         without_autovacuum(connection)
+        connection.execute("create index on customers (business_id)")  # as most applications have
         connection.execute(_BUSINESSES.encode())
         connection.execute("insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())")
         connection.execute("update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null")
-        connection.execute(_ROWS.encode(), {"kind": "finished", "rows": 1000})
+        yield connection
+
+
+def _add(connection: Connection, rows: Mapping[str, int], *, first: int = 1, scheduled: int) -> None:
+    """All at once."""
+    with connection.transaction():
+        for kind, count in rows.items():
+            connection.execute(_ROWS.encode(), {"kind": kind, "first": first, "rows": count})
+        connection.execute(_SCHEDULED.encode(), {"rows": scheduled})
+
+
+@pytest.fixture(scope="module")
+def connection(running_stack: Stack) -> Iterator[Connection]:
+    """A database whose statistics are those of a thousand finished texts."""
+    with _database(running_stack, "bulk_inserts") as connection:
+        connection.execute(_ROWS.encode(), {"kind": "finished", "first": 1, "rows": 1000})
         connection.execute("analyze")
-        with connection.transaction():
-            for kind, rows in _ALL_AT_ONCE.items():
-                connection.execute(_ROWS.encode(), {"kind": kind, "rows": rows})
-            connection.execute(_SCHEDULED.encode(), {"rows": 5_000})
+        _add(connection, _ALL_AT_ONCE, scheduled=5_000)
         yield connection
 
 
@@ -140,14 +157,78 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
                 [list(TABLES)],
             )
         connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        return _touched(connection, call, before=1)
+
+
+def _touched(connection: Connection, call: str, *, before: int) -> int:
+    """The pages that a worker's call touches, after so many like it: what is read once is not counted."""
+    with connection.transaction(force_rollback=True):
         connection.execute("set local role service_role")
-        with connection.transaction(force_rollback=True):  # what is read once of the catalog is not counted
-            connection.execute(f"select * from {call}".encode())
+        for _ in range(before):
+            with connection.transaction(force_rollback=True):
+                connection.execute(f"select * from {call}".encode())
         explain = f"explain (analyze, buffers, format json) select * from {call}"
         explained = connection.execute(explain.encode()).fetchone()
         assert explained is not None
         touched = explained["QUERY PLAN"][0]["Plan"]
         return sum(touched[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
+
+
+_A_FEW: Final = dict.fromkeys(("finished", *_ALL_AT_ONCE), 3)
+_UNTIL_A_PLAN_IS_KEPT: Final = 8
+"""PostgreSQL makes five plans for the values at hand before it keeps one."""
+_AS_ANY_FUNCTION: Final = """
+do $$ declare f regprocedure; begin
+    for f in select p.oid::regprocedure from pg_proc p
+             where p.pronamespace = 'public'::regnamespace
+               and p.proconfig && '{random_page_cost=0.1,plan_cache_mode=force_custom_plan}'
+    loop
+        execute format('alter function %s reset random_page_cost', f);
+        execute format('alter function %s reset plan_cache_mode', f);
+    end loop;
+end $$
+"""
+
+
+def _remembered(
+    running_stack: Stack, name: str, calls: Mapping[str, str], *, first: str = "select"
+) -> dict[str, tuple[int, int]]:
+    """The pages of each call on a connection that knew the tables when they were small, and on one that does not."""
+    with _database(running_stack, name) as application:
+        application.execute(first.encode())
+        _add(application, _A_FEW, scheduled=3)
+        application.execute("analyze")
+        with _connect(running_stack, name) as old:
+            for call in calls.values():
+                _touched(old, call, before=_UNTIL_A_PLAN_IS_KEPT)
+            # By the same connection: another one's first temporary table would make everybody forget their plans.
+            _add(application, _ALL_AT_ONCE | {"finished": 20_000}, first=100, scheduled=5_000)
+            remembered = {name: _touched(old, call, before=0) for name, call in calls.items()}
+        application.execute("analyze")
+        with _connect(running_stack, name) as new:
+            return {name: (remembered[name], _touched(new, call, before=1)) for name, call in calls.items()}
+
+
+@pytest.fixture(scope="module")
+def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
+    """Of each call."""
+    return _remembered(running_stack, "remembered_plans", CALLS | COUNTS)
+
+
+@pytest.mark.parametrize("name", CALLS | COUNTS)
+def test_a_connection_that_knew_small_tables_reads_no_large_ones_whole(
+    remembered: dict[str, tuple[int, int]], name: str
+) -> None:
+    """PostgREST's connections stay open, and PL/pgSQL keeps the plans that were made on them."""
+    touched, fresh = remembered[name]
+    assert touched <= SLACK * fresh + 300, f"{touched} pages, on a new connection {fresh}"
+
+
+def test_without_our_functions_own_way_to_plan_such_a_connection_reads_whole_tables(running_stack: Stack) -> None:
+    """Or it would guard nothing."""
+    calls = {name: CALLS[name] for name in ("claim", "begin", "finish", "callback", "deliveries")}
+    for name, (touched, fresh) in _remembered(running_stack, "any_plans", calls, first=_AS_ANY_FUNCTION).items():
+        assert touched > 3 * (SLACK * fresh + 300), name
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])

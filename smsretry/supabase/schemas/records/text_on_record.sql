@@ -39,7 +39,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        -- It could not go out before it was queued, unless it was planned.
        case when q.first_due_at < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id = q.business_id)
+                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
                                                      'source', x.source) order by x.at)

@@ -1,3 +1,17 @@
 -- Only the backend calls the functions in the schema smsretry.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
+
+-- Triggers fire in statements of the application's, too. They plan as our functions in public do.
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
+    loop
+        execute format('alter function %s set random_page_cost = 0.1', version);
+    end loop;
+end
+$$;

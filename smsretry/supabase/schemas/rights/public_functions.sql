@@ -1,13 +1,24 @@
--- Only the backend calls our functions in public. A Supabase project lets everybody call a new one. A function that a
--- migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+-- What holds for each of our functions in public: who may call it, and how its calls are planned.
+--
+-- Only the backend calls them. A Supabase project lets everybody call a new one. A function that a migration created anew
+-- (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+--
+-- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
+-- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
+-- tables were small reads them whole, also when a day's texts were inserted at once and autovacuum has not come yet. So calls
+-- that look rows up plan as if an index were almost free, and those that read much plan each time.
 do $$
 declare
     version regprocedure;
     granted text;
     role regrole;
+    reads_much boolean;
 begin
-    for version, granted in
-        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true) from pg_catalog.pg_proc p
+    for version, granted, reads_much in
+        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
+            'ask_sms_desk', 'check_sms_retries', 'check_sms_retry_setup', 'claim_sms_deliveries', 'describe_sms_tables',
+            'examine_sms_retries', 'explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+        from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
         'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'check_sms_retry_setup', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_sender', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
@@ -18,6 +29,8 @@ begin
             continue when role::text in ('anon', 'authenticated', 'service_role');
             execute format('grant execute on function %s to %s', version, role);
         end loop;
+        execute format('alter function %s set %s', version, case when reads_much then 'plan_cache_mode = force_custom_plan'
+                                                                 else 'random_page_cost = 0.1' end);
     end loop;
 end
 $$;

@@ -121,5 +121,7 @@ create index if not exists scheduled_sends_turns
 -- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
+create index if not exists scheduled_sends_waiting
+    on public.scheduled_sends (customer_id) where status = 'scheduled';
 
 grant select, insert, update on public.scheduled_sends to service_role;

@@ -21,7 +21,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id = q.business_id)
+                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
@@ -49,7 +49,8 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        true as sender_others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business. No equality: without statistics its index might be walked, which has all of its history.
+-- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
+-- its history.
 left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id

@@ -27,7 +27,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        true as sender_others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
-left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
 left join public.businesses b on b.id = s.business_id
 left join lateral smsretry.sender_now(s.business_id, s.message_class) v on true
 where s.status = 'scheduled';
