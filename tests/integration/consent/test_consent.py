@@ -608,6 +608,22 @@ def test_a_text_that_was_claimed_before_a_spoken_opt_out_is_refused_as_it_begins
     assert ending(business, row) == ("cancelled", "Customer opted out")
 
 
+def test_an_opt_out_locks_the_number_and_then_its_customers_in_order_of_id(stack: Stack, business: Business) -> None:
+    """In another order two that come at once could each wait for the other."""
+    customers = sorted(business.customer() for _ in range(5))
+    lock = "select smsretry.lock_customers(%s, %s) as ids"
+    with stack.connect() as other:
+        with business.connection.transaction():
+            [locked] = business.connection.execute(lock, [business.id, PHONE]).fetchall()
+            assert locked["ids"] == customers
+            assert not other.execute("select from customers for no key update skip locked").fetchall()
+        with other.transaction(), business.connection.transaction(force_rollback=True):
+            other.execute("select smsretry.lock_number(%s, %s)", [business.id, PHONE])
+            business.connection.execute("set local lock_timeout = '10ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                business.connection.execute(lock, [business.id, PHONE])
+
+
 def test_two_opt_outs_of_the_same_people_at_once_both_end(
     business: Business, neighbor: Business, operators: SupabaseOperators
 ) -> None:

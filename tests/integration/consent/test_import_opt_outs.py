@@ -158,11 +158,13 @@ def test_a_number_without_a_customer_is_opted_out_before_one_comes(
 def test_an_opt_in_after_the_imported_opt_out_stays(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """It is named by line and customer; the one before it does not stay."""
+    """It is named by line and customer, before and after; the opt-in before it does not stay."""
     later = opt_in(business, stack.now() - DAY)
     earlier = opt_in(business, stack.now() - 3 * DAY, phone=MIAMI)
     at = stack.now() - 2 * DAY
-    done = given(business, opted_out(at, line=7), opted_out(at, phone=MIAMI, line=8))
+    lines = opted_out(at, line=7), opted_out(at, phone=MIAMI, line=8)
+    tried, done = given(business, *lines, dry_run=True), given(business, *lines)
+    assert (tried["recorded"], tried["customers"], tried["notes"]) == (1, 1, done["notes"])
     assert (done["recorded"], done["customers"]) == (1, 1)
     assert [(note["line"], note["what"], note["customer_id"]) for note in done["notes"]] == [
         (7, "outlived", str(later))

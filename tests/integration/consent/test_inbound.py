@@ -127,6 +127,20 @@ def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, ope
     assert consents(business) == [("opted_out", "inbound_stop")]
 
 
+def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(stack: Stack, business: Business) -> None:
+    """It waited for the customer's lock, and is of an earlier moment."""
+    business.customer()
+    heard_at = stack.now()
+    stack.move_clock(timedelta(minutes=1))
+    hear(business, "STOP")
+    before = consents(business)
+    [given] = business.connection.execute(
+        "select smsretry.give_back_consent(%s, %s, smsretry.number_key(%s, %s), %s, false) as customers",
+        [business.id, PHONE, business.id, PHONE, heard_at],
+    ).fetchall()
+    assert (given["customers"], consents(business)) == (0, before)
+
+
 @pytest.mark.parametrize("consent", ["opted_in", "opted_out"])
 def test_a_stop_is_written_once(stack: Stack, business: Business, consent: str) -> None:
     """By the trigger on customers; where no row changes, because it is opted out already, by the call. It was both."""

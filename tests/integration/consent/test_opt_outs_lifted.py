@@ -17,7 +17,7 @@ from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.hearing import hear
-from tests.support.builders import PHONE, results_of, run, run_over
+from tests.support.builders import NOON, PHONE, results_of, run, run_over
 
 MIAMI: Final = "+13055550123"
 
@@ -74,6 +74,48 @@ def test_a_later_opt_in_lifts_it(
     operators.record_consent(PHONE, consent="opted_in", source="form", business_id=business.id)
     business.due_text()
     assert run(queue, sender) == ["Sent"]
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        ([(0, "letter"), (1, "inbound_stop")], "letter"),
+        ([(1, "inbound_stop"), (0, "letter")], "letter"),
+        ([(0, "letter"), (1, "telephone")], "telephone"),
+        ([(0, "inbound_stop"), (1, "twilio_21610")], "twilio_21610"),
+    ],
+)
+def test_of_two_opt_outs_the_latest_time_and_the_firmer_source_count(
+    business: Business, said: list[tuple[int, str]], source: str
+) -> None:
+    """Whichever is written first, and of two that are as firm the later one."""
+    for minutes, by in said:
+        business.connection.execute(
+            "select smsretry.suppress(%s, '\\x01', %s, %s)", [business.id, NOON + timedelta(minutes=minutes), by]
+        )
+    [kept] = business.connection.execute("select since, source from smsretry.suppressions").fetchall()
+    assert kept == {"since": NOON + timedelta(minutes=1), "source": source}
+
+
+@pytest.mark.parametrize(("source", "lifted"), [("inbound_stop", True), ("letter", False)])
+def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
+    stack: Stack, business: Business, source: str, lifted: bool
+) -> None:
+    """Of a customer who opted out, was deleted, and is there again."""
+    customer = business.customer()
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s where id = %s",
+        [source, customer],
+    )
+    business.connection.execute("delete from customers")
+    stack.move_clock(timedelta(minutes=1))
+    anew = business.customer(consent="unknown")
+    business.connection.execute(
+        """update customers set sms_consent_status = 'opted_in', sms_consent_at = %s,
+                                sms_consent_source = 'inbound_start' where id = %s""",
+        [stack.now(), anew],
+    )
+    assert (not business.connection.execute("select from smsretry.suppressions").fetchall()) is lifted
 
 
 @pytest.mark.parametrize("before", [timedelta(days=1), None])
