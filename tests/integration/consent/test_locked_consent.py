@@ -98,6 +98,18 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_the_same_message_unl
         hear(business, "STOP")
 
 
+def test_a_start_that_waits_to_be_written_keeps_no_text_from_who_has_consent(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Only an opt-out holds before it is written: of two customers with the number, one may never have opted out."""
+    business.due_text()
+    business.connection.execute(
+        "select smsretry.keep_unwritten(smsretry.number_key(%s, %s), %s, 'opted_in', %s, 'inbound_start')",
+        [business.id, PHONE, business.id, stack.now()],
+    )
+    assert run(queue, sender) == ["Sent"]
+
+
 def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_when_it_is_said_again(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:

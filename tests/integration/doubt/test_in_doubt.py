@@ -106,6 +106,7 @@ def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fi
         fates += [(fate, (stack.now() - began) / timedelta(minutes=1)) for fate in run(queue, sender)]
     assert [fate for fate, _ in fates] == ["InDoubt", "InDoubt", "RetryScheduled", "Sent"]
     assert fates[-1][1] >= 15
+    assert business.row(row)["reconcile_count"] == 0, "another doubt would be looked at as often"
     assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent", "accepted"]
     assert business.row(row)["attempt_count"] == 2
 
@@ -326,6 +327,18 @@ def test_a_text_that_failed_without_a_doubt_is_not_resolved(
     assert run(queue, sender) == ["Failed"]
     assert not operators.resolve(resolution(row, SID))
     assert business.log_of(row)["status"] == "failed"
+
+
+def test_a_persons_word_waits_while_a_worker_looks(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
+) -> None:
+    """The worker may be finding the message at this moment."""
+    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
+    wait_for_work(stack, business)
+    assert len(queue.claim_doubtful(1)) == 1
+    before = business.attempts_of(row)
+    assert not operators.resolve(resolution(row, None))
+    assert business.attempts_of(row) == before
 
 
 def test_a_decision_whose_answer_is_lost_is_still_the_decision(

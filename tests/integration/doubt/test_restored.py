@@ -173,6 +173,86 @@ def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperat
         operators.order(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
 
 
+# Which texts may have gone out, and whose claims hold no longer
+
+
+def told_of_a_restore(business: Business, *, since: datetime = NOON - timedelta(hours=1)) -> None:
+    """At noon, of a backup of an hour before."""
+    business.connection.execute("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", [since, NOON])
+
+
+def is_forgotten(business: Business, row: UUID) -> bool:
+    """Whether the text's send may be."""
+    [found] = business.connection.execute(
+        "select (smsretry.forgotten(q)).since from sms_retry_queue q where q.id = %s", [row]
+    ).fetchall()
+    return found["since"] is not None
+
+
+@pytest.mark.parametrize(
+    ("older", "forgotten"), [("sms_retry_queue", True), ("send_logs", True), ("scheduled_sends", True), (None, False)]
+)
+def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
+    business: Business, queue: SupabaseQueue, older: str | None, forgotten: bool
+) -> None:
+    """Its row, its send log, or its plan. What came about later is on record."""
+    send = business.scheduled()
+    queue.queue_scheduled(10, timedelta(minutes=2))
+    row = business.text_of(send)["id"]
+    told_of_a_restore(business)
+    for table in ("sms_retry_queue", "send_logs", "scheduled_sends"):
+        at = NOON - timedelta(minutes=1) if table == older else NOON
+        business.connection.execute(f"update {table} set created_at = %s".encode(), [at])
+    assert is_forgotten(business, row) is forgotten
+
+
+@pytest.mark.parametrize(
+    ("begun", "looked", "outcome", "settled_by", "forgotten"),
+    [
+        (-60, 0, "not_sent", "reconcile", False),
+        (-60, 0, "not_sent", "operator", False),
+        (-60, -1, "not_sent", "reconcile", True),
+        (-59, 0, "not_sent", "reconcile", True),
+        (-60, 0, "accepted", "reconcile", True),
+        (-60, 0, "not_sent", "response", True),
+    ],
+)
+def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_send(
+    business: Business, begun: int, looked: int, outcome: str, settled_by: str, forgotten: bool
+) -> None:
+    """It must have looked, after the restore, at all the time since the backup."""
+    row = business.due_text()
+    told_of_a_restore(business)
+    business.connection.execute(
+        """insert into sms_send_attempts (
+               id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
+           ) values (gen_random_uuid(), %s, 1, 1, %s, %s, %s, %s)""",
+        [row, *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)), outcome, settled_by],
+    )
+    assert is_forgotten(business, row) is forgotten
+
+
+def test_the_applications_own_claim_puts_in_doubt_what_may_have_gone_out(business: Business) -> None:
+    """It begins no send, so nobody asks again before the text leaves."""
+    row = business.due_text()
+    told_of_a_restore(business)
+    assert business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
+    assert business.row(row)["in_doubt_since"] is not None
+
+
+def test_a_claim_that_the_backup_does_not_know_holds_no_longer(business: Business, queue: SupabaseQueue) -> None:
+    """Its number would be given anew to whoever looks for the text."""
+    row = business.due_text()
+    [forgotten] = queue.claim_due(1)
+    business.connection.execute(
+        "update sms_retry_queue set status = 'pending', claim_no = 0, claimed_at = null where id = %s", [row]
+    )
+    put_in_doubt(business)
+    [claim] = queue.claim_doubtful(1)
+    assert claim.claim_no != forgotten.claim_no
+    assert queue.put_off(forgotten, GiveBack("It stopped", "sending_stopped")) is False
+
+
 # A batch a call, whatever is in the way
 
 
