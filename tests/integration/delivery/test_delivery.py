@@ -19,7 +19,7 @@ from smsretry.desk.pages.delivery_run import events_of
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
@@ -225,6 +225,22 @@ def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
     assert business.log_of(row)["status"] == "delivered"
 
 
+def test_a_delivery_after_all_leaves_the_next_message_in_doubt_to_its_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """It may be with the recipient as well, and its SID is not known yet."""
+    row = accepted(business, queue, sender)
+    sid = sid_of(business, row)
+    stack.twilio.report(sid, "undelivered", 30008)
+    assert sync(stack, services) == "retried 1"
+    stack.move_clock(timedelta(minutes=31))
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender) == ["InDoubt"]
+    before = business.row(row)
+    assert settle(business, sid, "delivered") == "recorded"
+    assert business.row(row) == before
+
+
 GIVEN_UP = [
     (30005, "Unknown destination handset", None, False),
     (30006, "Landline or unreachable carrier", "not_mobile", False),
@@ -407,6 +423,18 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
                                    retry_in => '1 minute')"""
     assert business.connection.execute(f"select {again} as a".encode(), look).fetchone() == {"a": "changed"}
     assert business.row(row) == before
+
+
+def test_a_look_that_saw_no_failure_does_not_act_on_one(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Whatever it has decided: the message is on its way, and no callback says otherwise."""
+    row = accepted(business, queue, sender)
+    claim = "select attempt_id, looks from claim_sms_deliveries(10, every_account => true)"
+    look = business.connection.execute(claim).fetchone()
+    gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'sent', error => 'A landline')"
+    assert business.connection.execute(f"select {gives_up} as a".encode(), look).fetchone() == {"a": "changed"}
+    assert business.row(row)["status"] == "completed"
 
 
 def test_a_fetch_that_fails_proves_nothing(

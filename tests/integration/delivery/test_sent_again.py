@@ -323,6 +323,19 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
     assert run(queue, sender) == []
 
 
+def test_a_delivery_that_is_reported_leaves_a_newer_row_in_doubt_to_its_evidence(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+) -> None:
+    """Its own message may be with the recipient as well, and its SID is not known yet."""
+    _, new, sid = queued_anew(stack, business, queue, sender, services)
+    stack.move_clock(timedelta(minutes=1))
+    stack.twilio.fail(DropUnaccepted())
+    assert run(queue, sender) == ["InDoubt"]
+    before = business.row(new)
+    business.connection.execute("select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')", [sid])
+    assert business.row(new) == before
+
+
 def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
 ) -> None:

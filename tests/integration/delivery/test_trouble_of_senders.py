@@ -118,8 +118,8 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     assert run(queue, sender) == ["Deferred"]
     stack.set_clock(datetime(2027, 1, 13, 17, 0, tzinfo=UTC))
     assert run(queue, sender) == ["Sent"]
-    stack.twilio.report(stack.twilio.ledger.entries()[-1].sid, "delivered")
-    assert looked_after(stack, services).came_to == "delivered"
+    stack.twilio.report(stack.twilio.ledger.entries()[-1].sid, "undelivered", 30008)
+    assert looked_after(stack, services).came_to == "retried", "it is the first that was lost"
     assert business.row(row)["attempt_count"] == 1
 
 

@@ -18,7 +18,7 @@ DELIVERY: Final = {
         "if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then",
         "if false then",
     ),
-    "a failure that was taken back is not acted on": Break(
+    "a failure that nobody reported is not acted on": Break(
         "smsretry.is_outdated", "not smsretry.is_lost(attempt.delivery_status) or"
     ),
     "only a completed row is sent again": Break("smsretry.is_outdated", " or retry.status <> 'completed'"),
