@@ -1,5 +1,6 @@
 """What people do with senders, as the SQL functions do it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
+from tests.support.waiting import until
 
 NUMBER = "+12125550199"
 OTHER = "MG" + "2" * 32
@@ -185,6 +187,42 @@ def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
     waited = code != "quiet_hours"
     assert told["released"] == waited
     assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [waited, False]
+
+
+def test_an_order_about_a_sender_leaves_texts_in_doubt_those_due_and_those_that_are_locked(
+    stack: Stack, business: Business
+) -> None:
+    """Evidence is looked for at its own times, what is due keeps its place, and nobody is waited for."""
+    add(business)
+    waits, doubtful, locked = (business.due_text(due=HOUR) for _ in range(3))
+    due = business.due_text()
+    business.connection.execute("update sms_retry_queue set why_code = 'sending_stopped'")
+    business.connection.execute(
+        "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid() where id = %s",
+        [doubtful],
+    )
+    others = [business.row(row)["scheduled_for"] for row in (doubtful, locked, due)]
+    with stack.connect() as other, other.transaction(), business.connection.transaction():
+        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+        business.connection.execute("set local lock_timeout = '100ms'")
+        assert call(business, "resume_sms_sender", named=SENDER, **SIGNED)["released"] == 1
+    assert business.row(waits)["scheduled_for"] <= business.now()
+    assert [business.row(row)["scheduled_for"] for row in (doubtful, locked, due)] == others
+
+
+def test_of_two_who_give_a_business_its_first_sender_at_once_the_second_is_told(
+    stack: Stack, business: Business
+) -> None:
+    """It is not known what theirs replaced."""
+    order = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It is registered')"
+    with ThreadPoolExecutor(1) as pool, stack.connect() as faster:
+        with faster.transaction():
+            faster.execute(order, [business.id, ACCOUNT, NUMBER])
+            second = pool.submit(business.connection.execute, order, [business.id, ACCOUNT, OTHER])
+            until(lambda: faster.execute("select from pg_locks where not granted").fetchone() is not None)
+        with pytest.raises(psycopg.Error, match="Somebody else gives this business a sender at this moment"):
+            second.result()
+    assert sender_of(business) == NUMBER
 
 
 def test_resuming_or_removing_a_sender_closes_its_circuit_and_no_other(business: Business, neighbor: Business) -> None:

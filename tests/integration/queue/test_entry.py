@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from smsretry import queue_sms_retry, send_sms
@@ -151,6 +152,24 @@ def test_an_email_is_refused(business: Business, queue: SupabaseQueue) -> None:
     business.connection.execute("update send_logs set channel = 'email'")
     with pytest.raises(InputError, match="is of channel email, not sms"):
         queue_sms_retry(log, None, queue=queue)
+
+
+def test_a_customer_of_another_business_is_refused(business: Business, queue: SupabaseQueue) -> None:
+    """Consent would be read there."""
+    neighbor = Business(business.connection, business.now).open()
+    log = business.send_log(neighbor.customer())
+    with pytest.raises(InputError, match="names a customer of another business"):
+        queue_sms_retry(log, None, queue=queue)
+
+
+def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(stack: Stack, business: Business) -> None:
+    """It may be about to say that the text was sent."""
+    log = business.send_log(business.customer())
+    with stack.connect() as other, other.transaction(), business.connection.transaction(force_rollback=True):
+        other.execute("update send_logs set status = 'sent' where id = %s", [log])
+        business.connection.execute("set local lock_timeout = '10ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            business.connection.execute("select * from queue_sms_retry(%s)", [log])
 
 
 def test_the_applications_two_calls_keep_working(stack: Stack, business: Business) -> None:

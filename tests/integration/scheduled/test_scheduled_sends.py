@@ -1,6 +1,7 @@
 """Scheduled sends: each becomes exactly one text, at its time and with every check, or there is a reason why not."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -23,6 +24,7 @@ from tests.integration.conftest import Command
 from tests.integration.isolation.test_access import acting_as
 from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
 from tests.support.builders import BODY, fates_of, run, run_over
+from tests.support.waiting import until
 
 SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -163,6 +165,46 @@ def test_workers_at_once_make_each_text_once(stack: Stack, business: Business, q
     assert sorted(row["send_log_id"] for row in texts) == sorted(wanted)
 
 
+@pytest.mark.parametrize("became", ["status = 'cancelled'", "scheduled_for = smsretry.clock() + interval '1 hour'"])
+def test_what_a_row_became_since_it_was_found_is_asked_again(business: Business, became: str) -> None:
+    """The application was faster: the list here is out of date."""
+    still_due, changed = business.scheduled(due=-SOON), business.scheduled(due=-SOON)
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(f"update scheduled_sends set {became} where id = %s".encode(), [changed])
+        business.connection.execute(
+            """create or replace function smsretry.work_in_turn(
+                   kind text, businesses uuid[], each integer, most integer, at timestamptz,
+                   settled timestamptz default null)
+               returns uuid[] language sql as 'select array_agg(s.id) from public.scheduled_sends s'"""
+        )
+        made = business.connection.execute("select scheduled_id from queue_scheduled_sms()").fetchall()
+    assert made == [{"scheduled_id": still_due}]
+
+
+def test_a_row_that_somebody_has_locked_and_a_business_that_is_set_apart_are_passed_over(
+    stack: Stack, business: Business
+) -> None:
+    """Neither is waited for."""
+    apart = Business(business.connection, business.now).open()
+    locked, free, _ = business.scheduled(due=-SOON), business.scheduled(due=-SOON), apart.scheduled(due=-SOON)
+    business.connection.execute(
+        "insert into smsretry.set_apart values (%s, %s, %s, 'It was slow')",
+        [apart.id, stack.now(), stack.now() + HOUR],
+    )
+    with stack.connect() as other, other.transaction():
+        other.execute("select from scheduled_sends where id = %s for update", [locked])
+        made = business.connection.execute("select scheduled_id from queue_scheduled_sms()").fetchall()
+    assert made == [{"scheduled_id": free}]
+
+
+def test_nothing_is_queued_further_ahead_than_an_hour(business: Business) -> None:
+    """Whatever is asked for: a queued send is not moved and changed as freely."""
+    soon = business.scheduled(due=HOUR - SOON)
+    business.scheduled(due=HOUR + SOON)
+    made = business.connection.execute("select scheduled_id from queue_scheduled_sms(ahead => '9 hours')").fetchall()
+    assert made == [{"scheduled_id": soon}]
+
+
 def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -183,25 +225,28 @@ def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(
 
 
 def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(business: Business, queue: SupabaseQueue) -> None:
-    """A customer who is gone, another business's, an empty body, a send log's id."""
+    """A customer who is gone, another business's, an empty body; the id of a log of other words or another business."""
     with business.connection.transaction():
-        gone, empty, foreign, taken, fine = (business.scheduled() for _ in range(5))
+        gone, empty, foreign, taken, theirs, fine = (business.scheduled() for _ in range(6))
         neighbor = Business(business.connection, business.now).open()
-        business.connection.execute(
-            "delete from customers where id = %s", [business.scheduled_send(gone)["customer_id"]]
-        )
+        customer = {send: business.scheduled_send(send)["customer_id"] for send in (gone, taken, theirs)}
+        business.connection.execute("delete from customers where id = %s", [customer[gone]])
         update(business, empty, body="\n")
         update(business, foreign, customer_id=neighbor.customer())
-        business.connection.execute(
-            "update send_logs set id = %s where id = %s", [taken, neighbor.send_log(neighbor.customer())]
-        )
-    assert sorted(process(queue)) == ["failed"] * 4 + ["queued"]
-    whys = {name: business.scheduled_send(name)["why"] for name in (gone, empty, foreign, taken, fine)}
+        logs = {
+            taken: business.send_log(customer[taken], body="Other words"),
+            theirs: neighbor.send_log(customer[theirs]),
+        }
+        for send, log in logs.items():
+            business.connection.execute("update send_logs set id = %s where id = %s", [send, log])
+    assert sorted(process(queue)) == ["failed"] * 5 + ["queued"]
+    whys = {send: business.scheduled_send(send)["why"] for send in (gone, empty, foreign, taken, theirs, fine)}
     assert whys == {
         gone: "Customer not found",
         empty: "Text is empty: scheduled_sends.body holds none",
         foreign: "Customer not found",
         taken: "Its id is that of another send log: schedule the text anew",
+        theirs: "Its id is that of another send log: schedule the text anew",
         fine: None,
     }
     assert business.connection.execute("select count(*) as n from sms_retry_queue").fetchone() == {"n": 1}
@@ -229,18 +274,20 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
 
 
 def test_a_row_is_held_for_no_longer_than_it_is_of_use(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
-    """Two days, or until not_after. Then it is cancelled, and says what was wrong."""
-    forever, short = business.scheduled(due=-SOON), business.scheduled(due=-SOON)
+    """Two days, or until not_after if that is sooner. Then it is cancelled, and says what was wrong."""
+    forever, short, long = (business.scheduled(due=-SOON) for _ in range(3))
     update(business, short, not_after=stack.now() + HOUR)
+    update(business, long, not_after=stack.now() + 1000 * HOUR)
     business.connection.execute("alter table send_logs add constraint closed check (false) not valid")
     try:
-        assert process(queue) == ["held", "held"]
+        assert process(queue) == ["held"] * 3
         stack.move_clock(HOUR)
-        assert sorted(process(queue)) == ["cancelled", "held"]
+        assert sorted(process(queue)) == ["cancelled", "held", "held"]
         assert business.scheduled_send(short)["why"] == "Expired before it could be sent"
         stack.move_clock(timedelta(hours=48))
-        assert process(queue) == ["cancelled"]
-        assert business.scheduled_send(forever)["why"].startswith("Expired before it could be sent. Its text cannot")
+        assert process(queue) == ["cancelled"] * 2
+        for send in (forever, long):
+            assert business.scheduled_send(send)["why"].startswith("Expired before it could be sent. Its text cannot")
     finally:
         business.connection.execute("alter table send_logs drop constraint closed")
 
@@ -349,6 +396,20 @@ def test_a_row_that_is_mended_by_a_change_of_it_is_looked_at_at_once(business: B
         update(business, scheduled, message_class="transactional")
         assert process(queue) == ["queued"]
         assert business.text_of(scheduled)["message_class"] == "transactional"
+
+
+def test_a_row_that_is_held_is_looked_at_at_once_when_its_words_are_changed(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """It was held for what the application refuses of them."""
+    scheduled = business.scheduled(due=-SOON, body="Hi!")
+    business.connection.execute("alter table send_logs add constraint calm check (subject not like '%!')")
+    try:
+        assert process(queue) == ["held"]
+        update(business, scheduled, body="Hi.")
+        assert process(queue) == ["queued"]
+    finally:
+        business.connection.execute("alter table send_logs drop constraint calm")
 
 
 @pytest.mark.parametrize("harm", [name for name in HARMS if name != "a class of the application's own"])
@@ -531,6 +592,32 @@ def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(
         update(business, scheduled, scheduled_for=stack.now() + HOUR)
     assert business.scheduled_send(scheduled)["status"] == "queued"
     assert claim.send_log_id == scheduled
+
+
+def test_an_update_waits_for_a_claim_that_is_under_way(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """Else the text would be cancelled under the worker's hands."""
+    scheduled = business.scheduled(due=-SOON)
+    process(queue)
+    with ThreadPoolExecutor(1) as pool, stack.connect() as worker:
+        with worker.transaction():
+            worker.execute("select from claim_due_sms_retries()")
+            waiting = pool.submit(update, business, scheduled, status="cancelled")
+            until(lambda: worker.execute("select from pg_locks where not granted").fetchone() is not None)
+        with pytest.raises(psycopg.Error, match="with a worker at this moment"):
+            waiting.result()
+    assert business.text_of(scheduled)["status"] == "processing"
+
+
+def test_an_update_changes_no_other_business_s_row_of_its_send_log(business: Business, queue: SupabaseQueue) -> None:
+    """A tenant may insert a row that names any send log."""
+    scheduled = business.scheduled(due=-SOON)
+    process(queue)
+    business.connection.execute("update sms_retry_queue set status = 'completed'")
+    neighbor = Business(business.connection, business.now).open()
+    theirs = neighbor.queue_row(scheduled, neighbor.customer())
+    with pytest.raises(psycopg.Error, match="has ended"):
+        update(business, scheduled, status="cancelled")
+    assert business.row(theirs)["status"] == "pending"
 
 
 def test_past_its_use_it_is_cancelled_with_the_reason(

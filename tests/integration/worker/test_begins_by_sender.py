@@ -166,6 +166,53 @@ def test_a_long_day_is_added_up_once(business: Business, queue: SupabaseQueue) -
     assert counted == {"counted_segments": 500}
 
 
+def test_what_a_sender_has_used_of_its_day_is_its_own_and_of_this_day(business: Business) -> None:
+    """What was added up is a part of it, unless the clock was set back since."""
+    connection = business.connection
+    (shop,) = shops(connection, 1)
+    sent_by, other = (give_sender(connection, number, [], cap=100) for number in (1, 2))
+    add_texts(connection, shop, 1)
+    connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
+           select gen_random_uuid(), q.id, 1, n, smsretry.clock() - make_interval(hours => ago), sender, 10 ^ n
+           from sms_retry_queue q,
+                (values (0, %(s)s, 2), (1, %(s)s, 0), (2, %(o)s, 0), (3, %(s)s, 25)) a (n, sender, ago)""",
+        {"s": sent_by, "o": other},
+    )
+
+    def used(counted_to: str) -> int:
+        [row] = connection.execute(
+            f"""update smsretry.senders s set counted_segments = 50, counted_to = {counted_to}
+                where sent_by = %s returning (smsretry.day_used(s, smsretry.clock())).segments""".encode(),
+            [sent_by],
+        ).fetchall()
+        return int(row["segments"])
+
+    assert used("null") == 11
+    assert used("smsretry.clock() - interval '1 hour'") == 60
+    assert used("smsretry.clock() + interval '1 hour'") == 11
+    assert used("smsretry.clock() - interval '1 day'") == 11
+
+
+def test_a_sender_that_somebody_changes_at_this_moment_keeps_no_begin_waiting(
+    business: Business, queue: SupabaseQueue, stack: Stack
+) -> None:
+    """That its day is spent is only noted by the next."""
+    connection = business.connection
+    (shop,) = shops(connection, 1)
+    give_sender(connection, 1, [shop], cap=1)
+    add_texts(connection, shop, 3)
+    claims = claim(queue)
+    assert _begin(queue, claims[0]).answer == "go"
+    spent = "select spent_until is not null as noted from smsretry.senders"
+    with stack.connect() as other, other.transaction():
+        other.execute("select from smsretry.senders for update")
+        assert _begin(queue, claims[1]).answer == "spent"
+    assert connection.execute(spent).fetchall() == [{"noted": False}]
+    assert _begin(queue, claims[2]).answer == "spent"
+    assert connection.execute(spent).fetchall() == [{"noted": True}]
+
+
 def test_a_claim_of_a_sender_that_has_used_its_day_says_so(business: Business, queue: SupabaseQueue) -> None:
     """Whatever its rate, for its texts wait without it; until the day turns over or its cap is raised."""
     connection = business.connection

@@ -93,6 +93,23 @@ def test_a_business_s_trouble_with_one_sender_is_none_with_its_other(
     assert not any(each.business_circuit_opened_at for each in claim(queue))
 
 
+def test_circuits_of_businesses_are_written_in_one_order(business: Business) -> None:
+    """In another order two runs could each wait for the other."""
+    connection = business.connection
+    named = shops(connection, 5)
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            """create temporary table written (place serial, id uuid);
+               create function pg_temp.note() returns trigger language plpgsql as
+                   'begin insert into pg_temp.written (id) values (new.business_id); return new; end';
+               create trigger note before insert on smsretry.business_circuits
+                   for each row execute function pg_temp.note()"""
+        )
+        connection.execute("select set_sms_circuit('Refused', %s, %s)", [SENDER, [*reversed(named), *named]])
+        written = connection.execute("select id from written order by place").fetchall()
+    assert [row["id"] for row in written] == named
+
+
 def test_what_a_run_learned_of_a_sender_that_was_removed_meanwhile_is_nobody_s(
     business: Business, queue: SupabaseQueue
 ) -> None:

@@ -1,5 +1,6 @@
 """A sender's time is shared by all who send from it, and a text that waits for its turn loses nothing."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -22,12 +23,14 @@ from tests.conftest import Business
 RATE = 20.0
 
 
-def test_the_time_of_a_sender_is_given_away_once(queue: SupabaseQueue) -> None:
-    """What one has leased is not there for another; another sender's is its own."""
+def test_the_time_of_a_sender_is_given_away_once(queue: SupabaseQueue, stack: Stack) -> None:
+    """What one has leased is not there for another; another sender's is its own, and what has gone by is nobody's."""
     leases = [queue.lease("+12125550100", 10, 1, 0) for _ in range(3)]
     assert [_ahead(lease) for lease in leases] == pytest.approx([0, 10, 20], abs=1)
     assert [later.begins_at - one.begins_at for one, later in pairwise(leases)] == [timedelta(seconds=10)] * 2
     assert _ahead(queue.lease("+12125550101", 10, 1, 0)) == 0
+    stack.move_clock(timedelta(minutes=5))
+    assert _ahead(queue.lease("+12125550100", 10, 1, 0)) == 0
 
 
 def _ahead(lease: Lease) -> float:
@@ -79,6 +82,28 @@ def test_a_sender_that_somebody_has_locked_keeps_no_other_s_lease(queue: Supabas
         somebody.execute("select from smsretry.sender_time where sender = any(%s) for update", [senders[:2]])
         found = queue.lease_together(calls)
     assert [type(one).__name__ for one in found] == ["RepeatAlone", "RepeatAlone", "_Leased", "_Leased"]
+
+
+def _together(business: Business, senders: list[str]) -> list[int]:
+    """In which order they were leased in one call, those that were."""
+    leases = [{"sender": sender, "segments": 1, "per_second": 10, "lead": 0} for sender in senders]
+    found = business.connection.execute("select place from lease_sms_times(%s)", [json.dumps(leases)])
+    return [row["place"] for row in found]
+
+
+def test_senders_are_leased_in_one_order(business: Business) -> None:
+    """In another order two workers could each wait for the other."""
+    assert _together(business, ["+12125550102", "+12125550100", "+12125550101"]) == [2, 3, 1]
+
+
+def test_many_senders_that_somebody_has_locked_are_waited_for_once(business: Business, stack: Stack) -> None:
+    """And then hardly at all: to wait for each as long would take three seconds here."""
+    senders = [f"+121255501{n:02d}" for n in range(17)]
+    _together(business, senders)
+    with stack.connect() as somebody, somebody.transaction(), business.connection.transaction():
+        somebody.execute("select from smsretry.sender_time where sender < %s for update", [senders[-1]])
+        business.connection.execute("set local statement_timeout = '2s'")
+        assert _together(business, senders) == [17]
 
 
 def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:
