@@ -1,10 +1,12 @@
 """What is remembered of one sender's trouble between runs decides for no other."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.worker.senders import Connection, add_texts, claim, give_sender, service, shops
 from tests.support.builders import SENDER
@@ -91,6 +93,18 @@ def test_a_business_s_trouble_with_one_sender_is_none_with_its_other(
     queue.set_circuit(None, sender=failing)  # it works for everybody again
     connection.execute("update sms_retry_queue set status = 'pending'")
     assert not any(each.business_circuit_opened_at for each in claim(queue))
+
+
+def test_a_business_s_trouble_that_nobody_has_met_for_a_day_is_forgotten(
+    business: Business, queue: SupabaseQueue, stack: Stack
+) -> None:
+    """It may have no texts any more, and would be kept for ever."""
+    first, second = shops(business.connection, 2)
+    queue.set_circuit("Refused", sender=SENDER, businesses=[first])
+    stack.move_clock(timedelta(hours=25))
+    queue.set_circuit("Refused", sender=SENDER, businesses=[second])
+    kept = business.connection.execute("select business_id from smsretry.business_circuits").fetchall()
+    assert kept == [{"business_id": second}]
 
 
 def test_circuits_of_businesses_are_written_in_one_order(business: Business) -> None:

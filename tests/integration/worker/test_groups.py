@@ -1,8 +1,10 @@
 """Group commit on a real database: each row of a group answers for itself alone."""
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -59,6 +61,35 @@ def test_a_call_that_fails_is_undone_alone(queue: SupabaseQueue, business: Busin
     assert _answers(told[1:]) == ["go"]
     assert business.row(good)["begun_at"] is not None
     assert business.row(bad)["begun_at"] is None
+
+
+_TOLD: Final = """
+create or replace function smsretry.answer_sms_call(function text, v jsonb) returns jsonb language plpgsql as $$
+begin
+    if v ? 'fails' then raise exception 'No' using errcode = v ->> 'fails'; end if;
+    return to_jsonb(current_setting('smsretry.wait'));
+end $$
+"""
+"""Each call fails as it says, or tells how long it may wait for a lock."""
+
+
+@pytest.mark.parametrize(
+    ("fails", "then"),
+    [("55P03", "10ms"), ("57014", None), ("SR422", "500ms")],
+    ids=["a lock", "no time", "a bad call"],
+)
+def test_what_a_call_fails_of_says_how_the_group_goes_on(business: Business, fails: str, then: str | None) -> None:
+    """One lock is waited for. After one that was cancelled there is no time. In order of what they lock."""
+    calls = [
+        {"function": "it", "lock_order": "c", "values": {}},
+        {"function": "it", "lock_order": "a", "values": {}},
+        {"function": "it", "lock_order": "b", "values": {"fails": fails}},
+    ]
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(_TOLD)
+        told = business.connection.execute("select * from group_sms_calls(%s)", [json.dumps(calls)]).fetchall()
+    assert [(one["place"], one["answer"]) for one in told] == [(2, "500ms"), (3, None), (1, then)]
+    assert [one["code"] for one in told] == [None, fails, None if then else "57014"]
 
 
 def test_a_group_may_be_repeated(queue: SupabaseQueue, stack: Stack, business: Business) -> None:
