@@ -1,5 +1,6 @@
 """One business's trigger sleeps or refuses, its rows are locked or huge: nobody else's text is later for it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -236,6 +237,48 @@ def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(
     assert apart["why"] in told[f"texts of business {slow.id}"]
     assert len([claim for _ in range(5) for claim in queue.claim_due(10)]) == 5
     assert business.connection.execute("select 1 from smsretry.set_apart").fetchall() == []
+
+
+@pytest.mark.parametrize(("slow_now", "claimed"), [(True, [1, 1, 0]), (False, [3, 1, 0])])
+def test_of_a_business_that_is_slow_or_was_one_row_is_claimed_and_none_before_its_time(
+    business: Business, slow_now: bool, claimed: list[int]
+) -> None:
+    """One that is slow is set apart at once; one that was is tried again once its time has come."""
+    now, connection = business.now(), business.connection
+    was, waits = (Business(connection, business.now).open() for _ in range(2))
+    for shop, area in ((business, 212), (was, 305), (waits, 205)):
+        _texts(shop, 3, area=area)
+    connection.execute(
+        "insert into smsretry.set_apart values (%s, %s, %s, 'It was slow'), (%s, %s, %s, 'It was slow')",
+        [was.id, now, now, waits.id, now, now + timedelta(hours=1)],
+    )
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            f"""create or replace function smsretry.took_long(began timestamptz) returns boolean language sql
+                as 'select {slow_now}'""".encode()
+        )
+        took = connection.execute(
+            "select business_id from smsretry.take(array(select id from sms_retry_queue), smsretry.clock())"
+        ).fetchall()
+        apart = connection.execute("select business_id from smsretry.set_apart").fetchall()
+    took_of = Counter(row["business_id"] for row in took)
+    assert [took_of[shop.id] for shop in (business, was, waits)] == claimed
+    assert {row["business_id"] for row in apart} == ({business.id, was.id, waits.id} if slow_now else {waits.id})
+
+
+def test_recovery_leaves_a_business_that_is_set_apart(
+    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business
+) -> None:
+    """Until its time has come."""
+    (row,), (left,) = _texts(business, 1), _texts(slow, 1)
+    assert len(queue.claim_due(10)) == 2
+    stack.move_clock(timedelta(minutes=11))
+    business.connection.execute(
+        "insert into smsretry.set_apart values (%s, %s, %s, 'It was slow')",
+        [slow.id, stack.now(), stack.now() + timedelta(minutes=1)],
+    )
+    queue.recover(10)
+    assert [business.row(row)["status"], slow.row(left)["status"]] == ["pending", "processing"]
 
 
 def test_a_suspect_that_cannot_be_claimed_is_passed_over(

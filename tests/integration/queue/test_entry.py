@@ -1,5 +1,6 @@
 """How texts enter: `send_sms`, `queue_sms_retry`, and the application's own inserts and calls."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from tests.conftest import Business
 from tests.support.builders import results_of, run, run_over
+from tests.support.waiting import until
 
 PASSING = JsonError(21702, http_status=400)
 
@@ -116,6 +118,19 @@ def test_queueing_a_text_twice_gives_the_row_it_already_has(
     second = queue_sms_retry(log, "rate_limit", 1, queue=queue)
     assert (first.result, second.result) == ("queued", "already_queued")
     assert first.retry_id == second.retry_id
+
+
+def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(stack: Stack, business: Business) -> None:
+    """Past the function, which locks the send log: one of the two would be an error."""
+    customer = business.customer()
+    log = business.send_log(customer)
+    with ThreadPoolExecutor(1) as pool, stack.connect() as other:
+        with other.transaction():
+            row = Business(other, stack.now, id=business.id).queue_row(log, customer)
+            asked = pool.submit(business.connection.execute, "select * from queue_sms_retry(%s)", [log])
+            until(lambda: other.execute("select from pg_locks where not granted").fetchone() is not None)
+        [queued] = asked.result().fetchall()
+    assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
 
 
 @pytest.mark.parametrize(("attempts", "minutes"), [(0, 1), (1, 5), (2, 15)])
