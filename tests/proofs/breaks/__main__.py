@@ -110,6 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.breaks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a subject or a break; all, if none is given")
     parser.add_argument("--most", type=int, help="so many tests for each, the nearest ones")
+    parser.add_argument("--tests", nargs="+", default=_TESTS, metavar="TEST", help="these, and no others")
     parser.add_argument("--only", default="not long and not by_hand", metavar="MARKS", help="of the tests")
     options = parser.parse_args()
     breaks = {
@@ -120,7 +121,7 @@ def main() -> int:
     }
     breaker = Breaker(breaks, most=options.most)
     quietly = ["-n", "0", "-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", "-m", options.only]
-    pytest.main([*quietly, *_TESTS], plugins=[breaker])
+    pytest.main([*quietly, *options.tests], plugins=[breaker])
     wrong = [name for name in breaker.unnoticed if not breaks[name].spare]
     sys.stdout.write(f"{len(breaks)} breaks, {len(breaker.unnoticed) - len(wrong)} spare, {len(wrong)} not noticed\n")
     return bool(wrong)
