@@ -232,6 +232,27 @@ def test_a_message_of_another_attempt_is_no_evidence(
     assert len(sids) == 2
 
 
+def test_of_two_looks_that_find_one_message_at_the_same_moment_one_is_told_that_it_is_taken(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Neither has seen the other's: here the question whose it is has no answer yet."""
+    first = business.due_text()
+    assert run(queue, sender) == ["Sent"]
+    doubtful(stack, business, queue, sender, DropUnaccepted())
+    wait_for_work(stack, business)
+    [claim] = queue.claim_doubtful(1)
+    with business.connection.transaction(force_rollback=True):
+        business.connection.execute(
+            """create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+               returns boolean language sql as 'select false'"""
+        )
+        told = business.connection.execute(
+            "select reconcile_sms_retry(%s, %s, 'accepted', %s) as answer",
+            [claim.id, claim.claim_no, business.attempts_of(first)[0]["twilio_sid"]],
+        ).fetchone()
+    assert told == {"answer": "sid_taken"}
+
+
 def test_of_two_like_texts_to_one_number_each_is_sent_once(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
