@@ -27,7 +27,21 @@ from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.conftest import Business
-from tests.support.builders import BODY, PHONE, SID, begin, doubt, finish, resolution, run, run_over, sent_by_hand
+from tests.support.builders import (
+    BODY,
+    PHONE,
+    SID,
+    begin,
+    doubt,
+    finish,
+    give_up,
+    refused,
+    resolution,
+    retry,
+    run,
+    run_over,
+    sent_by_hand,
+)
 
 HOLD = Profile(in_doubt="hold")
 ACCEPTED = [
@@ -183,6 +197,32 @@ def test_a_callback_that_comes_before_the_answer_is_the_answer(
     assert business.attempts_of(row)[0]["outcome"] == "accepted"
 
 
+@pytest.mark.parametrize("meanwhile", ["under way", "completed", "failed"])
+def test_a_callback_about_an_earlier_send_of_the_row_leaves_the_row_to_the_later_one(
+    stack: Stack, business: Business, queue: SupabaseQueue, meanwhile: str
+) -> None:
+    """Its send log says that it was sent, and keeps the message that it names."""
+    row, sends = business.due_text(), [uuid4(), uuid4()]
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim, sends[0])
+    finish(queue, claim, sends[0], refused(30003), retry())
+    stack.move_clock(timedelta(minutes=2))
+    (claim,) = queue.claim_due(1)
+    begin(queue, claim, sends[1])
+    named = SID
+    if meanwhile == "completed":
+        named = "SM" + "1" * 32
+        finish(queue, claim, sends[1], Accepted(named), Complete(named))
+    elif meanwhile == "failed":
+        finish(queue, claim, sends[1], refused(30003), give_up())
+    before = business.row(row)
+    assert settle(business, sends[0]) == "recorded"
+    assert business.row(row) == before
+    assert [attempt["claim_no"] for attempt in business.attempts_of(row)] == [1, 2]
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == ("sent", {"twilio_sid": named})
+
+
 def test_a_callback_that_comes_after_the_quarantine_stops_the_second_send(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -216,7 +256,8 @@ def test_a_send_log_that_the_application_marked_as_sent_is_evidence(
     stack.move_clock(timedelta(minutes=2))
     assert run(queue, sender) == ["Sent"]
     assert business.row(row)["status"] == "completed"
-    assert business.log_of(row)["status"] == status
+    log = business.log_of(row)
+    assert (log["status"], log["provider_message_id"]) == (status, None)
 
 
 def test_a_message_of_another_attempt_is_no_evidence(
@@ -388,18 +429,24 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
     assert len(stack.twilio.ledger.entries()) == 1
 
 
-def test_a_recovered_doubt_is_first_looked_for_when_every_other_is(
+def test_a_recovered_doubt_is_looked_for_when_every_other_is(
     stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the same schedule of looks, which the database does not know."""
+    """By the same schedule of looks, which the database does not know, whether its worker died in the send or a look.
+    Only a death in a look makes it suspect.
+    """
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     begin(queue, claim)
-    stack.move_clock(timedelta(minutes=11))
     monkeypatch.setattr(evidence, "LOOK_DELAYS", (timedelta(minutes=7),))
-    queue.recover(10)
-    waits = business.row(row)["scheduled_for"] - stack.now()
-    assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
+    for deaths in (0, 1):
+        stack.move_clock(timedelta(minutes=11))
+        [recovered] = queue.recover(10)
+        assert business.row(row)["recover_count"] == deaths
+        waits = business.row(row)["scheduled_for"] - stack.now()
+        assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
+        stack.move_clock(timedelta(minutes=8))
+        assert [look.id for look in queue.claim_doubtful(1)] == [recovered.id]
 
 
 def test_a_doubt_outlives_every_worker_that_dies_over_it(

@@ -157,6 +157,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(
     assert settle(business, attempt) == "settled"
     assert settle(business, attempt) == "already_settled"
     assert business.row(new)["status"] == "completed"
+    assert [known["id"] for known in business.attempts_of(new)] == [attempt]
     assert business.log_of(new)["status"] == "sent"
     assert all(process_sms_retry_item(claim, queue=queue, sender=sender).fate == "Lost" for claim in claims)
     half_an_hour(stack, business, queue, sender)

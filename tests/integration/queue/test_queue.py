@@ -10,11 +10,12 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import Complete, Defer, End, GiveBack, Hold
+from smsretry.retry.decision import Complete, Defer, End, GiveBack, Hold, PutOff
+from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
-from tests.support.builders import SID, begin, finish, give_up, refused, results_of, retry, run_over
+from tests.support.builders import NOON, SID, begin, finish, give_up, refused, results_of, retry, run_over
 
 
 def test_a_claim_of_ten_on_a_table_without_statistics_takes_ten(stack: Stack) -> None:
@@ -120,17 +121,33 @@ def test_a_worker_that_gave_its_claim_back_begins_nothing(
     assert begin(queue, claim).answer == "lost"
 
 
-def test_what_a_look_has_claimed_does_not_begin(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
-    """It has the claim for its evidence alone, and keeps it."""
-    row = business.due_text()
+def _look(stack: Stack, business: Business, queue: SupabaseQueue) -> Claim:
+    """At a text whose worker died as it sent it."""
+    business.due_text()
     (claim,) = queue.claim_due(1)
     begin(queue, claim)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
     stack.move_clock(timedelta(minutes=2))
     (look,) = queue.claim_doubtful(1)
+    return look
+
+
+def test_what_a_look_has_claimed_does_not_begin(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
+    """It has the claim for its evidence alone, and keeps it."""
+    look = _look(stack, business, queue)
     assert begin(queue, look).answer == "lost"
-    assert business.row(row)["status"] == "processing"
+    assert business.row(look.id)["status"] == "processing"
+
+
+def test_whoever_looks_for_evidence_does_not_finish_the_send(
+    stack: Stack, business: Business, queue: SupabaseQueue
+) -> None:
+    """Only the worker that made the request has its answer."""
+    look = _look(stack, business, queue)
+    assert look.attempt_id is not None
+    assert not finish(queue, look, look.attempt_id, refused(30003), retry()).applied
+    assert business.row(look.id)["in_doubt_since"] is not None
 
 
 def test_the_end_that_a_text_has_outranks_the_worker_s(business: Business, queue: SupabaseQueue) -> None:
@@ -265,6 +282,8 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     assert first.applied
     assert second == first
     assert not finish(queue, claim, attempt, Accepted(SID), Complete(SID)).applied  # that is no repetition
+    another = claim.model_copy(update={"claim_no": claim.claim_no + 1})
+    assert not finish(queue, another, attempt, refused(30003), busy).applied  # nor is that
     assert business.row(row) == after
     assert after["attempt_count"] == 1
 
@@ -290,6 +309,25 @@ def test_a_deferral_whose_answer_is_lost_is_still_a_deferral(
     stack.rpc_faults.drop_after_commit("defer_sms_retry", times=1)
     (result,) = results_of(run_over(queue, sender), limit=1)
     assert result.fate == "Deferred"
+
+
+DEFERRED = Defer(NOON + timedelta(days=1), "quiet_hours", "Quiet hours", "quiet_hours")
+HELD = Hold("No time zone is known", "no_time_zone", timedelta(minutes=15))
+ENDED = End("failed", "No number", "unforeseen")
+
+
+@pytest.mark.parametrize(("said", "other"), [(DEFERRED, HELD), (HELD, DEFERRED), (ENDED, DEFERRED)])
+def test_what_was_put_off_may_be_put_off_so_once_more(
+    business: Business, queue: SupabaseQueue, said: PutOff, other: PutOff
+) -> None:
+    """The second says the same and changes nothing; another decision is no repetition."""
+    row = business.due_text()
+    (claim,) = queue.claim_due(1)
+    assert queue.put_off(claim, said)
+    before = business.row(row)
+    assert queue.put_off(claim, said)
+    assert not queue.put_off(claim, other)
+    assert business.row(row) == before
 
 
 def test_an_ending_whose_answer_is_lost_is_still_an_ending(
