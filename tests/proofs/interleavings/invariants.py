@@ -24,6 +24,7 @@ def broken(world: World, state: State) -> Iterator[str]:
         queued_anew = any(o["status"] in _LIVE and o["send_log_id"] == row["send_log_id"] for o in rows)
         yield from _untrue(row, mine, told, state)
         yield from _anothers(row, mine, state)
+        yield from _counted_wrongly(row, attempts)
         if row["status"] == "completed" and not queued_anew and told and told["status"] not in _SENT:
             yield f"completed, and its send log says {told['status']}"
     yield from _forgotten_deliveries(attempts, logs, state)
@@ -62,6 +63,21 @@ def _anothers(row: dict[str, Any], attempts: list[dict[str, Any]], state: State)
     for attempt in attempts:
         if texts.get(attempt["twilio_sid"], row["send_log_id"]) != row["send_log_id"]:
             yield "another text's message is taken for its own"
+
+
+def _counted_wrongly(row: dict[str, Any], attempts: list[dict[str, Any]]) -> Iterator[str]:
+    """A send is under way until it has an outcome, and a text in doubt is about a send; none has more than it may."""
+    its_own = next((attempt for attempt in attempts if attempt["id"] == row["attempt_id"]), None)
+    if row["begun_at"] and (its_own is None or its_own["outcome"] is not None):
+        yield "a send is under way, and has an outcome"
+    if (
+        row["in_doubt_since"]
+        and row["status"] in _LIVE
+        and (row["begun_at"] or its_own is None or its_own["outcome"] == "accepted")
+    ):
+        yield "in doubt, and not about a send without an outcome"
+    if row["attempt_count"] > row["max_attempts"]:
+        yield "more attempts than it may have"
 
 
 def _forgotten_deliveries(attempts: list[dict[str, Any]], logs: list[dict[str, Any]], state: State) -> Iterator[str]:
