@@ -394,6 +394,16 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
     assert [(each["status"], each["attempt_count"], each["last_error"]) for each in rows] == [("pending", 0, None)] * 2
 
 
+def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_first(
+    business: Business, queue: SupabaseQueue
+) -> None:
+    """It is the likeliest to be innocent."""
+    rows = {deaths: business.due_text() for deaths in (4, 2, 3)}
+    for deaths, row in rows.items():
+        business.connection.execute("update sms_retry_queue set recover_count = %s where id = %s", [deaths, row])
+    assert [claim.id for _ in rows for claim in queue.claim_suspect()] == [rows[2], rows[3], rows[4]]
+
+
 # the deaths so far, how long after the next one a row under suspicion is claimed again
 SUSPICION = [(1, 0), (2, 1), (3, 2), (10, 9), (16, 15), (40, 15)]
 
