@@ -277,3 +277,23 @@ def test_a_text_that_is_queued_twice_while_it_is_being_sent_stays_one(
     [claim] = claims_of_the_application(business)
     [queued] = business.connection.execute("select * from queue_sms_retry(%s)", [claim["send_log_id"]]).fetchall()
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
+
+
+@pytest.mark.parametrize("log", [{"status": "sent"}, {"provider_message_id": {"twilio_sid": "SM1"}}], ids=str)
+def test_the_application_s_own_processor_is_not_given_a_next_try_of_a_text_that_was_sent(
+    business: Business, log: dict[str, Any]
+) -> None:
+    """It begins nothing, so nothing else would keep it from a second message. The row ends as a begin ends it."""
+    row_id = business.due_text()
+    other = business.due_text()
+    for column, value in log.items():
+        business.connection.execute(
+            f"update send_logs set {column} = %s where id = %s".encode(),
+            [value if isinstance(value, str) else json.dumps(value), business.row(row_id)["send_log_id"]],
+        )
+
+    claimed = business.connection.execute("select id from claim_due_sms_retries(10)").fetchall()
+
+    assert [row["id"] for row in claimed] == [other]
+    ended = business.row(row_id)
+    assert (ended["status"], ended["last_error"], ended["why_code"]) == ("cancelled", "Already sent", "already_sent")

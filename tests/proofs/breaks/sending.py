@@ -23,8 +23,11 @@ SENDING: Final = {
     "a claim of the application's is known as one": Break(
         "smsretry.take_row", "claimed_by_application = take_row.by_application", "claimed_by_application = false"
     ),
+    "the application's processor gets no next try of a text that was sent": Break(
+        "smsretry.take_row", "if found then", "if false then"
+    ),
     "after a restore an application claims nothing that may have gone out": Break(
-        "smsretry.take_row", "if smsretry.put_in_doubt(v_row, take_row.at) is not null then", "if false then"
+        "smsretry.take_row", "and smsretry.put_in_doubt(v_row, take_row.at) is not null then", "and false then"
     ),
     "a claim takes no text that somebody claims at this moment": Break(
         "smsretry.claim_in_turn",
