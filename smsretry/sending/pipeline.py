@@ -161,10 +161,10 @@ class _Item:
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
         with self.flow_control.run.sends:
             took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
-            if took > SEND_WITHIN_SECONDS:
-                self.flow_control.withdraw(self.claim)
-                return self._finish(attempt_id, *trouble.too_late(took))
-            outcome = self._send(attempt_id, valid_for)
+            outcome = self._send(attempt_id, valid_for) if took <= SEND_WITHIN_SECONDS else None
+        if outcome is None:
+            self.flow_control.withdraw(self.claim)
+            return self._finish(attempt_id, *trouble.too_late(took))
         return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 
     def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:

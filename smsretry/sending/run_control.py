@@ -41,7 +41,7 @@ class RunControl:
         self._database: Final = Tally(self.in_flight, by_business)
         self._threads = threads
         self.sends: Final = threading.Semaphore(sends_at_once or sys.maxsize)
-        """Held while a text is sent or looked for. Other threads begin the next ones and record the last ones meanwhile."""
+        """Held while a text is sent or looked for. Other threads begin and record texts meanwhile."""
         self.database_trouble: str | None = None
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.may_wait_until = 0.0
