@@ -10,8 +10,9 @@ from tests.proofs.interleavings.surroundings import recovery, time_passes
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World
 
-_LONGEST: Final = 60
-"""Steps after which it is stuck: three looks and three sends are done in fewer."""
+_LONGEST: Final = 120
+"""Steps after which it is stuck. Three looks and three sends are done in fewer, also while a second text, of which it is
+not on record what was sent, is looked at each minute."""
 
 
 class Ends:
