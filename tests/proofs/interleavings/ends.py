@@ -11,8 +11,8 @@ from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World
 
 _LONGEST: Final = 120
-"""Steps after which it is stuck. Three looks and three sends are done in fewer, also while another text is looked at each
-minute, because it is not on record what was sent."""
+"""Steps after which it is stuck. Three looks and three sends are done in fewer, also while another text is looked at
+each minute, because it is not on record what was sent."""
 
 
 class Ends:
