@@ -52,8 +52,7 @@ def process_sms_retry_item(
     flow_control = flow_control or FlowControl()
     try:
         if claim.in_doubt_since is not None:
-            with flow_control.run.sends:
-                return reconcile(claim, queue=queue, sender=sender, profile=profile)
+            return reconcile(claim, queue=queue, sender=sender, profile=profile)
         return _Item(claim, queue, sender, flow_control, profile, first_send, run_id).process(claim.claimed_at)
     except QueueError:
         raise
@@ -159,12 +158,11 @@ class _Item:
         return begun
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
-        with self.flow_control.run.sends:
-            took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
-            outcome = self._send(attempt_id, valid_for) if took <= SEND_WITHIN_SECONDS else None
-        if outcome is None:
+        took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
+        if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)
             return self._finish(attempt_id, *trouble.too_late(took))
+        outcome = self._send(attempt_id, valid_for)
         return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 
     def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:

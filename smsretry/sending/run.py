@@ -29,11 +29,6 @@ CLAIM_SIZE: Final = 50
 _T = TypeVar("_T")
 
 
-def threads_for(sends_at_once: int) -> int:
-    """Threads that see texts through: half as many again as send, because the database is asked before and after."""
-    return sends_at_once + sends_at_once // 2
-
-
 @dataclass(frozen=True, slots=True)
 class ItemFailed:
     """A row whose processing raised. The other rows went on."""
@@ -51,21 +46,16 @@ class Run:
         self._started = monotonic()
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
-        self.threads: Final = threads_for(services.concurrency)
-        """How many of its texts are processed at once."""
+        self.concurrency: Final = services.concurrency
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
         self.claim_size: Final = CLAIM_SIZE
         """Due rows that one claim takes at most."""
         self.senders: Final = Senders(
-            queue.lease,
-            services.sender.default,
-            profile.segments_per_second,
-            threads=self.threads,
-            sends_at_once=services.concurrency,
+            queue.lease, services.sender.default, profile.segments_per_second, threads=self.concurrency
         )
-        self._claiming = Claiming(queue, self.senders, in_flight=self.threads)
+        self._claiming = Claiming(queue, self.senders, in_flight=self.concurrency)
         self._ended_because: str | None = None
 
     @property
@@ -168,7 +158,7 @@ def run_once(
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemFailed(claim.id, str(error))
 
-    with ThreadPoolExecutor(run.threads) as pool:
+    with ThreadPoolExecutor(run.concurrency) as pool:
         first = run.claim(min(limit, run.claim_size))
         under_way = [
             pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims

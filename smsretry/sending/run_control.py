@@ -1,6 +1,5 @@
 """What the senders of one run share: why the run stops, whether the database answers, and whether the provider does."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -21,13 +20,11 @@ class RunControl:
         account_of: Callable[[Claim], str] = lambda _: "",
         *,
         threads: int | None = None,
-        sends_at_once: int | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             threads: texts that the run processes at once; None: each has a thread.
-            sends_at_once: requests to the provider that may be under way; None: any number.
         """
         # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
         lock = threading.RLock()
@@ -40,8 +37,6 @@ class RunControl:
         """What the run has learned of the provider."""
         self._database: Final = Tally(self.in_flight, by_business)
         self._threads = threads
-        self.sends: Final = threading.Semaphore(sends_at_once or sys.maxsize)
-        """Held while a text is sent or looked for. Other threads begin and record texts meanwhile."""
         self.database_trouble: str | None = None
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.may_wait_until = 0.0

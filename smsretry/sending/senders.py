@@ -21,7 +21,6 @@ class Senders:
         per_second: float | None,
         *,
         threads: int,
-        sends_at_once: int,
     ) -> None:
         """Prepare.
 
@@ -30,13 +29,12 @@ class Senders:
             default: the sender of the environment, for every business without one of its own.
             per_second: segments that it makes a second; None: nobody has to wait.
             threads: texts that the run processes at once.
-            sends_at_once: how many of them are sent at once.
         """
         self._lease = lease
         self.default: Final = default
         self.per_second: Final = per_second
         self._threads = threads
-        self.run: Final = RunControl(self._key, self._account, threads=threads, sends_at_once=sends_at_once)
+        self.run: Final = RunControl(self._key, self._account, threads=threads)
         """What they share."""
         self._clock = Clock()
         self._controls = dict[str, FlowControl]()

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from datetime import timedelta
-from threading import Barrier, Event, Semaphore
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +12,10 @@ from smsretry.retry.answers import Begun
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import ItemResult, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.retry.profile import DEFAULT
 from smsretry.sending.claiming import FEWEST_SUSPECTS
-from smsretry.sending.ports import RetryQueue, Sender, Services
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.requests import Begin
-from smsretry.sending.run import ItemFailed, Run, run_once
+from smsretry.sending.run import ItemFailed, run_once
 from tests.support.builders import (
     CLOSING,
     CONCURRENCY,
@@ -64,30 +62,6 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     assert (said[0], said[2]) == ("Sent", "Sent")
     assert said[1].startswith(f"Row {UUID(int=12)}: Unforeseen ValueError at test_run.py:")
     assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (3, 2, 1, True)
-
-
-def test_the_next_text_begins_while_as_many_are_sent_as_may_be_and_waits_for_one_of_them() -> None:
-    """The database is asked meanwhile, and the provider hears no more at once."""
-    begun, third_is_sent, under_way, most = Barrier(3), Event(), Semaphore(0), list[int]()
-
-    class Begins(FakeQueue):
-        def begin(self, request: Begin) -> Begun:
-            begun.wait(30)  # no text begins before all three do
-            return super().begin(request)
-
-    class Sends(FakeSender):
-        def send(self, text: Text) -> Outcome:
-            under_way.release()
-            most.append(under_way._value)
-            if len(most) == 3:
-                third_is_sent.set()
-            third_is_sent.wait(0.05)
-            under_way.acquire()
-            return super().send(text)
-
-    queue = Begins(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
-    assert fates_of(Run(Services(queue, Sends(), DEFAULT, 2))) == ["Sent"] * 3
-    assert max(most) <= 2
 
 
 def test_the_due_ones_and_those_in_doubt_are_claimed_up_to_the_limit_each() -> None:

@@ -66,12 +66,12 @@ def _texts(business: Business, number: int, *, area: int = 212) -> list[UUID]:
 
 
 def _a_few_times(step: Callable[[], object], done: Callable[[], bool]) -> None:
-    """Until it is done. Two would do, but a statement has one second here, and a busy machine may need longer."""
-    for _ in range(8):
+    """Until it is done. Two would do, but a statement has one second here, and a busy machine may need a third."""
+    for _ in range(3):
         step()
         if done():
             return
-    raise AssertionError("It is not done after eight times")
+    raise AssertionError("It is not done after three times")
 
 
 def _calls(claims: list[Claim], function: str) -> list[Call]:

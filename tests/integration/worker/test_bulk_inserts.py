@@ -100,11 +100,17 @@ CALLS: Final = {
     "who => 'Ann', because => 'asked')",
     "look again": "look_again_sms(array[uuid_in(md5('doubtful1')::cstring)], who => 'Ann', because => 'asked')",
     "a person's number": "look_up_sms(phone => '+12125559999')",
+    "an application's insert": "insert into sms_retry_queue (scheduled_for, business_id, send_log_id, customer_id) "
+    "select now(), " + ", ".join(f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
 SLACK: Final = 1.5
 """Times the pages that it touches with fresh statistics, and 300 more."""
-COUNTS: Final = {"check": "check_sms_retries(10)", "status": "sms_status()"}
+COUNTS: Final = {
+    "check": "check_sms_retries(10)",
+    "status": "sms_status()",
+    "the whole status": "sms_status(true, true)",
+}
 """They count all that waits, by an index where its pages are known to be all visible."""
 
 
@@ -162,13 +168,13 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
 
 def _touched(connection: Connection, call: str, *, before: int) -> int:
     """The pages that a worker's call touches, after so many like it: what is read once is not counted."""
+    statement = call if call.startswith("insert") else f"select * from {call}"
     with connection.transaction(force_rollback=True):
         connection.execute("set local role service_role")
         for _ in range(before):
             with connection.transaction(force_rollback=True):
-                connection.execute(f"select * from {call}".encode())
-        explain = f"explain (analyze, buffers, format json) select * from {call}"
-        explained = connection.execute(explain.encode()).fetchone()
+                connection.execute(statement.encode())
+        explained = connection.execute(f"explain (analyze, buffers, format json) {statement}".encode()).fetchone()
         assert explained is not None
         touched = explained["QUERY PLAN"][0]["Plan"]
         return sum(touched[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))

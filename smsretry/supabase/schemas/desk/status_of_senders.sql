@@ -5,10 +5,11 @@ returns table (part text, name text, business_id uuid, texts bigint, oldest time
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    -- Held, and not only by the pause of their sender: few, from an index.
+    -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
+    -- is planned once, whatever plan_cache_mode says.
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
-        where q.held_since is not null and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+        where q.held_since is not null and status_of_senders.at is not null and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
 begin
     return query
     with states as materialized (

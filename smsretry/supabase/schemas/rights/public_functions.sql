@@ -5,8 +5,8 @@
 --
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
--- tables were small reads them whole, also when a day's texts were inserted at once and autovacuum has not come yet. So calls
--- that look rows up plan as if an index were almost free, and those that read much plan each time.
+-- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
+-- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew.
 do $$
 declare
     version regprocedure;

@@ -63,7 +63,7 @@ begin
     elsif v_state is not null then
         v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
     end if;
-    -- Planned each time: a plan that is kept from small tables walks a whole index (PostgreSQL 15).
+    -- Planned each time: PostgreSQL 15 would keep a plan that walks a whole index, if the tables were small when it was made.
     return query execute
     'select r.* from smsretry.claimed_retry r where r.id = any ($1) order by r.scheduled_for, r.id' using v_took;
 end
