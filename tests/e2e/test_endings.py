@@ -55,6 +55,7 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
     assert {business.row(row)["status"] for row in rows} == {"completed"}
 
 
+@pytest.mark.long
 def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProcess) -> None:
     """A test, a notebook or a shell that calls the flow goes on afterwards."""
     code = (

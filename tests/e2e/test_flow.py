@@ -179,6 +179,7 @@ def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[dict[st
     return prefect.events(resource)
 
 
+@pytest.mark.long
 def test_what_the_whole_queue_came_to_is_announced_once(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
