@@ -7,9 +7,10 @@ import argparse
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 from tempfile import TemporaryDirectory
 
+import psutil
 import psycopg
 
 from smsretry.local.prefect_server import DATABASE
@@ -49,35 +50,14 @@ def memory_of_up(seconds: float) -> dict[str, float]:
         try:
             time.sleep(seconds)
             found = dict[str, float]()
-            for process in [up.pid, *_descendants(up.pid)]:
-                name = "PostgreSQL" if _read(process, "comm").startswith("postgres") else "Python"
-                pss = [
-                    line.split()[1] for line in _read(process, "smaps_rollup").splitlines() if line.startswith("Pss:")
-                ]
-                found[name] = found.get(name, 0) + sum(map(int, pss)) / 1024
+            for process in [psutil.Process(up.pid), *psutil.Process(up.pid).children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):  # a run that has ended meanwhile
+                    name = "PostgreSQL" if process.name().startswith("postgres") else "Python"
+                    found[name] = found.get(name, 0) + process.memory_full_info().pss / 1e6
             return found
         finally:
             up.terminate()
             up.wait(120)
-
-
-def _read(process: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{process}/{name}").read_text()
-    except OSError:  # it has ended
-        return ""
-
-
-def _descendants(process: int) -> list[int]:
-    children = [int(child) for task in Path(f"/proc/{process}/task").glob("*") for child in _children(task)]
-    return [*children, *(below for child in children for below in _descendants(child))]
-
-
-def _children(task: Path) -> list[str]:
-    try:
-        return (task / "children").read_text().split()
-    except OSError:
-        return []
 
 
 def main() -> None:

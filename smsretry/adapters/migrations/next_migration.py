@@ -51,8 +51,8 @@ do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
 )
 _DROP_VIEW: Final = "drop view if exists {qualified};\n"
 _RIGHTS: Final = frozenset({"internal_functions", "public_functions"})
-"""The files that say who may call a function, and how it is planned, which `create or replace` forgets. A migration of
-functions records them again."""
+"""The files that say who may call a function, and how it is planned. `create or replace` forgets the latter, so every
+migration that makes or changes a function records them again."""
 _RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
 _Files = Mapping[str, SchemaFile]
 

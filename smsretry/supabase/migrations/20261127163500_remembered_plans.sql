@@ -383,6 +383,25 @@ where s.status = 'scheduled';
 
 grant select on smsretry.scheduled_claim to service_role;
 
+-- ======== schemas/turns/end_turns_of_senders.sql ========
+-- A claim has ended: each of these senders goes on behind the business that was served last. Never waits.
+--   last: smsretry.claim_by_sender; sender: the environment's
+create or replace function smsretry.end_turns_of_senders(last jsonb, sender text)
+returns void language sql set search_path = pg_catalog, pg_temp
+-- Each sender by its key: a join of another kind would read all senders.
+set enable_hashjoin = off set enable_mergejoin = off as $$
+    update smsretry.sender_time t
+    set after = l.business
+    from (
+        select coalesce(s.sent_by, end_turns_of_senders.sender) as sent_by, e.value::uuid as business
+        from jsonb_each_text(end_turns_of_senders.last) e
+        left join smsretry.senders s on s.id = e.key::uuid
+    ) l
+    where t.sender = l.sent_by and t.after is distinct from l.business
+      and t.sender in (
+          select f.sender from smsretry.sender_time f where f.sender = l.sent_by for update skip locked)
+$$;
+
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
 -- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
@@ -665,9 +684,7 @@ create or replace function public.explain_sms(
     business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- A generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
@@ -712,6 +729,73 @@ begin
     ) e
     order by e.queued_at desc, e.retry_id
     limit row_limit;
+end
+$$;
+
+-- ======== schemas/desk/look_up_sms.sql ========
+-- For a person who found no text: what an id is of, or which customers have a number, or last digits at a business. In one way.
+--   kind: text, attempt (row_id: the text's), scheduled_send, send_log, customer, business or sender · of a send log: channel,
+--   status, sid, at (when it was made), why (its error) · of a customer: texts (in the queue), own_texts (that the application
+--   sent itself), older_texts (sent before records_since by whomever), each up to 1000, and of the last of these sid, at
+--   records_since: since when smsretry's records are complete; what is older may have been pruned. Null: there are none.
+create or replace function public.look_up_sms(
+    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null
+)
+returns table (
+    kind text, row_id uuid, business uuid, business_name text, customer_id uuid, number text, channel text, status text, sid text,
+    at timestamptz, why text, texts bigint, own_texts bigint, older_texts bigint, records_since timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_id constant uuid := look_up_sms.id;
+    v_phone constant text := look_up_sms.phone;
+    v_business constant uuid := look_up_sms.business_id;
+    v_digits constant text := look_up_sms.last_digits;
+    v_since constant timestamptz := (select min(r.started_at) from smsretry.runs r);
+begin
+    if num_nonnulls(v_id, v_phone, v_digits) <> 1 or v_digits is not null and (v_business is null or v_digits !~ '^[0-9]{3,15}$') then
+        raise exception 'Say what to look up, in one way: id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    return query
+    with found as (
+        select 'text' as kind, q.id as row_id, q.business_id, q.customer_id from public.sms_retry_queue q where q.id = v_id
+        union all
+        select 'attempt', a.retry_id, a.business_id, null from public.sms_send_attempts a where a.id = v_id
+        union all
+        select 'scheduled_send', s.id, s.business_id, s.customer_id from public.scheduled_sends s where s.id = v_id
+        union all
+        select 'send_log', l.id, l.business_id, l.customer_id from public.send_logs l where l.id = v_id
+        union all
+        (select 'customer', n.id, n.business_id, n.id
+         from (select c.id, c.business_id from public.customers c
+               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business) is true
+                  or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
+               offset 0) n -- or all customers are walked in this order
+         order by n.id limit 20)
+        union all
+        select 'business', b.id, b.id, null from public.businesses b where b.id = v_id
+        union all
+        select 'sender', o.id, null, null from smsretry.senders o where o.id = v_id
+    )
+    select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
+           left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
+           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
+           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
+    from found f
+    left join public.businesses b on b.id = f.business_id
+    left join public.customers c on c.id = f.customer_id
+    left join public.send_logs l on f.kind = 'send_log' and l.id = f.row_id
+    left join lateral (
+        select count(*) as texts
+        from (select from public.sms_retry_queue q where q.customer_id = f.customer_id limit 1000) t) n on f.kind = 'customer'
+    left join lateral (
+        select count(*) filter (where t.created_at >= v_since) as own,
+               count(*) filter (where (t.created_at >= v_since) is not true) as older, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
+        from (select s.created_at, smsretry.found_sid(s.provider_message_id) as sid from public.send_logs s
+              where s.customer_id = f.customer_id and s.channel::text = 'sms' and smsretry.is_sent(s.provider_message_id, s.status::text)
+                and not exists (select from public.sms_retry_queue q where q.send_log_id = s.id) limit 1000) t) o on f.kind = 'customer';
 end
 $$;
 
@@ -793,7 +877,8 @@ declare
     -- is planned once, whatever plan_cache_mode says.
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
-        where q.held_since is not null and status_of_senders.at is not null and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+        where q.held_since is not null and status_of_senders.at is not null
+          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
 begin
     return query
     with states as materialized (
@@ -866,7 +951,8 @@ $$;
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew.
+-- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
+-- of the application's that fires first in such a call is planned so, too.
 do $$
 declare
     version regprocedure;

@@ -14,7 +14,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
-from tests.support.waiting import until
+from tests.support.waiting import until_locked_out
 
 NUMBER = "+12125550199"
 OTHER = "MG" + "2" * 32
@@ -219,7 +219,7 @@ def test_of_two_who_give_a_business_its_first_sender_at_once_the_second_is_told(
         with faster.transaction():
             faster.execute(order, [business.id, ACCOUNT, NUMBER])
             second = pool.submit(business.connection.execute, order, [business.id, ACCOUNT, OTHER])
-            until(lambda: faster.execute("select from pg_locks where not granted").fetchone() is not None)
+            until_locked_out(business.connection, seen_by=faster)
         with pytest.raises(psycopg.Error, match="Somebody else gives this business a sender at this moment"):
             second.result()
     assert sender_of(business) == NUMBER

@@ -16,7 +16,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from tests.conftest import Business
 from tests.support.builders import results_of, run, run_over
-from tests.support.waiting import until
+from tests.support.waiting import until_locked_out
 
 PASSING = JsonError(21702, http_status=400)
 
@@ -128,7 +128,7 @@ def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(stack: Stac
         with other.transaction():
             row = Business(other, stack.now, id=business.id).queue_row(log, customer)
             asked = pool.submit(business.connection.execute, "select * from queue_sms_retry(%s)", [log])
-            until(lambda: other.execute("select from pg_locks where not granted").fetchone() is not None)
+            until_locked_out(business.connection, seen_by=other)
         [queued] = asked.result().fetchall()
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
 

@@ -24,7 +24,7 @@ from tests.integration.conftest import Command
 from tests.integration.isolation.test_access import acting_as
 from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
 from tests.support.builders import BODY, fates_of, run, run_over
-from tests.support.waiting import until
+from tests.support.waiting import until_locked_out
 
 SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -602,7 +602,7 @@ def test_an_update_waits_for_a_claim_that_is_under_way(stack: Stack, business: B
         with worker.transaction():
             worker.execute("select from claim_due_sms_retries()")
             waiting = pool.submit(update, business, scheduled, status="cancelled")
-            until(lambda: worker.execute("select from pg_locks where not granted").fetchone() is not None)
+            until_locked_out(business.connection, seen_by=worker)
         with pytest.raises(psycopg.Error, match="with a worker at this moment"):
             waiting.result()
     assert business.text_of(scheduled)["status"] == "processing"

@@ -97,13 +97,13 @@ def test_senders_are_leased_in_one_order(business: Business) -> None:
 
 
 def test_many_senders_that_somebody_has_locked_are_waited_for_once(business: Business, stack: Stack) -> None:
-    """And then hardly at all: to wait for each as long would take three seconds here."""
-    senders = [f"+121255501{n:02d}" for n in range(17)]
+    """And then hardly at all: to wait for each as long would take twelve seconds here."""
+    senders = [f"+121255501{n:02d}" for n in range(61)]
     _together(business, senders)
     with stack.connect() as somebody, somebody.transaction(), business.connection.transaction():
         somebody.execute("select from smsretry.sender_time where sender < %s for update", [senders[-1]])
-        business.connection.execute("set local statement_timeout = '2s'")
-        assert _together(business, senders) == [17]
+        business.connection.execute("set local statement_timeout = '8s'")
+        assert _together(business, senders) == [61]
 
 
 def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:

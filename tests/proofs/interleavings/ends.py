@@ -10,9 +10,8 @@ from tests.proofs.interleavings.surroundings import recovery, time_passes
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World
 
-_LONGEST: Final = 120
-"""Steps after which it is stuck. Three looks and three sends are done in fewer, also while another text is looked at
-each minute, because it is not on record what was sent."""
+_LONGEST: Final = 60
+"""Steps for each text, after which it is stuck: three looks and three sends are done in fewer."""
 
 
 class Ends:
@@ -24,7 +23,8 @@ class Ends:
     def stuck(self, world: World, state: State) -> list[str] | None:
         """The steps of a fair run that does not end, or None."""
         taken, met = list[str](), list[int]()
-        for _ in range(_LONGEST):
+        texts = {row["send_log_id"] for row in world.rows(state.content, "sms_retry_queue")}
+        for _ in range(_LONGEST * max(len(texts), 1)):
             key = hash(state.key(world))
             if key in self._known:
                 break

@@ -6,9 +6,7 @@ create or replace function public.explain_sms(
     business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- A generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];

@@ -10,9 +10,7 @@ returns table (
     kind text, row_id uuid, business uuid, business_name text, customer_id uuid, number text, channel text, status text, sid text,
     at timestamptz, why text, texts bigint, own_texts bigint, older_texts bigint, records_since timestamptz
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- A generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_id constant uuid := look_up_sms.id;

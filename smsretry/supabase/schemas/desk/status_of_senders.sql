@@ -9,7 +9,8 @@ declare
     -- is planned once, whatever plan_cache_mode says.
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
-        where q.held_since is not null and status_of_senders.at is not null and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+        where q.held_since is not null and status_of_senders.at is not null
+          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
 begin
     return query
     with states as materialized (

@@ -6,7 +6,8 @@
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew.
+-- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
+-- of the application's that fires first in such a call is planned so, too.
 do $$
 declare
     version regprocedure;

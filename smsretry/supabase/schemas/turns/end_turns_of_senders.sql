@@ -1,7 +1,9 @@
 -- A claim has ended: each of these senders goes on behind the business that was served last. Never waits.
 --   last: smsretry.claim_by_sender; sender: the environment's
 create or replace function smsretry.end_turns_of_senders(last jsonb, sender text)
-returns void language sql set search_path = pg_catalog, pg_temp as $$
+returns void language sql set search_path = pg_catalog, pg_temp
+-- Each sender by its key: a join of another kind would read all senders.
+set enable_hashjoin = off set enable_mergejoin = off as $$
     update smsretry.sender_time t
     set after = l.business
     from (
