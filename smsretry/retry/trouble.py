@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.quiet_hours.check import spread
-from smsretry.retry.decision import Defer, Retry
+from smsretry.retry.decision import Defer, GiveBack, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent
 from smsretry.retry.policy import HELD_LOOK
@@ -30,15 +30,20 @@ def unasked(at: datetime, why: str) -> Defer:
 
 
 def too_late(seconds: float) -> tuple[NotSent, Retry]:
-    """The outcome if the permission to send took too long: another worker may have the row by now.
+    """The outcome if it was too long since it was asked whether it may go: another worker may have the row.
 
-    The database was slow, or this process was stopped meanwhile; both look the same here. No request left.
+    The database or the provider was slow, or this process was stopped meanwhile: it looks the same. No request left.
     """
     why = (
-        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
-        "The database was slow, or this process was stopped meanwhile"
+        f"It took {seconds:.0f} s from asking whether it may go to its turn, and after {SEND_WITHIN_SECONDS:.0f} s "
+        "that is not sure. The database or the provider was slow, or this process was stopped meanwhile"
     )
     return NotSent(why), Retry(UNASKED_DELAY, None, why, "database_trouble", None, counted=False)
+
+
+def given_back(decision: GiveBack) -> tuple[NotSent, Retry]:
+    """The outcome if sending has stopped since the text had the permission to go. No request left."""
+    return NotSent(decision.why), Retry(timedelta(0), None, decision.why, decision.why_code, None, counted=False)
 
 
 def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:

@@ -40,8 +40,8 @@ def size(at: Rig) -> int:
         time.sleep(3)
 
 
-def memory_of_up(seconds: float) -> dict[str, float]:
-    """MB of `smsretry up` after so long, by program. Memory that processes share is told in parts (Linux's PSS)."""
+def memory_of_up(seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """MB of `smsretry up` by program, in the minute after so long: the least, between runs, and the most, in one."""
     with TemporaryDirectory(prefix="smsretry-benchmark-") as directory:
         up = subprocess.Popen(
             [sys.executable, "-m", "smsretry", "up", "--data-dir", directory, "--port", str(free_port())],
@@ -49,15 +49,28 @@ def memory_of_up(seconds: float) -> dict[str, float]:
         )
         try:
             time.sleep(seconds)
-            found = dict[str, float]()
-            for process in [psutil.Process(up.pid), *psutil.Process(up.pid).children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):  # a run that has ended meanwhile
-                    name = "PostgreSQL" if process.name().startswith("postgres") else "Python"
-                    found[name] = found.get(name, 0) + process.memory_full_info().pss / 1e6
-            return found
+            found = []
+            for _ in range(60):
+                found.append(_memory(psutil.Process(up.pid)))
+                time.sleep(1)
+            return min(found, key=_total), max(found, key=_total)
         finally:
             up.terminate()
             up.wait(120)
+
+
+def _memory(process: psutil.Process) -> dict[str, float]:
+    """MB of it and of all below it. What processes share is told in parts (Linux's PSS)."""
+    found = dict[str, float]()
+    for one in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # a run that has ended meanwhile
+            name = "PostgreSQL" if one.name().startswith("postgres") else "Python"
+            found[name] = found.get(name, 0) + one.memory_full_info().pss / 1e6
+    return found
+
+
+def _total(memory: dict[str, float]) -> float:
+    return sum(memory.values())
 
 
 def main() -> None:
@@ -77,7 +90,8 @@ def main() -> None:
                 left = size(at) - before
                 rows.append([name, texts, round(done.peak_mb), round(left / 1000), round(left / max(texts, 1))])
     show("A run", ["", "texts", "peak MB", "kB in Prefect's database", "bytes a text, or a run"], rows)
-    show("smsretry up", ["", "MB"], [[name, round(mb)] for name, mb in memory_of_up(given.up_seconds).items()])
+    least, most = memory_of_up(given.up_seconds)
+    show("smsretry up, MB", ["", "least", "most"], [[name, round(least[name]), round(most[name])] for name in most])
 
 
 if __name__ == "__main__":
