@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.quiet_hours.check import spread
-from smsretry.retry.decision import Defer, GiveBack, Retry
+from smsretry.retry.decision import Defer, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent
 from smsretry.retry.policy import HELD_LOOK
@@ -39,11 +39,6 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
         "that is not sure. The database or the provider was slow, or this process was stopped meanwhile"
     )
     return NotSent(why), Retry(UNASKED_DELAY, None, why, "database_trouble", None, counted=False)
-
-
-def given_back(decision: GiveBack) -> tuple[NotSent, Retry]:
-    """The outcome if sending has stopped since the text had the permission to go. No request left."""
-    return NotSent(decision.why), Retry(timedelta(0), None, decision.why, decision.why_code, None, counted=False)
 
 
 def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:

@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import policy, result, trouble
-from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.answers import Begun
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.delivery import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, SenderId, Text
-from smsretry.retry.outcome import InDoubt, Outcome
+from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import ClaimedTexts, Sender
@@ -160,14 +160,13 @@ class _Item:
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
         if given_back := self.flow_control.take_slot(self.claim):
             self.flow_control.withdraw(self.claim)
-            finished = self._finish(attempt_id, *trouble.given_back(given_back))
-            return result.put_off(self.claim, given_back, held=finished.applied)
+            return self._finish(attempt_id, NotSent(given_back.why), given_back)
         took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
         if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)
-            return self._sent(attempt_id, *trouble.too_late(took))
+            return self._finish(attempt_id, *trouble.too_late(took))
         outcome = self._send(attempt_id, valid_for)
-        return self._sent(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
+        return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 
     def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:
         if begun.answer == "go":
@@ -221,11 +220,9 @@ class _Item:
         self.flow_control.observe(claim, outcome)
         return outcome
 
-    def _sent(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
-        return result.sent(self.claim, decision, self._finish(attempt_id, outcome, decision))
-
-    def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        return self.queue.finish(Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision))
+    def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
+        request = Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision)
+        return result.sent(self.claim, decision, self.queue.finish(request))
 
 
 def _stopwatch() -> float:
