@@ -11,10 +11,19 @@ from runpy import run_module
 
 import prefect.context
 from prefect.logging.configuration import setup_logging
+from prefect.settings import get_current_settings
 
 import flows.process_scheduled_sends
 import flows.process_sms_retries
 import flows.sync_delivery_status  # noqa: F401 - what they import is there before the fork
+
+
+def send_no_heartbeats() -> None:
+    """Spare each run's end the wait for the thread that sends them, which looks up once a second (`_send_heartbeats`).
+
+    The first would come at the start, and the next one after three minutes.
+    """
+    get_current_settings().flows.heartbeat_frequency = None
 
 
 def main() -> None:
@@ -39,6 +48,7 @@ def _run(module: str, environment: dict[str, str], output: str) -> None:
     os.dup2(written, 1)
     os.dup2(written, 2)
     prefect.context.refresh_global_settings_context()
+    send_no_heartbeats()
     setup_logging()
     sys.argv = [module]
     run_module(module, run_name="__main__")

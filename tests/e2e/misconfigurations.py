@@ -33,7 +33,7 @@ from tests.e2e.planted.elsewhere import elsewhere
 from tests.e2e.planted.misconfiguration import CLOSED, ELSEWHERE, HOME, NOWHERE, OPEN, Misconfiguration
 from tests.e2e.planted.outside import OUTSIDE
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.integration.catalog import restoring_statements
+from tests.integration.catalog import is_as_installed, restoring_statements
 from tests.support.builders import forget_settings
 
 AUTH_STRING: Final = "ops:secret"
@@ -677,8 +677,9 @@ class Ward:
                 connection.execute(CONNECT_ANEW)
             for statement in restoring_statements(connection):
                 connection.execute(statement.encode())
-            migrate(self.stack.database_url, again=True)
-            connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
+            if not is_as_installed(connection):
+                migrate(self.stack.database_url, again=True)
+                connection.execute(files("smsretry.local.postgres").joinpath("movable_clock.sql").read_bytes())
             connection.execute("notify pgrst, 'reload schema'")
         if one.prefect:
             self.registry.all_well()

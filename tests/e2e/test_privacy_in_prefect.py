@@ -126,6 +126,8 @@ _ASK = """
 import json, sys
 from flows import desk
 from flows.process_sms_retries import process_sms_retries
+from tests.e2e.forked import send_no_heartbeats
+send_no_heartbeats()
 for form, ask in json.load(sys.stdin):
     flow = process_sms_retries if form == "process-sms-retries" else getattr(desk, form.replace("-", "_"))
     state = flow(**({"ask": ask} if ask else {}), return_state=True)
