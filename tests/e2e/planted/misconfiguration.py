@@ -37,7 +37,7 @@ class Misconfiguration:
     """Written into HOME."""
     slow: Literal["Supabase", "Twilio", "Prefect"] | None = None
     """Whose every answer comes late."""
-    each: int = 8
+    each: int = 16
     """One in so many of its kind is planted every day."""
 
     @property

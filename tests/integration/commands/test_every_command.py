@@ -22,6 +22,7 @@ from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import ACCOUNT, PHONE, SENDER
+from tests.support.some_daily import some_daily
 
 _TOP: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _ALL: Final[dict[str, Any]] = {
@@ -207,7 +208,7 @@ def busy(stack: Stack, business: Business, command: Command, opt_outs: str) -> d
     return {name: found.get(name, words) for name, words in _LEAST.items()}
 
 
-@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("columns", some_daily([80, 160], each=2))
 @pytest.mark.parametrize("name", _TELLS)
 def test_what_each_command_tells_fits_the_terminal_and_cuts_no_id(
     name: str, columns: int, command: Command, busy: dict[str, list[str]]

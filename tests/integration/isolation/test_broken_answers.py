@@ -36,6 +36,7 @@ from smsretry.retry.outcome import InDoubt
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, NOON, PHONE, run
+from tests.support.some_daily import some_daily
 
 LIMIT_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1
@@ -52,7 +53,7 @@ ANSWERS: Final = {
     "interim answers": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
 }
 TEXT: Final = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
-PARTS: Final = pytest.mark.parametrize("part", ANSWERS)
+PARTS: Final = pytest.mark.parametrize("part", some_daily(ANSWERS, each=3))
 
 
 class Trickle:
