@@ -1,7 +1,10 @@
 """What the tests share: the stack of our own pytest plugin (`smsretry.testing`), empty before each test."""
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from shutil import disk_usage
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -23,6 +26,16 @@ NOON_IN_NEW_YORK = NOON
 # The same examples every time, and none is judged by how long it takes.
 hypothesis_settings.register_profile("the same every time", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("the same every time")
+
+
+_MEMORY: Final = Path("/dev/shm")
+_ENOUGH: Final = 6 * 2**30
+
+
+def pytest_configure() -> None:
+    """Databases stand in memory where there is enough: their files took a tenth of the time."""
+    if _MEMORY.is_dir() and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC and disk_usage(_MEMORY).free > _ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

@@ -27,8 +27,7 @@ PROBE_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 3.0
 """How long a text waits for its own sender, where another sender's text waits for a thread. Then it goes back."""
 _BOOKED: Final = "Its sender is given away for the next seconds: it goes when there is time for it"
-_SLOWER: Final = "The provider asks to go slower, just before it went: it goes after that"
-_NO_SLOT: Final = "The texts before it took long at the provider: it goes after them"
+_NOT_IN_TIME: Final = "The provider is slow, or asks to go slower, just when it was to go: it goes after that"
 _OTHERS_FIRST: Final = "It waits for its sender's other texts, and leaves its place to other senders' meanwhile"
 
 
@@ -151,28 +150,28 @@ class FlowControl:
         """
         put_off = self._put_off(claim) or self._wait_for_turn(claim) or self._let_in(claim)
         if isinstance(put_off, GiveBack):
-            self._went_back()
+            with self._lock:
+                self._went_back()
         return put_off
 
     def take_slot(self, claim: Claim) -> GiveBack | None:
         """Wait for one of the run's slots. Say why not, if a send that was let in must not go after all."""
-
-        def why_not() -> str | None:
-            return self.stopped_because or (_SLOWER if self._throttle.is_waiting else None)
-
+        until, throttle = monotonic() + SEND_WITHIN_SECONDS, self._throttle
         with self._lock:
-            if self.run.slots.take(claim.id, SEND_WITHIN_SECONDS, unless=why_not):
-                return None
-            why = why_not() or _NO_SLOT
-        self._went_back()
-        return GiveBack(why, "sending_stopped")
+            while not self.run.slots.take(
+                claim.id, until - monotonic(), unless=lambda: self.stopped_because or throttle.is_waiting
+            ):
+                if self.stopped_because or monotonic() + throttle.seconds > until:
+                    self._went_back()
+                    return GiveBack(self.stopped_because or _NOT_IN_TIME, "sending_stopped")
+                self.wait(throttle.seconds)
+        return None
 
     def _went_back(self) -> None:
-        with self._lock:
-            if not self.stopped_because:
-                # It is due and was not tried: until the next claim, what becomes of others proves nothing.
-                self.breaker.nobody_else_is_due = False
-                self.run.went_back()
+        if not self.stopped_because:
+            # It is due and was not tried: until the next claim, what becomes of others proves nothing.
+            self.breaker.nobody_else_is_due = False
+            self.run.went_back()
 
     def _let_in(self, claim: Claim) -> PutOff | None:
         outage, breaker = self.run.outage, self.breaker

@@ -15,7 +15,7 @@ from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT
-from smsretry.sending import slots
+from smsretry.sending import slots, throttle
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Services
 from smsretry.sending.requests import Begin
@@ -118,21 +118,30 @@ def sending(claims: Sequence[Claim], *, at_once: int) -> FlowControl:
     return control
 
 
-def test_a_text_that_waits_for_a_slot_does_not_go_out_while_the_provider_asks_to_wait() -> None:
-    """Of 20 that were begun, 15 had gone out in that pause."""
+def slowed_down(*, asks_to_wait: timedelta) -> tuple[FlowControl, GiveBack | None]:
+    """Of three texts that have begun, one is told to go slower; and what becomes of the one that waits for a slot."""
     *sent, waiting = OTHERS
     control = sending(sent, at_once=2)
     assert control.admit(waiting) is None
     with ThreadPoolExecutor(1) as pool:
         withheld: Future[GiveBack | None] = pool.submit(control.take_slot, waiting)
-        control.observe(sent[0], refused(20429, 429, retry_after=timedelta(hours=1)))
-        given_back = withheld.result(60)
+        control.observe(sent[0], refused(20429, 429, retry_after=asks_to_wait))
+        return control, withheld.result(60)
+
+
+def test_a_text_that_waits_for_a_slot_does_not_go_out_while_the_provider_asks_to_wait() -> None:
+    """Of 20 that were begun, 15 had gone out in that pause."""
+    control, given_back = slowed_down(asks_to_wait=timedelta(hours=1))
     assert given_back is not None
-    assert (given_back.why.startswith("The provider asks to go slower"), given_back.why_code) == (
-        True,
-        "sending_stopped",
-    )
+    assert (given_back.why_code, "asks to go slower" in given_back.why) == ("sending_stopped", True)
     assert control.run.gave_back, "the run asks for it again"
+
+
+def test_a_text_that_waits_for_a_slot_goes_out_after_a_pause_that_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What allowed it is still sure, and it need not be begun anew."""
+    monkeypatch.setattr(throttle, "SLOWER_SECONDS", 0.3)
+    control, given_back = slowed_down(asks_to_wait=timedelta(0))
+    assert (given_back, control.is_busy, control.run.gave_back) == (None, False, False)
 
 
 def test_half_as_many_as_were_sent_go_at_once_when_the_provider_asks_to_go_slower() -> None:

@@ -31,6 +31,8 @@ _SETTINGS: Final = {
     "unix_socket_directories": "",  # a socket's path may have 107 bytes, a data directory's more
     "max_connections": "100",
     "fsync": "off",
+    # Its files go with the data directory, also after a kill -9.
+    "dynamic_shared_memory_type": "mmap",
     "full_page_writes": "off",
     "synchronous_commit": "on",
     "scram_iterations": SCRAM_ITERATIONS,
