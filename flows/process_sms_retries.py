@@ -21,7 +21,6 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.sending.signals import stopped_by
-from smsretry.sending.slots import threads_for
 from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
@@ -51,7 +50,7 @@ def claim(run: Run, limit: int) -> list[Claim]:
     return run.claim(limit)
 
 
-_runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=threads_for(sends_at_once()))
+_runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
 
 
 @flow(
@@ -81,7 +80,7 @@ def process_sms_retries(
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
-        with stopped_by(run.senders, SIGTERM), ThreadPoolExecutor(run.threads) as workers:
+        with stopped_by(run.senders, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_status(at_desk)
             texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)

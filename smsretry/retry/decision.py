@@ -146,7 +146,7 @@ class Doubt:
     look_in: timedelta
 
 
-AfterSend = Complete | Retry | GiveUp | Doubt | GiveBack
+AfterSend = Complete | Retry | GiveUp | Doubt
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,6 @@ def sent(claim: Claim, decision: AfterSend, done: Finished) -> ItemResult:
             return _sent(claim, "Reported to the status callback")
         case Doubt():
             return _item(claim, "InDoubt", decision, next_at=done.scheduled_for)
-        case GiveBack():
-            return _item(claim, "GivenBack", decision)
         case _:
             assert_never(decision)
 

@@ -30,13 +30,13 @@ def unasked(at: datetime, why: str) -> Defer:
 
 
 def too_late(seconds: float) -> tuple[NotSent, Retry]:
-    """The outcome if it was too long since it was asked whether it may go: another worker may have the row.
+    """The outcome if the permission to send took too long: another worker may have the row by now.
 
-    The database or the provider was slow, or this process was stopped meanwhile: it looks the same. No request left.
+    The database was slow, or this process was stopped meanwhile; both look the same here. No request left.
     """
     why = (
-        f"It took {seconds:.0f} s from asking whether it may go to its turn, and after {SEND_WITHIN_SECONDS:.0f} s "
-        "that is not sure. The database or the provider was slow, or this process was stopped meanwhile"
+        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
+        "The database was slow, or this process was stopped meanwhile"
     )
     return NotSent(why), Retry(UNASKED_DELAY, None, why, "database_trouble", None, counted=False)
 

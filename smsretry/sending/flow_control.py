@@ -15,7 +15,6 @@ from smsretry.retry import trouble
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.in_flight import InFlight
 from smsretry.sending.rate_limit import RateLimit
@@ -27,7 +26,6 @@ PROBE_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 3.0
 """How long a text waits for its own sender, where another sender's text waits for a thread. Then it goes back."""
 _BOOKED: Final = "Its sender is given away for the next seconds: it goes when there is time for it"
-_NOT_IN_TIME: Final = "The provider is slow, or asks to go slower, just when it was to go: it goes after that"
 _OTHERS_FIRST: Final = "It waits for its sender's other texts, and leaves its place to other senders' meanwhile"
 
 
@@ -149,34 +147,16 @@ class FlowControl:
             QueueError: the sender's time could not be leased.
         """
         put_off = self._put_off(claim) or self._wait_for_turn(claim) or self._let_in(claim)
-        if isinstance(put_off, GiveBack):
-            with self._lock:
-                self._went_back()
-        return put_off
-
-    def take_slot(self, claim: Claim) -> GiveBack | None:
-        """Wait for one of the run's slots. Say why not, if a send that was let in must not go after all."""
-        until, throttle = monotonic() + SEND_WITHIN_SECONDS, self._throttle
         with self._lock:
-            while not self.run.slots.take(
-                claim.id, until - monotonic(), unless=lambda: self.stopped_because or throttle.is_waiting
-            ):
-                if self.stopped_because or monotonic() + throttle.seconds > until:
-                    self._went_back()
-                    return GiveBack(self.stopped_because or _NOT_IN_TIME, "sending_stopped")
-                self.wait(throttle.seconds)
-        return None
-
-    def _went_back(self) -> None:
-        if not self.stopped_because:
-            # It is due and was not tried: until the next claim, what becomes of others proves nothing.
-            self.breaker.nobody_else_is_due = False
-            self.run.went_back()
+            if isinstance(put_off, GiveBack) and not self.stopped_because:
+                # It is due and was not tried: until the next claim, what becomes of others proves nothing.
+                self.breaker.nobody_else_is_due = False
+                self.run.went_back()
+        return put_off
 
     def _let_in(self, claim: Claim) -> PutOff | None:
         outage, breaker = self.run.outage, self.breaker
         with self._lock:
-            self._lock.wait_for(lambda: self.stopped_because or not self.run.slots.are_promised)
             if not (self._wait_for_others(claim) and self._wait_for_throttle()):
                 self._has_too_many = True
                 return GiveBack(_OTHERS_FIRST, "sending_stopped")
@@ -184,7 +164,6 @@ class FlowControl:
                 return put_off
             outage.began(claim)
             breaker.began(claim)
-            self.run.slots.promise(claim.id)
             return None
 
     def _wait_for_turn(self, claim: Claim) -> PutOff | None:
@@ -268,7 +247,6 @@ class FlowControl:
     def _ended(self, claim: Claim) -> None:
         self.run.outage.ended(claim)
         self.breaker.ended(claim)
-        self.run.slots.free(claim.id)
         self._has_too_many = False
         self._lock.notify_all()
 
@@ -283,17 +261,12 @@ class FlowControl:
         elif refusal.kind != "rate_limit" or refusal.level == "recipient":
             self._succeeded(claim)
         elif self.breaker.is_shared_limit(claim):
-            if not self._throttle.slow_down(self._others_sent, retry_after, may_wait_until=may_wait_until):
+            if not self._throttle.slow_down(self.breaker.under_way, retry_after, may_wait_until=may_wait_until):
                 self._stop_sender(f"The provider asks to go slower ({refusal})")
         else:
             if not self._throttle.is_waiting:  # else it belongs to the same burst
                 self.breaker.sends.failed_alone(claim)
-            self._throttle.slow_down(self._others_sent, 0.0, may_wait_until=may_wait_until)
-
-    @property
-    def _others_sent(self) -> int:
-        """Sends beside one that was just answered. What has begun and waits for a slot is not sent yet."""
-        return min(self.breaker.under_way, self.run.slots.most - 1)
+            self._throttle.slow_down(self.breaker.under_way, 0.0, may_wait_until=may_wait_until)
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.

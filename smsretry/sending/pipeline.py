@@ -17,7 +17,7 @@ from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, Hold, PutOff, Send
 from smsretry.retry.delivery import asked_too_long, before_sending_again
 from smsretry.retry.models import Claim, ItemResult, SenderId, Text
-from smsretry.retry.outcome import InDoubt, NotSent, Outcome
+from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import ClaimedTexts, Sender
@@ -158,9 +158,6 @@ class _Item:
         return begun
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
-        if given_back := self.flow_control.take_slot(self.claim):
-            self.flow_control.withdraw(self.claim)
-            return self._finish(attempt_id, NotSent(given_back.why), given_back)
         took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
         if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)

@@ -46,17 +46,16 @@ class Run:
         self._started = monotonic()
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
+        self.concurrency: Final = services.concurrency
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
         self.claim_size: Final = CLAIM_SIZE
         """Due rows that one claim takes at most."""
         self.senders: Final = Senders(
-            queue.lease, services.sender.default, profile.segments_per_second, sends_at_once=services.concurrency
+            queue.lease, services.sender.default, profile.segments_per_second, threads=self.concurrency
         )
-        self.threads: Final = self.senders.run.threads
-        """How many texts it processes at once."""
-        self._claiming = Claiming(queue, self.senders, in_flight=self.threads)
+        self._claiming = Claiming(queue, self.senders, in_flight=self.concurrency)
         self._ended_because: str | None = None
 
     @property
@@ -159,7 +158,7 @@ def run_once(
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemFailed(claim.id, str(error))
 
-    with ThreadPoolExecutor(run.threads) as pool:
+    with ThreadPoolExecutor(run.concurrency) as pool:
         first = run.claim(min(limit, run.claim_size))
         under_way = [
             pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims

@@ -8,7 +8,6 @@ from uuid import UUID
 from smsretry.retry.models import Claim
 from smsretry.sending.in_flight import InFlight
 from smsretry.sending.outage import Outage
-from smsretry.sending.slots import Slots, threads_for
 from smsretry.sending.tally import IN_A_ROW, Tally, by_business
 
 
@@ -20,26 +19,24 @@ class RunControl:
         sender_of: Callable[[Claim], str] = lambda _: "",
         account_of: Callable[[Claim], str] = lambda _: "",
         *,
-        sends_at_once: int | None = None,
+        threads: int | None = None,
     ) -> None:
         """Prepare.
 
         Args:
-            sends_at_once: texts that are sent at once; None: any number.
+            threads: texts that the run processes at once; None: each has a thread.
         """
         # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
         lock = threading.RLock()
         self.lock: Final = threading.Condition(lock)
         self.stops: Final = threading.Condition(lock)
         """The same lock. Who waits for a time waits here: only what stops the run or a sender wakes these threads."""
-        self.slots: Final = Slots(lock, sends_at_once)
-        self.threads: Final = threads_for(self.slots.most)
-        """How many texts the run processes at once."""
         self.in_flight: Final = InFlight()
         """What the run has claimed, whatever the sender, and has not seen to its next state."""
         self.outage: Final = Outage(self.in_flight, sender_of, account_of)
         """What the run has learned of the provider."""
         self._database: Final = Tally(self.in_flight, by_business)
+        self._threads = threads
         self.database_trouble: str | None = None
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.may_wait_until = 0.0
@@ -60,7 +57,7 @@ class RunControl:
     @property
     def is_short_of_threads(self) -> bool:
         """Whether some text in flight waits for a thread."""
-        return len(self.in_flight) > self.threads
+        return self._threads is not None and len(self.in_flight) > self._threads
 
     @property
     def failing_at_the_database(self) -> set[UUID]:
@@ -115,4 +112,3 @@ class RunControl:
         """A sender, or the run, has stopped: whoever waits, looks. The caller has the lock."""
         self.lock.notify_all()
         self.stops.notify_all()
-        self.slots.wake_all()

@@ -20,7 +20,7 @@ class Senders:
         default: SenderId,
         per_second: float | None,
         *,
-        sends_at_once: int,
+        threads: int,
     ) -> None:
         """Prepare.
 
@@ -28,12 +28,13 @@ class Senders:
             lease: takes segments of a sender's time, as `RetryQueue.lease`.
             default: the sender of the environment, for every business without one of its own.
             per_second: segments that it makes a second; None: nobody has to wait.
-            sends_at_once: texts of the run that are sent at once.
+            threads: texts that the run processes at once.
         """
         self._lease = lease
         self.default: Final = default
         self.per_second: Final = per_second
-        self.run: Final = RunControl(self._key, self._account, sends_at_once=sends_at_once)
+        self._threads = threads
+        self.run: Final = RunControl(self._key, self._account, threads=threads)
         """What they share."""
         self._clock = Clock()
         self._controls = dict[str, FlowControl]()
@@ -76,8 +77,8 @@ class Senders:
     def _takes_no_more(self, control: FlowControl) -> bool:
         if control.has_ended or control.is_unsettled:
             return True
-        most = control.rate_limit.max_in_flight(self.run.threads) if control.rate_limit else self.run.threads
-        is_full = most < self.run.threads and len(control.in_flight) >= most
+        most = control.rate_limit.max_in_flight(self._threads) if control.rate_limit else self._threads
+        is_full = most < self._threads and len(control.in_flight) >= most
         return is_full or (control.is_busy and len(self._controls) > 1)
 
     def claimed(self, claims: Sequence[Claim], *, nobody_else_is_due: bool, without: Iterable[str] = ()) -> None:

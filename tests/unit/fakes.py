@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
@@ -14,7 +14,6 @@ from smsretry.retry.decision import (
     Arrived,
     Complete,
     Doubt,
-    GiveBack,
     GiveUp,
     Hold,
     PutOff,
@@ -160,10 +159,6 @@ class FakeQueue:
                 status, due_at = "failed", None
             case Retry(delay=wait) | Doubt(look_in=wait):
                 status, due_at = "pending", NOON + wait
-            case GiveBack():
-                status, due_at = "pending", request.claim.scheduled_for
-            case _:
-                assert_never(decision)
         return Finished(applied=self.holds, status="completed" if self.reported else status, scheduled_for=due_at)
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:

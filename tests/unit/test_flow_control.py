@@ -478,7 +478,7 @@ def test_a_sender_that_is_slowed_down_for_a_moment_keeps_its_turn_before_others_
 ) -> None:
     """Its texts went back at once in run after run, as often as somebody's recipients were limited."""
     monkeypatch.setattr(throttle, "SLOWER_SECONDS", 0.05)
-    run = RunControl(sends_at_once=2)
+    run = RunControl(threads=2)
     run.may_wait_until = math.inf
     control, own = FlowControl(run=run), [text_of(1, recipient) for recipient in range(3)]
     run.claimed([*own, *(text_of(2, recipient) for recipient in range(3))], nobody_else_is_due=True)

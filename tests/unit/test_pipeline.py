@@ -402,14 +402,14 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_to_begin_or_not_at_all(
 def test_an_answer_that_took_too_long_is_told_as_that_and_the_text_goes_on_in_the_next_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Slow answers and a process that was stopped look the same from here: the words are true of both."""
+    """A slow database and a process that was stopped look the same from here: the words are true of both."""
     stopwatch = iter([1000.0, 1017.0])
     monkeypatch.setattr("smsretry.sending.pipeline._stopwatch", lambda: next(stopwatch))
     queue = FakeQueue()
     result = process_sms_retry_item(claim_with(attempt_count=2), queue=queue, sender=FakeSender())
     assert result.detail == (
-        "It took 17 s from asking whether it may go to its turn, and after 15 s that is not sure. The database or the "
-        "provider was slow, or this process was stopped meanwhile"
+        "It took 17 s to learn that it may go, and after 15 s that is not sure. The database was slow, or this process "
+        "was stopped meanwhile"
     )
     (_, decided) = queue.told[-1]
     assert isinstance(decided, Retry)

@@ -83,8 +83,6 @@ def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
         case Doubt(why, look_in):
             values = {"error": why, "retry_in": interval(look_in), "why_code": decision.why_code}
             return {"next_status": "pending", **values}
-        case GiveBack(why, why_code):
-            return {"next_status": "pending", "counted": False, "error": why, "why_code": why_code}
         case _:
             assert_never(decision)
 

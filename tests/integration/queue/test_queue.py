@@ -12,7 +12,7 @@ from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import Complete, Defer, End, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, NotSent
+from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.support.builders import NOON, SID, begin, finish, give_up, refused, results_of, retry, run_over
@@ -286,31 +286,6 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     assert not finish(queue, another, attempt, refused(30003), busy).applied  # nor is that
     assert business.row(row) == after
     assert after["attempt_count"] == 1
-
-
-@pytest.mark.parametrize("failed_before", [False, True])
-def test_what_began_and_was_not_sent_goes_back_as_it_was(
-    failed_before: bool, stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """Sending stopped before its request left. It keeps its place, and the second say of it changes nothing."""
-    row = business.due_text()
-    if failed_before:
-        (claim,) = queue.claim_due(1)
-        begin(queue, claim, attempt := uuid4())
-        finish(queue, claim, attempt, refused(30003), retry(timedelta(minutes=1)))
-        stack.move_clock(timedelta(minutes=2))
-    (claim,) = queue.claim_due(1)
-    before = business.row(row)
-    begin(queue, claim, attempt := uuid4())
-    stack.move_clock(timedelta(seconds=30))
-    stopped = GiveBack("The process was asked to stop", "sending_stopped")
-    assert finish(queue, claim, attempt, NotSent(stopped.why), stopped).applied
-    after = business.row(row)
-    kept = ("scheduled_for", "attempt_count", "last_error", "error_code", "reason", "first_due_at")
-    assert [after[column] for column in kept] == [before[column] for column in kept]
-    assert (after["status"], after["why_code"], after["attempt_id"]) == ("pending", "sending_stopped", None)
-    assert finish(queue, claim, attempt, NotSent(stopped.why), stopped).applied
-    assert business.row(row) == after
 
 
 @pytest.mark.parametrize("function", ["begin_sms_attempt", "finish_sms_attempt"])

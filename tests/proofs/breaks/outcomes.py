@@ -44,17 +44,6 @@ OUTCOMES: Final = {
     "what does not count costs no attempt": Break(
         "public.finish_sms_attempt", "case when counted then v_number end", "v_number"
     ),
-    "what is given back is due when it was": Break(
-        "public.finish_sms_attempt",
-        "coalesce(v_now + retry_in, v_row.scheduled_for)",
-        "coalesce(v_now + retry_in, v_now)",
-    ),
-    "what is given back has not failed": Break(
-        "public.finish_sms_attempt",
-        "if retry_in is not null then\n                    v_row.last_error",
-        "if true then\n                    v_row.last_error",
-    ),
-    "what left is not given back": Break("smsretry.check_outcome", " and outcome <> 'not_sent'", " and false"),
     "what began is not deferred": Break("public.defer_sms_retry", " and v_row.begun_at is null"),
     "what began is not held": Break("public.hold_sms_retry", " and v_row.begun_at is null"),
     "what began is not ended": Break("public.end_sms_retry", " and v_row.begun_at is null"),

@@ -14,9 +14,7 @@ from unittest.mock import patch
 from uuid import uuid5
 
 from smsretry.retry.audience import EVERYBODY, Audience
-from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import Claim, ItemResult, SenderId
-from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.proofs.interleavings.provider import SENDER
 
@@ -52,9 +50,7 @@ class Worker:
         ports = Ports(self.answers, now)
         with _in_force(ports, self.claim):
             try:
-                return process_sms_retry_item(
-                    self.claim, queue=Queue(ports), sender=Sender(ports), flow_control=Control(ports)
-                )
+                return process_sms_retry_item(self.claim, queue=Queue(ports), sender=Sender(ports))
             except Asks as asked:
                 return asked.call
 
@@ -96,14 +92,6 @@ class Ports:
         self._given += 1
         if isinstance(answer, Exception):
             raise answer
-        return answer
-
-    def is_stopped(self) -> GiveBack | None:
-        """What the run is stopped with at this point; None: it is not."""
-        answer = self._answers[self._given][0] if self._given < len(self._answers) else None
-        if not isinstance(answer, GiveBack):
-            return None
-        self._given += 1
         return answer
 
     def seconds(self) -> float:
@@ -158,18 +146,6 @@ class Sender:
 
     def what_became_of(self, sid: str, **of: Any) -> Any:
         return self._ports.ask("sender", "what_became_of", sid)
-
-
-class Control(FlowControl):
-    """Lets everything through, unless the run is stopped just before a send."""
-
-    def __init__(self, ports: Ports) -> None:
-        super().__init__()
-        self._ports = ports
-
-    def take_slot(self, claim: Claim) -> GiveBack | None:
-        """There always is one."""
-        return self._ports.is_stopped()
 
 
 def unreachable(call: Call) -> NoReturn:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
-from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import Claim, ItemResult
 from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
 from tests.proofs.interleavings.state import State
@@ -15,7 +14,6 @@ from tests.proofs.interleavings.steps import Step, in_window, instant, nth
 from tests.proofs.interleavings.worker import Call, Worker, unreachable
 from tests.proofs.interleavings.world import Refused, World
 
-STOPPED: Final = GiveBack("This run was asked to stop", "sending_stopped")
 WORKERS: Final = 2
 """At once."""
 SUSPECT: Final = 2
@@ -63,7 +61,6 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
             for answer in ANSWERS:
                 assert worker.claim.send_log_id
                 yield _Way(f"sends: {answer}", partial(_sent, answer, worker.claim.send_log_id))
-            yield _Way("is stopped before it sends", lambda _, state, call: (state, STOPPED))
         case "look_up":
             yield _Way("reads the list", partial(_listed, hides=False))
             yield _Way("gets no list", lambda _, state, call: (state, None))

@@ -7,7 +7,7 @@ begin
         ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
         raise exception 'A send whose outcome is % cannot leave its row %', outcome, next_status using errcode = 'SR422';
     end if;
-    if next_status = 'pending' and retry_in is null and outcome <> 'not_sent' then
+    if next_status = 'pending' and retry_in is null then
         raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
     end if;
     if next_status <> 'completed' and error is null then

@@ -1,7 +1,6 @@
 -- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
--- retry_in: null for a send that did not leave and is no failure; its row goes back as it was.
 -- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
@@ -49,14 +48,12 @@ begin
             when 'failed' then
                 perform smsretry.close_row(v_row, 'failed', error, why_code, error_code, v_now);
             else
+                v_row.last_error := error;
                 v_row.why_code := why_code;
+                v_row.error_code := error_code;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
-                if retry_in is not null then
-                    v_row.last_error := error;
-                    v_row.error_code := error_code;
-                end if;
-                perform smsretry.put_back(v_row, coalesce(v_now + retry_in, v_row.scheduled_for), v_now);
+                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
         end case;
         if opted_out or phone_status is not null then
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
