@@ -15,8 +15,9 @@ from tests.e2e.planted.misconfiguration import Misconfiguration
 from tests.e2e.registry import SCHEDULED, Registry
 
 _HEALTHY = Misconfiguration("nothing", "")
+HALF = [pytest.mark.long, pytest.mark.by_hand]
 SOME_DAILY = [
-    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % planted.each or planted.needs_closed else [])
+    pytest.param(planted, id=planted.what, marks=[HALF[n % 2]] if n % planted.each or planted.needs_closed else [])
     for n, planted in enumerate(MISCONFIGURATIONS)
     if planted.needs_prefect
 ]

@@ -11,11 +11,12 @@ from smsretry.local.stack import Stack
 from tests.e2e.misconfigurations import MISCONFIGURATIONS, Ward
 from tests.e2e.planted.misconfiguration import Misconfiguration
 
+HALF = [pytest.mark.long, pytest.mark.by_hand]
 SOME_DAILY = [
-    pytest.param(planted, id=planted.what, marks=[pytest.mark.long] if n % planted.each else [])
+    pytest.param(planted, id=planted.what, marks=[HALF[n % 2]] if n % planted.each else [])
     for n, planted in enumerate(one for one in MISCONFIGURATIONS if not one.needs_prefect)
 ]
-"""Those that are alike stand together: some of each kind are planted every day."""
+"""Those that are alike stand together: some of each kind are planted every day, and half by the long command."""
 
 
 def _none() -> PrefectServer:
