@@ -47,8 +47,8 @@ class Run:
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
         self.concurrency: Final = services.concurrency
-        """Threads. Each sees its text through, from the begin to the record: a text that had begun and waited for another
-        thread to send it would wait with a permission that grows old, and in a pause of its sender's keep others waiting.
+        """Threads. Each sees its text through, from the begin to the record. A text that had begun and waited for its
+        send would have a permission that grows old, and in a pause of its sender's it would keep others waiting.
         """
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
