@@ -1,5 +1,6 @@
 """A place for one command, with other people's files all around its own."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -77,4 +78,6 @@ class Sandbox:
 
 def _is_pythons(path: Path) -> bool:
     """Whether `tempfile` made it: at its first use it writes a few bytes, and removes them at once."""
-    return len(path.name) == 8 and path.is_file() and path.read_bytes() in (b"", b"blat")
+    return (
+        re.fullmatch("[a-z0-9_]{8}", path.name) is not None and path.is_file() and path.read_bytes() in (b"", b"blat")
+    )
