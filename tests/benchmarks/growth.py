@@ -33,7 +33,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 TABLES = (
     "public.scheduled_sends", "public.send_logs", "public.sms_retry_queue", "public.sms_send_attempts",
-    "smsretry.inbound_texts", "smsretry.runs", "smsretry.steps", "smsretry.suppressions", "smsretry.customer_changes",
+    "smsretry.inbound_texts", "smsretry.runs", "smsretry.events", "smsretry.consents",
 )  # fmt: skip
 _PLAN = """
 with c as (

@@ -39,10 +39,8 @@ CHECKS = {
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
-    "circuit", "sender_time", "stopped_states", "suppressions", "stopped_consents", "unwritten_consents",
-    "runs", "steps", "inbound_texts", "held_sends", "restores", "stale_opt_ins", "set_apart", "turns",
-    "business_circuits", "senders", "business_senders", "default_senders", "heard_stops", "sender_steps",
-    "customer_changes", "imported_files", "mark",
+    "circuit", "sender_time", "stopped_states", "consents", "events", "runs", "inbound_texts", "held_sends", "restores",
+    "set_apart", "turns", "business_circuits", "senders", "business_senders", "default_senders", "imported_files", "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 

@@ -57,7 +57,7 @@ class SupabaseOperators(SupabaseExaminer):
     def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
         values = _given(request) if request else {}
         limit = values.pop("limit", 10)
-        blank: dict[str, object] = {"history": [], "steps": [], "changes": [], "looks": 0, "can": []}
+        blank: dict[str, object] = {"history": [], "events": [], "looks": 0, "can": []}
         return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
 
     def look_up(self, request: WhichText | None, phone: str | None) -> list[Known]:

@@ -6,27 +6,27 @@ from datetime import datetime, tzinfo
 from operator import itemgetter
 from typing import Final
 
-from smsretry.desk.questions.records import AttemptRecord, CustomerChange, StepRecord, TextRecord
+from smsretry.desk.questions.records import AttemptRecord, EventRecord, TextRecord
 from smsretry.instants import on_clock
 
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
-_STEPS: Final = {
+_EVENTS: Final = {
     "deferred": "deferred until {until}",
-    "given back": "given back untried",
+    "given_back": "given back untried",
     "held": "held",
-    "to be tried again": "to be tried again at {until}",
-    "taken back": "taken back from a worker that fell silent, which had it since {since}",
-    "in doubt": "in doubt, to be looked for at {until}",
-    "looked for": "looked for, and no evidence was found",
+    "retry_scheduled": "to be tried again at {until}",
+    "taken_back": "taken back from a worker that fell silent, which had it since {since}",
+    "in_doubt": "in doubt, to be looked for at {until}",
+    "looked_for": "looked for, and no evidence was found",
     "failed": "failed",
     "cancelled": "cancelled",
     "completed": "marked as sent",
-    "queued anew": "queued again for {until}",
-    "put off": "put off until {until}",
+    "queued_anew": "queued again for {until}",
+    "put_off": "put off until {until}",
     "more": "more changes, which were not kept one by one",
 }
-"""What each step of `smsretry.step_of` means, for people."""
-_SAID_BY_THE_SEND: Final = "not found"
+"""What each event of `smsretry.keep_event` means, for people."""
+_SAID_BY_THE_SEND: Final = "not_found"
 _NOT_LOOKED: Final = "could not be looked for"
 _CODES: Final[dict[str, str]] = {
     "sending_stopped": "sending was stopped",
@@ -49,8 +49,7 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
     for place, attempt in enumerate(text.history, 1):
         moments += _attempt(place, attempt, text)
-    moments += ((step.taken_at, _step(step, zone)) for step in text.steps if step.step != _SAID_BY_THE_SEND)
-    moments += ((change.at, _change(change)) for change in text.changes)
+    moments += ((event.at, _event(event, zone)) for event in text.events if event.code != _SAID_BY_THE_SEND)
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
     if text.is_text:
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
@@ -89,45 +88,43 @@ def _settled(attempt: AttemptRecord) -> str:
     return f"{attempt.outcome.replace('_', ' ')}, says {by.get(attempt.settled_by or '', attempt.settled_by)}"
 
 
-def _step(step: StepRecord, zone: tzinfo) -> str:
-    if step.by_person:
-        return f"{step.step} by {step.who}: {step.because}"
-    words = _STEPS.get(step.step, step.step)
-    if step.step == "looked for" and step.why_code != "no_evidence":
+def _event(event: EventRecord, zone: tzinfo) -> str:
+    if event.by_person:
+        return f"{_spaced(event.code)} by {event.who}: {event.because or 'not said'}"
+    if event.code == "number_changed":
+        return f"the number changed from {event.was or 'none'} to {event.became or 'none'}"
+    if event.code == "consent_changed":
+        source = f" ({one_word(event.source)})" if event.source else ""
+        return f"consent changed from {_spaced(event.was)} to {_spaced(event.became)}{source}"
+    words = _EVENTS.get(event.code, _spaced(event.code))
+    if event.code == "looked_for" and event.why_code != "no_evidence":
         words = _NOT_LOOKED
-    until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (step.until, step.since))
+    until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (event.until, event.since))
     told = words.format(until=until, since=since)
-    if step.times > 1 and step.last_at:
-        told += f" ({step.times} times, the last at {on_clock(step.last_at, zone)})"
-    if step.who == "the application":
+    if event.times > 1 and event.last_at:
+        told += f" ({event.times} times, the last at {on_clock(event.last_at, zone)})"
+    if event.who == "the application":
         return f"{told} by the application"
-    reason = reason_of(step)
+    reason = reason_of(event)
     return f"{told}: {reason}" if reason else told
 
 
-def reason_of(step: StepRecord) -> str | None:
-    """Why smsretry took a step, in words; None: the step says it all."""
-    if step.reason or step.step not in ("given back", "deferred", "held"):
-        return step.reason
-    return _CODES.get(step.why_code, step.why_code.replace("_", " ")) if step.why_code else None
-
-
-def _change(change: CustomerChange) -> str:
-    if change.what == "number":
-        return f"the number changed from {change.was or 'none'} to {change.became or 'none'}"
-    source = f" ({one_word(change.source)})" if change.source else ""
-    return f"consent changed from {_spaced(change.was)} to {_spaced(change.became)}{source}"
+def reason_of(event: EventRecord) -> str | None:
+    """Why smsretry did it, in words; None: its code says it all."""
+    if event.because or event.code not in ("given_back", "deferred", "held"):
+        return event.because
+    return _CODES.get(event.why_code, _spaced(event.why_code)) if event.why_code else None
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
     source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
-    suppressed = f"; the number opted out on {on_clock(text.suppressed_since, zone)}" if text.suppressed_since else ""
+    suppressed = f"; the number opted out on {on_clock(text.opted_out_since, zone)}" if text.opted_out_since else ""
     return f"{_CONSENT.get(text.consent, _CONSENT[None])}{since}{source}{suppressed}"
 
 
-def _spaced(consent: str | None) -> str:
-    return (consent or "none").replace("_", " ")
+def _spaced(word: str | None) -> str:
+    return (word or "none").replace("_", " ")
 
 
 def one_word(written: str) -> str:

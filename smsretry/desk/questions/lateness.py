@@ -1,4 +1,4 @@
-"""Why a text was late: how the time since it was first due was spent, by the lines of its story."""
+"""Why a text was late: how the time since it was first due was spent, by the events of its story."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from smsretry.desk.questions.history import reason_of
-from smsretry.desk.questions.records import AttemptRecord, StepRecord, TextRecord
+from smsretry.desk.questions.records import AttemptRecord, EventRecord, TextRecord
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Value
 
@@ -21,26 +21,26 @@ _PLANNED: Final = "before it was queued"
 """A scheduled send whose time had come."""
 _DIED: Final = "with a worker that died"
 _SPENT: Final = {
-    "in doubt": "in doubt",
-    "looked for": "in doubt",
-    "put in doubt": "in doubt",
+    "in_doubt": "in doubt",
+    "looked_for": "in doubt",
+    "put_in_doubt": "in doubt",
     "failed": "given up",
     "cancelled": "cancelled",
-    "put off": "put off by the application",
+    "put_off": "put off by the application",
     "more": "for reasons that were not kept one by one",
     **dict.fromkeys(
-        ("not found", "queued anew", "taken back", "requeued", "looked again", "did not go out", "went out"), _DUE
+        ("not_found", "queued_anew", "taken_back", "requeued", "looked_again", "did_not_go_out", "went_out"), _DUE
     ),
 }
-"""What a text does after each step that has one reason."""
+"""What a text does after each event that has one reason."""
 _BECAUSE: Final = {
     "deferred": "waiting",
-    "given back": "given back",
+    "given_back": "given back",
     "held": "held",
-    "to be tried again": "until the next try",
+    "retry_scheduled": "until the next try",
 }
-"""Likewise, where the step's reason is said beside it."""
-_ENDS_ITSELF: Final = frozenset({"deferred", "given back", "held", "to be tried again", "put off"})
+"""Likewise, where the event's reason is said beside it. An event in neither leaves the text waiting as before."""
+_ENDS_ITSELF: Final = frozenset({"deferred", "given_back", "held", "retry_scheduled", "put_off"})
 """After these a text is due again at its time. The others last until something happens."""
 _SHOWN: Final = 30
 """Seconds that a part must have to be named to people."""
@@ -105,12 +105,12 @@ def late(text: TextRecord, zone: tzinfo) -> str | None:
 
 def _went_out(text: TextRecord) -> datetime | None:
     accepted = [attempt.begun_at for attempt in text.history if attempt.outcome == "accepted"]
-    marked = [step.taken_at for step in text.steps if step.step == "completed"]
+    marked = [event.at for event in text.events if event.code == "completed"]
     return min(accepted or marked, default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class _Spell:
     """From `begin` on the text's time is spent on something: until `end`, or until something else happens.
 
     Until `last` nothing else counts: it is one reason that came again and again.
@@ -124,34 +124,34 @@ class _Event:
 
 def _parts(text: TextRecord, due: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
     """The time from due until then, piece by piece."""
-    now = _Event(due, _PLANNED, max(due, text.queued_at))
-    for event in sorted(_events(text), key=lambda event: event.begin):
-        if now.last and event.begin < now.last:
+    now = _Spell(due, _PLANNED, max(due, text.queued_at))
+    for spell in sorted(_spells(text), key=lambda spell: spell.begin):
+        if now.last and spell.begin < now.last:
             continue
-        yield from _pieces(now, event.begin)
-        now = event
+        yield from _pieces(now, spell.begin)
+        now = spell
     yield from _pieces(now, until)
 
 
-def _pieces(event: _Event, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
-    end = min(max(event.end or until, event.last or event.begin), until)
-    yield event.begin, end, event.on
+def _pieces(spell: _Spell, until: datetime) -> Iterator[tuple[datetime, datetime, str]]:
+    end = min(max(spell.end or until, spell.last or spell.begin), until)
+    yield spell.begin, end, spell.on
     yield end, until, _DUE
 
 
-def _events(text: TextRecord) -> Iterator[_Event]:
+def _spells(text: TextRecord) -> Iterator[_Spell]:
     for attempt in text.history:
-        yield _Event(attempt.begun_at, _DIED if attempt.worker_died else "being sent", _left(attempt))
-    for step in text.steps:
-        if step.by_person and step.step not in _SPENT:
-            continue  # such as a consent that was recorded: the text waits for the same as before
-        if step.since:
-            yield _Event(step.since, _DIED, last=step.last_at or step.taken_at)
-        yield _Event(
-            step.taken_at if not step.since else step.last_at or step.taken_at,
-            _on(step),
-            step.until if step.step in _ENDS_ITSELF else None,
-            step.last_at,
+        yield _Spell(attempt.begun_at, _DIED if attempt.worker_died else "being sent", _left(attempt))
+    for event in text.events:
+        if event.code not in _SPENT and event.code not in _BECAUSE:
+            continue
+        if event.since:
+            yield _Spell(event.since, _DIED, last=event.last_at or event.at)
+        yield _Spell(
+            event.at if not event.since else event.last_at or event.at,
+            _on(event),
+            event.until if event.code in _ENDS_ITSELF else None,
+            event.last_at,
         )
 
 
@@ -160,11 +160,11 @@ def _left(attempt: AttemptRecord) -> datetime | None:
     return attempt.finished_at if attempt.settled_by == "response" else None
 
 
-def _on(step: StepRecord) -> str:
-    if step.step in _SPENT:
-        return _SPENT[step.step]
-    if step.why_code == "quiet_hours":
+def _on(event: EventRecord) -> str:
+    if event.code in _SPENT:
+        return _SPENT[event.code]
+    if event.why_code == "quiet_hours":
         return "in quiet hours"
-    what, reason = _BECAUSE.get(step.step, step.step), (reason_of(step) or "").partition(". ")[0]
+    what, reason = _BECAUSE[event.code], (reason_of(event) or "").partition(". ")[0]
     short = reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST - 1].rstrip()}…"
     return f"{what}: {short}" if short else what

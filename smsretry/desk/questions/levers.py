@@ -121,7 +121,7 @@ def _before_requeue(text: TextRecord, code: CodeMeaning | None) -> str | None:
 
 def _consent(text: TextRecord) -> Iterator[Lever]:
     """How somebody who opted out gets texts again."""
-    if text.consent == "opted_in" and not text.suppressed_since:
+    if text.consent == "opted_in" and not text.opted_out_since:
         return
     if text.needs_start:
         yield Lever(

@@ -35,38 +35,26 @@ class AttemptRecord(Value):
     account: str | None = None
 
 
-class StepRecord(Value):
-    """A line of a text's story: what it waited for, how it ended, or what a person did to it."""
+class EventRecord(Value):
+    """An event of a text's story, or of its customer's: what was waited for, what changed, what a person did."""
 
-    taken_at: Instant
-    step: str
-    who: str = Field(description="smsretry, the application, or the name that a person gave.")
-    because: str
-    until: Instant | None = Field(None, description="Until when the text then waited.")
-    times: int = Field(1, description="How often it happened in a row, for the same reason.")
-    last_at: Instant | None = Field(None, description="When it happened last. None: at `taken_at`.")
-    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
+    at: Instant
+    code: str
+    who: str | None = Field(None, description="smsretry, the application, or the name that a person gave.")
+    because: str | None = Field(None, description="Why, in words.")
     why_code: KnownCode = None
+    until: Instant | None = Field(None, description="Until when the text then waited.")
+    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
+    times: int = Field(1, description="How often it happened in a row, for the same reason.")
+    last_at: Instant | None = Field(None, description="When it happened last. None: at `at`.")
+    was: str | None = Field(None, description="A customer's consent, or the last four digits of a number.")
+    became: str | None = None
+    source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
 
     @property
     def by_person(self) -> bool:
         """Whether a person did it."""
-        return self.who not in ("smsretry", "the application")
-
-    @property
-    def reason(self) -> str | None:
-        """Why, in words; None: nothing was said."""
-        return None if self.because == "not said" else self.because
-
-
-class CustomerChange(Value):
-    """A customer's consent or number changed. Of a number it has the last four digits."""
-
-    at: Instant
-    what: Literal["consent", "number"]
-    was: str | None
-    became: str | None
-    source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
+        return self.who not in (None, "smsretry", "the application")
 
 
 class TextRecord(Value):
@@ -93,12 +81,12 @@ class TextRecord(Value):
     consent: str | None
     consent_at: Instant | None
     consent_source: str | None
-    suppressed_since: Instant | None
+    opted_out_since: Instant | None
     phone_status: str | None
     send_log_status: str | None
     sid: str | None
     history: tuple[AttemptRecord, ...]
-    steps: tuple[StepRecord, ...]
+    events: tuple[EventRecord, ...]
     can: tuple[str, ...]
     asked_at: Instant
     stop_sid: str | None = None
@@ -111,9 +99,6 @@ class TextRecord(Value):
     first_due_at: Instant | None = Field(None, description="When it was due first. None: not known.")
     held_since: Instant | None = None
     looks: int = Field(0, description="How many looks for evidence of it found nothing.")
-    changes: tuple[CustomerChange, ...] = Field(
-        (), description="Of its customer since it was queued, and the last ones before, oldest first."
-    )
     needs_start: bool | None = Field(
         None, description="Whether the provider itself blocks the number until it texts START: it had texted STOP."
     )

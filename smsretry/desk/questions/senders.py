@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.questions.records import StepRecord, WaitingText
+from smsretry.desk.questions.records import EventRecord, WaitingText
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, Value
 from smsretry.vocabulary import MessageClass, SenderState
@@ -55,7 +55,7 @@ class SenderRecord(Value):
     waiting: int
     held: int
     oldest: Instant | None = Field(description="When the oldest due text was due.")
-    steps: tuple[StepRecord, ...]
+    events: tuple[EventRecord, ...]
     asked_at: Instant
 
     @property
@@ -99,7 +99,7 @@ class SenderRecord(Value):
             yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
         if self.stopped_at:
             yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
-        yield from (f"  {step.step} by {step.who}: {step.because}" for step in self.steps[:1])
+        yield from (f"  {event.code} by {event.who}: {event.because}" for event in self.events[:1])
         yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
         if self.sender_id and self.state in ("paused", "stopped"):
             yield f"  once that is fixed: smsretry senders resume {self.name} --because '…'"

@@ -108,24 +108,25 @@ def test_an_opt_out_that_is_being_written_is_waited_for(stack: Stack, business: 
     assert business.attempts_of(row) == []
 
 
-def test_an_opt_out_waits_for_a_send_that_is_being_begun(
-    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
+def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next(
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators, sender: TwilioSender
 ) -> None:
-    """Here the send was first: it is on record as begun when the opt-out is, and is not called cancelled."""
+    """Here the send was first: it is on record as begun. The customer's row is marked when it is said again."""
     row = business.due_text()
     (claim,) = queue.claim_due(1)
-    with ThreadPoolExecutor(1) as pool:
-        with business.connection.transaction():
-            business.connection.execute(
-                "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')",
-                [row, claim.claim_no, uuid4(), stack.now() + LATER],
-            )
-            said = pool.submit(operators.record_consent, PHONE, consent="opted_out", source="letter", business_id=None)
-            with pytest.raises(StillWaiting):
-                said.result(timeout=0.3)
-        assert (said.result().customers, said.result().cancelled) == (1, 0)
+    with business.connection.transaction():
+        business.connection.execute(
+            "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')",
+            [row, claim.claim_no, uuid4(), stack.now() + LATER],
+        )
+        said = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
+        assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
     assert business.row(row)["begun_at"] is not None
     assert [attempt["consent_status"] for attempt in business.attempts_of(row)] == ["opted_in"]
+    business.queue_row(business.send_log(claim.customer_id), claim.customer_id)
+    assert run(queue, sender) == ["Cancelled"]
+    assert operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None).unmarked == 0
+    assert consent(business, claim.customer_id) == ("opted_out", "letter")
 
 
 # Twilio's 21610
@@ -390,26 +391,27 @@ def test_a_mark_that_the_application_refuses_does_not_keep_the_text_from_ending(
     assert _customer(business, customer["id"]) == customer
 
 
-def test_what_waits_for_a_customer_whose_opt_out_the_application_refused_still_ends_with_a_reason(
+def test_an_opt_out_that_the_application_refuses_to_write_holds_all_the_same(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Twilio refuses it as it did the first; once the application allows it, the mark is made."""
+    """What waits is cancelled, and what comes is refused as it begins: Twilio is not asked again."""
     row = business.due_text()
     customer = business.row(row)["customer_id"]
-    second, third = waiting(business, customer), waiting(business, customer, due=2 * LATER)
+    waits = waiting(business, customer)
     stack.twilio.fail(UNSUBSCRIBED, times=None)
     with app_rule(business.connection, SOURCES):
         run(queue, sender)
-    assert [business.row(each)["status"] for each in (second, third)] == ["pending", "pending"]
-    stack.move_clock(LATER)
-    assert run(queue, sender) == ["Failed"]
-    assert consent(business, customer) == ("opted_out", "twilio_21610")
-    assert [ending(business, each)[0] for each in (second, third)] == ["failed", "cancelled"]
-    assert not stack.twilio.ledger.entries()
+    assert ending(business, waits) == ("cancelled", "Customer opted out")
+    assert consent(business, customer) == ("opted_in", None)
+    posts = stack.twilio.posts
+    later = waiting(business, customer, due=timedelta(0))
+    assert run(queue, sender) == ["Cancelled"]
+    assert "the number did, at this business" in business.row(later)["last_error"]
+    assert stack.twilio.posts == posts
 
 
 @pytest.mark.parametrize("rule", [SOURCES, TRIGGER])
-def test_the_warning_about_a_refused_mark_names_the_row_and_quotes_nobody(
+def test_the_warning_about_a_refused_mark_names_the_business_and_quotes_nobody(
     stack: Stack, business: Business, queue: SupabaseQueue, rule: str
 ) -> None:
     """It is in the database's log: the application's own words may hold a number."""
@@ -428,24 +430,8 @@ def test_the_warning_about_a_refused_mark_names_the_row_and_quotes_nobody(
             [row, claim.claim_no, attempt, PHONE],
         )
     (warning,) = said
-    assert f"The customer of row {row} could not be marked after the provider's 21610" in warning
+    assert f"Customers of business {business.id} could not be marked as opted out yet" in warning
     assert PHONE[2:] not in warning
-
-
-def test_a_mark_that_met_a_passing_lock_is_made_by_the_repeated_call(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Not a refusal: the adapter asks again when the database says 55P03 or 40P01."""
-    row = business.due_text()
-    stack.twilio.fail(UNSUBSCRIBED)
-    passing = "if nextval('public.app_calls') = 1 then raise exception using errcode = '55P03'; end if"
-    business.connection.execute("create sequence app_calls; grant usage on sequence app_calls to service_role")
-    try:
-        with app_rule(business.connection, passing):
-            assert run(queue, sender) == ["Failed"]
-    finally:
-        business.connection.execute("drop sequence app_calls")
-    assert consent(business, business.row(row)["customer_id"]) == ("opted_out", "twilio_21610")
 
 
 # A person's word
@@ -559,21 +545,30 @@ def test_what_is_no_number_or_no_word_or_has_no_source_is_refused(
     assert consent(business, customer) == ("opted_in", None)
 
 
-@pytest.mark.parametrize("whose", ["an unknown number", "an unknown business", "the neighbor's customer"])
-def test_the_word_of_somebody_unknown_is_refused(
-    business: Business, neighbor: Business, operators: SupabaseOperators, whose: str
-) -> None:
-    """A typing error must not look like a recorded opt-out."""
-    business.customer()
+@pytest.mark.parametrize("whose", ["an unknown number", "the neighbor's customer"])
+def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
+    business: Business, neighbor: Business, queue: SupabaseQueue, operators: SupabaseOperators, sender: TwilioSender,
+    whose: str,
+) -> None:  # fmt: skip
+    """It says that nobody has it, so that a typing error is seen. Who gets the number later is not texted."""
     neighbor.customer(phone=OTHER_PHONE)
-    phone, at = {
-        "an unknown number": ("+12125550000", None),
-        "an unknown business": (PHONE, uuid4()),
-        "the neighbor's customer": (OTHER_PHONE, business.id),
-    }[whose]
+    phone, at = ("+12125550000", None) if whose == "an unknown number" else (OTHER_PHONE, business.id)
+    said = operators.record_consent(phone, consent="opted_out", source="letter", business_id=at)
+    assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 0)
+    ours, theirs = business.due_text(phone=phone), neighbor.due_text(phone=phone)
+    run(queue, sender)
+    assert business.row(ours)["status"] == "cancelled"
+    assert neighbor.row(theirs)["status"] == ("cancelled" if at is None else "completed")
+
+
+def test_the_word_to_a_business_that_is_not_there_is_refused(business: Business, operators: SupabaseOperators) -> None:
+    """And so is consent of a number that no customer has."""
+    business.customer()
+    with pytest.raises(InputError, match=r"^No business has this id"):
+        operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=uuid4())
     with pytest.raises(InputError, match=r"^No customer has this number") as raised:
-        operators.record_consent(phone, consent="opted_out", source="letter", business_id=at)
-    assert phone[2:] not in str(raised.value)
+        operators.record_consent("+12125550000", consent="opted_in", source="letter", business_id=business.id)
+    assert "555" not in str(raised.value)
 
 
 def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
@@ -606,22 +601,6 @@ def test_a_text_that_was_claimed_before_a_spoken_opt_out_is_refused_as_it_begins
     assert business.row(row)["status"] == "processing"
     assert begin(queue, claim).answer == "ended"
     assert ending(business, row) == ("cancelled", "Customer opted out")
-
-
-def test_an_opt_out_locks_the_number_and_then_its_customers_in_order_of_id(stack: Stack, business: Business) -> None:
-    """In another order two that come at once could each wait for the other."""
-    customers = sorted(business.customer() for _ in range(5))
-    lock = "select smsretry.lock_customers(%s, %s) as ids"
-    with stack.connect() as other:
-        with business.connection.transaction():
-            [locked] = business.connection.execute(lock, [business.id, PHONE]).fetchall()
-            assert locked["ids"] == customers
-            assert not other.execute("select from customers for no key update skip locked").fetchall()
-        with other.transaction(), business.connection.transaction(force_rollback=True):
-            other.execute("select smsretry.lock_number(%s, %s)", [business.id, PHONE])
-            business.connection.execute("set local lock_timeout = '10ms'")
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                business.connection.execute(lock, [business.id, PHONE])
 
 
 def test_two_opt_outs_of_the_same_people_at_once_both_end(

@@ -110,10 +110,7 @@ class World:
                     each.opt_in(each.said if each.stopped == number else "unknown")
 
     def refusal(self, business: Business, number: str) -> None:
-        self._run(
-            "select smsretry.set_consent(%s, null, %s, 'opted_out', 'twilio_21610', smsretry.clock())",
-            business.id, number,
-        )  # fmt: skip
+        self._run("select smsretry.opt_out(array[%s], %s, 'twilio_21610', smsretry.clock())", business.id, number)
         self._opted_out(business, number, "stop")
         self.opt_outs(business, number).add("stop")
 
@@ -401,11 +398,12 @@ def test_the_model_notices_a_trigger_that_goes_by_dates_alone(stack: Stack, agai
 def trigger_by_dates_alone(stack: Stack) -> Iterator[None]:
     """The mending taken away."""
     with stack.connect() as connection:
-        found = connection.execute("select pg_get_functiondef('smsretry.keep_suppression'::regproc) as sql").fetchone()
+        found = connection.execute("select pg_get_functiondef('smsretry.keep_consent'::regproc) as sql").fetchone()
         assert found is not None
-        edited, edits = re.subn(r"v_anew := v_anew and .*?;", "", found["sql"], flags=re.DOTALL)
-        edited, more = re.subn(r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at", edited)
-        assert (edits, more) == (1, 1)
+        edited, edits = re.subn(r"        if smsretry\.has_borne\(.*?end if;\n", "", found["sql"], flags=re.DOTALL)
+        edited, more = re.subn(r" and new\.sms_consent_at <= v_now \+ smsretry\.fast_clock\(\)", "", edited)
+        edited, most = re.subn(r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at", edited)
+        assert (edits, more, most) == (1, 1, 1)
         connection.execute(edited.encode())
         try:
             yield

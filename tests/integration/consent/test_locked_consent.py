@@ -34,12 +34,15 @@ def test_a_customer_whom_one_business_holds_locked_costs_no_other_business_the_s
     with stack.connect() as importing, importing.transaction():
         importing.execute("select from customers where business_id = %s for update", [business.id])
         business.connection.execute("set statement_timeout = '3s'")
-        assert hear_in_full(business, "STOP", sid=STOP) == answered("opted_out", customers=2, cancelled=2, unmarked=1)
+        assert hear_in_full(business, "STOP", sid=STOP) == answered("opted_out", customers=2, cancelled=3, unmarked=1)
         business.connection.execute("reset statement_timeout")
     assert [consents_of(shop) for shop in others] == [[("opted_out", "inbound_stop")]] * 2
     assert consents_of(business) == [("opted_in", None)]
+    assert business.row(rows[0])["status"] == "cancelled"
+    row = business.due_text()
     assert run(queue, sender) == ["Cancelled"]
-    assert business.row(rows[0])["last_error"].startswith("Customer opted out (the number did")
+    assert business.row(row)["last_error"].startswith("Customer opted out (the number did")
+    business.connection.execute("delete from customers where id = %s", [business.row(row)["customer_id"]])
     stack.move_clock(timedelta(minutes=1))
     assert hear_in_full(business, "STOP", sid=STOP) == answered("already_recorded", customers=1)
     assert consents_of(business) == [("opted_out", "inbound_stop")]
@@ -71,6 +74,7 @@ def test_a_stop_that_is_said_again_undoes_nothing_that_was_said_since(
     before = consents(business)
     assert hear_in_full(business, "STOP", sid=STOP) == answered("already_recorded")
     assert (consents(business), before[0][0]) == (before, "opted_in")
+    business.due_text()
     assert run(queue, sender) == ["Sent"]
 
 
@@ -98,18 +102,6 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_the_same_message_unl
         hear(business, "STOP")
 
 
-def test_a_start_that_waits_to_be_written_keeps_no_text_from_who_has_consent(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Only an opt-out holds before it is written: of two customers with the number, one may never have opted out."""
-    business.due_text()
-    business.connection.execute(
-        "select smsretry.keep_unwritten(smsretry.number_key(%s, %s), %s, 'opted_in', %s, 'inbound_start')",
-        [business.id, PHONE, business.id, stack.now()],
-    )
-    assert run(queue, sender) == ["Sent"]
-
-
 def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_when_it_is_said_again(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
@@ -118,10 +110,10 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_whe
     with stack.connect() as importing, importing.transaction():
         importing.execute("select from customers for update")
         said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
-    assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
-    assert run(queue, sender) == ["Cancelled"]
+    assert (said.customers, said.cancelled, said.unmarked) == (0, 1, 1)
+    assert business.row(row)["status"] == "cancelled"
     [told] = operators.explain(WhichText(retry_id=row), None)
-    assert told.suppressed_since is not None
+    assert told.opted_out_since is not None
     stack.move_clock(timedelta(minutes=1))
     hear(business, "STOP")
     assert consents(business) == [("opted_out", "telephone")]
@@ -129,8 +121,6 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_whe
     assert hear(business, "START") == ("opted_in", 0, 0)
     said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.unmarked) == (1, 0)
-    left = business.connection.execute("select count(*) as n from smsretry.unwritten_consents").fetchone()
-    assert left == {"n": 0}
 
 
 def test_a_suppression_that_an_import_is_writing_delays_no_stop(
@@ -167,9 +157,10 @@ def test_a_business_whose_rules_refuse_an_opt_out_costs_no_other_the_stop(
         said = hear_in_full(business, "STOP", sid=STOP)
     finally:
         business.connection.execute("drop function forbid cascade")
-    assert said == answered("opted_out", customers=1, cancelled=1, unmarked=1)
-    assert run(queue, sender) == ["Cancelled"]
+    assert said == answered("opted_out", customers=1, cancelled=2, unmarked=1)
     assert [business.row(text)["status"] for text in texts] == ["cancelled"] * 2
+    business.due_text()
+    assert run(queue, sender) == ["Cancelled"]
 
 
 def test_a_send_log_that_somebody_holds_locked_keeps_no_customer_from_being_marked(

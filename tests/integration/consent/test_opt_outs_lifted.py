@@ -17,7 +17,7 @@ from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.hearing import hear
-from tests.support.builders import NOON, PHONE, results_of, run, run_over
+from tests.support.builders import PHONE, results_of, run, run_over
 
 MIAMI: Final = "+13055550123"
 
@@ -76,27 +76,6 @@ def test_a_later_opt_in_lifts_it(
     assert run(queue, sender) == ["Sent"]
 
 
-@pytest.mark.parametrize(
-    ("said", "source"),
-    [
-        ([(0, "letter"), (1, "inbound_stop")], "letter"),
-        ([(1, "inbound_stop"), (0, "letter")], "letter"),
-        ([(0, "letter"), (1, "telephone")], "telephone"),
-        ([(0, "inbound_stop"), (1, "twilio_21610")], "twilio_21610"),
-    ],
-)
-def test_of_two_opt_outs_the_latest_time_and_the_firmer_source_count(
-    business: Business, said: list[tuple[int, str]], source: str
-) -> None:
-    """Whichever is written first, and of two that are as firm the later one."""
-    for minutes, by in said:
-        business.connection.execute(
-            "select smsretry.suppress(%s, '\\x01', %s, %s)", [business.id, NOON + timedelta(minutes=minutes), by]
-        )
-    [kept] = business.connection.execute("select since, source from smsretry.suppressions").fetchall()
-    assert kept == {"since": NOON + timedelta(minutes=1), "source": source}
-
-
 @pytest.mark.parametrize(("source", "lifted"), [("inbound_stop", True), ("letter", False)])
 def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
     stack: Stack, business: Business, source: str, lifted: bool
@@ -115,7 +94,7 @@ def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
                                 sms_consent_source = 'inbound_start' where id = %s""",
         [stack.now(), anew],
     )
-    assert (not business.connection.execute("select from smsretry.suppressions").fetchall()) is lifted
+    assert (not business.connection.execute("select from smsretry.standing_opt_outs").fetchall()) is lifted
 
 
 @pytest.mark.parametrize("before", [timedelta(days=1), None])
@@ -285,8 +264,7 @@ def test_an_opt_in_of_tomorrow_outlives_no_stop(
         operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     elif stop == "21610":
         business.connection.execute(
-            "select smsretry.set_consent(%s, null, %s, 'opted_out', 'twilio_21610', smsretry.clock())",
-            [business.id, PHONE],
+            "select smsretry.opt_out(array[%s], %s, 'twilio_21610', smsretry.clock())", [business.id, PHONE]
         )
     else:
         assert hear(business, body=stop) == ("opted_out", 1, 0)
@@ -474,7 +452,7 @@ def test_a_date_that_has_come_is_forgotten_where_it_can_lift_nothing(
     hear(business, body="stop")
     stack.move_clock(timedelta(days=30))
     operators.prune(Prune(keep_days=7))
-    [kept] = business.connection.execute("select count(*) as n from smsretry.stale_opt_ins").fetchall()
+    [kept] = business.connection.execute("select count(*) as n from smsretry.consents where said = 'seen'").fetchall()
     assert kept["n"] == 1
     import_anew(business, customer, at)
     business.connection.execute("delete from customers where phone = %s", [MIAMI])

@@ -410,7 +410,9 @@ def test_a_refusal_waits_for_no_lock_and_no_trigger_of_a_business_that_shares_th
 def opted_out(business: Business) -> bool:
     """Whether the number is, at this business."""
     found = business.connection.execute(
-        "select smsretry.suppressed_since(smsretry.number_key(%s, %s)) is not null as is_out", [business.id, PHONE]
+        """select exists (select from smsretry.standing_opt_outs
+                          where number_key = smsretry.number_key(%s, %s)) as is_out""",
+        [business.id, PHONE],
     ).fetchone()
     return bool(found and found["is_out"])
 

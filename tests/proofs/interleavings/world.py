@@ -42,7 +42,7 @@ where c.relkind = 'r' and n.nspname in ('public', 'smsretry')
   and n.nspname || '.' || c.relname not in ('smsretry.secret', 'smsretry.schema_files')
 order by 1, 2
 """
-_STORY: Final = frozenset({"smsretry.steps", "smsretry.customer_changes", "smsretry.runs", "smsretry.turns"})
+_STORY: Final = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
 """What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
 _TOLD: Final = frozenset({"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"})
 """Columns of which the same holds."""

@@ -40,11 +40,11 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
            'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
                || 'smsretry.secret from a backup, and let nothing run until then'
     from (select count(*) as people, count(*) filter (where exists (
-              select from smsretry.suppressions p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
+              select from smsretry.consents p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
           from (select c.business_id, c.phone from public.customers c
                 where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
                 limit 20) c) n
-    where n.people >= 5 and n.known = 0 and exists (select from smsretry.suppressions)
+    where n.people >= 5 and n.known = 0 and exists (select from smsretry.consents)
     union all
     select 'places of the turns', count(*) > 0,
            'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'

@@ -6,7 +6,8 @@
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_number constant text := nullif(btrim(smsretry.phone_of(heard_by.number)), '');
+    v_number constant text := nullif(btrim(regexp_replace(
+        heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1')), '');
     v_service constant text := nullif(lower(btrim(heard_by.service)), '');
     v_account constant text := nullif(lower(btrim(heard_by.account)), '');
     v_known record;

@@ -1,78 +1,62 @@
--- Record opt-outs that come from elsewhere at one business: smsretry.judge_opt_outs says what each means. A number whose row or
--- customers somebody holds locked, or may not be changed, keeps no other from opting out: unwritten_consents keeps it, so it
--- holds at once. All together wait for locks for one second.
---   lines: recorded, known, outlived and unreadable together are all · customers: marked now · cancelled: texts that waited
---   unmarked: customers who could not be marked · notes: of each line that is not recorded, the line and why
+-- Record opt-outs that come from elsewhere at one business, of numbers that no customer has as well: import_sms_opt_outs. A number
+-- whose customer opted in later than it opted out is left alone.
+--   recorded, known, outlived and unreadable are numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
+--   undated: lines that count as of as_of · notes: of each number that is not recorded, its line and why
 create or replace function smsretry.import_at_business(
-    business_id uuid, opt_outs jsonb, as_of timestamptz, dry_run boolean, source text, who text, because text,
+    business_id uuid, opt_outs jsonb, as_of timestamptz, source text, who text, because text,
     out recorded integer, out known integer, out customers integer, out cancelled integer, out unmarked integer,
     out undated integer, out notes jsonb
 )
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_said record;
-    v_ended record;
-    v_keys bytea[] := '{}';
-    v_dates timestamptz[] := '{}';
+    v_line record;
+    v_later uuid;
+    v_known boolean;
+    v_done record;
 begin
     recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
-    for v_said in select * from smsretry.judge_opt_outs(business_id, opt_outs, as_of) loop
-        undated := undated + v_said.undated;
-        if v_said.fate in ('unreadable', 'outlived') then
-            notes := notes || jsonb_build_object(
-                'line', v_said.line, 'what', v_said.fate, 'lines', v_said.lines, 'customer_id', v_said.customer_id,
-                'business_id', case when v_said.fate = 'outlived' then business_id end);
+    for v_line in
+        select w.phone, min(w.line) as line, count(*)::integer as lines, smsretry.number_key(business_id, w.phone) as number_key,
+               count(*) filter (where (w.at <= as_of) is not true)::integer as undated,
+               case when bool_or((w.at <= as_of) is not true) then as_of else max(w.at) end as at
+        from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
+                     case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+                     smsretry.instant_of(e.value ->> 'at') as at
+              from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
+        group by w.phone, case when w.phone is null then w.line end
+        order by w.phone, 2 -- two imports lock customers in the same order
+    loop
+        if v_line.phone is null then
+            notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
             continue;
         end if;
-        known := known + case when v_said.fate = 'known' then v_said.lines else v_said.lines - 1 end;
-        continue when v_said.fate = 'known';
-        recorded := recorded + 1;
-        if dry_run then
-            customers := customers + v_said.customers;
-            cancelled := cancelled + v_said.texts;
-        elsif v_said.fate = 'record' then
-            v_keys := v_keys || v_said.number_key;
-            v_dates := v_dates || v_said.at;
-        else
-            perform set_config('lock_timeout', greatest(
-                ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 1) || 'ms', true);
-            begin
-                perform smsretry.lock_customers(business_id, v_said.phone);
-                v_said.customer_id := smsretry.later_opt_in(business_id, v_said.phone, v_said.number_key, v_said.at);
-                if v_said.customer_id is not null then -- said yes since this call looked
-                    recorded := recorded - 1;
-                    notes := notes || jsonb_build_object(
-                        'line', v_said.line, 'what', 'outlived', 'lines', 1, 'customer_id', v_said.customer_id,
-                        'business_id', business_id);
-                    continue;
-                end if;
-                select * into v_ended
-                from smsretry.set_consent(business_id, null, v_said.phone, 'opted_out', source, v_said.at);
-                customers := customers + v_ended.customers;
-                cancelled := cancelled + v_ended.cancelled;
-                perform smsretry.keep_consent_step(
-                    business_id, v_said.phone, null, 'opted_out', smsretry.clock(), who, because);
-            exception when others then
-                raise warning 'Customers of business % could not be marked as opted out yet: %', business_id, sqlstate;
-                perform smsretry.keep_unwritten(v_said.number_key, business_id, 'opted_out', v_said.at, source);
-                unmarked := unmarked + v_said.customers;
-            end;
+        undated := undated + v_line.undated;
+        v_later := smsretry.later_opt_in(business_id, v_line.phone, v_line.at);
+        if v_later is not null then
+            notes := notes || jsonb_build_object(
+                'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', business_id);
+            continue;
         end if;
+        v_known := exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = v_line.number_key and (o.dated >= v_line.at or v_line.undated > 0)
+              and not smsretry.start_takes_back(o.source));
+        known := known + v_line.lines - 1 + v_known::integer;
+        if not v_known then
+            recorded := recorded + 1;
+            perform smsretry.say_opted_out(array[business_id], v_line.phone, source, v_line.at);
+        end if;
+        continue when not exists (
+            select from public.customers c
+            where c.phone = v_line.phone and (c.business_id = business_id) is true
+              and (not v_known or c.sms_consent_status::text is distinct from 'opted_out'));
+        select * into v_done from smsretry.follow_opt_out(business_id, v_line.phone);
+        customers := customers + v_done.customers;
+        cancelled := cancelled + v_done.cancelled;
+        unmarked := unmarked + v_done.unmarked;
+        perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
+        where c.phone = v_line.phone and (c.business_id = business_id) is true;
     end loop;
-    begin
-        -- As smsretry.suppress, for many: a block for each would cost a subtransaction each.
-        insert into smsretry.suppressions as s (number_key, business_id, since, source)
-        select k.number_key, business_id, k.since, source from unnest(v_keys, v_dates) k (number_key, since)
-        on conflict (number_key) do update
-        set since = greatest(s.since, excluded.since),
-            source = case when smsretry.start_takes_back(s.source) or s.since < excluded.since then excluded.source else s.source end
-        where s.since < excluded.since or smsretry.start_takes_back(s.source);
-    exception when others then
-        raise warning 'Opt-outs of business % could not be written where they belong yet: %', business_id, sqlstate;
-        perform smsretry.keep_unwritten(k.number_key, business_id, 'opted_out', k.since, source)
-        from unnest(v_keys, v_dates) k (number_key, since);
-    end;
 end
 $$;

@@ -16,7 +16,7 @@ returns table (
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    k_most constant integer := 500; -- each may take a lock, and the memory for locks is everybody's
+    k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
     k_pairs constant integer := 2000; -- of numbers and businesses
     v_as_of timestamptz := smsretry.clock();
     v_key bytea;
@@ -35,33 +35,37 @@ begin
     end if;
     if file_hash is not null then
         v_key := smsretry.number_key(coalesce(business_id, '00000000-0000-0000-0000-000000000000'), file_hash);
-        if not dry_run then
-            insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
-            values (v_key, v_as_of, business_id, who, because) on conflict do nothing;
-        end if;
         v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
     end if;
     businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
-    for v_business in
-        select b.id, b.timezone::text as zone from public.businesses b
-        where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
-        order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
-    loop
-        select * into v_done from smsretry.import_at_business(
-            v_business.id, opt_outs, v_as_of, dry_run,
-            'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
-            who, because);
-        businesses := businesses + 1;
-        recorded := recorded + v_done.recorded;
-        known := known + v_done.known;
-        customers := customers + v_done.customers;
-        cancelled := cancelled + v_done.cancelled;
-        unmarked := unmarked + v_done.unmarked;
-        undated := greatest(undated, v_done.undated);
-        notes := notes || v_done.notes;
-        next_after := v_business.id;
-        time_zone := case when business_id is not null then v_business.zone end;
-    end loop;
+    begin
+        insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
+        select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
+        for v_business in
+            select b.id, b.timezone::text as zone from public.businesses b
+            where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
+            order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+        loop
+            select * into v_done from smsretry.import_at_business(
+                v_business.id, opt_outs, v_as_of,
+                'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                who, because);
+            businesses := businesses + 1;
+            recorded := recorded + v_done.recorded;
+            known := known + v_done.known;
+            customers := customers + v_done.customers;
+            cancelled := cancelled + v_done.cancelled;
+            unmarked := unmarked + v_done.unmarked;
+            undated := greatest(undated, v_done.undated);
+            notes := notes || v_done.notes;
+            next_after := v_business.id;
+            time_zone := case when business_id is not null then v_business.zone end;
+        end loop;
+        if dry_run then -- it has been tried, and is undone
+            raise exception 'rolled back' using errcode = 'SR000';
+        end if;
+    exception when sqlstate 'SR000' then null;
+    end;
     if business_id is not null and businesses = 0 then
         raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
     elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then

@@ -17,7 +17,8 @@ returns table (answer text, customers integer, cancelled integer, unmarked integ
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    v_phone constant text := smsretry.phone_of(record_inbound_sms.phone);
+    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
+    v_phone constant text := regexp_replace(record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
     v_means text;
@@ -25,7 +26,7 @@ declare
     v_heard text;
     v_heard_at timestamptz := smsretry.clock();
     v_key bytea;
-    v_again boolean;
+    v_anew boolean;
     v_by record;
 begin
     if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
@@ -48,25 +49,28 @@ begin
         return next;
         return;
     end if;
-    v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    v_key := smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
-    v_again := not found;
-    if v_again then
+    v_anew := found;
+    if not v_anew then
         select t.said, t.heard_at, t.heard, t.senders into v_said, v_heard_at, v_heard, v_by.senders
         from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
     end if;
-    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out'
+    answer := case when not v_anew then 'already_recorded' when v_said = 'STOP' then 'opted_out'
                    when v_by.lifts then 'opted_in' else 'sender_unknown' end;
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
-                              v_heard_at, null, v_again, true, v_by.senders) s;
+        from smsretry.opt_out(
+            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end), v_phone,
+            case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
     elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false), v_by.senders) s;
+        from smsretry.start_again(
+            smsretry.businesses_of(v_phone, v_by.senders, now => true), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
+            v_by.senders, v_anew) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
     if answer in ('opted_out', 'opted_in')

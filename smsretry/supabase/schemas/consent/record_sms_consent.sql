@@ -1,7 +1,7 @@
--- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out without a business is from all
--- of them, and consent is given to one. Named by customer_id, it is for that customer's number at their business; who and
--- because are then needed, and are kept with the customer's texts that wait or ended unsent. Either one also closes the
--- number's texts that may mean stop and wait for a person.
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
+-- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
+-- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also closes
+-- the number's texts that may mean stop and wait for a person.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
@@ -38,26 +38,42 @@ begin
     end if;
     if record_sms_consent.consent = 'opted_in' and v_business is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    elsif v_business is not null and not exists (select from public.businesses b where b.id = v_business) then
+        raise exception 'No business has this id' using errcode = 'SR404',
+            hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
-        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(v_phone, record_sms_consent.source, v_now, v_business) s;
-    else -- a customer without a number has none that could be known at other customers
-        select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
-        from smsretry.set_consent(
-            v_business, record_sms_consent.customer_id, v_phone, record_sms_consent.consent, record_sms_consent.source,
-            v_now) s;
+        select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            array(select b.id from public.businesses b where v_business is null or b.id = v_business), v_phone,
+            record_sms_consent.source, v_now) o;
+    else
+        -- Before the customers' locks: a STOP that comes meanwhile follows it.
+        insert into smsretry.consents (number_key, business_id, said, source, at)
+        select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
+        from smsretry.standing_opt_outs o
+        where record_sms_consent.consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        with theirs as materialized (
+            select c.id from public.customers c
+            where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
+              and (c.business_id = v_business) is true -- by the number's index alone
+            order by c.id for no key update
+        ), marked as (
+            update public.customers c
+            set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
+            where c.id in (select t.id from theirs t))
+        select count(*), 0, 0 into customers, cancelled, unmarked from theirs; -- a text to nobody's number ends by itself
     end if;
-    v_seen := smsretry.mark_words_read(
-        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret), v_now);
-    if customers + unmarked + v_seen = 0 then
+    v_seen := smsretry.mark_words_read(smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone), v_now);
+    if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
     if record_sms_consent.who is not null then
-        perform smsretry.keep_consent_step(
-            v_business, v_phone, record_sms_consent.customer_id, record_sms_consent.consent, v_now, record_sms_consent.who,
-            record_sms_consent.because);
+        perform smsretry.note_event(c.id, record_sms_consent.consent, record_sms_consent.who, record_sms_consent.because)
+        from public.customers c
+        where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
+          and (v_business is null or (c.business_id = v_business) is true);
     end if;
     return next;
 end

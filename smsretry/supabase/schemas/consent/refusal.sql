@@ -10,9 +10,7 @@ begin
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        -- smsretry.suppressed_since, inline because every send needs it.
-        when exists (select 1 from smsretry.suppressions s where s.number_key = refusal.number_key)
-            or exists (select 1 from smsretry.unwritten_consents u where u.number_key = refusal.number_key and u.consent = 'opted_out')
+        when exists (select from smsretry.standing_opt_outs o where o.number_key = refusal.number_key)
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
     why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;

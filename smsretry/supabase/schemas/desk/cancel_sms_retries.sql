@@ -39,7 +39,7 @@ begin
         v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
         continue when dry_run or v_skip is not null;
         perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
-        insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'cancelled', who, because);
+        perform smsretry.note_event(v_row.id, 'cancelled', who, because);
     end loop;
     if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
         v_rows := v_rows || smsretry.cancel_scheduled(

@@ -44,7 +44,7 @@ begin
             v_row.why_code := 'operator';
         end if;
         perform smsretry.put_back(v_row, v_now, v_now);
-        insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'looked again', who, because);
+        perform smsretry.note_event(v_row.id, 'looked_again', who, because);
     end loop;
     if cardinality(v_rows) < row_limit then
         v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, null, v_now);

@@ -1,6 +1,6 @@
--- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
--- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
--- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
+-- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- at least and those of STARTs for good, because a repeated webhook is recognized by them.
 -- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(
     keep_days integer default 90, batch integer default 1000, dry_run boolean default false
@@ -42,16 +42,25 @@ begin
         select o.twilio_sid from smsretry.inbound_texts o
         where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
-    -- A past date that is later than no opt-out can lift nothing any more.
-    delete from smsretry.stale_opt_ins o where o.ctid = any (array(
-        select s.ctid from smsretry.stale_opt_ins s
-        where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
+    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
+    delete from smsretry.consents c where c.id = any (array(
+        select o.id from smsretry.consents i
+        join smsretry.consents o on o.number_key = i.number_key and o.said = 'opted_out' and o.id < i.id
+        where i.said <> 'opted_out' and i.said = 'opted_in' and i.at < v_before
+          and not exists (select from smsretry.standing_opt_outs s where s.number_key = o.number_key and s.id = o.id)
         limit 10 * prune_sms_history.batch));
-    delete from smsretry.customer_changes x where x.ctid = any (array(
-        select o.ctid from smsretry.customer_changes o
-        where o.at < v_before and not exists ( -- a text that it happened to
-            select 1 from public.sms_retry_queue q where q.customer_id = o.customer_id and q.created_at <= o.at)
+    delete from smsretry.consents c where c.id = any (array(
+        select i.id from smsretry.consents i
+        where i.said <> 'opted_out' and greatest(i.at, i.dated) < v_before and not exists (
+            select from smsretry.consents o
+            where o.number_key = i.number_key and o.said = 'opted_out'
+              and (i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
         limit 10 * prune_sms_history.batch));
+    delete from smsretry.events e where e.id = any (array(
+        select o.id from smsretry.events o
+        where o.at < v_before and not exists (select from public.sms_retry_queue q where q.id = o.about)
+          and not exists (select from smsretry.senders s where s.id = o.about)
+        order by o.id limit 10 * prune_sms_history.batch));
     delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
     where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
     return next;

@@ -7,7 +7,8 @@ begin
     select * into v_customer from public.customers c where c.id = retry.customer_id;
     return case
         when v_customer.sms_consent_status::text is distinct from 'opted_in'
-            or smsretry.suppressed_since(smsretry.number_key(retry.business_id, v_customer.phone)) is not null
+            or exists (select from smsretry.standing_opt_outs o
+                       where o.number_key = smsretry.number_key(retry.business_id, v_customer.phone))
             then 'The customer has not opted in: it will be cancelled'
         when v_customer.phone_status in ('invalid', 'not_mobile')
             then 'The number is known to take no texts (' || v_customer.phone_status || ')'

@@ -20,8 +20,7 @@ begin
     retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
     retry.why_code := 'restored';
     perform smsretry.put_back(retry, doubt.at, doubt.at);
-    insert into smsretry.steps (retry_id, taken_at, step, who, because)
-    values (retry.id, doubt.at, 'put in doubt', doubt.who, doubt.because);
+    perform smsretry.note_event(retry.id, 'put_in_doubt', doubt.who, doubt.because);
     return retry.why;
 end
 $$;

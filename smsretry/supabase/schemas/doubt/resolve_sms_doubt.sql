@@ -43,9 +43,9 @@ begin
     else
         perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
     end if;
-    insert into smsretry.steps (retry_id, taken_at, step, who, because)
-    values (v_row.id, smsretry.clock(), case when resolve_sms_doubt.twilio_sid is null then 'did not go out' else 'went out' end,
-            coalesce(resolve_sms_doubt.who, 'not said'), coalesce(resolve_sms_doubt.because, 'not said'));
+    perform smsretry.note_event(
+        v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,
+        resolve_sms_doubt.who, resolve_sms_doubt.because);
     return 'resolved';
 end
 $$;

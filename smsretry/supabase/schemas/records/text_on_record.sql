@@ -1,8 +1,8 @@
 -- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
 -- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one it is in doubt about · steps: smsretry.steps · can: the calls that help · stop_sid: smsretry.unread_stop
---   looks: for evidence, that found nothing · changes: of its customer's consent and number, and the last before it
+--   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
+--   looks: for evidence, that found nothing
 --   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
@@ -15,7 +15,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
+       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))) as opted_out_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
@@ -28,10 +28,13 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
                      'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
-       coalesce((select jsonb_agg(jsonb_build_object(
-                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because, 'until', t.until,
-                     'times', t.times, 'last_at', t.last_at, 'since', t.since, 'why_code', t.why_code) order by t.taken_at)
-                 from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
+       coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
+                 from (select n.* from smsretry.events n where n.about = q.id
+                       union all
+                       (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
+                 where e.about = q.id or e.at >= coalesce(
+                     (select max(y.at) from smsretry.events y
+                      where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
        smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
@@ -41,14 +44,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        case when q.first_due_at < q.created_at
                  and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
-       coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
-                                                     'source', x.source) order by x.at)
-                 from (select n.* from smsretry.customer_changes n
-                       where n.customer_id = q.customer_id order by n.at desc limit 100) x
-                 where x.at >= coalesce(
-                     (select max(y.at) from smsretry.customer_changes y
-                      where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id

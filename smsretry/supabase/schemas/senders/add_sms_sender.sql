@@ -49,7 +49,8 @@ begin
     if not found then
         raise exception 'Somebody else gives this business a sender at this moment: look, and give the order again' using errcode = 'SR422';
     end if;
-    perform smsretry.note_sender_step(v_sender, 'added', who, because, business_id, v_class);
+    perform smsretry.note_event(v_sender.id, 'added', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
     perform smsretry.forget_unused_senders();
     businesses := cardinality(smsretry.users_of(v_sender.id));
     released := smsretry.hurry_texts(array[business_id]);

@@ -29,7 +29,8 @@ begin
     if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
         update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
     end if;
-    perform smsretry.note_sender_step(v_sender, 'changed', who, because);
+    perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);
     businesses := cardinality(smsretry.users_of(v_sender.id));

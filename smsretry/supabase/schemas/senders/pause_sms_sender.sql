@@ -12,7 +12,8 @@ begin
     update smsretry.senders s
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
-    perform smsretry.note_sender_step(v_sender, 'paused', who, because);
+    perform smsretry.note_event(v_sender.id, 'paused', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);
     businesses := cardinality(smsretry.users_of(v_sender.id));

@@ -20,7 +20,8 @@ begin
             using errcode = 'SR422', hint = 'sms_senders lists them.';
     end if;
     delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
-    perform smsretry.note_sender_step(v_sender, 'removed', who, because, business_id, v_class);
+    perform smsretry.note_event(v_sender.id, 'removed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
     perform smsretry.forget_unused_senders();
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);

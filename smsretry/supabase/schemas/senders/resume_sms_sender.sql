@@ -11,7 +11,8 @@ begin
     v_sender := smsretry.one_sender(named);
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
     perform smsretry.close_sender_circuits(v_sender.sent_by);
-    perform smsretry.note_sender_step(v_sender, 'resumed', who, because);
+    perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;
     sender := smsretry.shown_sender(v_sender.sent_by);
     businesses := cardinality(smsretry.users_of(v_sender.id));

@@ -3,14 +3,14 @@
 -- all of it, if with_numbers.
 --   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
 --   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
---   wait for a person · oldest: the due time of the oldest due text · steps: what people did to it, the last five
+--   wait for a person · oldest: the due time of the oldest due text · events: what people did to it, the last five
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
     used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text, stopped_at timestamptz,
-    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, steps jsonb,
+    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, events jsonb,
     asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -58,8 +58,8 @@ begin
            (smsretry.carriers_day(v_now)).ends,
            l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
            n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
-           coalesce((select jsonb_agg(jsonb_build_object('taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because))
-                     from (select x.* from smsretry.sender_steps x where x.sender_id = l.id order by x.taken_at desc limit 5) t), '[]'),
+           coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
+                     from (select x.* from smsretry.events x where x.about = l.id order by x.id desc limit 5) t), '[]'),
            v_now
     from listed l
     left join lateral (select o.opened_at, o.why from smsretry.circuits() o

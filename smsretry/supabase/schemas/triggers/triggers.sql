@@ -26,21 +26,15 @@ drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
 create trigger smsretry_scheduled_sends_end
     after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
 
-drop trigger if exists smsretry_keep_suppression on public.customers;
-create trigger smsretry_keep_suppression
-    after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
-    for each row execute function smsretry.keep_suppression();
+drop trigger if exists smsretry_keep_consent on public.customers;
+create trigger smsretry_keep_consent
+    after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row execute function smsretry.keep_consent();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
-drop trigger if exists smsretry_keep_step on public.sms_retry_queue;
-create trigger smsretry_keep_step
+drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
+create trigger smsretry_keep_event
     after update on public.sms_retry_queue for each row
     when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
           or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
-    execute function smsretry.keep_step();
-
-drop trigger if exists smsretry_keep_customer_changes on public.customers;
-create trigger smsretry_keep_customer_changes
-    after update of phone, sms_consent_status on public.customers for each row
-    when ((old.phone, old.sms_consent_status) is distinct from (new.phone, new.sms_consent_status))
-    execute function smsretry.keep_customer_changes();
+    execute function smsretry.keep_event();

@@ -1,0 +1,20 @@
+-- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how it ended, what a person did,
+-- who and why. A text that goes out at the first try has none.
+create table if not exists smsretry.events (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    about uuid not null,
+    code text not null,
+    who text,
+    detail jsonb not null default '{}',
+    constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
+);
+comment on column smsretry.events.about is 'The row of the queue, the customer or the sender. There is no foreign key: a deleted customer''s texts keep their story.';
+comment on column smsretry.events.code is 'smsretry.keep_event and keep_consent have those that rows tell; the others are what people did.';
+comment on column smsretry.events.who is 'smsretry, the application, or the name that a person gave. Null: a row was written, by whomever.';
+comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
+create index if not exists events_about on smsretry.events (about, id);
+
+-- Default privileges may be wide.
+revoke all on smsretry.events from public, anon, authenticated;
+grant select, insert on smsretry.events to service_role;
