@@ -115,7 +115,6 @@ _CODE_1: Final = {
     orders.cancel: "nothing is changed",
     orders.look_again: "nothing is changed",
     orders.after_restore: "no text matches",
-    orders.doubt: "no text matches",
     orders.resolve: "it is not in doubt, or a worker has it",
     running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
@@ -162,7 +161,6 @@ _add(
     "look-again --why no_time_zone",
 )
 _add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
-_add(_DESK, orders.doubt, "doubt --since 2026-11-24T03:00", hidden=True)
 _add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, orders.prune, "prune --keep-days 180")
 

@@ -138,35 +138,18 @@ def after_restore(
         datetime,
         typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken. UTC unless it says."),
     ],
-    limit: _Limit = 1000,
     yes: _Yes = False,
     who: _Who = None,
     because: _Because = None,
     as_json: Json = False,
 ) -> None:
-    """After a restore, before any run: put in doubt the due texts that may have gone out since the backup.
+    """After a restore, before any run: what may have gone out since the backup is looked for before it is sent.
 
-    They are looked for at the provider, not resent. Call it again until it changes none. All others from before the
-    restore, scheduled sends too, are looked for before they go out, whenever that is.
+    That holds for every text from before the restore, scheduled sends too, whenever its time comes.
     """
     from smsretry.desk.actions.requests import AfterRestore
 
     _change(AfterRestore, locals())
-
-
-def doubt(
-    since: Annotated[datetime, typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken.")],
-    limit: _Limit = 1000,
-    yes: _Yes = False,
-    who: _Who = None,
-    because: _Because = None,
-    as_json: Json = False,
-) -> None:
-    """The old name of `after-restore`, for one version."""
-    print_note(
-        "`smsretry doubt --since` is now `smsretry after-restore --backup-of`; the old name goes in the next version."
-    )
-    after_restore(since, limit, yes, who, because, as_json)
 
 
 def resolve(
@@ -263,10 +246,12 @@ def _change(form: "type[Order]", given: Mapping[str, object]) -> None:
 
 
 def _print_change(change: "Change", order: "Order") -> None:
+    from smsretry.desk.actions.requests import WhichTexts
+
     headline, *lines = change.lines(order.done)
     print_text(headline, style="bold")
     print_lines(lines)
-    if change.matched == order.limit:
+    if isinstance(order, WhichTexts) and change.matched == order.limit:
         print_text(f"These are the newest {order.limit}; there may be more: call again, or --limit.", style="bold")
     if order.dry_run and change.changed:
         print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")

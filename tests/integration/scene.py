@@ -40,7 +40,8 @@ QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
     "circuit", "sender_time", "stopped_states", "consents", "events", "runs", "inbound_texts", "held_sends", "restores",
-    "set_apart", "turns", "business_circuits", "senders", "business_senders", "default_senders", "imported_files", "mark",
+    "set_apart", "turns", "business_circuits", "senders", "business_senders", "default_senders", "imported_files",
+    "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 

@@ -36,7 +36,7 @@ from smsretry.desk.questions.records import (
     WaitingText,
 )
 from smsretry.retry.audience import Audience
-from smsretry.retry.policy import CAP_WINDOW, LIFE
+from smsretry.retry.policy import CAP_WINDOW
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
@@ -95,8 +95,6 @@ class SupabaseOperators(SupabaseExaminer):
         """Change texts, or say what would be changed."""
         function = _ORDERS[type(request)]
         values = {_PARAMETERS.get(name, name): value for name, value in _given(request).items()}
-        if isinstance(request, AfterRestore):
-            values["life"] = interval(LIFE)
         changed = self.rows(Change, function, values, QUESTION if request.dry_run else _ending(request))
         if len(changed) != 1:
             raise self.not_ours(function)

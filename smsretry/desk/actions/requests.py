@@ -40,7 +40,6 @@ class Order(Request):
     VERB: ClassVar[tuple[str, str]]
     """What it does and what it did, such as requeue and requeued."""
 
-    limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
     who: NumberlessText | None = Field(
         None,
@@ -99,10 +98,11 @@ class WhichTexts(Order):
     )
     since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
     until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
+    limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        which = WhichTexts.model_fields.keys() - Order.model_fields.keys()
+        which = WhichTexts.model_fields.keys() - Order.model_fields.keys() - {"limit"}
         if not any(getattr(self, name) for name in which):
             raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
         return self
@@ -132,9 +132,9 @@ class LookAgain(WhichTexts):
 
 
 class AfterRestore(Order):
-    """Put in doubt what may have gone out since the backup that the database was restored from."""
+    """Look for what may have gone out since the backup that the database was restored from, before it is sent."""
 
-    VERB = ("put in doubt", "put in doubt")
+    VERB = ("look for", "will look for")
     backup_of: Moment = Field(title="Backup of", description="When the backup was taken.")
 
 

@@ -124,10 +124,7 @@ def _next_step(change: Change, request: Order, forms: FormAddress) -> str:
         form = forms(_FORMS[type(request)], again)
         return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
     if isinstance(request, AfterRestore):
-        return (
-            "The restore is on record: every text from before it is looked for before it goes out. "
-            "Run this again until it changes none."
-        )
+        return "The restore is on record: every text from before it is looked for before it goes out."
     if isinstance(request, Cancel) or not change.changed:
         return ""
     run = link("Start one now", forms(RUN, {"drain_seconds": 0}))

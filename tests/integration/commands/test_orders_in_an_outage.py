@@ -226,10 +226,10 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, st
     stack.rpc_faults.drop_after_commit("requeue_failed_sms")
     result = command("requeue", "--row", row, *YES, columns=1000)
     assert IN_LOOKING["requeue"] in result.output
-    steps = business.connection.execute(
-        "select step from smsretry.steps where retry_id = %s and who = 'Ann'", [row]
+    events = business.connection.execute(
+        "select code from smsretry.events where about = %s and who = 'Ann'", [row]
     ).fetchall()
-    assert [step["step"] for step in steps] == ["requeued"]
+    assert [event["code"] for event in events] == ["requeued"]
 
 
 def test_a_plan_whose_answer_was_lost_is_not_made_twice(queue: SupabaseQueue, stack: Stack, business: Business) -> None:

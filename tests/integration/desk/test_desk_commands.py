@@ -162,8 +162,8 @@ def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     assert business.row(failed) == before
     done = command("requeue", "--row", failed, "--yes", "--because", "The sender was mended", "--json")
     assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (False, 1)
-    step = desk.explain(WhichText(retry_id=failed))[0].text.steps[-1]
-    assert (step.who, step.because) == (getpass.getuser(), "The sender was mended")
+    event = desk.explain(WhichText(retry_id=failed))[0].text.events[-1]
+    assert (event.who, event.because) == (getpass.getuser(), "The sender was mended")
     none = command("requeue", "--row", failed)
     assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
     none = command("requeue", "--code", "30003")

@@ -48,16 +48,18 @@ def told(desk: Desk) -> Told:
     return ask
 
 
-def lines(explanation: Explanation, *steps: str) -> list[str]:
+def lines(explanation: Explanation, *starts: str) -> list[str]:
     """What happened, without the times; only the lines that begin with one of these, if any are given."""
     happened = [line.partition("  ")[2] or line for line in explanation.happened]
-    return [line for line in happened if not steps or line.startswith(steps)]
+    return [line for line in happened if not starts or line.startswith(starts)]
 
 
-def steps(business: Business, row: UUID) -> list[dict[str, Any]]:
-    """The lines as they are kept."""
+def events(business: Business, row: UUID) -> list[dict[str, Any]]:
+    """The events as they are kept."""
     return business.connection.execute(
-        "select * from smsretry.steps where retry_id = %s order by taken_at", [row]
+        """select code, who, detail ->> 'because' as because, (detail ->> 'times')::integer as times
+           from smsretry.events where about = %s order by id""",
+        [row],
     ).fetchall()
 
 
@@ -81,7 +83,7 @@ def test_a_text_that_goes_out_at_the_first_try_has_no_line_beyond_its_send(
     """Nor was it late."""
     row = business.due_text()
     assert run(queue, sender) == ["Sent"]
-    assert steps(business, row) == []
+    assert events(business, row) == []
     assert told(row).late is None
 
 
@@ -270,7 +272,7 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
         "consent changed from opted in to opted out (in words that are not shown here)",
         "cancelled: Customer opted out",
     ]
-    assert [change.source for change in ended.text.changes] == ["web_form", "She rang …"]
+    assert [event.source for event in ended.text.events if event.source] == ["web_form", "She rang …"]
 
 
 def test_a_person_s_step_is_told_once(
@@ -282,7 +284,7 @@ def test_a_person_s_step_is_told_once(
         request = {"states": ["cancelled"]} if order is Requeue else {}
         assert desk.order(order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
         stack.move_clock(timedelta(minutes=1))
-    assert [(step.step, step.who) for step in told(row).text.steps] == [
+    assert [(event.code, event.who) for event in told(row).text.events] == [
         ("cancelled", "Ann"),
         ("requeued", "Ann"),
         ("cancelled", "Ann"),
@@ -306,29 +308,10 @@ def test_a_text_that_waits_for_two_reasons_in_turn_keeps_a_bounded_story(busines
         end
         $$"""
     )
-    kept = steps(business, row)
+    kept = events(business, row)
     assert len(kept) == 102
-    assert (kept[-2]["step"], kept[-2]["times"]) == ("more", 30)
+    assert (kept[-2]["code"], kept[-2]["times"]) == ("more", 30)
     assert lines(told(row), "failed") == ["failed: It is over"]
-
-
-def test_a_story_that_cannot_be_written_stops_no_text(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
-    """Nor the application's customers."""
-    row = business.due_text(phone="+881612345678", timezone=None)
-    broken = "alter table smsretry.{0} {1}"
-    try:
-        for table in ("steps", "customer_changes"):
-            business.connection.execute(broken.format(table, "add constraint broken check (false) not valid").encode())
-        assert run(queue, sender) == ["Held"]
-        business.connection.execute("update customers set sms_consent_status = 'opted_out'")
-    finally:
-        for table in ("steps", "customer_changes"):
-            business.connection.execute(broken.format(table, "drop constraint broken").encode())
-    assert business.row(row)["held_since"] is not None
-    assert told(row).text.steps == ()
-    assert told(row).text.changes == ()
 
 
 def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> None:
@@ -388,11 +371,10 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         end
         $$"""
     )
-    assert [change.became for change in told(row).text.changes] == [f"…{n:04}" for n in range(21, 121)]
+    assert [event.became for event in told(row).text.events] == [f"…{n:04}" for n in range(21, 121)]
     stack.move_clock(timedelta(days=100))
     operators.prune(Prune(keep_days=90))
-    left = business.connection.execute("select customer_id, count(*) from smsretry.customer_changes group by 1")
-    assert left.fetchall() == [{"customer_id": with_text, "count": 120}]
+    assert business.connection.execute("select from smsretry.events").fetchall() == []
 
 
 def test_the_application_s_end_of_a_requeued_text_is_told(business: Business, desk: Desk) -> None:
@@ -404,7 +386,7 @@ def test_the_application_s_end_of_a_requeued_text_is_told(business: Business, de
     business.connection.execute(change, ["cancelled", "She has moved", row])
     desk.order(Requeue(retry_ids=[row], states=["cancelled"], **SIGNED | {"because": "She is back"}))
     desk.order(Cancel(retry_ids=[row], **SIGNED))
-    told = [(line["step"], line["who"], line["because"]) for line in steps(business, row)]
+    told = [(event["code"], event["who"], event["because"]) for event in events(business, row)]
     assert told == [
         ("failed", "the application", "Lost"),
         ("requeued", "Ann", "It was mended"),
@@ -427,9 +409,9 @@ def test_a_story_has_an_end_however_often_its_text_ends(business: Business, told
         end
         $$"""
     )
-    kept = steps(business, row)
-    assert (len(kept), kept[-1]["step"], kept[-1]["times"]) == (201, "more", 100)
-    assert told(row).text.steps[-1].times == 100
+    kept = events(business, row)
+    assert (len(kept), kept[-1]["code"], kept[-1]["times"]) == (201, "more", 100)
+    assert told(row).text.events[-1].times == 100
 
 
 def test_a_planned_text_is_late_from_its_planned_time(
@@ -442,16 +424,3 @@ def test_a_planned_text_is_late_from_its_planned_time(
     assert run(queue, sender) == ["Sent"]
     late = told(business.text_of(planned)["id"]).late
     assert late == "it went out 4 h after it was first due (Tue 12 Jan 12:01 EST): 4 h before it was queued"
-
-
-@pytest.mark.parametrize("gone", ["steps", "customer_changes"])
-def test_no_story_stops_nobody(stack: Stack, business: Business, gone: str) -> None:
-    """The application and the worker write on, and whoever reads the log is told. All of it is undone at the end."""
-    row = business.due_text()
-    told: list[str] = []
-    with stack.connect() as connection, connection.transaction(force_rollback=True):
-        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
-        connection.execute(f"alter table smsretry.{gone} rename to mislaid".encode())
-        connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [row])
-        connection.execute("update customers set phone = '+12125550188', sms_consent_status = 'opted_out'")
-    assert [" miss" in one for one in told] == [True]

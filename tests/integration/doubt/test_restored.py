@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -110,22 +109,24 @@ def restored(world: World, **more: object) -> AfterRestore:
 def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
     world: World, operators: SupabaseOperators
 ) -> None:
-    """Each got one text; what is not due yet is as it was."""
+    """Each got one text; what is not due yet is as it was. Only a word on record changes anything."""
     tomorrow = world.business.row(world.rows["tomorrow"])
     tried = operators.order(restored(world, dry_run=True, who=None, because=None))
-    assert world.texts() == dict.fromkeys(SENT, 1)
+    assert world.business.connection.execute("select from smsretry.restores").fetchall() == []
     done = operators.order(restored(world))
-    assert (tried.changed, done.changed) == (4, 4), "the scheduled send is looked for when its text is to go out"
-    assert operators.order(restored(world)).matched == 0
+    assert (tried.changed, done.changed) == (6, 6)
+    operators.order(restored(world))
+    assert len(world.business.connection.execute("select from smsretry.restores").fetchall()) == 1
     world.live(minutes=30)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
     for name in (*SENT[:-1], "late"):
         assert world.business.row(world.rows[name])["status"] == "completed", name
     assert world.business.row(world.rows["tomorrow"]) == tomorrow
-    [step] = world.business.connection.execute(
-        "select step, who, because from smsretry.steps where retry_id = %s", [world.rows["waiting"]]
+    [event] = world.business.connection.execute(
+        "select who, detail ->> 'because' as because from smsretry.events where about = %s and code = 'put_in_doubt'",
+        [world.rows["waiting"]],
     ).fetchall()
-    assert step == {"step": "put in doubt", "who": "Ann", "because": "Restored from the backup"}
+    assert event == {"who": "Ann", "because": "Restored from the backup"}
 
 
 @pytest.mark.long
@@ -138,33 +139,24 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 
 def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
-    """Its claim is valid again in the restored rows, until the claim numbers leap."""
+    """Its claim would be valid again in the restored rows, but new claims have numbers above it."""
     operators.order(restored(world))
     world.live(minutes=1)
     assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
 
 
-def test_what_a_worker_has_at_this_moment_is_left_alone(world: World, operators: SupabaseOperators) -> None:
-    """A runner was not stopped: the answer says so."""
-    world.queue.recover(10)
-    [_] = world.queue.claim_due(1)
-    done = operators.order(restored(world))
-    assert done.skipped == {"A worker has it at this moment: stop every runner first": 1}
-
-
-@pytest.mark.parametrize(("due", "counted"), [(30, 30), (120, 60)], ids=["due since", "due before"])
 def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
-    stack: Stack, business: Business, operators: SupabaseOperators, due: int, counted: int
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
-    """From when it was due, though not from before the backup: it had not gone out by then. It had no end."""
+    """From when it was due. It had no end."""
     now = stack.now()
-    row = business.due_text(due=timedelta(minutes=-due))
+    row = business.due_text(due=timedelta(minutes=-30))
     since = now - timedelta(minutes=60)
-    done = operators.order(AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup"))
-    assert done.changed == 1
+    operators.order(AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup"))
+    assert fates_of(run_over(queue, sender)) == ["InDoubt"]
     ends = business.row(row)["expires_at"] - LIFE
-    assert abs(now - timedelta(minutes=counted) - ends) < timedelta(minutes=5)
+    assert abs(now - timedelta(minutes=30) - ends) < timedelta(minutes=5)
 
 
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
@@ -241,49 +233,16 @@ def test_the_applications_own_claim_puts_in_doubt_what_may_have_gone_out(busines
 
 
 def test_a_claim_that_the_backup_does_not_know_holds_no_longer(business: Business, queue: SupabaseQueue) -> None:
-    """Its number would be given anew to whoever looks for the text."""
+    """Its number would be given anew to whoever claims the text next."""
     row = business.due_text()
     [forgotten] = queue.claim_due(1)
     business.connection.execute(
         "update sms_retry_queue set status = 'pending', claim_no = 0, claimed_at = null where id = %s", [row]
     )
-    put_in_doubt(business)
-    [claim] = queue.claim_doubtful(1)
+    told_of_a_restore(business)
+    [claim] = queue.claim_due(1)
     assert claim.claim_no != forgotten.claim_no
     assert queue.put_off(forgotten, GiveBack("It stopped", "sending_stopped")) is False
-
-
-# A batch a call, whatever is in the way
-
-
-def put_in_doubt(business: Business, *, limit: int = 1000, dry_run: bool = False) -> dict[str, Any]:
-    """A call by SQL, about a backup of noon. One that does not end is ended."""
-    with business.connection.transaction():
-        business.connection.execute("set local statement_timeout = '5s'")
-        answer = business.connection.execute(
-            "select * from doubt_sms_retries(%s, %s, 'Ann', 'Restored from the backup', %s)",
-            [NOON, dry_run, limit],
-        ).fetchone()
-    assert answer is not None
-    return answer
-
-
-def in_doubt(business: Business) -> int:
-    """How many texts are in doubt."""
-    answer = business.connection.execute("select count(in_doubt_since) as n from sms_retry_queue").fetchone()
-    assert answer is not None
-    return int(answer["n"])
-
-
-def test_a_batch_is_put_in_doubt_a_call_until_there_is_none(business: Business) -> None:
-    """What would be done is what is done. Then a call changes nothing."""
-    with business.connection.transaction():
-        for _ in range(5):
-            business.due_text()
-    assert put_in_doubt(business, limit=2, dry_run=True)["changed"] == 2
-    assert business.connection.execute("select 1 from smsretry.restores").fetchone() is None
-    assert [put_in_doubt(business, limit=2)["changed"] for _ in range(4)] == [2, 2, 1, 0]
-    assert in_doubt(business) == 5
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -294,7 +253,7 @@ def test_a_scheduled_send_that_could_not_become_a_text_is_looked_for_once_it_can
     stuck, fine = (business.scheduled(due=-timedelta(minutes=5), body=body) for body in (STUCK, BODY))
     waiting = business.due_text()
     with planted(business.connection, HARMS[harm]):
-        assert put_in_doubt(business)["changed"] == 1
+        told_of_a_restore(business)
         queue.queue_scheduled(200, timedelta(minutes=2))
         assert sorted(fates_of(run_over(queue, sender, AT_ONCE))) == ["InDoubt", "InDoubt"]
         assert business.text_of(fine)["in_doubt_since"] is not None
@@ -307,35 +266,11 @@ def test_a_scheduled_send_that_could_not_become_a_text_is_looked_for_once_it_can
             assert business.text_of(stuck)["in_doubt_since"] is not None
 
 
-def test_what_is_left_alone_does_not_keep_the_others_from_doubt(business: Business) -> None:
-    """It comes again with each call; as the oldest it was all that a call looked at."""
-    nobody, somebody = business.due_text(phone=None, due=-timedelta(hours=1)), business.due_text()
-    business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
-    done = put_in_doubt(business, limit=1)
-    assert (done["matched"], done["changed"]) == (1, 1)
-    assert business.row(somebody)["in_doubt_since"] is not None
-    done = put_in_doubt(business, limit=1)
-    assert done["skipped"] == {"Nobody can have texted a customer without a number": 1}
-    assert business.row(nobody)["in_doubt_since"] is None
-
-
-@pytest.mark.parametrize("how", ["raise exception 'not like that'", "return null"])
-def test_a_text_that_a_trigger_keeps_as_it_is_is_left_alone(business: Business, how: str) -> None:
-    """It undid the whole call, or was said to be in doubt with each."""
-    kept, other = business.due_text(), business.due_text()
-    business.connection.execute("update sms_retry_queue set created_at = created_at - interval '1 year'")
-    business.connection.execute(
-        f"""create function public.meddle() returns trigger language plpgsql as $$
-            begin if old.id = '{kept}' then {how}; end if; return new; end $$;
-            create trigger a_meddle before update on sms_retry_queue for each row execute function public.meddle()
-        """.encode()
-    )
-    try:
-        done = put_in_doubt(business)
-    finally:
-        business.connection.execute(MENDED)
-    assert (done["matched"], done["changed"]) == (2, 1)
-    [why] = done["skipped"]
-    assert why.startswith("A trigger or a rule refuses to have it changed (")
-    assert business.row(other)["in_doubt_since"] is not None
-    assert business.attempts_of(kept) == []
+def test_a_customer_without_a_number_is_not_looked_for(
+    business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Nobody can have texted them: the text ends with its reason."""
+    row = business.due_text(phone=None)
+    told_of_a_restore(business)
+    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Failed"]
+    assert business.row(row)["why_code"] == "no_phone"

@@ -1,16 +1,12 @@
 -- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
--- an attempt, unless the row was in doubt already. The first look is due at once. The claim number leaps, so that no worker
--- from before the restore can write. who, because: of the person who recorded the restore. Returns why. The row is locked.
+-- an attempt. The first look is due at once. who, because: of the person who recorded the restore. Returns why. The row is locked.
 create or replace function smsretry.doubt(
     retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
 )
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
-    if retry.in_doubt_since is null then
-        retry.claimed_at := doubt.since;
-        retry := smsretry.begin_for_application(retry);
-    end if;
+    retry.claimed_at := doubt.since;
+    retry := smsretry.begin_for_application(retry);
     update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
     where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
     retry.in_doubt_since := doubt.until;

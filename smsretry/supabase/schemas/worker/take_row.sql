@@ -22,7 +22,9 @@ begin
         end if;
     end if;
     update public.sms_retry_queue q
-    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    set status = 'processing', claim_no = greatest(q.claim_no, 1000000 * (select count(*) from smsretry.restores)) + 1,
+        claimed_at = take_row.at, begun_at = null,
         claimed_by_application = take_row.by_application,
         attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
     where q.id = take_row.id;
