@@ -3797,7 +3797,9 @@ begin
         end if;
     end if;
     update public.sms_retry_queue q
-    set status = 'processing', claim_no = q.claim_no + 1, claimed_at = take_row.at, begun_at = null,
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    set status = 'processing', claim_no = greatest(q.claim_no, 1000000 * (select count(*) from smsretry.restores)) + 1,
+        claimed_at = take_row.at, begun_at = null,
         claimed_by_application = take_row.by_application,
         attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
     where q.id = take_row.id;
@@ -3881,18 +3883,14 @@ $$;
 
 -- ======== schemas/doubt/doubt.sql ========
 -- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
--- an attempt, unless the row was in doubt already. The first look is due at once. The claim number leaps, so that no worker
--- from before the restore can write. who, because: of the person who recorded the restore. Returns why. The row is locked.
+-- an attempt. The first look is due at once. who, because: of the person who recorded the restore. Returns why. The row is locked.
 create or replace function smsretry.doubt(
     retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
 )
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    retry.claim_no := retry.claim_no + 1000000; -- more than a text was ever claimed
-    if retry.in_doubt_since is null then
-        retry.claimed_at := doubt.since;
-        retry := smsretry.begin_for_application(retry);
-    end if;
+    retry.claimed_at := doubt.since;
+    retry := smsretry.begin_for_application(retry);
     update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
     where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
     retry.in_doubt_since := doubt.until;
@@ -3908,58 +3906,31 @@ end
 $$;
 
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
--- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks
--- unsent. Records the restore; from then on each older text is looked for at the provider before its next message leaves
--- (smsretry.forgotten). Puts what is due in doubt at once, row_limit texts a call, those that were claimed or in doubt
--- first. What was begun when the backup was taken comes into doubt by recovery. Repeat it until it changes none.
--- life: how long a text is of use from when it was due, or from since if that is later, if nothing has said so; null: its
--- first look says so. dry_run and the answer: as for requeue_failed_sms.
+-- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
+-- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
+-- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
+-- requeue_failed_sms.
 create or replace function public.doubt_sms_retries(
-    since timestamptz, dry_run boolean default true, who text default null, because text default null,
-    row_limit integer default 1000, life interval default null
+    since timestamptz, dry_run boolean default true, who text default null, because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_restored_at timestamptz;
-    v_found record;
-    v_row public.sms_retry_queue;
-    v_rows jsonb[] := '{}';
 begin
-    if (doubt_sms_retries.since <= v_now and dry_run is not null and row_limit between 1 and 10000) is not true then
-        raise exception 'since is when the backup was taken, and not to come; row_limit is 1 to 10000' using errcode = 'SR422';
+    if (doubt_sms_retries.since <= v_now and dry_run is not null) is not true then
+        raise exception 'since is when the backup was taken, and not to come' using errcode = 'SR422';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
-        on conflict (since) do nothing;
+        on conflict do nothing;
     end if;
-    v_restored_at := coalesce((select r.restored_at from smsretry.restores r where r.since = doubt_sms_retries.since), v_now);
-    for v_found in select * from smsretry.forgotten_candidates(doubt_sms_retries.since, v_restored_at, row_limit, v_now) loop
-        select * into v_row from public.sms_retry_queue q where q.id = v_found.id;
-        continue when v_row.status not in ('pending', 'processing'); -- it has ended meanwhile
-        if not dry_run and v_found.skip is null then
-            begin
-                v_row.expires_at := coalesce(v_row.expires_at, greatest(doubt_sms_retries.since, v_row.scheduled_for) + life);
-                perform smsretry.doubt(
-                    v_row, doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because, v_now);
-                if not exists (select 1 from public.sms_retry_queue q where q.id = v_row.id and q.in_doubt_since = v_now) then
-                    raise exception 'Row % stays as it is', v_row.id using errcode = 'SR409';
-                end if;
-                set constraints all immediate; -- a deferred check would undo the others, too
-            exception
-                when no_data_found then
-                    raise; -- the key of the hashed numbers is gone: that concerns all
-                when others then
-                    v_found.skip := 'A trigger or a rule refuses to have it changed (' || sqlstate || ')';
-            end;
-        end if;
-        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_found.skip);
-    end loop;
-    return query select * from smsretry.change_summary(v_rows);
+    select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
+    from public.sms_retry_queue q where q.status in ('pending', 'processing');
+    return next;
 end
 $$;
 
@@ -4015,52 +3986,6 @@ begin
                   select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
             and a.begun_at <= r.since and a.finished_at >= r.restored_at
             and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
-end
-$$;
-
--- ======== schemas/doubt/forgotten_candidates.sql ========
--- Rows from before a restore for doubt_sms_retries to put in doubt, locked; last those that it leaves alone, with the
--- reason. A million rows cost no more than a batch: the others come into doubt when their send is to begin.
-create or replace function smsretry.forgotten_candidates(
-    since timestamptz, restored_at timestamptz, row_limit integer, at timestamptz, out id uuid, out skip text
-)
-returns setof record language plpgsql set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all rows for each candidate.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
-declare
-    v_peek constant integer := 4 * forgotten_candidates.row_limit; -- some are left alone
-begin
-    return query
-    with candidate as materialized (
-        (select q.id from public.sms_retry_queue q
-         where q.status = 'processing' order by q.id limit v_peek)
-        union all
-        (select q.id from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is not null and q.in_doubt_since < forgotten_candidates.since
-         order by q.scheduled_for, q.id limit v_peek)
-        union all
-        (select q.id from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= forgotten_candidates.at
-         order by q.scheduled_for, q.id limit v_peek)
-    )
-    select q.id, k.skip
-    from candidate o
-    join public.sms_retry_queue q on q.id = o.id
-    cross join lateral (select case
-        when q.status = 'processing' and q.claimed_at > forgotten_candidates.since
-            then 'A worker has it at this moment: stop every runner first'
-        when q.in_doubt_since is null and not exists (
-            select 1 from public.customers c where c.id = q.customer_id and coalesce(btrim(c.phone), '') <> '')
-            then 'Nobody can have texted a customer without a number'
-        when exists (select 1 from public.send_logs l where l.id = q.send_log_id
-                     and smsretry.is_sent(l.provider_message_id, l.status::text)) then 'Its send log says that it was sent'
-    end) as k (skip)
-    -- No condition on status: without statistics the planner would walk a partial index for each.
-    where q.begun_at is null and q.created_at < forgotten_candidates.restored_at
-      and (q.in_doubt_since is null or q.in_doubt_since < forgotten_candidates.since)
-    order by k.skip is not null, q.status = 'pending', q.in_doubt_since is null, q.scheduled_for, q.id
-    limit forgotten_candidates.row_limit
-    for update of q;
 end
 $$;
 
