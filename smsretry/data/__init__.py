@@ -5,6 +5,7 @@ files, environment or clock. `smsretry/quiet_hours/README.md` describes the tabl
 """
 
 import csv
+import re
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
@@ -56,6 +57,13 @@ def refused_area_codes() -> dict[str, str]:
     # The rows of single codes come last and win: 888 is toll-free, the rest of 88X is nobody's yet.
     rows = sorted(table("npa_refused"), key=lambda row: row["npa"].isdecimal())
     return {"".join(code): row["kind"] for row in rows for code in product(*(_DIGITS.get(d, d) for d in row["npa"]))}
+
+
+def retry_minutes() -> tuple[int, ...]:
+    """The schedule of retries, from its home: SQL needs it where no Python runs, and cannot ask for it."""
+    home = files("smsretry").joinpath("supabase", "schemas", "policy", "retry_delay.sql")
+    [minutes] = re.findall(r"k_minutes constant integer\[] := array\[([0-9, ]+)];", home.read_text(encoding="utf-8"))
+    return tuple(int(each) for each in minutes.split(","))
 
 
 @cache

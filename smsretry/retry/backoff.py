@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-RETRY_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+from smsretry import data
+
+RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
 """After the first send, the first retry, the second; the last repeats."""
 UNCOUNTED_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """The same after a try that made no send: the provider was not reached, or refused to look at the text for now."""

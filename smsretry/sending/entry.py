@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 from smsretry.errors import InputError, QueueError, QueueUnreachable
 from smsretry.retry.answers import Queued, Scheduled
-from smsretry.retry.backoff import next_retry_delay
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -49,7 +48,6 @@ def queue_sms_retry(
         reason=reason,
         attempt_count=attempt_count,
         scheduled_for=scheduled_for,
-        retry_in=next_retry_delay(attempt_count),
         error=error,
         message_class=message_class,
     )

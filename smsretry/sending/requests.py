@@ -1,7 +1,7 @@
 """Requests to the queue, as values. Each has its fields here and nowhere else."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from smsretry.retry.audience import Audience
@@ -20,8 +20,7 @@ class QueueText:
     attempt_count: int
     """Retries already made."""
     scheduled_for: datetime | None
-    retry_in: timedelta
-    """How long it waits if `scheduled_for` is None."""
+    """None: after the delay of so many retries."""
     error: str | None
     message_class: MessageClass = "marketing"
 

@@ -97,7 +97,7 @@ class Seeds:
         raise InputError(f"At {self._clock.now} it is night in none of {[zone for zone, _ in _ASLEEP]}: set the clock")
 
     def retried(self, business: Business | None = None) -> QueuedText:
-        """Twilio fails for a moment (21702): `RetryScheduled`, and sent five minutes later."""
+        """Twilio fails for a moment (21702): `RetryScheduled`, and sent once its delay is over."""
         return self._refused(21702, business)
 
     def rate_limited(self, business: Business | None = None) -> QueuedText:

@@ -70,8 +70,6 @@ class FakeQueue:
     """Whether each send that was begun was its text's first."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What became of the sends that were finished."""
-    waits: list[timedelta] = field(default_factory=list)
-    """How long each text that was queued was to wait."""
     recoveries: list[int] = field(default_factory=list)
     """The minutes of silence after which rows were to be taken back."""
     interrupted: list[InterruptedRun] = field(default_factory=list)
@@ -140,7 +138,6 @@ class FakeQueue:
         return next((claim for claim in self.claims if claim.id == retry_id), None)
 
     def queue(self, request: QueueText) -> Queued:
-        self.waits.append(request.retry_in)
         return Queued(retry_id=UUID(int=1), result="queued", due_at=NOON)
 
     def begin(self, request: Begin) -> Begun:

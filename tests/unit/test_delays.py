@@ -5,7 +5,6 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import queue_sms_retry
 from smsretry.retry import backoff, consequence, doubt, evidence, policy, trouble
 from smsretry.retry.consequence import after_send
 from smsretry.retry.decision import Doubt, Hold, LookAgain, Retry
@@ -16,15 +15,12 @@ from smsretry.retry.policy import before_send
 from smsretry.retry.profile import Profile
 from smsretry.retry.trouble import busy, suspected
 from tests.support.builders import NOON, claim_with, refused
-from tests.unit.fakes import FakeQueue
 
 SEVEN = timedelta(minutes=7)
 
 
 def waits() -> dict[str, timedelta]:
     """How long each thing is put off that is put off by a delay of ours."""
-    queue = FakeQueue()
-    queue_sms_retry(UUID(int=1), "twilio_error", queue=queue)
     doubtful = claim_with(in_doubt_since=NOON, attempt_begun_at=NOON)
     in_vain = next(after_look(doubtful, Look(sightings=()), at=NOON))
     assert isinstance(in_vain, LookAgain)
@@ -35,7 +31,6 @@ def waits() -> dict[str, timedelta]:
     doubt_held = next(after_look(given_up, Look(sightings=()), at=later, profile=Profile(in_doubt="hold")))
     assert isinstance(doubt_held, Hold)
     return {
-        "a text that is queued": queue.waits[0],
         "a send that counts": _after(refused(30003)),
         "a first send that failed": _after(refused(30003), first_send=True),
         "a send that never left": _after(NotSent("Not reached")),
@@ -67,9 +62,8 @@ def changed(monkeypatch: pytest.MonkeyPatch, module: object, name: str, value: o
 
 
 def test_retry_delays_are_for_sends_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that count, the first one, and what the application queues."""
+    """Those that count, and the first one. What the application queues waits as SQL says: see `test_one_home`."""
     assert changed(monkeypatch, backoff, "RETRY_DELAYS", (SEVEN,)) == {
-        "a text that is queued",
         "a send that counts",
         "a first send that failed",
     }

@@ -76,8 +76,7 @@ class SupabaseQueue(SupabaseGroups):
         return (*claims, *others, None)[0]
 
     def queue(self, request: QueueText) -> Queued:
-        values = {**_fields(request), "retry_in": interval(request.retry_in)}
-        return self.row(Queued, "queue_sms_retry", values, ORDER)
+        return self.row(Queued, "queue_sms_retry", _fields(request), ORDER)
 
     def schedule(self, request: ScheduleText) -> Scheduled:
         values = _fields(request)

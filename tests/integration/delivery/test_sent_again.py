@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from smsretry import queue_sms_retry
+from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -288,7 +288,7 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
     """A new row has no error, and so nobody had asked: the phone got the text twice."""
     _, new, sid = queued_anew(stack, business, queue, sender, services)
     stack.twilio.report(sid, "delivered")
-    stack.move_clock(timedelta(minutes=1))
+    stack.move_clock(next_retry_delay(0))
     [result] = results_of(run_over(queue, sender))
     assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {sid}: it is not sent again")
     assert len(stack.twilio.ledger.entries()) == 1
@@ -303,7 +303,7 @@ def test_a_text_that_is_queued_anew_goes_out_if_the_message_is_still_lost(
 ) -> None:
     """One question, one message."""
     _, new, _ = queued_anew(stack, business, queue, sender, services)
-    stack.move_clock(timedelta(minutes=1))
+    stack.move_clock(next_retry_delay(0))
     before = stack.twilio.fetches
     assert run(queue, sender) == ["Sent"]
     assert stack.twilio.fetches == before + 1
@@ -319,7 +319,7 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
     business.connection.execute("select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')", [sid])
     assert [business.row(each)["status"] for each in (row, new)] == ["completed", "completed"]
     assert business.log_of(new)["status"] == "delivered"
-    stack.move_clock(timedelta(minutes=1))
+    stack.move_clock(next_retry_delay(0))
     assert run(queue, sender) == []
 
 
@@ -328,7 +328,7 @@ def test_a_delivery_that_is_reported_leaves_a_newer_row_in_doubt_to_its_evidence
 ) -> None:
     """Its own message may be with the recipient as well, and its SID is not known yet."""
     _, new, sid = queued_anew(stack, business, queue, sender, services)
-    stack.move_clock(timedelta(minutes=1))
+    stack.move_clock(next_retry_delay(0))
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
     before = business.row(new)

@@ -258,7 +258,6 @@ def test_a_text_is_kept_as_it_is_whatever_is_in_it(
         ("queue_sms_retry", "send_log_id", "", "22P02"),
         ("queue_sms_retry", "retry_in", INJECTION, "22007"),
         ("queue_sms_retry", "scheduled_for", INJECTION, "22007"),
-        ("queue_sms_retry", "attempt_count", -1, "23514"),
         ("begin_sms_attempt", "claim_no", 2**63, "22003"),
         ("defer_sms_retry", "until", "2027-02-30", "22008"),
         ("end_sms_retry", "error", "a\x00b", "22P05"),

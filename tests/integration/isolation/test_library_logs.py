@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 import requests
 
-from smsretry import queue_sms_retry
+from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
@@ -50,7 +50,7 @@ def test_no_line_of_any_library_has_number_body_or_key(
         caplog: pytest.LogCaptureFixture = request.getfixturevalue("everything_logged")
         stack.twilio.fail(AcceptThenDrop())
         queue_sms_retry(business.send_log(business.customer()), "twilio_error", queue=queue)
-        stack.move_clock(timedelta(minutes=1, seconds=1))
+        stack.move_clock(next_retry_delay(0) + timedelta(seconds=1))
         assert run(queue, sender) == ["InDoubt"]
         stack.move_clock(timedelta(minutes=1, seconds=1))
         assert run(queue, sender) == ["Sent"]

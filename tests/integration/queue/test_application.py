@@ -179,7 +179,7 @@ def test_its_next_try_by_the_function_takes_the_place_too(
     ).fetchall()
     assert queued["result"] == "queued"
     business.connection.execute("update sms_retry_queue set status = 'failed' where id = %s", [row])
-    stack.move_clock(timedelta(minutes=1))
+    stack.set_clock(queued["due_at"])
     assert run(queue, sender) == ["Sent"]
 
 

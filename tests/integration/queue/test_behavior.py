@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smsretry import queue_sms_retry
+from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -29,26 +29,26 @@ def run(queue: SupabaseQueue, sender: TwilioSender) -> list[ItemResult]:
     return results_of(run_over(queue, sender))
 
 
-def minutes_until_due(stack: Stack, row: dict[str, Any]) -> float:
-    """Minutes from now, rounded to tenths: real time passes while a test runs."""
+def until_due(stack: Stack, row: dict[str, Any]) -> timedelta:
+    """From now, rounded to tenths of a minute: real time passes while a test runs."""
     wait: timedelta = row["scheduled_for"] - stack.now()
-    return round(wait.total_seconds() / 60, 1)
+    return timedelta(minutes=round(wait / timedelta(minutes=1), 1))
 
 
-def test_a_text_that_fails_for_a_moment_is_tried_again_after_1_then_5_then_15_minutes(
+def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """The first minute is given on entry, the rest by each failed retry."""
+    """The first is given on entry, by SQL; the rest by each failed retry."""
     log = business.send_log(business.customer())
     row = queue_sms_retry(log, "twilio_error", queue=queue).retry_id
     assert row is not None
     stack.twilio.fail(PASSING, times=None)
     waits = []
     for _ in range(3):
-        waits.append(minutes_until_due(stack, business.row(row)))
-        stack.move_clock(timedelta(minutes=waits[-1], seconds=1))
+        waits.append(until_due(stack, business.row(row)))
+        stack.move_clock(waits[-1] + timedelta(seconds=1))
         run(queue, sender)
-    assert waits == [1, 5, 15]
+    assert waits == [next_retry_delay(retries) for retries in (0, 1, 2)]
 
 
 def test_after_three_sends_the_row_and_its_send_log_are_failed_with_the_last_error(

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from smsretry import queue_sms_retry, send_sms
+from smsretry import next_retry_delay, queue_sms_retry, send_sms
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
@@ -33,7 +33,7 @@ def test_a_first_send_goes_out_and_is_on_record(
     assert business.attempts_of(result.retry_id)[0]["attempt_number"] == 0
 
 
-def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_1_5_and_15_minutes(
+def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_of_the_delays(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """The first send is not one of the three retries."""
@@ -44,10 +44,10 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_1_5_a
     waits = []
     while business.row(result.retry_id)["status"] == "pending":
         wait = business.row(result.retry_id)["scheduled_for"] - stack.now()
-        waits.append(round(wait / timedelta(minutes=1)))
+        waits.append(timedelta(minutes=round(wait / timedelta(minutes=1))))
         stack.move_clock(wait + timedelta(seconds=1))
         run(queue, sender)
-    assert waits == [1, 5, 15]
+    assert waits == [next_retry_delay(retries) for retries in (0, 1, 2)]
     assert len(business.attempts_of(result.retry_id)) == 4
     assert business.log_of(result.retry_id)["status"] == "failed"
 
@@ -133,14 +133,25 @@ def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(stack: Stac
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
 
 
-@pytest.mark.parametrize(("attempts", "minutes"), [(0, 1), (1, 5), (2, 15)])
+@pytest.mark.parametrize("attempts", [0, 1, 2, 9])
 def test_a_queued_retry_waits_as_long_as_its_attempts_say(
-    stack: Stack, business: Business, queue: SupabaseQueue, attempts: int, minutes: int
+    stack: Stack, business: Business, queue: SupabaseQueue, attempts: int
 ) -> None:
-    """1, 5, 15 minutes."""
-    queued = queue_sms_retry(business.send_log(business.customer()), "twilio_error", attempts, queue=queue)
-    assert queued.due_at is not None
-    assert round((queued.due_at - stack.now()) / timedelta(minutes=1), 1) == minutes
+    """Whether Python or the application's own SQL queues it. SQL had waited one minute."""
+    by_python = queue_sms_retry(business.send_log(business.customer()), "quiet_hours", attempts, queue=queue)
+    [by_sql] = business.connection.execute(
+        "select * from queue_sms_retry(%s, 'quiet_hours', %s)", [business.send_log(business.customer()), attempts]
+    ).fetchall()
+    for due_at in (by_python.due_at, by_sql["due_at"]):
+        assert due_at is not None
+        assert abs(due_at - stack.now() - next_retry_delay(attempts)) < timedelta(seconds=6)
+
+
+def test_retries_cannot_be_fewer_than_none(business: Business, queue: SupabaseQueue) -> None:
+    """Nothing is queued, whoever asks."""
+    log = business.send_log(business.customer())
+    with pytest.raises(InputError, match="attempt_count"):
+        queue_sms_retry(log, "twilio_error", -1, queue=queue)
 
 
 def test_past_the_last_attempt_the_send_log_is_failed_and_nothing_is_queued(

@@ -16,7 +16,7 @@ from smsretry.desk.actions.requests import AfterRestore, Cancel, LookAgain, Orde
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
-from smsretry.retry.backoff import next_retry_delay
+from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import STALE_MINUTES
@@ -41,13 +41,10 @@ def test_no_two_sql_files_have_the_same_constant() -> None:
     assert {constant: files for constant, files in homes.items() if len(files) > 1} == {}
 
 
-def test_a_retry_whose_time_the_application_does_not_say_is_due_after_the_first_delay(business: Business) -> None:
-    """It may call `queue_sms_retry` with the send log alone."""
-    log = business.send_log(business.customer())
-    business.connection.execute("select * from queue_sms_retry(%s)", [log])
-    due_in = answer(business, "select scheduled_for - created_at from sms_retry_queue")
-    assert isinstance(due_in, timedelta)
-    assert round(due_in.total_seconds()) == next_retry_delay(0).total_seconds()
+def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(business: Business) -> None:
+    """Past its end the last delay repeats."""
+    for retries in (*range(len(RETRY_DELAYS) + 2), 1000, 2**31 - 1):
+        assert answer(business, "select smsretry.retry_delay(%s)", retries) == next_retry_delay(retries)
 
 
 @pytest.mark.parametrize(("minutes", "recovered"), [(STALE_MINUTES - 1, 0), (STALE_MINUTES, 1)])

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from smsretry import next_retry_delay
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -205,7 +206,7 @@ def test_an_application_without_credentials_leaves_the_first_send_to_the_workers
     log = business.send_log(business.customer())
     result = send_sms(log, queue=queue, sender=connect(**BY_KEY))
     assert (result.fate, result.why_code) == ("GivenBack", "no_credentials")
-    stack.move_clock(timedelta(minutes=1))
+    stack.move_clock(next_retry_delay(0))
     entry = listed(**{stranger.sid: {"auth_token": stranger.auth_token}})
     assert run(queue, connect(twilio_accounts=SecretStr(entry))) == ["Sent"]
 

@@ -3,7 +3,7 @@
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
 --   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
--- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
@@ -16,7 +16,8 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
-        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+        queue_sms_retry.scheduled_for,
+        v_now + coalesce(queue_sms_retry.retry_in, smsretry.retry_delay(queue_sms_retry.attempt_count)));
     v_expires constant timestamptz := v_now
         + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
@@ -25,8 +26,8 @@ declare
 begin
     select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
     perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
-    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
-        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    if (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers, 0 or more' using errcode = 'SR422';
     end if;
     if v_class not in ('marketing', 'transactional') then
         raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
