@@ -76,10 +76,9 @@ class Begun(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
     go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
-    changed: number, zone or hours have changed. closed: `send_before` has come. capped: the recipient has had all
-    texts that a rule permits. spent: its sender has used its day. held: the worker texts
-    everybody and the database is no production here, or the other way round. ended: the row is finished, and `why`
-    says why.
+    changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient has
+    had all texts that a rule permits. spent: its sender has used its day. held: the worker texts everybody and the
+    database is no production here, or the other way round. ended: the row is finished, and `why` says why.
     """
 
     answer: Literal["go", "lost", "changed", "closed", "capped", "spent", "held", "ended"]

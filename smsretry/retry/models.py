@@ -111,7 +111,8 @@ class Claim(Value):
     phone: str | None = Field(repr=False)
     number: str | None = Field(None, description="As much of it as a person needs to recognize it.")
     decided_by: str | None = Field(
-        repr=False, description="A fingerprint of what a decision is made from: number, zones, hours."
+        repr=False,
+        description="A fingerprint of what a decision is made from: number, zones, hours, words, class, stops.",
     )
     timezone: str | None
     business_timezone: str | None

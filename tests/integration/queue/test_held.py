@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry import queue_sms_retry
+from smsretry import process_sms_retry_item, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -108,6 +108,9 @@ CHANGES = {
     "zone": "update customers set timezone = 'Asia/Tokyo'",
     "business's zone": "update businesses set timezone = 'Asia/Tokyo'",
     "hours": "update businesses set sms_hours = '09:00-10:00'",
+    "words": "update send_logs set subject = 'We are closed tomorrow'",
+    "class": "update sms_retry_queue set message_class = 'transactional'",
+    "stopped states": "insert into smsretry.stopped_states (state, stopped_at, why) values ('NY', now(), 'A storm')",
 }
 
 
@@ -120,3 +123,18 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
     [claim] = queue.claim_due(10)
     business.connection.execute(CHANGES[what].encode())
     assert begin(queue, claim).answer == "changed"
+
+
+def test_words_that_change_before_the_send_begins_are_the_ones_that_go_out(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """The ones of its claim had gone out."""
+    row = business.due_text()
+    [claim] = queue.claim_due(10)
+    business.connection.execute(CHANGES["words"].encode())
+    result = process_sms_retry_item(claim, queue=queue, sender=sender)
+    assert (result.fate, result.why_code) == ("GivenBack", "data_changed")
+    assert not stack.twilio.ledger.entries()
+    stack.set_clock(business.row(row)["scheduled_for"])
+    assert run(queue, sender) == ["Sent"]
+    assert [entry.body for entry in stack.twilio.ledger.entries()] == ["We are closed tomorrow"]

@@ -17,7 +17,8 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                      select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
+                           array(select s.state from smsretry.stopped_states s order by s.state)) as decided_by,
        coalesce(u.sids, '{}') as lost_sids,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at

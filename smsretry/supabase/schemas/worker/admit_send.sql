@@ -60,7 +60,9 @@ begin
         when why is not null then 'lost'
         when decided_at >= send_before then 'closed'
         when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
-            or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours) <> decided_by
+            or smsretry.decided_by(
+                v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
+                retry.message_class, array(select s.state from smsretry.stopped_states s order by s.state)) <> decided_by
             or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
             then 'changed'
         when v_spent_until is not null then 'spent'

@@ -2,7 +2,8 @@
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer, send log or sender are no longer what the decision was made from: decide again
+--     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
+--       was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | spent    the sender has used its day, which turns over at reached_at
