@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 import phonenumbers
 
-from smsretry.phone import phone_problem
+from smsretry.phone import phone_problem, spelling_problem
 
 USUAL: Final = (
     r"\+[0-9][0-9 ().-]{6,}[0-9]"  # international
@@ -61,7 +61,7 @@ def holds_number(words: str) -> bool:
 
 
 def read_phone(written: str, *, country: str | None = None) -> str:
-    """The E.164 form of one number as somebody wrote it.
+    """The E.164 form of one number as somebody wrote it. With a plus sign in front, its digits must be the form's own.
 
     Args:
         country: two letters of the country that a number without a country code belongs to. Without one, a number of
@@ -87,6 +87,9 @@ def read_phone(written: str, *, country: str | None = None) -> str:
     if phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
         raise ValueError(f"The area code of this number is missing: {HOW_TO_WRITE}")
     phone = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    # "(0)" says itself that it is dialed within the country.
+    if international and "(0)" not in written and (problem := spelling_problem(f"+{digits}")):
+        raise ValueError(problem)
     if problem := phone_problem(phone):
         where = "" if international else f", read as one of {country or 'US'}"
         raise ValueError(f"{problem}{where}: {HOW_TO_WRITE}")

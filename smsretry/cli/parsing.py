@@ -107,13 +107,15 @@ def read_number(argument: str, *, zone: str | None = None) -> str:
 
 
 def read_sender(argument: str) -> str:
-    """A sender's id or SID as it is; its number, as people write it, in E.164."""
+    """A sender's id or SID as it is; its number, as people write it, in E.164. A refusal does not quote it."""
     from smsretry.written_numbers import read_phone
 
     written = read_line(argument)
     try:
         return read_phone(written)
-    except ValueError:
+    except ValueError as error:
+        if written.startswith("+"):
+            raise typer.BadParameter(str(error)) from None
         return written
 
 

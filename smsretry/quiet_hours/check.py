@@ -40,7 +40,7 @@ class QuietHoursCheck:
     rule: str
     """The hours, their rules and the zones they were read in, for people and for the record."""
     held: str | None = None
-    """Why there is no opening (no zone, none within eight days, a stopped state), and what to do."""
+    """Why there is no opening (no zone, none within eight days, a stopped state, the number's spelling); what to do."""
     refused: str | None = None
     """Why no text can ever be sent to this number."""
     zones: tuple[Found, ...] = ()

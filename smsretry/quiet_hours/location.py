@@ -12,7 +12,7 @@ from typing import Final
 from pendulum.tz.data.windows import windows_timezones
 
 from smsretry import data
-from smsretry.phone import area_code, recipient_problem
+from smsretry.phone import area_code, recipient_problem, spelling_problem
 from smsretry.quiet_hours.numbers import US_ZONES, Number, abroad, of_area_code
 
 _CUSTOMER: Final = "the customer's zone"
@@ -45,7 +45,7 @@ class Location:
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     held: str | None = None
-    """Why no zone is known, and what to do."""
+    """Why no zone is known, or that the number is spelled otherwise; and what to do."""
 
 
 def locate(
@@ -64,6 +64,8 @@ def locate(
         return _combine(timezone, None, fallback, names)
     if problem := recipient_problem(phone):
         return Location((), refused=problem)
+    if problem := spelling_problem(phone):
+        return Location((), held=problem)
     npa = area_code(phone)
     return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback, names)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from smsretry.phone import e164
 from smsretry.retry.decision import AfterLook, Hold, LookAgain, Resend, Settle
 from smsretry.retry.evidence import (
     AMBIGUOUS,
@@ -64,7 +65,7 @@ def after_look(
         return
     since = claim.in_doubt_since or at
     begun_at = claim.attempt_begun_at or since
-    found = find(look, Sent(claim.sent_to or "", claim.sent_body or "", begun_at, since, claim.other_bodies))
+    found = find(look, Sent(e164(claim.sent_to or ""), claim.sent_body or "", begun_at, since, claim.other_bodies))
     ambiguous, set_back = found.ambiguous, begun_at > since + CLOCK_TOLERANCE
     if set_back:
         ambiguous = (*found.ours, *ambiguous)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from smsretry.phone import recipient_problem
+from smsretry.phone import recipient_problem, spelling_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.hours import Week, parse_week
 from smsretry.quiet_hours.rules import US_STATES
@@ -33,6 +33,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
     expires_at = claim.expires_at or ends_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
         return End("cancelled", f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
+    if misspelled := spelling_problem(claim.phone or ""):
+        return Hold(misspelled, "number_spelling", HELD_LOOK)
     try:
         _own_window(claim)
     except ValueError as error:

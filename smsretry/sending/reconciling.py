@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from smsretry.phone import e164
 from smsretry.retry import doubt, result
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import all_in_one, earliest_creation
@@ -42,7 +43,8 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
         since, left_from = earliest_creation(claim.attempt_begun_at), _may_have_left_from(claim, sender.default)
         denied = next(filter(None, (sender.cannot_send_for(each.account or "") for each in left_from)), None)
         if not denied:
-            looks = (sender.look_up(claim.sent_to, sender=each, since=since, at=claim.claimed_at) for each in left_from)
+            to = e164(claim.sent_to)  # the application's own processor sends to whatever is stored
+            looks = (sender.look_up(to, sender=each, since=since, at=claim.claimed_at) for each in left_from)
             look = all_in_one([*looks])
     yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile, denied=denied)
 

@@ -14,7 +14,7 @@ from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts, NoCredentialsEr
 from smsretry.adapters.twilio.asking import Asking
 from smsretry.adapters.twilio.clients import Clients
 from smsretry.adapters.twilio.sender_pool import number_finding, service_findings
-from smsretry.phone import phone_problem
+from smsretry.phone import phone_problem, spelling_problem
 from smsretry.retry.models import Finding, SenderId
 from smsretry.setting_values import SERVICE_SID
 from smsretry.settings import Settings
@@ -23,6 +23,9 @@ UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _LOW: Final = 1
 """In the account's currency."""
 _SERVICE: Final = re.compile(SERVICE_SID)
+_NO_SENDER: Final = (
+    "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
+)
 _NOT_OWNED: Final = (
     "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
 )
@@ -151,7 +154,7 @@ def sender_problem(account: str, sent_by: str) -> str | None:
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
     if _SERVICE.fullmatch(sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
         return None
-    return "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
+    return spelling_problem(sent_by) or _NO_SENDER
 
 
 def _masked(number: str) -> str:

@@ -30,6 +30,7 @@ MENDING: Final[dict[WhyCode, str | None]] = {
     # Waiting
     "quiet_hours": None,
     "daily_cap": None,
+    "number_spelling": f"write the number as it says, {_NUMBER}",
     "no_time_zone": "give the customer a time zone in the application, such as America/New_York (customers.timezone of "
     "customer {customer})",
     "no_opening": "widen the business's hours in the application (businesses.sms_hours of business {business}), or "
@@ -70,7 +71,7 @@ MENDING: Final[dict[WhyCode, str | None]] = {
 """None: there is nothing to fix first."""
 
 FORESEEN: Final[frozenset[WhyCode]] = frozenset(
-    {"no_time_zone", "no_opening", "hours_unreadable", "state_stopped", "sender_paused"}
+    {"number_spelling", "no_time_zone", "no_opening", "hours_unreadable", "state_stopped", "sender_paused"}
 )
 """Whether these still stand is decided by what a claim reads, so a prediction knows when they are fixed."""
 

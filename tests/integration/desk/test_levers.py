@@ -223,6 +223,7 @@ CASES: Final = [
     Case("superseded", EXPLAIN, ended("failed", "superseded", change=_tried_anew)),
     Case("quiet_hours", CANCEL, found(timezone="Pacific/Auckland")),
     Case("daily_cap", CANCEL, waiting("daily_cap")),
+    Case("number_spelling", LOOK, found(phone="+1 (212) 555-0123"), NUMBER, says="write the number as it says"),
     Case("no_time_zone", LOOK, found(phone="+881612345678", timezone=None), NUMBER, says="customers.timezone"),
     Case("no_opening", LOOK, waiting("no_opening", held=True)),
     Case("hours_unreadable", LOOK, found(changed("businesses", "sms_hours", "18:00-09:00")),

@@ -11,7 +11,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.support.builders import begin, results_of, run, run_over
+from tests.support.builders import BODY, begin, results_of, run, run_over, sent_by_hand
 
 LOUISIANA = "+15045550123"
 
@@ -56,6 +56,40 @@ def test_a_stopped_state_holds_its_texts_until_the_stop_is_lifted(
     operators.set_state_stop("LA", None)
     stack.move_clock(timedelta(minutes=15))
     assert run(queue, sender) == ["Sent"]
+
+
+KEPT, SPELLED = "+4407700900123", "+447700900123"
+"""A number with its national zero, and without."""
+
+
+def test_a_number_that_is_spelled_otherwise_holds_its_text_until_it_is_corrected(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its list was asked for in vain, so in doubt it had gone out twice."""
+    row = business.due_text(phone=KEPT, timezone="Europe/London")
+    assert run(queue, sender) == ["Held"]
+    held = business.row(row)
+    assert (held["status"], held["why_code"], held["attempt_count"]) == ("pending", "number_spelling", 0)
+    assert "write +44 and 10 digits, without the 0" in held["why"]
+    business.connection.execute("update customers set phone = %s", [SPELLED])
+    stack.move_clock(timedelta(minutes=15))
+    assert run(queue, sender) == ["Sent"]
+    assert [message.to for message in stack.twilio.ledger.entries()] == [SPELLED]
+
+
+def test_what_the_application_sent_to_a_number_in_another_spelling_is_found_and_not_sent_again(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Its own processor sends to whatever is stored; the provider lists the number as it is."""
+    row = business.due_text(phone=KEPT, timezone="Europe/London")
+    business.connection.execute("select * from claim_due_sms_retries(1)")
+    sent_by_hand(sender, KEPT, BODY)
+    stack.move_clock(timedelta(minutes=11))
+    run(queue, sender)
+    stack.move_clock(timedelta(minutes=1))
+    run(queue, sender)
+    assert business.row(row)["status"] == "completed"
+    assert len(stack.twilio.ledger.entries()) == 1
 
 
 def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(
