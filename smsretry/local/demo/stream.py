@@ -25,7 +25,7 @@ _LAST_NAMES: Final = ("Adams", "Baker", "Clark", "Diaz", "Evans", "Flores", "Gar
 _TROUBLES: Final[tuple[tuple[int, SendFault], ...]] = (
     (11, JsonError(14107, http_status=400)),  # a rate limit: sent a minute later
     (17, AcceptThenDrop()),  # in doubt, then found in Twilio's list
-    (23, JsonError(21702, http_status=400)),  # sent five minutes later
+    (23, JsonError(21702, http_status=400)),  # sent once its delay is over
     (31, JsonError(21612, http_status=400)),  # failed, until somebody queues it again
     (37, JsonError(21614, http_status=400)),  # failed for good: no mobile number
 )
