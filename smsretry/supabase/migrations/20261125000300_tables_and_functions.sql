@@ -69,6 +69,18 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
 create or replace function smsretry.mark_look()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
 
+-- ======== schemas/policy/retry_delay.sql ========
+-- How long a text waits after so many sends from the queue, the last value repeating. This is the schedule's home: Python reads
+-- the minutes from this file (smsretry/retry/backoff.py).
+create or replace function smsretry.retry_delay(attempt_count integer)
+returns interval language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_minutes constant integer[] := array[1, 5, 15];
+begin
+    return make_interval(mins => k_minutes[least(greatest(retry_delay.attempt_count, 0), cardinality(k_minutes) - 1) + 1]);
+end
+$$;
+
 -- ======== schemas/policy/rows_of_claim.sql ========
 -- How many rows a claim of limit_count takes; null: 50.
 create or replace function smsretry.rows_of_claim(limit_count integer)
@@ -181,6 +193,7 @@ create table if not exists smsretry.consents (
 );
 comment on table smsretry.consents is 'What was said about texts to a number at a business. Append-only; smsretry.standing_opt_outs says what stands.';
 comment on column smsretry.consents.number_key is 'smsretry.number_key: business and number, hashed.';
+comment on column smsretry.consents.business_id is 'At which it was said; only zeros: at each that gets a customer with the number later.';
 comment on column smsretry.consents.said is 'seen: a row of the application''s bears the date of an opt-in that lifts nothing, whichever row bears it later.';
 comment on column smsretry.consents.source is 'Who heard it, as customers.sms_consent_source has it.';
 comment on column smsretry.consents.at is 'When it was kept, by the one clock.';
@@ -469,7 +482,7 @@ begin
             ('scheduled_sends_why_code', $c$why_code in (
                 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
                 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
-                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
+                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling',
                 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
                 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
                 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
@@ -679,7 +692,7 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_why_code check (why_code in (
         'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
         'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
-        'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
         'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
         'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
@@ -977,14 +990,19 @@ end
 $$;
 
 -- ======== schemas/helpers/decided_by.sql ========
--- A fingerprint of what a decision to send was made from: number, zones and the business's hours. If it differs when the
--- send begins, decide again. Each value is cut as in the claim, because a tenant may store megabytes.
-create or replace function smsretry.decided_by(phone text, timezone text, business_timezone text, business_hours text)
+-- A fingerprint of what a decision to send was made from: number, zones, the business's hours, the words, their class and which
+-- states are stopped. If it differs when the send begins, decide again. Each value is cut as in the claim, because a tenant
+-- may store megabytes.
+create or replace function smsretry.decided_by(
+    phone text, timezone text, business_timezone text, business_hours text, body text, message_class text, stopped_states text[]
+)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
                          left(coalesce(decided_by.business_timezone, ''), 100),
-                         left(coalesce(decided_by.business_hours, ''), 1000)));
+                         left(coalesce(decided_by.business_hours, ''), 1000), decided_by.message_class,
+                         array_to_string(decided_by.stopped_states, ','),
+                         left(coalesce(decided_by.body, ''), smsretry.longest_body() + 1)));
 end
 $$;
 
@@ -1478,7 +1496,8 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                      select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
+                           array(select s.state from smsretry.stopped_states s order by s.state)) as decided_by,
        coalesce(u.sids, '{}') as lost_sids,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
@@ -1551,7 +1570,9 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
        left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, s.body, s.message_class,
+                           array(select t.state from smsretry.stopped_states t order by t.state)) as decided_by,
+       array[]::text[] as lost_sids,
        s.scheduled_for as due_since,
        array[]::text[] as other_bodies,
        v.opened_at as circuit_opened_at,
@@ -1701,7 +1722,7 @@ $$;
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
 --   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
--- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.
 create or replace function public.queue_sms_retry(
     send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
@@ -1714,7 +1735,8 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
-        queue_sms_retry.scheduled_for, v_now + coalesce(queue_sms_retry.retry_in, interval '1 minute'));
+        queue_sms_retry.scheduled_for,
+        v_now + coalesce(queue_sms_retry.retry_in, smsretry.retry_delay(queue_sms_retry.attempt_count)));
     v_expires constant timestamptz := v_now
         + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
@@ -1723,8 +1745,8 @@ declare
 begin
     select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
     perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
-    if queue_sms_retry.attempt_count is null or queue_sms_retry.max_attempts is null then
-        raise exception 'attempt_count and max_attempts must be numbers' using errcode = 'SR422';
+    if (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers, 0 or more' using errcode = 'SR422';
     end if;
     if v_class not in ('marketing', 'transactional') then
         raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
@@ -2647,7 +2669,9 @@ begin
         when why is not null then 'lost'
         when decided_at >= send_before then 'closed'
         when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
-            or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours) <> decided_by
+            or smsretry.decided_by(
+                v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
+                retry.message_class, array(select s.state from smsretry.stopped_states s order by s.state)) <> decided_by
             or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
             then 'changed'
         when v_spent_until is not null then 'spent'
@@ -2711,7 +2735,8 @@ $$;
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer, send log or sender are no longer what the decision was made from: decide again
+--     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
+--       was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | spent    the sender has used its day, which turns over at reached_at
@@ -4582,6 +4607,7 @@ $$;
 create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_now constant timestamptz := smsretry.clock();
     v_inserted constant boolean := tg_op = 'INSERT';
     v_changed boolean := false;
@@ -4628,6 +4654,16 @@ begin
         return null;
     end if;
     v_key := smsretry.number_key(new.business_id, new.phone);
+    if v_inserted or v_moved then -- what the number said before this business knew it
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+        select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
+        from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(k_nobody, new.phone)
+          and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
+          and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
+          and not exists (select from smsretry.consents k
+                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id);
+    end if;
     if v_moved and old.phone is not null then -- the row's earlier dates are no news for its new number either
         insert into smsretry.consents (number_key, business_id, said, at, dated)
         select distinct v_key, new.business_id, 'seen', v_now, d.dated
@@ -4866,6 +4902,7 @@ declare
     v_said text;
     v_heard text;
     v_heard_at timestamptz := smsretry.clock();
+    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_key bytea;
     v_anew boolean;
     v_by record;
@@ -4892,7 +4929,7 @@ begin
     end if;
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
-    v_key := smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone);
+    v_key := smsretry.number_key(k_nobody, v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
@@ -4905,12 +4942,12 @@ begin
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end), v_phone,
+            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || k_nobody, v_phone,
             case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
     elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.start_again(
-            smsretry.businesses_of(v_phone, v_by.senders, now => true), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
+            smsretry.businesses_of(v_phone, v_by.senders, now => true) || k_nobody, v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
             v_by.senders, v_anew) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
@@ -4940,6 +4977,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := record_sms_consent.phone;
     v_business uuid := record_sms_consent.business_id;
+    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
@@ -4971,7 +5009,7 @@ begin
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            array(select b.id from public.businesses b where v_business is null or b.id = v_business), v_phone,
+            case when v_business is null then smsretry.businesses_of(v_phone) || k_nobody else array[v_business] end, v_phone,
             record_sms_consent.source, v_now) o;
     else
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
@@ -4990,7 +5028,7 @@ begin
             where c.id in (select t.id from theirs t))
         select count(*), 0, 0 into customers, cancelled, unmarked from theirs; -- a text to nobody's number ends by itself
     end if;
-    v_seen := smsretry.mark_words_read(smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone), v_now);
+    v_seen := smsretry.mark_words_read(smsretry.number_key(k_nobody, v_phone), v_now);
     if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
@@ -5082,7 +5120,8 @@ begin
             select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
                    smsretry.clock(), start_again.senders || case when not v_shared then array(
                        select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
-                       where o.number_key = v_key and not smsretry.sends_through(v_business, o.senders)) end
+                       where o.number_key = v_key and v_business <> '00000000-0000-0000-0000-000000000000'
+                         and not smsretry.sends_through(v_business, o.senders)) end
             where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
         end if;
         continue when exists (select from smsretry.standing_opt_outs o where o.number_key = v_key);
@@ -6914,25 +6953,28 @@ $$;
 
 -- ======== schemas/desk/like_number.sql ========
 -- Another number for one that must not be shown. What a preview decides by it is the same: it is from the same place, equal
--- numbers of a business stay equal, and a malformed one stays malformed. Its last seven digits are not the number's.
+-- numbers of a business stay equal, a malformed one stays malformed, and one that is not written as E.164 is not either. Its
+-- last seven digits are not the number's.
 create or replace function smsretry.like_number(business_id uuid, phone text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_kept constant integer := greatest(length(like_number.phone) - 7, 4);
+    v_plain constant text := regexp_replace(like_number.phone, '[^+0-9]', '', 'g');
+    v_kept constant integer := greatest(length(v_plain) - 7, 4);
     v_hash bigint;
 begin
     if coalesce(like_number.phone, '') = '' then
         return like_number.phone;
     end if;
-    if like_number.phone !~ '^[+][1-9][0-9]{6,14}$' then
+    if v_plain !~ '^[+][1-9][0-9]{6,14}$' then
         return '…';
     end if;
-    if like_number.phone ~ '^[+]1[0-9]{10}$' and like_number.phone !~ '^[+]1[2-9][0-9]{2}[2-9]' then
+    if v_plain ~ '^[+]1[0-9]{10}$' and v_plain !~ '^[+]1[2-9][0-9]{2}[2-9]' then
         return '+10000000000';
     end if;
     v_hash := ('x' || left(encode(smsretry.number_key(like_number.business_id, like_number.phone), 'hex'), 12))::bit(48)::bigint;
     -- An exchange of +1 begins with 2 to 9.
-    return left(like_number.phone, v_kept) || right((2000000 + v_hash % 8000000)::text, length(like_number.phone) - v_kept);
+    return left(v_plain, v_kept) || right((2000000 + v_hash % 8000000)::text, length(v_plain) - v_kept)
+        || case when v_plain <> like_number.phone then ' ' else '' end;
 end
 $$;
 

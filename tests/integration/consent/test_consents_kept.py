@@ -81,6 +81,7 @@ def test_a_number_that_says_stop_three_thousand_times_makes_no_begin_dear(
            from generate_series(1, 6000) n""",
         [business.id, PHONE, business.id, said == "STOP", said == "STOP", said == "STOP"],
     )
+    business.connection.execute("set random_page_cost = 0.1")  # as our functions plan
     [plan] = business.connection.execute(
         """explain (analyze, buffers, format json)
            select from smsretry.standing_opt_outs where number_key = smsretry.number_key(%s, %s) limit 1""",
@@ -124,7 +125,7 @@ def test_pruning_never_brings_an_opt_out_back(stack: Stack, business: Business, 
     for left in (1, 0):
         operators.prune(Prune(keep_days=7))
         assert not stands(business)
-        assert value(business, "select count(*) from smsretry.consents") <= left + 1
+        assert value(business, "select count(*) from smsretry.consents") <= 2 * left
     assert value(business, "select count(*) from smsretry.consents") == 0
 
 
@@ -143,7 +144,7 @@ def test_a_start_of_an_unknown_sender_matches_none_and_not_an_empty_list(stack: 
     hear(business, "STOP")
     hear(business, "START")
     kept = business.connection.execute("select senders from smsretry.consents order by id").fetchall()
-    assert [row["senders"] for row in kept] == [None, None]
+    assert {row["senders"] for row in kept} == {None}
     assert not stands(business)
 
 

@@ -6,6 +6,7 @@
 create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_now constant timestamptz := smsretry.clock();
     v_inserted constant boolean := tg_op = 'INSERT';
     v_changed boolean := false;
@@ -52,6 +53,16 @@ begin
         return null;
     end if;
     v_key := smsretry.number_key(new.business_id, new.phone);
+    if v_inserted or v_moved then -- what the number said before this business knew it
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+        select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
+        from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(k_nobody, new.phone)
+          and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
+          and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
+          and not exists (select from smsretry.consents k
+                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id);
+    end if;
     if v_moved and old.phone is not null then -- the row's earlier dates are no news for its new number either
         insert into smsretry.consents (number_key, business_id, said, at, dated)
         select distinct v_key, new.business_id, 'seen', v_now, d.dated
