@@ -33,6 +33,13 @@ $$;
 create or replace function smsretry.claims_ahead()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '1 second' $$;
 
+-- ======== schemas/policy/everywhere.sql ========
+-- Stands for a business where something is said to each one, also to those that come to know the number later.
+create or replace function smsretry.everywhere()
+returns uuid language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select '00000000-0000-0000-0000-000000000000'::uuid
+$$;
+
 -- ======== schemas/policy/fast_clock.sql ========
 -- By how much an application's clock may be fast: an opt-in that is dated further in the future has not happened yet.
 create or replace function smsretry.fast_clock()
@@ -193,7 +200,7 @@ create table if not exists smsretry.consents (
 );
 comment on table smsretry.consents is 'What was said about texts to a number at a business. Append-only; smsretry.standing_opt_outs says what stands.';
 comment on column smsretry.consents.number_key is 'smsretry.number_key: business and number, hashed.';
-comment on column smsretry.consents.business_id is 'At which it was said; only zeros: at each that gets a customer with the number later.';
+comment on column smsretry.consents.business_id is 'At which it was said. smsretry.everywhere: at each that gets a customer with the number later.';
 comment on column smsretry.consents.said is 'seen: a row of the application''s bears the date of an opt-in that lifts nothing, whichever row bears it later.';
 comment on column smsretry.consents.source is 'Who heard it, as customers.sms_consent_source has it.';
 comment on column smsretry.consents.at is 'When it was kept, by the one clock.';
@@ -3952,6 +3959,9 @@ begin
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict do nothing;
+        update public.sms_retry_queue q -- its message may be one of the time that is forgotten
+        set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
+        where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
     end if;
     select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
     from public.sms_retry_queue q where q.status in ('pending', 'processing');
@@ -4335,19 +4345,53 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/cancel_opted_out.sql ========
+-- Cancel what waits for these customers, who have opted out; returns how many texts. One that is in doubt, under way or locked meets
+-- the opt-out at its next begin. If a rule of the application's refuses one of them, none is cancelled yet.
+create or replace function smsretry.cancel_opted_out(customer_ids uuid[])
+returns integer language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    v_waiting public.sms_retry_queue;
+    v_cancelled integer := 0;
+begin
+    for v_waiting in
+        select q.* from public.sms_retry_queue q
+        where q.customer_id = any (cancel_opted_out.customer_ids)
+          -- is true: by the customers alone; with old statistics an index of all that waits is walked
+          and (q.status = 'pending' and q.in_doubt_since is null) is true
+        order by q.id for update skip locked
+    loop
+        perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
+        v_cancelled := v_cancelled + 1;
+    end loop;
+    return v_cancelled;
+exception when others then
+    raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
+    return 0;
+end
+$$;
+
+-- ======== schemas/consent/earlier_opt_outs.sql ========
+-- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
+insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id)
+select k.number_key, c.business_id, 'opted_out', left(c.sms_consent_source::text, 200), smsretry.clock(),
+       coalesce(c.sms_consent_at, smsretry.clock()), c.id
+from public.customers c
+cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key offset 0) k
+where c.sms_consent_status::text = 'opted_out' and c.phone is not null
+  and not exists (select from smsretry.consents o where o.number_key = k.number_key and o.said = 'opted_out');
+
 -- ======== schemas/consent/follow_opt_out.sql ========
 -- Let the customers who have a number at a business, and one by id, follow the opt-out that stands there, as best they can: a row
 -- that somebody holds locked, or that a rule of the application's refuses, is left as it is, and no text goes out to it all the
--- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START. Their waiting texts are
--- cancelled; one that is in doubt, under way or locked meets the opt-out at its next begin.
---   customers: who have opted out now · unmarked: who could not be marked · cancelled: texts that waited
+-- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+--   customers: who have opted out now · unmarked: who could not be marked · cancelled: smsretry.cancel_opted_out
 create or replace function smsretry.follow_opt_out(
     business_id uuid, phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
     v_said record;
-    v_waiting public.sms_retry_queue;
 begin
     customers := 0;
     cancelled := 0;
@@ -4379,24 +4423,10 @@ begin
         where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
           and (c.business_id = follow_opt_out.business_id) is true;
     end;
-    begin
-        for v_waiting in
-            select q.* from public.sms_retry_queue q
-            where q.customer_id = any (array(
-                    select c.id from public.customers c
-                    where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-                      and (c.business_id = follow_opt_out.business_id) is true))
-              -- is true: by the customers alone; with old statistics an index of all that waits is walked
-              and (q.status = 'pending' and q.in_doubt_since is null) is true
-            order by q.id for update skip locked
-        loop
-            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
-            cancelled := cancelled + 1;
-        end loop;
-    exception when others then
-        raise warning 'Waiting texts of business % could not be cancelled yet: %', follow_opt_out.business_id, sqlstate;
-        cancelled := 0; -- none of them
-    end;
+    cancelled := smsretry.cancel_opted_out(array(
+        select c.id from public.customers c
+        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+          and (c.business_id = follow_opt_out.business_id) is true));
 end
 $$;
 
@@ -4557,7 +4587,7 @@ begin
         perform smsretry.check_who_and_why(who, because);
     end if;
     if file_hash is not null then
-        v_key := smsretry.number_key(coalesce(business_id, '00000000-0000-0000-0000-000000000000'), file_hash);
+        v_key := smsretry.number_key(coalesce(business_id, smsretry.everywhere()), file_hash);
         v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
     end if;
     businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
@@ -4607,7 +4637,6 @@ $$;
 create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_now constant timestamptz := smsretry.clock();
     v_inserted constant boolean := tg_op = 'INSERT';
     v_changed boolean := false;
@@ -4658,7 +4687,7 @@ begin
         insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
         select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
         from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(k_nobody, new.phone)
+        where o.number_key = smsretry.number_key(smsretry.everywhere(), new.phone)
           and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
           and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
           and not exists (select from smsretry.consents k
@@ -4902,7 +4931,6 @@ declare
     v_said text;
     v_heard text;
     v_heard_at timestamptz := smsretry.clock();
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_key bytea;
     v_anew boolean;
     v_by record;
@@ -4929,7 +4957,7 @@ begin
     end if;
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
-    v_key := smsretry.number_key(k_nobody, v_phone);
+    v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
@@ -4942,12 +4970,12 @@ begin
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || k_nobody, v_phone,
+            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || smsretry.everywhere(), v_phone,
             case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
     elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.start_again(
-            smsretry.businesses_of(v_phone, v_by.senders, now => true) || k_nobody, v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
+            smsretry.businesses_of(v_phone, v_by.senders, now => true) || smsretry.everywhere(), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
             v_by.senders, v_anew) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
@@ -4977,7 +5005,6 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := record_sms_consent.phone;
     v_business uuid := record_sms_consent.business_id;
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
@@ -5009,7 +5036,7 @@ begin
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            case when v_business is null then smsretry.businesses_of(v_phone) || k_nobody else array[v_business] end, v_phone,
+            case when v_business is null then smsretry.businesses_of(v_phone) || smsretry.everywhere() else array[v_business] end, v_phone,
             record_sms_consent.source, v_now) o;
     else
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
@@ -5026,9 +5053,12 @@ begin
             update public.customers c
             set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
             where c.id in (select t.id from theirs t))
-        select count(*), 0, 0 into customers, cancelled, unmarked from theirs; -- a text to nobody's number ends by itself
+        select count(*), 0, 0 into customers, cancelled, unmarked from theirs;
+        if record_sms_consent.consent = 'opted_out' then -- a customer without a number
+            cancelled := smsretry.cancel_opted_out(array[record_sms_consent.customer_id]);
+        end if;
     end if;
-    v_seen := smsretry.mark_words_read(smsretry.number_key(k_nobody, v_phone), v_now);
+    v_seen := smsretry.mark_words_read(smsretry.number_key(smsretry.everywhere(), v_phone), v_now);
     if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
@@ -5120,7 +5150,7 @@ begin
             select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
                    smsretry.clock(), start_again.senders || case when not v_shared then array(
                        select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
-                       where o.number_key = v_key and v_business <> '00000000-0000-0000-0000-000000000000'
+                       where o.number_key = v_key and v_business <> smsretry.everywhere()
                          and not smsretry.sends_through(v_business, o.senders)) end
             where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
         end if;
@@ -5154,7 +5184,7 @@ returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return (
         select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key('00000000-0000-0000-0000-000000000000', unread_stop.phone)
+        where t.number_key = smsretry.number_key(smsretry.everywhere(), unread_stop.phone)
           and t.heard = 'words' and t.seen_at is null
         order by t.heard_at desc limit 1);
 end

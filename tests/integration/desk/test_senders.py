@@ -155,7 +155,7 @@ def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
         "business_id": str(business.id), "business": "Maple Street Dental", "message_class": "any",
         "due": 0, "waiting": 0, "held": 1, "why_code": "sender_paused", "why": "",
     }  # fmt: skip
-    assert [step["step"] for step in listed_one["steps"]] == ["paused", "added"]
+    assert [event["code"] for event in listed_one["events"]] == ["paused", "added"]
     assert call(business, "resume_sms_sender", named=own.twilio_sender, **SIGNED)["released"] == 1
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
     [attempt] = business.attempts_of(row)

@@ -128,8 +128,7 @@ class World:
 
     def tell_of_the_restore(self) -> None:
         """What the playbook says."""
-        while self.operators.order(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED)).changed:
-            pass
+        self.operators.order(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED))
 
     def texts(self) -> dict[str, int]:
         """How many texts each got, by what it was."""
@@ -234,40 +233,3 @@ def test_the_applications_own_processor_is_given_no_text_that_may_have_gone_out(
     world.order()
     assert world.business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
     assert world.business.row(world.rows["failed"])["in_doubt_since"] is not None
-
-
-def test_what_a_batch_leaves_is_looked_for_when_its_send_is_to_begin(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """One call, and then the runner is started."""
-    with business.connection.transaction():
-        for place in range(4):
-            business.due_text(phone=f"+1212555030{place}")
-    ask = AfterRestore.model_validate({"backup_of": NOON, "limit": 1} | _SIGNED)
-    assert operators.order(ask).changed == 1
-    assert fates_of(run_over(queue, sender, AT_ONCE)).count("Sent") == 0
-
-
-def test_a_batch_costs_the_same_however_many_texts_are_due(business: Business) -> None:
-    """In pages, on tables without statistics: each row of a batch had read all that are due."""
-    customer = business.customer()
-    pages = []
-    for _ in range(2):
-        business.connection.execute(
-            """with made as (
-                   insert into send_logs (business_id, customer_id, channel, subject)
-                   select %s, %s, 'sms', 'Hi Ann' from generate_series(1, 3000) returning id)
-               insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-               select %s, m.id, %s, smsretry.clock() - interval '1 minute' from made m""",
-            [business.id, customer, business.id, customer],
-        )
-        with business.connection.transaction(force_rollback=True):
-            found = business.connection.execute(
-                "explain (analyze, buffers, format json) select * from doubt_sms_retries(%s, false, 'Ann', 'Lost', 20)",
-                [NOON],
-            ).fetchone()
-        assert found is not None
-        plan = found["QUERY PLAN"][0]["Plan"]
-        pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    assert pages[1] < 1.5 * pages[0]
-    assert pages[1] < 20_000

@@ -12,7 +12,7 @@ from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import AfterRestore, Cancel, LookAgain, Order, Requeue
+from smsretry.desk.actions.requests import Cancel, LookAgain, Order, Requeue
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
@@ -157,7 +157,6 @@ ORDERS = [
     (Requeue, "more_attempts", "requeue_failed_sms(customer_id => gen_random_uuid(), more_attempts => %s)"),
     (Cancel, "limit", "cancel_sms_retries(customer_id => gen_random_uuid(), row_limit => %s)"),
     (LookAgain, "limit", "look_again_sms(customer_id => gen_random_uuid(), row_limit => %s)"),
-    (AfterRestore, "limit", "doubt_sms_retries(since => smsretry.clock(), row_limit => %s)"),
 ]
 
 

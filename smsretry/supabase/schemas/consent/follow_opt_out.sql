@@ -1,15 +1,13 @@
 -- Let the customers who have a number at a business, and one by id, follow the opt-out that stands there, as best they can: a row
 -- that somebody holds locked, or that a rule of the application's refuses, is left as it is, and no text goes out to it all the
--- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START. Their waiting texts are
--- cancelled; one that is in doubt, under way or locked meets the opt-out at its next begin.
---   customers: who have opted out now · unmarked: who could not be marked · cancelled: texts that waited
+-- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+--   customers: who have opted out now · unmarked: who could not be marked · cancelled: smsretry.cancel_opted_out
 create or replace function smsretry.follow_opt_out(
     business_id uuid, phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
     v_said record;
-    v_waiting public.sms_retry_queue;
 begin
     customers := 0;
     cancelled := 0;
@@ -41,23 +39,9 @@ begin
         where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
           and (c.business_id = follow_opt_out.business_id) is true;
     end;
-    begin
-        for v_waiting in
-            select q.* from public.sms_retry_queue q
-            where q.customer_id = any (array(
-                    select c.id from public.customers c
-                    where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-                      and (c.business_id = follow_opt_out.business_id) is true))
-              -- is true: by the customers alone; with old statistics an index of all that waits is walked
-              and (q.status = 'pending' and q.in_doubt_since is null) is true
-            order by q.id for update skip locked
-        loop
-            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
-            cancelled := cancelled + 1;
-        end loop;
-    exception when others then
-        raise warning 'Waiting texts of business % could not be cancelled yet: %', follow_opt_out.business_id, sqlstate;
-        cancelled := 0; -- none of them
-    end;
+    cancelled := smsretry.cancel_opted_out(array(
+        select c.id from public.customers c
+        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+          and (c.business_id = follow_opt_out.business_id) is true));
 end
 $$;

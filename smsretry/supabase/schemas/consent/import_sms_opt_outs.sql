@@ -34,7 +34,7 @@ begin
         perform smsretry.check_who_and_why(who, because);
     end if;
     if file_hash is not null then
-        v_key := smsretry.number_key(coalesce(business_id, '00000000-0000-0000-0000-000000000000'), file_hash);
+        v_key := smsretry.number_key(coalesce(business_id, smsretry.everywhere()), file_hash);
         v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
     end if;
     businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';

@@ -6,7 +6,6 @@
 create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_now constant timestamptz := smsretry.clock();
     v_inserted constant boolean := tg_op = 'INSERT';
     v_changed boolean := false;
@@ -57,7 +56,7 @@ begin
         insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
         select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
         from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(k_nobody, new.phone)
+        where o.number_key = smsretry.number_key(smsretry.everywhere(), new.phone)
           and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
           and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
           and not exists (select from smsretry.consents k

@@ -25,7 +25,6 @@ declare
     v_said text;
     v_heard text;
     v_heard_at timestamptz := smsretry.clock();
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_key bytea;
     v_anew boolean;
     v_by record;
@@ -52,7 +51,7 @@ begin
     end if;
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
-    v_key := smsretry.number_key(k_nobody, v_phone);
+    v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
@@ -65,12 +64,12 @@ begin
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || k_nobody, v_phone,
+            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || smsretry.everywhere(), v_phone,
             case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
     elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.start_again(
-            smsretry.businesses_of(v_phone, v_by.senders, now => true) || k_nobody, v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
+            smsretry.businesses_of(v_phone, v_by.senders, now => true) || smsretry.everywhere(), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
             v_by.senders, v_anew) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.

@@ -14,7 +14,6 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := record_sms_consent.phone;
     v_business uuid := record_sms_consent.business_id;
-    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000'; -- and whoever gets the number later
     v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
@@ -46,7 +45,7 @@ begin
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(
-            case when v_business is null then smsretry.businesses_of(v_phone) || k_nobody else array[v_business] end, v_phone,
+            case when v_business is null then smsretry.businesses_of(v_phone) || smsretry.everywhere() else array[v_business] end, v_phone,
             record_sms_consent.source, v_now) o;
     else
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
@@ -63,9 +62,12 @@ begin
             update public.customers c
             set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
             where c.id in (select t.id from theirs t))
-        select count(*), 0, 0 into customers, cancelled, unmarked from theirs; -- a text to nobody's number ends by itself
+        select count(*), 0, 0 into customers, cancelled, unmarked from theirs;
+        if record_sms_consent.consent = 'opted_out' then -- a customer without a number
+            cancelled := smsretry.cancel_opted_out(array[record_sms_consent.customer_id]);
+        end if;
     end if;
-    v_seen := smsretry.mark_words_read(smsretry.number_key(k_nobody, v_phone), v_now);
+    v_seen := smsretry.mark_words_read(smsretry.number_key(smsretry.everywhere(), v_phone), v_now);
     if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';

@@ -19,6 +19,9 @@ begin
         insert into smsretry.restores (since, restored_at, who, because)
         values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
         on conflict do nothing;
+        update public.sms_retry_queue q -- its message may be one of the time that is forgotten
+        set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
+        where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
     end if;
     select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
     from public.sms_retry_queue q where q.status in ('pending', 'processing');

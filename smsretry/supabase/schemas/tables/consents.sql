@@ -18,7 +18,7 @@ create table if not exists smsretry.consents (
 );
 comment on table smsretry.consents is 'What was said about texts to a number at a business. Append-only; smsretry.standing_opt_outs says what stands.';
 comment on column smsretry.consents.number_key is 'smsretry.number_key: business and number, hashed.';
-comment on column smsretry.consents.business_id is 'At which it was said; only zeros: at each that gets a customer with the number later.';
+comment on column smsretry.consents.business_id is 'At which it was said. smsretry.everywhere: at each that gets a customer with the number later.';
 comment on column smsretry.consents.said is 'seen: a row of the application''s bears the date of an opt-in that lifts nothing, whichever row bears it later.';
 comment on column smsretry.consents.source is 'Who heard it, as customers.sms_consent_source has it.';
 comment on column smsretry.consents.at is 'When it was kept, by the one clock.';
