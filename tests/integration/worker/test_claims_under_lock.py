@@ -12,7 +12,7 @@ from tests.conftest import Business
 
 CLAIMS: Final = {
     "in turn": "select (smsretry.claim_in_turn('texts', 10, smsretry.clock())).ids",
-    "by sender": "select (smsretry.claim_by_sender(10, smsretry.clock(), null, null, '{}', true)).ids",
+    "by sender": "select (smsretry.claim_by_sender(10, smsretry.clock(), null, null, '{}')).ids",
 }
 _OUT_OF_DATE: Final = """
     create or replace function smsretry.work_in_turn(

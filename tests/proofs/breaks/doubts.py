@@ -74,9 +74,6 @@ DOUBT: Final = {
         "smsretry.earlier_doubt", "coalesce(a.outcome, 'in_doubt') = 'in_doubt'", "a.outcome = 'in_doubt'"
     ),
     "a doubt is the business's own": Break("smsretry.earlier_doubt", " and q.business_id = earlier_doubt.business_id"),
-    "what is left elsewhere is not claimed by 1.0": Break(
-        "public.claim_doubtful_sms_retries", "if every_account is not true then", "if false then"
-    ),
     "a text younger than the restore is not forgotten": Break(
         "smsretry.forgotten", "retry.created_at < r.restored_at", "true"
     ),

@@ -77,12 +77,6 @@ SENDING: Final = {
     "one suspect at a time": Break("public.claim_suspect_sms_retry", "exit when found or", "exit when"),
     "a suspect waits until it is due": Break("public.claim_suspect_sms_retry", " and q.scheduled_for <= v_now"),
     "two workers do not claim one suspect": Break("public.claim_suspect_sms_retry", "for update skip locked"),
-    "a suspect in doubt is left to whoever can look in its account": Break(
-        "public.claim_suspect_sms_retry", "continue when every_account is not true", "continue when false"
-    ),
-    "a worker of 1.0 gets no text of a business with its own sender": Break(
-        "public.claim_due_sms_retries", "null, null, '{}', false)", "null, null, '{}', true)"
-    ),
     "a worker that lost its claim changes nothing": Break("smsretry.fenced", " and q.claim_no = fenced.claim_no"),
     "a row that is not claimed is nobody's": Break("smsretry.fenced", "q.status = 'processing' and "),
     "the fence holds the row": Break("smsretry.fenced", "for update"),
