@@ -1,6 +1,7 @@
 -- When a customer's consent or number changed, for the stories of their texts. Of a number only the last digits are kept.
 -- No foreign key: a deleted customer's texts keep their story, and prune_sms_history deletes what no text needs.
 create table if not exists smsretry.customer_changes (
+    id bigint generated always as identity primary key,
     customer_id uuid not null,
     at timestamptz not null,
     what text not null,

@@ -1,6 +1,7 @@
 -- Which senders heard the STOPs that hold for a number at a business. Another sender's START takes none of them back. A STOP
--- whose sender nobody knows is not here. Without a key no insert waits.
+-- whose sender nobody knows is not here. Without a key of its own no insert waits.
 create table if not exists smsretry.heard_stops (
+    id bigint generated always as identity primary key,
     number_key bytea not null,
     senders text[] not null,
     since timestamptz not null

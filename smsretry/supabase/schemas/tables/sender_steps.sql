@@ -1,5 +1,6 @@
 -- What a person did to a sender, who it was and why. Append-only, and kept when the sender is gone.
 create table if not exists smsretry.sender_steps (
+    id bigint generated always as identity primary key,
     sender_id uuid not null,
     taken_at timestamptz not null,
     step text not null,

@@ -1,6 +1,7 @@
 -- Dates of opt-ins, to the second, that lift no opt-out, whichever row bears them: written before they came, on the row that
--- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key no insert waits.
+-- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key of its own no insert waits.
 create table if not exists smsretry.stale_opt_ins (
+    id bigint generated always as identity primary key,
     number_key bytea not null,
     at timestamptz not null
 );

@@ -1,6 +1,7 @@
 -- A text's story beyond its attempts: what it waited for and how it ended (smsretry.keep_step), and what people did to it, who
 -- they were and why. A text that goes out at the first try has no line.
 create table if not exists smsretry.steps (
+    id bigint generated always as identity primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
     taken_at timestamptz not null,
     step text not null,

@@ -1,5 +1,9 @@
-"""A migration beside sessions that hold its tables: it waits a little, gives way, and leaves nothing behind."""
+"""A migration beside sessions that hold its tables, or killed: it gives way, and leaves nothing behind."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +12,11 @@ from threading import Event
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
+from tests.integration.invented import changed_files, following
+from tests.support.waiting import until
 
 EVERYTHING = """
 select format('%s %s %s', n.nspname, c.relname, c.relkind) as said
@@ -24,6 +30,16 @@ select format('%s %s', tgrelid::regclass, tgname) from pg_trigger union all
 select format('%s %s', tablename, policyname) from pg_policies union all
 select nspname::text from pg_namespace where nspname !~ '^pg_'
 order by 1
+"""
+_WORKING = """
+select from pg_locks where locktype = 'advisory'
+  and database = (select oid from pg_database where datname = current_database())
+"""
+_MIGRATE = """
+import sys
+from smsretry.adapters.migrations.migrate import migrate, migrations
+from tests.integration.invented import changed_files, following
+migrate(sys.argv[1], shipped=[*migrations(), *[following(changed_files())][: int(sys.argv[2])]])
 """
 
 
@@ -62,34 +78,50 @@ def test_a_migration_behind_an_open_reader_gives_way_and_leaves_nothing(original
         assert "holds send_logs" in said
         assert "run `smsretry migrate` again. Nothing was changed." in said
     assert everything(original) == before
-    assert len(migrate(original.url)) == len(migrations())
+    assert migrate(original.url) == migrations()
 
 
-def test_a_migration_goes_through_when_the_reader_ends_in_time(original: Database) -> None:
-    """It tries again by itself."""
+def test_a_migration_goes_through_when_the_reader_ends_in_time_and_locks_nothing_when_there_is_nothing_to_do(
+    original: Database,
+) -> None:
+    """It tries again by itself. To find that nothing is to be done, nobody waits."""
     with ThreadPoolExecutor(1) as pool, psycopg.connect(original.url) as report:
         report.execute("select 1 from customers")
         under_way = pool.submit(migrate, f"{original.url}?options=-clock_timeout%3D200", pauses=[0.2] * 50)
         time.sleep(1)
         assert not under_way.done()
         report.rollback()
-        assert len(under_way.result()) == len(migrations())
-
-
-def test_a_database_that_has_everything_is_not_locked_at_all(empty: Database) -> None:
-    """To find that nothing is to be done, nobody waits."""
-    migrate(empty.url)
-    with psycopg.connect(empty.url) as report:
+        assert under_way.result() == migrations()
         report.execute("lock table sms_retry_queue, send_logs")
-        assert migrate(empty.url, pauses=[]) == []
+        assert migrate(original.url, pauses=[]) == []
 
 
 def test_a_migration_that_fails_at_its_last_file_keeps_none(new_database: Callable[[], Database]) -> None:
     """Not even the history."""
     empty = new_database()
     before = everything(empty)
-    last = migrations()[-1]
-    broken = [*migrations()[:-1], type(last)(last.version, last.name, "select 1/0;")]
-    with pytest.raises(MigrationError, match=rf"{last.file} failed: division by zero\. Nothing was changed\."):
-        migrate(empty.url, shipped=broken)
+    broken = Migration("20270101000000", "broken", "select 1/0;")
+    with pytest.raises(MigrationError, match=rf"{broken.file} failed: division by zero\. Nothing was changed\."):
+        migrate(empty.url, shipped=[*migrations(), broken])
     assert everything(empty) == before
+
+
+@pytest.mark.parametrize("later", [0, 1], ids=["the first", "a next one"])
+def test_a_migration_that_is_killed_leaves_all_or_nothing_and_goes_through_afterwards(
+    original: Database, later: int
+) -> None:
+    """By kill -9, at moments from its first statement on."""
+    if later:
+        migrate(original.url)
+    before, environment = everything(original), os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for seconds in (0.0, 0.1, 0.3, 0.6):
+        with subprocess.Popen([sys.executable, "-c", _MIGRATE, original.url, str(later)], env=environment) as process:
+            until(lambda: bool(original.rows(_WORKING)) or process.poll() is not None)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+        until(lambda: not original.rows(_WORKING))
+        if everything(original) != before:  # it had committed
+            break
+    every = [*migrations(), *[following(changed_files())][:later]]
+    assert migrate(original.url, shipped=every) in ([], every[-1:], every)
+    assert original.applied() == [f"{migration.version}_{migration.name}" for migration in every]

@@ -1,630 +1,24 @@
--- ======== drop smsretry.take ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'take'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
+-- Written from the files of supabase/schemas: change those, and write it anew.
 
--- ======== drop smsretry.close_row ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'close_row'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
+-- ======== schemas/schema/schema.sql ========
+-- The home of everything internal. PostgREST does not expose it: the API is the functions in public.
+create schema if not exists smsretry;
+comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
 
--- ======== drop smsretry.complete_row ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'complete_row'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
+-- A tenant's insert needs nothing in it: its trigger does what it does as the owner.
+revoke all on schema smsretry from public, anon, authenticated;
+grant usage on schema smsretry to service_role;
 
--- ======== drop smsretry.keep_scheduled ========
-do $$
+-- ======== schemas/policy/carriers_day.sql ========
+-- The day of the carriers that a moment is in. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
+create or replace function smsretry.carriers_day(at timestamptz, out begins timestamptz, out ends timestamptz)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
-    version regprocedure;
+    k_zone constant text := 'America/Los_Angeles';
+    v_day constant timestamp := date_trunc('day', carriers_day.at at time zone k_zone);
 begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'keep_scheduled'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.queue_scheduled ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'queue_scheduled'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.send_again ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'send_again'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.record_inbound_sms ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'record_inbound_sms'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_record_inbound_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.claim_due_sms_retries ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_due_sms_retries'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_due_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.claim_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.claim_suspect_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_suspect_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_suspect_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.queue_scheduled_sms ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'queue_scheduled_sms'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_queue_scheduled_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.begin_sms_attempt ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'begin_sms_attempt'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_begin_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.finish_sms_attempt ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_attempt'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_finish_sms_attempt', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.defer_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'defer_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_defer_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.end_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'end_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_end_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.hold_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'hold_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_hold_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.group_sms_calls ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'group_sms_calls'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_group_sms_calls', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.claim_doubtful_sms_retries ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'claim_doubtful_sms_retries'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_claim_doubtful_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.reconcile_sms_retry ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'reconcile_sms_retry'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_reconcile_sms_retry', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.finish_sms_delivery ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'finish_sms_delivery'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_finish_sms_delivery', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.set_sms_circuit ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'set_sms_circuit'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_set_sms_circuit', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.cancel_scheduled ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'cancel_scheduled'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.chosen ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'chosen'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.doubt ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'doubt'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.cancel_sms_retries ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'cancel_sms_retries'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_cancel_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.requeue_failed_sms ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'requeue_failed_sms'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_requeue_failed_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.explain_sms ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'explain_sms'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_explain_sms', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.preview_sms_retries ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'preview_sms_retries'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_preview_sms_retries', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.sms_status ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'sms_status'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_sms_status', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop public.count_sms_answer ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and p.proname = 'count_sms_answer'
-    loop
-        -- Whom an owner lets call it: the latest schemas/rights/public_functions.sql grants it to them again.
-        perform set_config('smsretry.granted_count_sms_answer', array_agg(distinct g.grantee::regrole)::text, false)
-        from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
-        where p.oid = version and g.grantee not in (0, p.proowner)
-          and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
-        having count(*) > 0;
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.opt_out ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'opt_out'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== drop smsretry.take_back_stop ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'take_back_stop'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== schemas/50_businesses_from.sql is removed ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'businesses_from'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== schemas/80_check_told.sql is removed ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'check_told'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== schemas/31_held.sql is removed ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'held'
-    loop
-        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-
--- ======== schemas/80_told_of_change.sql is removed ========
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.proname = 'told_of_change'
-    loop
-        execute format('drop function %s', version);
-    end loop;
+    begins := v_day at time zone k_zone;
+    ends := (v_day + interval '1 day') at time zone k_zone;
 end
 $$;
 
@@ -634,6 +28,17 @@ create or replace function smsretry.century()
 returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
     select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
 $$;
+
+-- ======== schemas/policy/claims_ahead.sql ========
+-- How long before a sender is free its next texts may be claimed, so that they are ready when it is. A worker that waits wakes
+-- up a little later, and so claims for several senders at once.
+create or replace function smsretry.claims_ahead()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '1 second' $$;
+
+-- ======== schemas/policy/fast_clock.sql ========
+-- By how much an application's clock may be fast: an opt-in that is dated further in the future has not happened yet.
+create or replace function smsretry.fast_clock()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
 
 -- ======== schemas/policy/fewest_texts.sql ========
 -- With fewer texts than this, a share that arrived means nothing.
@@ -660,6 +65,11 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
 -- The most characters of a reason or an error: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+
+-- ======== schemas/policy/mark_look.sql ========
+-- How often a text is looked at again that waits because the worker and the database's mark disagree.
+create or replace function smsretry.mark_look()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
 
 -- ======== schemas/policy/rows_of_claim.sql ========
 -- How many rows a claim of limit_count takes; null: 50.
@@ -689,12 +99,44 @@ comment on column smsretry.business_circuits.tried_at is 'When the last of its t
 revoke all on smsretry.business_circuits from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.business_circuits to service_role;
 
--- ======== by hand: smsretry.circuit ========
--- There was one row for all senders.
-alter table smsretry.circuit add column if not exists sender text not null default '';
-alter table smsretry.circuit drop column if exists only_one;
-alter table smsretry.circuit drop constraint if exists circuit_pkey;
-alter table smsretry.circuit add constraint circuit_pkey primary key (sender);
+-- ======== schemas/tables/businesses.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.businesses') is null then
+        create table public.businesses (
+            id uuid primary key default gen_random_uuid(),
+            user_id uuid not null,
+            name text not null,
+            timezone text
+        );
+        alter table public.businesses enable row level security;
+        create policy "Owners read their businesses" on public.businesses
+            for select to authenticated using (user_id = (select auth.uid()));
+    end if;
+end
+$$;
+
+-- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
+alter table public.businesses add column if not exists sms_hours text;
+comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
+
+-- Unreadable hours would hold every text of the business. The grammar is that of
+-- smsretry.quiet_hours.rules.parse_week, which also notices hours that close before they open.
+do $$
+declare
+    day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
+    clock constant text := '([01][0-9]|2[0-3]):[0-5][0-9]';
+    entry constant text := '((' || day || '(-' || day || ')? )?' || clock || '-(' || clock || '|24:00))';
+begin
+    alter table public.businesses drop constraint if exists businesses_sms_hours;
+    execute format(
+        'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
+        '^' || entry || '(, *' || entry || ')*$');
+end
+$$;
+
+grant select on public.businesses to service_role;
 
 -- ======== schemas/tables/circuit.sql ========
 -- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
@@ -707,10 +149,106 @@ create table if not exists smsretry.circuit (
 revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
 
--- ======== by hand: smsretry.inbound_texts ========
-alter table smsretry.inbound_texts add column if not exists heard text;
-alter table smsretry.inbound_texts add column if not exists number_key bytea;
-alter table smsretry.inbound_texts add column if not exists seen_at timestamptz;
+-- ======== schemas/tables/customer_changes.sql ========
+-- When a customer's consent or number changed, for the stories of their texts. Of a number only the last digits are kept.
+-- No foreign key: a deleted customer's texts keep their story, and prune_sms_history deletes what no text needs.
+create table if not exists smsretry.customer_changes (
+    id bigint generated always as identity primary key,
+    customer_id uuid not null,
+    at timestamptz not null,
+    what text not null,
+    was text,
+    became text,
+    source text,
+    constraint customer_changes_what check (what in ('consent', 'number'))
+);
+create index if not exists customer_changes_customer on smsretry.customer_changes (customer_id, at);
+
+-- Default privileges may be wide.
+revoke all on smsretry.customer_changes from public, anon, authenticated;
+grant select on smsretry.customer_changes to service_role;
+
+-- ======== schemas/tables/customers.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.customers') is null then
+        create table public.customers (
+            id uuid primary key default gen_random_uuid(),
+            business_id uuid not null references public.businesses (id) on delete cascade,
+            phone text,
+            phone_status text,
+            timezone text,
+            sms_consent_status text not null default 'unknown'
+                check (sms_consent_status in ('opted_in', 'opted_out', 'unknown')),
+            sms_consent_at timestamptz,
+            sms_consent_source text
+        );
+        create index customers_business_id on public.customers (business_id);
+        alter table public.customers enable row level security;
+        create policy "Owners read their customers" on public.customers for select to authenticated
+            using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    end if;
+end
+$$;
+
+-- For the daily cap and for an opt-out, which belong to a number: several customers may share one. A hash, because an
+-- ordinary index would refuse the application's rows whose phone is longer than a page of it.
+create index if not exists customers_phone on public.customers using hash (phone);
+
+grant select, update on public.customers to service_role; -- update: consent and phone_status
+
+-- ======== schemas/tables/heard_stops.sql ========
+-- Which senders heard the STOPs that hold for a number at a business. Another sender's START takes none of them back. A STOP
+-- whose sender nobody knows is not here. Without a key of its own no insert waits.
+create table if not exists smsretry.heard_stops (
+    id bigint generated always as identity primary key,
+    number_key bytea not null,
+    senders text[] not null,
+    since timestamptz not null
+);
+comment on column smsretry.heard_stops.number_key is 'smsretry.number_key: business and number, hashed.';
+comment on column smsretry.heard_stops.senders is 'As smsretry.heard_by has them.';
+create index if not exists heard_stops_number on smsretry.heard_stops (number_key);
+
+revoke all on smsretry.heard_stops from public, anon, authenticated;
+grant select, insert, delete on smsretry.heard_stops to service_role;
+
+-- ======== schemas/tables/held_sends.sql ========
+-- Scheduled sends that are held and cannot be told so in their own row, because a trigger or a rule refuses every change of
+-- it. They are looked at again from here, and stand in nobody's way meanwhile. A row that is changed after all is taken out
+-- by the trigger smsretry_scheduled_send_changed, and one that is gone by prune_sms_history.
+create table if not exists smsretry.held_sends (
+    scheduled_id uuid primary key,
+    held_since timestamptz not null,
+    look_at timestamptz not null,
+    expired boolean not null,
+    why text not null,
+    constraint held_sends_why check (length(why) <= 2000)
+);
+comment on column smsretry.held_sends.expired is 'It was held for too long. Once its row can be changed, it is cancelled.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.held_sends from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.held_sends to service_role;
+
+-- ======== schemas/tables/imported_files.sql ========
+-- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
+-- that a second import of the same file undoes no opt-in that came after the first.
+create table if not exists smsretry.imported_files (
+    file_key bytea primary key,
+    imported_at timestamptz not null,
+    business_id uuid,
+    who text not null,
+    because text not null,
+    constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.imported_files.file_key is 'smsretry.number_key of the business, or of none, and the file''s SHA-256.';
+comment on column smsretry.imported_files.business_id is 'Null: it was imported for all.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.imported_files from public, anon, authenticated;
+grant select, insert on smsretry.imported_files to service_role;
 
 -- ======== schemas/tables/inbound_texts.sql ========
 -- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. A text that only may mean stop
@@ -722,15 +260,39 @@ create table if not exists smsretry.inbound_texts (
     heard text,
     number_key bytea,
     seen_at timestamptz,
+    senders text[],
     constraint inbound_texts_said check (said in ('STOP', 'START'))
 );
-comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES.';
 comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
 comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+comment on column smsretry.inbound_texts.senders is 'Which of ours heard it: smsretry.heard_by. Null: nobody knew, or no business had a sender of its own.';
 create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
 
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
 grant select, insert, update on smsretry.inbound_texts to service_role;
+
+-- ======== schemas/tables/mark.sql ========
+-- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
+-- everybody, so that a copy of it texts nobody, however it was copied. smsretry.mark_mismatch has the rule.
+create table if not exists smsretry.mark (
+    one boolean primary key default true,
+    kind text not null,
+    address text,
+    marked_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint mark_one check (one),
+    constraint mark_kind check (kind in ('production', 'staging')),
+    -- A production without an address would be one everywhere, its copies included.
+    constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
+    constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.mark.address is 'Host, port if it is not the usual one, and path, of the SUPABASE_URL that production''s workers have.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.mark from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.mark to service_role;
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
@@ -750,11 +312,34 @@ comment on column smsretry.restores.restored_at is 'When somebody told of the re
 revoke all on smsretry.restores from public, anon, authenticated;
 grant select, insert on smsretry.restores to service_role;
 
--- ======== by hand: public.scheduled_sends ========
-comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
--- What is due, business by business.
-create index if not exists scheduled_sends_turns
-    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- ======== schemas/tables/runs.sql ========
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
+-- does, from the attempts that name it.
+create table if not exists smsretry.runs (
+    id uuid primary key,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    told text,
+    needs_somebody boolean,
+    interrupted_at timestamptz,
+    send_to text,
+    address text,
+    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
+    constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
+    constraint runs_address check (length(address) <= 300)
+);
+comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
+comment on column smsretry.runs.told is 'What it came to, in numbers.';
+comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
+comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: all.';
+comment on column smsretry.runs.address is 'At which it reached the database.';
+
+create index if not exists runs_started on smsretry.runs (started_at);
+create index if not exists runs_unfinished on smsretry.runs (started_at) where finished_at is null and interrupted_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.runs from public, anon, authenticated;
+grant select, insert, update on smsretry.runs to service_role;
 
 -- ======== schemas/tables/scheduled_sends.sql ========
 -- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
@@ -784,6 +369,7 @@ begin
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
+    comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
     create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
     alter table public.scheduled_sends enable row level security;
     create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
@@ -823,7 +409,6 @@ alter table public.scheduled_sends add column if not exists look_at timestamptz;
 alter table public.scheduled_sends add column if not exists why_code text;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
-comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
 comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
 comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
@@ -850,10 +435,10 @@ begin
             ('scheduled_sends_why_code', $c$why_code in (
                 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
                 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
-                'expired', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
-                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped',
+                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap',
+                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
                 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
-                'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+                'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
                 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
                 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
                 'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
@@ -880,8 +465,147 @@ create index if not exists scheduled_sends_turns
 -- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
+create index if not exists scheduled_sends_waiting
+    on public.scheduled_sends (customer_id) where status = 'scheduled';
 
 grant select, insert, update on public.scheduled_sends to service_role;
+
+-- ======== schemas/tables/secret.sql ========
+-- The key of the hashes of phone numbers. Made here, and known to nobody else.
+create table if not exists smsretry.secret (
+    only_one boolean primary key default true check (only_one),
+    key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
+);
+insert into smsretry.secret default values on conflict do nothing;
+
+revoke all on smsretry.secret from public, anon, authenticated;
+grant select on smsretry.secret to service_role;
+
+-- ======== schemas/tables/send_logs.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.send_logs') is null then
+        create table public.send_logs (
+            id uuid primary key default gen_random_uuid(),
+            business_id uuid not null references public.businesses (id) on delete cascade,
+            customer_id uuid,
+            channel text not null default 'sms' check (channel in ('email', 'sms')),
+            subject text,
+            status text not null default 'pending',
+            error_message text,
+            provider_message_id jsonb,
+            created_at timestamptz not null default now(),
+            updated_at timestamptz not null default now()
+        );
+        create index send_logs_business_id on public.send_logs (business_id);
+        alter table public.send_logs enable row level security;
+        create policy "Owners read their send logs" on public.send_logs for select to authenticated
+            using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    end if;
+end
+$$;
+
+-- The daily cap counts the texts that the application sent to a customer itself.
+create index if not exists send_logs_customer_changed
+    on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
+
+-- insert: of a scheduled send; update: what became of the text
+grant select, insert, update on public.send_logs to service_role;
+
+-- ======== schemas/tables/sender_steps.sql ========
+-- What a person did to a sender, who it was and why. Append-only, and kept when the sender is gone.
+create table if not exists smsretry.sender_steps (
+    id bigint generated always as identity primary key,
+    sender_id uuid not null,
+    taken_at timestamptz not null,
+    step text not null,
+    who text not null,
+    because text not null,
+    account text not null,
+    sent_by text not null,
+    business_id uuid,
+    message_class text,
+    constraint sender_steps_step check (step in ('added', 'changed', 'paused', 'resumed', 'removed')),
+    constraint sender_steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.sender_steps.business_id is 'Which business got it or lost it. Null: the step was about the sender itself.';
+create index if not exists sender_steps_sender on smsretry.sender_steps (sender_id, taken_at);
+
+-- Default privileges may be wide.
+revoke all on smsretry.sender_steps from public, anon, authenticated;
+grant select, insert on smsretry.sender_steps to service_role;
+
+-- ======== schemas/tables/sender_time.sql ========
+-- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
+create table if not exists smsretry.sender_time (
+    sender text primary key,
+    free_at timestamptz not null,
+    after uuid
+);
+comment on column smsretry.sender_time.after is 'Of a sender with a rate that several businesses share: the one served last. The next claim goes on behind it.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.sender_time from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.sender_time to service_role;
+
+-- ======== schemas/tables/senders.sql ========
+-- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's. Its account and address
+-- never change: a business that moves gets another sender, and its attempts still name the old one.
+create table if not exists smsretry.senders (
+    id uuid primary key default gen_random_uuid(),
+    account text not null,
+    sent_by text not null,
+    segments_per_second double precision,
+    segments_per_day integer,
+    paused_at timestamptz,
+    paused_because text,
+    spent_until timestamptz,
+    spent_cap integer,
+    counted_to timestamptz,
+    counted_segments bigint not null default 0,
+    created_at timestamptz not null default now(),
+    constraint senders_one unique (account, sent_by),
+    -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
+    constraint senders_ids check (
+        account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
+    -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
+    constraint senders_rate check (segments_per_second between 0.01 and 1000),
+    constraint senders_cap check (segments_per_day > 0),
+    constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
+);
+comment on table smsretry.senders is 'The businesses'' own senders. What has none here is sent by the sender of the runner''s environment.';
+comment on column smsretry.senders.account is 'The provider''s account that owns it: a subaccount''s SID, or that of a business''s own account. Credentials are the runner''s.';
+comment on column smsretry.senders.sent_by is 'A messaging service''s SID, or a number.';
+comment on column smsretry.senders.segments_per_second is 'What it sends. Null: as fast as the provider takes them.';
+comment on column smsretry.senders.segments_per_day is 'What a carrier takes of it in a day, which turns over at midnight Pacific time. Null: not limited here.';
+comment on column smsretry.senders.paused_because is 'Why its texts wait. Null: it sends.';
+comment on column smsretry.senders.spent_until is 'When the day turns over that it has used, as a send found: smsretry.spent_day. spent_cap: its segments_per_day then.';
+comment on column smsretry.senders.counted_to is 'How far into its day its sends were added up: counted_segments. smsretry.day_used adds what came later.';
+create index if not exists senders_sent_by on smsretry.senders (sent_by);
+
+-- Which sender a business's texts go out from.
+create table if not exists smsretry.business_senders (
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    message_class text not null default 'any',
+    sender_id uuid not null references smsretry.senders (id),
+    primary key (business_id, message_class),
+    -- One of a class outranks the one for any class.
+    constraint business_senders_class check (message_class in ('any', 'marketing', 'transactional'))
+);
+create index if not exists business_senders_sender on smsretry.business_senders (sender_id, business_id);
+
+-- The senders of the runners' environments, which send for every business without one of its own. Each is written by the
+-- first claim of its runner.
+create table if not exists smsretry.default_senders (
+    sent_by text primary key,
+    account text not null,
+    segments_per_second double precision,
+    seen_at timestamptz not null
+);
+
+revoke all on smsretry.senders, smsretry.business_senders, smsretry.default_senders from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.senders, smsretry.business_senders, smsretry.default_senders to service_role;
 
 -- ======== schemas/tables/set_apart.sql ========
 -- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
@@ -898,59 +622,62 @@ comment on column smsretry.set_apart.why is 'What happened, for a person: how lo
 revoke all on smsretry.set_apart from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.set_apart to service_role;
 
--- ======== by hand: public.sms_retry_queue ========
-alter table public.sms_retry_queue set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
--- Where there is competition the claim walks these business by business, and never meets a row that is not due. No two have
--- the same order, so that none can be taken for another.
-create index if not exists sms_retry_queue_turns
-    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
-    where status = 'pending' and in_doubt_since is null;
-create index if not exists sms_retry_queue_turns_in_doubt
-    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
-drop index if exists public.sms_retry_queue_due;
-drop index if exists public.sms_retry_queue_due_transactional;
-
--- Why a row waits or has ended, in a word for programs.
-alter table public.sms_retry_queue add column if not exists why_code text;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_why_code;
-alter table public.sms_retry_queue add constraint sms_retry_queue_why_code check (why_code in (
-    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
-    'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
-    'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
-    'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
-    'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
-    'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
-    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
-    'ambiguous', 'clock_set_back', 'unforeseen')) not valid;
-alter table public.sms_retry_queue validate constraint sms_retry_queue_why_code;
-
--- Rows that ended before have sentences alone. Those by which people choose texts get their word once; the others are shown by
--- their sentence as before. Where a trigger of the application's would make something else of such an update, such as a new
--- updated_at, all of them are left as they are.
-update public.sms_retry_queue q
-set why_code = k.code
-from (
-    values ('Customer opted out%', 'opted_out'), ('Already sent%', 'already_sent'), ('Expire%', 'expired'),
-           ('Cancelled by the application%', 'application'), ('Send log not found%', 'no_send_log'),
-           ('Customer not found%', 'no_customer'), ('Customer has no phone number%', 'no_phone'),
-           ('Phone number %', 'number_invalid'), ('Gave up after %', 'attempts_used_up'), ('Not delivered: %', 'undelivered')
-) as k (sentence, code)
-where q.why_code is null and q.status in ('failed', 'cancelled') and q.last_error like k.sentence
-  and not exists (select 1 from pg_trigger t
-                  where t.tgrelid = 'public.sms_retry_queue'::regclass and not t.tgisinternal and t.tgtype::integer & 16 <> 0);
-
--- The index of rows whose claims died named the number of deaths after which one is under suspicion. That number has its home
--- in smsretry.suspect_after, so the index now holds every such row.
-do $$
+-- ======== what an existing public.sms_retry_queue lacks ========
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
 begin
-    if pg_get_indexdef(to_regclass('public.sms_retry_queue_suspect')) like '%>= 2%' then
-        drop index public.sms_retry_queue_suspect;
-        create index sms_retry_queue_suspect
-            on public.sms_retry_queue (recover_count, scheduled_for)
-            where status = 'pending' and recover_count > 0;
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
     end if;
 end
 $$;
+alter table if exists public.sms_retry_queue
+    add column if not exists id uuid primary key default gen_random_uuid(),
+    add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
+    add column if not exists send_log_id uuid not null,
+    add column if not exists customer_id uuid not null,
+    add column if not exists status text not null default 'pending',
+    add column if not exists attempt_count integer not null default 0,
+    add column if not exists max_attempts integer not null default 3,
+    add column if not exists scheduled_for timestamptz not null,
+    add column if not exists last_attempted_at timestamptz,
+    add column if not exists last_error text,
+    add column if not exists reason text,
+    add column if not exists created_at timestamptz not null default now(),
+    add column if not exists updated_at timestamptz not null default now(),
+    add column if not exists claim_no bigint not null default 0,
+    add column if not exists claimed_at timestamptz,
+    add column if not exists begun_at timestamptz,
+    add column if not exists attempt_id uuid,
+    add column if not exists in_doubt_since timestamptz,
+    add column if not exists reconcile_count integer not null default 0,
+    add column if not exists reconciled_claim_no bigint,
+    add column if not exists recover_count integer not null default 0,
+    add column if not exists rate_limit_count integer not null default 0,
+    add column if not exists account_refusal_count integer not null default 0,
+    add column if not exists error_code integer,
+    add column if not exists message_class text not null default 'marketing',
+    add column if not exists why text,
+    add column if not exists held_since timestamptz,
+    add column if not exists claimed_by_application boolean not null default false,
+    add column if not exists expires_at timestamptz,
+    add column if not exists window_closes_at timestamptz,
+    add column if not exists why_code text,
+    add column if not exists first_due_at timestamptz;
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_why_code', $r$check (why_code in ( 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check (held_since is null or (status in ('pending', 'processing') and why is not null))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check (status <> 'processing' or claimed_at is not null)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_begun', $r$check (begun_at is null or (status = 'processing' and attempt_id is not null))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_doubt', $r$check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))$r$);
 
 -- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
@@ -962,6 +689,8 @@ create table if not exists public.sms_retry_queue (
     send_log_id uuid not null,
     customer_id uuid not null,
     status text not null default 'pending',
+    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do
+    -- not count.
     attempt_count integer not null default 0,
     max_attempts integer not null default 3,
     scheduled_for timestamptz not null,
@@ -989,6 +718,7 @@ create table if not exists public.sms_retry_queue (
     expires_at timestamptz,
     window_closes_at timestamptz,
     why_code text,
+    first_due_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -996,10 +726,10 @@ create table if not exists public.sms_retry_queue (
     -- smsretry/vocabulary.py says what each means.
     constraint sms_retry_queue_why_code check (why_code in (
         'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
-        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'operator',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
         'application', 'superseded', 'quiet_hours', 'daily_cap', 'no_time_zone', 'no_opening',
-        'hours_unreadable', 'state_stopped', 'customer_locked', 'database_trouble', 'data_changed',
-        'sending_stopped', 'business_trouble', 'sender_rate', 'already_queued', 'claim_lost', 'unreachable',
+        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
         'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
         'ambiguous', 'clock_set_back', 'unforeseen')),
@@ -1044,8 +774,8 @@ comment on column public.sms_retry_queue.window_closes_at is 'When the window cl
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
-comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
-comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
+comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
 
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
@@ -1108,16 +838,59 @@ grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, 
 revoke delete, truncate on public.sms_retry_queue from service_role;
 grant select, insert, update on public.sms_retry_queue to service_role;
 
--- ======== by hand: public.sms_send_attempts ========
-create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
-alter table public.sms_send_attempts set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
-alter table public.sms_send_attempts add column if not exists business_id uuid;
-comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
-update public.sms_send_attempts a set business_id = q.business_id
-from public.sms_retry_queue q
-where q.id = a.retry_id and a.delivery_look_at is not null and a.business_id is null;
-create index if not exists sms_send_attempts_turns
-    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
+-- ======== what an existing public.sms_send_attempts lacks ========
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
+alter table if exists public.sms_send_attempts
+    add column if not exists id uuid primary key,
+    add column if not exists retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    add column if not exists attempt_number integer not null,
+    add column if not exists claim_no bigint not null,
+    add column if not exists begun_at timestamptz not null,
+    add column if not exists finished_at timestamptz,
+    add column if not exists outcome text,
+    add column if not exists settled_by text,
+    add column if not exists error_code integer,
+    add column if not exists twilio_sid text,
+    add column if not exists consent_status text,
+    add column if not exists consent_at timestamptz,
+    add column if not exists consent_source text,
+    add column if not exists quiet_hours_rule text,
+    add column if not exists number_key bytea,
+    add column if not exists sent_to text,
+    add column if not exists sent_body text,
+    add column if not exists sent_by text,
+    add column if not exists worker_died boolean not null default false,
+    add column if not exists run_id uuid,
+    add column if not exists delivery_status text,
+    add column if not exists delivery_code integer,
+    add column if not exists delivery_at timestamptz,
+    add column if not exists delivery_look_at timestamptz,
+    add column if not exists delivery_looks integer not null default 0,
+    add column if not exists business_id uuid,
+    add column if not exists sent_account text,
+    add column if not exists segments integer,
+    add column if not exists delivery_excused boolean not null default false;
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check (settled_by in ('response', 'callback', 'reconcile', 'operator'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ((finished_at is null) = (outcome is null))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check (delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( (twilio_sid is not null or (delivery_status is null and delivery_look_at is null)) and (delivery_status is null) = (delivery_at is null) and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
@@ -1148,6 +921,9 @@ create table if not exists public.sms_send_attempts (
     delivery_look_at timestamptz,
     delivery_looks integer not null default 0,
     business_id uuid,
+    sent_account text,
+    segments integer,
+    delivery_excused boolean not null default false,
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -1185,6 +961,9 @@ comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for 
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
 comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
+comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: begun by an older version, from the account of the environment.';
+comment on column public.sms_send_attempts.segments is 'How many segments it has, if its sender has a cap a day.';
+comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
@@ -1196,8 +975,13 @@ create index if not exists sms_send_attempts_open
     on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
 create index if not exists sms_send_attempts_turns
     on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
--- A BRIN, because attempts are only ever added.
-create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at) with (pages_per_range = 16);
+-- What a sender with a cap has sent in the day.
+create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
+    where segments is not null;
+-- A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a share of the
+-- table, every look at the day would read all that was added since the last one.
+create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
+    with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
@@ -1216,8 +1000,9 @@ grant select, insert, update on public.sms_send_attempts to service_role;
 
 -- ======== schemas/tables/stale_opt_ins.sql ========
 -- Dates of opt-ins, to the second, that lift no opt-out, whichever row bears them: written before they came, on the row that
--- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key no insert waits.
+-- opted out, or on a row that received the number. Kept while they could lift an opt-out. Without a key of its own no insert waits.
 create table if not exists smsretry.stale_opt_ins (
+    id bigint generated always as identity primary key,
     number_key bytea not null,
     at timestamptz not null
 );
@@ -1227,6 +1012,78 @@ create index if not exists stale_opt_ins_number on smsretry.stale_opt_ins (numbe
 revoke all on smsretry.stale_opt_ins from public, anon, authenticated;
 grant select on smsretry.stale_opt_ins to service_role;
 
+-- ======== schemas/tables/steps.sql ========
+-- A text's story beyond its attempts: what it waited for and how it ended (smsretry.keep_step), and what people did to it, who
+-- they were and why. A text that goes out at the first try has no line.
+create table if not exists smsretry.steps (
+    id bigint generated always as identity primary key,
+    retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    taken_at timestamptz not null,
+    step text not null,
+    who text not null,
+    because text not null,
+    until timestamptz,
+    times integer not null default 1,
+    last_at timestamptz,
+    since timestamptz,
+    why_code text,
+    -- The first row is people's. smsretry.step_of says what the others mean.
+    constraint steps_step check (step in (
+        'requeued', 'cancelled', 'went out', 'did not go out', 'put in doubt', 'looked again', 'opted in', 'opted out',
+        'deferred', 'given back', 'held', 'to be tried again', 'taken back', 'in doubt', 'looked for', 'not found',
+        'failed', 'completed', 'queued anew', 'put off', 'more')),
+    constraint steps_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.steps.who is 'smsretry, the application, or the name that a person gave.';
+comment on column smsretry.steps.until is 'Until when the text then waited.';
+comment on column smsretry.steps.times is 'How often it happened in a row for the same reason, until last_at.';
+comment on column smsretry.steps.last_at is 'When it happened last. Null: at taken_at.';
+comment on column smsretry.steps.since is 'Since when the worker had the text that it was taken back from.';
+create index if not exists steps_retry on smsretry.steps (retry_id, taken_at);
+
+-- Default privileges may be wide.
+revoke all on smsretry.steps from public, anon, authenticated;
+grant select, insert on smsretry.steps to service_role;
+
+-- ======== schemas/tables/stopped_consents.sql ========
+-- What a customer's consent was before a STOP, or Twilio's refusal, ended it: what a START gives back. Kept by the trigger on
+-- customers while that opt-out stands, whoever wrote it. Without a row it is not known that there ever was consent.
+create table if not exists smsretry.stopped_consents (
+    customer_id uuid primary key,
+    number_key bytea not null,
+    consent text
+);
+comment on column smsretry.stopped_consents.number_key is 'The number that was stopped, at the customer''s business: smsretry.number_key. Another number''s START gives nothing back.';
+
+revoke all on smsretry.stopped_consents from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.stopped_consents to service_role;
+
+-- ======== schemas/tables/stopped_states.sql ========
+-- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
+create table if not exists smsretry.stopped_states (
+    state text primary key check (state ~ '^[A-Z]{2}$'),
+    stopped_at timestamptz not null,
+    why text not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.stopped_states from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.stopped_states to service_role;
+
+-- ======== schemas/tables/suppressions.sql ========
+-- Numbers that opted out of a business's texts. A suppression outlives the customer's row and is lifted only by an opt-in
+-- that was recorded later.
+create table if not exists smsretry.suppressions (
+    number_key bytea primary key,
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    since timestamptz not null,
+    source text
+);
+comment on column smsretry.suppressions.number_key is 'smsretry.number_key: business and number, hashed.';
+
+revoke all on smsretry.suppressions from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.suppressions to service_role;
+
 -- ======== schemas/tables/turns.sql ========
 -- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
 -- nobody waits for more than one round. Claims at the same moment each go round from a place of their own.
@@ -1234,11 +1091,11 @@ create table if not exists smsretry.turns (
     kind text not null,
     place integer not null,
     after uuid not null,
+    primary key (kind, place),
     constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
 )
 -- Rewritten by every claim that cannot take all there is.
 with (fillfactor = 20);
-create unique index if not exists turns_place on smsretry.turns (kind, place);
 
 -- They begin apart, so that claims at the same moment do not meet.
 insert into smsretry.turns (kind, place, after)
@@ -1249,11 +1106,73 @@ on conflict do nothing;
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;
 
+-- ======== schemas/tables/unwritten_consents.sql ========
+-- What a number said to a business whose customers, or whose suppression, somebody else's transaction held locked. An opt-out
+-- holds at once, as a suppression does; a START does not yet. The same call once more writes it where it belongs.
+-- Nothing can make an insert wait: there is no unique key but the row's own, and no foreign key.
+create table if not exists smsretry.unwritten_consents (
+    id bigint generated always as identity primary key,
+    number_key bytea not null,
+    business_id uuid not null,
+    consent text not null,
+    since timestamptz not null,
+    source text,
+    constraint unwritten_consents_consent check (consent in ('opted_out', 'opted_in'))
+);
+create index if not exists unwritten_consents_number on smsretry.unwritten_consents (number_key);
+
+revoke all on smsretry.unwritten_consents from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.unwritten_consents to service_role;
+
+-- ======== schemas/helpers/circuits.sql ========
+-- The open circuits. own: of a sender of the businesses'; otherwise of the environment's, or of everybody (sender '').
+create or replace function smsretry.circuits()
+returns table (sender text, own boolean, opened_at timestamptz, why text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select c.sender, not smsretry.is_environments(c.sender), c.opened_at, c.why
+    from smsretry.circuit c order by c.sender;
+end
+$$;
+
 -- ======== schemas/helpers/clock.sql ========
--- The one clock: it decides what is due, stale and expired. Only the embedded stack replaces it, to move time.
-create or replace function smsretry.clock()
-returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select pg_catalog.clock_timestamp()
+-- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
+do $do$
+begin
+    if to_regclass('smsretry_local.clock') is null then
+        create or replace function smsretry.clock()
+        returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
+            select pg_catalog.clock_timestamp()
+        $$;
+    end if;
+end
+$do$;
+
+-- ======== schemas/helpers/day_used.sql ========
+-- What a sender with a cap has used of the carriers' day: segments of what may have gone out.
+--   settled: of them those begun before settled_at · afresh: how many of those smsretry.spent_until has not noted yet
+create or replace function smsretry.day_used(
+    sender smsretry.senders, at timestamptz, settled_at timestamptz default null,
+    out segments bigint, out settled bigint, out afresh bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_from timestamptz := (smsretry.carriers_day(at)).begins;
+    v_noted bigint := 0;
+begin
+    if sender.counted_to > v_from and sender.counted_to <= at then -- else the clock was set back
+        v_from := sender.counted_to;
+        v_noted := sender.counted_segments;
+    end if;
+    select v_noted + coalesce(sum(a.segments), 0), v_noted + coalesce(sum(a.segments) filter (where a.begun_at < settled_at), 0),
+           count(*) filter (where a.begun_at < settled_at)
+    into segments, settled, afresh
+    from public.sms_send_attempts a
+    where a.segments is not null and a.sent_by = sender.sent_by and a.begun_at >= v_from
+      and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt');
+end
 $$;
 
 -- ======== schemas/helpers/decided_by.sql ========
@@ -1305,6 +1224,41 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
     select coalesce(has_arrived.status in ('delivered', 'read'), false)
 $$;
 
+-- ======== schemas/helpers/holds_for_all.sql ========
+-- Whether a policy's expression, as the catalog prints it, is met by every row for whoever is signed in.
+create or replace function smsretry.holds_for_all(expression text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(regexp_replace(lower(holds_for_all.expression), '[()\s]', '', 'g')
+        ~ '^(true|1=1|(select)?auth\.uid(asuid)?isnotnull|(select)?auth\.role(asrole)?=''authenticated''::text)$', false)
+$$;
+
+-- ======== schemas/helpers/instant_of.sql ========
+-- An instant as JSON has it (RFC 3339), with its offset; null: it is none, or lies outside of smsretry.century.
+create or replace function smsretry.instant_of(written text)
+returns timestamptz language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if instant_of.written !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$' then
+        return null;
+    end if;
+    return (select w.at from (select instant_of.written::timestamptz as at) w where w.at <@ smsretry.century());
+exception when data_exception then
+    return null;
+end
+$$;
+
+-- ======== schemas/helpers/is_environments.sql ========
+-- Whether a sender is the runners' environments': no business has it as its own, or a runner has told it lately, compared with
+-- the others'. One that the environment had before may be a business's own by now, and speaks for that one alone.
+create or replace function smsretry.is_environments(sent_by text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return not exists (select from smsretry.senders s where s.sent_by = is_environments.sent_by)
+        or exists (select from smsretry.default_senders d
+                   where d.sent_by = is_environments.sent_by
+                     and d.seen_at > (select max(o.seen_at) from smsretry.default_senders o) - interval '1 day');
+end
+$$;
+
 -- ======== schemas/helpers/is_lost.sql ========
 -- Whether the provider reported a message as not delivered. It may still be delivered.
 create or replace function smsretry.is_lost(status text)
@@ -1330,6 +1284,19 @@ begin
 end
 $$;
 
+-- ======== schemas/helpers/limits_problem.sql ========
+-- What is wrong with a sender's rate and cap; null: nothing.
+create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
+            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
+        when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
+    end;
+end
+$$;
+
 -- ======== schemas/helpers/lock_number.sql ========
 -- One at a time to a number at a business: a begin, a consent and a refusal lock this before any row, against deadlocks.
 create or replace function smsretry.lock_number(business_id uuid, phone text)
@@ -1338,12 +1305,49 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
     where lock_number.phone is not null and lock_number.business_id is not null
 $$;
 
+-- ======== schemas/helpers/mark_mismatch.sql ========
+-- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
+-- send_to: whom the worker texts (all, listed, nobody; null: all).
+-- address: at which it reaches the database. plpgsql keeps its plan.
+create or replace function smsretry.mark_mismatch(send_to text, address text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_mark smsretry.mark;
+    v_restricted constant boolean := coalesce(mark_mismatch.send_to <> 'all', false);
+    v_home boolean;
+begin
+    select * into v_mark from smsretry.mark;
+    v_home := v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address;
+    return case
+        when v_mark.kind is null or v_home is distinct from v_restricted then null
+        when v_home then 'The database is marked as production, and the worker texts '
+            || case mark_mismatch.send_to when 'nobody' then 'nobody' else 'only who is listed' end
+            || ': unset SMSRETRY_SEND_TO where it runs; or, if this is no production, `smsretry mark staging`'
+        when v_mark.kind = 'staging' then 'The database is marked as staging, and the worker texts everybody: set SMSRETRY_SEND_TO'
+            || ' to nobody or listed where it runs; or, if this is production, `smsretry mark production`'
+        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it at '
+            || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
+            || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
+            || 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same'
+    end;
+end
+$$;
+
 -- ======== schemas/helpers/masked.sql ========
 -- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
 create or replace function smsretry.masked(phone text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
+end
+$$;
+
+-- ======== schemas/helpers/name_of_sender.sql ========
+-- What names a sender in a command that people can copy: its SID; of a number its id, because a number is not shown.
+create or replace function smsretry.name_of_sender(sender smsretry.senders)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when sender.sent_by like '+%' then sender.id::text else sender.sent_by end;
 end
 $$;
 
@@ -1377,6 +1381,28 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
 $$;
 
+-- ======== schemas/helpers/our_relations.sql ========
+-- The tables and views that smsretry defines or shares with the application. ours: the application has nothing in it.
+create or replace function smsretry.our_relations()
+returns table (id oid, named text, relkind "char", ours boolean)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select c.oid, c.oid::regclass::text, c.relkind,
+           n.nspname = 'smsretry' or c.relname in ('sms_retry_queue', 'sms_send_attempts')
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
+          'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
+$$;
+
+-- ======== schemas/helpers/phone_of.sql ========
+-- A number as the provider's webhook names it, in E.164. A form that was decoded wrongly has a space for the plus sign, and
+-- RCS names its channel. Anything else stays as it is.
+create or replace function smsretry.phone_of(named text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(phone_of.named, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1')
+$$;
+
 -- ======== schemas/helpers/plain_words.sql ========
 -- A text as plain words: lower case, without accents, punctuation, emoji and invisible characters (`gap` replaces those),
 -- one space between words. No locale or collation decides, so that it is the same on every database. Only the first
@@ -1408,6 +1434,154 @@ begin
 end
 $$;
 
+-- ======== schemas/helpers/same_circuit.sql ========
+-- Whether a circuit kept under `kept_as` is the one of `sender`. own: it has one for itself. All others, by
+-- whatever sender, are the environment's: smsretry.is_environments.
+create or replace function smsretry.same_circuit(kept_as text, sender text, own boolean)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when own or sender = '' then kept_as = sender
+                else smsretry.is_environments(kept_as) end
+$$;
+
+-- ======== schemas/helpers/sender_now.sql ========
+-- The sender of a business's texts of this class, as a claim tells it, and its circuit. Null: smsretry.sender_of. The
+-- environment's circuit is that of any sender which smsretry.is_environments.
+create or replace function smsretry.sender_now(
+    business_id uuid, message_class text, out sent_by text, out sender jsonb, out opened_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender constant smsretry.senders := smsretry.sender_of(sender_now.business_id, sender_now.message_class);
+begin
+    if v_sender.id is null then
+        opened_at := (
+            select min(c.opened_at) from smsretry.circuit c
+            where c.sender <> '' and ( -- as smsretry.is_environments, which is dear for hundreds of open ones
+                not exists (select from smsretry.senders s where s.sent_by = c.sender)
+                or exists (select from smsretry.default_senders d where d.sent_by = c.sender) and smsretry.is_environments(c.sender)));
+        return;
+    end if;
+    sent_by := v_sender.sent_by;
+    sender := jsonb_build_object(
+        'id', v_sender.id, 'account', v_sender.account, 'sent_by', v_sender.sent_by,
+        'segments_per_second', v_sender.segments_per_second, 'segments_per_day', v_sender.segments_per_day,
+        'paused_because', v_sender.paused_because, 'spent_until', smsretry.spent_day(v_sender, smsretry.clock()));
+    opened_at := (select c.opened_at from smsretry.circuit c where c.sender = v_sender.sent_by);
+end
+$$;
+
+-- ======== schemas/helpers/sender_of.sql ========
+-- The sender of a business's texts of this class. All null: it has none of its own, and the environment's sends for it.
+create or replace function smsretry.sender_of(business_id uuid, message_class text)
+returns smsretry.senders language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender smsretry.senders;
+begin
+    select s.* into v_sender
+    from smsretry.business_senders b
+    join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
+    order by b.message_class = 'any' limit 1;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/helpers/sender_problem.sql ========
+-- What is wrong with the ids of a sender; null: nothing. Here is the shape of Twilio's SIDs. A value is never quoted: it may
+-- be somebody's number.
+create or replace function smsretry.sender_problem(account text, sent_by text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_kinds constant jsonb := '{"AC": "an account", "MG": "a messaging service", "PN": "a number''s entry", "SK": "an API key",
+        "SM": "a message", "MM": "a message", "VA": "a verification service", "BN": "a brand", "CM": "a campaign"}';
+    k_sid constant text := '^[A-Z]{2}[0-9a-f]{32}$';
+    v_account constant text := case when sender_problem.account ~ k_sid then left(sender_problem.account, 2) end;
+    v_sender constant text := case when sender_problem.sent_by ~ k_sid then left(sender_problem.sent_by, 2) end;
+begin
+    if v_account is distinct from 'AC' then
+        return 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
+            || coalesce('. This is the SID of ' || (k_kinds ->> v_account), '');
+    end if;
+    if v_sender is distinct from 'MG' and (sender_problem.sent_by ~ '^[+][1-9][0-9]{6,14}$') is not true then
+        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
+            || coalesce('. This is the SID of ' || (k_kinds ->> v_sender), '');
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/helpers/senders_of.sql ========
+-- Who sends a business's texts of each class: smsretry.sender_of by id, both at once. Null: the environment's sender.
+create or replace function smsretry.senders_of(business_id uuid, out marketing uuid, out transactional uuid)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_any uuid;
+    v_row record;
+begin
+    for v_row in select b.message_class, b.sender_id from smsretry.business_senders b where b.business_id = senders_of.business_id loop
+        case v_row.message_class
+            when 'marketing' then marketing := v_row.sender_id;
+            when 'transactional' then transactional := v_row.sender_id;
+            else v_any := v_row.sender_id;
+        end case;
+    end loop;
+    marketing := coalesce(marketing, v_any);
+    transactional := coalesce(transactional, v_any);
+end
+$$;
+
+-- ======== schemas/helpers/sends_through.sql ========
+-- Whether a business's texts, of either class, go out from one of these senders now (as smsretry.heard_by has them).
+create or replace function smsretry.sends_through(business_id uuid, senders text[])
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select 1 from unnest(array['marketing', 'transactional']) c (message_class)
+        cross join lateral smsretry.sender_of(sends_through.business_id, c.message_class) s
+        where coalesce(s.sent_by, '') = any (sends_through.senders));
+end
+$$;
+
+-- ======== schemas/helpers/shown_sender.sql ========
+-- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
+create or replace function smsretry.shown_sender(sent_by text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when shown_sender.sent_by like '+%' then smsretry.masked(shown_sender.sent_by) else shown_sender.sent_by end;
+end
+$$;
+
+-- ======== schemas/helpers/spent_day.sql ========
+-- When the day turns over of a sender that has used it; null: it has not, or may send more now than it might then. A begin
+-- notes it: smsretry.spent_until.
+create or replace function smsretry.spent_day(sender smsretry.senders, at timestamptz)
+returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when sender.spent_until > at and sender.segments_per_day <= sender.spent_cap then sender.spent_until end
+$$;
+
+-- ======== schemas/helpers/step_of.sql ========
+-- What a change of a row means for its text's story. Its status is not processing afterwards.
+--   deferred: waits for a reason that is no failure · given back: not tried, because the run stopped sending it · held
+--   to be tried again: a send of it came to nothing · taken back: its worker fell silent before a send began
+--   in doubt · looked for: found neither it nor its absence · not found: it counts as not gone out
+--   failed, cancelled, completed · queued anew: after its end · put off: its time was moved while it waited
+create or replace function smsretry.step_of(was public.sms_retry_queue, retry public.sms_retry_queue)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when retry.status in ('failed', 'cancelled', 'completed') then retry.status
+        when was.status in ('failed', 'cancelled', 'completed') then 'queued anew'
+        when was.in_doubt_since is null and retry.in_doubt_since is not null then 'in doubt'
+        when was.in_doubt_since is not null and retry.in_doubt_since is null then 'not found'
+        when was.status = 'pending' then 'put off'
+        when retry.recover_count > was.recover_count then 'taken back'
+        when retry.held_since is not null then 'held'
+        when retry.in_doubt_since is not null then 'looked for'
+        when was.begun_at is not null or was.claimed_by_application then 'to be tried again'
+        when retry.why is null and retry.scheduled_for = was.scheduled_for then 'given back'
+        else 'deferred'
+    end
+$$;
+
 -- ======== schemas/helpers/suppressed_since.sql ========
 -- Since when a number (smsretry.number_key) is opted out at its business; null: it is not.
 create or replace function smsretry.suppressed_since(number_key bytea)
@@ -1433,6 +1607,23 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
         when retry.scheduled_for <= text_state.at then 'due'
         else 'waiting'
     end
+$$;
+
+-- ======== schemas/helpers/texted_through.sql ========
+-- Whether a business has texted this number from one of these senders (as smsretry.heard_by has them). An attempt that names
+-- no sender may have gone out from any.
+create or replace function smsretry.texted_through(business_id uuid, phone text, senders text[])
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key constant bytea := (select smsretry.number_key(texted_through.business_id, texted_through.phone) from smsretry.secret);
+begin
+    return v_key is null or exists (
+        select 1 from public.sms_send_attempts a
+        where a.number_key = v_key
+          and (a.sent_by is null or a.sent_by = any (texted_through.senders)
+               or a.sent_account = any (texted_through.senders)
+               or '' = any (texted_through.senders) and smsretry.is_environments(a.sent_by)));
+end
 $$;
 
 -- ======== schemas/helpers/took_long.sql ========
@@ -1506,9 +1697,6 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ) as w (kind, language, said_by, words)
 $$;
 
--- ======== drop smsretry.claimed_retry ========
-drop view if exists smsretry.claimed_retry;
-
 -- ======== schemas/views/claimed_retry.sql ========
 -- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
@@ -1517,7 +1705,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
        a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
-       exists (select 1 from smsretry.circuit) as circuit_open,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
        array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
        -- Values are cut: a body of megabytes would cost the other rows of the claim.
        l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
@@ -1529,20 +1717,11 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
             then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by,
-       -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. A text
-       -- with one row and no error has none.
-       case when q.last_error is null
-                 and cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) < 2
-            then '{}' else array(
-           select m.twilio_sid from public.sms_send_attempts m
-           -- An array, so that an index finds them without statistics.
-           where m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-             and smsretry.is_lost(m.delivery_status)
-           order by m.begun_at desc) end as lost_sids,
+       coalesce(u.sids, '{}') as lost_sids,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id = q.business_id)
+                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
@@ -1551,28 +1730,48 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
-       (select min(o.opened_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_opened_at,
-       (select max(o.tried_at) from smsretry.business_circuits o where o.business_id = q.business_id) as business_circuit_tried_at,
+       v.opened_at as circuit_opened_at,
+       t.opened_at as business_circuit_opened_at, t.tried_at as business_circuit_tried_at,
        exists (select 1 from public.sms_retry_queue o
                where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
        -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        q.why_code, null::text as refused_code,
-       -- claim_due_sms_retries sets it.
-       true as others_wait
+       -- The claims of due texts set it.
+       true as others_wait,
+       -- Null: the sender of the runner's environment.
+       v.sender, a.sent_account,
+       -- Where lost_sids are, in the same order.
+       coalesce(u.accounts, '{}') as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       -- As others_wait, of those with the same sender.
+       true as sender_others_wait
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business.
-left join public.send_logs l on l.id = q.send_log_id and l.business_id = q.business_id
-left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-left join public.businesses b on b.id = q.business_id;
+-- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
+-- its history.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
+left join public.businesses b on b.id = q.business_id
+left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
+left join lateral (
+    select min(o.opened_at) as opened_at, max(o.tried_at) as tried_at from smsretry.business_circuits o
+    where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) t on true
+-- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
+-- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
+-- and no error has none.
+left join lateral (
+    select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
+           array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
+    from public.sms_send_attempts m
+    where (q.last_error is not null
+           or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
+      -- An array, so that an index finds them without statistics.
+      and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 grant select on smsretry.claimed_retry to service_role;
-
--- ======== drop smsretry.scheduled_claim ========
-drop view if exists smsretry.scheduled_claim;
 
 -- ======== schemas/views/scheduled_claim.sql ========
 -- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
@@ -1583,7 +1782,7 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
        0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
-       exists (select 1 from smsretry.circuit) as circuit_open,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
        array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
        true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
@@ -1593,33 +1792,37 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours) as decided_by, array[]::text[] as lost_sids,
        s.scheduled_for as due_since,
        array[]::text[] as other_bodies,
-       (select min(o.opened_at) from smsretry.circuit o) as circuit_opened_at,
+       v.opened_at as circuit_opened_at,
        null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
        false as suspects_wait,
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
        case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
-       true as others_wait
+       true as others_wait, v.sender, null::text as sent_account, array[]::text[] as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       true as sender_others_wait
 from public.scheduled_sends s
 left join smsretry.held_sends h on h.scheduled_id = s.id
-left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
 left join public.businesses b on b.id = s.business_id
+left join lateral smsretry.sender_now(s.business_id, s.message_class) v on true
 where s.status = 'scheduled';
 
 grant select on smsretry.scheduled_claim to service_role;
 
 -- ======== schemas/queue/before_insert.sql ========
 -- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
--- and its age counts from now by the one clock. security definer, because a tenant may not update rows. If row level
+-- and its age counts from now by the one clock. When it was first due is kept. An upsert comes here too, and inserts nothing
+-- where its id is taken: then nothing else is changed. security definer, because a tenant may not update rows. If row level
 -- security refuses the row, all of this is undone.
 create or replace function smsretry.before_insert()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_doubt record;
 begin
-    if new.status = 'pending' then
+    if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
         new.created_at := smsretry.clock();
-        perform smsretry.supersede(new.send_log_id, new.attempt_count);
+        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
         select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
         if v_doubt.attempt_id is not null then
             new.attempt_id := v_doubt.attempt_id;
@@ -1628,6 +1831,10 @@ begin
             new.why_code := 'in_doubt';
         end if;
     end if;
+    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+    end if;
+    new.first_due_at := new.scheduled_for;
     new.last_error := left(new.last_error, smsretry.longest_reason());
     return new;
 end
@@ -1729,7 +1936,8 @@ $$;
 -- ======== schemas/queue/queue_sms_retry.sql ========
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
 -- doubt about that send (smsretry.before_insert).
---   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed)
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
 -- default: due in one minute, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.
@@ -1763,7 +1971,7 @@ begin
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
-    perform smsretry.supersede(v_log.id, queue_sms_retry.attempt_count);
+    perform smsretry.supersede(v_log.id, v_log.business_id, queue_sms_retry.attempt_count);
     for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
         return query
         select q.id, 'already_queued', q.scheduled_for
@@ -1773,7 +1981,8 @@ begin
             return;
         end if;
 
-        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts then
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts
+            and queue_sms_retry.reason is distinct from 'quiet_hours' then
             update public.send_logs l
             set status = 'failed', updated_at = v_now, error_message = coalesce(
                 v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
@@ -1836,14 +2045,16 @@ $$;
 
 -- ======== schemas/queue/supersede.sql ========
 -- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
--- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays.
-create or replace function smsretry.supersede(send_log_id uuid, attempt_count integer)
+-- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays. It stays, too,
+-- if the new row is another business's, which may name any send log.
+create or replace function smsretry.supersede(send_log_id uuid, business_id uuid, attempt_count integer)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
     set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
         claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
-    where q.send_log_id = supersede.send_log_id and q.status = 'processing' and q.claimed_by_application
-      and q.attempt_count < supersede.attempt_count
+    where q.send_log_id = supersede.send_log_id and q.business_id = supersede.business_id
+      -- is true: by its text alone; with old statistics an index of all claims is walked
+      and (q.status = 'processing' and q.claimed_by_application and q.attempt_count < supersede.attempt_count) is true
 $$;
 
 -- ======== schemas/queue/tell_waiting.sql ========
@@ -1891,20 +2102,143 @@ $$;
 -- Record a send that begins: what is sent, to whom, under which consent and rule. The rows say what is not given.
 create or replace function smsretry.write_attempt(
     retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
-    body text default null, sent_by text default null, run_id uuid default null
+    body text default null, sent_by text default null, run_id uuid default null,
+    sent_account text default null, segments integer default null
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.sms_send_attempts (
         id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by, run_id)
+        number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments)
     select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
            left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
            smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
-           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id
+           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id,
+           write_attempt.sent_account, write_attempt.segments
     from (select 1) one
     left join public.customers c on c.id = retry.customer_id
     left join public.send_logs l on l.id = retry.send_log_id;
+end
+$$;
+
+-- ======== schemas/turns/businesses_of_sender.sql ========
+-- Up to `most` businesses with a text due that this sender sends, by id round and round from behind `start`, and which of
+-- their texts: any, or those of one class. sender_id null: the environment's. met: one of them, and its class, which spares most
+-- looks if it is the only one. enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.businesses_of_sender(
+    sender_id uuid, start uuid, most integer, at timestamptz, met uuid, met_class text, out businesses uuid[], out classes text[]
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+#variable_conflict use_variable
+declare
+    v_business uuid := start;
+    v_wrapped boolean := false;
+    v_of record;
+    v_classes text[];
+begin
+    if sender_id is not null and not exists (
+        select from smsretry.business_senders b where b.sender_id = sender_id and b.business_id <> met)
+    then
+        businesses := array[met];
+        classes := array[met_class];
+        return;
+    end if;
+    businesses := '{}';
+    classes := '{}';
+    for v_looks in 1 .. 5000 loop
+        exit when cardinality(businesses) >= most;
+        if sender_id is null then
+            select q.business_id into v_business from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+              and (q.business_id, q.message_class) > (v_business, 'transactional')
+            order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        else
+            select b.business_id into v_business from smsretry.business_senders b
+            where b.sender_id = sender_id and b.business_id > v_business order by b.sender_id, b.business_id limit 1;
+        end if;
+        if v_business is null then -- there is none behind: on from the first one
+            exit when v_wrapped;
+            v_wrapped := true;
+            v_business := '00000000-0000-0000-0000-000000000000'; -- which may be one
+        end if;
+        exit when v_wrapped and v_business > start;
+        select * into v_of from smsretry.senders_of(v_business);
+        v_classes := array_remove(array[
+            case when v_of.marketing is not distinct from sender_id then 'marketing' end,
+            case when v_of.transactional is not distinct from sender_id then 'transactional' end], null);
+        if smsretry.has_due_text(v_business, v_classes, at) then
+            businesses := businesses || v_business;
+            classes := classes || case when cardinality(v_classes) = 2 then 'any' else v_classes[1] end;
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/turns/claim_by_sender.sql ========
+-- Lock up to limit_count due texts, as smsretry.claim_in_turn, and of each sender no more than it can send soon. Parameters:
+-- smsretry.turns_of_senders.
+--   ids: in turns · businesses, owners: whose turn it was, and whose sender's · last: of each sender with a rate, the business
+--   served last, for smsretry.end_turns_of_senders · complete: whether nobody else has any due
+create or replace function smsretry.claim_by_sender(
+    limit_count integer, at timestamptz, sender text, per_second double precision, without text[],
+    out ids uuid[], out businesses uuid[], out owners uuid[], out last jsonb, out complete boolean
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_peek constant integer := greatest(4 * limit_count, 200);
+    v_turn record;
+    v_memory record;
+    v_places uuid[];
+    v_classes text[];
+    v_served uuid;
+    v_text record;
+    v_owner text;
+    v_due boolean;
+begin
+    ids := '{}';
+    last := '{}';
+    select t.place, t.after into v_memory from smsretry.turns t
+    where t.kind = 'texts' order by t.place limit 1 for update skip locked;
+    select * into v_turn from smsretry.turns_of_senders(
+        at, coalesce(v_memory.after, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid), 2 * limit_count, k_peek,
+        sender, per_second, without);
+    complete := v_turn.complete;
+    -- The businesses of a sender with a rate go round from its own memory, in the place of the first of them.
+    select array_agg(o.business order by o.lane, o.behind, o.business), array_agg(o.class order by o.lane, o.behind, o.business),
+           array_agg(o.owner order by o.lane, o.behind, o.business), array_agg(o.place order by o.lane, o.behind, o.business)
+    into businesses, v_classes, owners, v_places
+    from (
+        select u.business, u.class, u.owner, first_value(u.place) over w as place, min(u.n) over w as lane,
+               coalesce(u.business <= (v_turn.afters ->> u.owner::text)::uuid, false) as behind
+        from unnest(v_turn.businesses, v_turn.classes, v_turn.owners, v_turn.places) with ordinality as u (business, class, owner, place, n)
+        window w as (partition by case when v_turn.rooms ->> u.owner::text is null then u.n::text else u.owner::text end order by u.n)
+    ) o;
+    if businesses is null then
+        businesses := '{}';
+        owners := '{}';
+        return;
+    end if;
+    for v_text in
+        select * from smsretry.texts_of_turns(businesses, v_classes, k_peek / cardinality(businesses) + 1, limit_count, at)
+    loop
+        exit when cardinality(ids) >= limit_count;
+        v_owner := owners[v_text.place];
+        continue when (v_turn.rooms ->> v_owner)::integer = 0;
+        select q.status = 'pending' and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after() and q.in_doubt_since is null
+        into v_due from public.sms_retry_queue q where q.id = v_text.id for update skip locked;
+        if v_due then
+            ids := ids || v_text.id;
+            v_served := v_places[v_text.place];
+            if v_turn.rooms ->> v_owner is not null then
+                v_turn.rooms := v_turn.rooms || jsonb_build_object(v_owner, (v_turn.rooms ->> v_owner)::integer - 1);
+                last := last || jsonb_build_object(v_owner, businesses[v_text.place]);
+            end if;
+        end if;
+    end loop;
+    if v_turn.seen > limit_count then
+        perform smsretry.end_turn('texts', v_memory.place, v_places, v_turn.passed, v_served, cardinality(ids) = limit_count);
+    end if;
 end
 $$;
 
@@ -1967,6 +2301,47 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
         case when end_turn.enough then end_turn.served else end_turn.businesses[cardinality(end_turn.businesses)] end,
         t.after)
     where t.kind = end_turn.kind and t.place = end_turn.place
+$$;
+
+-- ======== schemas/turns/end_turns_of_senders.sql ========
+-- A claim has ended: each of these senders goes on behind the business that was served last. Never waits.
+--   last: smsretry.claim_by_sender; sender: the environment's
+create or replace function smsretry.end_turns_of_senders(last jsonb, sender text)
+returns void language sql set search_path = pg_catalog, pg_temp
+-- Each sender by its key: a join of another kind would read all senders.
+set enable_hashjoin = off set enable_mergejoin = off as $$
+    update smsretry.sender_time t
+    set after = l.business
+    from (
+        select coalesce(s.sent_by, end_turns_of_senders.sender) as sent_by, e.value::uuid as business
+        from jsonb_each_text(end_turns_of_senders.last) e
+        left join smsretry.senders s on s.id = e.key::uuid
+    ) l
+    where t.sender = l.sent_by and t.after is distinct from l.business
+      and t.sender in (
+          select f.sender from smsretry.sender_time f where f.sender = l.sent_by for update skip locked)
+$$;
+
+-- ======== schemas/turns/has_due_text.sql ========
+-- Whether a business has a text of these classes due. One index probe each. The callers have
+-- set enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.has_due_text(business_id uuid, classes text[], at timestamptz)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_class text;
+    v_due timestamptz;
+begin
+    foreach v_class in array has_due_text.classes loop
+        select q.scheduled_for into v_due from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+          and q.business_id = has_due_text.business_id and q.message_class = v_class
+        order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        if v_due <= has_due_text.at then
+            return true;
+        end if;
+    end loop;
+    return false;
+end
 $$;
 
 -- ======== schemas/turns/in_turn.sql ========
@@ -2071,6 +2446,51 @@ begin
 end
 $$;
 
+-- ======== schemas/turns/next_text.sql ========
+-- The next step of smsretry.turns_of_senders: the oldest text of the business and class that follow, and whether it is due.
+-- From look 5,001 on: of the known ones, which are due. The callers have
+-- set enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.next_text(
+    business uuid, class text, at timestamptz, known_businesses uuid[], known_classes text[], look integer,
+    out business_id uuid, out message_class text, out due boolean
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if next_text.look > 5000 then
+        business_id := next_text.known_businesses[next_text.look - 5000];
+        message_class := next_text.known_classes[next_text.look - 5000];
+        due := true;
+        return;
+    end if;
+    select q.business_id, q.message_class, q.scheduled_for <= next_text.at into business_id, message_class, due
+    from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+      and (q.business_id, q.message_class) > (next_text.business, next_text.class)
+    order by q.business_id, q.message_class, q.scheduled_for limit 1;
+end
+$$;
+
+-- ======== schemas/turns/oldest_texts.sql ========
+-- The businesses, and the classes, of the `most` due texts that have waited longest, and how many texts there are; in order of
+-- turns behind `start`. enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.oldest_texts(
+    at timestamptz, start uuid, most integer, out businesses uuid[], out classes text[], out seen bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    select array_agg(d.business_id order by d.business_id <= start, d.business_id, d.message_class),
+           array_agg(d.message_class order by d.business_id <= start, d.business_id, d.message_class), coalesce(sum(d.n), 0)
+    into businesses, classes, seen
+    from (
+        select n.business_id, n.message_class, count(*) as n
+        from (select q.business_id, q.message_class from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
+              order by q.scheduled_for, q.id limit most) n
+        group by n.business_id, n.message_class
+    ) d;
+end
+$$;
+
 -- ======== schemas/turns/others_in_turn.sql ========
 -- Due work of these businesses other than texts, in turns: the longest waiting of each, then the next; at most `each` a
 -- business. Kinds, and enable_sort: smsretry.next_in_turn.
@@ -2108,42 +2528,215 @@ begin
 end
 $$;
 
+-- ======== schemas/turns/others_of_sender.sql ========
+-- Whether a business of this sender has a text due and none in the claim, which has one of each of `claimed`. Stops at the
+-- first. sender_id null: the environment's.
+create or replace function smsretry.others_of_sender(sender_id uuid, claimed uuid[], at timestamptz)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from smsretry.businesses_of_sender(
+            others_of_sender.sender_id, others_of_sender.claimed[cardinality(others_of_sender.claimed)],
+            cardinality(others_of_sender.claimed) + 1, others_of_sender.at, others_of_sender.claimed[1], null) o
+        where not o.businesses <@ others_of_sender.claimed)
+$$;
+
+-- ======== schemas/turns/sender_room.sql ========
+-- How many texts of a sender a claim may take; null: any number. sender_id: of smsretry.senders; null: the environment's, which
+-- is `sender` and sends per_second. after: whose turn it was last among the businesses that share it.
+--   room: about a second's worth; 0: it is not to be claimed from (`without`), or its time is given away until free_at
+create or replace function smsretry.sender_room(
+    sender_id uuid, sender text, per_second double precision, without text[], at timestamptz,
+    out room integer, out free_at timestamptz, out after uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+    v_sent_by text := sender;
+    v_rate double precision := per_second;
+begin
+    if sender_id is not null then
+        select * into v_sender from smsretry.senders s where s.id = sender_id;
+        v_sent_by := v_sender.sent_by;
+        v_rate := case when v_sent_by = sender then least(v_sender.segments_per_second, per_second)
+                       else v_sender.segments_per_second end;
+    end if;
+    if v_sent_by = any (without) then
+        room := 0;
+        return;
+    end if;
+    select t.after, t.free_at into after, free_at from smsretry.sender_time t where t.sender = v_sent_by;
+    -- Its worker puts these off, which costs no time of the sender.
+    if v_sender.paused_at is not null or smsretry.spent_day(v_sender, at) is not null then
+        free_at := null;
+    -- More than an hour: a rate was set wrong, and lease_sms_time starts over.
+    elsif free_at > at + smsretry.claims_ahead() and free_at <= at + interval '1 hour' then
+        room := 0;
+    else
+        free_at := null;
+        room := case when v_rate > 0 then greatest(least(v_rate, smsretry.largest_claim()), 1)::integer end;
+        -- One is tried, and the others wait for it.
+        if sender_id is not null and exists (select from smsretry.circuit c where c.sender = v_sent_by) then
+            room := least(room, 3);
+        end if;
+    end if;
+end
+$$;
+
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
 -- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
-create or replace function smsretry.texts_in_turn(businesses uuid[], each integer, at timestamptz)
-returns uuid[] language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-    select array_agg(t.id order by t.turn, t.place)
-    from (
-        select c.id, b.place, row_number() over (
-                   partition by b.place order by c.message_class desc, c.closes_soon, c.scheduled_for, c.id) as turn
-        from unnest(texts_in_turn.businesses) with ordinality as b (id, place)
-        cross join lateral (
-            select d.id, d.message_class, d.scheduled_for,
-                   case when d.window_closes_at between texts_in_turn.at and texts_in_turn.at + interval '1 hour'
-                        then d.window_closes_at end as closes_soon
-            from (
-                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-                   and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
-                   and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
-                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
-                union
-                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-                   and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
-                   and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
-                   and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
-                 order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
-                union
-                (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-                 where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-                   and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
-                   and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
-                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
-            ) d
-        ) c
-    ) t
+--   classes: of each business, any, or those of one class · place: which of the businesses · turn: its first, second …
+create or replace function smsretry.texts_in_turn(
+    businesses uuid[], each integer, at timestamptz, classes text[] default null, out id uuid, out place bigint, out turn bigint
+)
+returns setof record language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+    select c.id, b.place, row_number() over (
+               partition by b.place order by c.message_class desc, c.closes_soon, c.scheduled_for, c.id)
+    from unnest(texts_in_turn.businesses) with ordinality as b (id, place)
+    cross join lateral (
+        select d.id, d.message_class, d.scheduled_for,
+               case when d.window_closes_at between texts_in_turn.at and texts_in_turn.at + interval '1 hour'
+                    then d.window_closes_at end as closes_soon
+        from (
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'marketing'
+               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
+               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
+             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+            union
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], q.message_class) in ('any', q.message_class)
+               and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
+               and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
+               and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
+             order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
+            union
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'transactional'
+               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
+               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
+             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+        ) d
+    ) c
+$$;
+
+-- ======== schemas/turns/texts_of_turns.sql ========
+-- Due texts in turns, and the place of each one's turn: smsretry.texts_in_turn. At first only `each` of a turn, and up to `most`
+-- if a few of them have most of what is due.
+create or replace function smsretry.texts_of_turns(
+    businesses uuid[], classes text[], each integer, most integer, at timestamptz, out id uuid, out place bigint
+)
+returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_ids uuid[];
+    v_places bigint[];
+    v_each integer;
+begin
+    foreach v_each in array array[texts_of_turns.each, texts_of_turns.most] loop
+        if v_ids is null or cardinality(v_ids) < texts_of_turns.most and v_each > texts_of_turns.each then
+            select array_agg(t.id order by t.turn, t.place), array_agg(t.place order by t.turn, t.place) into v_ids, v_places
+            from smsretry.texts_in_turn(texts_of_turns.businesses, v_each, texts_of_turns.at, texts_of_turns.classes) t;
+        end if;
+    end loop;
+    return query select * from unnest(v_ids, v_places);
+end
+$$;
+
+-- ======== schemas/turns/turns_of_senders.sql ========
+-- Whose turn it is among businesses with senders of their own: as smsretry.in_turn for texts, in places behind `start`. A
+-- sender with no room is passed over. One with a rate has the place of its business that comes first, and there goes round
+-- among all of its businesses, from its own memory, so that none of them depends on where others' turns are.
+-- sender, per_second, without: smsretry.sender_room.
+--   businesses, classes, owners, places: each a turn. classes: any, or texts of one alone · owners: the sender's id; the zero
+--     one: the environment's · places: the business at whose place it is
+--   rooms, afters: by owner, smsretry.sender_room · seen: how many texts are due, of the first `peek` · passed: how far was looked, if there were too many looks · complete: whether that is everybody who is due
+--   free_at: when the first of the busy senders that were passed over is free
+create or replace function smsretry.turns_of_senders(
+    at timestamptz, start uuid, most integer, peek integer, sender text, per_second double precision, without text[],
+    out businesses uuid[], out classes text[], out owners uuid[], out places uuid[], out rooms jsonb, out afters jsonb,
+    out seen bigint, out passed uuid, out complete boolean, out free_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+#variable_conflict use_variable
+declare
+    k_environment constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_known record;
+    v_next record;
+    v_of record;
+    v_room record;
+    v_lane record;
+    v_owner uuid;
+    v_busy uuid[] := '{}';
+    v_mixed boolean;
+    v_look integer := 0;
+    v_last text := 'transactional'; -- the last one: the next step goes to another business
+    v_at uuid := start;
+    v_wrapped boolean := false;
+begin
+    businesses := '{}'; classes := '{}'; owners := '{}'; places := '{}'; rooms := '{}'; afters := '{}';
+    complete := true;
+    select * into v_known from smsretry.oldest_texts(at, start, peek);
+    seen := v_known.seen;
+    if seen < peek then
+        v_look := 5000; -- these are all there are
+    end if;
+    loop
+        v_look := v_look + 1;
+        select * into v_next from smsretry.next_text(v_at, v_last, at, v_known.businesses, v_known.classes, v_look);
+        exit when v_next.business_id is null and (v_wrapped or v_look > 5000);
+        if v_next.business_id is null then
+            v_wrapped := true; v_at := k_environment; v_last := '';
+            continue;
+        end if;
+        exit when v_wrapped and v_look <= 5000 and v_next.business_id > start;
+        v_at := v_next.business_id;
+        v_last := v_next.message_class;
+        if v_look = 5000 then
+            passed := v_at;
+        end if;
+        continue when not v_next.due;
+        if cardinality(businesses) >= most and seen >= peek then
+            complete := false;
+            exit;
+        end if;
+        select * into v_of from smsretry.senders_of(v_at);
+        v_owner := coalesce(case v_last when 'marketing' then v_of.marketing else v_of.transactional end, k_environment);
+        v_mixed := v_of.marketing is distinct from v_of.transactional;
+        if not v_mixed then
+            v_last := 'transactional';
+        end if;
+        continue when v_owner = any (v_busy);
+        continue when array_position(businesses, v_at) is not null and (not v_mixed or v_look > 5000 and seen >= peek);
+        if not rooms ? v_owner::text then
+            select * into v_room from smsretry.sender_room(nullif(v_owner, k_environment), sender, per_second, without, at);
+            if v_room.room = 0 then
+                v_busy := v_busy || v_owner;
+                free_at := least(free_at, v_room.free_at);
+                continue;
+            end if;
+            rooms := rooms || jsonb_build_object(v_owner, v_room.room);
+            afters := afters || jsonb_build_object(v_owner, coalesce(v_room.after, start));
+            if v_room.room > 0 and seen >= peek then
+                select * into v_lane from smsretry.businesses_of_sender(
+                    nullif(v_owner, k_environment), coalesce(v_room.after, start), least(2 * v_room.room, most), at,
+                    v_at, case when v_mixed then v_next.message_class else 'any' end);
+                businesses := businesses || v_lane.businesses; classes := classes || v_lane.classes;
+                owners := owners || array_fill(v_owner, array[cardinality(v_lane.businesses)]);
+                places := places || array_fill(v_at, array[cardinality(v_lane.businesses)]);
+            end if;
+        end if;
+        -- A null is any number.
+        continue when rooms ->> v_owner::text is not null and seen >= peek;
+        businesses := businesses || v_at; classes := classes || case when v_mixed then v_next.message_class else 'any' end;
+        owners := owners || v_owner; places := places || v_at;
+    end loop;
+    complete := complete and passed is null and free_at is null;
+end
 $$;
 
 -- ======== schemas/turns/waited_longest.sql ========
@@ -2194,7 +2787,7 @@ declare
 begin
     foreach v_each in array array[each, most] loop
         if v_ids is null or cardinality(v_ids) < most and v_each > each then
-            v_ids := coalesce(case kind when 'texts' then smsretry.texts_in_turn(businesses, v_each, at)
+            v_ids := coalesce(case kind when 'texts' then array(select t.id from smsretry.texts_in_turn(businesses, v_each, at) t order by t.turn, t.place)
                                         else smsretry.others_in_turn(kind, businesses, v_each, at, settled) end, '{}');
         end if;
     end loop;
@@ -2234,7 +2827,7 @@ $$;
 -- ended here, and one whose earlier message may have gone out is put in doubt.
 create or replace function smsretry.admit_send(
     retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
-    expires_at timestamptz, life interval,
+    expires_at timestamptz, life interval, sender_id uuid, segments integer,
     out answer text, out why text, out why_code text, out decided_at timestamptz, out reached_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2244,6 +2837,8 @@ declare
     v_business public.businesses;
     v_log public.send_logs;
     v_key bytea;
+    v_sender smsretry.senders;
+    v_spent_until timestamptz;
 begin
     -- `for share`: an opt-out is either seen here or waits until this send is begun.
     select * into v_customer from public.customers c
@@ -2282,15 +2877,22 @@ begin
     if why is not null then
         why_code := (select q.why_code from public.sms_retry_queue q where q.id = retry.id);
     end if;
+    v_sender := smsretry.sender_of(retry.business_id, retry.message_class);
+    if v_sender.segments_per_day is not null then
+        v_spent_until := smsretry.spent_until(v_sender, segments, decided_at);
+    end if;
     answer := case
         when why is not null then 'lost'
         when decided_at >= send_before then 'closed'
         when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
             or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours) <> decided_by
+            or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
             then 'changed'
+        when v_spent_until is not null then 'spent'
         when reached_at is not null then 'capped'
         else 'go'
     end;
+    reached_at := coalesce(case when answer = 'spent' then v_spent_until end, reached_at);
 end
 $$;
 
@@ -2308,7 +2910,9 @@ begin
                 cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
                 body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
                 life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
-                expires_at => (v ->> 'expires_at')::timestamptz) b);
+                expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
         when 'finish_sms_attempt' then
             return (select to_jsonb(f) from public.finish_sms_attempt(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
@@ -2345,17 +2949,24 @@ $$;
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer or send log are no longer what the decision was made from: decide again
+--     | changed  number, zone, hours, customer, send log or sender are no longer what the decision was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | spent    the sender has used its day, which turns over at reached_at
+--     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. phone, body and sent_by are kept until the outcome is known. expires_at: when the text
+-- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
+-- reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
     phone text default null, body text default null, sent_by text default null, decided_by text default null,
-    life interval default null, run_id uuid default null, expires_at timestamptz default null
+    life interval default null, run_id uuid default null, expires_at timestamptz default null,
+    sender_id uuid default null, sent_account text default null, segments integer default null,
+    send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2370,6 +2981,9 @@ begin
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
     end if;
+    if send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
+    end if;
     if cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
@@ -2382,13 +2996,18 @@ begin
     elsif v_row.begun_at is not null then
         answer := 'go'; -- the answer to the same call was lost on its way
     else
-        select a.answer, a.why, a.why_code, a.decided_at, case a.answer when 'capped' then a.reached_at end
+        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
         into answer, why, why_code, decided_at, reached_at
-        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life) a;
+        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
+        if answer = 'go' then
+            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
+            from smsretry.withhold_send(
+                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        end if;
         if answer = 'go' then
             perform smsretry.write_attempt(
                 v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-                quiet_hours_rule, body, sent_by, run_id);
+                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
             v_row.begun_at := decided_at;
             v_row.attempt_id := attempt_id;
             v_row.last_attempted_at := decided_at;
@@ -2412,7 +3031,8 @@ create or replace function smsretry.cap_reached_at(business_id uuid, phone text,
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id from public.customers c
-        where c.phone = cap_reached_at.phone and c.business_id = cap_reached_at.business_id
+        -- is true: smsretry.judge_opt_outs
+        where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
@@ -2457,12 +3077,11 @@ end
 $$;
 
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
--- Claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn). Within a
--- business, transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
+-- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
+-- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
 -- others_wait: a business has a text due and none in this claim.
--- begins: the caller begins each send with begin_sms_attempt. The application's own processor does not: if it dies, its
--- claim counts as a send that may have been made.
-create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
+create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase: a claim whose caller has given up would keep its rows.
@@ -2476,11 +3095,12 @@ declare
 begin
     select * into v_turn
     from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
-    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, begins is not true) t);
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);
     v_others_wait := not v_turn.complete or exists (
         select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
     foreach v_claim in array v_claims loop
         v_claim.others_wait := v_others_wait;
+        v_claim.sender_others_wait := v_others_wait;
         return next v_claim;
     end loop;
 end
@@ -2494,12 +3114,37 @@ returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     perform 1 from public.sms_retry_queue q
-    where q.id = claim_sms_retry.retry_id and q.status = 'pending' and q.in_doubt_since is null
+    where q.id = claim_sms_retry.retry_id
+      -- is true: by its id alone; with old statistics an index of all that waits is walked
+      and (q.status = 'pending' and q.in_doubt_since is null) is true
     for update;
     if found then
         perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
         return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
     end if;
+end
+$$;
+
+-- ======== schemas/worker/claim_sms_texts.sql ========
+-- For a worker: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn),
+-- and of each sender about what it sends in a second. Returns rows of smsretry.claimed_retry in JSON. A sender whose time is given away is passed over. Within a business,
+-- transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- sender, account, segments_per_second: of the worker's environment, which sends for every business without a sender of its
+-- own. Null: it is not known, or as fast as the provider takes them.
+--   without: senders whose texts are not to be claimed now
+--   others_wait: a business has a text due and none in this claim · sender_others_wait: one with the same sender has
+create or replace function public.claim_sms_texts(
+    limit_count integer, sender text default null, account text default null,
+    segments_per_second double precision default null, without text[] default '{}'
+)
+returns setof jsonb
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_variable
+begin
+    perform smsretry.note_default_sender(sender, account, segments_per_second);
+    return query
+    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}')) t;
 end
 $$;
 
@@ -2525,6 +3170,53 @@ begin
         return query select * from smsretry.take(array[v_id], v_now);
         exit when found or clock_timestamp() > v_until;
     end loop;
+end
+$$;
+
+-- ======== schemas/worker/claim_texts.sql ========
+-- The claims of due texts by workers, who begin each send: claim_sms_texts.
+-- Rows of smsretry.claimed_retry, as JSON.
+create or replace function smsretry.claim_texts(limit_count integer, sender text, per_second double precision, without text[])
+returns setof jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit integer := smsretry.rows_of_claim(limit_count);
+    v_turn record;
+    v_claims smsretry.claimed_retry[];
+    v_claim smsretry.claimed_retry;
+    v_claimed uuid[];
+    v_others_wait boolean;
+    v_wait jsonb := '{}';
+    v_owner text;
+begin
+    if exists (select from smsretry.business_senders) then
+        select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without);
+    else
+        v_limit := least(v_limit, (select r.room from smsretry.sender_room(null, sender, per_second, without, v_now) r));
+        select t.*, null::jsonb as last into v_turn from smsretry.claim_in_turn('texts', v_limit, v_now) t;
+    end if;
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now) t);
+    v_claimed := array(select c.business_id from unnest(v_claims) c);
+    v_others_wait := not v_turn.complete or not v_turn.businesses <@ v_claimed;
+    foreach v_claim in array v_claims loop
+        v_claim.others_wait := v_others_wait;
+        v_claim.sender_others_wait := v_others_wait;
+        if v_turn.last is not null and v_others_wait then
+            v_owner := coalesce(v_claim.sender ->> 'id', '');
+            if not v_wait ? v_owner then
+                v_wait := v_wait || jsonb_build_object(v_owner, smsretry.others_of_sender(
+                    nullif(v_owner, '')::uuid,
+                    array(select c.business_id from unnest(v_claims) c where coalesce(c.sender ->> 'id', '') = v_owner), v_now));
+            end if;
+            v_claim.sender_others_wait := (v_wait ->> v_owner)::boolean;
+        end if;
+        return next to_jsonb(v_claim);
+    end loop;
+    if v_turn.last <> '{}' then
+        perform smsretry.end_turns_of_senders(v_turn.last, sender);
+    end if;
 end
 $$;
 
@@ -2669,7 +3361,7 @@ begin
                 perform smsretry.put_back(v_row, v_now + retry_in, v_now);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
@@ -2794,17 +3486,6 @@ begin
 end
 $$;
 
--- ======== schemas/worker/lease_sms_sender.sql ========
--- For workers of version 1.0: lease_sms_time; returns in how many seconds the segments begin.
-create or replace function public.lease_sms_sender(sender text, segments integer, per_second double precision)
-returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-begin
-    return extract(epoch from l.begins_at - l.asked_at)
-    from public.lease_sms_time(
-        lease_sms_sender.sender, greatest(lease_sms_sender.segments, 1), lease_sms_sender.per_second) l;
-end
-$$;
-
 -- ======== schemas/worker/lease_sms_time.sql ========
 -- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
 --   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
@@ -2838,19 +3519,108 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/lease_sms_times.sql ========
+-- Make several calls of lease_sms_time as one request, for workers with many senders. leases: [{"sender", "segments",
+-- "per_second", "lead"}]. Sorted by sender, so that two requests do not deadlock. What somebody has locked, or what is wrong,
+-- gets no answer, and its worker asks for it alone. A locked sender is waited for a moment once, and then hardly at all.
+--   place: in the array, from 1
+create or replace function public.lease_sms_times(leases jsonb)
+returns table (place integer, begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms' as $$
+#variable_conflict use_column
+declare
+    v_lease record;
+begin
+    if (jsonb_typeof(lease_sms_times.leases) = 'array' and jsonb_array_length(lease_sms_times.leases) between 1 and 100) is not true then
+        raise exception 'leases must be an array of 1 to 100 leases' using errcode = 'SR422';
+    end if;
+    for v_lease in
+        select e.value, e.ordinality::integer as place from jsonb_array_elements(lease_sms_times.leases) with ordinality e
+        order by e.value ->> 'sender' collate "C", e.ordinality
+    loop
+        begin
+            return query
+            select v_lease.place, l.begins_at, l.asked_at
+            from public.lease_sms_time(
+                v_lease.value ->> 'sender', (v_lease.value ->> 'segments')::integer,
+                (v_lease.value ->> 'per_second')::double precision, (v_lease.value ->> 'lead')::double precision) l;
+        exception when others then
+            if sqlstate = '55P03' then
+                perform set_config('lock_timeout', '10ms', true);
+            end if;
+        end;
+    end loop;
+end
+$$;
+
 -- ======== schemas/worker/next_sms_due.sql ========
--- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count.
-create or replace function public.next_sms_due()
-returns double precision language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select extract(epoch from greatest(next.due_at - smsretry.clock(), interval '0'))::double precision
-    from (select least(
-        (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-         order by q.scheduled_for limit 1),
-        (select q.scheduled_for from public.sms_retry_queue q
-         where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
-         order by q.scheduled_for limit 1)) as due_at) next
-    where next.due_at is not null
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count. A text
+-- whose sender is busy is due shortly before that one is free. sender: of the worker's environment; null: the one that was
+-- seen last. without: senders whose texts do not count.
+create or replace function public.next_sms_due(sender text default null, without text[] default '{}')
+returns double precision language plpgsql stable security invoker
+set search_path = pg_catalog, pg_temp set enable_sort = off as $$
+#variable_conflict use_variable
+declare
+    k_from constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_now constant timestamptz := smsretry.clock();
+    v_due timestamptz;
+    v_turn record;
+begin
+    select q.scheduled_for into v_due from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+    order by q.scheduled_for limit 1;
+    if v_due <= v_now and (
+        cardinality(without) > 0 or exists (select from smsretry.sender_time t where t.free_at > v_now + smsretry.claims_ahead()))
+    then
+        sender := coalesce(sender, (select d.sent_by from smsretry.default_senders d order by d.seen_at desc limit 1));
+        select * into v_turn from smsretry.turns_of_senders(v_now, k_from, 1, 200, sender, null, coalesce(without, '{}'), true);
+        if cardinality(v_turn.businesses) = 0 and v_turn.passed is null then
+            select least(q.scheduled_for, v_turn.free_at - smsretry.claims_ahead() / 2) into v_due
+            from (select min(f.scheduled_for) as scheduled_for from (
+                      select q.scheduled_for from public.sms_retry_queue q
+                      where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+                        and q.scheduled_for > v_now
+                      order by q.scheduled_for limit 1) f) q;
+        end if;
+    end if;
+    select least(v_due, (
+        select q.scheduled_for from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+        order by q.scheduled_for limit 1)) into v_due;
+    return extract(epoch from greatest(v_due - v_now, interval '0'))
+        -- Greatest ignores a null.
+        * case when v_due is not null then 1 end;
+end
+$$;
+
+-- ======== schemas/worker/note_default_sender.sql ========
+-- Keep what the sender of a runner's environment is. Notes once an hour that it still is (smsretry.is_environments), or once a
+-- minute if another was seen since. Locks no row that is as it was, or all claims would wait for each other.
+create or replace function smsretry.note_default_sender(sender text, account text, per_second double precision)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_known smsretry.default_senders;
+begin
+    if sender is null or account is null then
+        return;
+    end if;
+    select * into v_known from smsretry.default_senders d where d.sent_by = sender;
+    if v_known.sent_by is null then
+        insert into smsretry.default_senders (sent_by, account, segments_per_second, seen_at)
+        values (sender, account, per_second, smsretry.clock()) on conflict do nothing;
+    elsif (v_known.account, v_known.segments_per_second) is distinct from (account, per_second)
+        or v_known.seen_at < smsretry.clock() - interval '1 hour'
+        or v_known.seen_at < smsretry.clock() - interval '1 minute'
+            and exists (select from smsretry.default_senders d where d.seen_at > v_known.seen_at)
+    then
+        update smsretry.default_senders d
+        set account = note_default_sender.account, segments_per_second = per_second, seen_at = smsretry.clock()
+        where d.sent_by = (select f.sent_by from smsretry.default_senders f where f.sent_by = sender for update skip locked);
+    end if;
+end
 $$;
 
 -- ======== schemas/worker/recover_row.sql ========
@@ -2976,19 +3746,29 @@ end
 $$;
 
 -- ======== schemas/worker/set_sms_circuit.sql ========
--- Open the circuit breaker, or close it (why null). why: what is wrong and what to do. sender: whose it is.
--- business_ids: of these businesses alone; null: everybody's, and closing that closes all. Returns whether it is open.
-create or replace function public.set_sms_circuit(why text, sender text default '', business_ids uuid[] default null)
+-- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
+-- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
+-- closing it closes the provider's, too. business_ids: of these businesses alone; null: of all
+-- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
+-- has it any more, nothing is done. Returns whether it is open.
+create or replace function public.set_sms_circuit(
+    why text, sender text default '', business_ids uuid[] default null, own boolean default false
+)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_sender constant text := coalesce(set_sms_circuit.sender, '');
     v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
+    v_own constant boolean := not smsretry.is_environments(v_sender);
 begin
+    if set_sms_circuit.own and not v_own then -- it was removed meanwhile, and would count as the environment's
+        return false;
+    end if;
     if set_sms_circuit.business_ids is not null then
         if v_why is null then
-            delete from smsretry.business_circuits b where b.business_id = any (set_sms_circuit.business_ids);
+            delete from smsretry.business_circuits b
+            where b.business_id = any (set_sms_circuit.business_ids) and smsretry.same_circuit(b.sender, v_sender, v_own);
             return false;
         end if;
         delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
@@ -3000,28 +3780,88 @@ begin
         return true;
     end if;
     if v_why is null then
-        delete from smsretry.business_circuits b where b.business_id is not null; -- Supabase refuses a delete without a where clause
-        delete from smsretry.circuit c where c.sender is not null;
+        delete from smsretry.business_circuits b where smsretry.same_circuit(b.sender, v_sender, v_own);
+        delete from smsretry.circuit c where smsretry.same_circuit(c.sender, v_sender, v_own);
         return false;
     end if;
     insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
     on conflict (sender) do update set why = excluded.why;
-    delete from smsretry.circuit c where c.sender <> v_sender;
+    delete from smsretry.circuit c
+    where v_sender <> '' and c.sender not in ('', v_sender) and smsretry.same_circuit(c.sender, v_sender, v_own);
     return true;
+end
+$$;
+
+-- ======== schemas/worker/slow_sms_sender.sql ========
+-- The provider asks to go slower with a sender: its time is given away for so many seconds, a quarter of an hour at most, and no
+-- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free.
+create or replace function public.slow_sms_sender(sender text, seconds double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz :=
+        v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900));
+    v_free_at timestamptz;
+begin
+    if slow_sms_sender.sender is null then
+        raise exception 'sender must be given: whose texts go slower' using errcode = 'SR422';
+    end if;
+    insert into smsretry.sender_time as s (sender, free_at) values (slow_sms_sender.sender, v_until)
+    on conflict (sender) do update
+    -- More than an hour: a rate was set wrong (lease_sms_time).
+    set free_at = case when s.free_at > v_now + interval '1 hour' then v_until else greatest(s.free_at, v_until) end
+    returning s.free_at into v_free_at;
+    return extract(epoch from v_free_at - v_now);
+end
+$$;
+
+-- ======== schemas/worker/spent_until.sql ========
+-- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. A text with
+-- more segments than a whole day has goes out when nothing else did. Notes on the sender how far it was counted, or each begin
+-- of a long day would count all of it; and that it is spent, so that the next claims know, once there is no room for a single
+-- segment. Never waits: others in this transaction may hold what the holder of the sender's row wants.
+create or replace function smsretry.spent_until(sender smsretry.senders, segments integer, at timestamptz)
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    -- By then, the outcome is known of almost all; one that is in doubt counts.
+    v_settled constant timestamptz := at - interval '1 minute';
+    v_used record;
+    v_turns_at timestamptz;
+    v_spent_until timestamptz;
+begin
+    select * into v_used from smsretry.day_used(sender, at, v_settled);
+    if v_used.segments + least(coalesce(segments, 1), sender.segments_per_day) > sender.segments_per_day then
+        v_turns_at := (smsretry.carriers_day(at)).ends;
+    end if;
+    v_spent_until := case when v_used.segments >= sender.segments_per_day then v_turns_at end;
+    if v_used.afresh > 200 or (v_spent_until, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
+            and v_spent_until is not null then
+        update smsretry.senders s
+        set counted_to = case when v_used.afresh > 200 then v_settled else s.counted_to end,
+            counted_segments = case when v_used.afresh > 200 then v_used.settled else s.counted_segments end,
+            spent_until = coalesce(v_spent_until, s.spent_until),
+            spent_cap = case when v_spent_until is not null then sender.segments_per_day else s.spent_cap end
+        where s.id = (select f.id from smsretry.senders f where f.id = sender.id for update skip locked);
+    end if;
+    return v_turns_at;
 end
 $$;
 
 -- ======== schemas/worker/start_sms_run.sql ========
 -- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
--- long a silent run counts as interrupted; null: none. May be repeated, and then returns none.
-create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null)
+-- long a silent run counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then
+-- returns none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null, send_to text default null, address text default null)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
-    insert into smsretry.runs (id, started_at) values (start_sms_run.run_id, v_now) on conflict do nothing;
+    insert into smsretry.runs (id, started_at, send_to, address)
+    values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
     return query
     with silent as (
         update smsretry.runs r set interrupted_at = v_now
@@ -3110,8 +3950,9 @@ begin
     elsif v_state is not null then
         v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
     end if;
-    return query
-    select r.* from smsretry.claimed_retry r where r.id = any (v_took) order by r.scheduled_for, r.id;
+    -- Planned each time: PostgreSQL 15 would keep a plan that walks a whole index, if the tables were small when it was made.
+    return query execute
+    'select r.* from smsretry.claimed_retry r where r.id = any ($1) order by r.scheduled_for, r.id' using v_took;
 end
 $$;
 
@@ -3149,17 +3990,26 @@ end
 $$;
 
 -- ======== schemas/worker/take_row.sql ========
--- Claim one row, which the caller has found pending and locked; false: it was put in doubt instead. Its status is not asked
--- for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
--- the claimer sends without a begin, so what a begin would put in doubt is put in doubt here.
+-- Claim one row, which the caller has found pending and locked; false: it was ended or put in doubt instead. Its status is not
+-- asked for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
+-- the claimer sends without a begin, so a text that a begin would call sent or put in doubt comes to that here.
 create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.sms_retry_queue;
+    v_refused record;
 begin
-    if take_row.by_application and exists (select 1 from smsretry.restores) then
+    if take_row.by_application then
         select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
-        if smsretry.put_in_doubt(v_row, take_row.at) is not null then
+        select r.* into v_refused
+        from public.send_logs l, smsretry.refusal(true, null, null) r
+        where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
+          and smsretry.is_sent(l.provider_message_id, l.status::text);
+        if found then
+            perform smsretry.close_row(v_row, 'cancelled', v_refused.why, v_refused.why_code, null, take_row.at);
+            return false;
+        end if;
+        if exists (select 1 from smsretry.restores) and smsretry.put_in_doubt(v_row, take_row.at) is not null then
             return false;
         end if;
     end if;
@@ -3180,6 +4030,45 @@ returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if current_setting('smsretry.wait', true) <> '' then
         perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/withhold_send.sql ========
+-- A send that nothing else keeps: may it leave from here? Parameters and answers: begin_sms_attempt. The last check, so that
+-- a staging copy shows what would have gone out, and when.
+--   go · ended: the worker texts only others, so the text is cancelled · held: worker and mark disagree, so the
+--   text waits until somebody has said which is right
+create or replace function smsretry.withhold_send(
+    retry public.sms_retry_queue, send_to text, listed boolean, address text, expires_at timestamptz, at timestamptz,
+    out answer text, out why text, out why_code text, out reached_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+    if send_to = 'listed' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
+        answer := 'go';
+        return;
+    end if;
+    why := smsretry.mark_mismatch(send_to, address);
+    if why is not null then
+        why_code := 'mark_mismatch';
+        reached_at := at + smsretry.mark_look();
+        retry.why := why;
+        retry.why_code := why_code;
+        retry.held_since := coalesce(retry.held_since, at);
+        retry.expires_at := coalesce(retry.expires_at, expires_at);
+        perform smsretry.put_back(retry, reached_at, at);
+        answer := 'held';
+    elsif coalesce(send_to, 'all') <> 'all' then
+        why := 'Not sent: it would have gone out now, but '
+            || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
+                            else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+        why_code := 'not_listed';
+        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, at);
+        answer := 'ended';
+    else
+        answer := 'go';
     end if;
 end
 $$;
@@ -3605,13 +4494,14 @@ $$;
 -- ======== schemas/doubt/settle_sms_attempt.sql ========
 -- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
 -- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
--- MessageStatus and ErrorCode). May be called any number of times, in any order, before or after the sender's own answer. An
+-- MessageStatus and ErrorCode), in the account that signed it (account_sid; null: not told). An account speaks for what went out
+-- from it and nothing else: who has an account of their own has the token that signs for it. May be called any number of times, in any order, before or after the sender's own answer. An
 -- unknown status proves the message and is not kept.
 -- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
--- or unknown_attempt (there is none, or it has another SID).
+-- or unknown_attempt (there is none, or it has another SID or account).
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
-    delivery_status text default null, error_code integer default null
+    delivery_status text default null, error_code integer default null, account_sid text default null
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3634,8 +4524,10 @@ begin
     -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q
     where q.id = coalesce(
-        (select w.id from public.sms_retry_queue o join public.sms_retry_queue w on w.send_log_id = o.send_log_id
-         where o.id = v_attempt.retry_id and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        -- No join: with old statistics it walks all live rows.
+        (select w.id from public.sms_retry_queue w
+         where w.send_log_id = (select o.send_log_id from public.sms_retry_queue o where o.id = v_attempt.retry_id)
+           and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
         v_attempt.retry_id)
     for update;
     if not found then
@@ -3643,7 +4535,8 @@ begin
     end if;
     select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
     v_now := smsretry.clock();
-    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid then
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid
+        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid) then
         return 'unknown_attempt';
     end if;
     if v_attempt.twilio_sid is null then
@@ -3663,21 +4556,28 @@ $$;
 -- ======== schemas/consent/businesses_of.sql ========
 -- The businesses that have a customer with this number. texted: also those that have texted it. A deleted customer who
 -- answers STOP may be imported again tomorrow.
-create or replace function smsretry.businesses_of(phone text, texted boolean)
+-- senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them)
+create or replace function smsretry.businesses_of(phone text, texted boolean, senders text[] default null)
 returns setof uuid language sql stable set search_path = pg_catalog, pg_temp as $$
-    select c.business_id from public.customers c where c.phone = businesses_of.phone
-    union
-    select b.id from public.businesses b cross join smsretry.secret
-    where businesses_of.texted and exists (
-        select 1 from public.sms_send_attempts a where a.number_key = smsretry.number_key(b.id, businesses_of.phone))
+    select known.id
+    from (select c.business_id from public.customers c where c.phone = businesses_of.phone
+          union
+          select b.id from public.businesses b cross join smsretry.secret
+          where businesses_of.texted and exists (
+              select 1 from public.sms_send_attempts a
+              where a.number_key = smsretry.number_key(b.id, businesses_of.phone))) known (id)
+    where businesses_of.senders is null
+       or smsretry.sends_through(known.id, businesses_of.senders)
+       or smsretry.texted_through(known.id, businesses_of.phone, businesses_of.senders)
     order by 1
 $$;
 
 -- ======== schemas/consent/give_back_consent.sql ========
 -- Take back, at one business, what a STOP of this number ended before `at`: smsretry.take_back_stop. Nothing changes if the
--- START does not take back every opt-out there. Returns how many customers have consent again.
+-- START does not take back every opt-out there, or a STOP to another sender holds (senders: those that heard the START).
+-- Returns how many customers have consent again.
 create or replace function smsretry.give_back_consent(
-    business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean
+    business_id uuid, phone text, number_key bytea, at timestamptz, by_yes boolean, senders text[] default null
 )
 returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3687,7 +4587,9 @@ begin
     delete from smsretry.unwritten_consents u
     where u.number_key = give_back_consent.number_key and u.consent = 'opted_in' and u.since <= give_back_consent.at;
     -- After the locks: an opt-out may have held them.
-    if exists (
+    if give_back_consent.senders is not null and smsretry.stopped_elsewhere(
+            give_back_consent.business_id, give_back_consent.number_key, give_back_consent.senders)
+        or exists (
         select 1
         from (select c.sms_consent_source::text, c.sms_consent_at from public.customers c
               where c.id = any (v_ids) and c.sms_consent_status::text = 'opted_out'
@@ -3697,6 +4599,10 @@ begin
               select u.source, u.since from smsretry.unwritten_consents u
               where u.number_key = give_back_consent.number_key and u.consent = 'opted_out') as o (source, since)
         where not smsretry.start_takes_back(o.source, give_back_consent.by_yes) or o.since >= give_back_consent.at) then
+        -- Each sender's START is kept until all have heard one. A YES leaves a stop in words.
+        delete from smsretry.heard_stops h
+        where not give_back_consent.by_yes and h.number_key = give_back_consent.number_key
+          and h.senders && give_back_consent.senders and h.since < give_back_consent.at;
         return 0;
     end if;
     with given_back as (
@@ -3715,6 +4621,294 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/heard_by.sql ========
+-- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
+-- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender, and
+-- an account for all of its senders, those included that are gone. An environment may have a SID in capitals.
+--   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
+--   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
+create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_number constant text := nullif(btrim(smsretry.phone_of(heard_by.number)), '');
+    v_service constant text := nullif(lower(btrim(heard_by.service)), '');
+    v_account constant text := nullif(lower(btrim(heard_by.account)), '');
+    v_known record;
+begin
+    lifts := not exists (select 1 from smsretry.senders);
+    if lifts then
+        return;
+    end if;
+    with known as (
+        select s.sent_by, s.account, s.sent_by as sender, lower(s.sent_by) in (v_service, v_number) as named from smsretry.senders s
+        union all
+        select d.sent_by, d.account, x.sender, lower(d.sent_by) in (v_service, v_number)
+        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender)
+        where x.sender <> '' or smsretry.is_environments(d.sent_by))
+    select array_agg(distinct k.sender) filter (where k.named and coalesce(lower(k.account) = v_account, true)) as named,
+           array_agg(distinct k.sender) filter (where lower(k.account) = v_account)
+               || array_agg(distinct k.account) filter (where lower(k.account) = v_account) as of_account,
+           count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
+           bool_or(k.named) as known
+    into v_known from known k;
+    -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
+    -- environment's, which no run has told yet.
+    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+        return;
+    end if;
+    senders := coalesce(v_known.named, v_known.of_account);
+    lifts := v_known.named is not null
+        or v_known.in_account = 1 and v_service is null and v_number is null;
+end
+$$;
+
+-- ======== schemas/consent/import_at_business.sql ========
+-- Record opt-outs that come from elsewhere at one business: smsretry.judge_opt_outs says what each means. A number whose row or
+-- customers somebody holds locked, or may not be changed, keeps no other from opting out: unwritten_consents keeps it, so it
+-- holds at once. All together wait for locks for one second.
+--   lines: recorded, known, outlived and unreadable together are all · customers: marked now · cancelled: texts that waited
+--   unmarked: customers who could not be marked · notes: of each line that is not recorded, the line and why
+create or replace function smsretry.import_at_business(
+    business_id uuid, opt_outs jsonb, as_of timestamptz, dry_run boolean, source text, who text, because text,
+    out recorded integer, out known integer, out customers integer, out cancelled integer, out unmarked integer,
+    out undated integer, out notes jsonb
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+#variable_conflict use_variable
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_said record;
+    v_ended record;
+    v_keys bytea[] := '{}';
+    v_dates timestamptz[] := '{}';
+begin
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    for v_said in select * from smsretry.judge_opt_outs(business_id, opt_outs, as_of) loop
+        undated := undated + v_said.undated;
+        if v_said.fate in ('unreadable', 'outlived') then
+            notes := notes || jsonb_build_object(
+                'line', v_said.line, 'what', v_said.fate, 'lines', v_said.lines, 'customer_id', v_said.customer_id,
+                'business_id', case when v_said.fate = 'outlived' then business_id end);
+            continue;
+        end if;
+        known := known + case when v_said.fate = 'known' then v_said.lines else v_said.lines - 1 end;
+        continue when v_said.fate = 'known';
+        recorded := recorded + 1;
+        if dry_run then
+            customers := customers + v_said.customers;
+            cancelled := cancelled + v_said.texts;
+        elsif v_said.fate = 'record' then
+            v_keys := v_keys || v_said.number_key;
+            v_dates := v_dates || v_said.at;
+        else
+            perform set_config('lock_timeout', greatest(
+                ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 1) || 'ms', true);
+            begin
+                perform smsretry.lock_customers(business_id, v_said.phone);
+                v_said.customer_id := smsretry.later_opt_in(business_id, v_said.phone, v_said.number_key, v_said.at);
+                if v_said.customer_id is not null then -- said yes since this call looked
+                    recorded := recorded - 1;
+                    notes := notes || jsonb_build_object(
+                        'line', v_said.line, 'what', 'outlived', 'lines', 1, 'customer_id', v_said.customer_id,
+                        'business_id', business_id);
+                    continue;
+                end if;
+                select * into v_ended
+                from smsretry.set_consent(business_id, null, v_said.phone, 'opted_out', source, v_said.at);
+                customers := customers + v_ended.customers;
+                cancelled := cancelled + v_ended.cancelled;
+                perform smsretry.keep_consent_step(
+                    business_id, v_said.phone, null, 'opted_out', smsretry.clock(), who, because);
+            exception when others then
+                raise warning 'Customers of business % could not be marked as opted out yet: %', business_id, sqlstate;
+                perform smsretry.keep_unwritten(v_said.number_key, business_id, 'opted_out', v_said.at, source);
+                unmarked := unmarked + v_said.customers;
+            end;
+        end if;
+    end loop;
+    begin
+        -- As smsretry.suppress, for many: a block for each would cost a subtransaction each.
+        insert into smsretry.suppressions as s (number_key, business_id, since, source)
+        select k.number_key, business_id, k.since, source from unnest(v_keys, v_dates) k (number_key, since)
+        on conflict (number_key) do update
+        set since = greatest(s.since, excluded.since),
+            source = case when smsretry.start_takes_back(s.source) or s.since < excluded.since then excluded.source else s.source end
+        where s.since < excluded.since or smsretry.start_takes_back(s.source);
+    exception when others then
+        raise warning 'Opt-outs of business % could not be written where they belong yet: %', business_id, sqlstate;
+        perform smsretry.keep_unwritten(k.number_key, business_id, 'opted_out', k.since, source)
+        from unnest(v_keys, v_dates) k (number_key, since);
+    end;
+end
+$$;
+
+-- ======== schemas/consent/import_sms_opt_outs.sql ========
+-- For people: opt-outs from another system, for one business or for each. opt_outs is an array of at most 500 objects: phone
+-- (E.164), at (with its offset; without one it counts as now, and so does a date that has not come), line (to name it by).
+-- A number needs no customer: one that comes later is opted out, too. A later opt-in stays. Changes nothing unless
+-- dry_run => false; then who and because are needed. The same call again changes nothing more.
+-- file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- all_businesses: some a call, by id; the next call begins after_business => next_after, until that is null.
+-- The rest: smsretry.import_at_business. time_zone: the business's.
+create or replace function public.import_sms_opt_outs(
+    opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
+    who text default null, because text default null, file_hash text default null, after_business uuid default null
+)
+returns table (
+    businesses integer, recorded integer, known integer, customers integer, cancelled integer, unmarked integer,
+    undated integer, notes jsonb, next_after uuid, time_zone text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_most constant integer := 500; -- each may take a lock, and the memory for locks is everybody's
+    k_pairs constant integer := 2000; -- of numbers and businesses
+    v_as_of timestamptz := smsretry.clock();
+    v_key bytea;
+    v_business record;
+    v_done record;
+begin
+    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
+        and coalesce(file_hash ~ '^[0-9a-f]{64}$', true)) is not true then
+        raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
+            using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
+    elsif jsonb_array_length(opt_outs) > k_most then
+        raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    if file_hash is not null then
+        v_key := smsretry.number_key(coalesce(business_id, '00000000-0000-0000-0000-000000000000'), file_hash);
+        if not dry_run then
+            insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
+            values (v_key, v_as_of, business_id, who, because) on conflict do nothing;
+        end if;
+        v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
+    end if;
+    businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    for v_business in
+        select b.id, b.timezone::text as zone from public.businesses b
+        where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
+        order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+    loop
+        select * into v_done from smsretry.import_at_business(
+            v_business.id, opt_outs, v_as_of, dry_run,
+            'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+            who, because);
+        businesses := businesses + 1;
+        recorded := recorded + v_done.recorded;
+        known := known + v_done.known;
+        customers := customers + v_done.customers;
+        cancelled := cancelled + v_done.cancelled;
+        unmarked := unmarked + v_done.unmarked;
+        undated := greatest(undated, v_done.undated);
+        notes := notes || v_done.notes;
+        next_after := v_business.id;
+        time_zone := case when business_id is not null then v_business.zone end;
+    end loop;
+    if business_id is not null and businesses = 0 then
+        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
+    elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then
+        next_after := null;
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/judge_opt_outs.sql ========
+-- What opt-outs that come from elsewhere (import_sms_opt_outs) mean at one business, a line for each number:
+--   unreadable: it is no number in E.164
+--   known: an opt-out that is no earlier, and no easier to take back, holds already
+--   outlived: customer_id opted in later, so nothing changes
+--   mark: customers of the business have the number · record: none has
+-- at: the latest that the number's lines say. Without a date, or with one that has not come, an opt-out is of as_of.
+-- texts: that wait for its customers.
+create or replace function smsretry.judge_opt_outs(business_id uuid, opt_outs jsonb, as_of timestamptz)
+returns table (
+    line bigint, phone text, at timestamptz, number_key bytea, fate text, customer_id uuid, customers integer, texts integer,
+    undated integer, lines integer
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read all customers.
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with written as (
+        select case when jsonb_typeof(e.value -> 'line') = 'number' and length(e.value ->> 'line') <= 15
+                    then trunc((e.value ->> 'line')::numeric)::bigint else e.place end as line,
+               case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+               smsretry.instant_of(e.value ->> 'at') as at
+        from jsonb_array_elements(judge_opt_outs.opt_outs) with ordinality e (value, place)
+    ), dated as (
+        select w.line, w.phone, case when w.at <= judge_opt_outs.as_of then w.at end as at from written w
+    ), numbers as materialized ( -- each function once
+        select min(d.line) as line, d.phone,
+               case when bool_or(d.at is null) then judge_opt_outs.as_of else max(d.at) end as at,
+               bool_or(d.at is null) as undated, count(*) filter (where d.at is null)::integer as undated_lines,
+               count(*)::integer as lines,
+               smsretry.number_key(judge_opt_outs.business_id, d.phone) as number_key
+        from dated d where d.phone is not null group by d.phone
+    ), found as materialized (
+        select n.*, c.customers, c.consenting,
+               (select max(o.since)
+                from (select s.since, s.source from smsretry.suppressions s where s.number_key = n.number_key
+                      union all
+                      select u.since, u.source from smsretry.unwritten_consents u
+                      where u.number_key = n.number_key and u.consent = 'opted_out') o
+                where not smsretry.start_takes_back(o.source)) as opted_out_since
+        from numbers n
+        cross join lateral (
+            select count(*)::integer as customers,
+                   count(*) filter (where c.sms_consent_status::text is distinct from 'opted_out')::integer as consenting
+            from public.customers c
+            -- is true: by the number alone, and not also by the index of business_id, where a business may have very many
+            where c.phone = n.phone and (c.business_id = judge_opt_outs.business_id) is true) c
+    ), judged as materialized (
+        select f.*,
+               f.consenting = 0 and f.opted_out_since is not null and (f.undated or f.opted_out_since >= f.at) as known,
+               case when f.consenting > 0
+                    then smsretry.later_opt_in(judge_opt_outs.business_id, f.phone, f.number_key, f.at) end as opted_in
+        from found f
+    )
+    select j.line, j.phone, j.at, j.number_key,
+           case when j.known then 'known' when j.opted_in is not null then 'outlived'
+                when j.customers > 0 then 'mark' else 'record' end,
+           j.opted_in, j.customers,
+           case when j.known or j.opted_in is not null or j.customers = 0 then 0 else (
+               select count(*)::integer
+               from public.customers c join public.sms_retry_queue q on q.customer_id = c.id
+               where c.phone = j.phone and (c.business_id = judge_opt_outs.business_id) is true
+                 and (q.status = 'pending' and q.in_doubt_since is null) is true) end,
+           j.undated_lines, j.lines
+    from judged j
+    union all
+    select d.line, null, null, null, 'unreadable', null, 0, 0, 0, 1 from dated d where d.phone is null
+    order by 4, 1; -- two imports lock numbers in the same order
+end
+$$;
+
+-- ======== schemas/consent/keep_consent_step.sql ========
+-- Keep who recorded a consent and why, with the texts of those whom it is about: customers with the number at the business (null:
+-- at each), and one customer by id. Those that were sent keep their story as it is.
+create or replace function smsretry.keep_consent_step(
+    business_id uuid, phone text, customer_id uuid, consent text, at timestamptz, who text, because text
+)
+returns void language sql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+    insert into smsretry.steps (retry_id, taken_at, step, who, because)
+    select q.id, keep_consent_step.at, replace(keep_consent_step.consent, '_', ' '), keep_consent_step.who, keep_consent_step.because
+    from public.sms_retry_queue q
+    where q.status <> 'completed'
+      -- An array, so that an index finds them without statistics.
+      and q.customer_id = any (array(select c.id from public.customers c
+                                     where (c.phone = keep_consent_step.phone or c.id = keep_consent_step.customer_id)
+                                       and (keep_consent_step.business_id is null or c.business_id = keep_consent_step.business_id) is true))
+    -- A worker's lock keeps nobody's word from being recorded.
+    order by q.updated_at desc limit 100 for key share skip locked
+$$;
+
 -- ======== schemas/consent/keep_stale.sql ========
 -- Record that an opt-in of this date lifts nothing: smsretry.stale_opt_ins.
 create or replace function smsretry.keep_stale(number_key bytea, at timestamptz)
@@ -3728,6 +4922,17 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/keep_stop.sql ========
+-- Keep which senders heard a STOP that holds for a number at a business: smsretry.heard_stops. Null: nobody knows.
+create or replace function smsretry.keep_stop(number_key bytea, senders text[], since timestamptz)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    insert into smsretry.heard_stops (number_key, senders, since)
+    select keep_stop.number_key, keep_stop.senders, keep_stop.since
+    where keep_stop.senders is not null and keep_stop.number_key is not null and not exists (
+        select 1 from smsretry.heard_stops h
+        where h.number_key = keep_stop.number_key and h.senders = keep_stop.senders and h.since >= keep_stop.since)
+$$;
+
 -- ======== schemas/consent/keep_suppression.sql ========
 -- An opt-out belongs to a number at a business and outlives the customer's row. Only a later opt-in (sms_consent_at) lifts
 -- it: not a row that is imported later, is saved unchanged, or only receives the number. A START (inbound_start) lifts what
@@ -3737,7 +4942,6 @@ $$;
 create or replace function smsretry.keep_suppression()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_fast constant interval := '5 minutes'; -- an application's clock may be fast by that much
     v_now timestamptz;
     v_key bytea;
     v_since timestamptz;
@@ -3783,7 +4987,7 @@ begin
     elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
         -- Applications cut off or round to milliseconds or seconds.
         v_second := date_trunc('second', new.sms_consent_at);
-        v_anew := v_anew and new.sms_consent_at <= v_now + k_fast and not exists (
+        v_anew := v_anew and new.sms_consent_at <= v_now + smsretry.fast_clock() and not exists (
             select 1 from smsretry.stale_opt_ins o
             where o.number_key = v_key and o.at in (v_second, v_second - interval '1 second'));
         if v_anew then
@@ -3823,6 +5027,29 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
           and u.since = keep_unwritten.since and (u.source is not distinct from left(keep_unwritten.source, 200)))
 $$;
 
+-- ======== schemas/consent/later_opt_in.sql ========
+-- Who said yes to texts to a number at a business after a moment: the newest opt-in that an opt-out of that moment does not
+-- undo. As in smsretry.keep_suppression it has a date, which is not in the future nor stale. It was given for this number: an
+-- opt-in from before the row received the number was for another. If its last four digits stayed, it was only written anew.
+create or replace function smsretry.later_opt_in(business_id uuid, phone text, number_key bytea, after timestamptz)
+returns uuid language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select c.id from public.customers c
+        where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
+          and c.sms_consent_status::text = 'opted_in'
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + smsretry.fast_clock()
+          and not exists (
+              select 1 from smsretry.stale_opt_ins o
+              where o.number_key = later_opt_in.number_key
+                and o.at in (date_trunc('second', c.sms_consent_at), date_trunc('second', c.sms_consent_at) - interval '1 second'))
+          and not exists (
+              select 1 from smsretry.customer_changes x
+              where x.customer_id = c.id and x.what = 'number' and x.at > c.sms_consent_at and x.was is distinct from x.became)
+        order by c.sms_consent_at desc limit 1);
+end
+$$;
+
 -- ======== schemas/consent/lift.sql ========
 -- Lift a number's opt-outs from before a moment, and those dated after and_after. by_start: only if a START may.
 create or replace function smsretry.lift(
@@ -3836,6 +5063,8 @@ begin
     delete from smsretry.unwritten_consents u
     where u.number_key = lift.number_key and u.consent = 'opted_out' and (u.since < lift.before or u.since > lift.and_after)
       and (not lift.by_start or smsretry.start_takes_back(u.source));
+    delete from smsretry.heard_stops h
+    where h.number_key = lift.number_key and (h.since < lift.before or h.since > lift.and_after);
 end
 $$;
 
@@ -3848,27 +5077,34 @@ begin
     perform smsretry.lock_number(lock_customers.business_id, lock_customers.phone);
     return array(
         select c.id from public.customers c
-        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id) and c.business_id = lock_customers.business_id
+        where (c.phone = lock_customers.phone or c.id = lock_customers.customer_id)
+          -- is true: not also by the index of business_id, where a business may have very many
+          and (c.business_id = lock_customers.business_id) is true
         order by c.id for no key update);
 end
 $$;
 
 -- ======== schemas/consent/mark_customer.sql ========
 -- Record what the provider's refusal says of the number: opted_out ends the consent of everyone at the business who has it,
--- and phone_status tells the application. It never undoes the outcome that it came with.
+-- and at those that share the sender of the attempt (smsretry.share_opt_out); phone_status tells the application. It never
+-- undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
-    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
+    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz,
+    attempt_id uuid
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_source constant text := coalesce('twilio_' || mark_customer.code, 'provider_refusal');
 begin
     if mark_customer.opted_out then
         perform smsretry.set_consent(
-            retry.business_id, retry.customer_id, mark_customer.phone, 'opted_out',
-            coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at);
+            retry.business_id, retry.customer_id, mark_customer.phone, 'opted_out', v_source, mark_customer.at);
+        perform smsretry.share_opt_out(retry.business_id, mark_customer.phone, a.sent_by, v_source, mark_customer.at)
+        from public.sms_send_attempts a where a.id = mark_customer.attempt_id;
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status
-        where c.business_id = retry.business_id and c.phone = mark_customer.phone;
+        where c.phone = mark_customer.phone and (c.business_id = retry.business_id) is true; -- smsretry.judge_opt_outs
     end if;
 exception
     when deadlock_detected or lock_not_available or serialization_failure then
@@ -3881,12 +5117,14 @@ end
 $$;
 
 -- ======== schemas/consent/mark_words_read.sql ========
--- A number's texts that may mean stop no longer wait for a person. Returns how many did.
-create or replace function smsretry.mark_words_read(number_key bytea, at timestamptz)
+-- A number's texts that may mean stop no longer wait for a person; senders: only those that one of them heard, or nobody
+-- knows who. Returns how many did.
+create or replace function smsretry.mark_words_read(number_key bytea, at timestamptz, senders text[] default null)
 returns integer language sql set search_path = pg_catalog, pg_temp as $$
     with seen as (
         update smsretry.inbound_texts t set seen_at = mark_words_read.at
         where t.number_key = mark_words_read.number_key and t.heard = 'words' and t.seen_at is null
+          and (mark_words_read.senders is null or t.senders is null or t.senders && mark_words_read.senders)
         returning 1)
     select count(*)::integer from seen
 $$;
@@ -3918,7 +5156,8 @@ begin
     from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
     for v_plain in
         select distinct p.plain
-        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' '))) p (plain)
+        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' ')),
+                     (smsretry.plain_words(replace(means_stop.body, '🛑', ' ')))) p (plain) -- it may stand beside a word
         where p.plain <> ''
     loop
         v_words := string_to_array(v_plain, ' ');
@@ -3947,11 +5186,12 @@ $$;
 -- separately: a lock or a rule at one keeps nobody else from opting out. All together wait for locks for one second. What
 -- could not be written holds nevertheless (unwritten_consents), and the same call again writes it. If one business is named,
 -- its rule's error is raised.
--- texted: as in smsretry.businesses_of. left_only: only where this opt-out could not be written before.
+-- texted, senders (those that heard it): as in smsretry.businesses_of. left_only: only where this opt-out could not be
+-- written before, whoever sends there now.
 --   customers: marked now · cancelled: texts that waited · unmarked: customers who could not be marked
 create or replace function smsretry.opt_out(
     phone text, source text, at timestamptz, business_id uuid default null, left_only boolean default false,
-    texted boolean default false, out customers integer, out cancelled integer, out unmarked integer
+    texted boolean default false, senders text[] default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -3964,7 +5204,8 @@ begin
     cancelled := 0;
     unmarked := 0;
     for v_business in
-        select b.id from smsretry.businesses_of(opt_out.phone, opt_out.texted) b (id)
+        select b.id from smsretry.businesses_of(
+            opt_out.phone, opt_out.texted, case when not opt_out.left_only then opt_out.senders end) b (id)
         where opt_out.business_id is null or b.id = opt_out.business_id
         order by b.id
     loop
@@ -3972,6 +5213,7 @@ begin
         continue when opt_out.left_only and not exists (
             select 1 from smsretry.unwritten_consents u
             where u.number_key = v_key and u.consent = 'opted_out' and u.since = opt_out.at);
+        perform smsretry.keep_stop(v_key, opt_out.senders, opt_out.at);
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin
@@ -3986,33 +5228,33 @@ begin
             raise warning 'The customers of business % could not be marked as opted out yet: %', v_business, sqlstate;
             perform smsretry.keep_unwritten(v_key, v_business, 'opted_out', opt_out.at, opt_out.source);
             select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = opt_out.phone and c.business_id = v_business;
+            where c.phone = opt_out.phone and (c.business_id = v_business) is true; -- smsretry.judge_opt_outs
         end;
     end loop;
 end
 $$;
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, OptOutType, Body and MessageSid). STOP
--- opts the number out at every business, because the provider blocks it for their shared sender. START takes back only what
--- STOP, or the provider's refusal, did.
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
+-- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
+-- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
+-- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
---   answer: opted_out | opted_in | nothing | already_recorded
+--   answer: opted_out | opted_in | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
 --   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
 create or replace function public.record_inbound_sms(
-    phone text, twilio_sid text, opt_out_type text default null, body text default null
+    phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
+    messaging_service_sid text default null, account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(
-        record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_phone constant text := smsretry.phone_of(record_inbound_sms.phone);
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
     v_means text;
@@ -4021,6 +5263,7 @@ declare
     v_heard_at timestamptz := smsretry.clock();
     v_key bytea;
     v_again boolean;
+    v_by record;
 begin
     if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -4043,25 +5286,29 @@ begin
         return;
     end if;
     v_key := (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key) on conflict do nothing;
+    v_by := smsretry.heard_by(
+        record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
     v_again := not found;
     if v_again then
-        select t.said, t.heard_at, t.heard into v_said, v_heard_at, v_heard
+        select t.said, t.heard_at, t.heard, t.senders into v_said, v_heard_at, v_heard, v_by.senders
         from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
     end if;
-    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out' else 'opted_in' end;
+    answer := case when v_again then 'already_recorded' when v_said = 'STOP' then 'opted_out'
+                   when v_by.lifts then 'opted_in' else 'sender_unknown' end;
     if v_said = 'STOP' then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
         from smsretry.opt_out(v_phone, case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end,
-                              v_heard_at, null, v_again, true) s;
-    else
+                              v_heard_at, null, v_again, true, v_by.senders) s;
+    elsif answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false)) s;
+        from smsretry.take_back_stop(v_phone, v_heard_at, v_again, coalesce(v_heard = 'yes', false), v_by.senders) s;
     end if;
     -- Nobody needs to read what a plain word follows, or what concerns no customer.
-    if not v_again and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.mark_words_read(v_key, v_heard_at);
+    if answer in ('opted_out', 'opted_in')
+        and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.mark_words_read(v_key, v_heard_at, v_by.senders);
     end if;
     heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;
@@ -4069,43 +5316,66 @@ end
 $$;
 
 -- ======== schemas/consent/record_sms_consent.sql ========
--- For people: a customer says stop or yes by telephone or letter. An opt-out without a business is from all of them; consent
--- is given to one. Either one also closes the number's texts that may mean stop and wait for a person.
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out without a business is from all
+-- of them, and consent is given to one. Named by customer_id, it is for that customer's number at their business; who and
+-- because are then needed, and are kept with the customer's texts that wait or ended unsent. Either one also closes the
+-- number's texts that may mean stop and wait for a person.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
-    phone text, consent text, source text, business_id uuid default null
+    phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
+    who text default null, because text default null
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
+    v_phone text := record_sms_consent.phone;
+    v_business uuid := record_sms_consent.business_id;
     v_seen integer;
 begin
     if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
-        or (record_sms_consent.phone ~ '^[+][1-9][0-9]{6,14}$') is not true
+        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
+        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
         or coalesce(btrim(record_sms_consent.source), '') = '' then
         raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
-            using errcode = 'SR422';
+            using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
-    if record_sms_consent.consent = 'opted_in' and record_sms_consent.business_id is null then
+    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
+        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    end if;
+    if record_sms_consent.customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business
+        from public.customers c where c.id = record_sms_consent.customer_id;
+        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+            raise exception 'No customer has this id' using errcode = 'SR404',
+                hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
+        end if;
+        -- '' or 'n/a' is no number, and those who share it are not one person.
+        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
+    end if;
+    if record_sms_consent.consent = 'opted_in' and v_business is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
     end if;
-    if record_sms_consent.consent = 'opted_out' then
+    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            record_sms_consent.phone, record_sms_consent.source, smsretry.clock(), record_sms_consent.business_id) s;
-    else
+        from smsretry.opt_out(v_phone, record_sms_consent.source, v_now, v_business) s;
+    else -- a customer without a number has none that could be known at other customers
         select s.customers, s.cancelled, 0 into customers, cancelled, unmarked
         from smsretry.set_consent(
-            record_sms_consent.business_id, null, record_sms_consent.phone, 'opted_in', record_sms_consent.source,
-            smsretry.clock()) s;
+            v_business, record_sms_consent.customer_id, v_phone, record_sms_consent.consent, record_sms_consent.source,
+            v_now) s;
     end if;
     v_seen := smsretry.mark_words_read(
-        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', record_sms_consent.phone) from smsretry.secret),
-        smsretry.clock());
+        (select smsretry.number_key('00000000-0000-0000-0000-000000000000', v_phone) from smsretry.secret), v_now);
     if customers + unmarked + v_seen = 0 then
         raise exception 'No customer has this number' using errcode = 'SR404',
             hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    if record_sms_consent.who is not null then
+        perform smsretry.keep_consent_step(
+            v_business, v_phone, record_sms_consent.customer_id, record_sms_consent.consent, v_now, record_sms_consent.who,
+            record_sms_consent.because);
     end if;
     return next;
 end
@@ -4189,15 +5459,45 @@ begin
     begin
         for v_waiting in
             select q.* from public.sms_retry_queue q
-            where q.customer_id = any (v_ids) and q.status = 'pending' and q.in_doubt_since is null
+            where q.customer_id = any (v_ids)
+              -- is true: by the customers alone; with old statistics an index of all that waits is walked
+              and (q.status = 'pending' and q.in_doubt_since is null) is true
             order by q.id for update
         loop
-            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, set_consent.at);
+            perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
             cancelled := cancelled + 1;
         end loop;
     exception when lock_not_available or deadlock_detected then
         cancelled := 0; -- none of them
     end;
+end
+$$;
+
+-- ======== schemas/consent/share_opt_out.sql ========
+-- The provider refused a number for a sender (sent_by of the attempt): it opted out at every business that shares the sender.
+-- This locks and writes no other business's customers, so that their locks and triggers decide nothing about this text.
+-- unwritten_consents keeps the opt-out. While no business has a sender of its own, each learns of it by its own text.
+create or replace function smsretry.share_opt_out(business_id uuid, phone text, sent_by text, source text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_senders text[];
+    v_shares record;
+begin
+    if not exists (select 1 from smsretry.senders) then
+        return;
+    end if;
+    v_senders := array_remove(
+        array[share_opt_out.sent_by, case when smsretry.is_environments(share_opt_out.sent_by) then '' end], null);
+    for v_shares in
+        select b.id, smsretry.number_key(b.id, share_opt_out.phone) as number_key
+        from smsretry.businesses_of(share_opt_out.phone, false, v_senders) b (id) cross join smsretry.secret
+    loop
+        perform smsretry.keep_stop(v_shares.number_key, v_senders, share_opt_out.at);
+        if v_shares.id <> share_opt_out.business_id then
+            perform smsretry.keep_unwritten(
+                v_shares.number_key, v_shares.id, 'opted_out', share_opt_out.at, share_opt_out.source);
+        end if;
+    end loop;
 end
 $$;
 
@@ -4216,6 +5516,23 @@ create or replace function smsretry.start_takes_back(source text, by_yes boolean
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select smsretry.start_lifts(start_takes_back.source)
         or coalesce(start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false)
+$$;
+
+-- ======== schemas/consent/stopped_elsewhere.sql ========
+-- Whether a STOP to another sender than these holds for a number at a business, so that a START to these does not take it
+-- back. A sender that serves this business alone speaks for it: it takes back a STOP to one that the business has left.
+create or replace function smsretry.stopped_elsewhere(business_id uuid, number_key bytea, senders text[])
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select 1 from smsretry.heard_stops h
+        where h.number_key = stopped_elsewhere.number_key and not h.senders && stopped_elsewhere.senders
+          and (smsretry.sends_through(stopped_elsewhere.business_id, h.senders)
+               or '' = any (stopped_elsewhere.senders)
+               or exists (select 1 from smsretry.senders s join smsretry.business_senders b on b.sender_id = s.id
+                          where s.sent_by = any (stopped_elsewhere.senders)
+                            and b.business_id <> stopped_elsewhere.business_id)));
+end
 $$;
 
 -- ======== schemas/consent/suppress.sql ========
@@ -4249,10 +5566,12 @@ $$;
 -- Somebody texted START: at each business that has a customer with this number, restore the consent that a STOP or the
 -- provider's refusal ended before `at`. Other opt-outs stay, and with them everything at that business.
 -- stopped_consents says what consent was. Without an entry it becomes unknown, and somebody must ask again.
+-- senders: those that heard it (smsretry.heard_by). Only businesses that send through one of them now take note; null: all.
 -- by_yes: smsretry.start_takes_back. Separate businesses and left_only: as in smsretry.opt_out.
 --   customers: with consent again · unmarked: customers who could not be written
 create or replace function smsretry.take_back_stop(
-    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false, out customers integer, out unmarked integer
+    phone text, at timestamptz, left_only boolean default false, by_yes boolean default false,
+    senders text[] default null, out customers integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -4262,24 +5581,28 @@ declare
 begin
     customers := 0;
     unmarked := 0;
-    for v_business in select b.id from smsretry.businesses_of(take_back_stop.phone, true) b (id) order by b.id loop
+    for v_business in
+        select b.id from smsretry.businesses_of(take_back_stop.phone, true) b (id)
+        where take_back_stop.senders is null or smsretry.sends_through(b.id, take_back_stop.senders)
+        order by b.id
+    loop
         v_key := smsretry.number_key(v_business, take_back_stop.phone);
         continue when take_back_stop.left_only and not exists (
             select 1 from smsretry.unwritten_consents u
             where u.number_key = v_key and u.consent = 'opted_in' and u.since = take_back_stop.at);
         continue when smsretry.suppressed_since(v_key) is null and not exists (
             select 1 from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out');
+            where c.phone = take_back_stop.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out');
         perform set_config(
             'lock_timeout', greatest(ceil(extract(epoch from v_until - clock_timestamp()) * 1000), 20) || 'ms', true);
         begin
             customers := customers + smsretry.give_back_consent(
-                v_business, take_back_stop.phone, v_key, take_back_stop.at, take_back_stop.by_yes);
+                v_business, take_back_stop.phone, v_key, take_back_stop.at, take_back_stop.by_yes, take_back_stop.senders);
         exception when others then
             raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
             perform smsretry.keep_unwritten(v_key, v_business, 'opted_in', take_back_stop.at, 'inbound_start');
             select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = take_back_stop.phone and c.business_id = v_business and c.sms_consent_status::text = 'opted_out';
+            where c.phone = take_back_stop.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out';
         end;
     end loop;
 end
@@ -4417,7 +5740,7 @@ begin
                 || 'that swallows or undoes updates'
             else 'Its row cannot be changed: '
                 || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                || '. Mend the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
+                || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
         insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
         values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
         on conflict (scheduled_id) do update
@@ -4701,13 +6024,16 @@ $$;
 
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text, or is refused (SR409) if the send has begun or the text has ended. It is no longer kept in held_sends.
+-- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
+    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_refusal text;
 begin
     delete from smsretry.held_sends h where h.scheduled_id = old.id;
     new.updated_at := v_now;
@@ -4726,68 +6052,121 @@ begin
             is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
             new.look_at := null; -- looked at anew
         end if;
-        return new;
-    end if;
-    if (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-        is not distinct from
+    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is distinct from
        (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        return new;
+        select q.* into v_text from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+        for update;
+        v_refusal := smsretry.too_late(old, new, v_text);
+        if v_refusal is not null then
+            if coalesce(current_setting(v_note, true), '') = '' then
+                perform set_config(v_note, v_refusal, true);
+            end if;
+            return null;
+        end if;
+        if new.status = 'cancelled' then
+            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+        else
+            v_text.expires_at := new.not_after;
+            v_text.held_since := null;
+            v_text.why := null;
+            v_text.why_code := null;
+            v_text.reason := null;
+            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+        end if;
     end if;
-    if new.status not in ('queued', 'cancelled')
-        or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-            is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
-            using errcode = 'SR409', hint = 'Cancel it and schedule another.';
-    end if;
-    select q.* into v_text from public.sms_retry_queue q
-    where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
-    for update;
-    if v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
-        raise exception 'It is too late to change scheduled send %: its text %', old.id, case
-                when v_text.id is null then 'has ended'
-                when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                else 'is with a worker at this moment' end
-            using errcode = 'SR409', hint = 'explain_sms tells what became of it, by its send log.';
-    end if;
-    if new.status = 'cancelled' then
-        perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
-    else
-        v_text.expires_at := new.not_after;
-        v_text.held_since := null;
-        v_text.why := null;
-        v_text.why_code := null;
-        v_text.reason := null;
-        perform smsretry.put_back(v_text, new.scheduled_for, v_now);
-    end if;
+    perform set_config(v_note, 'changed', true);
     return new;
 end
+$$;
+
+-- ======== schemas/scheduled/scheduled_sends_asked.sql ========
+-- Scheduled sends are updated by one statement, perhaps an upsert, which inserts some of them. One row that cannot be changed
+-- is no reason to leave the others: the answer's rows are those that were. If none was, the first refusal is raised
+-- (SR409), so that nobody takes a text for cancelled that goes out. A setting notes what came of the rows so far: nothing
+-- yet, a refusal, or 'changed', which stays. Each statement has its own, also one of a trigger within another.
+create or replace function smsretry.scheduled_sends_asked()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_setting constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_note text;
+begin
+    if tg_level = 'ROW' then -- inserted
+        perform set_config(v_setting, 'changed', true);
+    elsif tg_when = 'BEFORE' then
+        perform set_config(v_setting, '', true);
+    else
+        v_note := coalesce(current_setting(v_setting, true), '');
+        if v_note not in ('', 'changed') then
+            raise exception '%', split_part(v_note, E'\n', 1) using errcode = 'SR409', hint = split_part(v_note, E'\n', 2);
+        end if;
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/scheduled/too_late.sql ========
+-- Why a scheduled send that is queued cannot be changed in this way any more, and in a second line what to do; null: it can.
+-- live: its text's live row, if there is one.
+create or replace function smsretry.too_late(
+    was public.scheduled_sends, wanted public.scheduled_sends, live public.sms_retry_queue
+)
+returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when wanted.status not in ('queued', 'cancelled')
+            or (wanted.body, wanted.business_id, wanted.customer_id, wanted.message_class, wanted.send_log_id)
+                is distinct from (was.body, was.business_id, was.customer_id, was.message_class, was.send_log_id)
+        then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', was.id)
+            || 'Cancel it and schedule another.'
+        when live.id is null or live.status <> 'pending' or live.in_doubt_since is not null
+        then format(E'It is too late to change scheduled send %s: its text %s\n', was.id, case
+                when live.id is null then 'has ended'
+                when live.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end)
+            || 'explain_sms tells what became of it, by its send log.'
+    end
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
 -- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
 -- come first. A failure is due at once. The claim lasts for `lease`.
---   failures: undelivered messages of this text, this one included · settled: no decision is needed, because the row has not
+--   without: accounts whose messages stay as they are; '' stands for messages that name none
+--   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
+--   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes'
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
+    without text[] default '{}'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
     accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
-    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
+    sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
+    k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
     v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
     v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and 10000 and v_first_look >= interval '0'
+    if (claim_sms_deliveries.limit_count between 1 and k_most and v_first_look >= interval '0'
         and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
     end if;
-    v_ids := (smsretry.claim_in_turn('deliveries', limit_count, v_now, v_now - v_first_look)).ids;
+    -- Behind those of such accounts others may wait, so more are looked at.
+    v_ids := (smsretry.claim_in_turn(
+        'deliveries', case when cardinality(without) > 0 then k_most else limit_count end, v_now, v_now - v_first_look)).ids;
+    if cardinality(without) > 0 then
+        v_ids := array(
+            select u.id from unnest(v_ids) with ordinality as u (id, turn)
+            where not exists (select 1 from public.sms_send_attempts a
+                              where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
+            order by u.turn limit claim_sms_deliveries.limit_count);
+    end if;
     return query
     with taken as (
         update public.sms_send_attempts a
@@ -4800,12 +6179,16 @@ begin
            (select count(*) from public.sms_send_attempts a
             -- An array, so that an index finds them without statistics.
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.is_lost(a.delivery_status))),
+              and (a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused)),
            greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by,
+           (select count(*) from public.sms_send_attempts a
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and a.delivery_excused and a.id <> t.id),
+           (smsretry.carriers_day(v_now)).ends
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
@@ -4821,13 +6204,15 @@ $$;
 --           | unknown      the provider reported nothing final for long enough
 --           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
 --           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
+--   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
 --   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
     look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
-    phone_status text default null, why_code text default null
+    phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -4866,14 +6251,15 @@ begin
     end if;
     update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
     if decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, error, why_code, v_now + retry_in, v_now);
+        perform smsretry.send_again(v_row, v_attempt, error, why_code, counted, held, v_now + retry_in, v_now);
     elsif decision = 'give_up' then
         perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then
         -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
-        perform smsretry.mark_customer(v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
+        perform smsretry.mark_customer(
+            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now, v_attempt.id)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
@@ -4974,7 +6360,8 @@ begin
         for v_newer in -- the text was queued anew
             select q.* from public.sms_retry_queue q
             where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
-              and q.status = 'pending' and q.in_doubt_since is null
+              -- is true: by its text alone; with old statistics an index of all that waits is walked
+              and (q.status = 'pending' and q.in_doubt_since is null) is true
             for update
         loop
             perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
@@ -4988,9 +6375,10 @@ $$;
 -- ======== schemas/delivery/send_again.sql ========
 -- Queue again a text that the provider accepted and that did not arrive. Its send log must say first that it waits, without
 -- a message: a log that still says sent would end the text unsent. If it cannot, nothing changes. The caller holds the row
--- locked and has made sure that no other message of the text may arrive.
+-- locked and has made sure that no other message of the text may arrive. counted, held: finish_sms_delivery.
 create or replace function smsretry.send_again(
-    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, due timestamptz, at timestamptz
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, counted boolean, held boolean,
+    due timestamptz, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5001,11 +6389,17 @@ begin
         raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
             using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
     end if;
-    retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    if counted then
+        retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    else
+        retry.attempt_count := greatest(attempt.attempt_number - 1, 0);
+        update public.sms_send_attempts a set delivery_excused = true where a.id = attempt.id;
+    end if;
     retry.last_error := send_again.error;
     retry.error_code := attempt.delivery_code;
     retry.reason := 'twilio_error';
-    retry.why := null;
+    retry.why := case when not counted then send_again.error end;
+    retry.held_since := case when held then send_again.at end;
     retry.why_code := send_again.why_code;
     retry.recover_count := 0;
     retry.reconcile_count := 0;
@@ -5044,6 +6438,467 @@ begin
 end
 $$;
 
+-- ======== schemas/senders/add_sms_sender.sql ========
+-- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
+-- is shared. Texts that waited because of the one before are due at once; one that is under way ends where it began.
+--   account, sent_by: smsretry.sender_problem has their shapes · message_class: null: any; one of a class outranks it
+--   segments_per_second, segments_per_day: null: not limited here, or as the others have it who share it
+--   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
+-- Returns the sender, how many businesses use it now, and how many texts became due.
+create or replace function public.add_sms_sender(
+    business_id uuid, account text, sent_by text, message_class text default null,
+    segments_per_second double precision default null, segments_per_day integer default null,
+    who text default null, because text default null, replace boolean default false, dry_run boolean default false
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_class constant text := coalesce(message_class, 'any');
+    v_sender smsretry.senders;
+    v_had smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_class not in ('any', 'marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional; leave it out for both' using errcode = 'SR422';
+    end if;
+    if not exists (select from public.businesses b where b.id = business_id) then
+        raise exception 'There is no business with this id' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.keep_sender(account, sent_by, segments_per_second, segments_per_day);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    select s.* into v_had
+    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = business_id and b.message_class = v_class for update of b;
+    if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
+        raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
+            v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
+    end if;
+    if dry_run then
+        perform smsretry.forget_unused_senders();
+        businesses := cardinality(smsretry.users_of(v_sender.id));
+        released := 0;
+        return next;
+        return;
+    end if;
+    insert into smsretry.business_senders as b (business_id, message_class, sender_id)
+    values (business_id, v_class, v_sender.id)
+    on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id
+    -- Somebody else was faster: it is not known what theirs replaced.
+    where b.sender_id is not distinct from v_had.id or b.sender_id = v_sender.id;
+    if not found then
+        raise exception 'Somebody else gives this business a sender at this moment: look, and give the order again' using errcode = 'SR422';
+    end if;
+    perform smsretry.note_sender_step(v_sender, 'added', who, because, business_id, v_class);
+    perform smsretry.forget_unused_senders();
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(array[business_id]);
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/change_sms_sender.sql ========
+-- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
+-- that are no longer limited here. named: its id, SID or number. Returns the sender, who uses it, and how many texts became due.
+create or replace function public.change_sms_sender(
+    named text, segments_per_second double precision default null, segments_per_day integer default null,
+    unlimited text[] default '{}', who text default null, because text default null
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_problem constant text := smsretry.limits_problem(segments_per_second, segments_per_day);
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
+        or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
+        raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s
+    set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
+                                   else coalesce(segments_per_second, s.segments_per_second) end,
+        segments_per_day = case when 'segments_per_day' = any (unlimited) then null
+                                else coalesce(segments_per_day, s.segments_per_day) end
+    where s.id = v_sender.id;
+    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
+        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
+    end if;
+    perform smsretry.note_sender_step(v_sender, 'changed', who, because);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/close_sender_circuits.sql ========
+-- Forget that texts of a sender did not go out: the next one is simply tried.
+create or replace function smsretry.close_sender_circuits(sent_by text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from smsretry.circuit c where c.sender = close_sender_circuits.sent_by and c.sender <> '';
+    delete from smsretry.business_circuits b where b.sender = close_sender_circuits.sent_by and b.sender <> '';
+end
+$$;
+
+-- ======== schemas/senders/forget_unused_senders.sql ========
+-- Delete the senders that no business uses. Attempts keep what they went out from. A circuit goes with its sender, or it
+-- would count as one of the environment's. In two steps: what is locked first is looked at again, and whoever is about to
+-- share one is not disturbed.
+create or replace function smsretry.forget_unused_senders()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_unused constant uuid[] := array(
+        select s.id from smsretry.senders s
+        where not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+        order by s.id for update skip locked);
+    v_sender smsretry.senders;
+begin
+    for v_sender in
+        delete from smsretry.senders s
+        where s.id = any (v_unused) and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+        returning s.*
+    loop
+        if not exists (select from smsretry.senders s where s.sent_by = v_sender.sent_by) then
+            perform smsretry.close_sender_circuits(v_sender.sent_by);
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/senders/hurry_texts.sql ========
+-- Texts that wait because of their sender are due at once, of these businesses; returns how many. Whether they may go is
+-- decided when they are claimed. The order that calls this must not fail or last for their sake: one that somebody has locked,
+-- those of a business whose rules refuse it, and what does not fit into three seconds wait for their own time.
+create or replace function smsretry.hurry_texts(business_ids uuid[])
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_business uuid;
+    v_row public.sms_retry_queue;
+    v_texts integer;
+    v_all integer := 0;
+begin
+    foreach v_business in array hurry_texts.business_ids loop
+        v_texts := 0;
+        begin
+            for v_row in
+                select q.* from public.sms_retry_queue q
+                where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
+                  and q.scheduled_for > v_now
+                  and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
+                order by q.id for update skip locked
+            loop
+                exit when clock_timestamp() > v_until;
+                perform smsretry.put_back(v_row, v_now, v_now);
+                v_texts := v_texts + 1;
+            end loop;
+            v_all := v_all + v_texts;
+        exception when others then
+            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        end;
+    end loop;
+    return v_all;
+end
+$$;
+
+-- ======== schemas/senders/keep_sender.sql ========
+-- The sender of this account and address, locked: a new one, or the one that others share already. A shared one keeps its
+-- rate and cap; others are refused.
+create or replace function smsretry.keep_sender(
+    account text, sent_by text, segments_per_second double precision, segments_per_day integer
+)
+returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_problem constant text := coalesce(
+        smsretry.sender_problem(account, sent_by), smsretry.limits_problem(segments_per_second, segments_per_day));
+    v_sender smsretry.senders;
+begin
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
+    values (account, sent_by, segments_per_second, segments_per_day)
+    on conflict on constraint senders_one do update set account = s.account -- locks it
+    returning s.* into v_sender;
+    if segments_per_second is not null and segments_per_second is distinct from v_sender.segments_per_second
+        or segments_per_day is not null and segments_per_day is distinct from v_sender.segments_per_day then
+        raise exception 'This sender has another rate or cap already (% a second, % a day): leave both out to share it as it is, or use change_sms_sender',
+            coalesce(v_sender.segments_per_second::text, 'no limit'), coalesce(v_sender.segments_per_day::text, 'no limit')
+            using errcode = 'SR422';
+    end if;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/senders/note_sender_step.sql ========
+-- Keep on record what a person did to a sender.
+create or replace function smsretry.note_sender_step(
+    sender smsretry.senders, step text, who text, because text, business_id uuid default null, message_class text default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into smsretry.sender_steps (sender_id, taken_at, step, who, because, account, sent_by, business_id, message_class)
+    values (sender.id, smsretry.clock(), note_sender_step.step, note_sender_step.who, note_sender_step.because,
+            sender.account, sender.sent_by, note_sender_step.business_id, note_sender_step.message_class);
+end
+$$;
+
+-- ======== schemas/senders/one_sender.sql ========
+-- The sender that a person names by its id, its SID or its number, locked. Refused if there is none, or more than one.
+create or replace function smsretry.one_sender(named text)
+returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids constant uuid[] := array(
+        select s.id from smsretry.senders s where s.sent_by = one_sender.named or s.id::text = lower(one_sender.named) limit 2);
+    v_sender smsretry.senders;
+begin
+    select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
+    if v_sender.id is null then
+        raise exception 'There is no such sender: sms_senders lists them'
+            using errcode = 'SR422', hint = 'The sender of the runners'' environment is set there.';
+    end if;
+    if cardinality(v_ids) > 1 then
+        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
+    end if;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/senders/pause_sms_sender.sql ========
+-- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
+-- number. Returns the sender, and how many businesses use it.
+create or replace function public.pause_sms_sender(named text, because text, who text)
+returns table (sender_id uuid, sender text, businesses integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s
+    set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
+    where s.id = v_sender.id;
+    perform smsretry.note_sender_step(v_sender, 'paused', who, because);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/remove_sms_sender.sql ========
+-- For a person: a business's texts go out from the sender of the runners' environment again; those of a class, from the
+-- business's sender for any class if it has one. Texts that waited because of the sender are due at once. The sender itself
+-- goes when nobody uses it. Returns the sender, how many businesses still use it, and how many texts became due.
+create or replace function public.remove_sms_sender(
+    business_id uuid, message_class text default null, who text default null, because text default null
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_class constant text := coalesce(message_class, 'any');
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    select s.* into v_sender
+    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = business_id and b.message_class = v_class for update of s, b;
+    if v_sender.id is null then
+        raise exception 'This business has no sender of its own for % texts', v_class
+            using errcode = 'SR422', hint = 'sms_senders lists them.';
+    end if;
+    delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
+    perform smsretry.note_sender_step(v_sender, 'removed', who, because, business_id, v_class);
+    perform smsretry.forget_unused_senders();
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(array[business_id]);
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/resume_sms_sender.sql ========
+-- For a person: what was wrong with a sender is mended. Its pause ends, its circuit closes, and its texts that waited are due
+-- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
+create or replace function public.resume_sms_sender(named text, because text, who text)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
+    perform smsretry.close_sender_circuits(v_sender.sent_by);
+    perform smsretry.note_sender_step(v_sender, 'resumed', who, because);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/sms_senders.sql ========
+-- For a person: the senders, in pages (after the id of the last), and on the first page that of the runners' environment
+-- (sender_id null), as far as a run has told it. business_id: only those that text for it. sender: as people see it; sent_by:
+-- all of it, if with_numbers.
+--   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
+--   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
+--   wait for a person · oldest: the due time of the oldest due text · steps: what people did to it, the last five
+create or replace function public.sms_senders(
+    after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
+)
+returns table (
+    sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
+    used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text, stopped_at timestamptz,
+    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, steps jsonb,
+    asked_at timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+begin
+    return query
+    with listed as (
+        (select s.id, s.account, s.sent_by, s.segments_per_second, s.segments_per_day, s.paused_at, s.paused_because
+         from smsretry.senders s where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
+           and (sms_senders.business_id is null or exists (
+               select from smsretry.business_senders b where b.sender_id = s.id and b.business_id = sms_senders.business_id))
+         order by s.id limit v_limit)
+        union all
+        (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
+         from (select 1) one left join smsretry.default_senders d on true
+         where sms_senders.after_id is null and (sms_senders.business_id is null or (
+             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
+         order by d.seen_at desc nulls last limit 1)
+    ),
+    users as (
+        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
+              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
+    ),
+    texts as materialized (
+        select t.* from smsretry.texts_by_sender(
+            case when sms_senders.after_id is not null then array(select u.business_id from users u) end, v_now) t
+    ),
+    told as (
+        select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
+               coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
+               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               min(t.why_code) as why_code, min(t.why) as why
+        from users u
+        full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
+        group by 1, 2, 3
+    )
+    select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
+           l.segments_per_second, l.segments_per_day,
+           case when l.segments_per_day is not null then (
+               select (smsretry.day_used(s, v_now)).segments from smsretry.senders s where s.id = l.id) end,
+           (smsretry.carriers_day(v_now)).ends,
+           l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
+           n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
+           coalesce((select jsonb_agg(jsonb_build_object('taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because))
+                     from (select x.* from smsretry.sender_steps x where x.sender_id = l.id order by x.taken_at desc limit 5) t), '[]'),
+           v_now
+    from listed l
+    left join lateral (select o.opened_at, o.why from smsretry.circuits() o
+                       where case when l.id is null then not o.own else o.sender = l.sent_by end limit 1) c on true
+    cross join lateral (
+        select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
+               coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               jsonb_agg(jsonb_build_object(
+                   'business_id', t.business_id, 'business', left(b.name, 200), 'message_class', t.message_class, 'due', t.due,
+                   'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
+                   order by t.place) filter (where t.place <= 20) as used_by
+        from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
+              from told o where o.of_sender is not distinct from l.id) t
+        left join public.businesses b on b.id = t.business_id
+    ) n
+    order by l.id nulls first;
+end
+$$;
+
+-- ======== schemas/senders/texts_by_sender.sql ========
+-- The waiting texts of these businesses (null: of all), counted by sender, business and class; sender_id null: the
+-- environment's. oldest: the due time of the oldest that is due. why: of most of those that wait because of their sender.
+create or replace function smsretry.texts_by_sender(business_ids uuid[], at timestamptz)
+returns table (
+    sender_id uuid, business_id uuid, message_class text, due bigint, waiting bigint, held bigint, oldest timestamptz,
+    why_code text, why text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select (smsretry.sender_of(t.business_id, t.message_class)).id, t.*
+    from (
+        select q.business_id, q.message_class,
+               count(*) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
+               count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
+               count(*) filter (where q.held_since is not null),
+               min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
+               mode() within group (order by q.why_code) filter (
+                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
+               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
+                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
+        from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null
+          and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
+        group by q.business_id, q.message_class
+    ) t;
+end
+$$;
+
+-- ======== schemas/senders/users_of.sql ========
+-- The businesses that use a sender.
+create or replace function smsretry.users_of(sender_id uuid)
+returns uuid[] language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(distinct b.business_id), '{}') from smsretry.business_senders b where b.sender_id = users_of.sender_id
+$$;
+
+-- ======== schemas/records/calls_that_help.sql ========
+-- The calls that a person may make about a text: what the database permits, and not what is advised. explain_sms: its next
+-- try, which is another row of the same text.
+create or replace function smsretry.calls_that_help(
+    retry public.sms_retry_queue, log public.send_logs, customer public.customers
+)
+returns text[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when log.id is null or customer.id is null then '{}'
+        when retry.status in ('failed', 'cancelled') then case
+            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue_failed_sms']
+            when smsretry.is_sent(log.provider_message_id, log.status::text)
+                and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
+            when smsretry.is_unsettled(retry.id) then array['resolve_sms_doubt']
+            else array['explain_sms'] end
+        when retry.status = 'pending' then
+            array[case when retry.in_doubt_since is null then 'cancel_sms_retries' else 'resolve_sms_doubt' end]
+            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look_again_sms'] else '{}' end
+        else '{}'
+    end;
+end
+$$;
+
 -- ======== schemas/records/is_undelivered.sql ========
 -- Whether the message that a send log shows did not arrive, and no other message of the text may. It may be sent again.
 create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
@@ -5064,15 +6919,113 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
         where q.id = is_unsettled.retry_id and d.attempt_id is not null)
 $$;
 
--- ======== drop smsretry.scheduled_on_record ========
-drop view if exists smsretry.scheduled_on_record;
+-- ======== schemas/records/keep_customer_changes.sql ========
+-- A customer's consent or number has changed: smsretry.customer_changes.
+-- security definer, because tenants may write customers and not this. It never refuses their write.
+create or replace function smsretry.keep_customer_changes()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now timestamptz;
+begin
+    v_now := smsretry.clock();
+    if old.sms_consent_status is distinct from new.sms_consent_status then
+        insert into smsretry.customer_changes (customer_id, at, what, was, became, source)
+        values (new.id, v_now, 'consent', left(old.sms_consent_status::text, 40), left(new.sms_consent_status::text, 40),
+                left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200));
+    end if;
+    if old.phone is distinct from new.phone then
+        insert into smsretry.customer_changes (customer_id, at, what, was, became)
+        values (new.id, v_now, 'number', smsretry.masked(old.phone::text), smsretry.masked(new.phone::text));
+    end if;
+    return null;
+exception when others then
+    raise warning 'The stories of customer %''s texts miss a change: %', new.id, sqlstate;
+    return null;
+end
+$$;
+
+-- ======== schemas/records/keep_step.sql ========
+-- A text no longer goes straight from the queue to its send: a line of its story (smsretry.steps). What only repeats the last
+-- line is counted there. The lines that people write themselves are left to the functions that they call.
+-- security definer, because the application writes rows and not stories. It never refuses or stops their change.
+create or replace function smsretry.keep_step()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    k_lines constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
+    v_now timestamptz;
+    v_step text;
+    v_who text;
+    v_because text;
+    v_lines integer;
+    v_last record; -- without that table a row type would be an error that nothing catches
+begin
+    if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
+        and (new.why_code, new.why, new.in_doubt_since is null)
+            is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
+        return null;
+    end if;
+    v_now := smsretry.clock();
+    v_step := smsretry.step_of(old, new);
+    if v_step = 'completed' and exists (
+            select 1 from public.sms_send_attempts a where a.retry_id = new.id and a.outcome = 'accepted') then
+        return null; -- the attempt says so
+    end if;
+    -- Our functions leave no lease behind, and say why they end or move a row.
+    v_who := case
+        when v_step in ('completed', 'put off') or new.claimed_at is not null
+            or old.status <> 'processing' and (new.why_code, new.why, new.in_doubt_since)
+                is not distinct from (old.why_code, old.why, old.in_doubt_since)
+            then 'the application'
+        else 'smsretry'
+    end;
+    v_because := case
+        when v_step in ('failed', 'cancelled', 'queued anew', 'to be tried again') then new.last_error
+        when v_step in ('deferred', 'held') then new.why
+        when v_step = 'in doubt' then coalesce(new.why, new.last_error)
+    end;
+    select t.*, count(*) over () as lines into v_last from smsretry.steps t
+    where t.retry_id = new.id order by coalesce(t.last_at, t.taken_at) desc limit 1;
+    v_lines := coalesce(v_last.lines, 0);
+    if v_lines >= 2 * k_lines or v_lines >= k_lines and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
+        v_step := 'more';
+        v_who := 'smsretry'; -- of whoever: one line
+        v_because := null;
+    end if;
+    v_because := coalesce(nullif(btrim(left(smsretry.numberless(v_because), 500)), ''), 'not said');
+
+    if v_last.step = v_step and v_last.who = v_who
+        and (v_step = 'more' or v_last.why_code is not distinct from new.why_code)
+        and v_step not in ('failed', 'cancelled', 'completed', 'queued anew') then
+        update smsretry.steps t
+        set times = t.times + 1, last_at = v_now, until = new.scheduled_for, because = v_because
+        where t.retry_id = new.id and t.taken_at = v_last.taken_at and t.step = v_step;
+    else
+        insert into smsretry.steps (retry_id, taken_at, step, who, because, until, since, why_code)
+        values (new.id, v_now, v_step, v_who, v_because,
+                case when new.status = 'pending' then new.scheduled_for end,
+                case when v_step = 'taken back' then old.claimed_at end,
+                case when v_step <> 'more' then new.why_code end);
+    end if;
+    return null;
+exception when others then
+    raise warning 'The story of text % misses a line: %', new.id, sqlstate;
+    return null;
+end
+$$;
+
+-- ======== schemas/records/prunable_texts.sql ========
+-- Texts that are over and that no evidence is still needed for. What pruning deletes of them, and counts, depends on their age.
+create or replace view smsretry.prunable_texts with (security_invoker = true) as
+select q.id, q.updated_at
+from public.sms_retry_queue q
+where q.status in ('completed', 'failed', 'cancelled') and not smsretry.is_unsettled(q.id);
 
 -- ======== schemas/records/scheduled_on_record.sql ========
 -- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
 -- Times and classes that the application wrote are shown as far as they are valid.
 create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
        case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
        greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
@@ -5090,27 +7043,32 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
-       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code
+       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
+       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks, '[]'::jsonb as changes,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
+left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
 
 grant select on smsretry.scheduled_on_record to service_role;
-
--- ======== drop smsretry.text_on_record ========
-drop view if exists smsretry.text_on_record;
 
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
 -- application wrote freely. security_invoker, so that row level security is the reader's.
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one it is in doubt about · steps: what people did · can: the calls that help · stop_sid: smsretry.unread_stop
+--   the one it is in doubt about · steps: smsretry.steps · can: the calls that help · stop_sid: smsretry.unread_stop
+--   looks: for evidence, that found nothing · changes: of its customer's consent and number, and the last before it
+--   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(c.timezone, 100) as timezone, left(b.timezone, 100) as business_timezone,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
        left(smsretry.numberless(
@@ -5122,37 +7080,96 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.on_calendar(smsretry.suppressed_since(smsretry.number_key(q.business_id, c.phone))) as suppressed_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
        left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.found_sid(l.provider_message_id), 40) as sid,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        coalesce((select jsonb_agg(jsonb_build_object(
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
                      'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at) order by a.begun_at)
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
+                     'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object(
-                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because) order by t.taken_at)
+                     'taken_at', t.taken_at, 'step', t.step, 'who', t.who, 'because', t.because, 'until', t.until,
+                     'times', t.times, 'last_at', t.last_at, 'since', t.since, 'why_code', t.why_code) order by t.taken_at)
                  from smsretry.steps t where t.retry_id = q.id), '[]') as steps,
-       case
-           when q.status = 'completed' or l.id is null or c.id is null then '{}'
-           when q.status in ('failed', 'cancelled') then
-               case when smsretry.is_sent(l.provider_message_id, l.status::text)
-                         and not smsretry.is_undelivered(l.id, l.provider_message_id) then '{}'
-                    when smsretry.is_unsettled(q.id) then array['resolve_sms_doubt']
-                    else array['requeue_failed_sms'] end
-           when q.in_doubt_since is not null and q.status = 'pending' then array['resolve_sms_doubt']
-           when q.status = 'pending' then array['cancel_sms_retries']
-           else '{}'
-       end::text[] as can,
+       smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
+       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       -- It could not go out before it was queued, unless it was planned.
+       case when q.first_due_at < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
+            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       coalesce((select jsonb_agg(jsonb_build_object('at', x.at, 'what', x.what, 'was', x.was, 'became', x.became,
+                                                     'source', x.source) order by x.at)
+                 from (select n.* from smsretry.customer_changes n
+                       where n.customer_id = q.customer_id order by n.at desc limit 100) x
+                 where x.at >= coalesce(
+                     (select max(y.at) from smsretry.customer_changes y
+                      where y.customer_id = q.customer_id and y.what = x.what and y.at < q.created_at), q.created_at)), '[]') as changes,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_lifts(c.sms_consent_source), false) as needs_start
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id;
+left join public.send_logs l on l.id = q.send_log_id
+left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
+left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
 
 grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/desk/ask_sms_desk.sql ========
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, look_up_sms, preview_sms_retries,
+-- sms_senders or sms_status, with their parameters in asked. No answer holds a whole number or a body.
+-- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
+-- as itself could read those, too; and the application's tables would need policies and grants for it.
+create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
+returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_asked constant jsonb := coalesce(ask_sms_desk.asked, '{}') - 'with_numbers';
+    v_ours oid[];
+    v_typed text;
+    v_passed text;
+    v_unknown text;
+    v_answer jsonb;
+begin
+    if (ask_sms_desk.question in ('explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
+        or jsonb_typeof(v_asked) <> 'object' then
+        raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
+            using errcode = 'SR422', hint = 'Orders need the service key.';
+    end if;
+    if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
+        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
+            hint = 'Ask for the last 4, by an id, or for the whole number.';
+    end if;
+    v_ours := array(select p.oid from pg_catalog.pg_proc p
+                    where p.pronamespace = 'public'::regnamespace and p.proname = ask_sms_desk.question);
+    -- Another function of that name might be somebody else's, and would run with the owner's rights.
+    if cardinality(v_ours) <> 1 or not (select pg_has_role(p.proowner, 'member') from pg_catalog.pg_proc p where p.oid = v_ours[1]) then
+        raise exception 'public.% is not the only function of that name, or not this owner''s', ask_sms_desk.question
+            using errcode = 'SR422', hint = 'Drop what is not smsretry''s, then run `smsretry migrate --again`.';
+    end if;
+    select string_agg(format('%I %s', a.name, format_type(a.type, -1)), ', '), string_agg(format('%1$I => g.%1$I', a.name), ', ')
+    into v_typed, v_passed
+    from pg_catalog.pg_proc p cross join lateral unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) a (name, type)
+    where p.oid = v_ours[1] and v_asked ? a.name;
+    select string_agg(k, ', ') into v_unknown from jsonb_object_keys(v_asked) k
+    where not exists (select from pg_catalog.pg_proc p where p.oid = v_ours[1] and k = any (p.proargnames[1:p.pronargs]));
+    if v_unknown is not null then
+        raise exception '% has no parameter %', ask_sms_desk.question, v_unknown using errcode = 'SR422';
+    end if;
+    execute format('select coalesce(jsonb_agg(to_jsonb(a)), ''[]'') from %s cross join lateral public.%I(%s) a',
+                   coalesce('jsonb_to_record($1) g (' || v_typed || ')', '(select 1) g'), ask_sms_desk.question, v_passed)
+    into v_answer using v_asked;
+    if ask_sms_desk.question = 'preview_sms_retries' then
+        return (select coalesce(jsonb_agg(smsretry.without_number(e.line) order by e.place), '[]')
+                from jsonb_array_elements(v_answer) with ordinality e (line, place));
+    end if;
+    return v_answer;
+end
+$$;
 
 -- ======== schemas/desk/cancel_sms_retries.sql ========
 -- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
@@ -5203,6 +7220,9 @@ begin
             retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
             row_limit - cardinality(v_rows), dry_run, why_code, v_why);
     end if;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, states, v_now);
+    end if;
     return query select * from smsretry.change_summary(v_rows);
 end
 $$;
@@ -5221,7 +7241,8 @@ end
 $$;
 
 -- ======== schemas/desk/change_summary.sql ========
--- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample.
+-- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample. A line
+-- without a row's id is no row: somebody named one that is not there.
 create or replace function smsretry.change_summary(
     rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
 )
@@ -5230,7 +7251,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
         from unnest(change_summary.rows) with ordinality as r (told, place)
     )
-    select count(*)::integer,
+    select (count(*) filter (where t.told ? 'retry_id'))::integer,
            (count(*) filter (where t.skip is null))::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
                          select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
@@ -5238,7 +7259,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                          select u.warn, count(*) as texts from told u
                          where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
            coalesce((select jsonb_agg(f.told order by f.place) from (
-                         select u.told, u.place from told u order by u.place limit 20) f), '[]')
+                         select u.told, u.place from told u where u.told ? 'retry_id' order by u.place limit 20) f), '[]')
     from told t
 $$;
 
@@ -5277,7 +7298,9 @@ begin
     end if;
     return query
     select q.* from public.sms_retry_queue q
-    where q.status = any (chosen.statuses)
+    -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
+    where case when num_nonnulls(chosen.retry_ids, chosen.customer_id) = 0 then q.status = any (chosen.statuses)
+               else (q.status = any (chosen.statuses)) is not false end
       and (chosen.retry_ids is null or q.id = any (chosen.retry_ids))
       and (chosen.business_id is null or q.business_id = chosen.business_id)
       and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
@@ -5301,9 +7324,7 @@ create or replace function public.explain_sms(
     business_id uuid default null, last_digits text default null, row_limit integer default 20
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
--- A generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
@@ -5348,6 +7369,264 @@ begin
     ) e
     order by e.queued_at desc, e.retry_id
     limit row_limit;
+end
+$$;
+
+-- ======== schemas/desk/left_out.sql ========
+-- Why an order does not touch rows that somebody named by id: a line each, as smsretry.change_of_row. rows: the lines of those
+-- that it looked at. live: whether it is about texts that wait, or about those that have ended. states: it asks for; null: all.
+create or replace function smsretry.left_out(
+    retry_ids uuid[], rows jsonb[], live boolean, states text[], at timestamptz
+)
+returns jsonb[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_id uuid;
+    v_row public.sms_retry_queue;
+    v_state text;
+    v_skip text;
+    v_lines jsonb[] := '{}';
+begin
+    for v_id in
+        select i.id from unnest(left_out.retry_ids) i (id)
+        except
+        select (r.told ->> 'retry_id')::uuid from unnest(left_out.rows) r (told)
+        order by 1
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_id;
+        if v_row.id is null then
+            v_state := (select s.status from public.scheduled_sends s where s.id = v_id);
+            -- A line without a row's id is counted as left alone, and not as a row.
+            v_lines := v_lines || jsonb_build_object('skipped', coalesce('Scheduled send ' || v_id || ' is ' || v_state || coalesce(
+                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = v_id
+                                         order by q.created_at desc limit 1), ''), 'There is no row ' || v_id));
+            continue;
+        end if;
+        v_state := smsretry.text_state(v_row, left_out.at);
+        v_skip := case
+            when v_state = 'sent' then 'It is sent already'
+            when (v_state in ('failed', 'cancelled')) is not distinct from left_out.live then case
+                when left_out.live then 'It has ended, it is ' || v_state || ': requeue it'
+                else 'It has not ended, it is ' || replace(v_state, '_', ' ') end
+            when v_state <> all (left_out.states)
+                then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
+            else 'It does not fit the rest of what was asked for'
+        end;
+        v_lines := v_lines || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+    end loop;
+    return v_lines;
+end
+$$;
+
+-- ======== schemas/desk/like_body.sql ========
+-- Another body for one that must not be shown: as long, and with as many segments (smsretry/retry/segments.py).
+create or replace function smsretry.like_body(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    -- The alphabet of GSM 03.38 and its extension table. What has any other character is sent as UCS-2.
+    k_gsm constant text := '[^ -_a-~' || E'\n\r\f' || '£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà€]';
+    k_two constant text := case when like_body.body ~ k_gsm then '[^' || chr(65536) || '-' || chr(1114111) || ']' else '[^^{}\\[~\]|€' || E'\f]' end;
+    v_two constant integer := length(regexp_replace(like_body.body, k_two, '', 'g'));
+begin
+    if btrim(like_body.body, E' \t\n\r\f') = '' then
+        return like_body.body;
+    end if;
+    return case when like_body.body ~ k_gsm then repeat('ы', length(like_body.body) - v_two) || repeat(chr(128512), v_two)
+                else repeat('x', length(like_body.body) - v_two) || repeat('^', v_two) end;
+end
+$$;
+
+-- ======== schemas/desk/like_number.sql ========
+-- Another number for one that must not be shown. What a preview decides by it is the same: it is from the same place, equal
+-- numbers of a business stay equal, and a malformed one stays malformed. Its last seven digits are not the number's.
+create or replace function smsretry.like_number(business_id uuid, phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_kept constant integer := greatest(length(like_number.phone) - 7, 4);
+    v_hash bigint;
+begin
+    if coalesce(like_number.phone, '') = '' then
+        return like_number.phone;
+    end if;
+    if like_number.phone !~ '^[+][1-9][0-9]{6,14}$' then
+        return '…';
+    end if;
+    if like_number.phone ~ '^[+]1[0-9]{10}$' and like_number.phone !~ '^[+]1[2-9][0-9]{2}[2-9]' then
+        return '+10000000000';
+    end if;
+    v_hash := ('x' || left(encode(smsretry.number_key(like_number.business_id, like_number.phone), 'hex'), 12))::bit(48)::bigint;
+    -- An exchange of +1 begins with 2 to 9.
+    return left(like_number.phone, v_kept) || right((2000000 + v_hash % 8000000)::text, length(like_number.phone) - v_kept);
+end
+$$;
+
+-- ======== schemas/desk/look_again_sms.sql ========
+-- For a person: what texts wait for is fixed, so that the next run looks at them now, and not in some minutes. Held texts and
+-- those whose wait is only until the next look (smsretry.not_looked_at). Nothing else about them changes: every check is made
+-- anew, and their life goes on. Nothing changes without dry_run => false. The rest: as requeue_failed_sms.
+create or replace function public.look_again_sms(
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    dry_run boolean default true, who text default null, because text default null, row_limit integer default 1000,
+    why_code text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_rows jsonb[] := '{}';
+begin
+    if (dry_run is not null and row_limit between 1 and 10000) is not true then
+        raise exception 'dry_run must be given, and row_limit be 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
+            why_code) c
+        -- Only those that somebody named are told why they are left alone.
+        where retry_ids is not null or smsretry.not_looked_at(c, v_now) is null
+        limit row_limit
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := smsretry.not_looked_at(v_row, v_now);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        continue when dry_run or v_skip is not null;
+        -- Told as what was, so that nobody takes the old reason for a new one.
+        v_row.why := coalesce(
+            case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
+                || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
+            || 'Looked at again by ' || who || ': ' || because;
+        if v_row.in_doubt_since is null then -- a doubt stays held: a person is still to decide about it
+            v_row.held_since := null;
+            v_row.why_code := 'operator';
+        end if;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'looked again', who, because);
+    end loop;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, null, v_now);
+    end if;
+    return query select * from smsretry.change_summary(v_rows);
+end
+$$;
+
+-- ======== schemas/desk/look_up_sms.sql ========
+-- For a person who found no text: what an id is of, or which customers have a number, or last digits at a business. In one way.
+--   kind: text, attempt (row_id: the text's), scheduled_send, send_log, customer, business or sender · of a send log: channel,
+--   status, sid, at (when it was made), why (its error) · of a customer: texts (in the queue), own_texts (that the application
+--   sent itself), older_texts (sent before records_since by whomever), each up to 1000, and of the last of these sid, at
+--   records_since: since when smsretry's records are complete; what is older may have been pruned. Null: there are none.
+create or replace function public.look_up_sms(
+    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null
+)
+returns table (
+    kind text, row_id uuid, business uuid, business_name text, customer_id uuid, number text, channel text, status text, sid text,
+    at timestamptz, why text, texts bigint, own_texts bigint, older_texts bigint, records_since timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_id constant uuid := look_up_sms.id;
+    v_phone constant text := look_up_sms.phone;
+    v_business constant uuid := look_up_sms.business_id;
+    v_digits constant text := look_up_sms.last_digits;
+    v_since constant timestamptz := (select min(r.started_at) from smsretry.runs r);
+begin
+    if num_nonnulls(v_id, v_phone, v_digits) <> 1 or v_digits is not null and (v_business is null or v_digits !~ '^[0-9]{3,15}$') then
+        raise exception 'Say what to look up, in one way: id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    return query
+    with found as (
+        select 'text' as kind, q.id as row_id, q.business_id, q.customer_id from public.sms_retry_queue q where q.id = v_id
+        union all
+        select 'attempt', a.retry_id, a.business_id, null from public.sms_send_attempts a where a.id = v_id
+        union all
+        select 'scheduled_send', s.id, s.business_id, s.customer_id from public.scheduled_sends s where s.id = v_id
+        union all
+        select 'send_log', l.id, l.business_id, l.customer_id from public.send_logs l where l.id = v_id
+        union all
+        (select 'customer', n.id, n.business_id, n.id
+         from (select c.id, c.business_id from public.customers c
+               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business) is true
+                  or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
+               offset 0) n -- or all customers are walked in this order
+         order by n.id limit 20)
+        union all
+        select 'business', b.id, b.id, null from public.businesses b where b.id = v_id
+        union all
+        select 'sender', o.id, null, null from smsretry.senders o where o.id = v_id
+    )
+    select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
+           left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
+           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
+           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
+    from found f
+    left join public.businesses b on b.id = f.business_id
+    left join public.customers c on c.id = f.customer_id
+    left join public.send_logs l on f.kind = 'send_log' and l.id = f.row_id
+    left join lateral (
+        select count(*) as texts
+        from (select from public.sms_retry_queue q where q.customer_id = f.customer_id limit 1000) t) n on f.kind = 'customer'
+    left join lateral (
+        select count(*) filter (where t.created_at >= v_since) as own,
+               count(*) filter (where (t.created_at >= v_since) is not true) as older, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
+        from (select s.created_at, smsretry.found_sid(s.provider_message_id) as sid from public.send_logs s
+              where s.customer_id = f.customer_id and s.channel::text = 'sms' and smsretry.is_sent(s.provider_message_id, s.status::text)
+                and not exists (select from public.sms_retry_queue q where q.send_log_id = s.id) limit 1000) t) o on f.kind = 'customer';
+end
+$$;
+
+-- ======== schemas/desk/mark_sms_database.sql ========
+-- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
+-- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- May be repeated. Texts that waited because of the mark are looked at again within smsretry.mark_look.
+create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
+    if mark_sms_database.kind is not null and (mark_sms_database.kind in ('production', 'staging')) is not true then
+        raise exception 'kind must be production, staging or null' using errcode = 'SR422';
+    end if;
+    if (coalesce(mark_sms_database.kind, '') = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
+        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
+    end if;
+    if mark_sms_database.kind is null then
+        delete from smsretry.mark;
+        return false;
+    end if;
+    insert into smsretry.mark (kind, address, marked_at, who, because)
+    values (mark_sms_database.kind, lower(btrim(mark_sms_database.address)), smsretry.clock(), mark_sms_database.who, mark_sms_database.because)
+    on conflict (one) do update
+        set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
+    return true;
+end
+$$;
+
+-- ======== schemas/desk/not_looked_at.sql ========
+-- Why look_again_sms leaves a row alone; null: it waits for something that a person can fix, and may be looked at now. What
+-- waits for an hour, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
+create or replace function smsretry.not_looked_at(retry public.sms_retry_queue, at timestamptz)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when retry.status = 'completed' then 'It is sent already'
+        when retry.status in ('failed', 'cancelled') then 'It has ended, it is ' || retry.status || ': requeue it'
+        when retry.status = 'processing' then 'A worker has it at this moment'
+        when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
+        when retry.held_since is not null then null
+        when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
+        -- Each look asks anew what somebody fixes. A sender's day ends by itself, and a higher cap lets its texts go at once.
+        when retry.why_code in (
+            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
+            'customer_locked', 'database_trouble', 'data_changed') then null
+        else 'It waits for its time, and not for somebody: a look now would change nothing'
+    end;
 end
 $$;
 
@@ -5446,8 +7725,10 @@ $$;
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and steps, and runs. Call it until it
 -- deletes nothing. Suppressions, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them. stale_opt_ins stay as needed.
--- security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+-- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(
+    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+)
 returns table (texts integer, attempts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5459,13 +7740,23 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    if prune_sms_history.dry_run then
+        select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
+        select count(*) into attempts
+        from smsretry.prunable_texts t join public.sms_send_attempts a on a.retry_id = t.id where t.updated_at < v_before;
+        select count(*) into runs from smsretry.runs r where r.started_at < v_before;
+        return next;
+        return;
+    end if;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at < v_before
-          and not smsretry.is_unsettled(q.id)
-        order by q.updated_at limit prune_sms_history.batch
+        select t.id from smsretry.prunable_texts t
+        where t.updated_at < v_before
+        order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
-    select count(*) into attempts from public.sms_send_attempts a where a.retry_id = any (v_ids);
+    -- One text after the other: without statistics the planner would read all attempts for many.
+    select coalesce(sum(n.attempts), 0) into attempts
+    from unnest(v_ids) as i (id)
+    cross join lateral (select count(*) as attempts from public.sms_send_attempts a where a.retry_id = i.id) n;
     delete from public.sms_retry_queue q where q.id = any (v_ids);
     get diagnostics texts = row_count;
     delete from smsretry.runs r where r.id = any (array(
@@ -5480,6 +7771,11 @@ begin
         select s.ctid from smsretry.stale_opt_ins s
         where s.at < v_before and coalesce(smsretry.suppressed_since(s.number_key), 'infinity') >= s.at
         limit 10 * prune_sms_history.batch));
+    delete from smsretry.customer_changes x where x.ctid = any (array(
+        select o.ctid from smsretry.customer_changes o
+        where o.at < v_before and not exists ( -- a text that it happened to
+            select 1 from public.sms_retry_queue q where q.customer_id = o.customer_id and q.created_at <= o.at)
+        limit 10 * prune_sms_history.batch));
     delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
     where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
     return next;
@@ -5490,7 +7786,7 @@ $$;
 -- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
 -- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
 -- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
---   matched: rows that fit · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
+--   matched: rows that fit, and those named by id · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
 create or replace function public.requeue_failed_sms(
     retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
     reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
@@ -5541,6 +7837,9 @@ begin
         perform smsretry.put_back(v_row, v_now, v_now);
         insert into smsretry.steps (retry_id, taken_at, step, who, because) values (v_row.id, v_now, 'requeued', who, because);
     end loop;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, false, states, v_now);
+    end if;
     return query select * from smsretry.change_summary(v_rows);
 end
 $$;
@@ -5575,8 +7874,10 @@ $$;
 --   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
 --   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
 --   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
+--   mark, runner (only with_senders: smsretry.status_of_mark)
+--   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
-create or replace function public.sms_status(with_words boolean default false)
+create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5602,7 +7903,15 @@ begin
      from smsretry.inbound_texts t
      where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
     union all
-    (select 'stopped', 'sending', null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text from smsretry.circuit c)
+    -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
+    (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)
+                            then 'environment' else 'sending' end,
+            null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
+     from smsretry.circuits() c where not c.own)
+    union all
+    select * from smsretry.status_of_mark() m where sms_status.with_senders
+    union all
+    select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
     union all
     (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
      from smsretry.stopped_states s order by s.state)
@@ -5617,45 +7926,125 @@ $$;
 -- Undelivered messages: the lines delivery_business and undelivered of sms_status.
 create or replace function smsretry.status_of_lost(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts for the day's.
+set enable_seqscan = off set jit = off as $$
 begin
     return query
-    with lost as materialized (
-        select q.business_id, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
-        from public.sms_send_attempts a join public.sms_retry_queue q on q.id = a.retry_id
+    with fates as materialized (
+        select coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id,
+               a.delivery_status in ('delivered', 'read') as arrived, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a
         where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
-          and a.delivery_status in ('undelivered', 'failed', 'canceled') -- is_lost, inline because it is cheaper
-        group by q.business_id, a.delivery_code
+          -- has_arrived and is_lost, inline because it is cheaper
+          and (a.delivery_status in ('delivered', 'read')
+               or a.delivery_status in ('undelivered', 'failed', 'canceled') and not a.delivery_excused)
+        group by 1, 2, 3
+    ),
+    lost as (
+        select f.business_id, f.delivery_code, f.texts, f.oldest from fates f where not f.arrived
     ),
     losing as (
         select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
     ),
     arrived as (
-        -- The row of a message that arrived ended within the day: an index finds it.
-        select q.business_id, count(*) as delivered
-        from public.sms_retry_queue q join public.sms_send_attempts a on a.retry_id = q.id
-        where q.status in ('completed', 'failed', 'cancelled') and q.updated_at > status_of_lost.at - interval '1 day'
-          and q.business_id in (select l.business_id from losing l)
-          and a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null and a.delivery_status in ('delivered', 'read')
-        group by q.business_id
+        select f.business_id, sum(f.texts)::bigint as delivered from fates f where f.arrived group by f.business_id
     ),
     worst as (
-        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered, left(b.name, 200) as name,
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered,
                coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
         from losing l
         left join arrived a on a.business_id = l.business_id
-        left join public.businesses b on b.id = l.business_id
         where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
         order by share, l.undelivered desc, l.business_id limit 10
     )
-    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz, w.name
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz,
+            (select left(b.name, 200) from public.businesses b where b.id = w.business_id)
      from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
      order by w.share, w.undelivered desc, w.business_id, f.fate)
     union all
     (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
-            null::timestamptz, left(b.name, 200)
-     from lost l left join public.businesses b on b.id = l.business_id
+            null::timestamptz, (select left(b.name, 200) from public.businesses b where b.id = l.business_id)
+     from lost l
      order by l.texts desc limit 50);
+end
+$$;
+
+-- ======== schemas/desk/status_of_mark.sql ========
+-- sms_status: what the database is marked as (mark: staging or production; told: its address), whom the last run's worker
+-- texts, unless everybody (runner: listed or nobody), and what keeps texts if the two disagree (stopped: sending).
+create or replace function smsretry.status_of_mark()
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select 'mark', m.kind, null::uuid, null::bigint, m.marked_at, null::timestamptz, m.address, null::text from smsretry.mark m;
+    return query
+    select l.part, l.name, null::uuid, null::bigint, r.started_at, null::timestamptz, l.told, l.why_code
+    from (select u.* from smsretry.runs u order by u.started_at desc limit 1) r
+    cross join lateral (
+        values ('runner', r.send_to, null::text, null::text),
+               ('stopped', 'sending', smsretry.mark_mismatch(r.send_to, r.address), 'mark_mismatch')
+    ) l (part, name, told, why_code)
+    where l.part = 'runner' and l.name <> 'all' or l.told is not null;
+end
+$$;
+
+-- ======== schemas/desk/status_of_senders.sql ========
+-- The businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and sender (one
+-- each for those that keep texts waiting or do not send; texts: how many wait) of sms_status.
+create or replace function smsretry.status_of_senders(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
+    -- is planned once, whatever plan_cache_mode says.
+    v_held constant uuid[] := array(
+        select distinct q.business_id from public.sms_retry_queue q
+        where q.held_since is not null and status_of_senders.at is not null
+          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+begin
+    return query
+    with states as materialized (
+        select s.*, c.opened_at, c.why,
+               case when s.paused_at is not null then 'paused' when c.opened_at is not null then 'stopped'
+                    when s.segments_per_day is not null
+                        and (smsretry.day_used(s, status_of_senders.at)).segments >= s.segments_per_day then 'spent'
+                    else 'sending' end as state
+        from smsretry.senders s
+        left join smsretry.circuit c on c.sender = s.sent_by
+    ),
+    suspected as (
+        select t.id from states t where t.state <> 'sending'
+        union
+        select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
+    ),
+    waiting as materialized (
+        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts,
+               min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
+               min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
+        from smsretry.texts_by_sender(array(
+            select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
+        where w.sender_id is not null
+        group by w.sender_id
+    )
+    (select 'senders', t.state, null::uuid, count(*), null::timestamptz, null::timestamptz, null::text, null::text
+     from states t group by t.state order by t.state)
+    union all
+    (select 'sender', smsretry.shown_sender(t.sent_by), case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
+            coalesce(w.texts, 0), coalesce(t.paused_at, t.opened_at), case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end,
+            'account ' || t.account || ': ' || case t.state
+                when 'paused' then 'paused: ' || smsretry.numberless(t.paused_because)
+                when 'stopped' then 'stopped: ' || t.why
+                when 'spent' then 'has used its day'
+                else coalesce(w.why, 'texts wait') end,
+            case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
+                 else w.why_code end
+     from states t
+     left join waiting w on w.sender_id = t.id
+     where t.state in ('paused', 'stopped') or t.state = 'spent' and w.texts > 0 or w.why_code in ('no_credentials', 'account_refused')
+     order by coalesce(w.texts, 0) desc, t.id limit 50);
 end
 $$;
 
@@ -5663,14 +8052,16 @@ $$;
 -- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts for the day's.
+set enable_seqscan = off set jit = off as $$
 begin
     return query
     with reported as materialized (
         select a.delivery_status, a.begun_at > status_of_sends.at - interval '1 hour' as lately,
                date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
-        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
         group by 1, 2, 3
     ),
     accepted as (
@@ -5711,14 +8102,17 @@ $$;
 -- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- So that an index has all of it, whatever the statistics are.
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
     return query
     with waiting as (
-        -- From an index alone: 200,000 rows may wait.
+        -- From an index alone, the one that has this order: a million rows may wait.
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
-        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is null
+        from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
+              where n.status = 'pending' and n.in_doubt_since is null order by n.scheduled_for, n.id) q
         group by 1, 2, 3, 4
     ),
     live as materialized (
@@ -5780,14 +8174,103 @@ begin
 end
 $$;
 
+-- ======== schemas/desk/without_number.sql ========
+-- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
+-- A number may be in any column that somebody wrote: an import that is off by one writes it into the time zone.
+create or replace function smsretry.without_number(line jsonb)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender constant jsonb := without_number.line -> 'sender';
+begin
+    return (select jsonb_object_agg(e.key, case when jsonb_typeof(e.value) = 'string'
+                                                then to_jsonb(smsretry.numberless(e.value #>> '{}')) else e.value end)
+            from jsonb_each(without_number.line) e)
+        || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
+        || jsonb_build_object(
+            'phone', smsretry.like_number((without_number.line ->> 'business_id')::uuid, without_number.line ->> 'phone'),
+            'body', smsretry.like_body(without_number.line ->> 'body'),
+            'sender', case when jsonb_typeof(v_sender) = 'object'
+                           then v_sender || jsonb_build_object('sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')) else 'null' end);
+end
+$$;
+
+-- ======== schemas/checks/access_of_request.sql ========
+-- Whether a request runs with the settings that it needs, by whichever role or database they were set, and in roles that may
+-- do no more than they must. A line says what is wrong; one is ok if nothing is.
+create or replace function smsretry.access_of_request()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with settings (name, is_wrong, harm) as (
+        values ('session_replication_role', current_setting('session_replication_role') <> 'origin', 'triggers and foreign keys do nothing'),
+               ('synchronous_commit', current_setting('synchronous_commit') = 'off', 'a crash may forget that a text went out, which then goes out twice'),
+               ('row_security', current_setting('row_security') = 'off', 'whoever is signed in gets an error and not the rows'),
+               ('enable_indexscan', current_setting('enable_indexscan') = 'off', 'each claim reads the whole queue'),
+               ('autovacuum', current_setting('autovacuum') = 'off', 'each claim reads what is long gone, and takes longer every day'),
+               ('track_counts', current_setting('track_counts') = 'off', 'each claim reads what is long gone, and takes longer every day')
+        union all
+        -- In milliseconds; 0 is no limit.
+        select t.name, (select s.setting::bigint from pg_settings s where s.name = t.name) between 1 and t.least - 1, t.harm
+        from (values ('lock_timeout', 1000, 'a call gives up as soon as somebody else holds a row'),
+                     ('statement_timeout', 5000, 'a larger claim is broken off'),
+                     ('idle_in_transaction_session_timeout', 1000, 'calls lose their connection')) as t (name, least, harm)
+    ),
+    wrong as (select s.name, s.harm from settings s where s.is_wrong)
+    select 'settings of a request', false,
+           w.name || ' is ' || current_setting(w.name) || ', so ' || w.harm || '. Run: alter role ' || session_user || ' reset ' || w.name || ', or the same for service_role or the database, '
+               || 'wherever it was set'
+    from wrong w
+    union all
+    select 'settings of a request', true, null where not exists (select from wrong)
+    union all
+    select 'role ' || o.rolname, false,
+           case when o.rolsuper then 'may do everything, and nothing that is forbidden holds for it. Run: alter role ' || o.rolname || ' nosuperuser'
+                else 'may log in by itself, without a key. Run: alter role ' || o.rolname || ' nologin' end
+    from pg_roles o
+    where o.rolname in ('service_role', 'authenticator') and o.rolsuper
+       or o.rolname in ('anon', 'authenticated', 'service_role') and o.rolcanlogin and not o.rolsuper
+    union all
+    select 'login ' || o.rolname, false,
+           case when o.rolconnlimit between 0 and 9 then 'may have ' || o.rolconnlimit || ' connections at once, and calls wait for one. Run: alter role '
+                    || o.rolname || ' connection limit -1'
+                else 'has a password that expires on ' || to_char(o.rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD') || ', and then nothing is sent. Run: '
+                    || 'alter role ' || o.rolname || ' valid until ''infinity''' end
+    from pg_roles o
+    where o.rolname = session_user and (o.rolconnlimit between 0 and 9 or o.rolvaliduntil < now() + interval '14 days')
+$$;
+
+-- ======== schemas/checks/advice_on_triggers.sql ========
+-- What to do if a function of the application's trigger did not find a table, function or type by its bare name: our
+-- functions call it with our search_path, which does not have public. Empty if the error is another one. `context`: the
+-- error's, which names the functions that were running.
+create or replace function smsretry.advice_on_triggers(state text, context text)
+returns text
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select coalesce(string_agg(
+        '. Trigger ' || quote_ident(t.tgname) || ' of ' || t.tgrelid::regclass || ' calls ' || p.oid::regprocedure
+            || ', which has no search_path of its own and here does not find what is in public. Run: alter '
+            || case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure || ' set search_path = public'
+            || case when to_regnamespace('extensions') is null then '' else ', extensions' end,
+        '' order by t.tgrelid::regclass::text, t.tgname), '')
+    from pg_trigger t
+    join pg_class c on c.oid = t.tgrelid and c.relnamespace = 'public'::regnamespace
+        and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
+    join pg_proc p on p.oid = t.tgfoid and p.pronamespace <> 'smsretry'::regnamespace
+    where not t.tgisinternal and t.tgenabled in ('O', 'A')
+      -- undefined_table, _function, _object, _column and invalid_schema_name
+      and advice_on_triggers.state in ('42P01', '42883', '42704', '42703', '3F000')
+      and not exists (select from unnest(p.proconfig) s where s like 'search\_path=%')
+      and position(p.oid::regprocedure::text in advice_on_triggers.context) > 0
+$$;
+
 -- ======== schemas/checks/check_access.sql ========
--- Who may read and change the rows, whether they keep the rules, and whether the key of the hashed numbers is there.
+-- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
+-- whether the key of the hashed numbers and the places of the turns are there. Our own tables and functions: check_rights.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with tables as (
         select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts']) with ordinality as t (name, place)
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends']) with ordinality as t (name, place)
         join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
         order by t.place
     )
@@ -5797,121 +8280,100 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     union all
     select 'service_role', not row_security_active(r.oid),
            'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
-    from tables r
-    where r.relname = 'sms_retry_queue'
+    from pg_catalog.pg_class r
+    where r.oid = to_regclass('public.sms_retry_queue')
+    union all
+    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or m.roles is not null),
+           case when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
+                when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
+                    || o.rolname || ' nobypassrls'
+                else 'may do all that ' || m.roles || ' may. Run: revoke ' || m.roles || ' from ' || o.rolname end
+    from pg_roles o
+    cross join lateral (
+        select string_agg(s.oid::regrole::text, ', ' order by s.rolname) as roles from pg_roles s
+        where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
+    where o.rolname in ('anon', 'authenticated')
+    union all
+    select * from smsretry.access_of_request()
     union all
     select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
            'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
                || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
     union all
-    select 'only service_role changes ' || r.relname,
-           not exists (
-               select 1 from unnest(array['anon', 'authenticated']) as g (role)
-               where has_table_privilege(g.role, r.oid, 'update, delete, truncate')
-                  or has_any_column_privilege(g.role, r.oid, 'update')),
-           'anon or authenticated may update or delete: revoke it, or run `smsretry migrate --again`'
-    from tables r
-    where r.relname in ('sms_retry_queue', 'sms_send_attempts')
+    -- Each opt-out is kept under the key of its day. With another key none of them is found again.
+    select 'key of the hashed numbers', false,
+           'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
+               || 'smsretry.secret from a backup, and let nothing run until then'
+    from (select count(*) as people, count(*) filter (where exists (
+              select from smsretry.suppressions p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
+          from (select c.business_id, c.phone from public.customers c
+                where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
+                limit 20) c) n
+    where n.people >= 5 and n.known = 0 and exists (select from smsretry.suppressions)
     union all
-    select 'rules of the state machine', count(*) filter (where not k.convalidated) = 0,
-           'some rows break ' || string_agg(k.conname, ', ') filter (where not k.convalidated)
-               || ': mend or delete them, then run `smsretry migrate --again`'
-    from pg_catalog.pg_constraint k
-    where k.contype = 'c'
-      and (k.conrelid = to_regclass('public.sms_retry_queue') and k.conname like 'sms\_retry\_queue\_%'
-           or k.conrelid = to_regclass('public.scheduled_sends') and k.conname like 'scheduled\_sends\_%')
+    select 'places of the turns', count(*) > 0,
+           'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
+    from smsretry.turns
 $$;
 
--- ======== schemas/checks/check_functions.sql ========
--- Whether each function exists once, as this version makes it, and only service_role may call it.
-create or replace function smsretry.check_functions(wanted jsonb)
+-- ======== schemas/checks/check_leaks.sql ========
+-- What shows rows to people whom they do not concern, or lets these change them: policies that hold for every row, views with
+-- their owner's rights, publications, new rows of the queue by other rules than ours. Warnings, because somebody may have
+-- meant them.
+create or replace function smsretry.check_leaks()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with functions (name, body) as (
-        select f.value ->> 0, f.value ->> 1 from jsonb_array_elements(check_functions.wanted -> 'functions') f
-    ),
-    made as (
-        select f.name, count(p.oid) as found, bool_and(md5(p.prosrc) = f.body) as ours,
-               bool_and(has_function_privilege('service_role', p.oid, 'execute')) as by_service,
-               bool_or(has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute')) as by_others
-        from functions f
-        left join pg_catalog.pg_proc p
-            on p.proname = split_part(f.name, '.', 2) and p.pronamespace = to_regnamespace(split_part(f.name, '.', 1))
-        group by f.name
+    with whom (named, words) as (values ('anon', 'anyone with the anon key'), ('authenticated', 'every signed-in user')),
+    open as (
+        select y.polname, r.relname, c.command, c.privilege, g.rolname, w.words
+        from smsretry.our_relations() t
+        join pg_class r on r.oid = t.id and r.relnamespace = 'public'::regnamespace
+        join pg_policy y on y.polrelid = r.oid and y.polpermissive
+        join (values ('r', 'read', 'select'), ('a', 'add', 'insert'), ('w', 'change', 'update'), ('d', 'delete', 'delete'))
+            as c (command, does, privilege) on y.polcmd in (c.command::"char", '*')
+        join pg_roles g on y.polroles @> array[0::oid] or g.oid = any (y.polroles)
+        join whom w on w.named = g.rolname
+        where smsretry.holds_for_all(case c.command when 'a' then coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid))
+                                                    else pg_get_expr(y.polqual, y.polrelid) end)
+          and (has_table_privilege(g.oid, r.oid, c.privilege)
+               or c.command <> 'd' and has_any_column_privilege(g.oid, r.oid, c.privilege))
     )
-    select 'functions', false, 'no names were given, so no function was checked'
-    where not exists (select 1 from functions)
+    select 'policy "' || o.polname || '" of ' || o.relname, true,
+           'lets ' || string_agg(distinct o.words, ' and ') || case
+               when o.command = 'a' and o.relname in ('sms_retry_queue', 'scheduled_sends') then ' have any other''s texts sent: drop or narrow it'
+               else case o.command when 'r' then ' read' when 'w' then ' change' when 'd' then ' delete' else ' add' end
+                   || case o.command when 'a' then ' rows of anybody''s' else ' all rows' end || ': drop or narrow it, unless that is meant' end
+    from open o
+    group by o.polname, o.relname, o.command
     union all
-    select 'functions (' || count(*) || ')', true, null
-    from made m
-    where m.name like 'public.%'
-    having count(*) > 0 and bool_and(m.found = 1 and m.by_service and not m.by_others and m.ours)
+    select 'policy "' || y.polname || '" of sms_retry_queue', true,
+           'lets every signed-in user add rows that smsretry''s own policy refuses, unless that is meant: rows that are not '
+               || 'pending, or for another''s text. Run: drop policy ' || quote_ident(y.polname) || ' on public.sms_retry_queue'
+    from pg_policy y
+    where y.polrelid = to_regclass('public.sms_retry_queue') and y.polpermissive and y.polcmd in ('a', '*')
+      and y.polname <> 'Owners queue retries of their texts'
+      and exists (select from pg_roles g where g.rolname = 'authenticated' and has_any_column_privilege(g.oid, y.polrelid, 'insert')
+                  and (y.polroles @> array[0::oid] or g.oid = any (y.polroles)))
+      and not exists (select from open o where o.polname = y.polname and o.relname = 'sms_retry_queue' and o.command = 'a')
     union all
-    (select 'function ' || split_part(m.name, '.', 2), false,
-            case when m.found = 0 then 'missing: run `smsretry migrate`, with --again if it was applied before'
-                 when m.found > 1 then 'exists ' || m.found || ' times: drop the versions that are not smsretry''s'
-                 when not m.by_service then 'service_role may not call it: run `smsretry migrate --again`'
-                 when m.by_others then 'anon or authenticated may call it: revoke execute, or run `smsretry migrate --again`'
-                 else 'is another version''s, or somebody changed it: run `smsretry migrate`, with --again if it was applied before' end
-     from made m
-     where m.name like 'public.%' and not coalesce(m.found = 1 and m.by_service and not m.by_others and m.ours, false)
-     order by m.name)
+    select 'view ' || v.oid::regclass, true,
+           'shows ' || string_agg(distinct w.words, ' and ') || ' rows of ' || string_agg(distinct t.named, ', ')
+               || ' with its owner''s rights, past row level security, unless that is meant. Run: alter view ' || v.oid::regclass
+               || ' set (security_invoker = true)'
+    from smsretry.our_relations() t
+    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = t.id and d.classid = 'pg_rewrite'::regclass and d.deptype = 'n'
+    join pg_rewrite u on u.oid = d.objid
+    join pg_class v on v.oid = u.ev_class and v.relkind = 'v' and v.oid <> t.id
+    join whom w on has_any_column_privilege(w.named, v.oid, 'select')
+    where t.relkind in ('r', 'p') and coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) is false
+    group by v.oid
     union all
-    select 'functions of the schema smsretry', count(*) filter (where m.found <> 1 or not m.ours) = 0,
-           'missing, double, changed or another version''s: '
-               || string_agg(split_part(m.name, '.', 2), ', ' order by m.name) filter (where m.found <> 1 or not m.ours)
-               || '. Run `smsretry migrate`, with --again if it was applied before'
-    from made m
-    where m.name like 'smsretry.%'
-    having count(*) > 0
-$$;
-
--- ======== schemas/checks/check_parts.sql ========
--- Whether tables, columns, constraints, indexes, triggers, policies and the grants of service_role exist. A trigger counts
--- only if it fires in an ordinary session.
-create or replace function smsretry.check_parts(wanted jsonb)
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with parts (kind, in_table, relation, name, definition) as (
-        select k.key, e.value ->> 0, to_regclass(e.value ->> 0), e.value ->> 1, e.value ->> 2
-        from jsonb_each(check_parts.wanted) k
-        cross join jsonb_array_elements(k.value) e
-        where k.key <> 'functions'
-    ),
-    missing (kind, in_table, name, definition) as (
-        select p.kind, p.in_table, p.name, p.definition
-        from parts p
-        where p.relation is not null and not coalesce(case p.kind
-            when 'columns' then exists (
-                select 1 from pg_attribute a where a.attrelid = p.relation and a.attname = p.name and not a.attisdropped)
-            when 'constraints' then exists (
-                select 1 from pg_constraint k where k.conrelid = p.relation and k.conname = p.name)
-            when 'indexes' then exists (
-                select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
-                where i.indrelid = p.relation and c.relname = p.name and i.indisvalid)
-            when 'triggers' then exists (
-                select 1 from pg_trigger t where t.tgrelid = p.relation and t.tgname = p.name and t.tgenabled in ('O', 'A'))
-            when 'policies' then exists (
-                select 1 from pg_policy y where y.polrelid = p.relation and y.polname = p.name)
-            when 'grants' then has_table_privilege('service_role', p.relation, p.name)
-        end, false)
-    )
-    select 'tables and views', count(*) filter (where p.relation is null) = 0,
-           'missing: ' || string_agg(distinct replace(p.in_table, 'public.', ''), ', ') filter (where p.relation is null)
-               || '. Run `smsretry migrate --again`'
-    from parts p
-    having count(*) > 0
-    union all
-    select case k.kind when 'grants' then 'grants of service_role' else k.kind end, count(m.name) = 0,
-           'missing or switched off: '
-               || string_agg(m.name || ' of ' || split_part(m.in_table, '.', 2), ', ' order by m.in_table, m.name)
-               -- `migrate --again` does not add to a table that exists.
-               || case when min(m.definition) is null then '. Run `smsretry migrate --again`'
-                       else '. Run: ' || string_agg('alter table ' || m.in_table || ' add ' || rtrim(m.kind, 's') || ' '
-                                || m.name || ' ' || m.definition, '; ' order by m.in_table, m.name) end
-    from (select distinct p.kind from parts p) k
-    left join missing m on m.kind = k.kind
-    group by k.kind
+    select 'publication ' || p.pubname, true,
+           'carries ' || count(*) || ' tables of the schema smsretry out of the database, unless that is meant: drop the schema from it'
+    from pg_publication_tables p
+    join pg_publication b on b.pubname = p.pubname and not b.puballtables
+    where p.schemaname = 'smsretry' and not exists (select from pg_publication_rel e where e.prpubid = b.oid)
+    group by p.pubname
 $$;
 
 -- ======== schemas/checks/check_reminders.sql ========
@@ -5921,17 +8383,9 @@ returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with tables as (
         select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
-        where r.relnamespace = 'public'::regnamespace and r.relname in (
-            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts')
+        where r.relnamespace = 'public'::regnamespace and r.relname = 'scheduled_sends'
     )
-    select 'policy "' || y.polname || '" of ' || r.relname, true,
-           'lets ' || string_agg(case g.rolname when 'anon' then 'anyone with the anon key' else 'every signed-in user' end, ' and '
-                                 order by g.rolname) || ' read all rows: drop or narrow it, unless that is meant'
-    from tables r
-    join pg_policy y on y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-    join pg_roles g on g.rolname in ('anon', 'authenticated') and (y.polroles @> array[0::oid] or g.oid = any(y.polroles))
-    where pg_get_expr(y.polqual, y.polrelid) = 'true' and has_table_privilege(g.oid, r.oid, 'select')
-    group by y.polname, r.relname
+    select * from smsretry.check_leaks()
     union all
     select 'policies of scheduled_sends', true,
            'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
@@ -5944,20 +8398,100 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
           where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
             and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
     union all
-    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuit c
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuits() c where not c.own
     union all
     (select 'texts of business ' || s.business_id, true,
             'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
      from smsretry.set_apart s order by s.at limit 20)
+    union all
+    select 'texts that come in', true,
+           'named no sender that is known, ' || count(*) || ' times in a week. Such a STOP counts at every business, and such a START at '
+               || 'none: let the webhook pass To, MessagingServiceSid and AccountSid on (record_inbound_sms)'
+    from smsretry.inbound_texts t
+    where t.senders is null and t.heard_at > smsretry.clock() - interval '7 days'
+      and exists (select 1 from smsretry.senders s where s.created_at < t.heard_at)
+    having count(*) > 0
     union all
     select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
            || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
     from smsretry.stopped_states s
 $$;
 
+-- ======== schemas/checks/check_rights.sql ========
+-- Whether the roles of a request may do with what is ours what they need, and no more, directly or because everybody may.
+create or replace function smsretry.check_rights()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
+    with functions (id) as (
+        select p.oid from pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace
+           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+    ),
+    wrong (words) as (
+        select o.rolname || ' may call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
+        from functions f join pg_roles o on o.rolname in ('anon', 'authenticated') and has_function_privilege(o.oid, f.id, 'execute')
+        group by o.rolname
+        union all
+        select 'service_role may not call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
+        from functions f where not has_function_privilege('service_role', f.id, 'execute')
+        having count(*) > 0
+        union all
+        select o.rolname || ' may use the schema smsretry'
+        from pg_roles o where o.rolname in ('anon', 'authenticated') and has_schema_privilege(o.oid, 'smsretry', 'usage, create')
+        union all
+        select 'service_role may not use the schema smsretry' where not has_schema_privilege('service_role', 'smsretry', 'usage')
+        union all
+        select o.rolname || ' may ' || string_agg(distinct p.name, ', ') || ' ' || r.named
+        from smsretry.our_relations() r
+        join pg_roles o on o.rolname in ('anon', 'authenticated')
+        cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p (name)
+        where r.ours and not (o.rolname = 'authenticated' and r.named like 'public.%' and p.name = 'select')
+          and has_table_privilege(o.oid, r.id, p.name)
+        group by o.rolname, r.named
+        union all
+        -- Column by column: a tenant adds rows in the original columns alone.
+        select o.rolname || ' may ' || p.name || ' ' || string_agg(distinct a.attname, ', ' order by a.attname) || ' of ' || r.named
+        from smsretry.our_relations() r
+        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
+        join pg_roles o on o.rolname in ('anon', 'authenticated')
+        cross join unnest(array['select', 'insert', 'update', 'references']) p (name)
+        where r.ours and has_column_privilege(o.oid, r.id, a.attnum, p.name) and not has_table_privilege(o.oid, r.id, p.name)
+          and not (o.rolname = 'authenticated' and r.named = 'public.sms_retry_queue' and p.name = 'insert' and a.attname in (
+              'id', 'business_id', 'send_log_id', 'customer_id', 'status', 'attempt_count', 'max_attempts', 'scheduled_for',
+              'last_error', 'reason'))
+        group by o.rolname, p.name, r.named
+        union all
+        select 'service_role may not ' || p.name || ' ' || string_agg(r.named, ', ' order by r.named)
+        from smsretry.our_relations() r
+        cross join unnest(array['select', 'insert', 'update']) p (name)
+        where r.relkind in ('r', 'p') and not has_table_privilege('service_role', r.id, p.name)
+          and (p.name = 'select' or r.named = 'public.customers' and p.name = 'update' or r.named in (
+              'public.sms_retry_queue', 'public.sms_send_attempts', 'public.scheduled_sends', 'public.send_logs'))
+        group by p.name
+    )
+    select 'rights', false, w.words || ', and that is not smsretry''s: run `smsretry migrate --again`' from wrong w
+    union all
+    select 'rights', true, null where not exists (select from wrong)
+$$;
+
+-- ======== schemas/checks/check_sms_mark.sql ========
+-- For `smsretry doctor`: whether a worker with these settings and the database's mark agree (mismatch null; else why not), what
+-- the mark is, and which of the businesses that the worker texts do not exist. send_to, address: smsretry.mark_mismatch.
+create or replace function public.check_sms_mark(send_to text, address text, business_ids uuid[] default '{}')
+returns table (mark text, marked_address text, mismatch text, unknown uuid[])
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select m.kind, m.address, smsretry.mark_mismatch(check_sms_mark.send_to, check_sms_mark.address),
+           array(select b.id from unnest(check_sms_mark.business_ids) b (id)
+                 where not exists (select from public.businesses k where k.id = b.id) order by b.id)
+    from (select 1) one left join smsretry.mark m on true;
+end
+$$;
+
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, sending is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -5980,13 +8514,20 @@ begin
     from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
       and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
-    select c.why into v_circuit from smsretry.circuit c;
+    -- Four of them: a whole account's senders may be stopped.
+    select string_agg(case when c.own then 'sender ' || smsretry.shown_sender(c.sender) || ' is stopped: '
+                           when c.sender <> '' and exists (select from smsretry.business_senders)
+                               then 'the sender of the environment is stopped: '
+                           else 'sending is stopped: ' end || c.why, ' · ' order by c.place) filter (where c.place <= 4)
+               || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
+    into v_circuit
+    from (select o.*, row_number() over (order by o.own, o.opened_at, o.sender) as place from smsretry.circuits() o) c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
         case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        'sending is stopped: ' || v_circuit,
+        v_circuit,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
     if v_wrong <> '' then
@@ -5996,23 +8537,71 @@ begin
 end
 $$;
 
--- ======== schemas/checks/check_sms_retry_setup.sql ========
--- For `smsretry doctor`: what is right, what is wrong and what to do about it. Reads only.
--- wanted: what the caller's version of the package makes, by kind: functions ([name, md5 of the body]); columns and
--- constraints ([table, name, definition]); indexes, triggers, policies and the grants of service_role ([table, name]).
-create or replace function public.check_sms_retry_setup(wanted jsonb)
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select f.subject, f.ok, case when not f.ok then f.advice end
-    from (
-        select * from smsretry.check_functions(check_sms_retry_setup.wanted)
+-- ======== schemas/checks/checksums.sql ========
+-- What the catalog has of us and of the tables that we share, each object with the md5 of its definition: the same on PostgreSQL
+-- 15 to 18, after a dump, and however the server is set to print. The application's own objects are among them; which are ours
+-- is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared one each column's
+-- type. The embedded stack has a clock of its own.
+create or replace function smsretry.checksums()
+returns table (object text, md5 text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
+    with relations (id, named, ours) as (
+        select c.oid, c.oid::regclass::text, n.nspname = 'smsretry' or c.relname = 'sms_send_attempts'
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'v') and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
+            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
+    ),
+    columns (id, name, type, definition) as (
+        select r.id, a.attname::text, t.words, concat_ws(' ', a.attname, t.words, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+        from relations r
+        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+        cross join lateral (select concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
+            (select y.collname from pg_collation y where y.oid = a.attcollation)) as words) t
+    ),
+    -- A name without our search_path is the application's: it may be in the way of one of ours.
+    functions (object, definition) as (
+        select case when n.nspname = 'smsretry' or 'search_path=pg_catalog, pg_temp' = any (p.proconfig) then '' else 'foreign ' end
+                   || 'function ' || p.oid::regprocedure,
+               concat_ws(' ', pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), l.lanname, p.provolatile, p.proisstrict,
+                   p.prosecdef, (select string_agg(s, ' ' order by s) from unnest(p.proconfig) s), p.prosrc)
+        from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
+        join pg_language l on l.oid = p.prolang
+        where p.prokind in ('f', 'p') and not (n.nspname = 'smsretry' and p.proname = 'clock' and to_regclass('smsretry_local.clock') is not null)
+    ),
+    deparsed (object, definition) as (
+        -- Up to version 15 PostgreSQL names the table of each column.
+        select 'view ' || r.named, concat(c.reloptions, regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
+        from relations r join pg_class c on c.oid = r.id and c.relkind = 'v'
         union all
-        select * from smsretry.check_parts(check_sms_retry_setup.wanted)
+        select 'table ' || r.named, concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+                   (select string_agg(o.definition, ', ' order by o.name) from columns o where o.id = r.id and r.ours))
+        from relations r join pg_class c on c.oid = r.id and c.relkind <> 'v'
         union all
-        select * from smsretry.check_access()
-    ) f
+        select 'column ' || r.named || '.' || o.name, o.type
+        from relations r join columns o on o.id = r.id where not r.ours
+        union all
+        select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
+        from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
+        union all
+        select 'index ' || c.relname || ' on ' || r.named, concat(pg_get_indexdef(i.indexrelid), i.indisvalid and i.indisready and i.indislive)
+        from relations r join pg_index i on i.indrelid = r.id join pg_class c on c.oid = i.indexrelid
+        where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+        union all
+        select 'trigger ' || t.tgname || ' on ' || r.named, concat(pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'))
+        from relations r join pg_trigger t on t.tgrelid = r.id and not t.tgisinternal
+        union all
+        select 'policy ' || quote_ident(p.polname) || ' on ' || r.named, concat(p.polcmd, p.polpermissive,
+                   (select string_agg(o.rolname, ', ' order by o.rolname) from pg_roles o where o.oid = any (p.polroles)),
+                   regexp_replace(concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
+        from relations r join pg_policy p on p.polrelid = r.id
+    )
+    select f.object, md5(f.definition) from functions f
     union all
-    select r.subject, r.ok, r.advice from smsretry.check_reminders() r
+    -- Brackets are set anew when a dump is read, and a cast to text is written where the application's column is a varchar.
+    select d.object, md5(regexp_replace(d.definition, '[\s()]+|::text\M(?!\[)', '', 'g')) from deparsed d
 $$;
 
 -- ======== schemas/checks/count_sms_answer.sql ========
@@ -6027,66 +8616,69 @@ $$;
 -- ======== schemas/checks/describe_sms_tables.sql ========
 -- What the catalog says of the five tables shared with the application, for `smsretry migrate` and `smsretry doctor`. What
 -- must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
---   kind: table (type: its relkind)
---     | column (filled: it has a default, or writes itself; definition: generated, an enum's labels, or the default)
---     | unique (name: of the one column) | check (of one column; name: of the constraint)
---     | trigger (before each inserted or updated row; definition: its function's source) | rule (it replaces a write)
---     | dependent (such as a view on a function of the application's that smsretry replaces; definition: which)
-create or replace function public.describe_sms_tables()
-returns table (relation text, kind text, name text, type text, not_null boolean, filled boolean, definition text)
+--   kind: column (definition: an enum's labels, or the default) | check (of one column; name: of the constraint) | rule
+create or replace function smsretry.describe_sms_tables()
+returns table (relation text, kind text, name text, type text, not_null boolean, definition text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     with shared as (
-        select c.oid as id, c.relname::text as relation, c.relkind
+        select c.oid as id, c.relname::text as relation
         from pg_class c
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
           and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
     )
-    select s.relation, 'table', s.relation, s.relkind::text, null::boolean, null::boolean, null::text from shared s
-    union all
-    select s.relation, 'column', a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-           a.atthasdef or a.attidentity <> '',
-           case when a.attgenerated <> '' then 'generated'
-                else coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
-                               from pg_enum e where e.enumtypid = a.atttypid),
-                              'default ' || pg_get_expr(d.adbin, d.adrelid)) end
+    select s.relation, 'column' as kind, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
+           coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
+                     from pg_enum e where e.enumtypid = a.atttypid),
+                    'default ' || pg_get_expr(d.adbin, d.adrelid), '') as definition
     from shared s
     join pg_attribute a on a.attrelid = s.id and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     union all
-    select s.relation, 'unique', a.attname::text, null, null, null, null
-    from shared s
-    join pg_index i on i.indrelid = s.id and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
-    join pg_attribute a on a.attrelid = s.id and a.attnum = i.indkey[0]
-    union all
-    select s.relation, 'check', k.conname::text, null, null, null, pg_get_constraintdef(k.oid)
+    select s.relation, 'check', k.conname::text, null, null, pg_get_constraintdef(k.oid)
     from shared s
     join pg_constraint k on k.conrelid = s.id and k.contype = 'c' and cardinality(k.conkey) = 1
     union all
-    select s.relation, 'trigger', t.tgname::text, null, null, null, p.prosrc
+    select s.relation, 'rule', r.rulename::text, null, null, pg_get_ruledef(r.oid)
     from shared s
-    -- The bits of tgtype: 1 for each row, 2 before, 4 insert, 16 update.
-    join pg_trigger t on t.tgrelid = s.id and not t.tgisinternal and t.tgenabled in ('O', 'A')
-        and t.tgtype & 3 = 3 and t.tgtype & (case s.relation when 'sms_retry_queue' then 20 else 16 end) <> 0
-    join pg_proc p on p.oid = t.tgfoid
-    union all
-    select s.relation, 'rule', r.rulename::text, null, null, null, pg_get_ruledef(r.oid)
-    from shared s
-    join pg_rewrite r on r.ev_class = s.id and r.is_instead and r.ev_type in ('2', '3')
-    union all
-    select 'sms_retry_queue', 'dependent',
-           regexp_replace(pg_describe_object(d.classid, d.objid, d.objsubid), '^rule \S+ on ', ''), null, null, null,
-           p.oid::regprocedure::text
-    from pg_proc p
-    join pg_depend d on d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid and d.deptype = 'n'
-    where p.pronamespace = 'public'::regnamespace
-      and p.proname in ('claim_due_sms_retries', 'recover_stuck_sms_retries', 'queue_sms_retry')
-      and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+    join pg_rewrite r on r.ev_class = s.id and r.is_instead
+$$;
+
+-- ======== schemas/checks/examine_sms_retries.sql ========
+-- One part of what `smsretry doctor` examines, each as one value, which no max-rows of the project's cuts off. A part that
+-- fails hides no other.
+create or replace function public.examine_sms_retries(part text)
+returns jsonb language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_found jsonb;
+begin
+    case part
+    when 'objects' then
+        select jsonb_agg(c) into v_found from smsretry.checksums() c;
+    when 'shapes' then
+        select jsonb_agg(d) into v_found from smsretry.describe_sms_tables() d;
+    when 'access' then
+        select jsonb_agg(a) into v_found
+        from (select r.subject, r.ok, r.advice from smsretry.check_rights() r
+              union all
+              select c.subject, c.ok, case when not c.ok then c.advice end from smsretry.check_access() c) a;
+    when 'reminders' then
+        select jsonb_agg(r) into v_found from smsretry.check_reminders() r;
+    when 'rehearsal' then
+        select jsonb_agg(t) into v_found from public.try_sms_retry_queue() t;
+    when 'status' then
+        select jsonb_agg(s) into v_found from public.sms_status(with_words => true, with_senders => true) s;
+    else
+        raise exception 'There is no such part to examine' using errcode = 'SR422',
+            hint = 'The parts: objects, shapes, access, reminders, rehearsal, status.';
+    end case;
+    return coalesce(v_found, '[]');
+end
 $$;
 
 -- ======== schemas/checks/rehearse_scheduled_send.sql ========
 -- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
 -- one broke; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text)
+create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text, out context text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_log_id uuid;
@@ -6115,7 +8707,7 @@ begin
     end if;
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text;
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
     -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
     -- triggers; then only what any row would break counts.
     if state in ('SR000', '55P03', '40P01', '23505')
@@ -6128,7 +8720,7 @@ $$;
 -- ======== schemas/checks/rehearse_text.sql ========
 -- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
 -- Nulls if that worked; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text)
+create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text, out context text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_log_id uuid;
@@ -6142,7 +8734,8 @@ begin
     v_log_id := smsretry.sample_text();
     select * into v_log from public.send_logs l where l.id = v_log_id;
     if v_log.id is null then
-        raise exception 'there is no text to try it with yet' using errcode = 'SR000';
+        raise exception 'there is no text to try it with: the tables refuse a new one (columns that need a value?), and none '
+            'is there that is unsent and does not wait' using errcode = 'SR000';
     end if;
     step := 'queue_sms_retry';
     select q.retry_id, q.result into v_retry_id, v_answer from public.queue_sms_retry(v_log.id) q;
@@ -6152,23 +8745,27 @@ begin
     if ends = 'cancelled' then
         step := 'record_sms_consent';
         select s.cancelled::text into v_answer
-        from public.record_sms_consent('+15005550006', 'opted_out', 'rehearsal', v_log.business_id) s;
+        from public.customers c
+        cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', v_log.business_id) s
+        where c.id = v_log.customer_id;
         if v_answer = '0' then
             raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
         end if;
     else
-        step := 'claim_due_sms_retries';
-        perform 1 from public.claim_due_sms_retries(0, true); -- none: the due rows are not ours to take
+        step := 'claim_sms_texts';
+        perform 1 from public.claim_sms_texts(0); -- none: the due rows are not ours to take
         step := 'claim_sms_retry';
         select * into v_claim from public.claim_sms_retry(v_retry_id);
         if v_claim.id is null then
             raise exception 'it took no row' using errcode = 'SR500';
         end if;
         step := 'begin_sms_attempt';
+        delete from smsretry.business_senders b where b.business_id = v_log.business_id; -- or a pause or a cap would answer
         select b.answer || coalesce(': ' || b.why, '') into v_answer
         from public.begin_sms_attempt(
             retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal') b;
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
         if v_answer <> 'go' then
             raise exception 'it answered %', v_answer using errcode = 'SR500';
         end if;
@@ -6187,14 +8784,14 @@ begin
     step := null;
     raise exception 'rolled back' using errcode = 'SR000';
 exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text;
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
 end
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A text to rehearse with: a new one if the application's tables allow it, otherwise an existing one that is not sent,
--- waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security definer, because
--- service_role may not insert the application's rows.
+-- A text to rehearse with, to a customer with a number: a new one if the application's tables allow it, otherwise an existing
+-- one that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- definer, because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6217,13 +8814,14 @@ exception when others then
     select l.id, c.id into v_log, v_customer
     from public.send_logs l
     join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
-    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
+    where l.channel = 'sms' and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+      and not smsretry.is_sent(l.provider_message_id, l.status::text)
       and not exists (select 1 from public.sms_retry_queue q
                       where q.send_log_id = l.id and q.status in ('pending', 'processing'))
       and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
     limit 1 for update of l, c skip locked;
     update public.customers c
-    set phone = '+15005550006', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
     where c.id = v_customer;
     return v_log;
 end
@@ -6251,7 +8849,8 @@ begin
             ok := v_failed.state in ('SR000', '55P03', '40P01');
             advice := case when ok then 'could not be tried: ' else 'fails: ' end
                 || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
-                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end;
+                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end
+                || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
             exit;
         end if;
     end loop;
@@ -6264,8 +8863,9 @@ begin
         subject := 'rehearsal of a scheduled send';
         advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
             when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
-            else '. Until that is mended, scheduled sends are held and become no texts: give what is named a default, or look '
-                || 'at the rules and triggers of send_logs and scheduled_sends' end;
+            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
+                || 'at the rules and triggers of send_logs and scheduled_sends' end
+            || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
         return next;
     end if;
 end
@@ -6287,57 +8887,127 @@ drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
+-- What all of a statement's rows came to. An upsert's inserted rows count.
+drop trigger if exists smsretry_scheduled_sends_begin on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_begin
+    before update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_send_added on public.scheduled_sends;
+create trigger smsretry_scheduled_send_added
+    after insert on public.scheduled_sends for each row execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_end
+    after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
 drop trigger if exists smsretry_keep_suppression on public.customers;
 create trigger smsretry_keep_suppression
     after insert or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row execute function smsretry.keep_suppression();
+
+-- Not for a claim, a begin and an acceptance, which the plain path is made of.
+drop trigger if exists smsretry_keep_step on public.sms_retry_queue;
+create trigger smsretry_keep_step
+    after update on public.sms_retry_queue for each row
+    when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
+          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    execute function smsretry.keep_step();
+
+drop trigger if exists smsretry_keep_customer_changes on public.customers;
+create trigger smsretry_keep_customer_changes
+    after update of phone, sms_consent_status on public.customers for each row
+    when ((old.phone, old.sms_consent_status) is distinct from (new.phone, new.sms_consent_status))
+    execute function smsretry.keep_customer_changes();
 
 -- ======== schemas/rights/internal_functions.sql ========
 -- Only the backend calls the functions in the schema smsretry.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
 
--- ======== schemas/rights/public_functions.sql ========
--- Only the backend calls our functions in public. A Supabase project lets everybody call a new one.
+-- Triggers fire in statements of the application's, too. They plan as our functions in public do.
 do $$
 declare
     version regprocedure;
 begin
     for version in
         select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'begin_sms_attempt', 'cancel_sms_retries', 'check_sms_retries', 'check_sms_retry_setup',
-        'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
-        'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'describe_sms_tables',
-        'doubt_sms_retries', 'end_sms_retry', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery',
-        'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'lease_sms_sender', 'lease_sms_time', 'next_sms_due',
-        'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry',
-        'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'requeue_failed_sms',
-        'resolve_sms_doubt', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt',
-        'sms_status', 'start_sms_run', 'try_sms_retry_queue'
-        )
+        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
     loop
-        execute format('revoke all on function %s from public, anon, authenticated', version);
-        execute format('grant execute on function %s to service_role', version);
+        execute format('alter function %s set random_page_cost = 0.1', version);
     end loop;
 end
 $$;
 
--- ======== by hand: who had opted out, whatever a row says of the future ========
--- Who had opted out before there was this trigger, and in which way. What a START may not lift is said first: in version
--- 1.0.0 a later STOP took its place. Nobody is opted out anew who has opted in since.
-insert into smsretry.suppressions as s (number_key, business_id, since, source)
-select distinct on (1) smsretry.number_key(c.business_id, c.phone), c.business_id, c.last_at, left(c.sms_consent_source, 200)
-from (select o.*, max(coalesce(o.sms_consent_at, smsretry.clock())) over (partition by o.business_id, o.phone) as last_at
-      from public.customers o
-      where o.sms_consent_status::text = 'opted_out' and o.phone is not null) c
-where not exists (
-    select 1 from public.customers i
-    where i.phone = c.phone and i.business_id = c.business_id and i.sms_consent_status::text = 'opted_in'
-      and i.sms_consent_at > c.last_at and i.sms_consent_at <= smsretry.clock())
-order by 1, smsretry.start_lifts(c.sms_consent_source::text), c.sms_consent_at desc nulls last
-on conflict (number_key) do update set source = excluded.source
-where smsretry.start_lifts(s.source) and not smsretry.start_lifts(excluded.source);
+-- ======== schemas/rights/public_functions.sql ========
+-- What holds for each of our functions in public: who may call it, and how its calls are planned.
+--
+-- Only the backend calls them. A Supabase project lets everybody call a new one. A function that a migration created anew
+-- (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+--
+-- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
+-- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
+-- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
+-- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
+-- of the application's that fires first in such a call is planned so, too.
+do $$
+declare
+    version regprocedure;
+    granted text;
+    role regrole;
+    reads_much boolean;
+begin
+    for version, granted, reads_much in
+        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
+            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'describe_sms_tables',
+            'examine_sms_retries', 'explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+        from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
+        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        )
+    loop
+        execute format('revoke all on function %s from public, anon, authenticated', version);
+        execute format('grant execute on function %s to service_role', version);
+        foreach role in array coalesce(nullif(granted, ''), '{}')::regrole[] loop
+            continue when role::text in ('anon', 'authenticated', 'service_role');
+            execute format('grant execute on function %s to %s', version, role);
+        end loop;
+        execute format('alter function %s set %s', version, case when reads_much then 'plan_cache_mode = force_custom_plan'
+                                                                 else 'random_page_cost = 0.1' end);
+    end loop;
+end
+$$;
+
+-- ======== schemas/rights/reader.sql ========
+-- The role of who only reads: it may ask the desk, and nothing else. A token with "role": "smsretry_reader" is its key.
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = 'smsretry_reader') then
+        begin
+            create role smsretry_reader nologin noinherit;
+        exception
+            when duplicate_object or unique_violation then null; -- another database of this server makes it at this moment
+            when insufficient_privilege then
+                raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`', current_user;
+                return;
+        end;
+    end if;
+    if exists (select from pg_catalog.pg_roles r
+               where r.rolname = 'smsretry_reader' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication))
+        or exists (select from pg_catalog.pg_auth_members m where m.member = 'smsretry_reader'::regrole) then
+        raise warning 'The role smsretry_reader may do more than ask the desk, because somebody gave it attributes or other roles. Take them from it: alter role smsretry_reader nosuperuser nobypassrls nocreaterole nocreatedb noreplication; and revoke the roles that it is a member of';
+    end if;
+    if not exists (select from pg_catalog.pg_roles r
+                   where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then
+        begin
+            grant smsretry_reader to authenticator;
+        exception when insufficient_privilege or undefined_object then
+            raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
+        end;
+    end if;
+    grant usage on schema public to smsretry_reader;
+    grant execute on function public.ask_sms_desk to smsretry_reader;
+end
+$$;
 
 -- ======== PostgREST learns of the change at once ========
 notify pgrst, 'reload schema';
