@@ -162,14 +162,6 @@ def complaints(connection: Connection) -> dict[str, str]:
     return {one.subject: one.advice for one in compared(connection) if one.advice}
 
 
-def is_as_installed(connection: Connection) -> bool:
-    """Whether nothing of it is wrong."""
-    try:
-        return not complaints(connection)
-    except psycopg.Error:  # what it needs is gone
-        return False
-
-
 def restoring_statements(connection: Connection) -> list[str]:
     """Those that the lines give. What has none, or not only one, is restored by `smsretry migrate --again`."""
     try:

@@ -50,8 +50,6 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
     async def answered(request: Request, read: Callable[[Request, bytes], _Answer]) -> Response:
         sent = await request.body()
         fault = faults.take(request.path_params["name"], sent)
-        if faults.seconds_each:
-            await asyncio.sleep(faults.seconds_each)
         if instead := instead_of_answer(fault):
             return instead
         try:
