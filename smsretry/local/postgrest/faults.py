@@ -1,7 +1,4 @@
-"""Faults of the endpoint on demand, for tests of what its client does about them.
-
-Where a function is named, a table may be, for the requests of an application's own client.
-"""
+"""Faults of the endpoint on demand, for tests of what its client does about them."""
 
 import threading
 from dataclasses import dataclass
