@@ -27,7 +27,6 @@ from smsretry.sending.ports import DeliveryServices
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.doubt.test_in_doubt import half_an_hour, settle
-from tests.integration.repairs import repairs_after_1_0
 from tests.support.builders import BODY, begin, resolution, run, run_over
 
 SO_LONG = LIFE + timedelta(hours=1)
@@ -290,26 +289,6 @@ def test_a_row_that_somebody_put_back_while_it_was_sent_is_in_doubt_as_its_send_
     [claim] = queue.claim_due(1)
     assert begin(queue, claim).answer == "lost"
     assert business.row(row)["attempt_id"] == business.attempts_of(row)[0]["id"]
-
-
-def test_what_was_queued_anew_before_the_migration_is_in_doubt_after_it(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Nobody had asked when it was inserted, and it has never been claimed; the other texts wait as they did."""
-    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    other = business.due_text(phone="+12125550124")
-    before = business.row(other)
-    business.connection.execute("alter table sms_retry_queue disable trigger smsretry_before_insert")
-    new = by_an_insert(business, queue, row)
-    business.connection.execute("alter table sms_retry_queue enable trigger smsretry_before_insert")
-    assert business.row(new)["in_doubt_since"] is None
-    business.connection.execute(repairs_after_1_0().encode())
-    waits = business.row(new)
-    assert (waits["attempt_id"], waits["why"]) == (business.attempts_of(row)[0]["id"], WHY)
-    assert business.row(other) == before
-    half_an_hour(stack, business, queue, sender)
-    assert business.row(new)["status"] == "completed"
-    assert len(stack.twilio.ledger.entries("+12125550123")) == 1
 
 
 def test_a_run_says_that_such_a_row_is_in_doubt(

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +12,6 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.hearing import another, consents, consents_of, hear
-from tests.integration.repairs import repairs_after_1_0
 from tests.support.builders import PHONE, run
 
 
@@ -222,76 +221,3 @@ def test_a_start_that_the_application_writes_lifts_no_more_than_one_that_is_hear
         )
         business.queue_row(business.send_log(customer), customer)
         assert run(queue, sender) == [fate]
-
-
-# What version 1.0.0 left behind
-
-
-def _as_version_1_0_0_stopped(business: Business, at: datetime, source: str = "inbound_stop") -> None:
-    """It kept nothing of what consent was."""
-    business.connection.execute("alter table customers disable trigger smsretry_keep_suppression")
-    business.connection.execute(
-        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s, sms_consent_at = %s",
-        [source, at],
-    )
-    business.connection.execute("alter table customers enable trigger smsretry_keep_suppression")
-
-
-def _upgrade(business: Business) -> None:
-    business.connection.execute(repairs_after_1_0().encode())
-
-
-@pytest.mark.parametrize("source", ["inbound_stop", "twilio_21610"])
-def test_a_start_gives_back_a_consent_that_a_text_of_version_1_0_0_went_out_under(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, source: str
-) -> None:
-    """And to nobody else: of the others it is not known that they ever had it."""
-    business.due_text()
-    business.customer()
-    business.customer(consent="unknown")
-    assert run(queue, sender) == ["Sent"]
-    _as_version_1_0_0_stopped(business, stack.now(), source)
-    _upgrade(business)
-    stack.move_clock(timedelta(minutes=1))
-    assert hear(business, "START") == ("opted_in", 1, 0)
-    assert consents(business) == [("opted_in", "inbound_start"), *[("unknown", "inbound_start")] * 2]
-
-
-def test_a_consent_that_a_start_of_version_1_0_0_may_have_made_up_proves_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """A text had gone out under it; the one before it counts, if there is one."""
-    first, second = business.due_text(), business.due_text(phone="+12125550124", due=timedelta(hours=1))
-    assert run(queue, sender) == ["Sent"]
-    business.connection.execute("update customers set sms_consent_source = 'inbound_start'")
-    stack.move_clock(timedelta(hours=2))
-    again = business.row(first)["customer_id"]
-    business.queue_row(business.send_log(again), again)
-    assert run(queue, sender) == ["Sent", "Sent"]
-    _as_version_1_0_0_stopped(business, stack.now())
-    _upgrade(business)
-    stack.move_clock(timedelta(minutes=1))
-    assert hear(business, "START") == ("opted_in", 1, 0)
-    assert hear(business, "START", phone="+12125550124") == ("opted_in", 0, 0)
-    assert business.row(second)["status"] == "completed"
-
-
-def test_an_upgrade_opts_nobody_out_who_opted_in_since_and_keeps_what_a_start_may_not_lift(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """The rows of who had opted out were taken for news; and a STOP after a telephone call had taken its place."""
-    opted_out = business.customer()
-    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
-    stack.move_clock(timedelta(minutes=1))
-    business.connection.execute("update smsretry.suppressions set source = 'inbound_stop'")
-    _upgrade(business)
-    [suppression] = business.connection.execute("select source from smsretry.suppressions").fetchall()
-    assert suppression == {"source": "telephone"}
-    row = business.due_text(consent="unknown")
-    business.connection.execute(
-        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s where id <> %s",
-        [stack.now(), opted_out],
-    )
-    _upgrade(business)
-    assert run(queue, sender) == ["Sent"]
-    assert business.row(row)["status"] == "completed"
