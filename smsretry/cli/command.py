@@ -115,7 +115,6 @@ _CODE_1: Final = {
     orders.cancel: "nothing is changed",
     orders.look_again: "nothing is changed",
     orders.after_restore: "no text matches",
-    orders.doubt: "no text matches",
     orders.resolve: "it is not in doubt, or a worker has it",
     running.process: "something went wrong, or sending stopped",
     running.doctor: "something is bad",
@@ -135,13 +134,11 @@ def _codes(command: Callable[..., None]) -> str:
     return f"{_OTHER_CODES.get(command, f'0 done; 1 {one}')}; {_ALWAYS}"
 
 
-def _add(
-    panel: str | None, command: Callable[..., None], *examples: str, hidden: bool = False, group: typer.Typer = app
-) -> None:
+def _add(panel: str | None, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
     name = command.__name__.strip("_").replace("_", "-")
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
     epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
-    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog, hidden=hidden)(command)
+    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog)(command)
 
 
 _DESK: Final = "The desk: ask and act"
@@ -162,7 +159,6 @@ _add(
     "look-again --why no_time_zone",
 )
 _add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
-_add(_DESK, orders.doubt, "doubt --since 2026-11-24T03:00", hidden=True)
 _add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
 _add(_DESK, orders.prune, "prune --keep-days 180")
 

@@ -154,21 +154,6 @@ def after_restore(
     _change(AfterRestore, locals())
 
 
-def doubt(
-    since: Annotated[datetime, typer.Option(parser=parse_instant, metavar="WHEN", help="When the backup was taken.")],
-    limit: _Limit = 1000,
-    yes: _Yes = False,
-    who: _Who = None,
-    because: _Because = None,
-    as_json: Json = False,
-) -> None:
-    """The old name of `after-restore`, for one version."""
-    print_note(
-        "`smsretry doubt --since` is now `smsretry after-restore --backup-of`; the old name goes in the next version."
-    )
-    after_restore(since, limit, yes, who, because, as_json)
-
-
 def resolve(
     retry_id: Annotated[UUID, typer.Argument(metavar="ROW", parser=parse_id, help="Id of the row.")],
     went_out_as: Annotated[

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
@@ -24,7 +23,6 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.vocabulary import DeliveryStatus, MessageClass, OutcomeName, Reason, TextState, WhyCode
 from tests.conftest import Business
-from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE, results_of, run, run_over
 
@@ -216,51 +214,6 @@ def test_a_preview_names_the_word_of_what_the_begin_would_refuse(business: Busin
     business.due_text(consent="unknown")
     [ahead] = desk.preview(Preview(hours=1)).businesses
     assert ahead.why_codes == {"opted_out": 1}
-
-
-# Who knows no word
-
-
-def test_a_worker_of_version_1_0_0_writes_sentences_alone_and_they_are_told_as_before(
-    business: Business, queue: SupabaseQueue, desk: Desk
-) -> None:
-    """It gives no word, and one from before is not kept for its new sentence."""
-    row = business.due_text()
-    [claim] = queue.claim_due(1)
-    business.connection.execute("update sms_retry_queue set why_code = 'quiet_hours' where id = %s", [row])
-    business.connection.execute(
-        "select end_sms_retry(%s, %s, 'cancelled', 'Expired before it could be sent')", [row, claim.claim_no]
-    )
-    assert code_of(business, row) == ("cancelled", None)
-    [told] = desk.explain(WhichText(retry_id=row))
-    assert told.headline.startswith("Cancelled, no longer wanted: Expired before it could be sent")
-
-
-def test_rows_that_ended_before_get_their_word_by_the_migration(empty: Database) -> None:
-    """Once, for what people choose texts by; a sentence that nobody foresaw has none, and nothing else changes."""
-    migrate(empty.url)
-    # The migration leaves rows alone where an update runs a trigger, and ran before there was this one of ours.
-    empty.run("drop trigger smsretry_keep_step on sms_retry_queue")
-    empty.run("insert into businesses (id, user_id, name) values (gen_random_uuid(), gen_random_uuid(), 'Maple')")
-    sentences = {
-        "Customer opted out (consent is unknown)": "opted_out",
-        "Expires before it may go out. Quiet hours": "expired",
-        "Already sent": "already_sent",
-        "Customer not found": "no_customer",
-        "Cancelled by the application": "application",
-        "Something else": None,
-    }
-    for sentence in sentences:
-        empty.rows(
-            """insert into sms_retry_queue (business_id, send_log_id, customer_id, status, scheduled_for, last_error)
-               select id, gen_random_uuid(), gen_random_uuid(), 'cancelled', now(), %s from businesses returning id""",
-            sentence,
-        )
-    before = empty.rows("select id, updated_at from sms_retry_queue order by id")
-    migrate(empty.url, again=True)
-    kept = empty.rows("select last_error, why_code from sms_retry_queue")
-    assert {row["last_error"]: row["why_code"] for row in kept} == sentences
-    assert empty.rows("select id, updated_at from sms_retry_queue order by id") == before
 
 
 # The sentences are free
