@@ -62,17 +62,17 @@ TROUBLES: Final = {
         {"SMSRETRY_INDOUBT": "hold"},
     ),
     "a function is gone": Trouble(
-        "bad  function hold_sms_retry: is missing: run `smsretry migrate`",
+        "bad  function public.hold_sms_retry(",
         database="alter function hold_sms_retry rename to gone",
         mended="alter function gone rename to hold_sms_retry",
     ),
     "service_role may not update a table": Trouble(
-        "bad  grants on send_logs: service_role is not granted update: run `smsretry migrate`",
+        "bad  rights: service_role may not update public.send_logs, and that is not smsretry's: run `smsretry migrate",
         database="revoke update on send_logs from service_role",
         mended="grant update on send_logs to service_role",
     ),
     "a trigger is switched off": Trouble(
-        "bad  trigger smsretry_before_insert of sms_retry_queue: fires never. Run: alter table ",
+        "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
         database="alter table sms_retry_queue disable trigger smsretry_before_insert",
         mended="alter table sms_retry_queue enable trigger smsretry_before_insert",
     ),

@@ -8541,7 +8541,7 @@ $$;
 -- What the catalog has of us and of the tables that we share, each object with the md5 of its definition: the same on PostgreSQL
 -- 15 to 18, after a dump, and however the server is set to print. The application's own objects are among them; which are ours
 -- is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared one each column's
--- type. The embedded stack has a clock of its own.
+-- type. The clock is left out: the embedded stack's moves.
 create or replace function smsretry.checksums()
 returns table (object text, md5 text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp
@@ -8569,7 +8569,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         from pg_proc p
         join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
         join pg_language l on l.oid = p.prolang
-        where p.prokind in ('f', 'p') and not (n.nspname = 'smsretry' and p.proname = 'clock' and to_regclass('smsretry_local.clock') is not null)
+        where p.prokind in ('f', 'p') and p.oid::regprocedure::text <> 'smsretry.clock()'
     ),
     deparsed (object, definition) as (
         -- Up to version 15 PostgreSQL names the table of each column.
