@@ -25,7 +25,7 @@ _UNWRITTEN: Final = """
 _TOLD: Final = """\
 This database was made by an earlier state of smsretry that was never released, and is not migrated. Set smsretry up \
 anew, and take the opt-outs along:
-  1. Stop the runner. Save what this answers, for instance with psql's \\copy (…) to 'opt-outs.csv' csv header:
+  1. Stop the runner. Save what this answers as CSV (`psql --csv`, or the SQL editor's download):
 {query}
      Of numbers that no customer has, only a hash was kept: import those from where they came from.
   2. Remove smsretry by the statements of flows/HOWTO.md, "Remove it".

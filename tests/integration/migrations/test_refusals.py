@@ -367,7 +367,7 @@ def test_a_database_of_an_earlier_state_is_recognized_and_its_opt_outs_are_expor
     with pytest.raises(MigrationError, match="earlier state of smsretry that was never released") as raised:
         migrate(earlier.url)
     assert everything(earlier) == before
-    query = str(raised.value).partition("csv header:\n")[2].partition("     Of numbers")[0]
+    query = str(raised.value).partition("editor's download):\n")[2].partition("     Of numbers")[0]
     found = earlier.rows(query.replace("%", "%%"))
     told = {(row["business_id"], row["number"][-1], f"{row['date']:%m-%d}") for row in found}
     one, other = businesses
