@@ -41,7 +41,11 @@ def refuse_earlier_state(connection: Connection, applied: Mapping[str, str], shi
         MigrationError: the database is of an earlier state. It says how to take the opt-outs along.
     """
     [(there, keeps_unwritten)] = connection.execute(_IS_THERE).fetchall()
-    others = [v for v, text in applied.items() if _FIRST <= v <= _LAST or _words(shipped.get(v, text)) != _words(text)]
+    others = [
+        version
+        for version, text in applied.items()
+        if _FIRST <= version <= _LAST or (text and _words(shipped.get(version, text)) != _words(text))
+    ]
     if there or others:
         query = _OPT_OUTS.format(unwritten=_UNWRITTEN if keeps_unwritten else "")
         raise MigrationError(_TOLD.format(query=query.strip("\n")))
