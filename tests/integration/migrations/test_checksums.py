@@ -107,11 +107,6 @@ CHANGED = {
         "(select oid::regprocedure from pg_proc where proname = 'begin_sms_attempt')); end $$",
         f"differs from this version: {_AGAIN}",
     ),
-    "function smsretry.keep_suppression()": (
-        """create or replace function smsretry.keep_suppression() returns trigger language plpgsql security definer
-           set search_path = pg_catalog, pg_temp set random_page_cost = 0.1 as 'begin return new; end'""",
-        f"differs from this version: {_AGAIN}",
-    ),
     "function public.sms_status(integer)": (
         "create function sms_status(integer) returns integer language sql as 'select 1'",
         "has a name of smsretry's, and is another: alter routine public.sms_status(integer) rename to app_sms_status",
@@ -135,16 +130,8 @@ CHANGED = {
            create index sms_retry_queue_one_live_row on sms_retry_queue (send_log_id)""",
         "differs from this version. Run: drop index public.sms_retry_queue_one_live_row; then `smsretry migrate",
     ),
-    "index sms_retry_queue_next on public.sms_retry_queue": (
-        "update pg_index set indisvalid = false where indexrelid = 'sms_retry_queue_next'::regclass",
-        "differs from this version. Run: drop index public.sms_retry_queue_next; then `smsretry migrate --again`",
-    ),
     'policy "Owners queue retries of their texts" on public.sms_retry_queue': (
         'alter policy "Owners queue retries of their texts" on sms_retry_queue with check (true)',
-        f"differs from this version: {_AGAIN}",
-    ),
-    "view smsretry.text_on_record": (
-        "alter view smsretry.text_on_record reset (security_invoker)",
         f"differs from this version: {_AGAIN}",
     ),
     "table public.sms_send_attempts": (
@@ -161,14 +148,10 @@ CHANGED = {
         f"anon may select public.sms_send_attempts, {_RIGHTS}",
     ),
     "rights of a tenant": (
-        "grant update (attempt_count) on sms_retry_queue to authenticated",
+        "grant update (attempt_count) on sms_retry_queue to authenticated; grant usage on schema smsretry to anon; "
+        "grant execute on function queue_sms_retry to public",
         f"authenticated may update attempt_count of public.sms_retry_queue, {_RIGHTS}",
     ),
-    "rights of everybody": (
-        "grant execute on function queue_sms_retry to public",
-        "anon may call public.queue_sms_retry(",
-    ),
-    "rights in the schema": ("grant usage on schema smsretry to anon", f"anon may use the schema smsretry, {_RIGHTS}"),
     "settings of a request": (
         "set local synchronous_commit = off",
         "synchronous_commit is off, so a crash may forget that a text went out, which then goes out twice. Run: ",

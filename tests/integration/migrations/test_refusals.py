@@ -44,29 +44,25 @@ select business_id, id, customer_id, {when} from l, generate_series(1, {rows});
 """
 
 REFUSED = {
-    "consent as an enum": (
-        """create type consent as enum ('opted_in', 'opted_out', 'unknown');
+    "columns of other types": (
+        """create type consent as enum ('opted_in', 'opted_out', 'unknown'); create domain e164 as text;
            alter table customers drop constraint customers_consent_known, alter sms_consent_status drop default;
-           alter table customers alter sms_consent_status type consent using sms_consent_status::consent""",
-        ["customers.sms_consent_status is an enum, and must be text: alter table public.customers alter column "],
-    ),
-    "a number of a domain": (
-        "create domain e164 as text; alter table customers alter phone type e164",
-        ["customers.phone is public.e164, and must be text: "],
+           alter table customers alter sms_consent_status type consent using sms_consent_status::consent,
+               alter phone type e164;
+           alter table send_logs alter error_message type varchar(40);
+           alter table sms_retry_queue alter created_at type timestamp""",
+        [
+            "customers.sms_consent_status is an enum, and must be text: alter table public.customers alter column ",
+            "customers.phone is public.e164, and must be text: ",
+            "send_logs.error_message is character varying(40), and must be text: ",
+            "sms_retry_queue.created_at is timestamp without time zone, and must be timestamp with time zone: ",
+        ],
     ),
     "ids that are texts": (
         _NO_FOREIGN_KEYS
         + """alter table businesses alter id drop default; alter table businesses alter id type text;
              alter table customers alter business_id type text""",
         ["businesses.id is text, and must be uuid: ", "customers.business_id is text, and must be uuid: "],
-    ),
-    "times without a zone": (
-        "alter table sms_retry_queue alter created_at type timestamp",
-        ["sms_retry_queue.created_at is timestamp without time zone, and must be timestamp with time zone: "],
-    ),
-    "short texts": (
-        "alter table send_logs alter error_message type varchar(40)",
-        ["send_logs.error_message is character varying(40), and must be text: "],
     ),
     "columns that are missing, and json": (
         """alter table customers drop column sms_consent_at, drop column phone_status;
