@@ -82,7 +82,7 @@ class SchemaFile:
         return [_table(name, body) for name, body in _TABLE.findall(self.text)]
 
     def is_only_added_to_by(self, new: "SchemaFile") -> bool:
-        """Whether `new` has each line of a table's file. What it has otherwise is a person's work, for there are rows."""
+        """Whether `new` has each line of a table's file. What it has otherwise is for a person: there are rows."""
         return bool(self.tables) and self._lines <= new._lines
 
     @property
