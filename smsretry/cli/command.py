@@ -134,13 +134,11 @@ def _codes(command: Callable[..., None]) -> str:
     return f"{_OTHER_CODES.get(command, f'0 done; 1 {one}')}; {_ALWAYS}"
 
 
-def _add(
-    panel: str | None, command: Callable[..., None], *examples: str, hidden: bool = False, group: typer.Typer = app
-) -> None:
+def _add(panel: str | None, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
     name = command.__name__.strip("_").replace("_", "-")
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
     epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
-    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog, hidden=hidden)(command)
+    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog)(command)
 
 
 _DESK: Final = "The desk: ask and act"

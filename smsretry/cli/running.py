@@ -3,7 +3,6 @@
 import os
 import signal
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
@@ -17,8 +16,6 @@ from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
     from smsretry.sending.run import ItemFailed
-
-Past = StrEnum("Past", ["cancel", "send"])
 
 _HERE: Final = Path(".smsretry")
 
@@ -63,47 +60,24 @@ def migrate(
         str, typer.Option(help="postgresql://owner@host:5432/name", envvar="DATABASE_URL", metavar="URL")
     ],
     again: Annotated[
-        bool, typer.Option("--again", help="Re-apply every migration; restores what was dropped.")
-    ] = False,
-    past_sends: Annotated[
-        Past | None,
-        typer.Option(help="When scheduled_sends is adopted: what becomes of those whose time has passed."),
-    ] = None,
-    drop_policies: Annotated[
-        bool,
-        typer.Option("--drop-policies", help="Drop the application's policies by which tenants may change the queue."),
+        bool, typer.Option("--again", help="Apply the whole schema again; restores what was dropped or changed.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what of the application's would change, and change nothing.")
+        bool, typer.Option("--dry-run", help="Say whether it would go through, and change nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
     from smsretry.adapters.migrations.migrate import migrate as apply_migrations
 
-    changed: list[str] = []
-
-    def announce(sentence: str) -> None:
-        changed.append(sentence)
-        if not as_json:
-            print_text(f"{'would change' if dry_run else 'changes'}: {sentence}")
-
-    done = apply_migrations(
-        db_url,
-        again=again,
-        announce=announce,
-        drop_policies=drop_policies,
-        dry_run=dry_run,
-        past_sends=None if past_sends is None else "cancel" if past_sends is Past.cancel else "send",
-        warn=lambda text: print_note(text, word="warning:"),
-    )
+    done = apply_migrations(db_url, again=again, dry_run=dry_run, warn=lambda text: print_note(text, word="warning:"))
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
-        print_json({"to_apply" if dry_run else "applied": applied} | ({"changed": changed} if applied else {}))
+        print_json({"to_apply" if dry_run else "applied": applied, "again": again})
         return
-    for name in applied:
+    for name in (*applied, *["the whole schema again"] * again):
         print_text(f"{'would apply' if dry_run else 'applied'} {name}")
-    if not applied:
+    if not (applied or again):
         print_text("Nothing to do: the database has every migration.")
     elif dry_run:
         print_text("Nothing was changed.")

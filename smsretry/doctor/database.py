@@ -25,7 +25,7 @@ def database_findings(database: SupabaseExaminer) -> Iterator[Finding]:
         return
     yield from chain([Finding(subject="Supabase connection and key", ok=True)], first)
     for subject, ask in (
-        ("functions, tables and grants", database.check_catalog),
+        ("functions and tables", database.check_objects),
         ("access", database.check_access),
         ("reminders", database.check_reminders),
         ("shapes of the application's tables", database.check_shapes),

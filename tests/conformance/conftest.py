@@ -32,7 +32,7 @@ select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'pub
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A PostgREST: `url` is where its `/rpc` and its tables are."""
+    """A PostgREST: `url` is where its `/rpc` is."""
 
     url: str
     database_url: str
@@ -60,15 +60,6 @@ class Endpoint:
         method = options.pop("method", "POST")
         return httpx.request(method, f"{self.url}/rpc/{function}", headers=headers, timeout=20, verify=_TLS, **options)
 
-    def table(
-        self, method: str, address: str, rows: Any = None, *, prefer: str = "", accept: str = "application/json",
-        token: str | None = None, key: str | None = None,
-    ) -> httpx.Response:  # fmt: skip
-        """One request for a table; `address` is its name and what is asked of it."""
-        headers = self._headers(key, token) | {"Accept": accept} | ({"Prefer": prefer} if prefer else {})
-        body = {} if rows is None else {"json": rows}
-        return httpx.request(method, f"{self.url}/{address}", headers=headers, timeout=20, verify=_TLS, **body)
-
     def _headers(self, key: str | None, token: str | None) -> dict[str, str]:
         key = key or self.service
         return {"apikey": key, "Authorization": f"Bearer {token or key}"}
@@ -94,7 +85,7 @@ def prepared(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
 def postgrest(prepared: Endpoint) -> Endpoint:
     """The endpoint; each test begins without notes."""
     with psycopg.connect(prepared.database_url) as connection:
-        connection.execute("truncate public.notes, public.letters")
+        connection.execute("truncate public.notes")
     return prepared
 
 
@@ -148,4 +139,4 @@ def _functions(endpoint: Endpoint) -> Iterator[Endpoint]:
             yield endpoint
         finally:
             connection.execute(f"drop function {', '.join(name for (name,) in made)} cascade".encode())
-            connection.execute("drop table public.notes, public.letters")
+            connection.execute("drop table public.notes")

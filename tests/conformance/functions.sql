@@ -2,14 +2,6 @@
 
 create table public.notes (id int primary key, word text not null, at timestamptz not null default now());
 alter table public.notes enable row level security;
-create table public.letters (
-    id int primary key, owner uuid default auth.uid(), word text not null unique, at timestamptz, read bool, tags text[]);
-alter table public.letters enable row level security;
-create policy "Owners see theirs" on public.letters for select to authenticated using (owner = auth.uid());
-create policy "Owners write theirs" on public.letters for insert to authenticated with check (owner = auth.uid());
-create policy "Owners change theirs" on public.letters for update to authenticated using (owner = auth.uid());
-revoke all on public.letters from anon, authenticated;
-grant select, insert (id, owner, word, at), update (word, at) on public.letters to authenticated;
 
 create function public.add_up(a int, b int default 10) returns int language sql as 'select a + b';
 create function public.add_up_text(a text) returns text language sql as 'select a || ''!''';

@@ -1,52 +1,153 @@
-"""Misconfigurations, each planted for real, and the line that `smsretry doctor` has for it."""
+"""What most often stops texts, planted for real, and the line that `smsretry doctor` has for it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import pytest
+from typer.testing import CliRunner
 
-from smsretry.local.prefect_server import PrefectServer
+from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
-from tests.e2e.misconfigurations import AUTH_STRING, MISCONFIGURATIONS, Ward
-from tests.e2e.planted.misconfiguration import Misconfiguration
 from tests.e2e.registry import SCHEDULED, Registry
+from tests.support.builders import forget_settings
 
-_HEALTHY = Misconfiguration("nothing", "")
-HALF = [pytest.mark.long, pytest.mark.by_hand]
-SOME_DAILY = [
-    pytest.param(planted, id=planted.what, marks=[HALF[n % 2]] if n % planted.each or planted.needs_closed else [])
-    for n, planted in enumerate(MISCONFIGURATIONS)
-    if planted.needs_prefect
-]
-"""Those that are alike stand together: some of each kind are planted every day, on the Prefect server that there is."""
+_NOWHERE: Final = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One thing that is not as it should be."""
+
+    line: str
+    """How the doctor's line begins."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment."""
+    database: str = ""
+    """Done to the application's database."""
+    mended: str = ""
+    """What takes that back."""
+    prefect: Callable[[Registry], object] | None = None
+    """Done to the Prefect server."""
+
+
+def _alone_in_its_pool(registry: Registry) -> None:
+    registry.prefect.post("work_pools/", {"name": "texts", "type": "process"})
+    registry.register(SCHEDULED, work_pool_name="texts")
+
+
+TROUBLES: Final = {
+    "nobody answers at SUPABASE_URL": Trouble(
+        "bad  Supabase: Supabase did not answer count_sms_answer (ConnectError). Check SUPABASE_URL (http://127",
+        {"SUPABASE_URL": _NOWHERE},
+    ),
+    "the key is another project's": Trouble(
+        "bad  Supabase: Supabase refused the key",
+        {"SUPABASE_SERVICE_ROLE_KEY": "wrong"},
+    ),
+    "the auth token is wrong": Trouble(
+        "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check ",
+        {"TWILIO_AUTH_TOKEN": "wrong"},
+    ),
+    "the sender's number is not the account's": Trouble(
+        "bad  Twilio number: the account does not own TWILIO_FROM_NUMBER",
+        {"TWILIO_FROM_NUMBER": "+12125550100"},
+    ),
+    "a setting is misspelt": Trouble(
+        "warn SMSRETRY_INDOUBT: is no setting of smsretry: did you mean SMSRETRY_IN_DOUBT?",
+        {"SMSRETRY_INDOUBT": "hold"},
+    ),
+    "a function is gone": Trouble(
+        "bad  function public.hold_sms_retry(",
+        database="alter function hold_sms_retry rename to gone",
+        mended="alter function gone rename to hold_sms_retry",
+    ),
+    "service_role may not update a table": Trouble(
+        "bad  rights: service_role may not update public.send_logs, and that is not smsretry's: run `smsretry migrate",
+        database="revoke update on send_logs from service_role",
+        mended="grant update on send_logs to service_role",
+    ),
+    "a trigger is switched off": Trouble(
+        "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
+        database="alter table sms_retry_queue disable trigger smsretry_before_insert",
+        mended="alter table sms_retry_queue enable trigger smsretry_before_insert",
+    ),
+    "a trigger of the application's refuses our rows": Trouble(
+        "bad  rehearsal of queue, claim, begin and finish: fails: queue_sms_retry (P0001): not like that",
+        database="""create function public.refuse() returns trigger language plpgsql as
+                    $$begin raise exception 'not like that'; end$$;
+                    create trigger refuse before insert on sms_retry_queue for each row execute function refuse()""",
+        mended="drop function public.refuse cascade",
+    ),
+    "no deployment is registered": Trouble(
+        f"bad  deployment {SCHEDULED}: is not registered: restart ",
+        prefect=lambda registry: registry.say("delete from deployment"),
+    ),
+    "the deployment is paused": Trouble(
+        f"bad  schedule of {SCHEDULED}: the deployment is paused, so nothing runs: switch it on ",
+        prefect=lambda registry: registry.register(SCHEDULED, paused=True),
+    ),
+    "nobody asks for runs": Trouble(
+        f"bad  runner of {SCHEDULED}: none has asked for its runs for 1 h 1 min: start ",
+        prefect=lambda registry: registry.say(
+            "update deployment set last_polled = last_polled - interval '3700 seconds'"
+        ),
+    ),
+    "the work pool has no worker": Trouble(
+        "bad  work pool texts: has no worker that is alive, of 0 known: start `prefect worker start --pool texts`",
+        prefect=_alone_in_its_pool,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ward:
+    """An installation that is in order, and the doctor who looks at it."""
+
+    stack: Stack
+    registry: Registry
+    home: Path
+    """Prefect's."""
+
+    def doctor(self, *options: str, **variables: str) -> str:
+        """What it says, with settings that are right but for these."""
+        right = {**self.stack.environment(), "PREFECT_HOME": str(self.home), "PREFECT_API_URL": self.registry.api_url}
+        with pytest.MonkeyPatch.context() as environment:
+            forget_settings(environment)
+            environment.delenv("COLUMNS", raising=False)
+            for name, value in {**right, **variables}.items():
+                environment.setenv(name, value)
+            return CliRunner().invoke(app, ["doctor", *options]).output
 
 
 @pytest.fixture(scope="module")
-def installed(running_stack: Stack, prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """The shared stack and Prefect server, as they are when all is well."""
+def registry(running_stack: Stack, prefect: Prefect) -> Iterator[Registry]:
+    """What stands at the Prefect server when all is well; nothing of it stays."""
     registry = Registry(prefect, running_stack)
-    closed = PrefectServer(tmp_path_factory.mktemp("closed"), running_stack.postgres, auth_string=AUTH_STRING)
-    with ExitStack() as running:
-        registry.all_well()
-        home = tmp_path_factory.mktemp("own")
-        yield Ward(running_stack, registry, home, lambda: running.enter_context(closed), running)
-        registry.empty()
+    registry.all_well()
+    yield registry
+    registry.empty()
 
 
 @pytest.fixture
-def ward(stack: Stack, installed: Ward) -> Ward:
-    """The same, with empty tables, at this machine's time."""
+def ward(stack: Stack, registry: Registry, tmp_path: Path) -> Ward:
+    """All is well, at this machine's time: a run was made just now."""
     stack.set_clock(datetime.now(UTC))
-    return installed
+    with stack.connect() as connection:
+        connection.execute(
+            """insert into smsretry.runs (id, started_at, finished_at, told)
+               select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
+        )
+    return Ward(stack, registry, tmp_path)
 
 
 def test_where_all_is_well_nothing_is_said(ward: Ward) -> None:
     """But that texts go to the stand-in."""
-    with ward.planted(_HEALTHY):
-        lines = ward.doctor({}).splitlines()
+    lines = ward.doctor().splitlines()
     assert [line for line in lines if not line.startswith("ok   ")] == [
         "warn TWILIO_BASE_URL: texts go to 127.0.0.1, and not to Twilio: right for a test, and only there"
     ]
@@ -54,29 +155,25 @@ def test_where_all_is_well_nothing_is_said(ward: Ward) -> None:
         assert any(told.startswith(f"ok   {line}") for told in lines)
 
 
-@pytest.mark.parametrize("planted", SOME_DAILY)
-def test_each_misconfiguration_has_its_line(ward: Ward, planted: Misconfiguration) -> None:
-    """It names the variable, host, object or deployment, and says what to do. The advice is followed, and mends it."""
-    with ward.planted(planted):
-        said = ward.doctor(planted.environment)
-    assert planted.line in said
-
-
-@pytest.mark.long
-def test_prefect_s_auth_string_is_told_to_be_in_order(ward: Ward) -> None:
-    """On loopback nothing is said of it, because nobody else reaches the server."""
-    ward.registry.all_well()
-    closed = {"PREFECT_API_URL": "{closed}/api", "PREFECT_API_AUTH_STRING": AUTH_STRING}
-    assert "bad" not in ward.doctor(closed)
-    elsewhere = closed | {"PREFECT_API_URL": f"{ward.closed.url.replace('127.0.0.1', '0.0.0.0')}/api"}
-    assert "ok   Prefect's auth string" in ward.doctor(elsewhere)
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=list(TROUBLES))
+def test_what_stops_texts_has_its_line(ward: Ward, trouble: Trouble) -> None:
+    """It names the variable, host, object or deployment, and says what to do."""
+    with ward.stack.connect() as connection:
+        connection.execute(trouble.database.encode())
+        if trouble.prefect:
+            trouble.prefect(ward.registry)
+        try:
+            said = ward.doctor(**trouble.variables)
+        finally:
+            connection.execute(trouble.mended.encode())
+            if trouble.prefect:
+                ward.registry.all_well()
+    assert trouble.line in said
 
 
 def test_as_json_it_says_the_same(ward: Ward) -> None:
     """A finding a line, and how many are bad."""
-    ward.registry.all_well()
-    with ward.planted(_HEALTHY):
-        lines = ward.doctor({"TWILIO_AUTH_TOKEN": "wrong"}).splitlines()
-        told = json.loads(ward.doctor({"TWILIO_AUTH_TOKEN": "wrong"}, "--json"))
+    lines = ward.doctor(TWILIO_AUTH_TOKEN="wrong").splitlines()
+    told = json.loads(ward.doctor("--json", TWILIO_AUTH_TOKEN="wrong"))
     assert told["bad"] == sum(line.startswith("bad") for line in lines) == 1
     assert len(told["findings"]) == len(lines)

@@ -243,7 +243,7 @@ def test_what_a_dead_worker_left_is_recovered_first(stack: Stack, business: Busi
     """And sent by the same run."""
     row = business.due_text()
     with stack.connect() as connection:
-        connection.execute("select * from claim_due_sms_retries(10, begins => true)")
+        connection.execute("select * from claim_sms_texts(10)")
     stack.move_clock(timedelta(minutes=11))
     run, _ = flow.run()
     assert run["state"]["message"].startswith("recovered 1, claimed 1: sent 1 in ")

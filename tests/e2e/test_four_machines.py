@@ -169,7 +169,7 @@ def machines(flow: FlowProcess, prefect: Prefect, count: int) -> Iterator[dict[s
             run = prefect.new_run("process-sms-retries", drain_seconds=0)
             environment = flow.environment(
                 PREFECT__FLOW_RUN_ID=run,
-                PREFECT__FLOW_ENTRYPOINT="flows/process_sms_retries.py:process_sms_retries",  # as 1.0.0 names it
+                PREFECT__FLOW_ENTRYPOINT="smsretry_flows.process_sms_retries.process_sms_retries",
                 SMSRETRY_CONCURRENCY=str(AT_ONCE),
                 SMSRETRY_TASK_RUNS="0",
                 SUPABASE_TIMEOUT_SECONDS="60",

@@ -39,6 +39,7 @@ EXAMPLES = {
     "test_a_reminder_goes_out_when_the_customer_is_awake",
     "test_a_text_whose_answer_is_lost_is_sent_once",
     "test_whoever_said_stop_gets_no_more",
+    "test_a_tenant_cancels_a_reminder",
 }
 
 
@@ -47,9 +48,10 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     """With nothing of this repository but the installed package. Its failure shows the queue, and no number."""
     [ini] = README.blocks("ini")
     [schema] = README.blocks("sql")
-    conftest, example = README.blocks("python")
+    conftest, example, as_tenant = README.blocks("python")
     project = {"pytest.ini": ini.text, "schema.sql": schema.text, "conftest.py": conftest.text}
-    for name, text in (project | {"test_example.py": example.text, "test_wrong.py": WRONG}).items():
+    tests = {"test_example.py": example.text, "test_tenant.py": as_tenant.text, "test_wrong.py": WRONG}
+    for name, text in (project | tests).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     options = ["-p", "no:cacheprovider", "--junitxml", "report.xml"]
     done = subprocess.run(

@@ -162,7 +162,7 @@ def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_o
 
 
 def test_one_account_needs_no_list_of_tokens(stack: Stack, business: Business, tmp_path: Path) -> None:
-    """The secrets of version 1.0 are enough."""
+    """Its own token is enough."""
     business.customer()
     with in_deno(stack, tmp_path, several=False) as webhook:
         assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 200

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources, in which an earlier version was built, too."""
+    """The wheel, built from a copy of the sources."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in NEEDED:
         source, target = ROOT / name, folder / "source" / name
@@ -42,9 +42,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    left_by_1_0_0 = folder / "source" / "build" / "lib" / "flows" / "__init__.py"
-    left_by_1_0_0.parent.mkdir(parents=True)
-    left_by_1_0_0.touch()
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source"))
     [built] = folder.glob("*.whl")
     return built
@@ -111,19 +108,11 @@ def test_the_command_works_in_the_projects_folder(site: Path, project: Path) -> 
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_the_name_that_1_0_0_had_for_the_command_goes_on_and_says_the_new_one(site: Path, tmp_path: Path) -> None:
-    """Somebody has it in a systemd unit."""
-    done = run(site, tmp_path, sys.executable, "-m", "flows.serve")
-    renamed, error = done.stderr.splitlines()
-    assert renamed == "`python -m flows.serve` is called `smsretry serve` now, and ends with 1.2.0."
-    assert error.startswith("PREFECT_API_URL is not set")
-
-
 def test_the_wheel_holds_every_table_and_sql_file_and_no_tests(wheel: Path) -> None:
     """Data files go in by pattern; one that no pattern names would be missed only by users."""
     held = {name.partition(".data/data/")[2] or name for name in zipfile.ZipFile(wheel).namelist()}
     held = {name for name in held if ".dist-info/" not in name}
     sources = [path for room in ("flows", "smsretry") for path in (ROOT / room).rglob("*") if path.is_file()]
     wanted = {str(path.relative_to(ROOT)) for path in sources if path.suffix not in (".md", ".pyc")}
-    installed = {re.sub("^flows/(?!renamed/)", "smsretry_flows/", name).replace("/renamed/", "/") for name in wanted}
+    installed = {re.sub("^flows/", "smsretry_flows/", name) for name in wanted}
     assert held == installed | {"share/smsretry/prefect.yaml"}

@@ -92,7 +92,7 @@ def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[
     script = directory / "webhook.mjs"
     script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{shown('Deno.serve')}", encoding="utf-8")
     environment = environment_of(stack, several=several)
-    if several:  # as Supabase gives it the secret keys; without the list, as it did in version 1.0
+    if several:  # as Supabase gives it the secret keys now; older projects have the one key
         environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
     with _node([str(script)], environment) as url:
         yield posting(url)

@@ -1,22 +1,16 @@
-"""What a database's catalog says of everything that smsretry defines, so that two databases can be compared."""
+"""What a database has of everything that smsretry defines, so that two databases can be compared."""
 
-import re
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from smsretry.adapters.migrations.catalog import Entry, differences, fresh_catalog, public_functions
-from smsretry.adapters.migrations.restoring import findings
+from smsretry.adapters.migrations.checksums import findings, recorded
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.retry.models import Finding
 
-Snapshot = Mapping[str, frozenset[str]]
-"""Each part of the catalog, in words that depend on no order and no object id."""
-
-
+Snapshot = frozenset[tuple[str, str]]
+"""Each object with how it is defined, each grant and each comment, in words that depend on no object id."""
 Connection = psycopg.Connection[dict[str, Any]]
-_ADVISED: Final = re.compile(r"Run: (.*?)(?:; then `smsretry migrate --again`)?$", re.S)
 
 
 class Database(NamedTuple):
@@ -46,100 +40,51 @@ class Database(NamedTuple):
         return [row["file"] for row in history]
 
 
-# Of the application's tables only what is named is ours. Of the functions all are but the application's trigger, so
-# that a version which should be gone is seen.
-_OURS: Final = """
-with tables (id) as (
-    select oid from pg_class
-    where relkind = 'r' and (relnamespace = 'smsretry'::regnamespace
-          or oid::regclass::text in ('scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
-),
-relations (id) as (
-    select id from tables
-    union all select oid from pg_class where relkind = 'v' and relnamespace = 'smsretry'::regnamespace
-),
-functions (id) as (
-    select oid from pg_proc
-    where pronamespace = 'smsretry'::regnamespace
-       or pronamespace = 'public'::regnamespace and proname <> 'set_updated_at'
+_SNAPSHOT: Final = """
+with ours (class, id, named) as (
+    select 'pg_class'::regclass, c.oid, c.oid::regclass::text from pg_class c
+    where c.relkind in ('r', 'v') and (c.relnamespace = 'smsretry'::regnamespace
+          or c.oid in ('scheduled_sends'::regclass, 'sms_retry_queue'::regclass, 'sms_send_attempts'::regclass))
+    union all
+    select 'pg_proc'::regclass, p.oid, p.oid::regprocedure::text from pg_proc p
+    where p.pronamespace in ('smsretry'::regnamespace, 'public'::regnamespace) and p.proname <> 'set_updated_at'
+      and p.proname not like 'app\\_%'
+    union all
+    select 'pg_namespace'::regclass, n.oid, n.nspname from pg_namespace n where n.nspname = 'smsretry'
 )
+select object as what, md5 as said from smsretry.checksums()
+union all
+select 'comment on ' || o.named || coalesce('.' || a.attname, ''), d.description
+from ours o join pg_description d on d.classoid = o.class and d.objoid = o.id
+left join pg_attribute a
+    on o.class = 'pg_class'::regclass and a.attrelid = o.id and a.attnum = d.objsubid and d.objsubid > 0
+union all
+select format('%s of %s', g.privilege_type, coalesce(o.named || '.' || a.attname, o.named)),
+       case g.grantee when 0 then 'public' else g.grantee::regrole::text end || g.is_grantable
+from ours o
+left join pg_class c on o.class = 'pg_class'::regclass and c.oid = o.id
+left join pg_proc p on o.class = 'pg_proc'::regclass and p.oid = o.id
+left join pg_namespace n on o.class = 'pg_namespace'::regclass and n.oid = o.id
+left join lateral (
+    select null::name as attname, coalesce(c.relacl, p.proacl, n.nspacl, acldefault(
+        case when p.oid is not null then 'f' when n.oid is not null then 'n' else 'r' end::"char", 10)) as acl
+    union all
+    select t.attname, t.attacl from pg_attribute t where t.attrelid = c.oid and t.attacl is not null) a on true
+cross join lateral aclexplode(a.acl) g
 """
-_CATALOG: Final = {
-    "columns": """
-        select format('%s.%s %s default=%s notnull=%s generated=%s%s', a.attrelid::regclass, a.attname,
-                      format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attnotnull,
-                      a.attgenerated, a.attidentity) as said
-        from pg_attribute a
-        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        where a.attnum > 0 and not a.attisdropped
-          and (a.attrelid in (select id from relations) or a.attname = 'sms_hours')""",
-    "comments": """
-        select format('%s %s: %s', d.classoid::regclass,
-                      coalesce(c.relname || '.' || a.attname, c.relname, n.nspname), d.description) as said
-        from pg_description d
-        left join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid
-        left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
-        left join pg_namespace n on d.classoid = 'pg_namespace'::regclass and n.oid = d.objoid
-        where c.oid in (select id from relations) or n.nspname = 'smsretry' or a.attname = 'sms_hours'""",
-    "constraints": """
-        select format('%s %s %s valid=%s', conrelid::regclass, conname, pg_get_constraintdef(oid),
-                      convalidated) as said
-        from pg_constraint
-        where (conrelid in (select id from tables) or conname = 'businesses_sms_hours') and contype <> 'n'""",
-    "indexes": """
-        select pg_get_indexdef(indexrelid) || ' valid=' || indisvalid as said
-        from pg_index
-        where indrelid in (select id from tables)
-           or indexrelid::regclass::text in ('customers_phone', 'send_logs_customer_changed')""",
-    "policies": """
-        select format('%s %s', tablename, p) as said from pg_policies p
-        where format('%I.%I', schemaname, tablename)::regclass in (select id from tables)""",
-    "tables": """
-        select format('%s kind=%s rls=%s,%s %s', oid::regclass, relkind, relrowsecurity, relforcerowsecurity,
-                      (select array_agg(o order by o) from unnest(reloptions) o)) as said
-        from pg_class where oid in (select id from relations)""",
-    "views": """
-        select pg_get_viewdef(oid) as said from pg_class where oid in (select id from relations) and relkind = 'v'""",
-    "triggers": "select pg_get_triggerdef(oid) as said from pg_trigger where tgname like 'smsretry%'",
-    "functions": "select pg_get_functiondef(id) as said from functions",
-    "grants": """
-        select format('%s: %s %s to %s grantable=%s', g.what, g.named, a.privilege_type,
-                      case a.grantee when 0 then 'public' else a.grantee::regrole::text end, a.is_grantable) as said
-        from (
-            select 'table' as what, oid::regclass::text as named, coalesce(relacl, acldefault('r', relowner)) as acl
-            from pg_class where oid in (select id from relations)
-            union all
-            select 'column', attrelid::regclass || '.' || attname, attacl
-            from pg_attribute where attrelid in (select id from relations)
-            union all
-            select 'function', oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
-            from pg_proc where oid in (select id from functions)
-            union all
-            select 'schema', nspname, coalesce(nspacl, acldefault('n', nspowner))
-            from pg_namespace where nspname = 'smsretry'
-        ) g cross join lateral aclexplode(g.acl) a""",
-}  # fmt: skip
-_MAY_HAVE_MORE: Final = ("constraints", "indexes", "policies")
-"""Where an existing installation keeps what is its own."""
 
 
 def snapshot(database: Database) -> Snapshot:
-    """Everything the migrations define."""
-    return {
-        part: frozenset(row["said"] for row in database.connection.execute((_OURS + query).encode()).fetchall())
-        for part, query in _CATALOG.items()
-    }
+    """Everything the migrations define, and what of an application's is on the tables that it shares."""
+    rows = database.connection.execute(_SNAPSHOT.encode()).fetchall()
+    return frozenset((row["what"], row["said"]) for row in rows)
 
 
-def same_schema(found: Snapshot, wanted: Snapshot) -> None:
-    """Assert that nothing is missing, and nothing is there beyond an installation's own constraints, indexes and
-    policies.
+def lacking(found: Snapshot, wanted: Snapshot, fresh: Snapshot) -> Snapshot:
+    """What `found`, whose own tables may be otherwise, lacks of what is ours in `wanted`: the list of checksums, and
+    what `wanted` has beyond a `fresh` installation.
     """
-    for part, definitions in wanted.items():
-        assert definitions, f"the snapshot sees no {part}"
-        assert definitions - found[part] == set(), f"missing {part}"
-        if part not in _MAY_HAVE_MORE:
-            assert found[part] - definitions == set(), f"unexpected {part}"
+    return frozenset(one for one in wanted - found if one[0] in recorded() or one not in fresh)
 
 
 def api_functions() -> list[str]:
@@ -148,32 +93,18 @@ def api_functions() -> list[str]:
     return [name for schema, name in names if schema == "public"]
 
 
-def compared(connection: Connection) -> list[Finding]:
-    """What the doctor says of the catalog and of the roles of a request."""
-    told = connection.execute("select examine_sms_retries('catalog', %s) as said", [public_functions()]).fetchall()
-    access = connection.execute("select examine_sms_retries('access') as said").fetchall()
-    entries = [Entry.model_validate(row) for row in told[0]["said"]]
-    found = findings(differences(entries), fresh_catalog())
-    return [*found, *(Finding.model_validate(row) for row in access[0]["said"])]
+def examined(connection: Connection) -> list[Finding]:
+    """What the doctor says of our objects and of the roles of a request."""
+    told = [
+        row["said"]
+        for part in ("objects", "access")
+        for row in connection.execute("select examine_sms_retries(%s) as said", [part]).fetchall()
+    ]
+    objects = findings({row["object"]: row["md5"] for row in told[0]})
+    return [*objects, *(Finding.model_validate(row) for row in told[1])]
 
 
 def complaints(connection: Connection) -> dict[str, str]:
     """What of it is wrong, or a warning, by subject."""
-    return {one.subject: one.advice for one in compared(connection) if one.advice}
-
-
-def is_as_installed(connection: Connection) -> bool:
-    """Whether nothing of it is wrong."""
-    try:
-        return not complaints(connection)
-    except psycopg.Error:  # what it needs is gone
-        return False
-
-
-def restoring_statements(connection: Connection) -> list[str]:
-    """Those that the lines give. What has none, or not only one, is restored by `smsretry migrate --again`."""
-    try:
-        told = complaints(connection).values()
-    except psycopg.Error:  # what it needs is gone, and a migration brings it back
-        return []
-    return [found[1] for advice in told if (found := _ADVISED.search(advice))]
+    told = [(one.subject, one.advice) for one in examined(connection) if one.advice]
+    return {subject: "\n".join(advice for one, advice in told if one == subject) for subject, _ in told}

@@ -1,15 +1,11 @@
 """A change of the schema that nobody made, to try how the next migration is written and what it does."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from smsretry.adapters.migrations.migrate import Migration, migrations
-from smsretry.adapters.migrations.next_migration import BY_HAND, next_migration
+from smsretry.adapters.migrations.next_migration import next_migration
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
-
-COLUMN = "alter table public.sms_retry_queue add column if not exists invented integer not null default 0;\n"
-_PLACE = re.compile(rf"^{BY_HAND} public\.sms_retry_queue .*\n.*\n.*\n", re.M)
 
 
 def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> list[SchemaFile]:
@@ -55,11 +51,11 @@ def changed_files() -> list[SchemaFile]:
     return [new if file.name == "set_sms_state_stop" else file for file in files]
 
 
-def following(new: Sequence[SchemaFile], *, by_hand: str = COLUMN) -> Migration:
-    """The next migration, with what a person writes into it."""
+def following(new: Sequence[SchemaFile]) -> Migration:
+    """The next migration."""
     made = next_migration("invented", migrations(), new, at="20261201000000")
     assert made is not None
-    return replace(made, text=_PLACE.sub(by_hand, made.text))
+    return made
 
 
 _NEW = """\

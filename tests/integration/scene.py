@@ -21,8 +21,6 @@ Arguments = dict[str, Any]
 FUNCTIONS = api_functions()
 CHECKS = {
     "examine_sms_retries",
-    "check_sms_retry_setup",
-    "describe_sms_tables",
     "try_sms_retry_queue",
     "count_sms_answer",
     "explain_sms",
@@ -86,7 +84,7 @@ class Scene:
                 "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
                 "max_attempts": 3, "message_class": "transactional",
             },
-            "claim_due_sms_retries": {"limit_count": 10, "begins": True},
+            "claim_due_sms_retries": {"limit_count": 10},
             "schedule_sms": {
                 "business_id": str(self.business.id), "body": BODY, "scheduled_for": self.at(hours=1),
                 "customer_id": str(self.business.row(self.due)["customer_id"]), "not_after": self.at(hours=2),
@@ -96,12 +94,11 @@ class Scene:
             "claim_sms_texts": {
                 "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "segments_per_second": 10, "without": [],
             },
-            "claim_suspect_sms_retry": {"every_account": True},
+            "claim_suspect_sms_retry": {},
             "next_sms_due": {"sender": SENDER, "without": []},
             "slow_sms_sender": {"sender": SENDER, "seconds": 5},
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
             "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
-            "lease_sms_sender": {"sender": SENDER, "segments": 5, "per_second": 10},
             "check_sms_mark": {"send_to": "all", "address": "db.example.com", "business_ids": [str(self.business.id)]},
             "mark_sms_database": {"kind": "production", "address": "db.example.com", **signed},
             "claim_sms_retry": {"retry_id": str(self.due)},
@@ -128,7 +125,7 @@ class Scene:
             }]},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "life": "48 hours"},
-            "claim_doubtful_sms_retries": {"limit_count": 10, "every_account": True},
+            "claim_doubtful_sms_retries": {"limit_count": 10},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
                 "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
@@ -140,7 +137,6 @@ class Scene:
             },
             "claim_sms_deliveries": {
                 "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [],
-                "every_account": True,
             },
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
@@ -198,9 +194,7 @@ class Scene:
             "pause_sms_sender": {"named": SENDER, **signed},
             "resume_sms_sender": {"named": SENDER, **signed},
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
-            "check_sms_retry_setup": {"wanted": {}},
-            "examine_sms_retries": {"part": "reminders", "names": None},
-            "describe_sms_tables": {},
+            "examine_sms_retries": {"part": "reminders"},
             "try_sms_retry_queue": {},
             "count_sms_answer": {"row_count": 2},
         }  # fmt: skip

@@ -4,11 +4,10 @@ import ast
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 import flows
-from smsretry.adapters.prefect.definition import definition, flow_of
+from smsretry.adapters.prefect.definition import definition
 
 FOLDER = Path(flows.__path__[0])
 
@@ -29,20 +28,6 @@ def test_each_entrypoint_names_a_function_of_a_module_there() -> None:
         package, module, function = entry["entrypoint"].split(".")
         assert package == "smsretry_flows"
         assert f"def {function}(" in (FOLDER / f"{module}.py").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("entrypoint", "flow"),
-    [
-        ("flows/desk.py:sms_status", "smsretry_flows.desk.sms_status"),
-        ("smsretry_flows.desk.sms_status", "smsretry_flows.desk.sms_status"),
-        ("mine/desk.py:sms_status", "mine/desk.py:sms_status"),
-        (None, None),
-    ],
-)
-def test_a_deployment_of_1_0_0_is_known_by_its_file(entrypoint: str | None, flow: str | None) -> None:
-    """So that `doctor` finds a twin which runs beside this version's deployments."""
-    assert flow_of(entrypoint) == flow
 
 
 def test_every_folder_with_modules_is_packed() -> None:

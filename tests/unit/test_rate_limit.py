@@ -262,7 +262,7 @@ def sent_on(day: Day, make: Callable[[Street, Callable[[int, float, float], Leas
 
 
 class Dropping:
-    """The rate_limit of version 1.0: what is left of a lease is thrown away when the next text does not fit in it."""
+    """A rate limit that wastes: what is left of a lease is thrown away when the next text does not fit in it."""
 
     def __init__(self, street: Street, lease: Callable[[int, float, float], Lease], per_second: float) -> None:
         self._street, self._lease, self._per_second = street, lease, per_second

@@ -224,7 +224,7 @@ def test_an_outage_over_many_senders_of_one_account_costs_no_more_either() -> No
 
 
 def test_an_outage_after_the_environment_s_sender_worked_again_is_remembered() -> None:
-    """Closing that one's circuit closes everybody's, as workers of version 1.0 expect."""
+    """Closing that one's circuit closes everybody's, so it is opened anew."""
 
     class Once(FakeSender):
         def send(self, text: Text) -> Outcome:

@@ -99,11 +99,6 @@ def test_an_event_tells_of_a_businesss_own_sender(sent_by: str, told: str) -> No
     assert PHONE not in str(event)
 
 
-def test_a_claim_of_a_database_that_does_not_tell_the_last_digits_shows_none() -> None:
-    """One of an earlier version, beside which this one runs until it is migrated."""
-    assert claim_with(number=None).masked == "…"
-
-
 def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunReport:
     """A run that came to this."""
     summary = RunSummary.of(

@@ -1,22 +1,55 @@
-"""Refuse a migration of tables that do not fit, before anything is changed, with the statements that make them fit."""
+"""Refuse to migrate what does not fit, before anything is changed: each thing with the statement that makes it fit.
 
+A migration drops, replaces and changes nothing that is the application's. Its owner does, and knows why.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
 from typing import Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from smsretry.adapters.migrations.checksums import clashes, read_checksums
 from smsretry.adapters.migrations.connecting import Connection
-from smsretry.adapters.migrations.retyping import retyping
-from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.migrations.shapes import Part, misfits, retyped
+from smsretry.adapters.migrations.schemas import query_of
+from smsretry.adapters.migrations.shapes import Misfit, Part, misfits, retyped
 from smsretry.errors import MigrationError
+from smsretry.retry.policy import LIFE
 
 _LACKS: Final = """
 select r from unnest(array['anon', 'authenticated', 'service_role']) r
 where not exists (select from pg_catalog.pg_roles where rolname = r)
 union all select 'auth.uid()' where to_regprocedure('auth.uid()') is null
 """
+# Policies of a role reach its members, too: anon and authenticated are a Supabase project's tenants.
+_WIDE_POLICIES: Final = """
+select p.polname::text, p.polcmd::text
+from pg_catalog.pg_policy p
+where p.polrelid = to_regclass('public.sms_retry_queue') and p.polpermissive and p.polcmd <> 'r'
+  and p.polname <> 'Owners queue retries of their texts'
+  and (0 = any (p.polroles) or exists (
+      select from unnest(p.polroles) r (id) join pg_catalog.pg_roles t on t.rolname in ('anon', 'authenticated')
+      where pg_catalog.pg_has_role(t.oid, r.id, 'usage')))
+order by 1
+"""
+_MAY: Final = {"a": "add rows of any kind", "w": "change rows", "d": "delete rows", "*": "add, change and delete rows"}
+_HOURS: Final = int(LIFE.total_seconds() // 3600)
+_ROWS: Final = {
+    "sms_retry_queue": (
+        "are for a text that another row is to send as well",
+        "status in ('pending', 'processing') and send_log_id is not null and id not in (select "
+        "distinct on (send_log_id) id from public.sms_retry_queue where status in ('pending', 'processing') "
+        "order by send_log_id, status desc, scheduled_for, created_at, id)",
+    ),
+    "scheduled_sends": (
+        f"are `scheduled` though their time has passed, and would become texts now, as none does after {_HOURS} hours. "
+        "If they are to go out, set scheduled_for to a time that comes; otherwise",
+        f"status = 'scheduled' and scheduled_for between now() - interval '{_HOURS} hours' and now()",
+    ),
+}
+"""Rows that would be texts which nobody expects: what they are, and which. Their statement cancels them."""
 
 
 def refuse_another_database(connection: Connection) -> None:
@@ -34,49 +67,54 @@ def refuse_another_database(connection: Connection) -> None:
 
 
 def refuse_what_does_not_fit(connection: Connection) -> None:
-    """Name all that does not fit in the tables that exist.
+    """Name all that does not fit in what exists: tables, names and policies; and if those fit, rows.
 
     Raises:
         MigrationError: something does not fit.
     """
-    [description] = [file.text for file in schema_files() if file.creates == "public.describe_sms_tables"]
-    with connection.transaction(force_rollback=True):
-        connection.execute("drop function if exists public.describe_sms_tables")
-        connection.execute(sql.SQL(description))
-        with connection.cursor(row_factory=class_row(Part)) as cursor:
-            parts = cursor.execute("select * from public.describe_sms_tables()").fetchall()
-    if found := misfits(parts):
-        columns = retyped(parts)
+    adopts = connection.execute("select to_regnamespace('smsretry') is null").fetchone() == (True,)
+    found = [*_shapes(connection), *clashes(read_checksums(connection), adopts=adopts)]
+    if adopts:
+        found += _policies(connection)
+    if adopts and not found:
+        found += _rows(connection)
+    if found:
         raise MigrationError(
             "Some of what is in this database does not fit:\n"
             + "".join(f"  {misfit}\n" for misfit in found)
-            + (_in_order(retyping(connection, columns)) if columns else "")
             + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
             "again. Nothing was changed."
         )
 
 
-def _in_order(statements: list[str]) -> str:
-    if not statements:
-        return ""
-    return (
-        "Indexes, views, policies or the like hang on the type of these columns. Their types change by these "
-        "statements, in this order, in place of the single `alter column` above:\n  begin;\n"
-        + "".join(f"  {statement};\n" for statement in statements)
-        + "  commit;\n"
-    )
+def _shapes(connection: Connection) -> list[Misfit]:
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = ''")  # so that names come with their schema
+        with connection.cursor(row_factory=class_row(Part)) as cursor:
+            parts = cursor.execute(query_of("smsretry.describe_sms_tables")).fetchall()
+        wrong = retyped(parts)
+        query = files(__package__).joinpath("hanging.sql").read_bytes()
+        with psycopg.RawCursor(connection) as raw:
+            columns = [[table for table, _ in wrong], [name for _, name in wrong]]
+            hanging = {(table, name): words for table, name, words in raw.execute(query, columns)}
+    return list(misfits(parts, hanging))
 
 
-def refuse_broken_rows(error: psycopg.Error) -> None:
-    """Say what to do about a column of the application's that has our name and type, and other values.
+def _policies(connection: Connection) -> Iterator[Misfit]:
+    """A tenant reads its own rows and adds pending ones. What else a policy lets it do is not kept in order by us."""
+    for name, command in connection.execute(_WIDE_POLICIES):
+        policy = sql.Identifier(name).as_string()
+        reads = " (it lets them read, too: to keep that, make it again `for select`)" if command == "*" else ""
+        drop = f"drop policy {policy} on public.sms_retry_queue"
+        yield Misfit(f"policy {policy} of sms_retry_queue", f"lets tenants {_MAY[command]}{reads}: {drop}")
 
-    Raises:
-        MigrationError: `error` is about such a column. Other errors are left to the caller.
-    """
-    if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name == "businesses_sms_hours":
-        raise MigrationError(
-            "businesses.sms_hours holds what is not a business's hours for texts, such as 09:00-18:00 or Mon-Fri "
-            "09:00-18:00, Sat 10:00-16:00. If the column is the application's, rename it: alter table "
-            "public.businesses rename column sms_hours to app_sms_hours (and use that name where the application reads "
-            "or writes it). If it is meant for smsretry, write these hours so, or null. Nothing was changed."
-        )
+
+def _rows(connection: Connection) -> Iterator[Misfit]:
+    for table, (are, which) in _ROWS.items():
+        if connection.execute("select to_regclass(%s)", [f"public.{table}"]).fetchone() == (None,):
+            continue
+        names = sql.SQL(table), sql.SQL(which)
+        [(rows,)] = connection.execute(sql.SQL("select count(*) from public.{} where {}").format(*names)).fetchall()
+        if rows:
+            cancel = sql.SQL("update public.{} set status = 'cancelled' where {}").format(*names).as_string()
+            yield Misfit(f"rows of {table} ({rows})", f"{are}: {cancel}")

@@ -5,7 +5,7 @@ too: either may apply what the other has not. One transaction applies everything
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -13,29 +13,35 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from smsretry.adapters.migrations import history
-from smsretry.adapters.migrations.belongings import (
-    changes,
-    count_duplicates,
-    is_installed,
-    read_belongings,
-    refuse_clashes,
-)
 from smsretry.adapters.migrations.connecting import Connection, connect
-from smsretry.adapters.migrations.fitting import (
-    refuse_another_database,
-    refuse_broken_rows,
-    refuse_what_does_not_fit,
-)
+from smsretry.adapters.migrations.earlier import refuse_earlier_state
+from smsretry.adapters.migrations.fitting import refuse_another_database, refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
-from smsretry.adapters.migrations.past_sends import PastSends, ask_about_past_sends, cancel_past_sends
-from smsretry.adapters.migrations.policies import ADOPTION, judge_policies, read_policies, restore_policies
-from smsretry.adapters.migrations.sections import without_superseded
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
+from smsretry.adapters.migrations.sections import whole
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
+_LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+_HISTORY: Final = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
+alter table supabase_migrations.schema_migrations add column if not exists statements text[];
+alter table supabase_migrations.schema_migrations add column if not exists name text;
+"""
+_RECORD: Final = """
+insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
+on conflict (version) do update set name = excluded.name, statements = excluded.statements
+"""
+_RECORDED: Final = "select m.version, to_jsonb(m) -> 'statements' from supabase_migrations.schema_migrations m"
+_UNPROVED: Final = """
+select k.conrelid::regclass::text, k.conname::text, pg_get_constraintdef(k.oid)
+from pg_catalog.pg_constraint k
+where not k.convalidated and k.conrelid = to_regclass('public.sms_retry_queue')
+  and k.conname like 'sms\\_retry\\_queue\\_%'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,59 +68,45 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What a call of `migrate` asks for; its arguments."""
-
-    wanted: Sequence[Migration]
-    again: bool
-    warn: Callable[[str], None]
-    announce: Callable[[str], None]
-    past_sends: PastSends | None
-    drop_policies: bool
-    dry_run: bool
-
-
 def migrate(
     db_url: str,
     *,
     again: bool = False,
-    warn: Callable[[str], None] = lambda _: None,
-    announce: Callable[[str], None] = lambda _: None,
-    shipped: Sequence[Migration] | None = None,
-    pauses: Sequence[float] = _PAUSES,
-    past_sends: PastSends | None = None,
-    drop_policies: bool = False,
     dry_run: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+    shipped: Sequence[Migration] | None = None,
+    schema: Sequence[SchemaFile] | None = None,
+    pauses: Sequence[float] = _PAUSES,
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
     It waits for its locks a few seconds only. Then it gives way, pauses and tries again, so that nobody waits for long.
 
     Args:
-        again: apply every file, even those in the history, to bring back what somebody dropped or revoked.
-        warn: called with each warning: PostgreSQL's, such as rows that break a rule, and the rehearsal's.
-        announce: called with a sentence about each thing of the application's that is taken or changed, before it is.
-        shipped: migrations to apply instead of this version's.
+        again: also run the whole schema as it is now, to bring back what somebody dropped, changed or revoked.
+        dry_run: do all of it, and roll back.
+        warn: called with each warning: PostgreSQL's, of rows that break a rule, and the rehearsal's.
+        shipped: migrations to apply instead of this version's, with their `schema`.
         pauses: seconds between the tries.
-        past_sends: what to do with scheduled sends whose time has passed when their table is adopted.
-        drop_policies: drop the application's policies that let a tenant do more with the queue than read.
-        dry_run: do all of it, announce, and roll back.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
-    wanted = migrations() if shipped is None else list(shipped)
-    order = _Order(wanted, again, warn, announce, past_sends, drop_policies, dry_run)
+    known = migrations() if shipped is None else shipped
+    anew = whole(schema_files() if schema is None else schema, again=True) if again else ""
     with connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
         )
         for pause in (*pauses, 0):
             try:
-                return _apply(connection, order)
+                done, warnings = _apply(connection, known, anew, dry_run=dry_run)
             except _LOCKED:
                 time.sleep(pause)
+                continue
+            for warning in warnings:
+                warn(warning)
+            return done
         held_by = blockers(connection)
     raise MigrationError(
         f"The migration waited too long for its locks. {held_by}Usually it is a transaction that somebody left open "
@@ -123,90 +115,75 @@ def migrate(
     )
 
 
-_LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
-
-
-def _apply(connection: Connection, order: _Order) -> list[Migration]:
-    """One try. Raises psycopg's errors about locks as they are."""
+def _apply(
+    connection: Connection, shipped: Sequence[Migration], anew: str, *, dry_run: bool
+) -> tuple[list[Migration], list[str]]:
+    """One try; what was applied, and warnings. Raises psycopg's errors about locks as they are."""
     where, warnings = "The migration", list[str]()
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
-            applied = history.read(connection)
-            missing = [migration for migration in order.wanted if order.again or migration.version not in applied]
-            if not missing:
-                return []
-            where = "Checking the tables that exist"
+            applied = _applied(connection)
+            where = "Checking what exists"
+            refuse_earlier_state(connection, applied, {migration.version: migration.text for migration in shipped})
+            missing = [migration for migration in shipped if migration.version not in applied]
+            if not (missing or anew):
+                return [], []
             refuse_another_database(connection)
             refuse_what_does_not_fit(connection)
             lock_tables(connection)
-            cancel_until = ask_about_past_sends(connection, order.past_sends)
-            kept = _Kept(connection, order, missing)
-            history.create_table(connection)
-            if order.again:  # an SQL function may call one that only a later file creates: see without_superseded
-                connection.execute("set local check_function_bodies = off")
+            connection.execute(_HISTORY)
             for migration in missing:
                 where = f"Migration {migration.file}"
-                later = [other.text for other in order.wanted if other.version > migration.version]
-                text = without_superseded(migration.text, later) if order.again else migration.text
-                _run(connection, migration, text)
-            if cancel_until:
-                where = "Cancelling the scheduled sends that are past"
-                cancel_past_sends(connection, cancel_until)
-            where = "Keeping what is the application's"
-            announcements = kept.restored()
+                _run(connection, migration.text)
+                connection.execute(_RECORD, [migration.version, migration.name, [migration.text]])
+            if anew:
+                where = "Applying the schema again"
+                _run(connection, anew)
+            warnings += _prove_rules(connection)
             where = "The rehearsal after the migration"
-            warnings = _rehearse(connection)
-            for sentence in announcements:
-                order.announce(sentence)
-            if order.dry_run:
+            warnings += _rehearse(connection)
+            if dry_run:
                 raise psycopg.Rollback
-        for warning in warnings:
-            order.warn(warning)
-        return list(missing)
+        return missing, warnings
     except _LOCKED:
         raise
     except psycopg.Error as error:
-        refuse_broken_rows(error)
         hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
         reason = f"{error.diag.message_primary or type(error).__name__}.{hint}"
     raise MigrationError(f"{where} failed: {reason} Nothing was changed.")
 
 
-class _Kept:
-    """What is the application's, as it was before the migration."""
-
-    def __init__(self, connection: Connection, order: _Order, missing: Sequence[Migration]) -> None:
-        """Read it, and refuse what cannot be kept."""
-        self._connection = connection
-        adopts = not is_installed(connection)
-        self._ours = [] if adopts else [migration.text for migration in order.wanted]
-        self._belongings = read_belongings(connection)
-        refuse_clashes(self._belongings, adopts=adopts)
-        self._policies = read_policies(connection)
-        self._narrow, self._said = judge_policies(
-            self._policies,
-            adopts=adopts,
-            drops_all=any(migration.version == ADOPTION for migration in missing),
-            drop=order.drop_policies,
-        )
-        if adopts and (duplicates := count_duplicates(connection)):
-            self._said.append(
-                f"{duplicates} rows of sms_retry_queue are cancelled, because their text has another live row"
-            )
-
-    def restored(self) -> list[str]:
-        """Bring back what the files dropped; return a sentence about each thing that is different now."""
-        policies = list(restore_policies(self._connection, self._policies, self._narrow))
-        others = changes(self._belongings, read_belongings(self._connection), ours=self._ours)
-        return [*self._said, *policies, *others]
+def _applied(connection: Connection) -> Mapping[str, str]:
+    """The versions in the history, each with its text as it was recorded. Empty if there is no history yet."""
+    if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
+        return {}
+    return {version: "".join(statements or ()) for version, statements in connection.execute(_RECORDED)}
 
 
-def _run(connection: Connection, migration: Migration, text: str) -> None:
+def _run(connection: Connection, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
     connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
-    history.record(connection, migration.version, migration.name, migration.text)
+
+
+def _prove_rules(connection: Connection) -> list[str]:
+    """Ask whether the rows that were there before keep the rules of the queue; a warning for each rule that some break.
+
+    Such a row is kept, and must keep the rule from its next change on.
+    """
+    warnings = []
+    for table, name, rule in connection.execute(_UNPROVED).fetchall():
+        try:
+            with connection.transaction():
+                connection.execute(
+                    sql.SQL("alter table {} validate constraint {}").format(sql.SQL(table), sql.Identifier(name))
+                )
+        except psycopg.errors.CheckViolation:
+            broken = rule.removeprefix("CHECK ").removesuffix(" NOT VALID")
+            query = sql.SQL("select id from {} where not {}").format(sql.SQL(table), sql.SQL(broken)).as_string()
+            warnings.append(f"{table} holds rows that break {name}: {query}")
+    return warnings
 
 
 def _rehearse(connection: Connection) -> list[str]:

@@ -1,9 +1,13 @@
-"""Write the next migration from what changed in `supabase/schemas/`:
+"""Write the migrations from `supabase/schemas/`. As long as nothing is released, the one that makes the whole schema:
+
+    python -m smsretry.adapters.migrations.next_migration --whole
+
+and from the first release on the next one, from what changed since the last record of each file:
 
     python -m smsretry.adapters.migrations.next_migration NAME
 
-A changed or new file becomes a section of it. What `create or replace` cannot do comes first: it drops
-functions that are gone or have other parameters or another answer. A person changes existing tables, at marked places.
+What `create or replace` cannot do comes first there: it drops functions that are gone, or have other parameters or
+another answer. New columns and constraints are added. What else changes in a table a person writes, at marked places.
 """
 
 import re
@@ -16,7 +20,7 @@ from typing import Final
 
 from smsretry.adapters.migrations.migrate import Migration, migrations
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
-from smsretry.adapters.migrations.sections import Section, joined, recorded, recording, removing
+from smsretry.adapters.migrations.sections import Section, joined, recorded, recording, removing, whole
 
 _DROP_FUNCTION: Final = """\
 do $$
@@ -27,33 +31,31 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = '{schema}'::regnamespace and p.proname = '{name}'
     loop
-{keep}        execute format('drop function %s', version);
-    end loop;
-end
-$$;
-"""
-_KEEP_GRANTS: Final = """\
         -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
         perform set_config('smsretry.granted_{name}', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
           and g.grantee::regrole::text not in ('anon', 'authenticated', 'service_role')
         having count(*) > 0;
+        execute format('drop function %s', version);
+    end loop;
+end
+$$;
 """
 BY_HAND: Final = "-- BY HAND:"
 """Marks a place where a person must write statements."""
-_BY_HAND: Final = (
-    BY_HAND
-    + """ {name} {task}.
+_BY_HAND: Final = """\
+-- BY HAND: {name} {task}.
 -- Write the statements so that they may run twice, and delete these three lines. Until then the migration fails.
 do $$ begin raise exception 'The change of {name} is not written yet'; end $$;
 """
-)
-_DROP_VIEW: Final = "drop view if exists {qualified};\n"
 _RIGHTS: Final = frozenset({"internal_functions", "public_functions"})
 """The files that say who may call a function, and how it is planned. `create or replace` forgets the latter, so every
 migration that makes or changes a function records them again."""
-_RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';\n")
+_SCHEMA: Final = ("20261128000100", "schema")
+"""Version and name of the migration that makes the whole schema."""
+_ADOPTION: Final = "20261128000200"
+"""Version of the last one before a release."""
 _Files = Mapping[str, SchemaFile]
 
 
@@ -81,13 +83,15 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     if any(file.kind == "function" for file in new if file.name in anew):
         anew |= _RIGHTS
     for file in (file for file in new if file.name in anew):
-        if file.name in was and file.kind == "table":
-            parts.append(Section(f"by hand: {file.creates}", _by_hand(file, "changed, and exists already: alter it")))
-        elif file.name in was and file.kind == "view":
-            parts.append(_drop(was[file.name]))
-        parts.append(recording(file))
+        before = was.get(file.name)
+        if before and file.kind == "table" and not before.is_only_added_to_by(file):
+            task = "changed otherwise than by what is added, and exists already: alter it"
+            parts.append(Section(f"by hand: {file.creates}", _by_hand(file, task)))
+        elif before and file.kind == "view":
+            parts.append(_drop(before))
+        parts += recording(file, lacking=before is not None)
     version = max(int(at), *(int(migration.version) + 1 for migration in old))
-    return Migration(str(version), name, joined([*parts, _RELOAD]))
+    return Migration(str(version), name, joined(parts))
 
 
 def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[SchemaFile]:
@@ -107,10 +111,8 @@ def _dropped_functions(was: _Files, now: _Files, differing: Set[str]) -> list[Sc
 
 def _drop(file: SchemaFile) -> Section:
     schema, name = file.creates.split(".")
-    if file.kind == "view":
-        return Section(f"drop {file.creates}", _DROP_VIEW.format(qualified=file.creates))
-    keep = _KEEP_GRANTS.format(name=name) if schema == "public" else ""
-    return Section(f"drop {file.creates}", _DROP_FUNCTION.format(schema=schema, name=name, keep=keep))
+    function = _DROP_FUNCTION.format(schema=schema, name=name)
+    return Section(f"drop {file.creates}", f"drop view if exists {file.creates};" if file.kind == "view" else function)
 
 
 def _removed(file: SchemaFile) -> Section:
@@ -125,19 +127,20 @@ def _by_hand(file: SchemaFile, task: str) -> str:
 
 def main(name: str) -> int:
     """Write the migration to the package's folder and say what to do next. Returns the exit code."""
-    if not re.fullmatch("[a-z0-9_]+", name):
-        sys.stderr.write(f"{name!r} is no name for a migration: use a-z, 0-9 and _\n")
-        return 2
-    made = next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+    made: Migration | None = Migration(*_SCHEMA, whole(schema_files()))
+    if name != "--whole":
+        if not re.fullmatch("[a-z0-9_]+", name):
+            sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
+        made = next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+    elif any(migration.version > _ADOPTION for migration in migrations()):
+        sys.exit("The schema was released: databases have it. Write the next migration, by a name.")
     if made is None:
         sys.stdout.write("Nothing to do: the migrations record every file of supabase/schemas as it is.\n")
         return 0
     path = Path(str(files("smsretry").joinpath("supabase", "migrations", made.file)))
     path.write_text(made.text, encoding="utf-8")
-    sys.stdout.write(f"Wrote {path}.\n")
-    if BY_HAND in made.text:
-        sys.stdout.write(f"Write by hand what stands below each line with {BY_HAND!r}.\n")
-    sys.stdout.write("Then run: python -m pytest tests/integration/migrations/test_migrations.py\n")
+    by_hand = f"Write by hand what stands below each line with {BY_HAND!r}.\n" if BY_HAND in made.text else ""
+    sys.stdout.write(f"Wrote {path}.\n{by_hand}")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""The sections of a migration. Each names the schema file that it records, or says what was written by hand."""
+"""The sections of a migration. Each records a schema file as it is, or says what else its statements do."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,36 +10,50 @@ from smsretry.adapters.migrations.schemas import SchemaFile
 _TITLE: Final = re.compile(r"^-- ={8} (.+) ={8}\n", re.M)
 _FILE: Final = "schemas/"
 _REMOVED: Final = " is removed"
+_HEADER: Final = """\
+-- Written from the files of supabase/schemas: change those, and write it anew.
+
+"""
+_ADD_RULE: Final = """\
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A title and the statements below it. The title is empty for statements above the first title."""
+    """A title and the statements below it."""
 
     title: str
     text: str
 
     def __str__(self) -> str:
-        return f"-- ======== {self.title} ========\n{self.text}" if self.title else self.text
-
-    @property
-    def source(self) -> str:
-        """The name of the schema file that it records or removes; empty if it was written by hand."""
-        return self._file.name if self.title.startswith(_FILE) else ""
+        return f"-- ======== {self.title} ========\n{self.text.rstrip()}\n"
 
     @property
     def file(self) -> SchemaFile | None:
-        """The schema file as recorded here; None if it is removed here, or this was written by hand."""
-        return self._file if self.source and not self.title.endswith(_REMOVED) else None
-
-    @property
-    def _file(self) -> SchemaFile:
-        return SchemaFile(self.title.removeprefix(_FILE).removesuffix(_REMOVED), self.text.rstrip() + "\n")
+        """The schema file that is recorded or removed here; None if it is about no file."""
+        path = self.title.removeprefix(_FILE).removesuffix(_REMOVED)
+        return SchemaFile(path, self.text.rstrip() + "\n") if self.title.startswith(_FILE) else None
 
 
-def recording(file: SchemaFile) -> Section:
-    """The section that records a schema file."""
-    return Section(f"{_FILE}{file.path}", file.text)
+RELOAD: Final = Section("PostgREST learns of the change at once", "notify pgrst, 'reload schema';")
+
+
+def recording(file: SchemaFile, *, lacking: bool) -> list[Section]:
+    """The section that records a schema file; before it, if wanted, what adds to its tables where they exist."""
+    added = "".join(table.lacking for table in file.tables) if lacking else ""
+    record = Section(f"{_FILE}{file.path}", file.text)
+    return [Section(f"what an existing {file.creates} lacks", _ADD_RULE + added), record] if added else [record]
 
 
 def removing(file: SchemaFile, statements: str) -> Section:
@@ -48,46 +62,32 @@ def removing(file: SchemaFile, statements: str) -> Section:
 
 
 def sections(migration: str) -> list[Section]:
-    """The sections of a migration's text. Joined, they are that text again."""
-    above, *parts = _TITLE.split(migration)
-    found = [Section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True)]
-    return [Section("", above), *found] if above else found
+    """The sections of a migration's text. What stands above the first is in none."""
+    _, *parts = _TITLE.split(migration)
+    return [Section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def joined(parts: Iterable[Section]) -> str:
     """A migration's text: the sections, a blank line between them."""
-    return "\n".join(str(part).rstrip() + "\n" for part in parts)
+    return _HEADER + "\n".join(map(str, [*parts, RELOAD]))
+
+
+def whole(files: Sequence[SchemaFile], *, again: bool = False) -> str:
+    """All schema files, as one text that may run twice: the first migration, and what `smsretry migrate --again` runs.
+
+    Args:
+        again: also add what any table lacks. Before ours, only tables in `public` can be there.
+    """
+    parts = (recording(file, lacking=again or file.creates.startswith("public.")) for file in files)
+    return joined(section for part in parts for section in part)
 
 
 def recorded(migrations: Iterable[str]) -> dict[str, SchemaFile]:
     """The latest record of each schema file in all migrations, by name. A removed file is not in it."""
     latest: dict[str, SchemaFile] = {}
-    for section in (section for text in migrations for section in sections(text) if section.source):
-        if section.file:
-            latest[section.source] = section.file
-        else:
-            latest.pop(section.source, None)
+    for section in (section for text in migrations for section in sections(text)):
+        if section.file and section.title.endswith(_REMOVED):
+            latest.pop(section.file.name, None)
+        elif section.file:
+            latest[section.file.name] = section.file
     return latest
-
-
-def without_superseded(migration: str, later: Iterable[str]) -> str:
-    """A migration's text without the views and functions that a later migration replaces.
-
-    Such a section cannot be applied again, because the existing view or function has other columns or parameters. A
-    function that changes only in its body is replaced twice instead, because older statements may call it.
-    """
-    newer: dict[str, list[SchemaFile | None]] = {}
-    for section in (section for text in later for section in sections(text) if section.source):
-        newer.setdefault(section.source, []).append(section.file)
-    views = [file.creates for files in newer.values() for file in files if file and file.kind == "view"]
-
-    def superseded(file: SchemaFile) -> bool:
-        if file.kind == "view":
-            return file.name in newer
-        # A trigger function has no parameters to differ in, and its trigger exists already and needs it.
-        if file.kind != "function" or file.signature.endswith("() returns trigger"):
-            return False
-        otherwise = any(now is None or now.signature != file.signature for now in newer.get(file.name, []))
-        return otherwise or any(view in file.signature for view in views)
-
-    return "".join(str(part) for part in sections(migration) if not (part.file and superseded(part.file)))

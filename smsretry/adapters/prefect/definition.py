@@ -3,7 +3,6 @@
 A deployment as a server has it may differ from this version's: see `differences`.
 """
 
-import re
 import sysconfig
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -20,12 +19,6 @@ FLOWS: Final = next((path for path in [ROOT / "smsretry_flows"] if path.is_dir()
 """The package `smsretry_flows`. In the repository it is the folder `flows/`; where the wheel is installed, a folder of
 that name is somebody else's.
 """
-
-
-def flow_of(entrypoint: str | None) -> str | None:
-    """The flow that an entrypoint names. 1.0.0 named it by its file: `flows/desk.py:sms_status`."""
-    by_file = re.fullmatch(r"flows/(\w+)\.py:(\w+)", entrypoint or "")
-    return f"smsretry_flows.{by_file[1]}.{by_file[2]}" if by_file else entrypoint
 
 
 class Schedule(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from smsretry.adapters.answering import slow_finding
 from smsretry.adapters.prefect.alerts import alert_findings
 from smsretry.adapters.prefect.api import PrefectApi, PrefectError
-from smsretry.adapters.prefect.definition import Deployment, Registered, differences, flow_of
+from smsretry.adapters.prefect.definition import Deployment, Registered, differences
 from smsretry.adapters.prefect.pools import pool_findings
 from smsretry.adapters.prefect.profile import profile_findings
 from smsretry.adapters.prefect.runs import finding, is_silent, run_findings
@@ -117,8 +117,8 @@ def _beside(
     api: PrefectApi, deployments: Sequence[Deployment], registered: Sequence[Registered], ours: Sequence[Registered]
 ) -> Iterator[Finding]:
     """Deployments of our flows that are not the file's: left by another version, or made by hand."""
-    names, flows = {one.name for one in deployments}, {flow_of(one.entrypoint) for one in deployments}
-    others = [row for row in registered if row not in ours and (row.name in names or flow_of(row.entrypoint) in flows)]
+    names, flows = {one.name for one in deployments}, {one.entrypoint for one in deployments}
+    others = [row for row in registered if row not in ours and (row.name in names or row.entrypoint in flows)]
     others = [row for row in others if row.name in names or row.runs_by_itself]
     if not others:
         return

@@ -28,7 +28,6 @@ class SupabaseDeliveries(SupabaseCalls):
             "limit_count": self.rows_of_an_answer(limit),
             "first_look": interval(FIRST_LOOK),
             "without": sorted(without),
-            "every_account": True,
         }
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values))

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from smsretry.adapters.migrations.catalog import Entry, differences, fresh_catalog, public_functions
-from smsretry.adapters.migrations.restoring import findings
+from smsretry.adapters.migrations.checksums import Checksum, findings
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.supabase.advice import QUESTION
 from smsretry.adapters.supabase.senders import SupabaseSenders
@@ -13,7 +12,7 @@ from smsretry.retry.models import Finding
 
 ROWS_OF_AN_ANSWER: Final = "rows of an answer"
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
-_Part = Literal["catalog", "shapes", "access", "reminders", "rehearsal", "status"]
+_Part = Literal["objects", "shapes", "access", "reminders", "rehearsal", "status"]
 _EXAMINE: Final = "examine_sms_retries"
 
 
@@ -32,13 +31,13 @@ class SupabaseExaminer(SupabaseSenders):
         )
         return [Finding(subject=ROWS_OF_AN_ANSWER, ok=most >= wanted, advice=None if most >= wanted else advice)]
 
-    def check_catalog(self) -> list[Finding]:
-        """Whether everything that smsretry defines is as a fresh installation has it, and what restores it."""
-        found = self.many(Entry, _EXAMINE, self._examined("catalog", names=public_functions()))
-        return list(findings(differences(found), fresh_catalog()))
+    def check_objects(self) -> list[Finding]:
+        """Whether everything that smsretry defines is as this version has it, and what restores it."""
+        found = self.many(Checksum, _EXAMINE, self._examined("objects"))
+        return list(findings({one.object: one.md5 for one in found}))
 
     def check_access(self) -> list[Finding]:
-        """The roles of a request, and row level security of the application's tables."""
+        """What the roles of a request may do, and row level security of the application's tables."""
         return self._findings("access")
 
     def check_reminders(self) -> list[Finding]:
@@ -63,8 +62,8 @@ class SupabaseExaminer(SupabaseSenders):
     def _findings(self, part: _Part) -> list[Finding]:
         return self.many(Finding, _EXAMINE, self._examined(part))
 
-    def _examined(self, part: _Part, **more: object) -> list[Mapping[str, Any]]:
-        answer = self.once(_EXAMINE, {"part": part, **more}, QUESTION)
+    def _examined(self, part: _Part) -> list[Mapping[str, Any]]:
+        answer = self.once(_EXAMINE, {"part": part}, QUESTION)
         if not isinstance(answer, list):
             raise self.not_ours(_EXAMINE)
         return answer

@@ -60,8 +60,7 @@ class SupabaseQueue(SupabaseGroups):
         return self.claims("claim_sms_texts", values)
 
     def claim_doubtful(self, limit: int) -> list[Claim]:
-        values = {"limit_count": self.rows_of_an_answer(limit), "every_account": True}
-        return self.claims("claim_doubtful_sms_retries", values)
+        return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
 
     def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
         """The same. `default` and `without`: as for `claim_due`."""
@@ -90,7 +89,7 @@ class SupabaseQueue(SupabaseGroups):
         return self.readable(ScheduledSend, function, self.repeated(function, values))
 
     def claim_suspect(self) -> list[Claim]:
-        return self.claims("claim_suspect_sms_retry", {"every_account": True})
+        return self.claims("claim_suspect_sms_retry", {})
 
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision

@@ -1,6 +1,6 @@
 -- The embedded stack's clock can be moved forward. Nowhere else is smsretry.clock() replaced.
 create schema if not exists smsretry_local;
-create table if not exists smsretry_local.clock (shift interval not null);
+create table if not exists smsretry_local.clock (shift interval primary key);
 insert into smsretry_local.clock (shift)
 select interval '0' where not exists (select 1 from smsretry_local.clock);
 grant usage on schema smsretry_local to service_role;

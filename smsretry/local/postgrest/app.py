@@ -1,17 +1,16 @@
-"""`/rest/v1/{table}` and `/rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer them.
+"""`/rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it.
 
 Each call is one transaction in the role that the key or token names. `headers` says what a request may ask for at all,
-`calls`, `request` and `functions` how a function is called, `table_calls`, `asked`, `filters` and `tables` what is done
-to a table, and `errors` what an error looks like.
+`calls`, `request` and `functions` how a function is called, and `errors` what an error looks like. Tables are refused:
+what an application does to them is tested with Supabase's own stack, or as SQL.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import psycopg
-from psycopg import Connection
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,14 +21,12 @@ from smsretry.local.postgrest.calls import FunctionCall
 from smsretry.local.postgrest.database import Caller, Database
 from smsretry.local.postgrest.errors import Refusal, from_database
 from smsretry.local.postgrest.faults import RpcFaults, instead_of_answer
+from smsretry.local.postgrest.headers import not_here
 from smsretry.local.postgrest.keys import claims_of
 from smsretry.local.postgrest.request import invalid_path
-from smsretry.local.postgrest.table_calls import TableCall
 from smsretry.local.process.http import DropConnection
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-_Answer = Callable[[Connection[Any], Caller, int], Response]
-"""What is done in a transaction; the number is that of the rows after which a result is cut off."""
 
 
 def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = True) -> Starlette:
@@ -47,18 +44,17 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
         yield
         await run_in_threadpool(app.state.database.close)
 
-    async def answered(request: Request, read: Callable[[Request, bytes], _Answer]) -> Response:
+    async def function(request: Request) -> Response:
         sent = await request.body()
         fault = faults.take(request.path_params["name"], sent)
-        if faults.seconds_each:
-            await asyncio.sleep(faults.seconds_each)
         if instead := instead_of_answer(fault):
             return instead
         try:
             claims = claims_of(request, jwt_secret=jwt_secret, gateway=gateway)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)
             rows = faults.max_rows or max_rows
-            response = await run_in_threadpool(_run, app.state.database, read(request, sent), caller, rows)
+            call = FunctionCall.of(request, sent)
+            response = await run_in_threadpool(_run, app.state.database, call, caller, rows)
         except Refusal as refused:
             response = refused.response()
         if fault is not None and fault.kind == "drop":
@@ -67,11 +63,8 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
             await asyncio.sleep(fault.seconds)
         return response
 
-    async def function(request: Request) -> Response:
-        return await answered(request, lambda request, sent: FunctionCall.of(request, sent).answer)
-
-    async def table(request: Request) -> Response:
-        return await answered(request, lambda request, sent: TableCall.of(request, sent).answer)
+    async def table(_request: Request) -> Response:
+        return not_here("tables").response()
 
     faults = RpcFaults()
     app = Starlette(
@@ -86,10 +79,10 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
     return app
 
 
-def _run(database: Database, answer: _Answer, caller: Caller, max_rows: int) -> Response:
-    """Do it, commit, and only then answer. Raises Refusal."""
+def _run(database: Database, call: FunctionCall, caller: Caller, max_rows: int) -> Response:
+    """Do it, commit, and only then answer. `max_rows`: after how many a result is cut off. Raises Refusal."""
     try:
         with database.transaction() as connection:
-            return answer(connection, caller, max_rows)
+            return call.answer(connection, caller, max_rows)
     except psycopg.Error as error:
         raise from_database(error, anonymous=caller.anonymous) from error

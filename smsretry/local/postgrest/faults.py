@@ -1,7 +1,4 @@
-"""Faults of the endpoint on demand, for tests of what its client does about them.
-
-Where a function is named, a table may be, for the requests of an application's own client.
-"""
+"""Faults of the endpoint on demand, for tests of what its client does about them."""
 
 import threading
 from dataclasses import dataclass
@@ -34,8 +31,6 @@ class RpcFaults:
         self._due: list[RpcFault] = []
         self.max_rows: int | None = None
         """After how many rows each answer is cut off, in place of the endpoint's own."""
-        self.seconds_each = 0.0
-        """How much later each answer comes."""
         self._lock = threading.Lock()
 
     def drop_after_commit(self, function: str, *, times: int = 1, head: bytes | None = None) -> None:
@@ -58,7 +53,7 @@ class RpcFaults:
         """Forget what is still due."""
         with self._lock:
             self._due.clear()
-            self.max_rows, self.seconds_each = None, 0.0
+            self.max_rows = None
 
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from smsretry.local.postgrest.errors import Refusal, refusal
 
 JSON: Final = "application/json; charset=utf-8"
-ONE_OBJECT: Final = "application/vnd.pgrst.object+json"
 SCHEMA: Final = "public"
 READS: Final = ("GET", "HEAD")
 _ANSWERED: Final = {"application/json", "application/*", "*/*"}
@@ -31,14 +30,11 @@ def check_schema(request: Request) -> None:
         raise refusal(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
 
 
-def media_type(request: Request, *also: str) -> str:
-    """The first of the accepted types that is JSON or one of `also`. Raises Refusal."""
+def check_media_type(request: Request) -> None:
+    """Only JSON is answered. Raises Refusal."""
     wanted = [entry.strip() for entry in ", ".join(request.headers.getlist("accept") or ["*/*"]).split(",")]
-    for entry in wanted:
-        if entry.partition(";")[0].strip() in _ANSWERED:
-            return JSON
-        if entry in also:
-            return entry
+    if any(entry.partition(";")[0].strip() in _ANSWERED for entry in wanted):
+        return
     if any(entry.startswith(_OF_POSTGREST) for entry in wanted):
         raise not_here(f"the media type {', '.join(wanted)}")
     raise refusal(406, "PGRST107", f"None of these media types are available: {', '.join(wanted)}")

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 from starlette.requests import Request
 
 from smsretry.local.postgrest.errors import refusal
-from smsretry.local.postgrest.headers import READS, check_schema, media_type, not_here, preferences
+from smsretry.local.postgrest.headers import READS, check_media_type, check_schema, not_here, preferences
 
 _NO_ANSWER_CHANGES: Final = {"return", "handling", "resolution", "missing", "tx"}
 
@@ -26,7 +26,7 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
         raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
     asked = {name: value for name, value in request.query_params.items() if name != "apikey"}
     check_schema(request)
-    media_type(request)
+    check_media_type(request)
     for name, value in preferences(request).items():
         if name not in _NO_ANSWER_CHANGES and (name, value) != ("count", "none"):
             raise not_here(f"the preference {name} in the call of a function")

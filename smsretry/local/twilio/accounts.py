@@ -38,8 +38,6 @@ class Account:
     """Numbers that have no SMS capability."""
     is_trial: bool = False
     balance: str = "20.00"
-    unreadable: set[str] = field(default_factory=set)
-    """Resources that a restricted key of it may not read, by the last part of their path without `.json`."""
     owner: "Account | None" = None
     """The parent. None: it is nobody's subaccount."""
     status: Literal["active", "suspended", "closed"] = "active"
@@ -80,7 +78,6 @@ class Directory:
             self._used.clear()
         self.main.status, self.main.is_trial, self.main.balance = "active", False, "20.00"
         self.main.voice_only.clear()
-        self.main.unreadable.clear()
         for told in (self.main.refused_by_carriers, self.main.segments_per_minute, self.main.segments_per_day):
             told.clear()
 

@@ -25,12 +25,11 @@ from tests.support.builders import ACCOUNT, PHONE, SENDER
 from tests.support.some_daily import some_daily
 
 _TOP: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-_ALL: Final[dict[str, Any]] = {
+_COMMANDS: Final[dict[str, Any]] = {
     f"{name} {part}".strip(): command
     for name, one in _TOP.items()
     for part, command in getattr(one, "commands", {"": one}).items()
 }
-_COMMANDS: Final = {name: one for name, one in _ALL.items() if not one.hidden}  # a hidden one is an old name
 _HOUR: Final = timedelta(hours=1)
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -52,7 +52,7 @@ ORDERS: dict[str, tuple[object, ...]] = {
     "pause": ("senders", "pause", "MG" + "7" * 32, "--because", "Suspended"),
     "resume": ("senders", "resume", "MG" + "7" * 32, "--because", "Registered"),
     "requeue": ("requeue", "--row", ROW, *YES),
-    "doubt": ("doubt", "--since", "2026-11-24T03:00", *YES),
+    "after-restore": ("after-restore", "--backup-of", "2026-11-24T03:00", *YES),
     "resolve": ("resolve", ROW, "--send-again", "--who", "Ann", "--because", "Asked"),
     "prune": ("prune",),
 }

@@ -15,9 +15,9 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import DATABASE, Stack
 from smsretry.settings import Settings
 from tests.conftest import Business
-from tests.integration.catalog import Database, complaints
+from tests.integration.catalog import Database
 from tests.integration.isolation.test_bad_input import changed
-from tests.integration.migrations.test_migrating_beside_readers import everything
+from tests.integration.migrations.test_beside_others import everything
 
 ROWS = """
 select 'businesses' as what, to_jsonb(t) as row from businesses t
@@ -210,7 +210,12 @@ def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None
     """Nor look at the shapes, make a sample text, or count answers."""
     migrate(empty.url)
     empty.run(f"set role {role}")
-    for call in ("try_sms_retry_queue()", "describe_sms_tables()", "smsretry.sample_text()", "count_sms_answer(1)"):
+    for call in (
+        "try_sms_retry_queue()",
+        "examine_sms_retries('shapes')",
+        "smsretry.sample_text()",
+        "count_sms_answer(1)",
+    ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             empty.rows(f"select * from {call}")
 
@@ -236,23 +241,6 @@ def test_what_the_doctor_asks_is_never_cut_off(limited: SupabaseOperators) -> No
     """The cut is told first, and alone: columns that an answer has no room for are there."""
     bad = [one.subject for one in database_findings(limited) if not one.ok]
     assert bad == ["rows of an answer"]
-
-
-_SWALLOW = """
-create function swallow() returns trigger language plpgsql as $$ begin return null; end $$;
-create trigger busy before insert on sms_retry_queue for each row execute function swallow();
-"""
-
-
-@pytest.mark.parametrize(("mode", "fires"), [("always", True), ("replica", False)])
-def test_a_trigger_counts_if_it_fires_for_an_ordinary_session(empty: Database, mode: str, fires: bool) -> None:
-    """One that fires for replicas alone is no trigger of ours, and no harm if it is the application's."""
-    migrate(empty.url)
-    empty.run(f"alter table sms_retry_queue enable {mode} trigger smsretry_before_insert")
-    empty.run(f"{_SWALLOW} alter table sms_retry_queue enable {mode} trigger busy")
-    assert ("trigger smsretry_before_insert of sms_retry_queue" not in complaints(empty.connection)) == fires
-    described = empty.rows("select * from describe_sms_tables() where kind = 'trigger' and name = 'busy'")
-    assert len(described) == fires
 
 
 def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(original: Database) -> None:

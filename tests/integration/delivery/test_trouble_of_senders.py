@@ -242,18 +242,3 @@ def test_what_its_sender_kept_from_leaving_goes_out_from_another_though_the_firs
     stack.move_clock(timedelta(minutes=31))
     assert run(queue, sender) == ["Sent"]
     assert business.row(row)["attempt_count"] == 1
-
-
-def test_an_older_worker_is_asked_about_no_message_of_an_account_that_it_does_not_know(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
-) -> None:
-    """Its own account has no such message, so it would take a report of failure for the last word and fail the text."""
-    account = open_account(stack, number=NUMBER)
-    other = Business(business.connection, stack.now, id=uuid4()).open()
-    texts_from(business.connection, business.id, account.sid, NUMBER)
-    row, others = business.due_text(), other.due_text(phone="+12125550124")
-    assert run(queue, sender) == ["Sent", "Sent"]
-    stack.move_clock(timedelta(minutes=6))
-    older = "select retry_id from claim_sms_deliveries(limit_count => 10, first_look => '5 minutes')"
-    assert [one["retry_id"] for one in business.connection.execute(older).fetchall()] == [others]
-    assert [one.retry_id for one in services.records.claim_deliveries(10)] == [row]

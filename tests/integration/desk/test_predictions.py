@@ -314,7 +314,7 @@ def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
 
 
 class Blind(SupabaseOperators):
-    """The desk of version 1.0 asked neither for consent nor for a cap, an earlier doubt, or a stop of all sending."""
+    """A desk that asks neither for consent nor for a cap, an earlier doubt, or a stop of all sending."""
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None

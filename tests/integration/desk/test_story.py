@@ -334,17 +334,6 @@ def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> Non
             assert [event["code"] for event in kept] == ["consent_changed", "cancelled"]
 
 
-def test_nothing_is_said_of_how_an_old_row_s_time_was_spent(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
-    """It was queued before its story was kept."""
-    row = business.due_text()
-    business.connection.execute("update sms_retry_queue set first_due_at = null")
-    stack.move_clock(timedelta(hours=1))
-    assert run(queue, sender) == ["Sent"]
-    assert told(row).late == "how its time was spent is not known: it was queued by an older version"
-
-
 def test_a_text_that_no_run_took_says_so(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted
 from tests.conftest import Business
@@ -51,21 +50,3 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
         stack.move_clock(timedelta(minutes=16))
     assert business.row(row)["status"] == "completed"
     assert len(stack.twilio.ledger.entries()) == 1
-
-
-@pytest.mark.parametrize(("deaths", "claim"), [(0, "claim_doubtful_sms_retries(10)"), (3, "claim_suspect_sms_retry()")])
-def test_an_older_worker_looks_for_nothing_in_an_account_that_it_does_not_know(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, deaths: int, claim: str
-) -> None:
-    """It asks its own about all, and would find nothing. What left from its own account is given to it."""
-    dentist = open_account(stack, number=NUMBER)
-    other = Business(business.connection, stack.now, id=uuid4()).open()
-    texts_from(business.connection, business.id, dentist.sid, NUMBER)
-    row, others = business.due_text(), other.due_text(phone="+12125550124")
-    stack.twilio.fail(AcceptThenDrop(), times=2)
-    assert run(queue, sender) == ["InDoubt", "InDoubt"]
-    stack.move_clock(timedelta(minutes=2))
-    business.connection.execute("update sms_retry_queue set recover_count = %s", [deaths])
-    taken = business.connection.execute(f"select id from {claim}".encode()).fetchall()
-    assert [one["id"] for one in taken] == [others]
-    assert [one.id for one in (queue.claim_suspect() if deaths else queue.claim_doubtful(10))] == [row]

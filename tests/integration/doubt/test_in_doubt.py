@@ -24,7 +24,6 @@ from smsretry.local.twilio.faults import (
 from smsretry.retry import evidence
 from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
-from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.conftest import Business
 from tests.support.builders import (
@@ -311,20 +310,6 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     half_an_hour(stack, business, queue, sender)
     assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
     assert len(stack.twilio.ledger.entries(PHONE)) == 2
-
-
-def test_a_text_in_doubt_whose_life_nobody_began_begins_it_with_its_next_look(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Version 1.0.0 left such rows behind. None is in doubt for ever."""
-    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
-    business.connection.execute("update sms_retry_queue set expires_at = null")
-    stack.twilio.fail(ListError(), times=None)
-    stack.move_clock(timedelta(minutes=2))
-    assert run(queue, sender) == ["InDoubt"]
-    assert timedelta(0) <= stack.now() + LIFE - business.row(row)["expires_at"] < timedelta(minutes=1)
-    stack.move_clock(LIFE)
-    assert run(queue, sender) == ["Failed"]
 
 
 def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(

@@ -60,13 +60,6 @@ def test_recovery_needs_a_time_that_outlasts_a_send(scene: Scene, minutes: int |
     assert scene.everything() == before
 
 
-def test_a_claim_that_does_not_say_whether_its_caller_begins_counts_as_a_send(scene: Scene) -> None:
-    """The application's own processor knows no such argument; null is the default."""
-    arguments = {"limit_count": 10, "begins": None}
-    assert scene.call("service_role", "claim_due_sms_retries", arguments).status_code == 200
-    assert scene.business.row(scene.due)["claimed_by_application"] is True
-
-
 def test_recovery_after_a_very_long_time_recovers_nothing(scene: Scene) -> None:
     """4083 years."""
     response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": 2147483647})

@@ -147,66 +147,15 @@ def test_what_is_not_supported_says_so_and_calls_nothing(
     assert notes(database) == []
 
 
-def test_what_the_stand_in_does_not_know_of_tables_is_refused_by_name(
-    server: LocalServer, database: EmbeddedPostgres
-) -> None:
-    """Never quietly ignored, and nothing is written."""
-    note = {"id": 1, "word": "one"}
+def test_a_table_is_refused_by_name(server: LocalServer, database: EmbeddedPostgres) -> None:
+    """Nothing is written, and the answer says who may well know tables."""
     with httpx.Client(base_url=f"{server.url}/rest/v1/", headers={"apikey": SERVICE}, timeout=10) as client:
-        for method, address, headers, body in (
-            ("GET", "notes?select=*,author(name)", {}, None), ("GET", "notes?select=first:word", {}, None),
-            ("GET", "notes?select=id::text", {}, None), ("GET", "notes?select=", {}, None),
-            ("GET", "notes?or=(id.eq.1,id.eq.2)", {}, None), ("GET", "notes?word=fts.one", {}, None),
-            ("GET", "notes?id=eq(any).{1,2}", {}, None), ("GET", "notes?word->>a=eq.1", {}, None),
-            ("GET", "notes?author.name=eq.1", {}, None), ("GET", "notes?order=author(name)", {}, None),
-            ("GET", "notes?order=id.asc.desc", {}, None), ("GET", "notes?order=", {}, None),
-            ("GET", "notes?limit=-1", {}, None),
-            ("GET", "notes", {"Range": "0-1"}, None), ("GET", "notes", {"Accept": "text/csv"}, None),
-            ("GET", "notes", {"Accept": "application/vnd.pgrst.object+json;nulls=stripped"}, None),
-            ("GET", "notes", {"Prefer": "count=planned"}, None), ("PUT", "notes?id=eq.1", {}, note),
-            ("POST", "notes?id=eq.1", {}, note), ("POST", "notes?order=id", {}, note), ("POST", "notes", {}, "one"),
-            ("POST", "notes", {"Prefer": "missing=default"}, note), ("POST", "notes", {}, [{}]),
-            ("POST", "notes", {"Prefer": "return=headers-only"}, note), ("POST", "notes", {}, [note, 1]),
-            ("POST", "notes", {"Prefer": "resolution=overwrite"}, note), ("PATCH", "notes?id=eq.1", {}, [note]),
-            ("POST", "notes", {"Content-Type": "text/csv"}, note), ("DELETE", "notes?limit=1&id=gt.0", {}, None),
-            ("POST", "notes", {"Prefer": "max-affected=1"}, note),
-        ):  # fmt: skip
-            response = client.request(method, address, headers=headers, json=body)
-            assert (response.status_code, response.json()["code"]) == (400, "PGRST127"), (address, response.text)
-            assert response.json()["details"].startswith("The stand-in for PostgREST does not know ")
+        for method, address in (("GET", "notes?select=*"), ("POST", "notes"), ("PATCH", "notes?id=eq.1")):
+            answer = client.request(method, address, json={"id": 1, "word": "one"})
+            assert (answer.status_code, answer.json()["code"]) == (400, "PGRST127")
+            assert answer.json()["details"] == "The stand-in for PostgREST does not know tables"
+            assert "Supabase itself may well answer this request" in answer.json()["hint"]
     assert notes(database) == []
-
-
-def test_a_write_to_every_row_is_refused_as_supabase_refuses_it(
-    server: LocalServer, database: EmbeddedPostgres
-) -> None:
-    """Its API's login has the extension pg-safeupdate."""
-    call(server, "note", {"id": 1, "word": "one"})
-    with httpx.Client(base_url=f"{server.url}/rest/v1/", headers={"apikey": SERVICE}, timeout=10) as client:
-        for method, verb in (("PATCH", "UPDATE"), ("DELETE", "DELETE")):
-            response = client.request(method, "notes", json={"word": "x"})
-            assert (response.status_code, response.json()["code"]) == (400, "21000")
-            assert response.json()["message"] == f"{verb} requires a WHERE clause"
-    assert notes(database) == [1]
-
-
-def test_bytes_that_are_no_text_are_refused_by_an_answer(server: LocalServer) -> None:
-    """By a 400 and not by an error of the endpoint's."""
-    with httpx.Client(base_url=f"{server.url}/rest/v1/", headers={"apikey": SERVICE}, timeout=10) as client:
-        for address in (
-            "notes?word=eq.a%00b",
-            "notes?a%00b=eq.1",
-            "notes?select=%00",
-            "notes%00",
-            "notes?offset=9" + "9" * 40,
-        ):
-            assert client.get(address).status_code in (400, 404), address
-        assert (
-            client.post("notes", content=b"[" * 100_000, headers={"Content-Type": "application/json"}).status_code
-            == 400
-        )
-        assert client.get("notes?word=eq.100%25s").json() == []
-        assert client.get("notes?100%25s=eq.1").json()["code"] == "42703"
 
 
 @pytest.mark.parametrize(("sqlstate", "status"), [("40001", 500), ("40P01", 500), ("57P01", 503), ("PTxyz", 500)])
@@ -227,17 +176,6 @@ def test_a_dropped_answer_comes_after_the_commit(
         call(server, "note", {"id": 1, "word": "one"})
     assert notes(database) == [1]
     assert call(server, "note", {"id": 2, "word": "two"}).status_code == 204
-
-
-def test_the_answer_to_a_write_of_a_table_can_be_lost_too(
-    server: LocalServer, faults: RpcFaults, database: EmbeddedPostgres
-) -> None:
-    """A table is named in place of a function."""
-    faults.drop_after_commit("notes")
-    headers = {"apikey": SERVICE}
-    with pytest.raises(httpx.TransportError):
-        httpx.post(f"{server.url}/rest/v1/notes", json={"id": 1, "word": "one"}, headers=headers, timeout=10)
-    assert notes(database) == [1]
 
 
 def test_an_answer_can_break_off(server: LocalServer, faults: RpcFaults) -> None:

@@ -1,8 +1,8 @@
-"""The migrations: one schema whatever was there before, nothing of an older installation lost, and one history
-with the Supabase CLI.
+"""The migrations: one schema whatever was there before, nothing of an older installation lost, one history with the
+Supabase CLI.
 
-Each test has a database of its own, prepared as a Supabase project is before its first migration. How a next migration
-is written is in test_next_migration.py.
+Each test has a database of its own, prepared as a Supabase project is before its first migration. What is refused is in
+test_refusals.py, and how a next migration is written in test_next_migration.py.
 """
 
 import os
@@ -19,22 +19,19 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate, migrations
+from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.adapters.migrations.next_migration import changed
 from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.migrations.sections import without_superseded
-from smsretry.errors import MigrationError
+from smsretry.adapters.migrations.sections import whole
 from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
-from tests.integration.catalog import Database, Snapshot, complaints, same_schema, snapshot
+from tests.integration.catalog import Database, Snapshot, complaints, snapshot
+from tests.integration.invented import changed_files, following
 
 CLI_VERSION = "2.117.0"
-VERSION_1_0_0 = "20261125000400"
-"""Its last migration."""
-NUMBER = "+12125550123"
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
-Push = Callable[[Database], str]
+Push = Callable[..., str]
 
 
 class Old(NamedTuple):
@@ -44,15 +41,11 @@ class Old(NamedTuple):
     processing: UUID
     completed: UUID
     failed: UUID
-    duplicate: UUID
-    duplicate_due_first: UUID
-    duplicate_processing: UUID
-    duplicate_of_processing: UUID
 
 
 @pytest.fixture
 def old(original: Database) -> Old:
-    """The existing installation's rows: every status, and two texts with two live rows each."""
+    """The existing installation's rows, one in each status."""
     business = original.one("insert into businesses (user_id, name) values (%s, 'Maple Street') returning id", uuid4())
     customer = original.one(
         "insert into customers (business_id, phone, sms_consent_status) values (%s, '+12125550123', 'opted_in')"
@@ -60,176 +53,182 @@ def old(original: Database) -> Old:
         business["id"],
     )
 
-    def text(status: str = "pending") -> UUID:
-        found = original.one(
+    def row(
+        status: str, log_status: str = "pending", *, attempts: int = 0, reason: str | None = "twilio_error"
+    ) -> UUID:
+        log = original.one(
             """insert into send_logs (business_id, customer_id, channel, subject, status)
                values (%s, %s, 'sms', 'Hi Ann', %s) returning id""",
-            business["id"], customer["id"], status,
-        )  # fmt: skip
-        log_id: UUID = found["id"]
-        return log_id
-
-    def row(
-        log: UUID, status: str, *, minutes: int = 0, attempts: int = 0, reason: str | None = "twilio_error"
-    ) -> UUID:
+            business["id"], customer["id"], log_status,
+        )["id"]  # fmt: skip
         made = original.one(
             """insert into sms_retry_queue (business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
                    scheduled_for, last_attempted_at, last_error, reason, created_at, updated_at)
-               values (%s, %s, %s, %s, %s, 3, now() + make_interval(mins => %s),
-                   case when %s > 0 then now() - interval '1 hour' end, 'Twilio was down', %s,
-                   now() - interval '1 day', now() - interval '1 hour') returning id""",
-            business["id"], log, customer["id"], status, attempts, minutes, attempts, reason,
+               values (%s, %s, %s, %s, %s, 3, now(), case when %s > 0 then now() - interval '1 hour' end,
+                   'Twilio was down', %s, now() - interval '1 day', now() - interval '1 hour') returning id""",
+            business["id"], log, customer["id"], status, attempts, attempts, reason,
         )  # fmt: skip
         row_id: UUID = made["id"]
         return row_id
 
-    twice, begun_twice = text(), text()
     return Old(
-        pending=row(text(), "pending", reason=None),
-        processing=row(text(), "processing", attempts=2),
-        completed=row(text("sent"), "completed", attempts=1),
-        failed=row(text("failed"), "failed", attempts=3),
-        duplicate=row(twice, "pending", minutes=5),
-        duplicate_due_first=row(twice, "pending", minutes=-5),
-        duplicate_processing=row(begun_twice, "processing", minutes=5, attempts=1),
-        duplicate_of_processing=row(begun_twice, "pending", minutes=-5),
+        pending=row("pending", reason=None),
+        processing=row("processing", attempts=2),
+        completed=row("completed", "sent", attempts=1),
+        failed=row("failed", "failed", attempts=3),
     )
-
-
-def _apply_files(database: Database) -> None:
-    """Run every file, whatever the history says, but for functions and views that a later file records anew."""
-    every = [migration.text for migration in migrations()]
-    for place, text in enumerate(every):
-        with database.connection.transaction():
-            database.run("set local check_function_bodies = off")
-            database.run(without_superseded(text, every[place + 1 :]))
 
 
 # One schema
 
 
-def test_the_migrations_record_every_schema_file_as_it_is() -> None:
-    """What is written in supabase/schemas reaches no database before a migration holds it, too."""
-    differing = changed(migrations(), schema_files())
-    assert not differing, (
-        f"supabase/schemas differs from what the migrations record: {', '.join(differing)}. "
-        "Run: python -m smsretry.adapters.migrations.next_migration NAME"
-    )
+def test_the_migrations_are_what_the_schema_files_say() -> None:
+    """As long as nothing is released the first of them is written anew: python -m tests.record_schema"""
+    assert changed(migrations(), schema_files()) == []
+    assert migrations()[0].text == whole(schema_files()), "run: python -m tests.record_schema"
+    assert len(migrations()) <= 3
 
 
-def test_the_schema_files_alone_make_what_all_migrations_make(empty: Database, fresh_schema: Snapshot) -> None:
-    """Applied folder by folder."""
-    for file in schema_files():
-        empty.run(file.text)
-    assert snapshot(empty) == fresh_schema
-
-
-def test_the_schema_files_may_be_applied_twice(empty: Database, fresh_schema: Snapshot) -> None:
-    """So may then every section of a migration."""
-    for file in [*schema_files(), *schema_files()]:
-        empty.run(file.text)
-    assert snapshot(empty) == fresh_schema
+def test_the_schema_files_alone_make_what_the_migrations_make_and_may_be_applied_twice(
+    empty: Database, fresh_schema: Snapshot
+) -> None:
+    """Folder by folder. So may then every section of a migration."""
+    for _ in range(2):
+        for file in schema_files():
+            empty.run(file.text)
+        assert snapshot(empty) == fresh_schema
 
 
 def test_a_schema_file_creates_one_thing_and_is_named_for_it() -> None:
     """So that whoever looks for a function finds its file."""
     for file in schema_files():
         assert file.creates.partition(".")[2] == (file.name if file.kind != "other" else ""), file.path
-        statements = [line for line in file.text.splitlines() if line.startswith("create or replace ")]
+        statements = [line for line in file.text.splitlines() if line.strip().startswith("create or replace ")]
         assert len(statements) == (file.kind in ("function", "view")), file.path
 
 
-def test_a_migrated_installation_has_the_schema_of_a_new_one(
-    original: Database, old: Old, fresh_schema: Snapshot
-) -> None:
-    """Tables full of rows, old functions and old policies end where an empty database ends."""
-    migrate(original.url)
-    same_schema(snapshot(original), fresh_schema)
-
-
-def test_the_original_installation_keeps_what_is_its_own(original: Database, old: Old) -> None:
-    """Foreign keys, checks, indexes and the trigger of the application are still there."""
-    own = "select conname as said from pg_constraint where conrelid = 'sms_retry_queue'::regclass and contype <> 'n'"
-    keys = {row["said"] for row in original.rows(own)}
-    migrate(original.url)
-    assert keys <= {row["said"] for row in original.rows(own)}
-    kept = original.rows(
-        """select indexname as said from pg_indexes where indexname like 'retry_queue_by%%'
-           union all select tgname from pg_trigger where tgrelid = 'sms_retry_queue'::regclass and not tgisinternal
-           and tgname not like 'smsretry%%'"""
+def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(original: Database, old: Old) -> None:
+    """Foreign keys, checks, indexes, triggers, comments, defaults and storage options of the application."""
+    original.run(
+        """comment on column sms_retry_queue.attempt_count is 'Counted by the nightly report';
+           alter table sms_retry_queue set (fillfactor = 50), alter attempt_count set default 1,
+               add column campaign text;
+           create policy "Second factor" on sms_retry_queue as restrictive for all to authenticated using (true);
+           create publication changes for table sms_retry_queue, customers"""
     )
-    assert {row["said"] for row in kept} == {
-        "retry_queue_by_due_time", "retry_queue_by_customer", "sms_retry_queue_updated_at"
-    }  # fmt: skip
-
-
-def test_applying_every_file_again_changes_nothing_on_a_new_database(empty: Database, fresh_schema: Snapshot) -> None:
-    """The files are safe to apply twice, even when the history is lost."""
-    _apply_files(empty)
-    _apply_files(empty)
-    found = snapshot(empty)
-    assert found == fresh_schema
-
-
-def test_applying_every_file_again_changes_nothing_on_an_old_installation(
-    original: Database, old: Old, fresh_schema: Snapshot
-) -> None:
-    """Neither the schema nor a row differs after the second time."""
-    _apply_files(original)
-    once, rows = snapshot(original), original.rows("select * from sms_retry_queue order by id")
-    attempts = original.rows("select * from sms_send_attempts order by id")
-    _apply_files(original)
-    assert snapshot(original) == once
-    same_schema(once, fresh_schema)
-    assert original.rows("select * from sms_retry_queue order by id") == rows
-    assert original.rows("select * from sms_send_attempts order by id") == attempts
-
-
-def test_who_may_call_a_function_of_1_0_0_still_may_after_the_upgrade_and_after_a_repair(empty: Database) -> None:
-    """A webhook or a monitor may have a role of its own. Functions that changed are dropped on the way, some twice."""
-    migrate(empty.url, shipped=[one for one in migrations() if one.version <= VERSION_1_0_0])
-    called = ("record_inbound_sms", "sms_status", "queue_scheduled_sms", "check_sms_retries")
-    empty.run("create role webhook")
-    empty.run("; ".join(f"grant execute on function {name} to webhook" for name in called))
-    try:
-        for again in (False, True):
-            migrate(empty.url, again=again)
-            may = empty.rows(
-                """select proname from pg_proc p where pronamespace = 'public'::regnamespace
-                   and has_function_privilege('webhook', p.oid, 'execute') and proname = any (%s)""",
-                list(called),
-            )
-            assert sorted(row["proname"] for row in may) == sorted(called)
-    finally:
-        empty.run("drop owned by webhook; drop role webhook")
-
-
-def test_migrating_again_brings_back_a_trigger_s_function_that_a_later_migration_made(
-    empty: Database, fresh_schema: Snapshot
-) -> None:
-    """The trigger goes with it, and an earlier file would make it before the function is there."""
-    migrate(empty.url)
-    empty.run("drop function smsretry.keep_suppression cascade")
-    assert migrate(empty.url, again=True) == migrations()
-    assert snapshot(empty) == fresh_schema
-
-
-def test_a_row_with_a_status_nobody_knows_is_kept_and_the_rule_holds_for_the_next(
-    original: Database, old: Old, fresh_schema: Snapshot
-) -> None:
-    """What broke the rule before there was one stays; the rule is there, unvalidated, and refuses new ones."""
-    original.run("alter table sms_retry_queue drop constraint retry_status_known")
-    original.run(b"update sms_retry_queue set status = 'paused' where status = 'failed'")
+    own = """
+        select conname || pg_get_constraintdef(oid) as said from pg_constraint
+        where conrelid = 'sms_retry_queue'::regclass and contype <> 'n'
+        union all select indexdef from pg_indexes where tablename in ('sms_retry_queue', 'customers', 'send_logs')
+        union all select pg_get_triggerdef(oid) from pg_trigger where tgrelid::regclass::text <> 'scheduled_sends'
+        union all select policyname || tablename || cmd || coalesce(qual, '') from pg_policies
+        union all select proname || prosrc from pg_proc where pronamespace = 'public'::regnamespace
+        union all select description from pg_description where classoid = 'pg_class'::regclass
+        union all select format('%s.%s %s %s %s', a.attrelid::regclass, attname, atttypid::regtype, attnotnull,
+                                pg_get_expr(d.adbin, d.adrelid))
+        from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relnamespace = 'public'::regnamespace
+        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum where attnum > 0
+        union all select pubname || tablename from pg_publication_tables
+        union all select reloptions::text from pg_class where relname = 'sms_retry_queue'
+        union all select privilege_type || table_name || grantee from information_schema.table_privileges
+        where table_name in ('businesses', 'customers', 'send_logs')"""
+    before = {row["said"] for row in original.rows(own.replace("%", "%%"))}
     migrate(original.url)
-    assert original.one("select status from sms_retry_queue where id = %s", old.failed)["status"] == "paused"
-    found = snapshot(original)
-    lenient = frozenset(said.replace(" NOT VALID", "") for said in found["constraints"])
-    unproven = {said for said in lenient if said.endswith("valid=f")}
-    assert {said.split()[1] for said in unproven} == {"sms_retry_queue_status"}
-    proven = {said.removesuffix("f") + "t" if said in unproven else said for said in lenient}
-    same_schema({**found, "constraints": frozenset(proven)}, fresh_schema)
+    assert complaints(original.connection) == {}
+    assert before - {row["said"] for row in original.rows(own.replace("%", "%%"))} == set()
+
+
+def test_other_types_of_text_fit_where_they_are_only_read(original: Database) -> None:
+    """And an enum for the channel, and a number that is made of another column."""
+    original.run(
+        """create type channel as enum ('email', 'sms');
+           alter table send_logs drop constraint send_logs_channel_known;
+           alter table send_logs alter channel type channel using channel::channel, alter subject type varchar(1600);
+           alter table customers alter sms_consent_status type varchar, drop column phone, add column entered text,
+               add column phone varchar(20) generated always as (replace(entered, ' ', '')) stored;
+           alter table businesses alter column timezone type varchar(64);
+           insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple');
+           insert into customers (business_id, entered) select id, '+1 212 555 0123' from businesses;
+           insert into send_logs (business_id, customer_id, channel, subject) select business_id, id, 'sms', 'Hi'
+           from customers;
+           alter table send_logs add constraint not_sending check (status <> 'sending')"""
+    )
+    warned: list[str] = []
+    migrate(original.url, warn=warned.append)
+    assert warned == []
+    assert complaints(original.connection) == {}
+    assert original.one("select * from try_sms_retry_queue()")["advice"] is None
+    assert original.one("select sms_consent_status from customers") == {"sms_consent_status": "unknown"}
+
+
+@pytest.mark.parametrize("installation", ["empty", "original"])
+@pytest.mark.parametrize("again", ["--again", "a lost history"])
+def test_applying_everything_again_changes_nothing(
+    installation: str, again: str, request: pytest.FixtureRequest
+) -> None:
+    """Neither the schema nor a row."""
+    database: Database = request.getfixturevalue(installation)
+    if installation == "original":
+        request.getfixturevalue("old")
+    migrate(database.url)
+    tables = ("sms_retry_queue", "sms_send_attempts", "smsretry.turns", "smsretry.secret")
+    before = snapshot(database), [database.rows(f"select * from {table} order by 1, 2") for table in tables]
+    if again == "--again":
+        assert migrate(database.url, again=True) == []
+    else:
+        database.run("drop schema supabase_migrations cascade")
+        assert migrate(database.url) == migrations()
+    assert before == (snapshot(database), [database.rows(f"select * from {table} order by 1, 2") for table in tables])
+
+
+def test_again_brings_back_what_somebody_dropped_changed_or_revoked(empty: Database, fresh_schema: Snapshot) -> None:
+    """Functions, views, triggers, policies, grants, indexes, constraints, keys and columns; the reader's role, too."""
+    migrate(empty.url)
+    empty.run(
+        """drop function smsretry.keep_suppression cascade; drop function end_sms_retry;
+           drop view smsretry.claimed_retry cascade; alter view smsretry.text_on_record reset (security_invoker);
+           create or replace function smsretry.is_sent(provider_message_id jsonb, status text) returns boolean
+               language sql as 'select false';
+           alter function begin_sms_attempt security definer;
+           drop index sms_retry_queue_one_live_row; drop trigger smsretry_before_insert on sms_retry_queue;
+           alter policy "Owners queue retries of their texts" on sms_retry_queue with check (true);
+           alter table sms_retry_queue drop constraint sms_retry_queue_lease, drop column error_code cascade;
+           alter table smsretry.turns drop constraint turns_pkey; alter table smsretry.runs drop column told cascade;
+           alter table sms_send_attempts drop constraint sms_send_attempts_one_per_claim,
+               drop constraint sms_send_attempts_retry_id_fkey;
+           alter table scheduled_sends disable trigger smsretry_scheduled_send_changed, drop column why_code cascade;
+           grant select on sms_send_attempts to anon; grant usage on schema smsretry to anon;
+           revoke insert on sms_send_attempts from service_role; grant execute on function queue_sms_retry to public"""
+    )
+    assert migrate(empty.url, again=True) == []
+    assert complaints(empty.connection) == {}
+    named = {(what, said) for what, said in fresh_schema if not what.startswith(("table ", "comment "))}
+    assert named - snapshot(empty) == set()
+
+
+def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_next(original: Database, old: Old) -> None:
+    """A status that nobody knows; a time that no worker could read, which stops nobody else."""
+    original.run("alter table sms_retry_queue drop constraint retry_status_known")
+    original.run("update sms_retry_queue set status = 'paused' where status = 'failed'")
+    original.run("update sms_retry_queue set scheduled_for = '-infinity', attempt_count = -1 where status = 'pending'")
+    warned: list[str] = []
+    migrate(original.url, warn=warned.append)
+    broken = {warning.split(" ")[5].strip(":"): original.rows(warning.partition(": ")[2]) for warning in warned}
+    assert broken == {
+        "sms_retry_queue_status": [{"id": old.failed}],
+        "sms_retry_queue_attempts": [{"id": old.pending}],
+        "sms_retry_queue_instants": [{"id": old.pending}],
+    }
     with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_status"):
-        original.rows("update sms_retry_queue set status = 'asleep' where id = %s returning 1", old.pending)
+        original.rows("update sms_retry_queue set status = 'asleep' where id = %s returning 1", old.completed)
+    log = original.one("select business_id, customer_id from sms_retry_queue where id = %s", old.pending)
+    original.run(
+        f"""with log as (insert into send_logs (business_id, customer_id, channel) values
+                         ('{log["business_id"]}', '{log["customer_id"]}', 'sms') returning id, business_id, customer_id)
+            insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+            select business_id, id, customer_id, now() from log"""
+    )
+    assert len(original.rows("select jsonb_array_elements(jsonb_agg(c)) from claim_sms_texts(10) c")) == 1
 
 
 def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: Database) -> None:
@@ -253,179 +252,48 @@ def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: D
     assert complaints(empty.connection) == {}
 
 
+def test_a_dry_run_does_all_of_it_and_keeps_nothing(original: Database) -> None:
+    """And says what it would apply."""
+    before = original.rows("select oid from pg_class order by 1")
+    assert migrate(original.url, dry_run=True) == migrations()
+    assert original.rows("select oid from pg_class order by 1") == before
+
+
 # Rows that were there before
 
 
-def test_migrating_loses_no_row(original: Database, old: Old) -> None:
-    """As many rows as before, in all four tables."""
-    tables = ("businesses", "customers", "send_logs", "sms_retry_queue")
-    before = [original.one(f"select count(*) as n from {table}")["n"] for table in tables]
+def test_the_application_s_rows_are_as_they_were(original: Database, old: Old) -> None:
+    """In every original column. What waits has its whole life before it."""
+    queue = """select id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+                      last_attempted_at, last_error, reason, created_at from sms_retry_queue order by id"""
+    others = [f"select to_jsonb(t) - 'sms_hours' as said from {table} t order by id"
+              for table in ("businesses", "customers", "send_logs")]  # fmt: skip
+    before = [original.rows(query) for query in (queue, *others)]
     migrate(original.url)
-    assert [original.one(f"select count(*) as n from {table}")["n"] for table in tables] == before
-    assert before == [1, 1, 6, 8]
-
-
-def test_the_application_s_data_is_as_it_was(original: Database, old: Old) -> None:
-    """Every original column of every row that was not a duplicate; updated_at moves where a claim was noted."""
-    query = """select id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
-                      last_attempted_at, last_error, reason, created_at
-               from sms_retry_queue where not id = any (%s) order by id"""
-    cancelled = [old.duplicate, old.duplicate_of_processing]
-    others = "select to_jsonb(t) - 'sms_hours' as said from {} t order by id"
-    before = original.rows(query, cancelled)
-    untouched = original.rows("select id, updated_at from sms_retry_queue where status <> 'processing' order by id")
-    elsewhere = [original.rows(others.format(table)) for table in ("businesses", "customers", "send_logs")]
-    migrate(original.url)
-    assert original.rows(query, cancelled) == before
-    after = {row["id"]: row["updated_at"] for row in original.rows("select id, updated_at from sms_retry_queue")}
-    assert all(after[row["id"]] == row["updated_at"] for row in untouched if row["id"] not in cancelled)
-    assert [original.rows(others.format(table)) for table in ("businesses", "customers", "send_logs")] == elsewhere
-
-
-def test_of_two_live_rows_for_one_text_the_one_due_first_stays(original: Database, old: Old) -> None:
-    """The other is cancelled and says which row it duplicated."""
-    migrate(original.url)
-    assert original.one("select status from sms_retry_queue where id = %s", old.duplicate_due_first) == {
-        "status": "pending"
-    }
-    other = original.one("select status, last_error from sms_retry_queue where id = %s", old.duplicate)
-    assert other == {
-        "status": "cancelled", "last_error": f"Duplicate of row {old.duplicate_due_first}: one live row a text"
-    }  # fmt: skip
-
-
-def test_of_two_live_rows_the_one_that_may_have_been_sent_stays(original: Database, old: Old) -> None:
-    """A processing row wins over a pending one, also when that is due first: only its attempt tells what happened."""
-    migrate(original.url)
-    kept = original.one("select status, begun_at from sms_retry_queue where id = %s", old.duplicate_processing)
-    assert kept["status"] == "processing"
-    assert kept["begun_at"] is not None
-    other = original.one("select status, last_error from sms_retry_queue where id = %s", old.duplicate_of_processing)
-    assert other["status"] == "cancelled"
-    assert str(old.duplicate_processing) in other["last_error"]
-
-
-def test_no_text_has_two_live_rows_after_a_migration(original: Database, old: Old) -> None:
-    """Nor can it get a second one."""
-    migrate(original.url)
-    log = original.one("select * from sms_retry_queue where id = %s", old.pending)
-    with pytest.raises(psycopg.errors.UniqueViolation, match="sms_retry_queue_one_live_row"):
-        original.rows(
-            """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-               values (%s, %s, %s, now()) returning id""",
-            log["business_id"], log["send_log_id"], log["customer_id"],
-        )  # fmt: skip
-
-
-def test_what_an_old_worker_was_sending_is_begun(original: Database, old: Old) -> None:
-    """Its claim has a number, a lease and an attempt, all of the time it was last attempted."""
-    migrate(original.url)
-    row = original.one("select * from sms_retry_queue where id = %s", old.processing)
-    attempt = original.one("select * from sms_send_attempts where retry_id = %s", old.processing)
-    assert row["claim_no"] == attempt["claim_no"] == 1
-    assert row["attempt_id"] == attempt["id"]
-    assert row["claimed_at"] == row["begun_at"] == attempt["begun_at"] == row["last_attempted_at"]
-    assert attempt["attempt_number"] == row["attempt_count"] == 2
-    assert (attempt["outcome"], attempt["finished_at"]) == (None, None)
-    assert {row["retry_id"] for row in original.rows("select retry_id from sms_send_attempts")} == {
-        old.processing, old.duplicate_processing
-    }  # fmt: skip
+    assert [original.rows(query) for query in (queue, *others)] == before
+    assert original.rows("select distinct expires_at from sms_retry_queue") == [{"expires_at": None}]
 
 
 def test_what_an_old_worker_was_sending_is_recovered_in_doubt_and_not_sent_again(original: Database, old: Old) -> None:
-    """The old installation would have sent it a second time."""
+    """The old installation would have sent it a second time. Its claim, lease and attempt are of its last attempt."""
     migrate(original.url)
-    recovered = original.rows("select * from recover_stuck_sms_retries(10)")
-    assert {row["id"] for row in recovered} == {old.processing, old.duplicate_processing}
-    assert all(row["status"] == "pending" and row["in_doubt_since"] for row in recovered)
-    assert {row["outcome"] for row in original.rows("select outcome from sms_send_attempts")} == {"in_doubt"}
-    claimed = {row["id"] for row in original.rows("select id from claim_due_sms_retries(50)")}
-    assert claimed == {old.pending, old.duplicate_due_first}
+    row = original.one("select * from sms_retry_queue where id = %s", old.processing)
+    attempt = original.one("select * from sms_send_attempts")
+    assert (attempt["id"], attempt["retry_id"], attempt["claim_no"]) == (row["attempt_id"], old.processing, 1)
+    assert row["claimed_at"] == row["begun_at"] == attempt["begun_at"] == row["last_attempted_at"]
+    assert (attempt["attempt_number"], attempt["sent_to"], attempt["outcome"]) == (2, "+12125550123", None)
+    [recovered] = original.rows("select * from recover_stuck_sms_retries(10)")
+    assert (recovered["id"], recovered["status"]) == (old.processing, "pending")
+    assert recovered["in_doubt_since"] is not None
+    claimed = original.rows("select id from claim_due_sms_retries(50)")
+    assert claimed == [{"id": old.pending}]
 
 
-def test_after_the_upgrade_a_start_gives_back_only_what_is_known_to_have_been_there(empty: Database) -> None:
-    """Version 1.0.0 heard the STOP, and kept nothing of what consent was; a text had gone out to one of two."""
-    migrate(empty.url, shipped=[migration for migration in migrations() if migration.version <= VERSION_1_0_0])
-    business = empty.one("insert into businesses (user_id, name) values (%s, 'Maple Street') returning id", uuid4())[
-        "id"
-    ]
-    texted, asked = (
-        empty.one(
-            "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, %s) returning id",
-            business, NUMBER, consent,
-        )["id"]
-        for consent in ("opted_in", "unknown")
-    )  # fmt: skip
-    log = empty.one(
-        "insert into send_logs (business_id, customer_id, channel, subject) values (%s, %s, 'sms', 'Hi') returning id",
-        business, texted,
-    )["id"]  # fmt: skip
-    row = empty.one("select retry_id from queue_sms_retry(%s)", log)["retry_id"]
-    claim_no = empty.one("select claim_no from claim_sms_retry(%s)", row)["claim_no"]
-    begun = empty.one(
-        "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')", row, claim_no, uuid4()
-    )
-    assert begun == {"answer": "go"}
-    empty.run(f"select record_inbound_sms('{NUMBER}', 'SM{'a' * 32}', 'STOP')")
-    migrate(empty.url)
-    assert empty.one("select answer, customers from record_inbound_sms(%s, %s, 'START')", NUMBER, f"SM{'b' * 32}") == {
-        "answer": "opted_in", "customers": 1,
-    }  # fmt: skip
-    found = empty.rows("select id, sms_consent_status as status, sms_consent_source as source from customers")
-    assert {each["id"]: (each["status"], each["source"]) for each in found} == {
-        texted: ("opted_in", "inbound_start"), asked: ("unknown", "inbound_start"),
-    }  # fmt: skip
-
-
-def test_of_two_rows_an_old_worker_was_sending_no_attempt_is_left_without_an_outcome(
-    original: Database, old: Old
-) -> None:
-    """A text that may have gone out twice: the cancelled row's attempt is in doubt, too."""
-    original.run(
-        b"update sms_retry_queue set status = 'processing' where last_error is not null and status = 'pending'"
-    )
-    migrate(original.url)
-    original.rows("select * from recover_stuck_sms_retries(10)")
-    unsettled = original.rows(
-        """select a.retry_id from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id
-           where q.status = 'cancelled' and a.outcome is null"""
-    )
-    assert unsettled == []
-
-
-def test_rows_that_already_wait_have_their_whole_life_before_them(original: Database, old: Old) -> None:
-    """It begins at the first moment that a worker might send them."""
-    migrate(original.url)
-    expiries = original.rows("select expires_at from sms_retry_queue")
-    assert expiries == [{"expires_at": None}] * 8
-
-
-@pytest.mark.parametrize("column", ["attempt_count", "max_attempts", "scheduled_for"])
-def test_an_old_column_that_allowed_null_does_not_any_more(original: Database, column: str) -> None:
-    """A null there breaks the claim's answer for every row of the batch, or hides the row from the claim for ever."""
-    original.run(f"alter table sms_retry_queue alter column {column} drop not null")
-    migrate(original.url)
-    found = original.one(
-        "select attnotnull from pg_attribute where attrelid = 'sms_retry_queue'::regclass and attname = %s", column
-    )
-    assert found["attnotnull"]
-
-
-def test_a_row_without_its_text_and_customer_fails_alone(original: Database, old: Old) -> None:
-    """Columns that an old table lets be null (on delete set null) do not break the claim for the others."""
-    original.run("alter table sms_retry_queue alter column send_log_id drop not null")
-    original.run("alter table sms_retry_queue alter column customer_id drop not null")
-    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status = 'pending'")
-    migrate(original.url)
-    claimed = original.rows("select * from claim_due_sms_retries(10)")
-    assert claimed
-    assert not any(Claim.model_validate(row).send_log_found for row in claimed)
-
-
-def test_a_text_whose_customer_was_deleted_stops_no_look_after_deliveries(original: Database, old: Old) -> None:
-    """Nobody's delivery was looked after: the whole answer was said to be another version's."""
+def test_rows_without_their_text_and_customer_stop_nobody(original: Database, old: Old) -> None:
+    """Columns that an old table lets be null (on delete set null) break no claim and no look at deliveries."""
     for column in ("send_log_id", "customer_id"):
         original.run(f"alter table sms_retry_queue alter column {column} drop not null")
+    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status <> 'processing'")
     migrate(original.url)
     original.run(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
@@ -434,126 +302,21 @@ def test_a_text_whose_customer_was_deleted_stops_no_look_after_deliveries(origin
            from sms_retry_queue, (select smsretry.clock() - interval '1 hour' as at) an_hour_ago
            where status = 'completed'"""
     )
-    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status = 'completed'")
-    claimed = [OpenDelivery.model_validate(row) for row in original.rows("select * from claim_sms_deliveries(10)")]
-    assert claimed
-    assert {(one.customer_id, one.send_log_id, one.settled) for one in claimed} == {(None, None, True)}
-
-
-def test_rows_without_a_text_are_not_duplicates_of_each_other(original: Database, old: Old) -> None:
-    """Two rows whose send log is gone (on delete set null) fail with that reason, not as duplicates."""
-    original.run("alter table sms_retry_queue alter column send_log_id drop not null")
-    ids = [old.pending, old.duplicate]
-    original.rows("update sms_retry_queue set send_log_id = null where id = any (%s) returning 1", ids)
-    migrate(original.url)
-    errors = original.rows("select last_error from sms_retry_queue where id = any (%s)", ids)
-    assert not any("Duplicate" in (row["last_error"] or "") for row in errors)
-
-
-# What stops a migration
-
-
-def test_rows_without_a_business_stop_the_migration_and_leave_nothing_of_it(
-    original: Database, old: Old, fresh_schema: Snapshot
-) -> None:
-    """The message says what to do; once done, the same call goes through to the same schema."""
-    original.run("alter table sms_retry_queue alter column business_id drop not null")
-    original.rows("update sms_retry_queue set business_id = null where id = %s returning 1", old.pending)
-    with pytest.raises(MigrationError) as raised:
-        migrate(original.url)
-    message = str(raised.value)
-    assert _FILES[1] in message
-    assert "rows without business_id" in message
-    assert "Give each a business_id or delete it" in message
-    assert original.one("select to_regclass('supabase_migrations.schema_migrations') as history")["history"] is None
-    columns = original.rows("select attname from pg_attribute where attrelid = 'sms_retry_queue'::regclass")
-    assert "claim_no" not in {row["attname"] for row in columns}
-    assert original.one("select to_regclass('public.sms_send_attempts') as found")["found"] is None
-
-    original.rows("delete from sms_retry_queue where business_id is null returning 1")
-    assert [f"{migration.version}_{migration.name}" for migration in migrate(original.url)] == _FILES
-    same_schema(snapshot(original), fresh_schema)
-
-
-def test_no_connection_is_a_readable_error_without_the_password(running_stack: Stack) -> None:
-    """A closed port, a wrong password, a database that does not exist."""
-    good = running_stack.postgres.url("nowhere")
-    secret = good.split(":")[2].split("@")[0]
-    wrong_port = f"postgresql://postgres:{secret}@127.0.0.1:1/nowhere"
-    wrong_password = good.replace(secret, "wr0ng-secret")
-    for url, word in ((wrong_port, "refused"), (wrong_password, "password authentication"), (good, '"nowhere"')):
-        with pytest.raises(MigrationError, match="No connection to the database") as raised:
-            migrate(url)
-        message = str(raised.value)
-        assert word in message
-        assert "--db-url" in message
-        assert secret not in message
-        assert "wr0ng-secret" not in message
-        assert raised.value.__cause__ is None
-        assert raised.value.__context__ is None
-
-
-def test_a_database_of_another_kind_is_refused_with_what_it_lacks(empty: Database) -> None:
-    """A new database on the right host, or a PostgreSQL of the developer's own."""
-    empty.run("drop schema auth cascade")
-    with pytest.raises(MigrationError, match=r"no database of a Supabase project: it has no auth\.uid\(\).*--db-url"):
-        migrate(empty.url)
-
-
-def test_a_refused_connection_names_host_and_port() -> None:
-    """Whoever mistyped the port must be able to see it."""
-    with pytest.raises(MigrationError, match=r"127\.0\.0\.1"):
-        migrate("postgresql://postgres@127.0.0.1:1/nowhere")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "nonsense",
-        "https://project.supabase.co",
-        "postgresql://postgres:gehe%im@127.0.0.1:1/postgres",
-        "postgresql://postgres:geheim@127.0.0.1:1/postgres?pgbouncer=true",
-    ],
-)
-def test_a_database_url_that_is_none_is_a_migration_error(url: str) -> None:
-    """A typing error, the project's web address, an unescaped %, an option of another library's."""
-    with pytest.raises(MigrationError) as raised:
-        migrate(url)
-    assert "gehe" not in str(raised.value)
-
-
-def test_an_unescaped_password_is_not_taken_for_a_host_and_shown() -> None:
-    """Supabase's generated passwords may hold an @, and its pages show the URL with a placeholder."""
-    with pytest.raises(MigrationError) as raised:
-        migrate("postgresql://postgres:geh@eim@127.0.0.1:1/postgres")
-    assert "eim" not in str(raised.value)
-
-
-def test_a_migration_that_waited_too_long_for_a_lock_names_who_holds_it(empty: Database) -> None:
-    """The database was reached: to look for a wrong URL would be the wrong thing to do."""
-    migrate(empty.url)
-    empty.run(f"delete from supabase_migrations.schema_migrations where version = '{migrations()[1].version}'")
-    with psycopg.connect(empty.url) as other:
-        other.execute("lock table sms_retry_queue")
-        holder = other.info.backend_pid
-        with pytest.raises(MigrationError) as raised:
-            migrate(f"{empty.url}?options=-clock_timeout%3D200", pauses=[0.1])
-    assert "No connection" not in str(raised.value)
-    assert f"Session {holder} " in str(raised.value)
+    [claim] = original.rows("select * from claim_due_sms_retries(10)")
+    assert not Claim.model_validate(claim).send_log_found
+    [delivery] = original.rows("select * from claim_sms_deliveries(10)")
+    assert OpenDelivery.model_validate(delivery).settled
 
 
 # Books
 
 
-def test_migrating_twice_applies_nothing_the_second_time(empty: Database) -> None:
-    """The first call returns every file in order, the second none."""
-    assert [f"{migration.version}_{migration.name}" for migration in migrate(empty.url)] == _FILES
-    assert migrate(empty.url) == []
-
-
-def test_the_books_name_every_file_and_hold_its_statements(empty: Database) -> None:
+def test_the_books_name_every_file_and_hold_its_statements_and_the_second_time_there_is_nothing_to_do(
+    empty: Database,
+) -> None:
     """In the table and the columns that the Supabase CLI reads and writes."""
-    migrate(empty.url)
+    assert migrate(empty.url) == migrations()
+    assert migrate(empty.url) == []
     assert empty.applied() == _FILES
     kept = empty.rows("select version, statements from supabase_migrations.schema_migrations")
     assert {row["version"]: "".join(row["statements"]) for row in kept} == {
@@ -570,7 +333,6 @@ def test_two_migrations_at_once_both_succeed_and_each_file_is_applied_once(
     assert Counter(migration.version for one in applied for migration in one) == {
         migration.version: 1 for migration in migrations()
     }
-    assert empty.applied() == _FILES
     assert snapshot(empty) == fresh_schema
 
 
@@ -579,7 +341,7 @@ def test_two_migrations_at_once_both_succeed_and_each_file_is_applied_once(
 
 @pytest.fixture
 def push(tmp_path: Path) -> Push:
-    """`supabase db push` of a copy of our folder, which has no config.toml; returns what the CLI said."""
+    """`supabase db push` of a copy of our folder, and of one more migration; returns what the CLI said."""
     executable = os.environ.get("SMSRETRY_SUPABASE_CLI") or shutil.which("supabase")
     if executable is None:
         how = (
@@ -592,7 +354,6 @@ def push(tmp_path: Path) -> Push:
     project, home = tmp_path / "project", tmp_path / "home"
     home.mkdir()
     shutil.copytree(str(files("smsretry").joinpath("supabase")), project / "supabase")
-    assert not (project / "supabase" / "config.toml").exists()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -601,7 +362,9 @@ def push(tmp_path: Path) -> Push:
         "SUPABASE_NO_UPDATE_NOTIFIER": "1",
     }
 
-    def run(database: Database) -> str:
+    def run(database: Database, more: Migration | None = None) -> str:
+        if more:
+            (project / "supabase" / "migrations" / more.file).write_text(more.text, encoding="utf-8")
         url = f"{database.url}?sslmode=disable"
         command = [executable, "db", "push", "--workdir", str(project), "--db-url", url, "--yes"]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -612,47 +375,28 @@ def push(tmp_path: Path) -> Push:
     return run
 
 
-def test_the_supabase_cli_makes_the_same_schema_on_a_new_database(
+def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_other_stopped(
     empty: Database, push: Push, fresh_schema: Snapshot
 ) -> None:
-    """It takes the files apart into statements in its own way; `migrate` then finds nothing to do."""
+    """It takes the files apart into statements in its own way. The next migration comes by `migrate`."""
     push(empty)
     assert snapshot(empty) == fresh_schema
     assert empty.applied() == _FILES
     assert migrate(empty.url) == []
+    more = following(changed_files())
+    assert migrate(empty.url, shipped=[*migrations(), more], schema=changed_files()) == [more]
+    assert "up to date" in push(empty, more)
 
 
-def test_the_supabase_cli_makes_the_same_schema_of_an_old_installation(
-    original: Database, old: Old, push: Push, fresh_schema: Snapshot
+def test_the_supabase_cli_adopts_an_installation_and_applies_the_next_migration(
+    original: Database, old: Old, push: Push
 ) -> None:
-    """With its rows in the same state as after `migrate`."""
+    """With its rows in the same state as after `migrate`, which applied the first."""
     push(original)
-    same_schema(snapshot(original), fresh_schema)
-    states = original.rows("select status, count(*) as n from sms_retry_queue group by status")
-    assert {row["status"]: row["n"] for row in states} == {
-        "pending": 2, "processing": 2, "completed": 1, "failed": 1, "cancelled": 2
-    }  # fmt: skip
-
-
-def test_the_supabase_cli_finds_nothing_to_do_after_migrate(empty: Database, push: Push) -> None:
-    """Both keep the same migration history."""
-    migrate(empty.url)
-    assert "up to date" in push(empty)
-    assert empty.applied() == _FILES
-
-
-def test_the_supabase_cli_goes_on_where_migrate_stopped(
-    original: Database, old: Old, push: Push, fresh_schema: Snapshot
-) -> None:
-    """A failed `migrate` keeps nothing; the CLI applies all."""
-    original.run("alter table sms_retry_queue alter column business_id drop not null")
-    original.rows("update sms_retry_queue set business_id = null where id = %s returning 1", old.pending)
-    with pytest.raises(MigrationError):
-        migrate(original.url)
-    original.rows("delete from sms_retry_queue where business_id is null returning 1")
-    push(original)
-    assert original.applied() == _FILES
-    same_schema(snapshot(original), fresh_schema)
+    assert complaints(original.connection) == {}
+    assert original.one("select count(*) as n from sms_send_attempts where retry_id = %s", old.processing)["n"] == 1
+    push(original, following(changed_files()))
+    assert original.rows("select from pg_proc where proname = 'sms_queue_length'")
 
 
 def test_the_package_s_folder_holds_the_sql_and_nothing_else() -> None:

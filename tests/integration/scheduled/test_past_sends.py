@@ -49,47 +49,25 @@ def first_run(database: Database) -> None:
     database.rows("select * from queue_scheduled_sms(life => %s)", LIFE)
 
 
-def test_it_is_asked_what_becomes_of_them_and_nothing_is_changed(adopted: Database) -> None:
-    """How many, since when, and how to answer."""
-    with pytest.raises(MigrationError) as raised:
+def test_by_the_statement_that_the_refusal_prints_none_becomes_a_text(adopted: Database) -> None:
+    """What is planned for later stays."""
+    with pytest.raises(MigrationError, match=r"rows of scheduled_sends \(2\) are `scheduled` though") as raised:
         migrate(adopted.url)
-    told = str(raised.value)
-    assert told.startswith("scheduled_sends holds 4 rows with the status `scheduled` whose time has passed, the first")
-    assert "`--past-sends cancel`" in told
-    assert "late by less than 48 hours (2), and the first run cancels the others (2). Nothing was changed." in told
-    assert adopted.one("select to_regclass('sms_send_attempts') is null as untouched")["untouched"]
     assert set(states(adopted).values()) == {"scheduled"}
-
-
-def test_told_to_cancel_them_none_becomes_a_text(adopted: Database) -> None:
-    """Each says why. What is planned for later stays."""
     later = "update scheduled_sends set scheduled_for = now() + interval '1 day' where body like %s returning 1"
     adopted.one(later, "%3 days")
-    assert migrate(adopted.url, past_sends="cancel") == migrations()
+    [line] = str(raised.value).splitlines()[1:-1]
+    adopted.run(line.partition("otherwise: ")[2])
+    assert migrate(adopted.url) == migrations()
     first_run(adopted)
     assert states(adopted) == dict.fromkeys(PAST, "cancelled") | {"3 days": "scheduled"}
-    whys = adopted.rows("select distinct why from scheduled_sends where status = 'cancelled'")
-    assert [row["why"] for row in whys] == [
-        "Its time had passed when smsretry was set up, and `smsretry migrate --past-sends cancel` cancelled it"
-    ]
 
 
-@pytest.mark.parametrize("told", ["send", None], ids=["told to send them", "by supabase db push, which asks nobody"])
-def test_what_is_past_its_life_becomes_no_text_in_any_case(adopted: Database, told: Any) -> None:
-    """Of six months of rows six went out."""
-    if told:
-        migrate(adopted.url, past_sends=told)
-    else:
-        for migration in migrations():
-            adopted.run(migration.text)
+def test_what_is_past_its_life_becomes_no_text_in_any_case(adopted: Database) -> None:
+    """`supabase db push` asks nobody. Of six months of rows six went out."""
+    for migration in migrations():
+        adopted.run(migration.text)
     first_run(adopted)
     assert states(adopted) == dict.fromkeys(PAST[:2], "cancelled") | dict.fromkeys(PAST[2:], "queued")
     [row] = adopted.rows("select why from scheduled_sends where body like %s", "%200 days")
     assert row["why"].startswith("Expired before it could be sent: it was due on 20")
-
-
-def test_an_installation_that_is_ours_is_not_asked(adopted: Database) -> None:
-    """Its runner was off. It knows what it owes."""
-    migrate(adopted.url, past_sends="cancel")
-    adopted.rows("update scheduled_sends set status = 'scheduled' returning 1")
-    assert migrate(adopted.url, again=True) == migrations()

@@ -214,23 +214,6 @@ def test_a_claim_says_of_each_sender_whether_others_with_it_wait(business: Busin
     assert [one.sender_others_wait for one in claim(queue)] == [False]
 
 
-def test_a_worker_of_version_1_0_gets_no_text_that_goes_out_from_another_sender(
-    stack: Stack, business: Business
-) -> None:
-    """It would send it from its own. The application's own processor is told nothing new."""
-    connection = business.connection
-    own, default = shops(connection, 2)
-    give_sender(connection, 1, [own])
-    give_sender(connection, 2, [default], message_class="transactional")
-    add_texts(connection, own, 3)
-    add_texts(connection, default, 3)
-    add_texts(connection, default, 2, message_class="transactional")
-    ask = "select business_id, message_class from claim_due_sms_retries(50, %s)"
-    old = connection.execute(ask.encode(), [True]).fetchall()
-    assert [(row["business_id"], row["message_class"]) for row in old] == [(default, "marketing")] * 3
-    assert len(connection.execute(ask.encode(), [False]).fetchall()) == 5
-
-
 def test_claims_at_once_share_out_what_a_thousand_senders_have(stack: Stack, business: Business) -> None:
     """None waits for another, and each text is taken once."""
     connection = business.connection

@@ -12,7 +12,7 @@ from tests.conftest import Business
 
 CLAIMS: Final = {
     "in turn": "select (smsretry.claim_in_turn('texts', 10, smsretry.clock())).ids",
-    "by sender": "select (smsretry.claim_by_sender(10, smsretry.clock(), null, null, '{}', true)).ids",
+    "by sender": "select (smsretry.claim_by_sender(10, smsretry.clock(), null, null, '{}')).ids",
 }
 _OUT_OF_DATE: Final = """
     create or replace function smsretry.work_in_turn(
@@ -67,7 +67,7 @@ def test_a_suspect_is_claimed_alone_when_it_is_due_and_nobody_has_it(stack: Stac
     locked, first, second, later = (business.due_text(due=timedelta(minutes=due)) for due in (-3, -2, -1, 60))
     business.connection.execute("update sms_retry_queue set recover_count = 4")
     business.connection.execute("update sms_retry_queue set recover_count = 3 where id = %s", [later])
-    claim = "select id from claim_suspect_sms_retry(true)"
+    claim = "select id from claim_suspect_sms_retry()"
     with stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
         claims = [business.connection.execute(claim).fetchall() for _ in range(3)]

@@ -78,7 +78,7 @@ from row_to_be where n between 100001 and 200400;
 CALLS: Final = [
     ("claim_due_sms_retries(50)", 50, "sms_retry_queue_turns", 6_600),
     ("next_sms_due()", 1, "sms_retry_queue_next", 400),
-    ("claim_doubtful_sms_retries(50, true)", 50, "sms_retry_queue_turns_in_doubt", 4_500),
+    ("claim_doubtful_sms_retries(50)", 50, "sms_retry_queue_turns_in_doubt", 4_500),
     ("recover_stuck_sms_retries(10)", 100, "sms_retry_queue_claimed", 9_000),
     ("claim_sms_deliveries(10)", 10, "sms_send_attempts_turns", 1_400),
     ("queue_scheduled_sms(10)", 10, "scheduled_sends_turns", 2_500),

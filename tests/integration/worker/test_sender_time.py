@@ -106,14 +106,6 @@ def test_many_senders_that_somebody_has_locked_are_waited_for_once(business: Bus
         assert _together(business, senders) == [61]
 
 
-def test_a_worker_of_the_last_version_shares_the_sender_s_time(queue: SupabaseQueue, business: Business) -> None:
-    """It asks in its own words, and is told in how many seconds."""
-    queue.lease("+12125550100", 10, 1, 0)
-    [told] = business.connection.execute("select lease_sms_sender('+12125550100', 10, 1) as begins").fetchall()
-    assert told["begins"] == pytest.approx(10, abs=1)
-    assert _ahead(queue.lease("+12125550100", 1, 1, 0)) == pytest.approx(20, abs=1)
-
-
 def test_a_rate_that_was_set_wrong_is_no_debt_for_ever(queue: SupabaseQueue) -> None:
     """At one segment in three hours the time of a day would be gone; with the right rate it goes on at once."""
     queue.lease("+12125550100", 1, 1 / 10_800, 0)

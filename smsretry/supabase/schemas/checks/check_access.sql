@@ -1,5 +1,5 @@
 -- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
--- whether the key of the hashed numbers and the places of the turns are there. Our own tables: catalog_of_tables, catalog_of_rights.
+-- whether the key of the hashed numbers and the places of the turns are there. Our own tables and functions: check_rights.
 create or replace function smsretry.check_access()
 returns table (subject text, ok boolean, advice text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$

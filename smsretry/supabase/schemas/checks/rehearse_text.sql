@@ -25,7 +25,9 @@ begin
     if ends = 'cancelled' then
         step := 'record_sms_consent';
         select s.cancelled::text into v_answer
-        from public.record_sms_consent('+15005550006', 'opted_out', 'rehearsal', v_log.business_id) s;
+        from public.customers c
+        cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', v_log.business_id) s
+        where c.id = v_log.customer_id;
         if v_answer = '0' then
             raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
         end if;

@@ -1,14 +1,13 @@
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
 -- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
 -- come first. A failure is due at once. The claim lasts for `lease`.
---   without: accounts whose messages stay as they are; '' stands for messages that name none · every_account: as for
---   claim_doubtful_sms_retries
+--   without: accounts whose messages stay as they are; '' stands for messages that name none
 --   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
 --   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
-    without text[] default '{}', every_account boolean default false
+    without text[] default '{}'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -36,13 +35,6 @@ begin
             where not exists (select 1 from public.sms_send_attempts a
                               where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
             order by u.turn limit claim_sms_deliveries.limit_count);
-    end if;
-    if every_account is not true then
-        v_ids := array(
-            select u.id from unnest(v_ids) with ordinality as u (id, turn)
-            join public.sms_send_attempts a on a.id = u.id
-            where a.sent_account is null or a.sent_account in (select d.account from smsretry.default_senders d)
-            order by u.turn);
     end if;
     return query
     with taken as (

@@ -1,5 +1,5 @@
 -- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
--- send_to: whom the worker texts (all, listed, nobody); null: it is of a version that does not say, and texts everybody.
+-- send_to: whom the worker texts (all, listed, nobody; null: all).
 -- address: at which it reaches the database. plpgsql keeps its plan.
 create or replace function smsretry.mark_mismatch(send_to text, address text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -17,11 +17,10 @@ begin
             || ': unset SMSRETRY_SEND_TO where it runs; or, if this is no production, `smsretry mark staging`'
         when v_mark.kind = 'staging' then 'The database is marked as staging, and the worker texts everybody: set SMSRETRY_SEND_TO'
             || ' to nobody or listed where it runs; or, if this is production, `smsretry mark production`'
-        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it '
-            || coalesce('at ' || left(mark_mismatch.address, 300), 'by a version that does not say where')
+        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it at '
+            || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
             || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
-            || case when mark_mismatch.address is null then 'upgrade the worker'
-                    else 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same' end
+            || 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same'
     end;
 end
 $$;

@@ -10,7 +10,7 @@ create table if not exists smsretry.inbound_texts (
     senders text[],
     constraint inbound_texts_said check (said in ('STOP', 'START'))
 );
-comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES. Null: by version 1.0.0.';
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES.';
 comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
 comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
 comment on column smsretry.inbound_texts.senders is 'Which of ours heard it: smsretry.heard_by. Null: nobody knew, or no business had a sender of its own.';

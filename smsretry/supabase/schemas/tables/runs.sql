@@ -16,7 +16,7 @@ create table if not exists smsretry.runs (
 comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
 comment on column smsretry.runs.told is 'What it came to, in numbers.';
 comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
-comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: its version does not say, and texts everybody.';
+comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: all.';
 comment on column smsretry.runs.address is 'At which it reached the database.';
 
 create index if not exists runs_started on smsretry.runs (started_at);

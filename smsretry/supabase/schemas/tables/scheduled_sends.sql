@@ -25,6 +25,7 @@ begin
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
+    comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
     create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
     alter table public.scheduled_sends enable row level security;
     create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
@@ -64,7 +65,6 @@ alter table public.scheduled_sends add column if not exists look_at timestamptz;
 alter table public.scheduled_sends add column if not exists why_code text;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
-comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
 comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
 comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';

@@ -7,6 +7,8 @@ create table if not exists public.sms_retry_queue (
     send_log_id uuid not null,
     customer_id uuid not null,
     status text not null default 'pending',
+    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do
+    -- not count.
     attempt_count integer not null default 0,
     max_attempts integer not null default 3,
     scheduled_for timestamptz not null,
@@ -90,9 +92,8 @@ comment on column public.sms_retry_queue.window_closes_at is 'When the window cl
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
-comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided, or by version 1.0.0.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
 comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
-comment on column public.sms_retry_queue.attempt_count is 'Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do not count.';
 
 create unique index if not exists sms_retry_queue_one_live_row
     on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');

@@ -4,11 +4,11 @@ create table if not exists smsretry.turns (
     kind text not null,
     place integer not null,
     after uuid not null,
+    primary key (kind, place),
     constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
 )
 -- Rewritten by every claim that cannot take all there is.
 with (fillfactor = 20);
-create unique index if not exists turns_place on smsretry.turns (kind, place);
 
 -- They begin apart, so that claims at the same moment do not meet.
 insert into smsretry.turns (kind, place, after)

@@ -3,7 +3,7 @@
 --   ids: in turns · businesses, owners: whose turn it was, and whose sender's · last: of each sender with a rate, the business
 --   served last, for smsretry.end_turns_of_senders · complete: whether nobody else has any due
 create or replace function smsretry.claim_by_sender(
-    limit_count integer, at timestamptz, sender text, per_second double precision, without text[], own boolean,
+    limit_count integer, at timestamptz, sender text, per_second double precision, without text[],
     out ids uuid[], out businesses uuid[], out owners uuid[], out last jsonb, out complete boolean
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -25,7 +25,7 @@ begin
     where t.kind = 'texts' order by t.place limit 1 for update skip locked;
     select * into v_turn from smsretry.turns_of_senders(
         at, coalesce(v_memory.after, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid), 2 * limit_count, k_peek,
-        sender, per_second, without, own);
+        sender, per_second, without);
     complete := v_turn.complete;
     -- The businesses of a sender with a rate go round from its own memory, in the place of the first of them.
     select array_agg(o.business order by o.lane, o.behind, o.business), array_agg(o.class order by o.lane, o.behind, o.business),

@@ -1,13 +1,13 @@
 -- Whose turn it is among businesses with senders of their own: as smsretry.in_turn for texts, in places behind `start`. A
 -- sender with no room is passed over. One with a rate has the place of its business that comes first, and there goes round
 -- among all of its businesses, from its own memory, so that none of them depends on where others' turns are.
--- sender, per_second, without: smsretry.sender_room. own false: texts of the environment's sender alone.
+-- sender, per_second, without: smsretry.sender_room.
 --   businesses, classes, owners, places: each a turn. classes: any, or texts of one alone · owners: the sender's id; the zero
 --     one: the environment's · places: the business at whose place it is
 --   rooms, afters: by owner, smsretry.sender_room · seen: how many texts are due, of the first `peek` · passed: how far was looked, if there were too many looks · complete: whether that is everybody who is due
 --   free_at: when the first of the busy senders that were passed over is free
 create or replace function smsretry.turns_of_senders(
-    at timestamptz, start uuid, most integer, peek integer, sender text, per_second double precision, without text[], own boolean,
+    at timestamptz, start uuid, most integer, peek integer, sender text, per_second double precision, without text[],
     out businesses uuid[], out classes text[], out owners uuid[], out places uuid[], out rooms jsonb, out afters jsonb,
     out seen bigint, out passed uuid, out complete boolean, out free_at timestamptz
 )
@@ -60,7 +60,7 @@ begin
         if not v_mixed then
             v_last := 'transactional';
         end if;
-        continue when not own and v_owner <> k_environment or v_owner = any (v_busy);
+        continue when v_owner = any (v_busy);
         continue when array_position(businesses, v_at) is not null and (not v_mixed or v_look > 5000 and seen >= peek);
         if not rooms ? v_owner::text then
             select * into v_room from smsretry.sender_room(nullif(v_owner, k_environment), sender, per_second, without, at);

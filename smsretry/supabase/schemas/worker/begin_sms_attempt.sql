@@ -7,12 +7,12 @@
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | spent    the sender has used its day, which turns over at reached_at
---     | held     the worker and the mark of the database disagree; it waits until reached_at (to a worker that gives no send_to: lost)
+--     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
 -- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
 -- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
--- send_to: whom the worker texts (all, listed, nobody); listed: whether this text is for one of those. address: at which it
+-- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
 -- reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,

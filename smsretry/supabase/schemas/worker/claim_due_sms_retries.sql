@@ -2,9 +2,7 @@
 -- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
 -- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
 -- others_wait: a business has a text due and none in this claim.
--- begins: the caller is a worker of version 1.0, which begins each send with begin_sms_attempt, but knows one sender alone. It
--- gets no text of a business that has a sender of its own.
-create or replace function public.claim_due_sms_retries(limit_count integer default null, begins boolean default false)
+create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase: a claim whose caller has given up would keep its rows.
@@ -16,11 +14,6 @@ declare
     v_claim smsretry.claimed_retry;
     v_others_wait boolean;
 begin
-    if begins then
-        return query select (jsonb_populate_record(null::smsretry.claimed_retry, t)).*
-        from smsretry.claim_texts(limit_count, null, null, '{}', false) t;
-        return;
-    end if;
     select * into v_turn
     from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
     v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);

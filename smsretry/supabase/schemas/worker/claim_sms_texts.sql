@@ -16,6 +16,6 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 begin
     perform smsretry.note_default_sender(sender, account, segments_per_second);
     return query
-    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}'), true) t;
+    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}')) t;
 end
 $$;

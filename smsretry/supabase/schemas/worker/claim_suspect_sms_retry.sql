@@ -1,6 +1,6 @@
 -- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
--- first; one that cannot be claimed is passed over. every_account: claim_doubtful_sms_retries.
-create or replace function public.claim_suspect_sms_retry(every_account boolean default false)
+-- first; one that cannot be claimed is passed over.
+create or replace function public.claim_suspect_sms_retry()
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
@@ -16,7 +16,6 @@ begin
         limit 50
         for update skip locked
     loop
-        continue when every_account is not true and smsretry.left_elsewhere(v_id);
         return query select * from smsretry.take(array[v_id], v_now);
         exit when found or clock_timestamp() > v_until;
     end loop;

@@ -1,8 +1,6 @@
--- The claims of due texts by workers, who begin each send: claim_sms_texts. own false: texts of the environment's sender alone.
--- Rows of smsretry.claimed_retry, as JSON: an earlier migration that is applied again drops the view, and knows no such function.
-create or replace function smsretry.claim_texts(
-    limit_count integer, sender text, per_second double precision, without text[], own boolean
-)
+-- The claims of due texts by workers, who begin each send: claim_sms_texts.
+-- Rows of smsretry.claimed_retry, as JSON.
+create or replace function smsretry.claim_texts(limit_count integer, sender text, per_second double precision, without text[])
 returns setof jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -18,7 +16,7 @@ declare
     v_owner text;
 begin
     if exists (select from smsretry.business_senders) then
-        select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without, own);
+        select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without);
     else
         v_limit := least(v_limit, (select r.room from smsretry.sender_room(null, sender, per_second, without, v_now) r));
         select t.*, null::jsonb as last into v_turn from smsretry.claim_in_turn('texts', v_limit, v_now) t;

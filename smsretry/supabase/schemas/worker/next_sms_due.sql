@@ -18,7 +18,7 @@ begin
         cardinality(without) > 0 or exists (select from smsretry.sender_time t where t.free_at > v_now + smsretry.claims_ahead()))
     then
         sender := coalesce(sender, (select d.sent_by from smsretry.default_senders d order by d.seen_at desc limit 1));
-        select * into v_turn from smsretry.turns_of_senders(v_now, k_from, 1, 200, sender, null, coalesce(without, '{}'), true);
+        select * into v_turn from smsretry.turns_of_senders(v_now, k_from, 1, 200, sender, null, coalesce(without, '{}'));
         if cardinality(v_turn.businesses) = 0 and v_turn.passed is null then
             select least(q.scheduled_for, v_turn.free_at - smsretry.claims_ahead() / 2) into v_due
             from (select min(f.scheduled_for) as scheduled_for from (

@@ -1,6 +1,6 @@
 -- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
 -- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
--- closing it closes the provider's, too, as workers of version 1.0 expect. business_ids: of these businesses alone; null: of all
+-- closing it closes the provider's, too. business_ids: of these businesses alone; null: of all
 -- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
 -- has it any more, nothing is done. Returns whether it is open.
 create or replace function public.set_sms_circuit(

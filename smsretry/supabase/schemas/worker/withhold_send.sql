@@ -1,7 +1,7 @@
 -- A send that nothing else keeps: may it leave from here? Parameters and answers: begin_sms_attempt. The last check, so that
 -- a staging copy shows what would have gone out, and when.
---   go · ended: the worker texts only others, so the text is cancelled · held (lost for a version that knows no held): worker
---   and mark disagree, so the text waits until somebody has said which is right
+--   go · ended: the worker texts only others, so the text is cancelled · held: worker and mark disagree, so the
+--   text waits until somebody has said which is right
 create or replace function smsretry.withhold_send(
     retry public.sms_retry_queue, send_to text, listed boolean, address text, expires_at timestamptz, at timestamptz,
     out answer text, out why text, out why_code text, out reached_at timestamptz
@@ -22,8 +22,7 @@ begin
         retry.held_since := coalesce(retry.held_since, at);
         retry.expires_at := coalesce(retry.expires_at, expires_at);
         perform smsretry.put_back(retry, reached_at, at);
-        answer := case when send_to is null then 'lost' else 'held' end;
-        why := case when send_to is not null then why end; -- with a reason, lost would mean in doubt
+        answer := 'held';
     elsif coalesce(send_to, 'all') <> 'all' then
         why := 'Not sent: it would have gone out now, but '
             || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'

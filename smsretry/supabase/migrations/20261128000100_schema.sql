@@ -1,0 +1,8631 @@
+-- Written from the files of supabase/schemas: change those, and write it anew.
+
+-- ======== schemas/schema/schema.sql ========
+-- The home of everything internal. PostgREST does not expose it: the API is the functions in public.
+create schema if not exists smsretry;
+comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
+
+-- A tenant's insert needs nothing in it: its trigger does what it does as the owner.
+revoke all on schema smsretry from public, anon, authenticated;
+grant usage on schema smsretry to service_role;
+
+-- ======== schemas/policy/carriers_day.sql ========
+-- The day of the carriers that a moment is in. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
+create or replace function smsretry.carriers_day(at timestamptz, out begins timestamptz, out ends timestamptz)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_zone constant text := 'America/Los_Angeles';
+    v_day constant timestamp := date_trunc('day', carriers_day.at at time zone k_zone);
+begin
+    begins := v_day at time zone k_zone;
+    ends := (v_day + interval '1 day') at time zone k_zone;
+end
+$$;
+
+-- ======== schemas/policy/century.sql ========
+-- The times that we accept; an application may write others (infinity, years BC). Table constraints repeat the days.
+create or replace function smsretry.century()
+returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
+$$;
+
+-- ======== schemas/policy/claims_ahead.sql ========
+-- How long before a sender is free its next texts may be claimed, so that they are ready when it is. A worker that waits wakes
+-- up a little later, and so claims for several senders at once.
+create or replace function smsretry.claims_ahead()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '1 second' $$;
+
+-- ======== schemas/policy/everywhere.sql ========
+-- Stands for a business where something is said to each one, also to those that come to know the number later.
+create or replace function smsretry.everywhere()
+returns uuid language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select '00000000-0000-0000-0000-000000000000'::uuid
+$$;
+
+-- ======== schemas/policy/fast_clock.sql ========
+-- By how much an application's clock may be fast: an opt-in that is dated further in the future has not happened yet.
+create or replace function smsretry.fast_clock()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
+
+-- ======== schemas/policy/fewest_texts.sql ========
+-- With fewer texts than this, a share that arrived means nothing.
+create or replace function smsretry.fewest_texts()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 20 $$;
+
+-- ======== schemas/policy/largest_claim.sql ========
+-- The most rows of one answer: PostgREST cuts off answers at 1,000.
+create or replace function smsretry.largest_claim()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 500 $$;
+
+-- ======== schemas/policy/late_after.sql ========
+-- How late a text, or the end of a run, may be before a person must look.
+create or replace function smsretry.late_after()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '10 minutes' $$;
+
+-- ======== schemas/policy/longest_body.sql ========
+-- The most characters of a text (Twilio's API reference, Body; error 21617). A claim returns one more of a longer body.
+-- Constraints repeat the numbers of this folder, because a check does not follow a function; a test compares them.
+create or replace function smsretry.longest_body()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
+
+-- ======== schemas/policy/longest_reason.sql ========
+-- The most characters of a reason or an error: each claim's answer carries them.
+create or replace function smsretry.longest_reason()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+
+-- ======== schemas/policy/mark_look.sql ========
+-- How often a text is looked at again that waits because the worker and the database's mark disagree.
+create or replace function smsretry.mark_look()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
+
+-- ======== schemas/policy/retry_delay.sql ========
+-- How long a text waits after so many sends from the queue, the last value repeating. This is the schedule's home: Python reads
+-- the minutes from this file (smsretry/retry/backoff.py).
+create or replace function smsretry.retry_delay(attempt_count integer)
+returns interval language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_minutes constant integer[] := array[1, 5, 15];
+begin
+    return make_interval(mins => k_minutes[least(greatest(retry_delay.attempt_count, 0), cardinality(k_minutes) - 1) + 1]);
+end
+$$;
+
+-- ======== schemas/policy/rows_of_claim.sql ========
+-- How many rows a claim of limit_count takes; null: 50.
+create or replace function smsretry.rows_of_claim(limit_count integer)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), smsretry.largest_claim())
+$$;
+
+-- ======== schemas/policy/start_takes_back.sql ========
+-- Whether a START takes back an opt-out of this source: a STOP, the provider's refusal (which reports a STOP where no webhook
+-- hears it), or words that may mean stop. Any other (by telephone, by letter, in the application, unknown) lasts until a later
+-- opt-in. by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
+-- In plpgsql, which is cheaper to call.
+create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return coalesce(start_takes_back.source in ('inbound_stop', 'provider_refusal') or start_takes_back.source like 'twilio\_%'
+                    or start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false);
+end
+$$;
+
+-- ======== schemas/policy/suspect_after.sql ========
+-- After so many claims that died, a row is suspect: it may kill its worker, so it is claimed alone.
+create or replace function smsretry.suspect_after()
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2 $$;
+
+-- ======== schemas/tables/business_circuits.sql ========
+-- Businesses whose texts fail while others' go out: each run tries one text of theirs, and defers the rest. There is no
+-- foreign key, so that no lock of a business's row holds up a run. What is a day old is forgotten.
+create table if not exists smsretry.business_circuits (
+    business_id uuid not null,
+    sender text not null default '',
+    opened_at timestamptz not null,
+    tried_at timestamptz not null,
+    why text not null,
+    primary key (business_id, sender)
+);
+comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
+
+revoke all on smsretry.business_circuits from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.business_circuits to service_role;
+
+-- ======== schemas/tables/businesses.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.businesses') is null then
+        create table public.businesses (
+            id uuid primary key default gen_random_uuid(),
+            user_id uuid not null,
+            name text not null,
+            timezone text
+        );
+        alter table public.businesses enable row level security;
+        create policy "Owners read their businesses" on public.businesses
+            for select to authenticated using (user_id = (select auth.uid()));
+    end if;
+end
+$$;
+
+-- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
+alter table public.businesses add column if not exists sms_hours text;
+comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
+
+-- Unreadable hours would hold every text of the business. The grammar is that of
+-- smsretry.quiet_hours.rules.parse_week, which also notices hours that close before they open.
+do $$
+declare
+    day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
+    clock constant text := '([01][0-9]|2[0-3]):[0-5][0-9]';
+    entry constant text := '((' || day || '(-' || day || ')? )?' || clock || '-(' || clock || '|24:00))';
+begin
+    alter table public.businesses drop constraint if exists businesses_sms_hours;
+    execute format(
+        'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
+        '^' || entry || '(, *' || entry || ')*$');
+end
+$$;
+
+grant select on public.businesses to service_role;
+
+-- ======== schemas/tables/circuit.sql ========
+-- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
+create table if not exists smsretry.circuit (
+    sender text primary key default '',
+    opened_at timestamptz not null,
+    why text not null
+);
+
+revoke all on smsretry.circuit from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.circuit to service_role;
+
+-- ======== schemas/tables/consents.sql ========
+-- What was said about texts to a number at a business, one row each time, in the order in which it was said. Rows are only ever
+-- added: what stands is a view, smsretry.standing_opt_outs. There is no foreign key, so that a word waits for nobody's lock.
+create table if not exists smsretry.consents (
+    id bigint generated always as identity primary key,
+    number_key bytea not null,
+    business_id uuid not null,
+    said text not null,
+    source text,
+    at timestamptz not null,
+    dated timestamptz,
+    senders text[],
+    customer_id uuid,
+    was text,
+    constraint consents_said check (said in ('opted_out', 'opted_in', 'seen')),
+    -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing else.
+    constraint consents_dated check (said = 'opted_in' or dated is not null),
+    constraint consents_source check (length(source) <= 200)
+);
+comment on table smsretry.consents is 'What was said about texts to a number at a business. Append-only; smsretry.standing_opt_outs says what stands.';
+comment on column smsretry.consents.number_key is 'smsretry.number_key: business and number, hashed.';
+comment on column smsretry.consents.business_id is 'At which it was said. smsretry.everywhere: at each that gets a customer with the number later.';
+comment on column smsretry.consents.said is 'seen: a row of the application''s bears the date of an opt-in that lifts nothing, whichever row bears it later.';
+comment on column smsretry.consents.source is 'Who heard it, as customers.sms_consent_source has it.';
+comment on column smsretry.consents.at is 'When it was kept, by the one clock.';
+comment on column smsretry.consents.dated is 'The moment that it bears. Null: an opt-in that was said to us, which follows whatever was kept before it.';
+comment on column smsretry.consents.senders is 'Which senders heard a STOP or START, as smsretry.heard_by has them. Null: every sender.';
+comment on column smsretry.consents.was is 'Of an opt-out: what the consent of the customer was before it, which a START gives back.';
+
+-- Two, so that no number of STOPs makes the look for an opt-in dear.
+create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
+create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said <> 'opted_out';
+
+-- Default privileges may be wide.
+revoke all on smsretry.consents from public, anon, authenticated;
+grant select, insert on smsretry.consents to service_role;
+
+-- ======== schemas/tables/customers.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.customers') is null then
+        create table public.customers (
+            id uuid primary key default gen_random_uuid(),
+            business_id uuid not null references public.businesses (id) on delete cascade,
+            phone text,
+            phone_status text,
+            timezone text,
+            sms_consent_status text not null default 'unknown'
+                check (sms_consent_status in ('opted_in', 'opted_out', 'unknown')),
+            sms_consent_at timestamptz,
+            sms_consent_source text
+        );
+        create index customers_business_id on public.customers (business_id);
+        alter table public.customers enable row level security;
+        create policy "Owners read their customers" on public.customers for select to authenticated
+            using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    end if;
+end
+$$;
+
+-- For the daily cap and for an opt-out, which belong to a number: several customers may share one. A hash, because an
+-- ordinary index would refuse the application's rows whose phone is longer than a page of it.
+create index if not exists customers_phone on public.customers using hash (phone);
+
+grant select, update on public.customers to service_role; -- update: consent and phone_status
+
+-- ======== schemas/tables/events.sql ========
+-- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how it ended, what a person did,
+-- who and why. A text that goes out at the first try has none.
+create table if not exists smsretry.events (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    about uuid not null,
+    code text not null,
+    who text,
+    detail jsonb not null default '{}',
+    constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
+);
+comment on column smsretry.events.about is 'The row of the queue, the customer or the sender. There is no foreign key: a deleted customer''s texts keep their story.';
+comment on column smsretry.events.code is 'smsretry.keep_event and keep_consent have those that rows tell; the others are what people did.';
+comment on column smsretry.events.who is 'smsretry, the application, or the name that a person gave. Null: a row was written, by whomever.';
+comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
+create index if not exists events_about on smsretry.events (about, id);
+
+-- Default privileges may be wide.
+revoke all on smsretry.events from public, anon, authenticated;
+grant select, insert on smsretry.events to service_role;
+
+-- ======== schemas/tables/held_sends.sql ========
+-- Scheduled sends that are held and cannot be told so in their own row, because a trigger or a rule refuses every change of
+-- it. They are looked at again from here, and stand in nobody's way meanwhile. A row that is changed after all is taken out
+-- by the trigger smsretry_scheduled_send_changed, and one that is gone by prune_sms_history.
+create table if not exists smsretry.held_sends (
+    scheduled_id uuid primary key,
+    held_since timestamptz not null,
+    look_at timestamptz not null,
+    expired boolean not null,
+    why text not null,
+    constraint held_sends_why check (length(why) <= 2000)
+);
+comment on column smsretry.held_sends.expired is 'It was held for too long. Once its row can be changed, it is cancelled.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.held_sends from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.held_sends to service_role;
+
+-- ======== schemas/tables/imported_files.sql ========
+-- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
+-- that a second import of the same file undoes no opt-in that came after the first.
+create table if not exists smsretry.imported_files (
+    file_key bytea primary key,
+    imported_at timestamptz not null,
+    business_id uuid,
+    who text not null,
+    because text not null,
+    constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.imported_files.file_key is 'smsretry.number_key of the business, or of none, and the file''s SHA-256.';
+comment on column smsretry.imported_files.business_id is 'Null: it was imported for all.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.imported_files from public, anon, authenticated;
+grant select, insert on smsretry.imported_files to service_role;
+
+-- ======== schemas/tables/inbound_texts.sql ========
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. A text that only may mean stop
+-- waits here for a person, who reads it at Twilio. Its words are not kept.
+create table if not exists smsretry.inbound_texts (
+    twilio_sid text primary key,
+    heard_at timestamptz not null,
+    said text not null,
+    heard text,
+    number_key bytea,
+    seen_at timestamptz,
+    senders text[],
+    constraint inbound_texts_said check (said in ('STOP', 'START'))
+);
+comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES.';
+comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
+comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+comment on column smsretry.inbound_texts.senders is 'Which of ours heard it: smsretry.heard_by. Null: nobody knew, or no business had a sender of its own.';
+create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
+
+revoke all on smsretry.inbound_texts from public, anon, authenticated;
+grant select, insert, update on smsretry.inbound_texts to service_role;
+
+-- ======== schemas/tables/mark.sql ========
+-- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
+-- everybody, so that a copy of it texts nobody, however it was copied. smsretry.mark_mismatch has the rule.
+create table if not exists smsretry.mark (
+    one boolean primary key default true,
+    kind text not null,
+    address text,
+    marked_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint mark_one check (one),
+    constraint mark_kind check (kind in ('production', 'staging')),
+    -- A production without an address would be one everywhere, its copies included.
+    constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
+    constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on column smsretry.mark.address is 'Host, port if it is not the usual one, and path, of the SUPABASE_URL that production''s workers have.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.mark from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.mark to service_role;
+
+-- ======== schemas/tables/restores.sql ========
+-- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
+-- leaves: smsretry.forgotten. Written by doubt_sms_retries.
+create table if not exists smsretry.restores (
+    since timestamptz primary key,
+    restored_at timestamptz not null,
+    who text not null,
+    because text not null,
+    constraint restores_order check (since <= restored_at),
+    constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+);
+comment on table smsretry.restores is 'Each restore from a backup that somebody told of.';
+comment on column smsretry.restores.since is 'When the backup was taken.';
+comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
+
+revoke all on smsretry.restores from public, anon, authenticated;
+grant select, insert on smsretry.restores to service_role;
+
+-- ======== schemas/tables/runs.sql ========
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
+-- does, from the attempts that name it.
+create table if not exists smsretry.runs (
+    id uuid primary key,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    told text,
+    needs_somebody boolean,
+    interrupted_at timestamptz,
+    send_to text,
+    address text,
+    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
+    constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
+    constraint runs_address check (length(address) <= 300)
+);
+comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
+comment on column smsretry.runs.told is 'What it came to, in numbers.';
+comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
+comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: all.';
+comment on column smsretry.runs.address is 'At which it reached the database.';
+
+create index if not exists runs_started on smsretry.runs (started_at);
+create index if not exists runs_unfinished on smsretry.runs (started_at) where finished_at is null and interrupted_at is null;
+
+-- Default privileges may be wide.
+revoke all on smsretry.runs from public, anon, authenticated;
+grant select, insert, update on smsretry.runs to service_role;
+
+-- ======== schemas/tables/scheduled_sends.sql ========
+-- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
+-- none. Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue
+-- (queue_scheduled_sms).
+do $$
+begin
+    if to_regclass('public.scheduled_sends') is not null then
+        return;
+    end if;
+    create table public.scheduled_sends (
+        id uuid primary key default gen_random_uuid(),
+        -- No foreign key to customers: a row whose customer is gone ends with a reason.
+        business_id uuid not null references public.businesses (id) on delete cascade,
+        customer_id uuid,
+        body text,
+        scheduled_for timestamptz not null,
+        not_after timestamptz,
+        message_class text not null default 'marketing',
+        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+        send_log_id uuid,
+        created_by uuid,
+        why text,
+        held_since timestamptz,
+        look_at timestamptz,
+        why_code text,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
+    create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
+    alter table public.scheduled_sends enable row level security;
+    create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
+        using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    create policy "Owners schedule texts to their customers" on public.scheduled_sends for insert to authenticated
+        with check (
+            status = 'scheduled'
+            and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+            and exists (select 1 from public.customers c where c.id = customer_id
+                        and c.business_id = scheduled_sends.business_id));
+    create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
+        using (status in ('scheduled', 'queued')
+               and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
+        with check (status in ('scheduled', 'queued', 'cancelled')
+                    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    -- A Supabase project grants everything in public to anon and authenticated. The message class is not a tenant's to
+    -- choose: a transactional text keeps fewer rules.
+    revoke all on public.scheduled_sends from public, anon, authenticated;
+    grant select on public.scheduled_sends to authenticated;
+    grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
+        on public.scheduled_sends to authenticated;
+    grant update (body, scheduled_for, not_after, status) on public.scheduled_sends to authenticated;
+    -- Deleting the row would not end its text: it is cancelled.
+    revoke delete, truncate on public.scheduled_sends from service_role;
+end
+$$;
+
+alter table public.scheduled_sends add column if not exists customer_id uuid;
+alter table public.scheduled_sends add column if not exists body text;
+alter table public.scheduled_sends add column if not exists not_after timestamptz;
+alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
+alter table public.scheduled_sends add column if not exists send_log_id uuid;
+alter table public.scheduled_sends add column if not exists created_by uuid;
+alter table public.scheduled_sends add column if not exists why text;
+alter table public.scheduled_sends add column if not exists held_since timestamptz;
+alter table public.scheduled_sends add column if not exists look_at timestamptz;
+alter table public.scheduled_sends add column if not exists why_code text;
+alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
+alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
+comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
+comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
+comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
+comment on column public.scheduled_sends.why_code is 'why, in a word for programs, as in sms_retry_queue.';
+comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
+
+-- Rules for our states; an application may have others. Rows that break a new rule are reported and stay.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select * from (values
+            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
+            -- Infinity, years BC and the like could not be queued.
+            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
+                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
+            -- Otherwise it could only be cancelled.
+            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
+            -- The numbers: smsretry.longest_body, longest_reason.
+            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
+            ('scheduled_sends_why_code', $c$why_code in (
+                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
+                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
+                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling',
+                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
+                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+                'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
+                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
+                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
+                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
+            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
+            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
+        ) as r (name, expression)
+    loop
+        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
+        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
+        begin
+            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
+        exception when check_violation then
+            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
+                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
+        end;
+    end loop;
+end
+$$;
+
+create index if not exists scheduled_sends_due
+    on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+create index if not exists scheduled_sends_turns
+    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
+-- For the desk.
+create index if not exists scheduled_sends_customer
+    on public.scheduled_sends (customer_id) where send_log_id is null;
+create index if not exists scheduled_sends_waiting
+    on public.scheduled_sends (customer_id) where status = 'scheduled';
+
+grant select, insert, update on public.scheduled_sends to service_role;
+
+-- ======== schemas/tables/secret.sql ========
+-- The key of the hashes of phone numbers. Made here, and known to nobody else.
+create table if not exists smsretry.secret (
+    only_one boolean primary key default true check (only_one),
+    key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
+);
+insert into smsretry.secret default values on conflict do nothing;
+
+revoke all on smsretry.secret from public, anon, authenticated;
+grant select on smsretry.secret to service_role;
+
+-- ======== schemas/tables/send_logs.sql ========
+-- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+do $$
+begin
+    if to_regclass('public.send_logs') is null then
+        create table public.send_logs (
+            id uuid primary key default gen_random_uuid(),
+            business_id uuid not null references public.businesses (id) on delete cascade,
+            customer_id uuid,
+            channel text not null default 'sms' check (channel in ('email', 'sms')),
+            subject text,
+            status text not null default 'pending',
+            error_message text,
+            provider_message_id jsonb,
+            created_at timestamptz not null default now(),
+            updated_at timestamptz not null default now()
+        );
+        create index send_logs_business_id on public.send_logs (business_id);
+        alter table public.send_logs enable row level security;
+        create policy "Owners read their send logs" on public.send_logs for select to authenticated
+            using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+    end if;
+end
+$$;
+
+-- The daily cap counts the texts that the application sent to a customer itself.
+create index if not exists send_logs_customer_changed
+    on public.send_logs (customer_id, (coalesce(updated_at, created_at)));
+
+-- insert: of a scheduled send; update: what became of the text
+grant select, insert, update on public.send_logs to service_role;
+
+-- ======== schemas/tables/sender_time.sql ========
+-- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
+create table if not exists smsretry.sender_time (
+    sender text primary key,
+    free_at timestamptz not null,
+    after uuid
+);
+comment on column smsretry.sender_time.after is 'Of a sender with a rate that several businesses share: the one served last. The next claim goes on behind it.';
+
+-- Default privileges may be wide.
+revoke all on smsretry.sender_time from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.sender_time to service_role;
+
+-- ======== schemas/tables/senders.sql ========
+-- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's. Its account and address
+-- never change: a business that moves gets another sender, and its attempts still name the old one.
+create table if not exists smsretry.senders (
+    id uuid primary key default gen_random_uuid(),
+    account text not null,
+    sent_by text not null,
+    segments_per_second double precision,
+    segments_per_day integer,
+    paused_at timestamptz,
+    paused_because text,
+    spent_until timestamptz,
+    spent_cap integer,
+    counted_to timestamptz,
+    counted_segments bigint not null default 0,
+    created_at timestamptz not null default now(),
+    constraint senders_one unique (account, sent_by),
+    -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
+    constraint senders_ids check (
+        account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
+    -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
+    constraint senders_rate check (segments_per_second between 0.01 and 1000),
+    constraint senders_cap check (segments_per_day > 0),
+    constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
+);
+comment on table smsretry.senders is 'The businesses'' own senders. What has none here is sent by the sender of the runner''s environment.';
+comment on column smsretry.senders.account is 'The provider''s account that owns it: a subaccount''s SID, or that of a business''s own account. Credentials are the runner''s.';
+comment on column smsretry.senders.sent_by is 'A messaging service''s SID, or a number.';
+comment on column smsretry.senders.segments_per_second is 'What it sends. Null: as fast as the provider takes them.';
+comment on column smsretry.senders.segments_per_day is 'What a carrier takes of it in a day, which turns over at midnight Pacific time. Null: not limited here.';
+comment on column smsretry.senders.paused_because is 'Why its texts wait. Null: it sends.';
+comment on column smsretry.senders.spent_until is 'When the day turns over that it has used, as a send found: smsretry.spent_day. spent_cap: its segments_per_day then.';
+comment on column smsretry.senders.counted_to is 'How far into its day its sends were added up: counted_segments. smsretry.day_used adds what came later.';
+create index if not exists senders_sent_by on smsretry.senders (sent_by);
+
+-- Which sender a business's texts go out from.
+create table if not exists smsretry.business_senders (
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    message_class text not null default 'any',
+    sender_id uuid not null references smsretry.senders (id),
+    primary key (business_id, message_class),
+    -- One of a class outranks the one for any class.
+    constraint business_senders_class check (message_class in ('any', 'marketing', 'transactional'))
+);
+create index if not exists business_senders_sender on smsretry.business_senders (sender_id, business_id);
+
+-- The senders of the runners' environments, which send for every business without one of its own. Each is written by the
+-- first claim of its runner.
+create table if not exists smsretry.default_senders (
+    sent_by text primary key,
+    account text not null,
+    segments_per_second double precision,
+    seen_at timestamptz not null
+);
+
+revoke all on smsretry.senders, smsretry.business_senders, smsretry.default_senders from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.senders, smsretry.business_senders, smsretry.default_senders to service_role;
+
+-- ======== schemas/tables/set_apart.sql ========
+-- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
+-- time, and not before retry_at. A row that is taken quickly ends that. Their own rows cannot be written.
+create table if not exists smsretry.set_apart (
+    business_id uuid primary key,
+    at timestamptz not null,
+    retry_at timestamptz not null,
+    why text not null,
+    constraint set_apart_why check (length(why) <= 200)
+);
+comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
+
+revoke all on smsretry.set_apart from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.set_apart to service_role;
+
+-- ======== what an existing public.sms_retry_queue lacks ========
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
+alter table if exists public.sms_retry_queue
+    add column if not exists id uuid primary key default gen_random_uuid(),
+    add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
+    add column if not exists send_log_id uuid not null,
+    add column if not exists customer_id uuid not null,
+    add column if not exists status text not null default 'pending',
+    add column if not exists attempt_count integer not null default 0,
+    add column if not exists max_attempts integer not null default 3,
+    add column if not exists scheduled_for timestamptz not null,
+    add column if not exists last_attempted_at timestamptz,
+    add column if not exists last_error text,
+    add column if not exists reason text,
+    add column if not exists created_at timestamptz not null default now(),
+    add column if not exists updated_at timestamptz not null default now(),
+    add column if not exists claim_no bigint not null default 0,
+    add column if not exists claimed_at timestamptz,
+    add column if not exists begun_at timestamptz,
+    add column if not exists attempt_id uuid,
+    add column if not exists in_doubt_since timestamptz,
+    add column if not exists reconcile_count integer not null default 0,
+    add column if not exists reconciled_claim_no bigint,
+    add column if not exists recover_count integer not null default 0,
+    add column if not exists rate_limit_count integer not null default 0,
+    add column if not exists account_refusal_count integer not null default 0,
+    add column if not exists error_code integer,
+    add column if not exists message_class text not null default 'marketing',
+    add column if not exists why text,
+    add column if not exists held_since timestamptz,
+    add column if not exists claimed_by_application boolean not null default false,
+    add column if not exists expires_at timestamptz,
+    add column if not exists window_closes_at timestamptz,
+    add column if not exists why_code text,
+    add column if not exists first_due_at timestamptz;
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_why_code', $r$check (why_code in ( 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check (held_since is null or (status in ('pending', 'processing') and why is not null))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check (status <> 'processing' or claimed_at is not null)$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_begun', $r$check (begun_at is null or (status = 'processing' and attempt_id is not null))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_doubt', $r$check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))$r$);
+
+-- ======== schemas/tables/sms_retry_queue.sql ========
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
+create table if not exists public.sms_retry_queue (
+    id uuid primary key default gen_random_uuid(),
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
+    -- a reason.
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    send_log_id uuid not null,
+    customer_id uuid not null,
+    status text not null default 'pending',
+    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do
+    -- not count.
+    attempt_count integer not null default 0,
+    max_attempts integer not null default 3,
+    scheduled_for timestamptz not null,
+    last_attempted_at timestamptz,
+    last_error text,
+    reason text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    claim_no bigint not null default 0,
+    claimed_at timestamptz,
+    begun_at timestamptz,
+    attempt_id uuid,
+    in_doubt_since timestamptz,
+    reconcile_count integer not null default 0,
+    reconciled_claim_no bigint,
+    recover_count integer not null default 0,
+    rate_limit_count integer not null default 0,
+    account_refusal_count integer not null default 0,
+    error_code integer,
+    message_class text not null default 'marketing',
+    why text,
+    held_since timestamptz,
+    claimed_by_application boolean not null default false,
+    expires_at timestamptz,
+    window_closes_at timestamptz,
+    why_code text,
+    first_due_at timestamptz,
+
+    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
+    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
+    -- smsretry/vocabulary.py says what each means.
+    constraint sms_retry_queue_why_code check (why_code in (
+        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
+        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
+        'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
+        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
+        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
+        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
+        'ambiguous', 'clock_set_back', 'unforeseen')),
+    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
+    constraint sms_retry_queue_instants check (
+        scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+    -- A claim's answer carries these for each of its rows.
+    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
+    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
+    -- Without a lease nobody could take a processing row back.
+    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    -- Only a claimed row is begun, and its send has an id.
+    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
+    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+)
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
+-- not after a share of the table.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+
+comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
+comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
+comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
+comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
+comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
+comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
+comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
+comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
+comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
+comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
+comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
+comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
+comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
+comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
+comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
+comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
+comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
+comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
+
+create unique index if not exists sms_retry_queue_one_live_row
+    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
+-- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
+-- only with the status and so cost no HOT update.
+create index if not exists sms_retry_queue_next
+    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
+    where status = 'pending' and in_doubt_since is null;
+-- The claim walks these business by business. No two have the same order, so that none can be taken for another.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
+    where status = 'pending' and in_doubt_since is null;
+create index if not exists sms_retry_queue_due_closing
+    on public.sms_retry_queue (business_id, window_closes_at, id)
+    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
+create index if not exists sms_retry_queue_in_doubt
+    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_turns_in_doubt
+    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
+create index if not exists sms_retry_queue_suspect
+    on public.sms_retry_queue (recover_count, scheduled_for)
+    where status = 'pending' and recover_count > 0;
+create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
+create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
+-- For the desk.
+create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
+-- For the desk and for pruning. A row enters it once.
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
+-- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
+create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+
+alter table public.sms_retry_queue enable row level security;
+
+drop policy if exists "Owners read their retries" on public.sms_retry_queue;
+create policy "Owners read their retries" on public.sms_retry_queue for select to authenticated
+    using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+
+-- Without the last two conditions a tenant could have another tenant's text sent.
+drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
+create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
+    with check (
+        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+        and exists (select 1 from public.send_logs l where l.id = send_log_id
+                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+        and exists (select 1 from public.customers c where c.id = customer_id
+                    and c.business_id = sms_retry_queue.business_id)
+    );
+
+-- A Supabase project grants everything in public to anon and authenticated.
+revoke all on public.sms_retry_queue from public, anon, authenticated;
+grant select on public.sms_retry_queue to authenticated;
+-- Claim number, lease and the like are not a tenant's to set.
+revoke insert on public.sms_retry_queue from authenticated;
+grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
+              last_error, reason)
+    on public.sms_retry_queue to authenticated;
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;
+
+-- ======== what an existing public.sms_send_attempts lacks ========
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
+alter table if exists public.sms_send_attempts
+    add column if not exists id uuid primary key,
+    add column if not exists retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    add column if not exists attempt_number integer not null,
+    add column if not exists claim_no bigint not null,
+    add column if not exists begun_at timestamptz not null,
+    add column if not exists finished_at timestamptz,
+    add column if not exists outcome text,
+    add column if not exists settled_by text,
+    add column if not exists error_code integer,
+    add column if not exists twilio_sid text,
+    add column if not exists consent_status text,
+    add column if not exists consent_at timestamptz,
+    add column if not exists consent_source text,
+    add column if not exists quiet_hours_rule text,
+    add column if not exists number_key bytea,
+    add column if not exists sent_to text,
+    add column if not exists sent_body text,
+    add column if not exists sent_by text,
+    add column if not exists worker_died boolean not null default false,
+    add column if not exists run_id uuid,
+    add column if not exists delivery_status text,
+    add column if not exists delivery_code integer,
+    add column if not exists delivery_at timestamptz,
+    add column if not exists delivery_look_at timestamptz,
+    add column if not exists delivery_looks integer not null default 0,
+    add column if not exists business_id uuid,
+    add column if not exists sent_account text,
+    add column if not exists segments integer,
+    add column if not exists delivery_excused boolean not null default false;
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check (settled_by in ('response', 'callback', 'reconcile', 'operator'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ((finished_at is null) = (outcome is null))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check (delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read'))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( (twilio_sid is not null or (delivery_status is null and delivery_look_at is null)) and (delivery_status is null) = (delivery_at is null) and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
+
+-- ======== schemas/tables/sms_send_attempts.sql ========
+-- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
+create table if not exists public.sms_send_attempts (
+    id uuid primary key,
+    retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
+    attempt_number integer not null,
+    claim_no bigint not null,
+    begun_at timestamptz not null,
+    finished_at timestamptz,
+    outcome text,
+    settled_by text,
+    error_code integer,
+    twilio_sid text,
+    consent_status text,
+    consent_at timestamptz,
+    consent_source text,
+    quiet_hours_rule text,
+    number_key bytea,
+    sent_to text,
+    sent_body text,
+    sent_by text,
+    worker_died boolean not null default false,
+    run_id uuid,
+    delivery_status text,
+    delivery_code integer,
+    delivery_at timestamptz,
+    delivery_look_at timestamptz,
+    delivery_looks integer not null default 0,
+    business_id uuid,
+    sent_account text,
+    segments integer,
+    delivery_excused boolean not null default false,
+    constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
+    constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
+    -- An outcome and its time are set together.
+    constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
+    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that says sent is.
+    constraint sms_send_attempts_sid check (
+        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
+    -- A Twilio message belongs to one attempt.
+    constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
+    -- A claim sends at most once.
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
+    -- Number and body are kept only while evidence may be compared with them.
+    constraint sms_send_attempts_private check (
+        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+    -- Twilio's own words, and unknown: it reported nothing final for long enough.
+    constraint sms_send_attempts_delivery check (delivery_status in (
+        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    -- Only a message with a SID is reported on, and only a failure has a code.
+    constraint sms_send_attempts_reported check (
+        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        and (delivery_status is null) = (delivery_at is null)
+        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
+)
+-- As sms_retry_queue.
+with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
+comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
+comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
+comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
+comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
+comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
+comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
+comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
+comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
+comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
+comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
+comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
+comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: begun by an older version, from the account of the environment.';
+comment on column public.sms_send_attempts.segments is 'How many segments it has, if its sender has a cap a day.';
+comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
+comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
+
+-- For the daily cap.
+create index if not exists sms_send_attempts_number
+    on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to.
+create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
+create index if not exists sms_send_attempts_open
+    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
+create index if not exists sms_send_attempts_turns
+    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
+-- What a sender with a cap has sent in the day.
+create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
+    where segments is not null;
+-- A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a share of the
+-- table, every look at the day would read all that was added since the last one.
+create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
+    with (pages_per_range = 16, autosummarize = on);
+-- For every look for evidence. A hash, because the value may be of any length.
+create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
+
+alter table public.sms_send_attempts enable row level security;
+
+drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
+create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
+    using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
+
+-- A Supabase project grants everything in public to anon and authenticated.
+revoke all on public.sms_send_attempts from public, anon, authenticated;
+grant select on public.sms_send_attempts to authenticated;
+-- Attempts are deleted only with their business.
+revoke delete, truncate on public.sms_send_attempts from service_role;
+grant select, insert, update on public.sms_send_attempts to service_role;
+
+-- ======== schemas/tables/stopped_states.sql ========
+-- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
+create table if not exists smsretry.stopped_states (
+    state text primary key check (state ~ '^[A-Z]{2}$'),
+    stopped_at timestamptz not null,
+    why text not null
+);
+
+-- Default privileges may be wide.
+revoke all on smsretry.stopped_states from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.stopped_states to service_role;
+
+-- ======== schemas/tables/turns.sql ========
+-- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
+-- nobody waits for more than one round. Claims at the same moment each go round from a place of their own.
+create table if not exists smsretry.turns (
+    kind text not null,
+    place integer not null,
+    after uuid not null,
+    primary key (kind, place),
+    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
+)
+-- Rewritten by every claim that cannot take all there is.
+with (fillfactor = 20);
+
+-- They begin apart, so that claims at the same moment do not meet.
+insert into smsretry.turns (kind, place, after)
+select k.kind, p.place, md5(k.kind || p.place)::uuid
+from unnest(array['texts', 'doubtful', 'scheduled', 'deliveries']) as k (kind) cross join generate_series(1, 8) as p (place)
+on conflict do nothing;
+
+revoke all on smsretry.turns from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.turns to service_role;
+
+-- ======== schemas/helpers/circuits.sql ========
+-- The open circuits. own: of a sender of the businesses'; otherwise of the environment's, or of everybody (sender '').
+create or replace function smsretry.circuits()
+returns table (sender text, own boolean, opened_at timestamptz, why text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select c.sender, not smsretry.is_environments(c.sender), c.opened_at, c.why
+    from smsretry.circuit c order by c.sender;
+end
+$$;
+
+-- ======== schemas/helpers/clock.sql ========
+-- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
+do $do$
+begin
+    if to_regclass('smsretry_local.clock') is null then
+        create or replace function smsretry.clock()
+        returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
+            select pg_catalog.clock_timestamp()
+        $$;
+    end if;
+end
+$do$;
+
+-- ======== schemas/helpers/day_used.sql ========
+-- What a sender with a cap has used of the carriers' day: segments of what may have gone out.
+--   settled: of them those begun before settled_at · afresh: how many of those smsretry.spent_until has not noted yet
+create or replace function smsretry.day_used(
+    sender smsretry.senders, at timestamptz, settled_at timestamptz default null,
+    out segments bigint, out settled bigint, out afresh bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_from timestamptz := (smsretry.carriers_day(at)).begins;
+    v_noted bigint := 0;
+begin
+    if sender.counted_to > v_from and sender.counted_to <= at then -- else the clock was set back
+        v_from := sender.counted_to;
+        v_noted := sender.counted_segments;
+    end if;
+    select v_noted + coalesce(sum(a.segments), 0), v_noted + coalesce(sum(a.segments) filter (where a.begun_at < settled_at), 0),
+           count(*) filter (where a.begun_at < settled_at)
+    into segments, settled, afresh
+    from public.sms_send_attempts a
+    where a.segments is not null and a.sent_by = sender.sent_by and a.begun_at >= v_from
+      and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt');
+end
+$$;
+
+-- ======== schemas/helpers/decided_by.sql ========
+-- A fingerprint of what a decision to send was made from: number, zones, the business's hours, the words, their class and which
+-- states are stopped. If it differs when the send begins, decide again. Each value is cut as in the claim, because a tenant
+-- may store megabytes.
+create or replace function smsretry.decided_by(
+    phone text, timezone text, business_timezone text, business_hours text, body text, message_class text, stopped_states text[]
+)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
+                         left(coalesce(decided_by.business_timezone, ''), 100),
+                         left(coalesce(decided_by.business_hours, ''), 1000), decided_by.message_class,
+                         array_to_string(decided_by.stopped_states, ','),
+                         left(coalesce(decided_by.body, ''), smsretry.longest_body() + 1)));
+end
+$$;
+
+-- ======== schemas/helpers/delivery_rank.sql ========
+-- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
+-- message that it called lost. Null: an unknown status.
+create or replace function smsretry.delivery_rank(status text)
+returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_rank.status in ('accepted', 'scheduled') then 1
+        when delivery_rank.status = 'queued' then 2
+        when delivery_rank.status = 'sending' then 3
+        when delivery_rank.status = 'sent' then 4
+        when delivery_rank.status = 'unknown' then 5
+        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
+        when delivery_rank.status = 'delivered' then 7
+        when delivery_rank.status = 'read' then 8
+    end
+$$;
+
+-- ======== schemas/helpers/found_sid.sql ========
+-- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not opened. Not in language
+-- sql, here and in what is called with a tenant's values: PostgreSQL 18 would open them to plan with.
+create or replace function smsretry.found_sid(provider_message_id jsonb)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if pg_column_size(found_sid.provider_message_id) >= 10000 then
+        return null;
+    end if;
+    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
+end
+$$;
+
+-- ======== schemas/helpers/has_arrived.sql ========
+-- Whether the provider reported a message as on the phone.
+create or replace function smsretry.has_arrived(status text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(has_arrived.status in ('delivered', 'read'), false)
+$$;
+
+-- ======== schemas/helpers/holds_for_all.sql ========
+-- Whether a policy's expression, as the catalog prints it, is met by every row for whoever is signed in.
+create or replace function smsretry.holds_for_all(expression text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(regexp_replace(lower(holds_for_all.expression), '[()\s]', '', 'g')
+        ~ '^(true|1=1|(select)?auth\.uid(asuid)?isnotnull|(select)?auth\.role(asrole)?=''authenticated''::text)$', false)
+$$;
+
+-- ======== schemas/helpers/instant_of.sql ========
+-- An instant as JSON has it (RFC 3339), with its offset; null: it is none, or lies outside of smsretry.century.
+create or replace function smsretry.instant_of(written text)
+returns timestamptz language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if instant_of.written !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$' then
+        return null;
+    end if;
+    return (select w.at from (select instant_of.written::timestamptz as at) w where w.at <@ smsretry.century());
+exception when data_exception then
+    return null;
+end
+$$;
+
+-- ======== schemas/helpers/is_environments.sql ========
+-- Whether a sender is the runners' environments': no business has it as its own, or a runner has told it lately, compared with
+-- the others'. One that the environment had before may be a business's own by now, and speaks for that one alone.
+create or replace function smsretry.is_environments(sent_by text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return not exists (select from smsretry.senders s where s.sent_by = is_environments.sent_by)
+        or exists (select from smsretry.default_senders d
+                   where d.sent_by = is_environments.sent_by
+                     and d.seen_at > (select max(o.seen_at) from smsretry.default_senders o) - interval '1 day');
+end
+$$;
+
+-- ======== schemas/helpers/is_lost.sql ========
+-- Whether the provider reported a message as not delivered. It may still be delivered.
+create or replace function smsretry.is_lost(status text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(is_lost.status in ('undelivered', 'failed', 'canceled'), false)
+$$;
+
+-- ======== schemas/helpers/is_message_id.sql ========
+-- Whether this may be a provider's id of a message, and is no phone number.
+create or replace function smsretry.is_message_id(id text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
+$$;
+
+-- ======== schemas/helpers/is_sent.sql ========
+-- Whether a send log says that its text was sent: by its SID, or a status that follows the provider's acceptance. By columns
+-- and not by row, because a tenant may keep anything in the row.
+create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return smsretry.found_sid(is_sent.provider_message_id) is not null
+        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
+end
+$$;
+
+-- ======== schemas/helpers/limits_problem.sql ========
+-- What is wrong with a sender's rate and cap; null: nothing.
+create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
+            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
+        when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
+    end;
+end
+$$;
+
+-- ======== schemas/helpers/lock_number.sql ========
+-- One at a time to a number at a business: a begin, a consent and a refusal lock this before any row, against deadlocks.
+create or replace function smsretry.lock_number(business_id uuid, phone text)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))
+    where lock_number.phone is not null and lock_number.business_id is not null
+$$;
+
+-- ======== schemas/helpers/mark_mismatch.sql ========
+-- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
+-- send_to: whom the worker texts (all, listed, nobody; null: all).
+-- address: at which it reaches the database. plpgsql keeps its plan.
+create or replace function smsretry.mark_mismatch(send_to text, address text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_mark smsretry.mark;
+    v_restricted constant boolean := coalesce(mark_mismatch.send_to <> 'all', false);
+    v_home boolean;
+begin
+    select * into v_mark from smsretry.mark;
+    v_home := v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address;
+    return case
+        when v_mark.kind is null or v_home is distinct from v_restricted then null
+        when v_home then 'The database is marked as production, and the worker texts '
+            || case mark_mismatch.send_to when 'nobody' then 'nobody' else 'only who is listed' end
+            || ': unset SMSRETRY_SEND_TO where it runs; or, if this is no production, `smsretry mark staging`'
+        when v_mark.kind = 'staging' then 'The database is marked as staging, and the worker texts everybody: set SMSRETRY_SEND_TO'
+            || ' to nobody or listed where it runs; or, if this is production, `smsretry mark production`'
+        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it at '
+            || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
+            || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
+            || 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same'
+    end;
+end
+$$;
+
+-- ======== schemas/helpers/masked.sql ========
+-- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
+create or replace function smsretry.masked(phone text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
+end
+$$;
+
+-- ======== schemas/helpers/name_of_sender.sql ========
+-- What names a sender in a command that people can copy: its SID; of a number its id, because a number is not shown.
+create or replace function smsretry.name_of_sender(sender smsretry.senders)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when sender.sent_by like '+%' then sender.id::text else sender.sent_by end;
+end
+$$;
+
+-- ======== schemas/helpers/number_key.sql ========
+-- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known.
+create or replace function smsretry.number_key(business_id uuid, phone text)
+returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key bytea;
+begin
+    select s.key into strict v_key from smsretry.secret s;
+    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+end
+$$;
+
+-- ======== schemas/helpers/numberless.sql ========
+-- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a plus sign or nine digits in
+-- a row, or is written as in the US.
+create or replace function smsretry.numberless(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select regexp_replace(
+        numberless.words,
+        '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
+        '…', 'g')
+$$;
+
+-- ======== schemas/helpers/on_calendar.sql ========
+-- A time that the application wrote; null if no program can read it (infinity, years BC).
+create or replace function smsretry.on_calendar(at timestamptz)
+returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
+$$;
+
+-- ======== schemas/helpers/our_relations.sql ========
+-- The tables and views that smsretry defines or shares with the application. ours: the application has nothing in it.
+create or replace function smsretry.our_relations()
+returns table (id oid, named text, relkind "char", ours boolean)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select c.oid, c.oid::regclass::text, c.relkind,
+           n.nspname = 'smsretry' or c.relname in ('sms_retry_queue', 'sms_send_attempts')
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
+          'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
+$$;
+
+-- ======== schemas/helpers/plain_words.sql ========
+-- A text as plain words: lower case, without accents, punctuation, emoji and invisible characters (`gap` replaces those),
+-- one space between words. No locale or collation decides, so that it is the same on every database. Only the first
+-- longest_body characters count.
+create or replace function smsretry.plain_words(said text, gap text default '')
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_said text := left(plain_words.said, smsretry.longest_body());
+begin
+    -- Apostrophes first: normalization turns some of them into a space.
+    v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
+    v_said := replace(replace(v_said, '🛑', ' stop '), '#', ' number ');
+    -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
+    v_said := normalize(v_said, nfkd);
+    v_said := regexp_replace(v_said collate "C",
+        '[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]', '', 'g');
+    v_said := regexp_replace(v_said collate "C",
+        '[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]',
+        plain_words.gap, 'g');
+    v_said := translate(lower(v_said collate "C"),
+        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯІЄҐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςøØłŁđĐı',
+        'абвгдежзийклмнопрстуфхцчшщъыьэюяієґαβγδεζηθικλμνξοπρστυφχψωσoollddi');
+    v_said := replace(v_said, 'ß', 'ss');
+    v_said := regexp_replace(v_said collate "C",
+        '[\u0001-/:-@\[-`{-\u00bf\u00d7\u00f7\u02b0-\u02ff\u037e\u0387\u055a-\u055f\u0589\u05be\u05f3\u05f4\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e3f\u1680\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3030\u303d\u30fb\ua830-\ua83f\ue000-\uf8ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff0f\ufff0-\uffff\U0001d000-\U0001d3ff\U0001f000-\U0001fbff\U000f0000-\U0010ffff]+',
+        ' ', 'g');
+    -- «don t» means «don't».
+    return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
+end
+$$;
+
+-- ======== schemas/helpers/same_circuit.sql ========
+-- Whether a circuit kept under `kept_as` is the one of `sender`. own: it has one for itself. All others, by
+-- whatever sender, are the environment's: smsretry.is_environments.
+create or replace function smsretry.same_circuit(kept_as text, sender text, own boolean)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when own or sender = '' then kept_as = sender
+                else smsretry.is_environments(kept_as) end
+$$;
+
+-- ======== schemas/helpers/sender_now.sql ========
+-- The sender of a business's texts of this class, as a claim tells it, and its circuit. Null: smsretry.sender_of. The
+-- environment's circuit is that of any sender which smsretry.is_environments.
+create or replace function smsretry.sender_now(
+    business_id uuid, message_class text, out sent_by text, out sender jsonb, out opened_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender constant smsretry.senders := smsretry.sender_of(sender_now.business_id, sender_now.message_class);
+begin
+    if v_sender.id is null then
+        opened_at := (
+            select min(c.opened_at) from smsretry.circuit c
+            where c.sender <> '' and ( -- as smsretry.is_environments, which is dear for hundreds of open ones
+                not exists (select from smsretry.senders s where s.sent_by = c.sender)
+                or exists (select from smsretry.default_senders d where d.sent_by = c.sender) and smsretry.is_environments(c.sender)));
+        return;
+    end if;
+    sent_by := v_sender.sent_by;
+    sender := jsonb_build_object(
+        'id', v_sender.id, 'account', v_sender.account, 'sent_by', v_sender.sent_by,
+        'segments_per_second', v_sender.segments_per_second, 'segments_per_day', v_sender.segments_per_day,
+        'paused_because', v_sender.paused_because, 'spent_until', smsretry.spent_day(v_sender, smsretry.clock()));
+    opened_at := (select c.opened_at from smsretry.circuit c where c.sender = v_sender.sent_by);
+end
+$$;
+
+-- ======== schemas/helpers/sender_of.sql ========
+-- The sender of a business's texts of this class. All null: it has none of its own, and the environment's sends for it.
+create or replace function smsretry.sender_of(business_id uuid, message_class text)
+returns smsretry.senders language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender smsretry.senders;
+begin
+    select s.* into v_sender
+    from smsretry.business_senders b
+    join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
+    order by b.message_class = 'any' limit 1;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/helpers/sender_problem.sql ========
+-- What is wrong with the ids of a sender; null: nothing. Here is the shape of Twilio's SIDs. A value is never quoted: it may
+-- be somebody's number.
+create or replace function smsretry.sender_problem(account text, sent_by text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_kinds constant jsonb := '{"AC": "an account", "MG": "a messaging service", "PN": "a number''s entry", "SK": "an API key",
+        "SM": "a message", "MM": "a message", "VA": "a verification service", "BN": "a brand", "CM": "a campaign"}';
+    k_sid constant text := '^[A-Z]{2}[0-9a-f]{32}$';
+    v_account constant text := case when sender_problem.account ~ k_sid then left(sender_problem.account, 2) end;
+    v_sender constant text := case when sender_problem.sent_by ~ k_sid then left(sender_problem.sent_by, 2) end;
+begin
+    if v_account is distinct from 'AC' then
+        return 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
+            || coalesce('. This is the SID of ' || (k_kinds ->> v_account), '');
+    end if;
+    if v_sender is distinct from 'MG' and (sender_problem.sent_by ~ '^[+][1-9][0-9]{6,14}$') is not true then
+        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
+            || coalesce('. This is the SID of ' || (k_kinds ->> v_sender), '');
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/helpers/senders_of.sql ========
+-- Who sends a business's texts of each class: smsretry.sender_of by id, both at once. Null: the environment's sender.
+create or replace function smsretry.senders_of(business_id uuid, out marketing uuid, out transactional uuid)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_any uuid;
+    v_row record;
+begin
+    for v_row in select b.message_class, b.sender_id from smsretry.business_senders b where b.business_id = senders_of.business_id loop
+        case v_row.message_class
+            when 'marketing' then marketing := v_row.sender_id;
+            when 'transactional' then transactional := v_row.sender_id;
+            else v_any := v_row.sender_id;
+        end case;
+    end loop;
+    marketing := coalesce(marketing, v_any);
+    transactional := coalesce(transactional, v_any);
+end
+$$;
+
+-- ======== schemas/helpers/sends_through.sql ========
+-- Whether a business's texts, of either class, go out from one of these senders now (as smsretry.heard_by has them).
+create or replace function smsretry.sends_through(business_id uuid, senders text[])
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select 1 from unnest(array['marketing', 'transactional']) c (message_class)
+        cross join lateral smsretry.sender_of(sends_through.business_id, c.message_class) s
+        where coalesce(s.sent_by, '') = any (sends_through.senders));
+end
+$$;
+
+-- ======== schemas/helpers/shown_sender.sql ========
+-- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
+create or replace function smsretry.shown_sender(sent_by text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when shown_sender.sent_by like '+%' then smsretry.masked(shown_sender.sent_by) else shown_sender.sent_by end;
+end
+$$;
+
+-- ======== schemas/helpers/spent_day.sql ========
+-- When the day turns over of a sender that has used it; null: it has not, or may send more now than it might then. A begin
+-- notes it: smsretry.spent_until.
+create or replace function smsretry.spent_day(sender smsretry.senders, at timestamptz)
+returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when sender.spent_until > at and sender.segments_per_day <= sender.spent_cap then sender.spent_until end
+$$;
+
+-- ======== schemas/helpers/standing_opt_outs.sql ========
+-- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out if it bears a later date, or none
+-- because it was said to us. A START lifts what a START may, at a sender that heard both. Order is by id: clocks are set back.
+create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
+select o.id, o.number_key, o.business_id, o.source, o.at, o.dated, o.senders
+from smsretry.consents o
+where o.said = 'opted_out' and not exists (
+    select from smsretry.consents i
+    where i.number_key = o.number_key and i.said <> 'opted_out' and i.id > o.id and i.said = 'opted_in'
+      and (i.dated is null or least(i.dated, i.at) > o.dated)
+      and case when i.source in ('inbound_start', 'inbound_yes')
+               then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
+                    and (o.senders is null or i.senders is null or o.senders && i.senders)
+               else true end
+    offset 0); -- each opt-out looks behind itself alone, where a join would compare all with all
+
+grant select on smsretry.standing_opt_outs to service_role;
+
+-- ======== schemas/helpers/text_state.sql ========
+-- A text's state in a word for people; the one definition.
+--   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt | sent | failed | cancelled
+create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when retry.status = 'completed' then 'sent'
+        when retry.status in ('failed', 'cancelled') then retry.status
+        when retry.in_doubt_since is not null then 'in_doubt'
+        when retry.status = 'processing' then 'under_way'
+        when retry.held_since is not null then 'held'
+        when retry.scheduled_for <= text_state.at then 'due'
+        else 'waiting'
+    end
+$$;
+
+-- ======== schemas/helpers/took_long.sql ========
+-- Whether one row took so long to write that its business's other rows would hold up everybody.
+create or replace function smsretry.took_long(began timestamptz)
+returns boolean language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select clock_timestamp() - took_long.began > interval '250 milliseconds'
+$$;
+
+-- ======== schemas/helpers/words_of_stop.sql ========
+-- The words by which people say stop: the one list, as smsretry.plain_words writes words.
+--   keyword: all of a text, alone or repeated · courtesy: may stand beside a keyword
+--   words: a regular expression, anywhere in a text; it may mean stop
+--   not_this: has such a word and means something else; removed before words are looked for · even_so: counts all the same
+-- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: Advanced Opt-Out's
+-- default keywords, and "Opt-out keywords" of Proxy (French). AWS: "Required opt-out keywords" of End User Messaging.
+-- Telnyx: "Advanced Opt-In/Out". Ours: the plain word for it, or what people write.
+create or replace function smsretry.words_of_stop()
+returns table (kind text, language text, said_by text, words text[])
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select w.kind, w.language, w.said_by,
+           string_to_array(regexp_replace(normalize(w.words, nfkd), '[\u0300-\u036f\u064b-\u065f]', '', 'g'), '; ')
+    from (values
+        ('keyword', 'en', '47 CFR 64.1200(a)(10)(i)', 'stop; quit; end; revoke; opt out; cancel; unsubscribe'),
+        ('keyword', 'en', 'Twilio', 'stopall; optout'),
+        ('keyword', 'en', 'Telnyx', 'stop all'),
+        ('keyword', 'en', 'AWS', 'remove; td'),
+        ('keyword', 'fr', 'Twilio', 'arret; arrete; arrett'),
+        ('keyword', 'en', 'ours', 'unsub; stop it; stop now; stop texting; opt me out; remove me; cease; desist; halt; 2stop; stop2end; st0p; 5top; stp; sotp; stpo; tsop; stoip; stop0; unsuscribe; unsubcribe; unsubscibe; unsubsribe; unsubscrib; cancle'),
+        ('keyword', 'es', 'ours', 'alto; baja; para; pare; paren; parar; basta; detener; detente; cancelar; cancela; eliminar; salir; fin; terminar; no mas; dar de baja; anular; desuscribir; desuscribirme'),
+        ('keyword', 'fr', 'ours', 'arretez; arreter; stopper; fin; annuler; annulez; desabonner; desabonnement; desabonnez moi; desinscrire; desinscription; resilier; supprimer'),
+        ('keyword', 'de', 'ours', 'stopp; stoppen; ende; schluss; abmelden; abmeldung; abbestellen; austragen; aufhoren; aufhoeren; kundigen; kuendigen; widerruf; widerrufen; loschen'),
+        ('keyword', 'pt', 'ours', 'parem; sair; remover; descadastrar; descadastre; chega; fim; suspender'),
+        ('keyword', 'it', 'ours', 'ferma; fermare; fermati; annulla; cancella; cancellami; disiscrivi; disiscrivimi; rimuovi; disdici'),
+        ('keyword', 'nl, da, no, sv, fi', 'ours', 'afmelden; uitschrijven; opzeggen; einde; stopt; afmeld; frameld; meld af; avmeld; avslutt; slutt; avsluta; sluta; avregistrera; lopeta'),
+        ('keyword', 'pl, cs, hu, ro, tr', 'ours', 'koniec; wypisz; wypisz mnie; rezygnuje; rezygnacja; anuluj; odhlasit; konec; zrusit; leiratkozas; alljon le; dezabonare; opreste; dur; durdur; iptal; ret'),
+        ('keyword', 'vi, tl, id, ht', 'ours', 'dung lai; ngung; tigil; itigil; hinto; tama na; berhenti; henti; batal; sispann; kanpe'),
+        ('keyword', 'ru, uk, el', 'ours', 'стоп; отписаться; отписка; отпишите; отмена; хватит; прекратите; прекратить; отстаньте; відписатися; досить; припиніть; στοπ; διακοπη; σταματηστε; τελοσ'),
+        ('keyword', 'ar, he, hi, th', 'ours', 'توقف; قف; ايقاف; إيقاف; الغاء; إلغاء; وقف; הסר; הסרה; הסירו; עצור; הפסק; הפסיקו; די; बंद; बंद करो; बंद करें; रोको; रोकें; रुको; หยุด; ยกเลิก'),
+        ('keyword', 'zh, ja, ko', 'ours', '停止; 停; 退订; 退訂; 取消; 取消订阅; 取消訂閱; 配信停止; 解除; 停止して; ストップ; やめて; 중지; 정지; 그만; 수신거부; 수신 거부; 거부; 취소; 스톱'),
+        ('courtesy', 'en', 'ours', 'please; pls; plz; plse; kindly; thanks; thank; you; thx; ty; now; ok; okay; all; it; this; immediately; asap; already; just; hi; hello; hey; sorry; sir; madam; everything; forever; right; away; at; once; me; my; number'),
+        ('courtesy', 'es, fr, de, pt, it', 'ours', 'por; favor; gracias; ya; svp; sil; vous; te; plait; merci; bitte; danke; sofort; obrigado; obrigada; per; favore; grazie'),
+        ('not_this', 'en', 'ours', '\m(do not|dont|never|not|wont|cant|cannot|didnt|doesnt|couldnt|wouldnt|shouldnt|non)( ever| really| want to| want you to| want it to| please)? (stop|unsubscribe|opt out|cancel)\M'),
+        ('not_this', 'en', 'ours', '\m(a|an|the|my|our|your|his|her|their|one|another|each|every|first|second|third|2nd|3rd|last|final|next|full|quick|short|which|what|same|bus|train|tram|metro|subway|truck|pit|rest|gas|whistle) stop\M'),
+        ('not_this', 'en', 'ours', '\mstop (by|in|into|over|off|around|round|at|for|to get|to pick|to see|on the way|on my way|sign|signs|light|lights|watch|loss|gap|motion|and shop|n shop|shop|and go|number [0-9]+)\M'),
+        ('even_so', 'en', 'ours', '\mstop (at|for) (once|all|good|now|ever|real|god|gods|fucks?|the love)\M'),
+        ('even_so', 'en', 'ours', '\m(you|u|they|these|those|it|texts?|messages?|msgs?)( just)? (do not|dont|wont|will not|never|didnt|doesnt|not) stop( [^ ]*(text|mess|send|contact|spam)[^ ]*)?$'),
+        ('words', 'en', 'ours', '\m(sto+p+|stopall|un ?sub(scribe|scribed|scribing)?|unsuscribe|unsubcribe|opt(ed|ing)?( me| us| my number| this number)? ?out)\M'),
+        ('words', 'en', 'ours', '\m(do not|dont|never|not|quit|cease|no more)( ever| be| you)? (text|txt|texting|txting|message|messaging|msg|contact|contacting|bother|bothering|spam|spamming|harass|harassing|sms|sending)\M'),
+        ('words', 'en', 'ours', '\m(do not|dont|never|quit|cease)( ever)? (send( [^ ]+){0,4} (texts?|messages?|msgs?|sms|anything|any ?more|again|reminders?|notifications?|offers|ads|promotions|spam)\M|send( me| us)?( this| these| those)?$|call( me| us| this number| here)?( ever)? (again|any ?more|ever|(or|and|nor) (text|message))\M)'),
+        ('words', 'en', 'ours', '\m(do not|dont|no longer|never)( really)? (want|wants|need|wish|care|like|asked|signed|agreed|consent)( [^ ]+){0,5} (texts?|texted|texting|messages?|messaged|msgs?|sms|contact|contacted|notifications?|reminders?|alerts?|marketing|promotions?|offers|ads|spam)\M|\m(do not|dont)( really)? want( to receive| to get)? (this|these|those)( any ?more)?$'),
+        ('words', 'en', 'ours', '(^|\m(please|pls|plz|want|said|i say) )no (texts?|texting|messages?|sms)( please| pls| plz| thanks| thank you| ever|$)|\m(no more|no further|enough|too many)( fucking| damn| of these| of your)* (texts?|texting|messages?|msgs?|sms|notifications?|reminders?|ads|spam)( please| pls| plz| thanks| thank you| again| ever|$)'),
+        ('words', 'en', 'ours', '\m(no more|no longer (interested|needed|required)|not interested|uninterested|(ive|i have|thats|that is) enough|had enough|enough is enough|enough already)( please| pls| plz| thanks| thank you| sorry)?$|^enough( now| please)?$|\m(no longer|not)( a| an| your)* (customer|client|patient)\M|\mis deceased\M'),
+        ('words', 'en', 'ours', '\m(cancel|end|revoke|discontinue|terminate|suspend|halt|disable|deactivate|turn off|shut off|block|unsubscribe from)( [^ ]+){0,3} (texts|texting|text (alerts?|messages?|reminders?|notifications?)|messages?|messaging|msgs?|sms|subscriptions?|notifications?|alerts?|reminders?|spam)\M'),
+        ('words', 'en', 'ours', '\m(revoke|revoking|revoked|withdraw|withdrawing|withdrawn|rescind|end|cancel|remove)( [^ ]+){0,2} (consent|permission|authorization)\M|\mi (hereby )?revoke\M|\mconsent (is )?(revoked|withdrawn)\M'),
+        ('words', 'en', 'ours', '\m(remove|delete|erase|scratch) (me|us)\M|\m(remove|delete|erase|scratch|drop|lose|forget) (this number|the number|number|my (name|number|cell|phone|info|information|contact|data))\M|\mremove from( the| your| this)? list\M'),
+        ('words', 'en', 'ours', '\mtake (me|us|this number|my (name|number|cell|phone))( [^ ]+){0,2} (off|out)\M|\m(off|from)( of)? (your|ur|this|the|ya) ((text|texting|call|calling|contact|mailing|sms) )?list\M'),
+        ('words', 'en', 'ours', '\mwrong (number|person|phone|guy|contact)\M|\mnot (my|his|her|their) (number|phone)\M|\m(is not|isnt|aint) [^ ]+ (number|phone)( any ?more)?$|\mhow did (you|u) get (my|this) number\M|\mwho gave (you|u) (my|this) number\M'),
+        ('words', 'en', 'ours', '\m(leave me( the [^ ]+)? alone|leave us alone|go away|get lost|knock it off|cut it out|shut up|buzz off|bug off|fuck off|f off|fuck you|piss off|screw you|go to hell|give it a rest)\M'),
+        ('words', 'en', 'ours', '\m(do not call (list|registry)|dnc|tcpa|fcc|cease and desist|harass(ing|ment)?|spamming|spammers?|(this is|its|is|no|more|your|this|report) spam|report(ing|ed)? (you|this|your number|as)|block(ing|ed)? (you|this number|your number)|sue you|suing|(will|ill|i) sue|my (lawyer|attorney))\M|^spam$'),
+        ('words', 'en', 'ours', '^(off|exit|delete|erase|block|blocked|withdraw|unenroll|deregister|unregister|terminate|discontinue|dnd|do not disturb|no contact)( this| me| it| please| pls)*$'),
+        ('words', 'en', 'ours', '\m(refrain from|(prefer|rather) not)( to)?( be| get| getting| receive)? (text|mess|contact)|\m(why are you|you keep|keep on|why do i keep|i keep) (texting|messaging|getting (texts|messages|these)|receiving (texts|messages|these)|sending)\M'),
+        ('words', 'en', 'ours', '\m(did not|didnt|never)( ever)? (sign up|signed up|ask for this|asked for this|ask for these|asked for these|agree|agreed|consent|consented|subscribe|subscribed|gave you permission|give you permission|gave permission)\M'),
+        ('words', 'es', 'ours', '\m(par[aeo]n?|parar|alto|basta|dej[ae]n?|dejar|ces[ae]n?)( ya)?( de)? (enviar|enviarme|mandar|mandarme|escribir|escribirme|molestar|molestarme|textear|textearme|mensajes?|textos?|llamar|llamarme)\M|\m(no mas|ya no|ni un)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|favor|gracias)\M'),
+        ('words', 'es', 'ours', '\m(no|ya no|nunca)( me| nos)? (envi|mand|escrib|contact|molest|texte|llam)(e|es|en|a|as|an|i|is|ies|ien)( mas| nada| mensajes?| textos?| por favor|$)|\mno (quiero|deseo|quisiera)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|contacten)\M'),
+        ('words', 'es', 'ours', '\m(dar|darme|dame|denme|deme|den|quiero) (de )?(la )?baja\M|\mde baja\M|\m(borr|elimin|quit|saqu|remuev)(a|e|en|ar)me\M|\m(numero|persona) equivocad[oa]\M|\mequivocad[oa]$|\mdesuscri|\mdejen?me en paz\M|\mcancel(ar|en|e|a)( la| los| mis| mi| las)? (suscripcion|mensajes|textos|notificaciones)\M|\m(borrar|borren?|eliminar|eliminen?|quitar|quiten?) (mi|este) numero\M|\mno (me interesa|estoy interesad[oa])\M|^(no quiero|desactivar)( gracias| por favor)?$'),
+        ('words', 'fr', 'ours', '\m(arrete[rz]?|cesse[rz]?)( svp| sil vous plait)?( de| d| les| vos| ces| tout| ca)\M|\m(ne |n)?(me |m)?(envoyez|envoyer|envoie|contactez|contacter|textez|ecrivez|derangez|envoyez moi) (plus|pas)\M|\m(plus|pas|aucun) (de |d )?(messages?|textos?|sms)\M|\mplus recevoir\M|\m(me |m)?(desabonn|desinscri)|\m(retirez|enlevez|supprimez|retirer|effacez) (moi|mon numero)\M|\m(mauvais|faux) numero\M|\mlaissez moi tranquille\M|\mpas interessee?\M|^fini$'),
+        ('words', 'de', 'ours', '\m(keine|keinen|nicht mehr|nie wieder|nie mehr)( [^ ]+){0,3} (sms|nachrichten?|textnachrichten|mitteilungen|werbung|schreiben|anschreiben|kontaktieren|texten|senden|schicken)\M|\mhor(t|en sie)?( [^ ]+){0,3} auf\M|\m(abmelden|abbestellen|austragen|aufhoren|stoppen)\M|\mfalsche nummer\M|\mkein interesse\M|\mnicht mehr( bitte| danke)?$|\min ruhe\M|\m(meine|diese) nummer (zu )?loschen\M|\mlosch(en|t|e)( sie)?( bitte)? (meine|diese) nummer\M'),
+        ('words', 'pt, it, nl', 'ours', '\mpar(e|em|ar|a) de (me |enviar|mandar|escrever)|\mnao( me)? (envi|mand|escrev|contat|perturb|incomod)[a-z]+|\mnao (quero|desejo)( [^ ]+){0,3} (mensagens|mensagem|sms|textos?)\M|\mnumero errado\M|\mdescadastr|\m(me )?(tire|tirem|remova|removam|retire)( me| meu)\M|\mnon( mi)? (scriv|mand|invi|contatt|disturb)[a-z]+|\mnon voglio( [^ ]+){0,3} (messaggi|sms)\M|\m(smett|basta con)[a-z]*|\mbasta (messaggi|sms)\M|\mnumero sbagliato\M|\mdisiscriv|\m(cancellatemi|rimuovetemi|toglietemi)\M|\m(geen|nooit meer)( [^ ]+){0,3} (berichten|berichtjes|sms|smsjes)\M|\mniet meer( [^ ]+){0,2} (smsen|appen|berichten|sturen|contact)\M|\m(uitschrijven|afmelden)\M|\mverkeerd nummer\M|\m(nao tenho|geen) interesse\M|\mnon mi interessa\M'),
+        ('words', 'ru, uk, zh, ja, ko, vi, tl', 'ours', 'отпиш|отписа|не пиши|не присыла|не отправля|прекрат|перестан|відпиш|не пиш|не надсила|不要再|别再发|別再發|不要发|退订|退訂|取消订阅|取消訂閱|送らない|やめて|停止して|配信停止|보내지|수신거부|그만 보내|dung nhan tin|dung gui|khong gui|huwag (na|nang|mo) |tigilan')
+    ) as w (kind, language, said_by, words)
+$$;
+
+-- ======== schemas/views/claimed_retry.sql ========
+-- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
+create or replace view smsretry.claimed_retry with (security_invoker = true) as
+select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
+       q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
+       a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
+       array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
+       -- Values are cut: a body of megabytes would cost the other rows of the claim.
+       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       -- The application's own processor goes by this; our workers check again at begin.
+       case when q.claimed_by_application and exists (
+                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
+            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
+                           array(select s.state from smsretry.stopped_states s order by s.state)) as decided_by,
+       coalesce(u.sids, '{}') as lost_sids,
+       -- Since when it might have gone out: not before it was queued, unless it was planned.
+       case when q.scheduled_for < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s
+                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
+            then q.created_at else q.scheduled_for end as due_since,
+       -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
+       -- with those words is theirs.
+       case when q.in_doubt_since is null then '{}' else array(
+           select o.sent_body from public.sms_send_attempts o
+           where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
+           group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
+           limit 20) end as other_bodies,
+       v.opened_at as circuit_opened_at,
+       t.opened_at as business_circuit_opened_at, t.tried_at as business_circuit_tried_at,
+       exists (select 1 from public.sms_retry_queue o
+               where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
+       -- Only preview_sms_retries fills these in.
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
+       q.why_code, null::text as refused_code,
+       -- The claims of due texts set it.
+       true as others_wait,
+       -- Null: the sender of the runner's environment.
+       v.sender, a.sent_account,
+       -- Where lost_sids are, in the same order.
+       coalesce(u.accounts, '{}') as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       -- As others_wait, of those with the same sender.
+       true as sender_others_wait
+from public.sms_retry_queue q
+left join public.sms_send_attempts a on a.id = q.attempt_id
+-- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
+-- its history.
+left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
+left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
+left join public.businesses b on b.id = q.business_id
+left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
+left join lateral (
+    select min(o.opened_at) as opened_at, max(o.tried_at) as tried_at from smsretry.business_circuits o
+    where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) t on true
+-- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
+-- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
+-- and no error has none.
+left join lateral (
+    select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
+           array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
+    from public.sms_send_attempts m
+    where (q.last_error is not null
+           or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
+      -- An array, so that an index finds them without statistics.
+      and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
+
+grant select on smsretry.claimed_retry to service_role;
+
+-- ======== schemas/views/scheduled_claim.sql ========
+-- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
+create or replace view smsretry.scheduled_claim with (security_invoker = true) as
+select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
+       s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
+       s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
+       s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
+       0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
+       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
+       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
+       array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
+       true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
+       null::text as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, s.body, s.message_class,
+                           array(select t.state from smsretry.stopped_states t order by t.state)) as decided_by,
+       array[]::text[] as lost_sids,
+       s.scheduled_for as due_since,
+       array[]::text[] as other_bodies,
+       v.opened_at as circuit_opened_at,
+       null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
+       false as suspects_wait,
+       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
+       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
+       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
+       true as others_wait, v.sender, null::text as sent_account, array[]::text[] as lost_accounts,
+       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
+       true as sender_others_wait
+from public.scheduled_sends s
+left join smsretry.held_sends h on h.scheduled_id = s.id
+left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
+left join public.businesses b on b.id = s.business_id
+left join lateral smsretry.sender_now(s.business_id, s.message_class) v on true
+where s.status = 'scheduled';
+
+grant select on smsretry.scheduled_claim to service_role;
+
+-- ======== schemas/queue/before_insert.sql ========
+-- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
+-- and its age counts from now by the one clock. When it was first due is kept. An upsert comes here too, and inserts nothing
+-- where its id is taken: then nothing else is changed. security definer, because a tenant may not update rows. If row level
+-- security refuses the row, all of this is undone.
+create or replace function smsretry.before_insert()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_doubt record;
+begin
+    if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
+        new.created_at := smsretry.clock();
+        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
+        select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+        if v_doubt.attempt_id is not null then
+            new.attempt_id := v_doubt.attempt_id;
+            new.in_doubt_since := v_doubt.since;
+            new.why := v_doubt.why;
+            new.why_code := 'in_doubt';
+        end if;
+    end if;
+    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+    end if;
+    new.first_due_at := new.scheduled_for;
+    new.last_error := left(new.last_error, smsretry.longest_reason());
+    return new;
+end
+$$;
+
+-- ======== schemas/queue/begin_for_application.sql ========
+-- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
+-- when the row was claimed, with what the rows say now.
+create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.attempt_id := gen_random_uuid();
+    retry.begun_at := retry.claimed_at;
+    perform smsretry.write_attempt(retry, retry.attempt_id, retry.attempt_count + 1, retry.claimed_at);
+    return retry;
+end
+$$;
+
+-- ======== schemas/queue/check_queueable.sql ========
+-- Refuse a send log whose text cannot be owed to anybody. The caller has locked it; its id is null if there is none.
+create or replace function smsretry.check_queueable(log public.send_logs, asked_for uuid)
+returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if log.id is null then
+        raise exception 'There is no send log %', asked_for
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
+    end if;
+    if log.channel <> 'sms' then
+        raise exception 'Send log % is of channel %, not sms', log.id, log.channel using errcode = 'SR422';
+    end if;
+    if log.customer_id is null then
+        raise exception 'Send log % names no customer', log.id
+            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
+    end if;
+    if exists (select 1 from public.customers c where c.id = log.customer_id and c.business_id <> log.business_id) then
+        raise exception 'Send log % names a customer of another business', log.id using errcode = 'SR422';
+    end if;
+end
+$$;
+
+-- ======== schemas/queue/close_row.sql ========
+-- End a row as failed or cancelled, and tell its send log why, unless that says sent. The caller holds the row locked; what
+-- else it set in the row is kept.
+create or replace function smsretry.close_row(
+    retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := close_row.final_status;
+    retry.last_error := close_row.error;
+    retry.error_code := close_row.code;
+    retry.why := null;
+    retry.why_code := close_row.why_code;
+    perform smsretry.save_row(retry, close_row.at);
+
+    update public.send_logs l
+    set status = 'failed', error_message = left(close_row.error, smsretry.longest_reason()), updated_at = close_row.at
+    where l.id = retry.send_log_id and l.business_id = retry.business_id
+      and not smsretry.is_sent(l.provider_message_id, l.status::text);
+end
+$$;
+
+-- ======== schemas/queue/complete_row.sql ========
+-- End a row whose text the provider accepted, and tell its send log. Without a SID the log already says so and stays, as
+-- does one that was delivered by an earlier message. why: what the row said before, if it had ended. Locked: as in close_row.
+create or replace function smsretry.complete_row(
+    retry public.sms_retry_queue, sid text, at timestamptz, why text default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := 'completed';
+    retry.last_error := null;
+    retry.error_code := null;
+    retry.why := complete_row.why;
+    retry.why_code := null;
+    perform smsretry.save_row(retry, complete_row.at);
+
+    update public.send_logs l
+    set status = case when complete_row.sid is null then l.status else 'sent' end,
+        provider_message_id = case when complete_row.sid is null then l.provider_message_id
+                                   else jsonb_build_object('twilio_sid', complete_row.sid) end,
+        error_message = null, updated_at = complete_row.at
+    where l.id = retry.send_log_id
+      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
+end
+$$;
+
+-- ======== schemas/queue/put_back.sql ========
+-- Return a row to pending until it is due. Locked: as in close_row.
+create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.status := 'pending';
+    retry.scheduled_for := put_back.due;
+    perform smsretry.save_row(retry, put_back.at);
+end
+$$;
+
+-- ======== schemas/queue/queue_sms_retry.sql ========
+-- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
+-- doubt about that send (smsretry.before_insert).
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
+-- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
+-- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
+-- scheduled_for wins over retry_in.
+create or replace function public.queue_sms_retry(
+    send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
+    error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
+    message_class text default null
+)
+returns table (retry_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_due constant timestamptz := coalesce(
+        queue_sms_retry.scheduled_for,
+        v_now + coalesce(queue_sms_retry.retry_in, smsretry.retry_delay(queue_sms_retry.attempt_count)));
+    v_expires constant timestamptz := v_now
+        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
+    v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
+    v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
+    v_log public.send_logs;
+begin
+    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
+    if (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null then
+        raise exception 'attempt_count and max_attempts must be numbers, 0 or more' using errcode = 'SR422';
+    end if;
+    if v_class not in ('marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    end if;
+    if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+        return query select null::uuid, 'already_sent', null::timestamptz;
+        return;
+    end if;
+    perform smsretry.supersede(v_log.id, v_log.business_id, queue_sms_retry.attempt_count);
+    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+        return query
+        select q.id, 'already_queued', q.scheduled_for
+        from public.sms_retry_queue q
+        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        if found then
+            return;
+        end if;
+
+        if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts
+            and queue_sms_retry.reason is distinct from 'quiet_hours' then
+            update public.send_logs l
+            set status = 'failed', updated_at = v_now, error_message = coalesce(
+                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            where l.id = v_log.id;
+            return query select null::uuid, 'attempts_exhausted', null::timestamptz;
+            return;
+        end if;
+
+        return query
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
+            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+        values (
+            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
+            v_now, v_now)
+        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        returning id, 'queued', sms_retry_queue.scheduled_for;
+        if found then
+            return;
+        end if;
+    end loop;
+    raise exception 'The row for send log % was not kept', v_log.id
+        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
+end
+$$;
+
+-- ======== schemas/queue/save_row.sql ========
+-- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
+-- worker holds has no lease, and one that has ended waits for nothing. Only take_row and supersede write columns themselves.
+create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if retry.status <> 'processing' then
+        retry.claimed_at := null;
+        retry.begun_at := null;
+        retry.claimed_by_application := false;
+    end if;
+    if retry.status in ('completed', 'failed', 'cancelled') then
+        retry.attempt_id := null;
+        retry.in_doubt_since := null;
+        retry.held_since := null;
+    end if;
+    update public.sms_retry_queue q
+    set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
+        scheduled_for = retry.scheduled_for, last_attempted_at = retry.last_attempted_at,
+        last_error = left(retry.last_error, smsretry.longest_reason()), reason = retry.reason, updated_at = save_row.at,
+        claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
+        in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
+        reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
+        rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
+        error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
+        held_since = retry.held_since,
+        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
+        window_closes_at = retry.window_closes_at
+    where q.id = retry.id;
+end
+$$;
+
+-- ======== schemas/queue/supersede.sql ========
+-- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
+-- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays. It stays, too,
+-- if the new row is another business's, which may name any send log.
+create or replace function smsretry.supersede(send_log_id uuid, business_id uuid, attempt_count integer)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update public.sms_retry_queue q
+    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
+        claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
+    where q.send_log_id = supersede.send_log_id and q.business_id = supersede.business_id
+      -- is true: by its text alone; with old statistics an index of all claims is walked
+      and (q.status = 'processing' and q.claimed_by_application and q.attempt_count < supersede.attempt_count) is true
+$$;
+
+-- ======== schemas/queue/tell_waiting.sql ========
+-- Tell a send log that its text waits and has no message, by its status's default; if that is refused or says sent, by
+-- failed. Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row.
+create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            if v_try = 1 then
+                update public.send_logs l
+                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, smsretry.longest_reason()),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            else
+                update public.send_logs l
+                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, smsretry.longest_reason()),
+                    updated_at = tell_waiting.at
+                where l.id = tell_waiting.send_log_id;
+            end if;
+            if exists (select 1 from public.send_logs l
+                       where l.id = tell_waiting.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+                raise exception 'It still says that its text was sent' using errcode = 'SR409', table = 'send_logs', column = 'status';
+            end if;
+            return null;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                    v_rule = constraint_name;
+        end;
+    end loop;
+    return concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''));
+end
+$$;
+
+-- ======== schemas/queue/write_attempt.sql ========
+-- Record a send that begins: what is sent, to whom, under which consent and rule. The rows say what is not given.
+create or replace function smsretry.write_attempt(
+    retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
+    body text default null, sent_by text default null, run_id uuid default null,
+    sent_account text default null, segments integer default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+        number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments)
+    select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
+           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
+           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id,
+           write_attempt.sent_account, write_attempt.segments
+    from (select 1) one
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id;
+end
+$$;
+
+-- ======== schemas/turns/businesses_of_sender.sql ========
+-- Up to `most` businesses with a text due that this sender sends, by id round and round from behind `start`, and which of
+-- their texts: any, or those of one class. sender_id null: the environment's. met: one of them, and its class, which spares most
+-- looks if it is the only one. enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.businesses_of_sender(
+    sender_id uuid, start uuid, most integer, at timestamptz, met uuid, met_class text, out businesses uuid[], out classes text[]
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+#variable_conflict use_variable
+declare
+    v_business uuid := start;
+    v_wrapped boolean := false;
+    v_of record;
+    v_classes text[];
+begin
+    if sender_id is not null and not exists (
+        select from smsretry.business_senders b where b.sender_id = sender_id and b.business_id <> met)
+    then
+        businesses := array[met];
+        classes := array[met_class];
+        return;
+    end if;
+    businesses := '{}';
+    classes := '{}';
+    for v_looks in 1 .. 5000 loop
+        exit when cardinality(businesses) >= most;
+        if sender_id is null then
+            select q.business_id into v_business from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+              and (q.business_id, q.message_class) > (v_business, 'transactional')
+            order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        else
+            select b.business_id into v_business from smsretry.business_senders b
+            where b.sender_id = sender_id and b.business_id > v_business order by b.sender_id, b.business_id limit 1;
+        end if;
+        if v_business is null then -- there is none behind: on from the first one
+            exit when v_wrapped;
+            v_wrapped := true;
+            v_business := '00000000-0000-0000-0000-000000000000'; -- which may be one
+        end if;
+        exit when v_wrapped and v_business > start;
+        select * into v_of from smsretry.senders_of(v_business);
+        v_classes := array_remove(array[
+            case when v_of.marketing is not distinct from sender_id then 'marketing' end,
+            case when v_of.transactional is not distinct from sender_id then 'transactional' end], null);
+        if smsretry.has_due_text(v_business, v_classes, at) then
+            businesses := businesses || v_business;
+            classes := classes || case when cardinality(v_classes) = 2 then 'any' else v_classes[1] end;
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/turns/claim_by_sender.sql ========
+-- Lock up to limit_count due texts, as smsretry.claim_in_turn, and of each sender no more than it can send soon. Parameters:
+-- smsretry.turns_of_senders.
+--   ids: in turns · businesses, owners: whose turn it was, and whose sender's · last: of each sender with a rate, the business
+--   served last, for smsretry.end_turns_of_senders · complete: whether nobody else has any due
+create or replace function smsretry.claim_by_sender(
+    limit_count integer, at timestamptz, sender text, per_second double precision, without text[],
+    out ids uuid[], out businesses uuid[], out owners uuid[], out last jsonb, out complete boolean
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_peek constant integer := greatest(4 * limit_count, 200);
+    v_turn record;
+    v_memory record;
+    v_places uuid[];
+    v_classes text[];
+    v_served uuid;
+    v_text record;
+    v_owner text;
+    v_due boolean;
+begin
+    ids := '{}';
+    last := '{}';
+    select t.place, t.after into v_memory from smsretry.turns t
+    where t.kind = 'texts' order by t.place limit 1 for update skip locked;
+    select * into v_turn from smsretry.turns_of_senders(
+        at, coalesce(v_memory.after, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid), 2 * limit_count, k_peek,
+        sender, per_second, without);
+    complete := v_turn.complete;
+    -- The businesses of a sender with a rate go round from its own memory, in the place of the first of them.
+    select array_agg(o.business order by o.lane, o.behind, o.business), array_agg(o.class order by o.lane, o.behind, o.business),
+           array_agg(o.owner order by o.lane, o.behind, o.business), array_agg(o.place order by o.lane, o.behind, o.business)
+    into businesses, v_classes, owners, v_places
+    from (
+        select u.business, u.class, u.owner, first_value(u.place) over w as place, min(u.n) over w as lane,
+               coalesce(u.business <= (v_turn.afters ->> u.owner::text)::uuid, false) as behind
+        from unnest(v_turn.businesses, v_turn.classes, v_turn.owners, v_turn.places) with ordinality as u (business, class, owner, place, n)
+        window w as (partition by case when v_turn.rooms ->> u.owner::text is null then u.n::text else u.owner::text end order by u.n)
+    ) o;
+    if businesses is null then
+        businesses := '{}';
+        owners := '{}';
+        return;
+    end if;
+    for v_text in
+        select * from smsretry.texts_of_turns(businesses, v_classes, k_peek / cardinality(businesses) + 1, limit_count, at)
+    loop
+        exit when cardinality(ids) >= limit_count;
+        v_owner := owners[v_text.place];
+        continue when (v_turn.rooms ->> v_owner)::integer = 0;
+        select q.status = 'pending' and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after() and q.in_doubt_since is null
+        into v_due from public.sms_retry_queue q where q.id = v_text.id for update skip locked;
+        if v_due then
+            ids := ids || v_text.id;
+            v_served := v_places[v_text.place];
+            if v_turn.rooms ->> v_owner is not null then
+                v_turn.rooms := v_turn.rooms || jsonb_build_object(v_owner, (v_turn.rooms ->> v_owner)::integer - 1);
+                last := last || jsonb_build_object(v_owner, businesses[v_text.place]);
+            end if;
+        end if;
+    end loop;
+    if v_turn.seen > limit_count then
+        perform smsretry.end_turn('texts', v_memory.place, v_places, v_turn.passed, v_served, cardinality(ids) = limit_count);
+    end if;
+end
+$$;
+
+-- ======== schemas/turns/claim_in_turn.sql ========
+-- Lock up to limit_count due rows of this kind, business by business in turns, from where the last claim ended. Rows that
+-- are locked, or no longer due, are passed over. Kinds and settled: smsretry.in_turn.
+--   ids: in turns · businesses: whose turn it was · complete: whether nobody else has any due
+create or replace function smsretry.claim_in_turn(
+    kind text, limit_count integer, at timestamptz, settled timestamptz default null,
+    out ids uuid[], out businesses uuid[], out complete boolean
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_turn record;
+    v_id uuid;
+    v_business uuid;
+    v_due boolean;
+    v_served uuid;
+begin
+    select * into v_turn from smsretry.in_turn(kind, at, limit_count, settled);
+    ids := '{}';
+    businesses := v_turn.businesses;
+    complete := v_turn.passed is null;
+    if cardinality(businesses) = 0 then
+        return;
+    end if;
+    -- A loop, and each row by its id alone: without statistics a join may read a whole index for each, and `limit` beside
+    -- `skip locked` may take far more rows.
+    foreach v_id in array smsretry.work_in_turn(kind, businesses, v_turn.each, limit_count, at, settled) loop
+        exit when cardinality(ids) >= limit_count;
+        if kind = 'deliveries' then
+            select a.delivery_look_at <= claim_in_turn.at, a.business_id into v_due, v_business
+            from public.sms_send_attempts a where a.id = v_id for update skip locked;
+        else
+            select q.status = 'pending' and q.scheduled_for <= claim_in_turn.at and q.recover_count < smsretry.suspect_after()
+                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
+            into v_due, v_business
+            from public.sms_retry_queue q where q.id = v_id for update skip locked;
+        end if;
+        if v_due then
+            ids := ids || v_id;
+            v_served := v_business;
+        end if;
+    end loop;
+    perform smsretry.end_turn(
+        kind, v_turn.place, businesses, v_turn.passed, v_served, cardinality(ids) = limit_count);
+end
+$$;
+
+-- ======== schemas/turns/end_turn.sql ========
+-- A claim has ended: the next one from this place begins behind the last business served; or, if too little could be taken
+-- because the rest is locked, behind all that were tried.
+create or replace function smsretry.end_turn(
+    kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
+)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    update smsretry.turns t
+    set after = coalesce(
+        end_turn.passed,
+        case when end_turn.enough then end_turn.served else end_turn.businesses[cardinality(end_turn.businesses)] end,
+        t.after)
+    where t.kind = end_turn.kind and t.place = end_turn.place
+$$;
+
+-- ======== schemas/turns/end_turns_of_senders.sql ========
+-- A claim has ended: each of these senders goes on behind the business that was served last. Never waits.
+--   last: smsretry.claim_by_sender; sender: the environment's
+create or replace function smsretry.end_turns_of_senders(last jsonb, sender text)
+returns void language sql set search_path = pg_catalog, pg_temp
+-- Each sender by its key: a join of another kind would read all senders.
+set enable_hashjoin = off set enable_mergejoin = off as $$
+    update smsretry.sender_time t
+    set after = l.business
+    from (
+        select coalesce(s.sent_by, end_turns_of_senders.sender) as sent_by, e.value::uuid as business
+        from jsonb_each_text(end_turns_of_senders.last) e
+        left join smsretry.senders s on s.id = e.key::uuid
+    ) l
+    where t.sender = l.sent_by and t.after is distinct from l.business
+      and t.sender in (
+          select f.sender from smsretry.sender_time f where f.sender = l.sent_by for update skip locked)
+$$;
+
+-- ======== schemas/turns/has_due_text.sql ========
+-- Whether a business has a text of these classes due. One index probe each. The callers have
+-- set enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.has_due_text(business_id uuid, classes text[], at timestamptz)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_class text;
+    v_due timestamptz;
+begin
+    foreach v_class in array has_due_text.classes loop
+        select q.scheduled_for into v_due from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+          and q.business_id = has_due_text.business_id and q.message_class = v_class
+        order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        if v_due <= has_due_text.at then
+            return true;
+        end if;
+    end loop;
+    return false;
+end
+$$;
+
+-- ======== schemas/turns/in_turn.sql ========
+-- Whose turn it is: the businesses with due work of this kind, by id round and round, behind the one served last. Neither
+-- what nor how much they wrote changes the order.
+--   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
+--   businesses: up to twice limit_count, because locked rows are passed over; empty: nothing is due
+--   each: how many of each to look at first, several times what is taken for the same reason
+--   place: of smsretry.turns, locked until end_turn; null: all that is due fits into the claim, or all places are taken and
+--     the order begins anywhere
+--   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim goes on
+create or replace function smsretry.in_turn(
+    kind text, at timestamptz, limit_count integer, settled timestamptz default null,
+    out businesses uuid[], out each integer, out place integer, out passed uuid
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_peek constant integer := greatest(4 * limit_count, 200);
+    v_known uuid[];
+    v_seen bigint;
+    v_start uuid;
+begin
+    select w.businesses, w.seen into v_known, v_seen from smsretry.waited_longest(kind, at, v_peek, settled) w;
+    if v_seen <= limit_count then
+        businesses := coalesce(v_known, '{}');
+        each := limit_count;
+        return;
+    end if;
+    select t.place, t.after into place, v_start from smsretry.turns t
+    where t.kind = in_turn.kind order by t.place limit 1 for update skip locked;
+    v_start := coalesce(v_start, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid);
+    if v_seen = v_peek then -- there may be more, of others
+        select n.businesses, n.passed into businesses, passed
+        from smsretry.next_in_turn(kind, at, v_start, 2 * limit_count, settled) n;
+    end if;
+    if v_seen < v_peek or passed is not null then
+        businesses := coalesce(businesses, '{}') || array(
+            select b from unnest(v_known) b where (b = any (businesses)) is not true order by b <= coalesce(passed, v_start), b);
+    end if;
+    each := v_peek / greatest(cardinality(businesses), 1) + 1;
+end
+$$;
+
+-- ======== schemas/turns/next_in_turn.sql ========
+-- Up to `most` businesses with due work of this kind, by id round and round from behind `start`. Kinds: smsretry.in_turn.
+--   passed: how far was looked, if 5,000 that wait for later came before there were enough
+-- One index probe a business; none of its other rows is read. enable_sort is off, so that the order's own index is used.
+create or replace function smsretry.next_in_turn(
+    kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+declare
+    v_business uuid := start;
+    v_class text := 'transactional'; -- the last one: the next step goes to another business
+    v_edge timestamptz := 'infinity'; -- likewise
+    v_due timestamptz;
+    v_wrapped boolean := false;
+begin
+    businesses := '{}';
+    for v_looks in 1 .. 5000 loop
+        case kind
+        when 'texts' then
+            select q.business_id, q.message_class, q.scheduled_for into v_business, v_class, v_due from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+              and (q.business_id, q.message_class) > (v_business, v_class)
+            order by q.business_id, q.message_class, q.scheduled_for limit 1;
+        when 'doubtful' then
+            select q.business_id, q.scheduled_for into v_business, v_due from public.sms_retry_queue q
+            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+              and (q.business_id, q.scheduled_for) > (v_business, v_edge)
+            order by q.business_id, q.scheduled_for limit 1;
+        when 'scheduled' then
+            select s.business_id, coalesce(s.look_at, s.scheduled_for) into v_business, v_due from public.scheduled_sends s
+            where s.status = 'scheduled' and (s.business_id, coalesce(s.look_at, s.scheduled_for)) > (v_business, v_edge)
+              and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+            order by s.business_id, coalesce(s.look_at, s.scheduled_for) limit 1;
+        when 'deliveries' then
+            select a.business_id, a.delivery_look_at into v_business, v_due from public.sms_send_attempts a
+            where a.delivery_look_at is not null and (a.business_id, a.delivery_look_at) > (v_business, v_edge)
+              and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
+            order by a.business_id, a.delivery_look_at limit 1;
+        end case;
+        v_edge := 'infinity';
+        if v_business is null then -- there is none behind: on from the first one
+            exit when v_wrapped;
+            v_wrapped := true;
+            v_business := '00000000-0000-0000-0000-000000000000';
+            v_class := '';
+            v_edge := '-infinity';
+            continue;
+        end if;
+        exit when v_wrapped and v_business > start;
+        if v_due <= at then
+            businesses := businesses || v_business;
+            exit when cardinality(businesses) >= most;
+            v_class := 'transactional';
+        end if;
+        if v_looks = 5000 then
+            passed := v_business;
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/turns/next_text.sql ========
+-- The next step of smsretry.turns_of_senders: the oldest text of the business and class that follow, and whether it is due.
+-- From look 5,001 on: of the known ones, which are due. The callers have
+-- set enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.next_text(
+    business uuid, class text, at timestamptz, known_businesses uuid[], known_classes text[], look integer,
+    out business_id uuid, out message_class text, out due boolean
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if next_text.look > 5000 then
+        business_id := next_text.known_businesses[next_text.look - 5000];
+        message_class := next_text.known_classes[next_text.look - 5000];
+        due := true;
+        return;
+    end if;
+    select q.business_id, q.message_class, q.scheduled_for <= next_text.at into business_id, message_class, due
+    from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+      and (q.business_id, q.message_class) > (next_text.business, next_text.class)
+    order by q.business_id, q.message_class, q.scheduled_for limit 1;
+end
+$$;
+
+-- ======== schemas/turns/oldest_texts.sql ========
+-- The businesses, and the classes, of the `most` due texts that have waited longest, and how many texts there are; in order of
+-- turns behind `start`. enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.oldest_texts(
+    at timestamptz, start uuid, most integer, out businesses uuid[], out classes text[], out seen bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    select array_agg(d.business_id order by d.business_id <= start, d.business_id, d.message_class),
+           array_agg(d.message_class order by d.business_id <= start, d.business_id, d.message_class), coalesce(sum(d.n), 0)
+    into businesses, classes, seen
+    from (
+        select n.business_id, n.message_class, count(*) as n
+        from (select q.business_id, q.message_class from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
+              order by q.scheduled_for, q.id limit most) n
+        group by n.business_id, n.message_class
+    ) d;
+end
+$$;
+
+-- ======== schemas/turns/others_in_turn.sql ========
+-- Due work of these businesses other than texts, in turns: the longest waiting of each, then the next; at most `each` a
+-- business. Kinds, and enable_sort: smsretry.next_in_turn.
+create or replace function smsretry.others_in_turn(
+    kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
+)
+returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    return (
+        select array_agg(w.id order by w.turn, b.place)
+        from unnest(businesses) with ordinality as b (id, place)
+        cross join lateral (
+            select n.id, row_number() over () as turn
+            from (
+                (select q.id from public.sms_retry_queue q
+                 where kind = 'doubtful'
+                   and q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+                   and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
+                 order by q.business_id, q.scheduled_for, q.id limit each)
+                union all
+                (select s.id from public.scheduled_sends s
+                 where kind = 'scheduled' and s.status = 'scheduled'
+                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) >= (b.id, '-infinity')
+                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) <= (b.id, at)
+                   and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+                 order by s.business_id, coalesce(s.look_at, s.scheduled_for), s.id limit each)
+                union all
+                (select a.id from public.sms_send_attempts a
+                 where kind = 'deliveries' and a.delivery_look_at is not null
+                   and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
+                   and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
+                 order by a.business_id, a.delivery_look_at, a.id limit each)
+            ) n
+        ) w);
+end
+$$;
+
+-- ======== schemas/turns/others_of_sender.sql ========
+-- Whether a business of this sender has a text due and none in the claim, which has one of each of `claimed`. Stops at the
+-- first. sender_id null: the environment's.
+create or replace function smsretry.others_of_sender(sender_id uuid, claimed uuid[], at timestamptz)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from smsretry.businesses_of_sender(
+            others_of_sender.sender_id, others_of_sender.claimed[cardinality(others_of_sender.claimed)],
+            cardinality(others_of_sender.claimed) + 1, others_of_sender.at, others_of_sender.claimed[1], null) o
+        where not o.businesses <@ others_of_sender.claimed)
+$$;
+
+-- ======== schemas/turns/sender_room.sql ========
+-- How many texts of a sender a claim may take; null: any number. sender_id: of smsretry.senders; null: the environment's, which
+-- is `sender` and sends per_second. after: whose turn it was last among the businesses that share it.
+--   room: about a second's worth; 0: it is not to be claimed from (`without`), or its time is given away until free_at
+create or replace function smsretry.sender_room(
+    sender_id uuid, sender text, per_second double precision, without text[], at timestamptz,
+    out room integer, out free_at timestamptz, out after uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+    v_sent_by text := sender;
+    v_rate double precision := per_second;
+begin
+    if sender_id is not null then
+        select * into v_sender from smsretry.senders s where s.id = sender_id;
+        v_sent_by := v_sender.sent_by;
+        v_rate := case when v_sent_by = sender then least(v_sender.segments_per_second, per_second)
+                       else v_sender.segments_per_second end;
+    end if;
+    if v_sent_by = any (without) then
+        room := 0;
+        return;
+    end if;
+    select t.after, t.free_at into after, free_at from smsretry.sender_time t where t.sender = v_sent_by;
+    -- Its worker puts these off, which costs no time of the sender.
+    if v_sender.paused_at is not null or smsretry.spent_day(v_sender, at) is not null then
+        free_at := null;
+    -- More than an hour: a rate was set wrong, and lease_sms_time starts over.
+    elsif free_at > at + smsretry.claims_ahead() and free_at <= at + interval '1 hour' then
+        room := 0;
+    else
+        free_at := null;
+        room := case when v_rate > 0 then greatest(least(v_rate, smsretry.largest_claim()), 1)::integer end;
+        -- One is tried, and the others wait for it.
+        if sender_id is not null and exists (select from smsretry.circuit c where c.sender = v_sent_by) then
+            room := least(room, 3);
+        end if;
+    end if;
+end
+$$;
+
+-- ======== schemas/turns/texts_in_turn.sql ========
+-- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
+-- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
+--   classes: of each business, any, or those of one class · place: which of the businesses · turn: its first, second …
+create or replace function smsretry.texts_in_turn(
+    businesses uuid[], each integer, at timestamptz, classes text[] default null, out id uuid, out place bigint, out turn bigint
+)
+returns setof record language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+    select c.id, b.place, row_number() over (
+               partition by b.place order by c.message_class desc, c.closes_soon, c.scheduled_for, c.id)
+    from unnest(texts_in_turn.businesses) with ordinality as b (id, place)
+    cross join lateral (
+        select d.id, d.message_class, d.scheduled_for,
+               case when d.window_closes_at between texts_in_turn.at and texts_in_turn.at + interval '1 hour'
+                    then d.window_closes_at end as closes_soon
+        from (
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'marketing'
+               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
+               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
+             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+            union
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], q.message_class) in ('any', q.message_class)
+               and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
+               and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
+               and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
+             order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
+            union
+            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'transactional'
+               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
+               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
+             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
+        ) d
+    ) c
+$$;
+
+-- ======== schemas/turns/texts_of_turns.sql ========
+-- Due texts in turns, and the place of each one's turn: smsretry.texts_in_turn. At first only `each` of a turn, and up to `most`
+-- if a few of them have most of what is due.
+create or replace function smsretry.texts_of_turns(
+    businesses uuid[], classes text[], each integer, most integer, at timestamptz, out id uuid, out place bigint
+)
+returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_ids uuid[];
+    v_places bigint[];
+    v_each integer;
+begin
+    foreach v_each in array array[texts_of_turns.each, texts_of_turns.most] loop
+        if v_ids is null or cardinality(v_ids) < texts_of_turns.most and v_each > texts_of_turns.each then
+            select array_agg(t.id order by t.turn, t.place), array_agg(t.place order by t.turn, t.place) into v_ids, v_places
+            from smsretry.texts_in_turn(texts_of_turns.businesses, v_each, texts_of_turns.at, texts_of_turns.classes) t;
+        end if;
+    end loop;
+    return query select * from unnest(v_ids, v_places);
+end
+$$;
+
+-- ======== schemas/turns/turns_of_senders.sql ========
+-- Whose turn it is among businesses with senders of their own: as smsretry.in_turn for texts, in places behind `start`. A
+-- sender with no room is passed over. One with a rate has the place of its business that comes first, and there goes round
+-- among all of its businesses, from its own memory, so that none of them depends on where others' turns are.
+-- sender, per_second, without: smsretry.sender_room.
+--   businesses, classes, owners, places: each a turn. classes: any, or texts of one alone · owners: the sender's id; the zero
+--     one: the environment's · places: the business at whose place it is
+--   rooms, afters: by owner, smsretry.sender_room · seen: how many texts are due, of the first `peek` · passed: how far was looked, if there were too many looks · complete: whether that is everybody who is due
+--   free_at: when the first of the busy senders that were passed over is free
+create or replace function smsretry.turns_of_senders(
+    at timestamptz, start uuid, most integer, peek integer, sender text, per_second double precision, without text[],
+    out businesses uuid[], out classes text[], out owners uuid[], out places uuid[], out rooms jsonb, out afters jsonb,
+    out seen bigint, out passed uuid, out complete boolean, out free_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+#variable_conflict use_variable
+declare
+    k_environment constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_known record;
+    v_next record;
+    v_of record;
+    v_room record;
+    v_lane record;
+    v_owner uuid;
+    v_busy uuid[] := '{}';
+    v_mixed boolean;
+    v_look integer := 0;
+    v_last text := 'transactional'; -- the last one: the next step goes to another business
+    v_at uuid := start;
+    v_wrapped boolean := false;
+begin
+    businesses := '{}'; classes := '{}'; owners := '{}'; places := '{}'; rooms := '{}'; afters := '{}';
+    complete := true;
+    select * into v_known from smsretry.oldest_texts(at, start, peek);
+    seen := v_known.seen;
+    if seen < peek then
+        v_look := 5000; -- these are all there are
+    end if;
+    loop
+        v_look := v_look + 1;
+        select * into v_next from smsretry.next_text(v_at, v_last, at, v_known.businesses, v_known.classes, v_look);
+        exit when v_next.business_id is null and (v_wrapped or v_look > 5000);
+        if v_next.business_id is null then
+            v_wrapped := true; v_at := k_environment; v_last := '';
+            continue;
+        end if;
+        exit when v_wrapped and v_look <= 5000 and v_next.business_id > start;
+        v_at := v_next.business_id;
+        v_last := v_next.message_class;
+        if v_look = 5000 then
+            passed := v_at;
+        end if;
+        continue when not v_next.due;
+        if cardinality(businesses) >= most and seen >= peek then
+            complete := false;
+            exit;
+        end if;
+        select * into v_of from smsretry.senders_of(v_at);
+        v_owner := coalesce(case v_last when 'marketing' then v_of.marketing else v_of.transactional end, k_environment);
+        v_mixed := v_of.marketing is distinct from v_of.transactional;
+        if not v_mixed then
+            v_last := 'transactional';
+        end if;
+        continue when v_owner = any (v_busy);
+        continue when array_position(businesses, v_at) is not null and (not v_mixed or v_look > 5000 and seen >= peek);
+        if not rooms ? v_owner::text then
+            select * into v_room from smsretry.sender_room(nullif(v_owner, k_environment), sender, per_second, without, at);
+            if v_room.room = 0 then
+                v_busy := v_busy || v_owner;
+                free_at := least(free_at, v_room.free_at);
+                continue;
+            end if;
+            rooms := rooms || jsonb_build_object(v_owner, v_room.room);
+            afters := afters || jsonb_build_object(v_owner, coalesce(v_room.after, start));
+            if v_room.room > 0 and seen >= peek then
+                select * into v_lane from smsretry.businesses_of_sender(
+                    nullif(v_owner, k_environment), coalesce(v_room.after, start), least(2 * v_room.room, most), at,
+                    v_at, case when v_mixed then v_next.message_class else 'any' end);
+                businesses := businesses || v_lane.businesses; classes := classes || v_lane.classes;
+                owners := owners || array_fill(v_owner, array[cardinality(v_lane.businesses)]);
+                places := places || array_fill(v_at, array[cardinality(v_lane.businesses)]);
+            end if;
+        end if;
+        -- A null is any number.
+        continue when rooms ->> v_owner::text is not null and seen >= peek;
+        businesses := businesses || v_at; classes := classes || case when v_mixed then v_next.message_class else 'any' end;
+        owners := owners || v_owner; places := places || v_at;
+    end loop;
+    complete := complete and passed is null and free_at is null;
+end
+$$;
+
+-- ======== schemas/turns/waited_longest.sql ========
+-- The businesses of the `most` due items of this kind that have waited longest, and how many items there are: a cheap way to
+-- see that little or nothing is due. Kinds: smsretry.in_turn.
+create or replace function smsretry.waited_longest(
+    kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    case kind
+    when 'texts' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select q.business_id from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
+              order by q.scheduled_for, q.id limit most) n;
+    when 'doubtful' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select q.business_id from public.sms_retry_queue q
+              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
+              order by q.scheduled_for, q.id limit most) n;
+    when 'scheduled' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select s.business_id from public.scheduled_sends s
+              where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= at
+                -- No join, so that the index is walked in order and only as far as needed.
+                and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
+              order by coalesce(s.look_at, s.scheduled_for), s.id limit most) n;
+    when 'deliveries' then
+        select array_agg(distinct n.business_id), count(*) into businesses, seen
+        from (select a.business_id from public.sms_send_attempts a
+              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
+              order by a.delivery_look_at limit most) n;
+    end case;
+end
+$$;
+
+-- ======== schemas/turns/work_in_turn.sql ========
+-- Due work of these businesses in turns: at first only `each` of a business, and up to `most` if a few of them have most of
+-- it. Kinds and settled: smsretry.in_turn.
+create or replace function smsretry.work_in_turn(
+    kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
+)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids uuid[];
+    v_each integer;
+begin
+    foreach v_each in array array[each, most] loop
+        if v_ids is null or cardinality(v_ids) < most and v_each > each then
+            v_ids := coalesce(case kind when 'texts' then array(select t.id from smsretry.texts_in_turn(businesses, v_each, at) t order by t.turn, t.place)
+                                        else smsretry.others_in_turn(kind, businesses, v_each, at, settled) end, '{}');
+        end if;
+    end loop;
+    return v_ids;
+end
+$$;
+
+-- ======== schemas/worker/accept_attempt.sql ========
+-- The provider has the message of this attempt (sid; null if only its send log says so). A row that waits for the answer is
+-- completed; otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's
+-- own, or the newer one that is in doubt about it, which then owns it.
+create or replace function smsretry.accept_attempt(
+    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.sms_send_attempts a
+    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at end,
+        retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
+    where a.id = accept_attempt.attempt_id;
+    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
+        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        return 'settled';
+    end if;
+    update public.send_logs l
+    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+        provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
+    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    return 'recorded';
+end
+$$;
+
+-- ======== schemas/worker/admit_send.sql ========
+-- Whether the send of a claimed row may begin now. Parameters and answers: begin_sms_attempt. A text that may not go is
+-- ended here, and one whose earlier message may have gone out is put in doubt.
+create or replace function smsretry.admit_send(
+    retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
+    expires_at timestamptz, life interval, sender_id uuid, segments integer,
+    out answer text, out why text, out why_code text, out decided_at timestamptz, out reached_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_key bytea;
+    v_sender smsretry.senders;
+    v_spent_until timestamptz;
+begin
+    -- `for share`: an opt-out is either seen here or waits until this send is begun.
+    select * into v_customer from public.customers c
+    where c.id = retry.customer_id and c.business_id = retry.business_id for share;
+    if phone is null then
+        perform smsretry.lock_number(retry.business_id, v_customer.phone);
+    end if;
+    v_key := smsretry.number_key(retry.business_id, v_customer.phone);
+    select * into v_business from public.businesses b where b.id = retry.business_id;
+    if cap is not null then
+        reached_at := smsretry.cap_reached_at(retry.business_id, v_customer.phone, cap, cap_since);
+    end if;
+    -- `for share`: what finish could not write must not be sent.
+    select * into v_log from public.send_logs l
+    where l.id = retry.send_log_id and l.business_id = retry.business_id for share;
+    decided_at := smsretry.clock(); -- after these locks: waiting for them took time
+
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        return;
+    end if;
+    select r.why, r.why_code into why, why_code
+    from smsretry.refusal(
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
+    if why_code is null and retry.expires_at <= decided_at then
+        why := 'Expired before it could be sent';
+        why_code := 'expired';
+    end if;
+    if why_code is not null then
+        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, decided_at);
+        answer := 'ended';
+        return;
+    end if;
+    retry.expires_at := coalesce(retry.expires_at, expires_at, decided_at + life);
+    why := smsretry.put_in_doubt(retry, decided_at);
+    if why is not null then
+        why_code := (select q.why_code from public.sms_retry_queue q where q.id = retry.id);
+    end if;
+    v_sender := smsretry.sender_of(retry.business_id, retry.message_class);
+    if v_sender.segments_per_day is not null then
+        v_spent_until := smsretry.spent_until(v_sender, segments, decided_at);
+    end if;
+    answer := case
+        when why is not null then 'lost'
+        when decided_at >= send_before then 'closed'
+        when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+            or smsretry.decided_by(
+                v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
+                retry.message_class, array(select s.state from smsretry.stopped_states s order by s.state)) <> decided_by
+            or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
+            then 'changed'
+        when v_spent_until is not null then 'spent'
+        when reached_at is not null then 'capped'
+        else 'go'
+    end;
+    reached_at := coalesce(case when answer = 'spent' then v_spent_until end, reached_at);
+end
+$$;
+
+-- ======== schemas/worker/answer_sms_call.sql ========
+-- Make one call of a worker's: function, and its parameters as JSON by name.
+create or replace function smsretry.answer_sms_call(function text, v jsonb)
+returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    case answer_sms_call.function
+        when 'begin_sms_attempt' then
+            return (select to_jsonb(b) from public.begin_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
+                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
+                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
+                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
+                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
+                expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
+        when 'finish_sms_attempt' then
+            return (select to_jsonb(f) from public.finish_sms_attempt(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
+                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
+                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
+                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
+                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
+                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
+        when 'defer_sms_retry' then
+            return to_jsonb(public.defer_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
+                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+        when 'hold_sms_retry' then
+            return to_jsonb(public.hold_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
+                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
+                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+        when 'end_sms_retry' then
+            return to_jsonb(public.end_sms_retry(
+                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
+                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer,
+                why_code => v ->> 'why_code'));
+        else
+            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end case;
+end
+$$;
+
+-- ======== schemas/worker/begin_sms_attempt.sql ========
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
+-- writes the attempt. May be repeated with the same attempt_id.
+--   answer: go
+--     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
+--       was made from: decide again
+--     | closed   send_before has come: decide again
+--     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
+--     | spent    the sender has used its day, which turns over at reached_at
+--     | held     the worker and the mark of the database disagree; it waits until reached_at
+--     | ended    the row is finished; why and why_code say the reason
+-- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
+-- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
+-- reaches the database (smsretry.mark).
+create or replace function public.begin_sms_attempt(
+    retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
+    first_send boolean default false, cap integer default null, cap_since timestamptz default null,
+    phone text default null, body text default null, sent_by text default null, decided_by text default null,
+    life interval default null, run_id uuid default null, expires_at timestamptz default null,
+    sender_id uuid default null, sent_account text default null, segments integer default null,
+    send_to text default null, listed boolean default null, address text default null
+)
+returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
+set lock_timeout = '2s' as $$
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if claim_no is null or attempt_id is null or send_before is null then
+        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+            using errcode = 'SR422';
+    end if;
+    if send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
+    end if;
+    if cap is not null and cap_since is null then
+        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
+    end if;
+    -- One at a time to a number, or two texts would each be counted without the other.
+    perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    decided_at := smsretry.clock();
+    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null and v_row.attempt_id <> attempt_id then
+        answer := 'lost';
+    elsif v_row.begun_at is not null then
+        answer := 'go'; -- the answer to the same call was lost on its way
+    else
+        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
+        into answer, why, why_code, decided_at, reached_at
+        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
+        if answer = 'go' then
+            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
+            from smsretry.withhold_send(
+                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        end if;
+        if answer = 'go' then
+            perform smsretry.write_attempt(
+                v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
+                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+            v_row.begun_at := decided_at;
+            v_row.attempt_id := attempt_id;
+            v_row.last_attempted_at := decided_at;
+            v_row.why := null;
+            v_row.why_code := null;
+            v_row.held_since := null;
+            v_row.recover_count := 0;
+            v_row.claimed_by_application := false;
+            v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+            perform smsretry.save_row(v_row, decided_at);
+        end if;
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/worker/cap_reached_at.sql ========
+-- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
+-- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
+create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
+returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
+    with person as materialized (
+        select c.id from public.customers c
+        -- is true: smsretry.judge_opt_outs
+        where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
+    ),
+    reached (at) as (
+        -- By number, because a customer who is deleted and imported again is the same person.
+        select coalesce(a.finished_at, a.begun_at)
+        from public.sms_send_attempts a
+        where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
+          and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
+          and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+        union all
+        select coalesce(l.updated_at, l.created_at)
+        from person p
+        join public.send_logs l on l.customer_id = p.id
+        where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
+          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
+          and not exists (select 1 from public.sms_retry_queue q
+                          join public.sms_send_attempts a on a.retry_id = q.id
+                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
+    )
+    select r.at from reached r
+    where r.at > cap_reached_at.since
+    order by r.at desc
+    offset greatest(cap_reached_at.cap, 1) - 1 limit 1
+$$;
+
+-- ======== schemas/worker/check_outcome.sql ========
+-- Refuse an outcome, next status, error and delay that contradict each other.
+create or replace function smsretry.check_outcome(outcome text, next_status text, error text, retry_in interval)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if ((outcome, next_status) in (
+        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
+        raise exception 'A send whose outcome is % cannot leave its row %', outcome, next_status using errcode = 'SR422';
+    end if;
+    if next_status = 'pending' and retry_in is null then
+        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
+    end if;
+    if next_status <> 'completed' and error is null then
+        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/claim_due_sms_retries.sql ========
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
+-- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
+-- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
+-- others_wait: a business has a text due and none in this claim.
+create or replace function public.claim_due_sms_retries(limit_count integer default null)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- As on Supabase: a claim whose caller has given up would keep its rows.
+set statement_timeout = '8s' as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_turn record;
+    v_claims smsretry.claimed_retry[];
+    v_claim smsretry.claimed_retry;
+    v_others_wait boolean;
+begin
+    select * into v_turn
+    from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);
+    v_others_wait := not v_turn.complete or exists (
+        select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
+    foreach v_claim in array v_claims loop
+        v_claim.others_wait := v_others_wait;
+        v_claim.sender_others_wait := v_others_wait;
+        return next v_claim;
+    end loop;
+end
+$$;
+
+-- ======== schemas/worker/claim_sms_retry.sql ========
+-- Claim one pending row by its id, due or not, for the caller who has just queued it. No row: it is not pending, or in
+-- doubt. Raises if it cannot be claimed.
+create or replace function public.claim_sms_retry(retry_id uuid)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    perform 1 from public.sms_retry_queue q
+    where q.id = claim_sms_retry.retry_id
+      -- is true: by its id alone; with old statistics an index of all that waits is walked
+      and (q.status = 'pending' and q.in_doubt_since is null) is true
+    for update;
+    if found then
+        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
+        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/claim_sms_texts.sql ========
+-- For a worker: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn),
+-- and of each sender about what it sends in a second. Returns rows of smsretry.claimed_retry in JSON. A sender whose time is given away is passed over. Within a business,
+-- transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
+-- sender, account, segments_per_second: of the worker's environment, which sends for every business without a sender of its
+-- own. Null: it is not known, or as fast as the provider takes them.
+--   without: senders whose texts are not to be claimed now
+--   others_wait: a business has a text due and none in this claim · sender_others_wait: one with the same sender has
+create or replace function public.claim_sms_texts(
+    limit_count integer, sender text default null, account text default null,
+    segments_per_second double precision default null, without text[] default '{}'
+)
+returns setof jsonb
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+#variable_conflict use_variable
+begin
+    perform smsretry.note_default_sender(sender, account, segments_per_second);
+    return query
+    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}')) t;
+end
+$$;
+
+-- ======== schemas/worker/claim_suspect_sms_retry.sql ========
+-- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
+-- first; one that cannot be claimed is passed over.
+create or replace function public.claim_suspect_sms_retry()
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_id uuid;
+begin
+    for v_id in
+        select q.id from public.sms_retry_queue q
+        where q.status = 'pending' and q.recover_count >= smsretry.suspect_after() and q.scheduled_for <= v_now
+        order by q.recover_count, q.scheduled_for
+        limit 50
+        for update skip locked
+    loop
+        return query select * from smsretry.take(array[v_id], v_now);
+        exit when found or clock_timestamp() > v_until;
+    end loop;
+end
+$$;
+
+-- ======== schemas/worker/claim_texts.sql ========
+-- The claims of due texts by workers, who begin each send: claim_sms_texts.
+-- Rows of smsretry.claimed_retry, as JSON.
+create or replace function smsretry.claim_texts(limit_count integer, sender text, per_second double precision, without text[])
+returns setof jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit integer := smsretry.rows_of_claim(limit_count);
+    v_turn record;
+    v_claims smsretry.claimed_retry[];
+    v_claim smsretry.claimed_retry;
+    v_claimed uuid[];
+    v_others_wait boolean;
+    v_wait jsonb := '{}';
+    v_owner text;
+begin
+    if exists (select from smsretry.business_senders) then
+        select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without);
+    else
+        v_limit := least(v_limit, (select r.room from smsretry.sender_room(null, sender, per_second, without, v_now) r));
+        select t.*, null::jsonb as last into v_turn from smsretry.claim_in_turn('texts', v_limit, v_now) t;
+    end if;
+    v_claims := array(select t from smsretry.take(v_turn.ids, v_now) t);
+    v_claimed := array(select c.business_id from unnest(v_claims) c);
+    v_others_wait := not v_turn.complete or not v_turn.businesses <@ v_claimed;
+    foreach v_claim in array v_claims loop
+        v_claim.others_wait := v_others_wait;
+        v_claim.sender_others_wait := v_others_wait;
+        if v_turn.last is not null and v_others_wait then
+            v_owner := coalesce(v_claim.sender ->> 'id', '');
+            if not v_wait ? v_owner then
+                v_wait := v_wait || jsonb_build_object(v_owner, smsretry.others_of_sender(
+                    nullif(v_owner, '')::uuid,
+                    array(select c.business_id from unnest(v_claims) c where coalesce(c.sender ->> 'id', '') = v_owner), v_now));
+            end if;
+            v_claim.sender_others_wait := (v_wait ->> v_owner)::boolean;
+        end if;
+        return next to_jsonb(v_claim);
+    end loop;
+    if v_turn.last <> '{}' then
+        perform smsretry.end_turns_of_senders(v_turn.last, sender);
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/defer_sms_retry.sql ========
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+-- window_closes_at: when the window that it waits for closes; null: not known.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
+-- long it is of use from now on.
+create or replace function public.defer_sms_retry(
+    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
+    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
+    why_code text default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if until is null then
+        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.reason := coalesce(reason, v_row.reason);
+        v_row.why := why;
+        v_row.why_code := why_code;
+        v_row.held_since := null;
+        v_row.window_closes_at := coalesce(window_closes_at, v_row.window_closes_at);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
+        perform smsretry.put_back(v_row, until, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = until);
+end
+$$;
+
+-- ======== schemas/worker/end_sms_retry.sql ========
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted). False: the
+-- claim was lost. May be repeated.
+create or replace function public.end_sms_retry(
+    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
+    why_code text default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+begin
+    perform smsretry.wait_shortly();
+    if (final_status in ('failed', 'cancelled')) is not true or error is null then
+        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    if v_row.id is not null and v_row.begun_at is null then
+        perform smsretry.close_row(v_row, final_status, error, why_code, error_code, smsretry.clock());
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = retry_id and q.status = final_status and q.claim_no = end_sms_retry.claim_no and q.last_error = error);
+end
+$$;
+
+-- ======== schemas/worker/fenced.sql ========
+-- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
+-- begins here. Callers assign the answer and do not select from it: a call that waits here while a migration adds a column
+-- then goes on with the new row type instead of failing.
+create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
+returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+begin
+    select q.* into v_row
+    from public.sms_retry_queue q
+    where q.id = fenced.retry_id and q.status = 'processing' and q.claim_no = fenced.claim_no
+    for update;
+    return v_row;
+end
+$$;
+
+-- ======== schemas/worker/finish_sms_attempt.sql ========
+-- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
+-- nothing. applied is false if the claim was lost.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
+-- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
+create or replace function public.finish_sms_attempt(
+    retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
+    error_code integer default null, twilio_sid text default null, retry_in interval default null,
+    reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
+    phone_status text default null, account_refused boolean default false,
+    why_code text default null
+)
+returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_doubt constant boolean := outcome = 'in_doubt';
+    v_settled_by constant text := case when not v_doubt then 'response' end;
+    v_now timestamptz;
+    v_row public.sms_retry_queue;
+    v_number integer;
+begin
+    perform smsretry.wait_shortly();
+    perform smsretry.check_outcome(outcome, next_status, error, retry_in);
+    if opted_out then
+        perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    end if;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    v_now := smsretry.clock();
+    applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
+
+    if applied then
+        update public.sms_send_attempts a
+        set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
+            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
+            sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
+        where a.id = attempt_id
+        returning a.attempt_number into v_number;
+
+        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
+        v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
+        v_row.account_refusal_count := v_row.account_refusal_count + coalesce(account_refused, false)::integer;
+        v_row.reason := coalesce(reason, v_row.reason);
+        case next_status
+            when 'completed' then
+                perform smsretry.complete_row(v_row, twilio_sid, v_now);
+            when 'failed' then
+                perform smsretry.close_row(v_row, 'failed', error, why_code, error_code, v_now);
+            else
+                v_row.last_error := error;
+                v_row.why_code := why_code;
+                v_row.error_code := error_code;
+                v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
+                v_row.in_doubt_since := case when v_doubt then v_now end;
+                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
+        end case;
+        if opted_out or phone_status is not null then
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
+        end if;
+    else
+        -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
+        applied := exists (
+            select 1 from public.sms_send_attempts a
+            where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
+              and (a.settled_by = 'callback'
+                   or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
+    end if;
+    select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
+    from public.sms_retry_queue q where q.id = retry_id;
+    return next;
+end
+$$;
+
+-- ======== schemas/worker/finish_sms_run.sql ========
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated.
+create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    update smsretry.runs r
+    set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
+        needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
+    where r.id = finish_sms_run.run_id;
+    return found;
+end
+$$;
+
+-- ======== schemas/worker/group_sms_calls.sql ========
+-- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
+-- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may.
+--   place: in the array, from 1 · answer: the function's · code, message, hint: its error · seconds: how long it took; null
+--   with the code 57014: no time was left, and it was not made
+-- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
+-- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
+-- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+create or replace function public.group_sms_calls(calls jsonb)
+returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '2s' as $$
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_call record;
+    v_began timestamptz;
+    v_over boolean := false;
+begin
+    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
+        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
+    end if;
+    perform set_config('smsretry.wait', '500ms', true);
+    for v_call in
+        select c.value, c.ordinality::integer as place
+        from jsonb_array_elements(group_sms_calls.calls) with ordinality c
+        order by c.value ->> 'lock_order', c.ordinality
+    loop
+        place := v_call.place;
+        answer := null;
+        code := null;
+        message := null;
+        hint := null;
+        seconds := null;
+        v_began := clock_timestamp();
+        if v_over or v_began > v_until then
+            code := '57014';
+            return next;
+            continue;
+        end if;
+        begin
+            set constraints all deferred; -- to what they are in a transaction of the call's own
+            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
+            set constraints all immediate; -- a deferred check would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again: nothing more is begun
+                get stacked diagnostics code = returned_sqlstate, message = message_text;
+                answer := null;
+                v_over := true;
+            when others then
+                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
+                answer := null;
+                if code = '55P03' then
+                    perform set_config('smsretry.wait', '10ms', true);
+                end if;
+        end;
+        seconds := extract(epoch from clock_timestamp() - v_began);
+        return next;
+    end loop;
+end
+$$;
+
+-- ======== schemas/worker/hold_sms_retry.sql ========
+-- Put a claimed row back to pending because of something that a person can mend (why), to be looked at again in look_in.
+-- Costs no attempt. False: the claim was lost. May be repeated. expires_at, life: as for defer_sms_retry.
+create or replace function public.hold_sms_retry(
+    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
+    expires_at timestamptz default null, why_code text default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+begin
+    perform smsretry.wait_shortly();
+    if why is null or look_in is null then
+        raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
+    end if;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is not null and v_row.begun_at is null then
+        v_row.why := why;
+        v_row.why_code := why_code;
+        v_row.held_since := coalesce(v_row.held_since, v_now);
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        return true;
+    end if;
+    return exists ( -- the answer to the same call was lost on its way
+        select 1 from public.sms_retry_queue q
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
+end
+$$;
+
+-- ======== schemas/worker/lease_sms_time.sql ========
+-- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
+--   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
+-- No segments: nothing is reserved. If more than an hour is reserved, a rate was set wrong, and it starts over from now.
+create or replace function public.lease_sms_time(
+    sender text, segments integer, per_second double precision, lead double precision default 0
+)
+returns table (begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := smsretry.clock();
+    v_first timestamptz;
+    v_takes interval;
+    v_ends timestamptz;
+begin
+    if (lease_sms_time.per_second > 0) is not true then
+        raise exception 'per_second must be above 0' using errcode = 'SR422';
+    end if;
+    if (lease_sms_time.segments > 0) is not true then
+        return query select v_now, v_now;
+        return;
+    end if;
+    v_takes := make_interval(secs => lease_sms_time.segments / lease_sms_time.per_second);
+    v_first := v_now + make_interval(secs => least(greatest(coalesce(lease_sms_time.lead, 0), 0), 60));
+    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_time.sender, v_first + v_takes)
+    on conflict (sender) do update
+        set free_at = case when s.free_at > v_now + interval '1 hour' then v_first else greatest(s.free_at, v_first) end + v_takes
+    returning s.free_at into v_ends;
+    return query select v_ends - v_takes, v_now;
+end
+$$;
+
+-- ======== schemas/worker/lease_sms_times.sql ========
+-- Make several calls of lease_sms_time as one request, for workers with many senders. leases: [{"sender", "segments",
+-- "per_second", "lead"}]. Sorted by sender, so that two requests do not deadlock. What somebody has locked, or what is wrong,
+-- gets no answer, and its worker asks for it alone. A locked sender is waited for a moment once, and then hardly at all.
+--   place: in the array, from 1
+create or replace function public.lease_sms_times(leases jsonb)
+returns table (place integer, begins_at timestamptz, asked_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms' as $$
+#variable_conflict use_column
+declare
+    v_lease record;
+begin
+    if (jsonb_typeof(lease_sms_times.leases) = 'array' and jsonb_array_length(lease_sms_times.leases) between 1 and 100) is not true then
+        raise exception 'leases must be an array of 1 to 100 leases' using errcode = 'SR422';
+    end if;
+    for v_lease in
+        select e.value, e.ordinality::integer as place from jsonb_array_elements(lease_sms_times.leases) with ordinality e
+        order by e.value ->> 'sender' collate "C", e.ordinality
+    loop
+        begin
+            return query
+            select v_lease.place, l.begins_at, l.asked_at
+            from public.lease_sms_time(
+                v_lease.value ->> 'sender', (v_lease.value ->> 'segments')::integer,
+                (v_lease.value ->> 'per_second')::double precision, (v_lease.value ->> 'lead')::double precision) l;
+        exception when others then
+            if sqlstate = '55P03' then
+                perform set_config('lock_timeout', '10ms', true);
+            end if;
+        end;
+    end loop;
+end
+$$;
+
+-- ======== schemas/worker/next_sms_due.sql ========
+-- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count. A text
+-- whose sender is busy is due shortly before that one is free. sender: of the worker's environment; null: the one that was
+-- seen last. without: senders whose texts do not count.
+create or replace function public.next_sms_due(sender text default null, without text[] default '{}')
+returns double precision language plpgsql stable security invoker
+set search_path = pg_catalog, pg_temp set enable_sort = off as $$
+#variable_conflict use_variable
+declare
+    k_from constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_now constant timestamptz := smsretry.clock();
+    v_due timestamptz;
+    v_turn record;
+begin
+    select q.scheduled_for into v_due from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+    order by q.scheduled_for limit 1;
+    if v_due <= v_now and (
+        cardinality(without) > 0 or exists (select from smsretry.sender_time t where t.free_at > v_now + smsretry.claims_ahead()))
+    then
+        sender := coalesce(sender, (select d.sent_by from smsretry.default_senders d order by d.seen_at desc limit 1));
+        select * into v_turn from smsretry.turns_of_senders(v_now, k_from, 1, 200, sender, null, coalesce(without, '{}'));
+        if cardinality(v_turn.businesses) = 0 and v_turn.passed is null then
+            select least(q.scheduled_for, v_turn.free_at - smsretry.claims_ahead() / 2) into v_due
+            from (select min(f.scheduled_for) as scheduled_for from (
+                      select q.scheduled_for from public.sms_retry_queue q
+                      where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
+                        and q.scheduled_for > v_now
+                      order by q.scheduled_for limit 1) f) q;
+        end if;
+    end if;
+    select least(v_due, (
+        select q.scheduled_for from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
+        order by q.scheduled_for limit 1)) into v_due;
+    return extract(epoch from greatest(v_due - v_now, interval '0'))
+        -- Greatest ignores a null.
+        * case when v_due is not null then 1 end;
+end
+$$;
+
+-- ======== schemas/worker/note_default_sender.sql ========
+-- Keep what the sender of a runner's environment is. Notes once an hour that it still is (smsretry.is_environments), or once a
+-- minute if another was seen since. Locks no row that is as it was, or all claims would wait for each other.
+create or replace function smsretry.note_default_sender(sender text, account text, per_second double precision)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_known smsretry.default_senders;
+begin
+    if sender is null or account is null then
+        return;
+    end if;
+    select * into v_known from smsretry.default_senders d where d.sent_by = sender;
+    if v_known.sent_by is null then
+        insert into smsretry.default_senders (sent_by, account, segments_per_second, seen_at)
+        values (sender, account, per_second, smsretry.clock()) on conflict do nothing;
+    elsif (v_known.account, v_known.segments_per_second) is distinct from (account, per_second)
+        or v_known.seen_at < smsretry.clock() - interval '1 hour'
+        or v_known.seen_at < smsretry.clock() - interval '1 minute'
+            and exists (select from smsretry.default_senders d where d.seen_at > v_known.seen_at)
+    then
+        update smsretry.default_senders d
+        set account = note_default_sender.account, segments_per_second = per_second, seen_at = smsretry.clock()
+        where d.sent_by = (select f.sent_by from smsretry.default_senders f where f.sent_by = sender for update skip locked);
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/recover_row.sql ========
+-- Take back one row whose worker fell silent: recover_stuck_sms_retries. The caller holds it locked.
+create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_due timestamptz := recover_row.at + coalesce(look_in, interval '0');
+begin
+    -- Nobody can have texted a customer without a number.
+    if retry.claimed_by_application and retry.begun_at is null and retry.in_doubt_since is null
+        and not exists (select 1 from public.customers c
+                        where c.id = retry.customer_id and coalesce(btrim(c.phone), '') = '') then
+        retry := smsretry.begin_for_application(retry);
+    end if;
+    if retry.begun_at is not null then
+        update public.sms_send_attempts a
+        set finished_at = recover_row.at, outcome = 'in_doubt', worker_died = true
+        where a.id = retry.attempt_id and a.finished_at is null;
+        retry.in_doubt_since := recover_row.at;
+        retry.expires_at := coalesce(retry.expires_at, least(retry.claimed_at, recover_row.at) + life);
+        retry.attempt_count := greatest(
+            retry.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = retry.attempt_id));
+        retry.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+        retry.error_code := null;
+        retry.why_code := 'worker_died';
+    else
+        -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
+        retry.recover_count := retry.recover_count + 1;
+        if retry.in_doubt_since is null then
+            v_due := retry.scheduled_for;
+            if retry.recover_count >= smsretry.suspect_after() then
+                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - smsretry.suspect_after(), 15));
+                retry.why_code := 'worker_died';
+                retry.why := 'Its worker died ' || retry.recover_count
+                    || ' times before the send began: it is claimed alone from now on';
+            end if;
+        end if;
+    end if;
+    perform smsretry.put_back(retry, v_due, recover_row.at);
+end
+$$;
+
+-- ======== schemas/worker/recover_stuck_sms_retries.sql ========
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
+--   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
+-- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
+-- first send; null: its first look says so. The application calls this with stale_minutes alone.
+create or replace function public.recover_stuck_sms_retries(
+    stale_minutes integer default 10, look_in interval default null, life interval default null
+)
+returns setof public.sms_retry_queue
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_began timestamptz;
+    v_skip uuid[] := '{}';
+    v_stale public.sms_retry_queue;
+begin
+    if stale_minutes is null or stale_minutes < 1 then
+        raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
+            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+    end if;
+    for v_stale in
+        select * from public.sms_retry_queue q
+        where q.status = 'processing'
+          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
+               -- Claimed while the clock was ahead: its lease would last until then.
+               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+          -- A trigger is slow for these, or refuses them.
+          and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
+        order by q.id
+        limit smsretry.largest_claim()
+        for update skip locked
+    loop
+        v_began := clock_timestamp();
+        exit when v_began > v_until; -- the next run takes the rest
+        continue when v_stale.business_id = any (v_skip);
+        begin
+            perform smsretry.recover_row(v_stale, look_in, life, v_now);
+            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+            set constraints all immediate; -- a deferred check would undo the others, too
+        exception
+            when query_canceled then -- the time is over and is not counted again
+                perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
+                exit;
+            when others then
+                -- The next run tries it again.
+                raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+        end;
+        if smsretry.took_long(v_began) then
+            v_skip := v_skip || v_stale.business_id;
+            perform smsretry.set_business_apart(v_stale.business_id, v_began, null, v_now);
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/worker/set_business_apart.sql ========
+-- A row of this business has been written since `began`, or could not be (state: its SQLSTATE). The business is left alone
+-- ten times as long, ten minutes at most, so that its triggers take a tenth of everybody's time. Never waits, never fails.
+create or replace function smsretry.set_business_apart(business_id uuid, began timestamptz, state text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
+#variable_conflict use_column
+declare
+    v_seconds constant numeric := extract(epoch from clock_timestamp() - set_business_apart.began);
+begin
+    insert into smsretry.set_apart as s (business_id, at, retry_at, why)
+    values (
+        set_business_apart.business_id, set_business_apart.at,
+        set_business_apart.at + least(make_interval(secs => 10 * v_seconds::double precision), interval '10 minutes'),
+        case when set_business_apart.state is null or set_business_apart.state = '57014'
+             then 'A row took ' || round(v_seconds, 1) || ' s to write'
+             else 'A row could not be written (' || set_business_apart.state || ')' end
+            || ': look at the triggers of sms_retry_queue')
+    on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
+exception when others then
+    raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
+end
+$$;
+
+-- ======== schemas/worker/set_sms_circuit.sql ========
+-- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
+-- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
+-- closing it closes the provider's, too. business_ids: of these businesses alone; null: of all
+-- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
+-- has it any more, nothing is done. Returns whether it is open.
+create or replace function public.set_sms_circuit(
+    why text, sender text default '', business_ids uuid[] default null, own boolean default false
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_sender constant text := coalesce(set_sms_circuit.sender, '');
+    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
+    v_own constant boolean := not smsretry.is_environments(v_sender);
+begin
+    if set_sms_circuit.own and not v_own then -- it was removed meanwhile, and would count as the environment's
+        return false;
+    end if;
+    if set_sms_circuit.business_ids is not null then
+        if v_why is null then
+            delete from smsretry.business_circuits b
+            where b.business_id = any (set_sms_circuit.business_ids) and smsretry.same_circuit(b.sender, v_sender, v_own);
+            return false;
+        end if;
+        delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
+        insert into smsretry.business_circuits (business_id, sender, opened_at, tried_at, why)
+        select distinct i.id, v_sender, v_now, v_now, v_why from unnest(set_sms_circuit.business_ids) as i (id)
+        where i.id is not null
+        order by i.id -- so that two runs lock them in the same order
+        on conflict (business_id, sender) do update set tried_at = excluded.tried_at, why = excluded.why;
+        return true;
+    end if;
+    if v_why is null then
+        delete from smsretry.business_circuits b where smsretry.same_circuit(b.sender, v_sender, v_own);
+        delete from smsretry.circuit c where smsretry.same_circuit(c.sender, v_sender, v_own);
+        return false;
+    end if;
+    insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
+    on conflict (sender) do update set why = excluded.why;
+    delete from smsretry.circuit c
+    where v_sender <> '' and c.sender not in ('', v_sender) and smsretry.same_circuit(c.sender, v_sender, v_own);
+    return true;
+end
+$$;
+
+-- ======== schemas/worker/slow_sms_sender.sql ========
+-- The provider asks to go slower with a sender: its time is given away for so many seconds, a quarter of an hour at most, and no
+-- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free.
+create or replace function public.slow_sms_sender(sender text, seconds double precision)
+returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz :=
+        v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900));
+    v_free_at timestamptz;
+begin
+    if slow_sms_sender.sender is null then
+        raise exception 'sender must be given: whose texts go slower' using errcode = 'SR422';
+    end if;
+    insert into smsretry.sender_time as s (sender, free_at) values (slow_sms_sender.sender, v_until)
+    on conflict (sender) do update
+    -- More than an hour: a rate was set wrong (lease_sms_time).
+    set free_at = case when s.free_at > v_now + interval '1 hour' then v_until else greatest(s.free_at, v_until) end
+    returning s.free_at into v_free_at;
+    return extract(epoch from v_free_at - v_now);
+end
+$$;
+
+-- ======== schemas/worker/spent_until.sql ========
+-- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. A text with
+-- more segments than a whole day has goes out when nothing else did. Notes on the sender how far it was counted, or each begin
+-- of a long day would count all of it; and that it is spent, so that the next claims know, once there is no room for a single
+-- segment. Never waits: others in this transaction may hold what the holder of the sender's row wants.
+create or replace function smsretry.spent_until(sender smsretry.senders, segments integer, at timestamptz)
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    -- By then, the outcome is known of almost all; one that is in doubt counts.
+    v_settled constant timestamptz := at - interval '1 minute';
+    v_used record;
+    v_turns_at timestamptz;
+    v_spent_until timestamptz;
+begin
+    select * into v_used from smsretry.day_used(sender, at, v_settled);
+    if v_used.segments + least(coalesce(segments, 1), sender.segments_per_day) > sender.segments_per_day then
+        v_turns_at := (smsretry.carriers_day(at)).ends;
+    end if;
+    v_spent_until := case when v_used.segments >= sender.segments_per_day then v_turns_at end;
+    if v_used.afresh > 200 or (v_spent_until, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
+            and v_spent_until is not null then
+        update smsretry.senders s
+        set counted_to = case when v_used.afresh > 200 then v_settled else s.counted_to end,
+            counted_segments = case when v_used.afresh > 200 then v_used.settled else s.counted_segments end,
+            spent_until = coalesce(v_spent_until, s.spent_until),
+            spent_cap = case when v_spent_until is not null then sender.segments_per_day else s.spent_cap end
+        where s.id = (select f.id from smsretry.senders f where f.id = sender.id for update skip locked);
+    end if;
+    return v_turns_at;
+end
+$$;
+
+-- ======== schemas/worker/start_sms_run.sql ========
+-- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
+-- long a silent run counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then
+-- returns none.
+create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null, send_to text default null, address text default null)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.runs (id, started_at, send_to, address)
+    values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    return query
+    with silent as (
+        update smsretry.runs r set interrupted_at = v_now
+        where r.id = any (array(
+            select u.id from smsretry.runs u
+            where u.finished_at is null and u.interrupted_at is null
+              and start_sms_run.stale_minutes is not null
+              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
+            order by u.started_at limit 20 for update skip locked))
+        returning r.id, r.started_at
+    )
+    select s.id, s.started_at,
+           count(*) filter (where a.outcome = 'accepted'),
+           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
+           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+    from silent s
+    left join public.sms_send_attempts a
+        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at order by s.started_at;
+end
+$$;
+
+-- ======== schemas/worker/take.sql ========
+-- Claim these rows, which the caller has found pending and locked, and return those that could be claimed. by_application:
+-- smsretry.take_row. If a trigger of the application's is slow for one business, or refuses a row, that row stays pending,
+-- its business is set apart, and the others are claimed. What there was no time for stays pending, too.
+create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
+returns setof smsretry.claimed_retry
+language plpgsql set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms' -- for what a trigger waits for
+-- Without statistics a plan would read whole tables.
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_order uuid[];
+    v_owners uuid[];
+    v_apart uuid[];
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_whose uuid[] := '{}';
+    v_skip uuid[] := '{}';
+    v_tried integer := 0;
+    v_state text;
+begin
+    -- Of a business that is set apart, one row after the others, and another one each time: not all may be slow.
+    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
+           array_agg(o.business_id) filter (where o.apart)
+    into v_order, v_owners, v_apart
+    from (
+        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
+               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
+        from unnest(take.ids) with ordinality as i (id, place)
+        join public.sms_retry_queue q on q.id = i.id
+        left join smsretry.set_apart s on s.business_id = q.business_id
+    ) o
+    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
+
+    begin
+        for n in 1 .. coalesce(cardinality(v_order), 0) loop
+            v_began := clock_timestamp();
+            exit when v_began > v_until;
+            continue when v_owners[n] = any (v_skip);
+            v_tried := n;
+            if smsretry.take_row(v_order[n], take.at, take.by_application) then
+                v_took := v_took || v_order[n];
+                v_whose := v_whose || v_owners[n];
+            end if;
+            if smsretry.took_long(v_began) then
+                v_skip := v_skip || v_owners[n];
+                perform smsretry.set_business_apart(v_owners[n], v_began, null, take.at);
+            elsif v_owners[n] = any (v_apart) then
+                delete from smsretry.set_apart s where s.business_id = v_owners[n];
+            end if;
+        end loop;
+        set constraints all immediate; -- what is only asked at the end would undo all of them
+    exception
+        when query_canceled then
+            v_state := sqlstate;
+        when others then
+            v_state := sqlstate;
+    end;
+    if v_state = '57014' then
+        -- The statement timeout does not start again: only what was quick is repeated.
+        perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
+        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
+    elsif v_state is not null then
+        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
+    end if;
+    -- Planned each time: PostgreSQL 15 would keep a plan that walks a whole index, if the tables were small when it was made.
+    return query execute
+    'select r.* from smsretry.claimed_retry r where r.id = any ($1) order by r.scheduled_for, r.id' using v_took;
+end
+$$;
+
+-- ======== schemas/worker/take_each.sql ========
+-- Claim rows one by one, because one of them could not be written: it stays as it is, and its business is set apart. owners:
+-- the rows' businesses. Returns those that were claimed.
+create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_began timestamptz;
+    v_took uuid[] := '{}';
+    v_skip uuid[] := '{}';
+begin
+    for n in 1 .. coalesce(cardinality(take_each.ids), 0) loop
+        continue when take_each.owners[n] = any (v_skip);
+        v_began := clock_timestamp();
+        begin
+            if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
+                v_took := v_took || take_each.ids[n];
+            end if;
+            set constraints all immediate; -- a deferred check would undo the others, too
+        exception
+            when query_canceled then -- no time is left, and it is not counted again
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
+                exit;
+            when others then
+                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
+                if smsretry.took_long(v_began) then
+                    v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
+                end if;
+        end;
+    end loop;
+    return v_took;
+end
+$$;
+
+-- ======== schemas/worker/take_row.sql ========
+-- Claim one row, which the caller has found pending and locked; false: it was ended or put in doubt instead. Its status is not
+-- asked for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
+-- the claimer sends without a begin, so a text that a begin would call sent or put in doubt comes to that here.
+create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_refused record;
+begin
+    if take_row.by_application then
+        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
+        select r.* into v_refused
+        from public.send_logs l, smsretry.refusal(true, null, null) r
+        where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
+          and smsretry.is_sent(l.provider_message_id, l.status::text);
+        if found then
+            perform smsretry.close_row(v_row, 'cancelled', v_refused.why, v_refused.why_code, null, take_row.at);
+            return false;
+        end if;
+        if exists (select 1 from smsretry.restores) and smsretry.put_in_doubt(v_row, take_row.at) is not null then
+            return false;
+        end if;
+    end if;
+    update public.sms_retry_queue q
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    set status = 'processing', claim_no = greatest(q.claim_no, 1000000 * (select count(*) from smsretry.restores)) + 1,
+        claimed_at = take_row.at, begun_at = null,
+        claimed_by_application = take_row.by_application,
+        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
+    where q.id = take_row.id;
+    return true;
+end
+$$;
+
+-- ======== schemas/worker/wait_shortly.sql ========
+-- In a group, wait for locks only as long as the group says (smsretry.wait, set by group_sms_calls). Every function that a
+-- group may call begins with this.
+create or replace function smsretry.wait_shortly()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('smsretry.wait', true) <> '' then
+        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
+    end if;
+end
+$$;
+
+-- ======== schemas/worker/withhold_send.sql ========
+-- A send that nothing else keeps: may it leave from here? Parameters and answers: begin_sms_attempt. The last check, so that
+-- a staging copy shows what would have gone out, and when.
+--   go · ended: the worker texts only others, so the text is cancelled · held: worker and mark disagree, so the
+--   text waits until somebody has said which is right
+create or replace function smsretry.withhold_send(
+    retry public.sms_retry_queue, send_to text, listed boolean, address text, expires_at timestamptz, at timestamptz,
+    out answer text, out why text, out why_code text, out reached_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+    if send_to = 'listed' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
+        answer := 'go';
+        return;
+    end if;
+    why := smsretry.mark_mismatch(send_to, address);
+    if why is not null then
+        why_code := 'mark_mismatch';
+        reached_at := at + smsretry.mark_look();
+        retry.why := why;
+        retry.why_code := why_code;
+        retry.held_since := coalesce(retry.held_since, at);
+        retry.expires_at := coalesce(retry.expires_at, expires_at);
+        perform smsretry.put_back(retry, reached_at, at);
+        answer := 'held';
+    elsif coalesce(send_to, 'all') <> 'all' then
+        why := 'Not sent: it would have gone out now, but '
+            || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
+                            else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+        why_code := 'not_listed';
+        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, at);
+        answer := 'ended';
+    else
+        answer := 'go';
+    end if;
+end
+$$;
+
+-- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
+-- Claim up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look for evidence is due. Businesses take turns,
+-- the longest waiting row of each first. Suspect rows are left to claim_suspect_sms_retry.
+create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
+returns setof smsretry.claimed_retry
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_ids constant uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
+begin
+    return query select * from smsretry.take(v_ids, v_now);
+end
+$$;
+
+-- ======== schemas/doubt/doubt.sql ========
+-- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
+-- an attempt. The first look is due at once. who, because: of the person who recorded the restore. Returns why. The row is locked.
+create or replace function smsretry.doubt(
+    retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
+)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    retry.claimed_at := doubt.since;
+    retry := smsretry.begin_for_application(retry);
+    update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
+    where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
+    retry.in_doubt_since := doubt.until;
+    retry.reconcile_count := 0;
+    retry.recover_count := 0;
+    retry.held_since := null;
+    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+    retry.why_code := 'restored';
+    perform smsretry.put_back(retry, doubt.at, doubt.at);
+    perform smsretry.note_event(retry.id, 'put_in_doubt', doubt.who, doubt.because);
+    return retry.why;
+end
+$$;
+
+-- ======== schemas/doubt/doubt_sms_retries.sql ========
+-- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
+-- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
+-- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
+-- requeue_failed_sms.
+create or replace function public.doubt_sms_retries(
+    since timestamptz, dry_run boolean default true, who text default null, because text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    if (doubt_sms_retries.since <= v_now and dry_run is not null) is not true then
+        raise exception 'since is when the backup was taken, and not to come' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
+        insert into smsretry.restores (since, restored_at, who, because)
+        values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
+        on conflict do nothing;
+        update public.sms_retry_queue q -- its message may be one of the time that is forgotten
+        set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
+        where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
+    end if;
+    select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
+    from public.sms_retry_queue q where q.status in ('pending', 'processing');
+    return next;
+end
+$$;
+
+-- ======== schemas/doubt/earlier_doubt.sql ========
+-- The last send of this text, by any of its rows, that may have gone out; nulls: there is none. Evidence of it is looked for
+-- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: every begin calls this.
+--   since: when it came into doubt · why: what the row says meanwhile
+create or replace function smsretry.earlier_doubt(
+    send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
+    from public.sms_send_attempts a
+    -- An array, so that an index finds them without statistics.
+    where a.retry_id = any (array(
+            select q.id from public.sms_retry_queue q
+            where q.send_log_id = earlier_doubt.send_log_id and q.business_id = earlier_doubt.business_id
+              and q.begun_at is null))
+      and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+    order by a.begun_at desc limit 1;
+    if found then
+        why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
+    end if;
+end
+$$;
+
+-- ======== schemas/doubt/forgotten.sql ========
+-- The time in which this text may have gone out unrecorded, because the database was restored from a backup; nulls: there is
+-- none. A text is older than the restore if its row, send log or scheduled send is. Only a later look that found nothing, or
+-- a person's word, clears it: a message that was found does not prove that no other exists.
+create or replace function smsretry.forgotten(
+    retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select 1 from smsretry.restores) -- on most days this is all
+        or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
+                       where c.id = retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
+        return;
+    end if;
+    select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
+    from smsretry.restores r
+    where (retry.created_at < r.restored_at
+           or exists (select 1 from public.send_logs l
+                      where l.id = retry.send_log_id and l.created_at < r.restored_at)
+           or exists (select 1 from public.scheduled_sends s
+                      where s.id = retry.send_log_id and s.created_at < r.restored_at))
+      and not exists (
+          select 1 from public.sms_send_attempts a
+          -- An array, so that an index finds them without statistics.
+          where a.retry_id = any (array(
+                  select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
+            and a.begun_at <= r.since and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
+end
+$$;
+
+-- ======== schemas/doubt/is_anothers.sql ========
+-- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
+create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
+        or exists (select 1 from public.send_logs l
+                   where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
+                     and l.id is distinct from is_anothers.send_log_id)
+$$;
+
+-- ======== schemas/doubt/may_be_unanswered.sql ========
+-- Whether a message that this row's look found may be another send to the same number: one without an answer yet, or begun
+-- between the claim and now, so that the look did not know it. (One dated later began before a clock was set back.)
+create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_send_attempts ours
+        join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+        join public.sms_retry_queue q on q.id = theirs.retry_id
+        where ours.id = may_be_unanswered.retry.attempt_id
+          and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
+               or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
+$$;
+
+-- ======== schemas/doubt/put_in_doubt.sql ========
+-- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done.
+create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_earlier record;
+    v_forgotten record;
+begin
+    -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
+    if retry.claim_no > 1 then
+        select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
+        if v_earlier.attempt_id is not null then
+            retry.attempt_id := v_earlier.attempt_id;
+            retry.in_doubt_since := v_earlier.since;
+            retry.reconcile_count := 0;
+            retry.held_since := null;
+            retry.why := v_earlier.why;
+            retry.why_code := 'in_doubt';
+            perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
+            return v_earlier.why;
+        end if;
+    end if;
+    select * into v_forgotten from smsretry.forgotten(retry);
+    if v_forgotten.since is not null then
+        return smsretry.doubt(
+            retry, v_forgotten.since, v_forgotten.until, v_forgotten.who, v_forgotten.because, put_in_doubt.at);
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/doubt/reconcile_sms_retry.sql ========
+-- The result of a look for evidence, for a claimed row in doubt. May be repeated.
+--   decision: accepted     it was found (twilio_sid; null if only the send log says so)
+--           | look_again   it was not found; look again in look_in
+--           | look_failed  the look itself failed; look again in look_in
+--           | resend       it was not found for long enough: send it again
+--           | hold         a person must decide about error; look again in look_in. ambiguous: the messages that may be the
+--                          text. Past its expiry, the row fails with that
+--           A look that found nothing ends an earlier hold.
+-- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
+--   answer: applied
+--         | lost       the claim was lost
+--         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
+--         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
+create or replace function public.reconcile_sms_retry(
+    retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
+    look_in interval default null, error text default null, ambiguous text[] default null,
+    life interval default null, why_code text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_now timestamptz;
+    v_unowned text[];
+begin
+    if (decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
+        or decision in ('look_again', 'look_failed', 'hold') and look_in is null or decision = 'hold' and error is null then
+        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+            using errcode = 'SR422';
+    end if;
+    v_row := smsretry.fenced(retry_id, claim_no);
+    v_now := smsretry.clock();
+    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
+        return case when exists ( -- the answer to the same call was lost on its way
+            select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
+            then 'applied' else 'lost' end;
+    end if;
+    -- In this order: an answer between the two checks shows as a taken SID, and is never missed by both.
+    if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
+        return 'wait';
+    end if;
+    v_unowned := (
+        select array_agg(m.sid order by m.place) from unnest(ambiguous) with ordinality as m (sid, place)
+        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id));
+    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
+        return 'sid_taken';
+    end if;
+
+    v_row.reconciled_claim_no := claim_no;
+    v_row.recover_count := 0;
+    v_row.why_code := why_code;
+    v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
+    if decision = 'accepted' then
+        perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
+    elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
+            select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        perform smsretry.resend(v_row, settled_by, v_now);
+    elsif decision = 'hold' then
+        v_row.why := left(error, 1800) || coalesce(
+            ': ' || array_to_string(v_unowned[:3], ', ')
+            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        if v_row.expires_at <= v_now then
+            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+        else
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        end if;
+    else
+        if decision = 'look_again' then
+            v_row.reconcile_count := v_row.reconcile_count + 1;
+            v_row.why := case when v_row.held_since is null then v_row.why end;
+            v_row.held_since := null;
+        end if;
+        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+    end if;
+    return 'applied';
+exception when unique_violation then -- two looks found the same message at the same moment
+    return 'sid_taken';
+end
+$$;
+
+-- ======== schemas/doubt/resend.sql ========
+-- Send a text again whose attempt in doubt is taken never to have reached the provider. If the worker died, it costs no
+-- attempt: the request may never have left. The caller holds the row locked.
+create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_attempt public.sms_send_attempts;
+begin
+    update public.sms_send_attempts a
+    set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
+    where a.id = resend.retry.attempt_id and a.outcome is distinct from 'not_sent'
+    returning * into v_attempt;
+    if v_attempt.worker_died then
+        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+    end if;
+    retry.attempt_id := null;
+    retry.in_doubt_since := null;
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := null;
+    retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
+    perform smsretry.put_back(retry, resend.at, resend.at);
+end
+$$;
+
+-- ======== schemas/doubt/resolve_sms_doubt.sql ========
+-- For a person: what became of a text in doubt. With a SID it went out as that message; without one it did not, and is sent
+-- again. If it expired in doubt, its send log then says that it went out, or it stays ended and may be requeued. If it was
+-- queued anew, the newer row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
+create or replace function public.resolve_sms_doubt(
+    retry_id uuid, twilio_sid text default null, who text default null, because text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+    v_attempt_id uuid;
+begin
+    if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
+        perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
+    if v_row.status in ('failed', 'cancelled') then
+        select * into v_newer from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
+          and q.status in ('pending', 'processing') and q.in_doubt_since is not null
+        for update;
+        if found then
+            v_row := v_newer;
+        end if;
+    end if;
+    if v_row.status = 'pending' and v_row.in_doubt_since is not null then
+        v_attempt_id := v_row.attempt_id;
+    elsif v_row.status in ('failed', 'cancelled') then
+        select d.attempt_id into v_attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
+    end if;
+    if v_attempt_id is null then -- or a worker is looking at it at this moment
+        return case when exists (select 1 from public.sms_send_attempts a
+                                 join public.sms_retry_queue q on q.id = a.retry_id
+                                 where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
+                    then 'resolved' else 'not_in_doubt' end;
+    end if;
+    if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then
+        perform smsretry.resend(v_row, 'operator', smsretry.clock());
+    elsif resolve_sms_doubt.twilio_sid is null then
+        update public.sms_send_attempts a
+        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
+        where a.id = v_attempt_id;
+    else
+        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+    end if;
+    perform smsretry.note_event(
+        v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,
+        resolve_sms_doubt.who, resolve_sms_doubt.because);
+    return 'resolved';
+end
+$$;
+
+-- ======== schemas/doubt/settle_sms_attempt.sql ========
+-- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
+-- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
+-- MessageStatus and ErrorCode), in the account that signed it (account_sid; null: not told). An account speaks for what went out
+-- from it and nothing else: who has an account of their own has the token that signs for it. May be called any number of times, in any order, before or after the sender's own answer. An
+-- unknown status proves the message and is not kept.
+-- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
+-- or unknown_attempt (there is none, or it has another SID or account).
+create or replace function public.settle_sms_attempt(
+    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
+    delivery_status text default null, error_code integer default null, account_sid text default null
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_answer text := 'already_settled';
+begin
+    if not smsretry.is_message_id(settle_sms_attempt.twilio_sid)
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
+            using errcode = 'SR422';
+    end if;
+    if settle_sms_attempt.attempt_id is null then
+        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
+    else
+        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
+    end if;
+    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
+    -- text that is in doubt about it.
+    select * into v_row from public.sms_retry_queue q
+    where q.id = coalesce(
+        -- No join: with old statistics it walks all live rows.
+        (select w.id from public.sms_retry_queue w
+         where w.send_log_id = (select o.send_log_id from public.sms_retry_queue o where o.id = v_attempt.retry_id)
+           and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
+        v_attempt.retry_id)
+    for update;
+    if not found then
+        return 'unknown_attempt';
+    end if;
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    v_now := smsretry.clock();
+    if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid
+        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid) then
+        return 'unknown_attempt';
+    end if;
+    if v_attempt.twilio_sid is null then
+        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
+            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        end if;
+        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
+    end if;
+    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
+        and v_answer = 'already_settled' then
+        return 'recorded';
+    end if;
+    return v_answer;
+end
+$$;
+
+-- ======== schemas/consent/businesses_of.sql ========
+-- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
+-- STOP may be imported again tomorrow.
+--   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
+--   An attempt that names no sender may have gone out from any · now: what a business texted from earlier does not count
+create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
+returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return array(
+        select known.id
+        from (select b.id, smsretry.number_key(b.id, businesses_of.phone) as number_key from public.businesses b offset 0) known
+        where (exists (select from public.sms_send_attempts a where a.number_key = known.number_key)
+               or exists (select from public.customers c -- is true: by the number's index alone
+                          where c.phone = businesses_of.phone and (c.business_id = known.id) is true))
+          and (businesses_of.senders is null
+               or smsretry.sends_through(known.id, businesses_of.senders)
+               or not businesses_of.now and exists (
+                   select from public.sms_send_attempts a
+                   where a.number_key = known.number_key
+                     and (a.sent_by is null or array[a.sent_by, a.sent_account] && businesses_of.senders
+                          or '' = any (businesses_of.senders) and smsretry.is_environments(a.sent_by))))
+        order by 1);
+end
+$$;
+
+-- ======== schemas/consent/cancel_opted_out.sql ========
+-- Cancel what waits for these customers, who have opted out; returns how many texts. One that is in doubt, under way or locked meets
+-- the opt-out at its next begin. If a rule of the application's refuses one of them, none is cancelled yet.
+create or replace function smsretry.cancel_opted_out(customer_ids uuid[])
+returns integer language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    v_waiting public.sms_retry_queue;
+    v_cancelled integer := 0;
+begin
+    for v_waiting in
+        select q.* from public.sms_retry_queue q
+        where q.customer_id = any (cancel_opted_out.customer_ids)
+          -- is true: by the customers alone; with old statistics an index of all that waits is walked
+          and (q.status = 'pending' and q.in_doubt_since is null) is true
+        order by q.id for update skip locked
+    loop
+        perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
+        v_cancelled := v_cancelled + 1;
+    end loop;
+    return v_cancelled;
+exception when others then
+    raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
+    return 0;
+end
+$$;
+
+-- ======== schemas/consent/earlier_opt_outs.sql ========
+-- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
+insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id)
+select k.number_key, c.business_id, 'opted_out', left(c.sms_consent_source::text, 200), smsretry.clock(),
+       coalesce(c.sms_consent_at, smsretry.clock()), c.id
+from public.customers c
+cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key offset 0) k
+where c.sms_consent_status::text = 'opted_out' and c.phone is not null
+  and not exists (select from smsretry.consents o where o.number_key = k.number_key and o.said = 'opted_out');
+
+-- ======== schemas/consent/follow_opt_out.sql ========
+-- Let the customers who have a number at a business, and one by id, follow the opt-out that stands there, as best they can: a row
+-- that somebody holds locked, or that a rule of the application's refuses, is left as it is, and no text goes out to it all the
+-- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+--   customers: who have opted out now · unmarked: who could not be marked · cancelled: smsretry.cancel_opted_out
+create or replace function smsretry.follow_opt_out(
+    business_id uuid, phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    v_said record;
+begin
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    select o.dated, o.source into v_said
+    from smsretry.standing_opt_outs o
+    where o.number_key = smsretry.number_key(follow_opt_out.business_id, follow_opt_out.phone)
+    order by smsretry.start_takes_back(o.source), o.id limit 1;
+    if not found then
+        return;
+    end if;
+    begin
+        with theirs as materialized (
+            select c.id from public.customers c
+            where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+              -- is true: not also by the index of business_id, where a business may have very many
+              and (c.business_id = follow_opt_out.business_id) is true
+            order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
+        ), marked as (
+            update public.customers c
+            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
+            where c.id in (select t.id from theirs t)
+              and (c.sms_consent_status::text is distinct from 'opted_out'
+                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
+        select count(*) into customers from theirs;
+    exception when others then
+        raise warning 'Customers of business % could not be marked as opted out yet: %', follow_opt_out.business_id, sqlstate;
+        select count(*) into unmarked from public.customers c
+        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+          and (c.business_id = follow_opt_out.business_id) is true;
+    end;
+    cancelled := smsretry.cancel_opted_out(array(
+        select c.id from public.customers c
+        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+          and (c.business_id = follow_opt_out.business_id) is true));
+end
+$$;
+
+-- ======== schemas/consent/has_borne.sql ========
+-- Whether a row with this number has borne this date of an opt-in before, so that it is no news now. Applications cut off or
+-- round to milliseconds or seconds. in_vain: only where the date lifted nothing.
+create or replace function smsretry.has_borne(number_key bytea, dated timestamptz, in_vain boolean default false)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select from smsretry.consents i
+        where i.number_key = has_borne.number_key and i.said <> 'opted_out' and (i.said = 'seen' or not has_borne.in_vain)
+          and date_trunc('second', i.dated) in (date_trunc('second', has_borne.dated),
+                                                date_trunc('second', has_borne.dated) - interval '1 second'));
+end
+$$;
+
+-- ======== schemas/consent/heard_by.sql ========
+-- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
+-- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender, and
+-- an account for all of its senders, those included that are gone. An environment may have a SID in capitals.
+--   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
+--   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
+create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_number constant text := nullif(btrim(regexp_replace(
+        heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1')), '');
+    v_service constant text := nullif(lower(btrim(heard_by.service)), '');
+    v_account constant text := nullif(lower(btrim(heard_by.account)), '');
+    v_known record;
+begin
+    lifts := not exists (select 1 from smsretry.senders);
+    if lifts then
+        return;
+    end if;
+    with known as (
+        select s.sent_by, s.account, s.sent_by as sender, lower(s.sent_by) in (v_service, v_number) as named from smsretry.senders s
+        union all
+        select d.sent_by, d.account, x.sender, lower(d.sent_by) in (v_service, v_number)
+        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender)
+        where x.sender <> '' or smsretry.is_environments(d.sent_by))
+    select array_agg(distinct k.sender) filter (where k.named and coalesce(lower(k.account) = v_account, true)) as named,
+           array_agg(distinct k.sender) filter (where lower(k.account) = v_account)
+               || array_agg(distinct k.account) filter (where lower(k.account) = v_account) as of_account,
+           count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
+           bool_or(k.named) as known
+    into v_known from known k;
+    -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
+    -- environment's, which no run has told yet.
+    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+        return;
+    end if;
+    senders := coalesce(v_known.named, v_known.of_account);
+    lifts := v_known.named is not null
+        or v_known.in_account = 1 and v_service is null and v_number is null;
+end
+$$;
+
+-- ======== schemas/consent/import_at_business.sql ========
+-- Record opt-outs that come from elsewhere at one business, of numbers that no customer has as well: import_sms_opt_outs. A number
+-- whose customer opted in later than it opted out is left alone.
+--   recorded, known, outlived and unreadable are numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
+--   undated: lines that count as of as_of · notes: of each number that is not recorded, its line and why
+create or replace function smsretry.import_at_business(
+    business_id uuid, opt_outs jsonb, as_of timestamptz, source text, who text, because text,
+    out recorded integer, out known integer, out customers integer, out cancelled integer, out unmarked integer,
+    out undated integer, out notes jsonb
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_line record;
+    v_later uuid;
+    v_known boolean;
+    v_done record;
+begin
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    for v_line in
+        select w.phone, min(w.line) as line, count(*)::integer as lines, smsretry.number_key(business_id, w.phone) as number_key,
+               count(*) filter (where (w.at <= as_of) is not true)::integer as undated,
+               case when bool_or((w.at <= as_of) is not true) then as_of else max(w.at) end as at
+        from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
+                     case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+                     smsretry.instant_of(e.value ->> 'at') as at
+              from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
+        group by w.phone, case when w.phone is null then w.line end
+        order by w.phone, 2 -- two imports lock customers in the same order
+    loop
+        if v_line.phone is null then
+            notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
+            continue;
+        end if;
+        undated := undated + v_line.undated;
+        v_later := smsretry.later_opt_in(business_id, v_line.phone, v_line.at);
+        if v_later is not null then
+            notes := notes || jsonb_build_object(
+                'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', business_id);
+            continue;
+        end if;
+        v_known := exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = v_line.number_key and (o.dated >= v_line.at or v_line.undated > 0)
+              and not smsretry.start_takes_back(o.source));
+        known := known + v_line.lines - 1 + v_known::integer;
+        if not v_known then
+            recorded := recorded + 1;
+            perform smsretry.say_opted_out(array[business_id], v_line.phone, source, v_line.at);
+        end if;
+        continue when not exists (
+            select from public.customers c
+            where c.phone = v_line.phone and (c.business_id = business_id) is true
+              and (not v_known or c.sms_consent_status::text is distinct from 'opted_out'));
+        select * into v_done from smsretry.follow_opt_out(business_id, v_line.phone);
+        customers := customers + v_done.customers;
+        cancelled := cancelled + v_done.cancelled;
+        unmarked := unmarked + v_done.unmarked;
+        perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
+        where c.phone = v_line.phone and (c.business_id = business_id) is true;
+    end loop;
+end
+$$;
+
+-- ======== schemas/consent/import_sms_opt_outs.sql ========
+-- For people: opt-outs from another system, for one business or for each. opt_outs is an array of at most 500 objects: phone
+-- (E.164), at (with its offset; without one it counts as now, and so does a date that has not come), line (to name it by).
+-- A number needs no customer: one that comes later is opted out, too. A later opt-in stays. Changes nothing unless
+-- dry_run => false; then who and because are needed. The same call again changes nothing more.
+-- file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- all_businesses: some a call, by id; the next call begins after_business => next_after, until that is null.
+-- The rest: smsretry.import_at_business. time_zone: the business's.
+create or replace function public.import_sms_opt_outs(
+    opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
+    who text default null, because text default null, file_hash text default null, after_business uuid default null
+)
+returns table (
+    businesses integer, recorded integer, known integer, customers integer, cancelled integer, unmarked integer,
+    undated integer, notes jsonb, next_after uuid, time_zone text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
+    k_pairs constant integer := 2000; -- of numbers and businesses
+    v_as_of timestamptz := smsretry.clock();
+    v_key bytea;
+    v_business record;
+    v_done record;
+begin
+    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
+        and coalesce(file_hash ~ '^[0-9a-f]{64}$', true)) is not true then
+        raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
+            using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
+    elsif jsonb_array_length(opt_outs) > k_most then
+        raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    if file_hash is not null then
+        v_key := smsretry.number_key(coalesce(business_id, smsretry.everywhere()), file_hash);
+        v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
+    end if;
+    businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    begin
+        insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
+        select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
+        for v_business in
+            select b.id, b.timezone::text as zone from public.businesses b
+            where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
+            order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+        loop
+            select * into v_done from smsretry.import_at_business(
+                v_business.id, opt_outs, v_as_of,
+                'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                who, because);
+            businesses := businesses + 1;
+            recorded := recorded + v_done.recorded;
+            known := known + v_done.known;
+            customers := customers + v_done.customers;
+            cancelled := cancelled + v_done.cancelled;
+            unmarked := unmarked + v_done.unmarked;
+            undated := greatest(undated, v_done.undated);
+            notes := notes || v_done.notes;
+            next_after := v_business.id;
+            time_zone := case when business_id is not null then v_business.zone end;
+        end loop;
+        if dry_run then -- it has been tried, and is undone
+            raise exception 'rolled back' using errcode = 'SR000';
+        end if;
+    exception when sqlstate 'SR000' then null;
+    end;
+    if business_id is not null and businesses = 0 then
+        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
+    elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then
+        next_after := null;
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/keep_consent.sql ========
+-- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
+-- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
+-- not come lifts nothing, now or when it has; nor does one that the number has borne before. The change is told as an event, too.
+-- security definer, because tenants may write customers and not consents. There is no exception block, which would cost each row of
+-- a statement a transaction id: if a word cannot be kept, the application's write is refused, so that nobody takes it for kept.
+create or replace function smsretry.keep_consent()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_inserted constant boolean := tg_op = 'INSERT';
+    v_changed boolean := false;
+    v_moved boolean := false;
+    v_later boolean := false;
+    v_new boolean := false;
+    v_dated timestamptz;
+    v_key bytea;
+begin
+    if tg_op = 'DELETE' then -- of a row that was written while triggers were off
+        if old.phone is not null and old.sms_consent_status::text = 'opted_out' and not exists (
+            select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(old.business_id, old.phone)) then
+            perform smsretry.say_opted_out(
+                array[old.business_id], old.phone, old.sms_consent_source::text, coalesce(old.sms_consent_at, v_now));
+        end if;
+        return null;
+    end if;
+    v_dated := coalesce(new.sms_consent_at, v_now);
+    if tg_op = 'UPDATE' then
+        v_changed := old.sms_consent_status is distinct from new.sms_consent_status;
+        v_moved := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
+        -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
+        v_later := coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+        if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
+            v_dated := v_now; -- the date is that of the consent that ends here
+        end if;
+        if v_changed then
+            insert into smsretry.events (at, about, code, detail)
+            values (v_now, new.id, 'consent_changed', jsonb_build_object(
+                'was', left(old.sms_consent_status::text, 40), 'became', left(new.sms_consent_status::text, 40),
+                'source', left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200)));
+        end if;
+        if old.phone is distinct from new.phone then
+            insert into smsretry.events (at, about, code, detail)
+            values (v_now, new.id, 'number_changed', jsonb_build_object(
+                'was', smsretry.masked(old.phone::text), 'became', smsretry.masked(new.phone::text)));
+        end if;
+        -- The same write may opt out and take the number from the row.
+        if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
+            perform smsretry.say_opted_out(array[old.business_id], old.phone, new.sms_consent_source::text, v_dated);
+        end if;
+    end if;
+    if new.phone is null then
+        return null;
+    end if;
+    v_key := smsretry.number_key(new.business_id, new.phone);
+    if v_inserted or v_moved then -- what the number said before this business knew it
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+        select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
+        from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(smsretry.everywhere(), new.phone)
+          and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
+          and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
+          and not exists (select from smsretry.consents k
+                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id);
+    end if;
+    if v_moved and old.phone is not null then -- the row's earlier dates are no news for its new number either
+        insert into smsretry.consents (number_key, business_id, said, at, dated)
+        select distinct v_key, new.business_id, 'seen', v_now, d.dated
+        from (select i.dated from smsretry.consents i
+              where i.number_key = smsretry.number_key(old.business_id, old.phone) and i.said <> 'opted_out'
+              union all
+              select new.sms_consent_at where new.sms_consent_status::text = 'opted_in' and not v_later and not v_changed) d
+        where d.dated is not null;
+    end if;
+
+    if new.sms_consent_status::text = 'opted_out' then
+        if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_dated
+            and not smsretry.has_borne(v_key, old.sms_consent_at) then
+            insert into smsretry.consents (number_key, business_id, said, at, dated)
+            values (v_key, new.business_id, 'seen', v_now, old.sms_consent_at); -- the consent that ends here, whatever its date
+        end if;
+        if v_changed then -- our own functions have kept it
+            v_new := not exists (
+                select from smsretry.consents k
+                where k.number_key = v_key and k.said = 'opted_out' and k.dated = v_dated and k.customer_id = new.id
+                  and k.source is not distinct from left(new.sms_consent_source::text, 200));
+        elsif v_inserted or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source then
+            v_new := not exists (
+                select from smsretry.standing_opt_outs o
+                where o.number_key = v_key and o.dated >= coalesce(new.sms_consent_at, '-infinity')
+                  and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
+            -- Another source alone opts nobody out again who has opted in since.
+            v_new := v_new and (v_inserted or v_later or v_moved or exists (
+                select from smsretry.standing_opt_outs o where o.number_key = v_key));
+        end if;
+        if v_new then
+            insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
+            values (v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
+                    case when v_changed then left(old.sms_consent_status::text, 40) end);
+        end if;
+        -- Rows of one statement have no order but their dates.
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated)
+        select v_key, new.business_id, 'opted_in', left(c.sms_consent_source::text, 200), v_now, c.sms_consent_at
+        from public.customers c
+        where c.id = smsretry.later_opt_in(new.business_id, new.phone, v_dated) and c.id <> new.id
+          and c.xmin = pg_current_xact_id()::xid;
+    elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
+        if smsretry.has_borne(v_key, new.sms_consent_at) then
+            return null;
+        end if;
+        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + smsretry.fast_clock() then
+            insert into smsretry.consents (number_key, business_id, said, source, at, dated)
+            select v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at
+            where exists (select from smsretry.standing_opt_outs o
+                          where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now));
+            v_new := found;
+        end if;
+        if new.sms_consent_at > v_now and not v_new then
+            insert into smsretry.consents (number_key, business_id, said, at, dated)
+            values (v_key, new.business_id, 'seen', v_now, new.sms_consent_at);
+        end if;
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/consent/later_opt_in.sql ========
+-- Who said yes to texts to a number at a business after a moment: the newest opt-in that an opt-out of that moment does not undo.
+-- It bears a date, which has come and is new to the number. It was given for this number: an opt-in from before
+-- the row received the number was for another. If its last four digits stayed, it was only written anew.
+create or replace function smsretry.later_opt_in(business_id uuid, phone text, after timestamptz)
+returns uuid language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select c.id from public.customers c
+        where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
+          and c.sms_consent_status::text = 'opted_in'
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + smsretry.fast_clock()
+          and not smsretry.has_borne(
+              smsretry.number_key(later_opt_in.business_id, later_opt_in.phone), c.sms_consent_at, in_vain => true)
+          and not exists (
+              select from smsretry.events e
+              where e.about = c.id and e.code = 'number_changed' and e.at > c.sms_consent_at
+                and e.detail ->> 'was' is distinct from e.detail ->> 'became')
+        order by c.sms_consent_at desc limit 1);
+end
+$$;
+
+-- ======== schemas/consent/mark_customer.sql ========
+-- Record what the provider's refusal says of a number: opted_out ends the consent of everyone at the business who has it, and at
+-- those that share the sender of the attempt, because the provider blocks it there; phone_status tells the application. It never
+-- undoes the outcome that it came with. No other business's customers are written, so that their locks and triggers decide nothing
+-- about this text. While no business has a sender of its own, each learns of an opt-out by its own text.
+create or replace function smsretry.mark_customer(
+    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz,
+    attempt_id uuid
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sent_by text;
+    v_senders text[];
+begin
+    if mark_customer.opted_out then
+        if exists (select from smsretry.senders) then
+            select a.sent_by into v_sent_by from public.sms_send_attempts a where a.id = mark_customer.attempt_id;
+            v_senders := array_remove(array[v_sent_by, case when smsretry.is_environments(v_sent_by) then '' end], null);
+        end if;
+        perform smsretry.say_opted_out(
+            array(select retry.business_id
+                  union
+                  select b.id from unnest(smsretry.businesses_of(mark_customer.phone, v_senders)) b (id) where v_senders is not null),
+            mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at, v_senders);
+        perform smsretry.follow_opt_out(retry.business_id, mark_customer.phone, retry.customer_id);
+    end if;
+    if mark_customer.phone_status is not null then
+        update public.customers c set phone_status = mark_customer.phone_status
+        where c.id in (select o.id from public.customers o
+                       where o.phone = mark_customer.phone and (o.business_id = retry.business_id) is true -- by the number's index
+                       for no key update skip locked);
+    end if;
+exception when others then
+    -- The application's checks and triggers may refuse the mark. The provider will refuse the next text, too.
+    raise warning 'The customer of row % could not be marked after the provider''s %: %', retry.id, mark_customer.code, sqlstate;
+end
+$$;
+
+-- ======== schemas/consent/mark_words_read.sql ========
+-- A number's texts that may mean stop no longer wait for a person; senders: only those that one of them heard, or nobody
+-- knows who. Returns how many did.
+create or replace function smsretry.mark_words_read(number_key bytea, at timestamptz, senders text[] default null)
+returns integer language sql set search_path = pg_catalog, pg_temp as $$
+    with seen as (
+        update smsretry.inbound_texts t set seen_at = mark_words_read.at
+        where t.number_key = mark_words_read.number_key and t.heard = 'words' and t.seen_at is null
+          and (mark_words_read.senders is null or t.senders is null or t.senders && mark_words_read.senders)
+        returning 1)
+    select count(*)::integer from seen
+$$;
+
+-- ======== schemas/consent/means_stop.sql ========
+-- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out.
+--   keyword: nothing but words of stop, whatever case, accents, punctuation and emoji ("stop, cancel!", "stoppp")
+--   words: it may mean stop: a keyword beside courtesies, or a phrase of smsretry.words_of_stop anywhere
+--   null: neither, such as "cancel" in another sentence, "stop by at 5?" and "don't stop, I love these"
+-- A phone's reaction to our text ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
+create or replace function smsretry.means_stop(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n’)?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to) ["“„«].*["”“»][^a-z]*$';
+    v_list record;
+    v_plain text;
+    v_words text[];
+    v_pattern text;
+    v_means text;
+begin
+    if lower(left(means_stop.body, smsretry.longest_body()) collate "C") ~ v_reaction then
+        return null;
+    end if;
+    select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
+           array_agg(x.word) filter (where w.kind = 'courtesy') as courtesies,
+           array_agg(x.word) filter (where w.kind = 'even_so') as even_so,
+           array_agg(x.word) filter (where w.kind = 'not_this') as not_this,
+           array_agg(x.word) filter (where w.kind = 'words') as words into v_list
+    from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
+    for v_plain in
+        select distinct p.plain
+        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' ')),
+                     (smsretry.plain_words(replace(means_stop.body, '🛑', ' ')))) p (plain) -- it may stand beside a word
+        where p.plain <> ''
+    loop
+        v_words := string_to_array(v_plain, ' ');
+        if v_words <@ v_list.keywords or replace(v_plain, ' ', '') = any (v_list.keywords)
+            or length(v_plain) <= 60 and regexp_replace(replace(v_plain, ' ', ''), '(.)\1+', '\1', 'g') in (
+                select regexp_replace(k.word, '(.)\1+', '\1', 'g') from unnest(v_list.keywords) k (word)) then
+            return 'keyword';
+        end if;
+        if v_words <@ (v_list.keywords || v_list.courtesies) and v_words && v_list.keywords
+            or v_plain collate "C" ~ any (v_list.even_so) then
+            v_means := 'words';
+        end if;
+        foreach v_pattern in array v_list.not_this loop
+            v_plain := regexp_replace(v_plain collate "C", v_pattern, '-', 'g');
+        end loop;
+        if v_plain collate "C" ~ any (v_list.words) then
+            v_means := 'words';
+        end if;
+    end loop;
+    return v_means;
+end
+$$;
+
+-- ======== schemas/consent/opt_out.sql ========
+-- A number opts out at these businesses. The word is kept first, and holds; then the customers follow, business by business, so that
+-- a lock or a rule at one costs nobody else the opt-out. Parameters and answer: say_opted_out, follow_opt_out. anew false: it is kept
+-- already, and only who could not be marked before follows.
+create or replace function smsretry.opt_out(
+    businesses uuid[], phone text, source text, at timestamptz, senders text[] default null, anew boolean default true,
+    out customers integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if opt_out.anew then
+        perform smsretry.say_opted_out(opt_out.businesses, opt_out.phone, opt_out.source, opt_out.at, opt_out.senders);
+    end if;
+    select coalesce(sum(f.customers), 0), coalesce(sum(f.cancelled), 0), coalesce(sum(f.unmarked), 0)
+    into customers, cancelled, unmarked
+    from (select b.id from unnest(opt_out.businesses) b (id)
+          where exists (select from public.customers c
+                        where c.phone = opt_out.phone and (c.business_id = b.id) is true
+                          and (opt_out.anew or c.sms_consent_status::text is distinct from 'opted_out'))
+          order by b.id) o
+    cross join lateral smsretry.follow_opt_out(o.id, opt_out.phone) f;
+end
+$$;
+
+-- ======== schemas/consent/record_inbound_sms.sql ========
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
+-- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
+-- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
+-- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
+-- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
+-- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
+--   answer: opted_out | opted_in | nothing | already_recorded | sender_unknown (a START that took nothing back)
+--   customers: opted out now, or with consent again · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
+--   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
+create or replace function public.record_inbound_sms(
+    phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
+    messaging_service_sid text default null, account_sid text default null
+)
+returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
+    v_phone constant text := regexp_replace(record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
+    v_means text;
+    v_said text;
+    v_heard text;
+    v_heard_at timestamptz := smsretry.clock();
+    v_key bytea;
+    v_anew boolean;
+    v_by record;
+begin
+    if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
+            using errcode = 'SR422';
+    end if;
+    if v_type in ('STOP', 'START') then
+        v_said := v_type;
+        v_heard := 'provider';
+    else
+        v_means := smsretry.means_stop(record_inbound_sms.body);
+        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
+        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
+    end if;
+    answer := 'nothing';
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    if v_said is null then
+        return next;
+        return;
+    end if;
+    v_by := smsretry.heard_by(
+        record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
+    v_anew := found;
+    if not v_anew then
+        select t.said, t.heard_at, t.heard, t.senders into v_said, v_heard_at, v_heard, v_by.senders
+        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    end if;
+    answer := case when not v_anew then 'already_recorded' when v_said = 'STOP' then 'opted_out'
+                   when v_by.lifts then 'opted_in' else 'sender_unknown' end;
+    if v_said = 'STOP' then
+        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || smsretry.everywhere(), v_phone,
+            case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
+    elsif answer <> 'sender_unknown' then
+        select s.customers, s.unmarked into customers, unmarked
+        from smsretry.start_again(
+            smsretry.businesses_of(v_phone, v_by.senders, now => true) || smsretry.everywhere(), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
+            v_by.senders, v_anew) s;
+    end if;
+    -- Nobody needs to read what a plain word follows, or what concerns no customer.
+    if answer in ('opted_out', 'opted_in')
+        and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
+        perform smsretry.mark_words_read(v_key, v_heard_at, v_by.senders);
+    end if;
+    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/record_sms_consent.sql ========
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
+-- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
+-- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also closes
+-- the number's texts that may mean stop and wait for a person.
+--   customers: concerned · cancelled: texts that waited
+--   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
+create or replace function public.record_sms_consent(
+    phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
+    who text default null, because text default null
+)
+returns table (customers integer, cancelled integer, unmarked integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_phone text := record_sms_consent.phone;
+    v_business uuid := record_sms_consent.business_id;
+    v_seen integer;
+begin
+    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
+        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
+        or coalesce(btrim(record_sms_consent.source), '') = '' then
+        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+            using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
+    end if;
+    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
+        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    end if;
+    if record_sms_consent.customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business
+        from public.customers c where c.id = record_sms_consent.customer_id;
+        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+            raise exception 'No customer has this id' using errcode = 'SR404',
+                hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
+        end if;
+        -- '' or 'n/a' is no number, and those who share it are not one person.
+        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
+    end if;
+    if record_sms_consent.consent = 'opted_in' and v_business is null then
+        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+    elsif v_business is not null and not exists (select from public.businesses b where b.id = v_business) then
+        raise exception 'No business has this id' using errcode = 'SR404',
+            hint = 'Check it against businesses.id. Nothing was recorded.';
+    end if;
+    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
+        select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
+        from smsretry.opt_out(
+            case when v_business is null then smsretry.businesses_of(v_phone) || smsretry.everywhere() else array[v_business] end, v_phone,
+            record_sms_consent.source, v_now) o;
+    else
+        -- Before the customers' locks: a STOP that comes meanwhile follows it.
+        insert into smsretry.consents (number_key, business_id, said, source, at)
+        select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
+        from smsretry.standing_opt_outs o
+        where record_sms_consent.consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        with theirs as materialized (
+            select c.id from public.customers c
+            where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
+              and (c.business_id = v_business) is true -- by the number's index alone
+            order by c.id for no key update
+        ), marked as (
+            update public.customers c
+            set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
+            where c.id in (select t.id from theirs t))
+        select count(*), 0, 0 into customers, cancelled, unmarked from theirs;
+        if record_sms_consent.consent = 'opted_out' then -- a customer without a number
+            cancelled := smsretry.cancel_opted_out(array[record_sms_consent.customer_id]);
+        end if;
+    end if;
+    v_seen := smsretry.mark_words_read(smsretry.number_key(smsretry.everywhere(), v_phone), v_now);
+    if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
+        raise exception 'No customer has this number' using errcode = 'SR404',
+            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    end if;
+    if record_sms_consent.who is not null then
+        perform smsretry.note_event(c.id, record_sms_consent.consent, record_sms_consent.who, record_sms_consent.because)
+        from public.customers c
+        where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
+          and (v_business is null or (c.business_id = v_business) is true);
+    end if;
+    return next;
+end
+$$;
+
+-- ======== schemas/consent/refusal.sql ========
+-- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
+-- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
+create or replace function smsretry.refusal(
+    sent boolean, consent text, number_key bytea, out why text, out why_code text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    why := case
+        when refusal.sent then 'Already sent'
+        when refusal.consent = 'opted_out' then 'Customer opted out'
+        when refusal.consent is distinct from 'opted_in'
+            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
+        when exists (select from smsretry.standing_opt_outs o where o.number_key = refusal.number_key)
+            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
+    end;
+    why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
+end
+$$;
+
+-- ======== schemas/consent/say_opted_out.sql ========
+-- Keep that a number opted out at these businesses: smsretry.consents. It waits for nobody, and holds from now on. With each
+-- customer who had not opted out it keeps what their consent was. Nothing is added where an opt-out stands already that is no
+-- earlier and no easier for a START to take back.
+create or replace function smsretry.say_opted_out(
+    businesses uuid[], phone text, source text, dated timestamptz, senders text[] default null
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders, customer_id, was)
+    select k.number_key, k.business_id, 'opted_out', left(say_opted_out.source, 200), smsretry.clock(), say_opted_out.dated,
+           say_opted_out.senders, c.id, left(c.sms_consent_status::text, 40)
+    from (select b.id as business_id, smsretry.number_key(b.id, say_opted_out.phone) as number_key
+          from unnest(say_opted_out.businesses) b (id) offset 0) k
+    left join public.customers c on c.phone = say_opted_out.phone and (c.business_id = k.business_id) is true
+        and c.sms_consent_status::text is distinct from 'opted_out'
+    where not exists (
+        select from smsretry.standing_opt_outs o
+        where o.number_key = k.number_key and o.dated >= say_opted_out.dated
+          and o.senders is not distinct from say_opted_out.senders
+          and (smsretry.start_takes_back(say_opted_out.source) or not smsretry.start_takes_back(o.source)));
+end
+$$;
+
+-- ======== schemas/consent/start_again.sql ========
+-- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal, did (smsretry.standing_opt_outs).
+-- If nothing else stands there, the customers have the consent again that they had; where none is known, somebody must ask.
+-- A customer's row that says another opt-out stands for it, too.
+--   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one. A sender that serves a business alone speaks for it
+--   and takes back a STOP to one that the business has left · anew: as in smsretry.opt_out
+--   customers: with consent again · unmarked: customers who could not be written; the same message again writes them
+create or replace function smsretry.start_again(
+    businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[], anew boolean,
+    out customers integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    v_business uuid;
+    v_key bytea;
+    v_given integer;
+    v_shared constant boolean := '' = any (senders) or (
+        select count(distinct b.business_id) > 1 from smsretry.senders s join smsretry.business_senders b on b.sender_id = s.id
+        where s.sent_by = any (start_again.senders));
+begin
+    customers := 0;
+    unmarked := 0;
+    foreach v_business in array start_again.businesses loop
+        v_key := smsretry.number_key(v_business, start_again.phone);
+        continue when exists (
+            select from public.customers c
+            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out'
+              and not smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes));
+        if start_again.anew then
+            insert into smsretry.consents (number_key, business_id, said, source, at, senders)
+            select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
+                   smsretry.clock(), start_again.senders || case when not v_shared then array(
+                       select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
+                       where o.number_key = v_key and v_business <> smsretry.everywhere()
+                         and not smsretry.sends_through(v_business, o.senders)) end
+            where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
+        end if;
+        continue when exists (select from smsretry.standing_opt_outs o where o.number_key = v_key);
+        begin
+            with given_back as (
+                update public.customers c
+                set sms_consent_status = coalesce(
+                        (select w.was from smsretry.consents w
+                         where w.number_key = v_key and w.said = 'opted_out' and w.customer_id = c.id order by w.id desc limit 1),
+                        'unknown'),
+                    sms_consent_at = start_again.at, sms_consent_source = 'inbound_start'
+                where c.phone = start_again.phone and (c.business_id = v_business) is true
+                  and c.sms_consent_status::text = 'opted_out'
+                returning c.sms_consent_status::text as consent)
+            select count(*) filter (where g.consent = 'opted_in') into v_given from given_back g;
+            customers := customers + v_given;
+        exception when others then
+            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
+            select unmarked + count(*) into unmarked from public.customers c
+            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out';
+        end;
+    end loop;
+end
+$$;
+
+-- ======== schemas/consent/unread_stop.sql ========
+-- The SID of a number's last text that may mean stop and that nobody has read; null: there is none.
+create or replace function smsretry.unread_stop(phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select t.twilio_sid from smsretry.inbound_texts t
+        where t.number_key = smsretry.number_key(smsretry.everywhere(), unread_stop.phone)
+          and t.heard = 'words' and t.seen_at is null
+        order by t.heard_at desc limit 1);
+end
+$$;
+
+-- ======== schemas/scheduled/cancel_scheduled.sql ========
+-- For cancel_sms_retries: cancel scheduled sends that are not queued yet, newest first. One that cannot be changed stays.
+-- Returns a JSON object a row, as smsretry.change_of_row. The filter: as smsretry.chosen.
+create or replace function smsretry.cancel_scheduled(
+    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
+    dry_run boolean, why_code text, why text
+)
+returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+declare
+    v_send public.scheduled_sends;
+    v_skip text;
+    v_found boolean;
+    v_rows jsonb[] := '{}';
+begin
+    for v_send in
+        select s.* from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
+          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
+          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
+          and (cancel_scheduled.why_code is null or s.why_code = cancel_scheduled.why_code)
+          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
+          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
+          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
+        order by s.updated_at desc, s.id
+        limit cancel_scheduled.row_limit
+    loop
+        v_skip := null;
+        if not cancel_scheduled.dry_run then
+            begin
+                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
+                where s.id = v_send.id and s.status = 'scheduled';
+                v_found := found;
+                v_skip := case
+                    when exists (select 1 from public.scheduled_sends s where s.id = v_send.id and s.status = 'scheduled')
+                        then 'A trigger on scheduled_sends keeps it as it is'
+                    when not v_found then 'It has changed meanwhile'
+                end;
+                set constraints all immediate; -- a deferred check would undo the others, too
+            exception when others then
+                v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
+            end;
+        end if;
+        v_rows := v_rows || jsonb_build_object(
+            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
+            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
+            'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
+            'attempts', 0,
+            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
+            'skipped', v_skip, 'warned', null);
+    end loop;
+    return v_rows;
+end
+$$;
+
+-- ======== schemas/scheduled/keep_scheduled.sql ========
+-- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
+-- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this,
+-- smsretry.held_sends keeps it, and the others go on. The caller holds the row locked.
+create or replace function smsretry.keep_scheduled(
+    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
+    out result text, out why text, out why_code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_since timestamptz;
+    v_expired boolean;
+    v_status text;
+    v_due timestamptz;
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+begin
+    v_since := coalesce(
+        send.held_since, (select h.held_since from smsretry.held_sends h where h.scheduled_id = send.id));
+    v_expired := keep_scheduled.trouble is not null and coalesce(v_since + keep_scheduled.life <= keep_scheduled.at, false);
+    begin
+        result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
+        why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
+        why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
+        update public.scheduled_sends s
+        set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
+            why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
+            held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
+                                                    when 'later' then s.held_since end,
+            look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+        where s.id = send.id
+        returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
+        if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
+            raise exception 'It stays as it was' using errcode = 'SR409';
+        end if;
+        set constraints all immediate; -- a deferred check would undo the others, too
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+            v_rule = constraint_name;
+        raise warning 'Scheduled send % could not be changed: %', send.id, v_state;
+        result := 'held';
+        why_code := 'row_refused';
+        why := left(concat_ws('. ', keep_scheduled.trouble, case
+            when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
+                || 'that swallows or undoes updates'
+            else 'Its row cannot be changed: '
+                || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
+        insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
+        values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
+        on conflict (scheduled_id) do update
+        set look_at = excluded.look_at, expired = held_sends.expired or excluded.expired, why = excluded.why;
+    end;
+end
+$$;
+
+-- ======== schemas/scheduled/make_send_log.sql ========
+-- Insert the send log of a scheduled send, with the send's own id. Returns whether it was made now. Raises if afterwards
+-- none says that its text waits, so call it inside a block.
+create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_made boolean;
+    v_sent boolean;
+begin
+    insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+    select make_send_log.id, make_send_log.business_id, make_send_log.customer_id, 'sms', make_send_log.body,
+           make_send_log.at, make_send_log.at
+    where not exists (select 1 from public.send_logs l where l.id = make_send_log.id);
+    v_made := found;
+    select smsretry.is_sent(l.provider_message_id, l.status::text) into v_sent
+    from public.send_logs l where l.id = make_send_log.id;
+    if v_sent is null then
+        raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id' using errcode = 'SR409';
+    elsif v_made and v_sent then
+        raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
+            using errcode = 'SR409';
+    end if;
+    return v_made;
+end
+$$;
+
+-- ======== schemas/scheduled/make_text.sql ========
+-- Queue the text of a scheduled send, or keep it for later. An error is its own trouble: it is held and says what to mend.
+-- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The row is locked.
+create or replace function smsretry.make_text(
+    send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
+    out result text, out why text, out retry_id uuid, out why_code text, out state text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_look_at constant timestamptz := until + interval '13 minutes'; -- of what somebody must mend
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
+begin
+    if exists (select 1 from smsretry.held_sends h where h.scheduled_id = send.id and h.expired) then
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(send, 'It was held for too long', life, v_look_at, at) k;
+        return;
+    end if;
+    state := case when busy then '55P03' end;
+    if state is null then
+        begin
+            select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
+            from smsretry.queue_scheduled(send, at, life) q;
+        exception when query_canceled or others then
+            get stacked diagnostics state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                v_rule = constraint_name, v_message = message_text;
+        end;
+    end if;
+    if state in ('55P03', '40P01', '40001') then
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
+    elsif state <> '57014' then
+        -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
+        select k.result, k.why, k.why_code into result, why, why_code
+        from smsretry.keep_scheduled(
+            send, 'Its text cannot be made: ' || case
+                when state like 'SR%' then v_message
+                else concat_ws(', ', state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+            end, life, v_look_at, at) k;
+    end if;
+end
+$$;
+
+-- ======== schemas/scheduled/queue_scheduled.sql ========
+-- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
+-- the send's own id, so there is one text at most. The caller holds the row locked.
+--   result: queued | cancelled | failed
+-- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so. Raises if its row
+-- stays as it was: otherwise it would be queued again and again.
+create or replace function smsretry.queue_scheduled(
+    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
+    out why_code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_status text;
+begin
+    -- Infinity and the like are no end. The constraint refuses them, and with them each change of the row.
+    if send.not_after > upper(smsretry.century()) then
+        send.not_after := null;
+    end if;
+    why_code := case
+        when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
+            then 'no_customer'
+        when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
+        -- A send planned for -infinity is held until somebody mends it.
+        when coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
+            <= queue_scheduled.at then 'expired'
+    end;
+    if why_code in ('no_customer', 'no_body') then
+        result := 'failed';
+        why := case why_code when 'no_customer' then 'Customer not found'
+                             else 'Text is empty: scheduled_sends.body holds none' end;
+    elsif why_code = 'expired' then
+        result := 'cancelled';
+        why := 'Expired before it could be sent' || case
+            when send.not_after is not null then ''
+            when send.held_since is not null then '. ' || send.why
+            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end;
+        if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
+            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+        end if;
+    -- A send log that is made now is this text's, even if a trigger changed its words.
+    elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
+        or exists (select 1 from public.send_logs l
+                   where l.id = send.id and l.business_id = send.business_id
+                     and l.customer_id = send.customer_id and l.subject = send.body) then
+        result := 'queued';
+        select q.retry_id into retry_id
+        from public.queue_sms_retry(
+            send_log_id => send.id, scheduled_for => send.scheduled_for,
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+            message_class => send.message_class) q;
+    else
+        result := 'failed';
+        why_code := 'id_taken';
+        why := 'Its id is that of another send log: schedule the text anew';
+    end if;
+    update public.scheduled_sends s
+    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
+        not_after = send.not_after,
+        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    where s.id = send.id
+    returning s.status into v_status;
+    if coalesce(v_status = 'scheduled', true) then
+        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
+            using errcode = 'SR409';
+    end if;
+    set constraints all immediate; -- a deferred check would undo the others, too
+end
+$$;
+
+-- ======== schemas/scheduled/queue_scheduled_sms.sql ========
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim).
+-- Businesses take turns, the oldest of each first. Each is a subtransaction of its own: send log, queue row and status, or
+-- none of them. May be repeated. Sends that are held are passed over until their next look.
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+-- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
+create or replace function public.queue_scheduled_sms(
+    limit_count integer default null, ahead interval default null, life interval default null
+)
+returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+-- If a long transaction holds the business locked, its texts wait, and not the others.
+set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := smsretry.rows_of_claim(limit_count);
+    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
+    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_turn record;
+    v_id uuid;
+    v_taken integer := 0;
+    v_served uuid;
+    v_send public.scheduled_sends;
+    v_made record;
+    v_began timestamptz;
+    v_busy uuid[] := '{}';
+    v_slow uuid[] := '{}';
+begin
+    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
+    foreach v_id in array smsretry.work_in_turn('scheduled', v_turn.businesses, v_turn.each, v_limit, v_until) loop
+        v_began := clock_timestamp();
+        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
+        -- By its id alone: see smsretry.claim_in_turn.
+        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
+        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true
+            or v_send.business_id = any (v_slow)
+            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
+        v_taken := v_taken + 1;
+        v_served := v_send.business_id;
+        select * into v_made from smsretry.make_text(v_send, life, v_send.business_id = any (v_busy), v_until, v_now);
+        if v_made.state in ('55P03', '40P01', '40001') then
+            v_busy := v_busy || v_send.business_id;
+        end if;
+        if v_made.state = '57014'
+            or v_made.state is distinct from '55P03' and smsretry.took_long(v_began) then
+            -- A trigger is slow for this business: its other sends come later.
+            v_slow := v_slow || v_send.business_id;
+            perform smsretry.set_business_apart(v_send.business_id, v_began, v_made.state, v_now);
+            exit when v_made.state = '57014'; -- the time is over and is not counted again
+        end if;
+        return query
+        select v_send.id, v_send.business_id, v_send.customer_id, v_made.result, v_made.why, v_made.retry_id, v_made.why_code;
+    end loop;
+    perform smsretry.end_turn(
+        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
+end
+$$;
+
+-- ======== schemas/scheduled/schedule_sms.sql ========
+-- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. Update its row to change it.
+--   result: scheduled | already_scheduled (this id exists and stays as it is)
+-- id: the caller's own, with which the call may be repeated; null: each call plans another text. not_after: when the text is
+-- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: the planner.
+create or replace function public.schedule_sms(
+    business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
+    message_class text default null, created_by uuid default null, id uuid default null
+)
+returns table (scheduled_id uuid, result text, due_at timestamptz)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
+    v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
+    v_problem text;
+    v_there public.scheduled_sends;
+    v_state text;
+    v_column text;
+    v_rule text;
+begin
+    v_problem := case
+        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when (schedule_sms.scheduled_for <@ smsretry.century()) is not true
+            then 'scheduled_for must be a time in this century'
+        when not schedule_sms.not_after <@ smsretry.century()
+            then 'not_after must be a time in this century'
+        when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
+            then 'not_after must come after scheduled_for, and after now'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when length(schedule_sms.body) > smsretry.longest_body()
+            then 'body is longer than ' || smsretry.longest_body() || ' characters, the most that the provider takes'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if not exists (select 1 from public.customers c
+                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
+        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
+            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    end if;
+
+    begin
+        insert into public.scheduled_sends (
+            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
+        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
+                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
+                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
+        on conflict (id) do nothing
+        returning * into v_there;
+    exception when integrity_constraint_violation then
+        -- The database's own error would quote the body, also in its log.
+        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
+        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
+    end;
+    if v_there.id is not null then
+        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+        return;
+    end if;
+    select * into v_there from public.scheduled_sends s where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body)
+        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+        raise exception 'Scheduled send % is another text', v_id
+            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+    end if;
+    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+end
+$$;
+
+-- ======== schemas/scheduled/scheduled_send_changed.sql ========
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
+-- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
+-- security definer, because an owner may change its scheduled sends and not the queue.
+create or replace function smsretry.scheduled_send_changed()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_text public.sms_retry_queue;
+    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_refusal text;
+begin
+    delete from smsretry.held_sends h where h.scheduled_id = old.id;
+    new.updated_at := v_now;
+    if new.status = 'cancelled' and old.status <> 'cancelled' then
+        new.held_since := null;
+        new.why := case when new.why is distinct from old.why then new.why end;
+        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
+        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
+    end if;
+    if old.status <> 'queued' then
+        if new.status = 'scheduled' and old.status <> 'scheduled' then
+            new.why := null; -- wanted after all
+            new.why_code := null;
+        end if;
+        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
+            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+            new.look_at := null; -- looked at anew
+        end if;
+    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+        is distinct from
+       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+        select q.* into v_text from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+        for update;
+        v_refusal := smsretry.too_late(old, new, v_text);
+        if v_refusal is not null then
+            if coalesce(current_setting(v_note, true), '') = '' then
+                perform set_config(v_note, v_refusal, true);
+            end if;
+            return null;
+        end if;
+        if new.status = 'cancelled' then
+            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+        else
+            v_text.expires_at := new.not_after;
+            v_text.held_since := null;
+            v_text.why := null;
+            v_text.why_code := null;
+            v_text.reason := null;
+            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+        end if;
+    end if;
+    perform set_config(v_note, 'changed', true);
+    return new;
+end
+$$;
+
+-- ======== schemas/scheduled/scheduled_sends_asked.sql ========
+-- Scheduled sends are updated by one statement, perhaps an upsert, which inserts some of them. One row that cannot be changed
+-- is no reason to leave the others: the answer's rows are those that were. If none was, the first refusal is raised
+-- (SR409), so that nobody takes a text for cancelled that goes out. A setting notes what came of the rows so far: nothing
+-- yet, a refusal, or 'changed', which stays. Each statement has its own, also one of a trigger within another.
+create or replace function smsretry.scheduled_sends_asked()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_setting constant text := 'smsretry.scheduled_' || pg_trigger_depth();
+    v_note text;
+begin
+    if tg_level = 'ROW' then -- inserted
+        perform set_config(v_setting, 'changed', true);
+    elsif tg_when = 'BEFORE' then
+        perform set_config(v_setting, '', true);
+    else
+        v_note := coalesce(current_setting(v_setting, true), '');
+        if v_note not in ('', 'changed') then
+            raise exception '%', split_part(v_note, E'\n', 1) using errcode = 'SR409', hint = split_part(v_note, E'\n', 2);
+        end if;
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/scheduled/too_late.sql ========
+-- Why a scheduled send that is queued cannot be changed in this way any more, and in a second line what to do; null: it can.
+-- live: its text's live row, if there is one.
+create or replace function smsretry.too_late(
+    was public.scheduled_sends, wanted public.scheduled_sends, live public.sms_retry_queue
+)
+returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when wanted.status not in ('queued', 'cancelled')
+            or (wanted.body, wanted.business_id, wanted.customer_id, wanted.message_class, wanted.send_log_id)
+                is distinct from (was.body, was.business_id, was.customer_id, was.message_class, was.send_log_id)
+        then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', was.id)
+            || 'Cancel it and schedule another.'
+        when live.id is null or live.status <> 'pending' or live.in_doubt_since is not null
+        then format(E'It is too late to change scheduled send %s: its text %s\n', was.id, case
+                when live.id is null then 'has ended'
+                when live.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                else 'is with a worker at this moment' end)
+            || 'explain_sms tells what became of it, by its send log.'
+    end
+$$;
+
+-- ======== schemas/delivery/claim_sms_deliveries.sql ========
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
+-- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
+-- come first. A failure is due at once. The claim lasts for `lease`.
+--   without: accounts whose messages stay as they are; '' stands for messages that name none
+--   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
+--   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
+--   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
+create or replace function public.claim_sms_deliveries(
+    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
+    without text[] default '{}'
+)
+returns table (
+    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
+    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
+    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
+    sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    k_most constant integer := 10000;
+    v_now constant timestamptz := smsretry.clock();
+    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
+    v_ids uuid[];
+begin
+    if (claim_sms_deliveries.limit_count between 1 and k_most and v_first_look >= interval '0'
+        and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    end if;
+    -- Behind those of such accounts others may wait, so more are looked at.
+    v_ids := (smsretry.claim_in_turn(
+        'deliveries', case when cardinality(without) > 0 then k_most else limit_count end, v_now, v_now - v_first_look)).ids;
+    if cardinality(without) > 0 then
+        v_ids := array(
+            select u.id from unnest(v_ids) with ordinality as u (id, turn)
+            where not exists (select 1 from public.sms_send_attempts a
+                              where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
+            order by u.turn limit claim_sms_deliveries.limit_count);
+    end if;
+    return query
+    with taken as (
+        update public.sms_send_attempts a
+        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        where a.id = any (v_ids)
+        returning a.*
+    )
+    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
+           t.finished_at, t.delivery_status, t.delivery_code,
+           (select count(*) from public.sms_send_attempts a
+            -- An array, so that an index finds them without statistics.
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and (a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused)),
+           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+               or exists (select 1 from public.sms_retry_queue o
+                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by,
+           (select count(*) from public.sms_send_attempts a
+            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+              and a.delivery_excused and a.id <> t.id),
+           (smsretry.carriers_day(v_now)).ends
+    from unnest(v_ids) with ordinality as u (id, turn)
+    join taken t on t.id = u.id
+    join public.sms_retry_queue q on q.id = t.retry_id
+    left join public.send_logs l on l.id = q.send_log_id
+    order by u.turn;
+end
+$$;
+
+-- ======== schemas/delivery/finish_sms_delivery.sql ========
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
+--   decision: look_again   nothing final yet; look again in look_in
+--           | close        nothing follows: it was delivered, or another message of the text counts
+--           | unknown      the provider reported nothing final for long enough
+--           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
+--           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
+--   held: whether that is something that a person can mend
+--   look_in: with the last two, when to look once more. An undelivered message may still arrive.
+--   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
+--           before: it is looked at again)
+create or replace function public.finish_sms_delivery(
+    attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
+    look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
+    phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
+)
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_attempt public.sms_send_attempts;
+    v_now timestamptz;
+    v_fails constant boolean := decision in ('send_again', 'give_up');
+begin
+    if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
+        or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
+        or v_fails and error is null then
+        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+            using errcode = 'SR422';
+    end if;
+    select * into v_row from public.sms_retry_queue q
+    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = attempt_id)
+    for update;
+    v_now := smsretry.clock();
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    if (v_attempt.delivery_looks = looks) is not true then
+        return 'lost';
+    end if;
+    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+        return 'applied';
+    end if;
+    perform smsretry.record_delivery(
+        v_attempt.id, case decision when 'unknown' then 'unknown' else delivery_status end, error_code, v_now);
+    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    if v_attempt.delivery_look_at is null then
+        return case when v_fails then 'changed' else 'applied' end; -- delivered
+    end if;
+    if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then
+        return 'changed';
+    end if;
+    update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
+    if decision = 'send_again' then
+        perform smsretry.send_again(v_row, v_attempt, error, why_code, counted, held, v_now + retry_in, v_now);
+    elsif decision = 'give_up' then
+        perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
+        perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
+    end if;
+    if opted_out or phone_status is not null then
+        -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
+        perform smsretry.mark_customer(
+            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now, v_attempt.id)
+        from public.customers c -- whose number is still the one that the text was sent to
+        where c.id = v_row.customer_id and c.business_id = v_row.business_id
+          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
+    end if;
+    return 'applied';
+end
+$$;
+
+-- ======== schemas/delivery/is_outdated.sql ========
+-- Whether a look's decision no longer holds when it is written: it acts on a failure (fails) and the text may have arrived
+-- or waits again; or the look saw nothing final (saw), and a callback has reported a failure since.
+create or replace function smsretry.is_outdated(
+    attempt public.sms_send_attempts, retry public.sms_retry_queue, fails boolean, decision text, saw text, at timestamptz
+)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if fails then
+        return not smsretry.is_lost(attempt.delivery_status) or retry.status <> 'completed'
+            or smsretry.may_have_arrived(retry.send_log_id, attempt.id)
+            or exists (select 1 from public.sms_retry_queue q
+                       where q.send_log_id = retry.send_log_id and q.status in ('pending', 'processing'));
+    end if;
+    return smsretry.is_lost(attempt.delivery_status) and decision in ('look_again', 'unknown')
+        and attempt.delivery_look_at <= is_outdated.at and not smsretry.is_lost(saw);
+end
+$$;
+
+-- ======== schemas/delivery/may_have_arrived.sql ========
+-- Whether another message of the text than this attempt's is, or may get, on the phone: under way, in doubt, or accepted and
+-- not lost. Such a text is never sent again.
+create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_send_attempts a
+        -- An array, so that an index finds them without statistics.
+        where a.retry_id = any (array(
+                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+          and a.id is distinct from may_have_arrived.but_for
+          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
+$$;
+
+-- ======== schemas/delivery/open_delivery.sql ========
+-- Copy the business to an attempt whose delivery opens, so that deliveries can be looked at in turns.
+create or replace function smsretry.open_delivery()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.business_id := (select q.business_id from public.sms_retry_queue q where q.id = new.retry_id);
+    return new;
+end
+$$;
+
+-- ======== schemas/delivery/record_delivery.sql ========
+-- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
+-- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
+create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
+    v_lost constant boolean := smsretry.is_lost(status);
+    v_arrived constant boolean := smsretry.has_arrived(status);
+    v_rank constant integer := smsretry.delivery_rank(status);
+    v_known integer;
+    v_attempt public.sms_send_attempts;
+    v_row public.sms_retry_queue;
+    v_newer public.sms_retry_queue;
+begin
+    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    if v_lost and v_rank = v_known and v_attempt.delivery_code is null then -- the report that said why came second
+        update public.sms_send_attempts a set delivery_code = code where a.id = v_attempt.id;
+        return code is not null;
+    end if;
+    if (v_rank > v_known) is not true then
+        return false;
+    end if;
+    update public.sms_send_attempts a
+    set delivery_status = status, delivery_at = at, delivery_code = case when v_lost then code end,
+        delivery_look_at = case when v_lost then at - k_before_all
+                                when not v_arrived and status <> 'unknown' then a.delivery_look_at end
+    where a.id = v_attempt.id;
+
+    if v_lost and v_attempt.twilio_sid = (
+            select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
+        perform smsretry.tell_delivery(
+            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
+    elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
+        -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
+        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
+            perform smsretry.complete_row(
+                v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
+                case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
+                    || coalesce(v_row.last_error, 'no reason was kept'));
+        end if;
+        for v_newer in -- the text was queued anew
+            select q.* from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+              -- is true: by its text alone; with old statistics an index of all that waits is walked
+              and (q.status = 'pending' and q.in_doubt_since is null) is true
+            for update
+        loop
+            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
+        end loop;
+        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
+    end if;
+    return true;
+end
+$$;
+
+-- ======== schemas/delivery/send_again.sql ========
+-- Queue again a text that the provider accepted and that did not arrive. Its send log must say first that it waits, without
+-- a message: a log that still says sent would end the text unsent. If it cannot, nothing changes. The caller holds the row
+-- locked and has made sure that no other message of the text may arrive. counted, held: finish_sms_delivery.
+create or replace function smsretry.send_again(
+    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, counted boolean, held boolean,
+    due timestamptz, at timestamptz
+)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_trouble text;
+begin
+    v_trouble := smsretry.tell_waiting(retry.send_log_id, send_again.error, send_again.at);
+    if v_trouble is not null then
+        raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
+            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+    end if;
+    if counted then
+        retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
+    else
+        retry.attempt_count := greatest(attempt.attempt_number - 1, 0);
+        update public.sms_send_attempts a set delivery_excused = true where a.id = attempt.id;
+    end if;
+    retry.last_error := send_again.error;
+    retry.error_code := attempt.delivery_code;
+    retry.reason := 'twilio_error';
+    retry.why := case when not counted then send_again.error end;
+    retry.held_since := case when held then send_again.at end;
+    retry.why_code := send_again.why_code;
+    retry.recover_count := 0;
+    retry.reconcile_count := 0;
+    perform smsretry.put_back(retry, send_again.due, send_again.at);
+end
+$$;
+
+-- ======== schemas/delivery/tell_delivery.sql ========
+-- Tell a send log whether its message was delivered, or why it was undelivered. The column is the application's. If it does
+-- not take these words, the log goes on saying sent, and the attempt has the truth.
+create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    for v_try in 1 .. 2 loop
+        begin
+            update public.send_logs l
+            set status = case when v_try = 1 then tell_delivery.status
+                              when tell_delivery.status = 'delivered' then 'sent' else l.status end,
+                error_message = left(tell_delivery.error, smsretry.longest_reason()), updated_at = tell_delivery.at,
+                provider_message_id = case
+                    when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
+                    else jsonb_build_object('twilio_sid', tell_delivery.sid) end
+            where l.id = tell_delivery.send_log_id;
+            return;
+        exception
+            when deadlock_detected or lock_not_available or serialization_failure then
+                raise; -- passing: the caller repeats the call
+            when others then
+                -- The application's checks and triggers never undo what the provider reported.
+                if v_try = 2 then
+                    raise warning 'Send log % could not be told that its text is %: %',
+                        tell_delivery.send_log_id, tell_delivery.status, sqlstate;
+                end if;
+        end;
+    end loop;
+end
+$$;
+
+-- ======== schemas/senders/add_sms_sender.sql ========
+-- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
+-- is shared. Texts that waited because of the one before are due at once; one that is under way ends where it began.
+--   account, sent_by: smsretry.sender_problem has their shapes · message_class: null: any; one of a class outranks it
+--   segments_per_second, segments_per_day: null: not limited here, or as the others have it who share it
+--   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
+-- Returns the sender, how many businesses use it now, and how many texts became due.
+create or replace function public.add_sms_sender(
+    business_id uuid, account text, sent_by text, message_class text default null,
+    segments_per_second double precision default null, segments_per_day integer default null,
+    who text default null, because text default null, replace boolean default false, dry_run boolean default false
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_class constant text := coalesce(message_class, 'any');
+    v_sender smsretry.senders;
+    v_had smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_class not in ('any', 'marketing', 'transactional') then
+        raise exception 'message_class must be marketing or transactional; leave it out for both' using errcode = 'SR422';
+    end if;
+    if not exists (select from public.businesses b where b.id = business_id) then
+        raise exception 'There is no business with this id' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.keep_sender(account, sent_by, segments_per_second, segments_per_day);
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    select s.* into v_had
+    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = business_id and b.message_class = v_class for update of b;
+    if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
+        raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
+            v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
+    end if;
+    if dry_run then
+        perform smsretry.forget_unused_senders();
+        businesses := cardinality(smsretry.users_of(v_sender.id));
+        released := 0;
+        return next;
+        return;
+    end if;
+    insert into smsretry.business_senders as b (business_id, message_class, sender_id)
+    values (business_id, v_class, v_sender.id)
+    on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id
+    -- Somebody else was faster: it is not known what theirs replaced.
+    where b.sender_id is not distinct from v_had.id or b.sender_id = v_sender.id;
+    if not found then
+        raise exception 'Somebody else gives this business a sender at this moment: look, and give the order again' using errcode = 'SR422';
+    end if;
+    perform smsretry.note_event(v_sender.id, 'added', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
+    perform smsretry.forget_unused_senders();
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(array[business_id]);
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/change_sms_sender.sql ========
+-- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
+-- that are no longer limited here. named: its id, SID or number. Returns the sender, who uses it, and how many texts became due.
+create or replace function public.change_sms_sender(
+    named text, segments_per_second double precision default null, segments_per_day integer default null,
+    unlimited text[] default '{}', who text default null, because text default null
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_problem constant text := smsretry.limits_problem(segments_per_second, segments_per_day);
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
+        or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
+        raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
+    end if;
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s
+    set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
+                                   else coalesce(segments_per_second, s.segments_per_second) end,
+        segments_per_day = case when 'segments_per_day' = any (unlimited) then null
+                                else coalesce(segments_per_day, s.segments_per_day) end
+    where s.id = v_sender.id;
+    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
+        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
+    end if;
+    perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/close_sender_circuits.sql ========
+-- Forget that texts of a sender did not go out: the next one is simply tried.
+create or replace function smsretry.close_sender_circuits(sent_by text)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from smsretry.circuit c where c.sender = close_sender_circuits.sent_by and c.sender <> '';
+    delete from smsretry.business_circuits b where b.sender = close_sender_circuits.sent_by and b.sender <> '';
+end
+$$;
+
+-- ======== schemas/senders/forget_unused_senders.sql ========
+-- Delete the senders that no business uses. Attempts keep what they went out from. A circuit goes with its sender, or it
+-- would count as one of the environment's. In two steps: what is locked first is looked at again, and whoever is about to
+-- share one is not disturbed.
+create or replace function smsretry.forget_unused_senders()
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_unused constant uuid[] := array(
+        select s.id from smsretry.senders s
+        where not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+        order by s.id for update skip locked);
+    v_sender smsretry.senders;
+begin
+    for v_sender in
+        delete from smsretry.senders s
+        where s.id = any (v_unused) and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+        returning s.*
+    loop
+        if not exists (select from smsretry.senders s where s.sent_by = v_sender.sent_by) then
+            perform smsretry.close_sender_circuits(v_sender.sent_by);
+        end if;
+    end loop;
+end
+$$;
+
+-- ======== schemas/senders/hurry_texts.sql ========
+-- Texts that wait because of their sender are due at once, of these businesses; returns how many. Whether they may go is
+-- decided when they are claimed. The order that calls this must not fail or last for their sake: one that somebody has locked,
+-- those of a business whose rules refuse it, and what does not fit into three seconds wait for their own time.
+create or replace function smsretry.hurry_texts(business_ids uuid[])
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_business uuid;
+    v_row public.sms_retry_queue;
+    v_texts integer;
+    v_all integer := 0;
+begin
+    foreach v_business in array hurry_texts.business_ids loop
+        v_texts := 0;
+        begin
+            for v_row in
+                select q.* from public.sms_retry_queue q
+                where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
+                  and q.scheduled_for > v_now
+                  and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
+                order by q.id for update skip locked
+            loop
+                exit when clock_timestamp() > v_until;
+                perform smsretry.put_back(v_row, v_now, v_now);
+                v_texts := v_texts + 1;
+            end loop;
+            v_all := v_all + v_texts;
+        exception when others then
+            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        end;
+    end loop;
+    return v_all;
+end
+$$;
+
+-- ======== schemas/senders/keep_sender.sql ========
+-- The sender of this account and address, locked: a new one, or the one that others share already. A shared one keeps its
+-- rate and cap; others are refused.
+create or replace function smsretry.keep_sender(
+    account text, sent_by text, segments_per_second double precision, segments_per_day integer
+)
+returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_problem constant text := coalesce(
+        smsretry.sender_problem(account, sent_by), smsretry.limits_problem(segments_per_second, segments_per_day));
+    v_sender smsretry.senders;
+begin
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
+    end if;
+    insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
+    values (account, sent_by, segments_per_second, segments_per_day)
+    on conflict on constraint senders_one do update set account = s.account -- locks it
+    returning s.* into v_sender;
+    if segments_per_second is not null and segments_per_second is distinct from v_sender.segments_per_second
+        or segments_per_day is not null and segments_per_day is distinct from v_sender.segments_per_day then
+        raise exception 'This sender has another rate or cap already (% a second, % a day): leave both out to share it as it is, or use change_sms_sender',
+            coalesce(v_sender.segments_per_second::text, 'no limit'), coalesce(v_sender.segments_per_day::text, 'no limit')
+            using errcode = 'SR422';
+    end if;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/senders/one_sender.sql ========
+-- The sender that a person names by its id, its SID or its number, locked. Refused if there is none, or more than one.
+create or replace function smsretry.one_sender(named text)
+returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids constant uuid[] := array(
+        select s.id from smsretry.senders s where s.sent_by = one_sender.named or s.id::text = lower(one_sender.named) limit 2);
+    v_sender smsretry.senders;
+begin
+    select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
+    if v_sender.id is null then
+        raise exception 'There is no such sender: sms_senders lists them'
+            using errcode = 'SR422', hint = 'The sender of the runners'' environment is set there.';
+    end if;
+    if cardinality(v_ids) > 1 then
+        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
+    end if;
+    return v_sender;
+end
+$$;
+
+-- ======== schemas/senders/pause_sms_sender.sql ========
+-- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
+-- number. Returns the sender, and how many businesses use it.
+create or replace function public.pause_sms_sender(named text, because text, who text)
+returns table (sender_id uuid, sender text, businesses integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s
+    set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
+    where s.id = v_sender.id;
+    perform smsretry.note_event(v_sender.id, 'paused', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/remove_sms_sender.sql ========
+-- For a person: a business's texts go out from the sender of the runners' environment again; those of a class, from the
+-- business's sender for any class if it has one. Texts that waited because of the sender are due at once. The sender itself
+-- goes when nobody uses it. Returns the sender, how many businesses still use it, and how many texts became due.
+create or replace function public.remove_sms_sender(
+    business_id uuid, message_class text default null, who text default null, because text default null
+)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_class constant text := coalesce(message_class, 'any');
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    select s.* into v_sender
+    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+    where b.business_id = business_id and b.message_class = v_class for update of s, b;
+    if v_sender.id is null then
+        raise exception 'This business has no sender of its own for % texts', v_class
+            using errcode = 'SR422', hint = 'sms_senders lists them.';
+    end if;
+    delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
+    perform smsretry.note_event(v_sender.id, 'removed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
+    perform smsretry.forget_unused_senders();
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(array[business_id]);
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/resume_sms_sender.sql ========
+-- For a person: what was wrong with a sender is mended. Its pause ends, its circuit closes, and its texts that waited are due
+-- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
+create or replace function public.resume_sms_sender(named text, because text, who text)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_sender smsretry.senders;
+begin
+    perform smsretry.check_who_and_why(who, because);
+    v_sender := smsretry.one_sender(named);
+    update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
+    perform smsretry.close_sender_circuits(v_sender.sent_by);
+    perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
+        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
+    sender_id := v_sender.id;
+    sender := smsretry.shown_sender(v_sender.sent_by);
+    businesses := cardinality(smsretry.users_of(v_sender.id));
+    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    return next;
+end
+$$;
+
+-- ======== schemas/senders/sms_senders.sql ========
+-- For a person: the senders, in pages (after the id of the last), and on the first page that of the runners' environment
+-- (sender_id null), as far as a run has told it. business_id: only those that text for it. sender: as people see it; sent_by:
+-- all of it, if with_numbers.
+--   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
+--   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
+--   wait for a person · oldest: the due time of the oldest due text · events: what people did to it, the last five
+create or replace function public.sms_senders(
+    after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
+)
+returns table (
+    sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
+    used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text, stopped_at timestamptz,
+    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, events jsonb,
+    asked_at timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+begin
+    return query
+    with listed as (
+        (select s.id, s.account, s.sent_by, s.segments_per_second, s.segments_per_day, s.paused_at, s.paused_because
+         from smsretry.senders s where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
+           and (sms_senders.business_id is null or exists (
+               select from smsretry.business_senders b where b.sender_id = s.id and b.business_id = sms_senders.business_id))
+         order by s.id limit v_limit)
+        union all
+        (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
+         from (select 1) one left join smsretry.default_senders d on true
+         where sms_senders.after_id is null and (sms_senders.business_id is null or (
+             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
+         order by d.seen_at desc nulls last limit 1)
+    ),
+    users as (
+        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
+              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
+    ),
+    texts as materialized (
+        select t.* from smsretry.texts_by_sender(
+            case when sms_senders.after_id is not null then array(select u.business_id from users u) end, v_now) t
+    ),
+    told as (
+        select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
+               coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
+               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               min(t.why_code) as why_code, min(t.why) as why
+        from users u
+        full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
+        group by 1, 2, 3
+    )
+    select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
+           l.segments_per_second, l.segments_per_day,
+           case when l.segments_per_day is not null then (
+               select (smsretry.day_used(s, v_now)).segments from smsretry.senders s where s.id = l.id) end,
+           (smsretry.carriers_day(v_now)).ends,
+           l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
+           n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
+           coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
+                     from (select x.* from smsretry.events x where x.about = l.id order by x.id desc limit 5) t), '[]'),
+           v_now
+    from listed l
+    left join lateral (select o.opened_at, o.why from smsretry.circuits() o
+                       where case when l.id is null then not o.own else o.sender = l.sent_by end limit 1) c on true
+    cross join lateral (
+        select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
+               coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               jsonb_agg(jsonb_build_object(
+                   'business_id', t.business_id, 'business', left(b.name, 200), 'message_class', t.message_class, 'due', t.due,
+                   'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
+                   order by t.place) filter (where t.place <= 20) as used_by
+        from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
+              from told o where o.of_sender is not distinct from l.id) t
+        left join public.businesses b on b.id = t.business_id
+    ) n
+    order by l.id nulls first;
+end
+$$;
+
+-- ======== schemas/senders/texts_by_sender.sql ========
+-- The waiting texts of these businesses (null: of all), counted by sender, business and class; sender_id null: the
+-- environment's. oldest: the due time of the oldest that is due. why: of most of those that wait because of their sender.
+create or replace function smsretry.texts_by_sender(business_ids uuid[], at timestamptz)
+returns table (
+    sender_id uuid, business_id uuid, message_class text, due bigint, waiting bigint, held bigint, oldest timestamptz,
+    why_code text, why text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select (smsretry.sender_of(t.business_id, t.message_class)).id, t.*
+    from (
+        select q.business_id, q.message_class,
+               count(*) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
+               count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
+               count(*) filter (where q.held_since is not null),
+               min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
+               mode() within group (order by q.why_code) filter (
+                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
+               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
+                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
+        from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null
+          and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
+        group by q.business_id, q.message_class
+    ) t;
+end
+$$;
+
+-- ======== schemas/senders/users_of.sql ========
+-- The businesses that use a sender.
+create or replace function smsretry.users_of(sender_id uuid)
+returns uuid[] language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(distinct b.business_id), '{}') from smsretry.business_senders b where b.sender_id = users_of.sender_id
+$$;
+
+-- ======== schemas/records/calls_that_help.sql ========
+-- The calls that a person may make about a text: what the database permits, and not what is advised. explain_sms: its next
+-- try, which is another row of the same text.
+create or replace function smsretry.calls_that_help(
+    retry public.sms_retry_queue, log public.send_logs, customer public.customers
+)
+returns text[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when log.id is null or customer.id is null then '{}'
+        when retry.status in ('failed', 'cancelled') then case
+            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue_failed_sms']
+            when smsretry.is_sent(log.provider_message_id, log.status::text)
+                and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
+            when smsretry.is_unsettled(retry.id) then array['resolve_sms_doubt']
+            else array['explain_sms'] end
+        when retry.status = 'pending' then
+            array[case when retry.in_doubt_since is null then 'cancel_sms_retries' else 'resolve_sms_doubt' end]
+            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look_again_sms'] else '{}' end
+        else '{}'
+    end;
+end
+$$;
+
+-- ======== schemas/records/is_undelivered.sql ========
+-- Whether the message that a send log shows did not arrive, and no other message of the text may. It may be sent again.
+create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select 1 from public.sms_send_attempts a
+                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+                     and smsretry.is_lost(a.delivery_status))
+       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+$$;
+
+-- ======== schemas/records/is_unsettled.sql ========
+-- Whether a send of this row's text, by any row, is in doubt. Such a text is never simply sent again.
+create or replace function smsretry.is_unsettled(retry_id uuid)
+returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1 from public.sms_retry_queue q
+        cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
+        where q.id = is_unsettled.retry_id and d.attempt_id is not null)
+$$;
+
+-- ======== schemas/records/keep_event.sql ========
+-- A text no longer goes straight from the queue to its send: an event of its story. What only repeats the last one is counted there.
+-- What people do is left to the functions that they call. security definer, because the application writes rows and not events.
+--   deferred: waits for a reason that is no failure · given_back: not tried, because the run stopped sending it · held
+--   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a send began
+--   in_doubt · looked_for: found neither it nor its absence · not_found: it counts as not gone out
+--   failed, cancelled, completed · queued_anew: after its end · put_off: its time was moved while it waited
+--   more: of any kind, where there are very many
+create or replace function smsretry.keep_event()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    k_events constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
+    v_now constant timestamptz := smsretry.clock();
+    v_code text;
+    v_ends boolean;
+    v_who text := 'smsretry';
+    v_last record;
+    v_detail jsonb;
+begin
+    if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
+        and (new.why_code, new.why, new.in_doubt_since is null)
+            is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
+        return null;
+    end if;
+    v_code := case
+        when new.status in ('failed', 'cancelled', 'completed') then new.status
+        when old.status in ('failed', 'cancelled', 'completed') then 'queued_anew'
+        when old.in_doubt_since is null and new.in_doubt_since is not null then 'in_doubt'
+        when old.in_doubt_since is not null and new.in_doubt_since is null then 'not_found'
+        when old.status = 'pending' then 'put_off'
+        when new.recover_count > old.recover_count then 'taken_back'
+        when new.held_since is not null then 'held'
+        when new.in_doubt_since is not null then 'looked_for'
+        when old.begun_at is not null or old.claimed_by_application then 'retry_scheduled'
+        when new.why is null and new.scheduled_for = old.scheduled_for then 'given_back'
+        else 'deferred'
+    end;
+    v_ends := v_code in ('failed', 'cancelled', 'completed', 'queued_anew');
+    if v_code = 'completed' and exists (
+            select from public.sms_send_attempts a where a.retry_id = new.id and a.outcome = 'accepted') then
+        return null; -- the attempt says so
+    end if;
+    -- Our functions leave no lease behind, and say why they end or move a row.
+    if v_code in ('completed', 'put_off') or new.claimed_at is not null
+        or old.status <> 'processing' and (new.why_code, new.why, new.in_doubt_since)
+            is not distinct from (old.why_code, old.why, old.in_doubt_since) then
+        v_who := 'the application';
+    end if;
+    select e.id, e.code, e.who, e.detail, count(*) over () as events into v_last from smsretry.events e
+    where e.about = new.id order by e.id desc limit 1;
+    if v_last.events >= 2 * k_events or v_last.events >= k_events and not v_ends then
+        v_code := 'more';
+        v_who := 'smsretry'; -- of whoever: one event
+        v_ends := false;
+    end if;
+    v_detail := jsonb_strip_nulls(case when v_code = 'more' then '{}' else jsonb_build_object(
+        'because', nullif(btrim(left(smsretry.numberless(case
+            when v_ends or v_code = 'retry_scheduled' then new.last_error
+            when v_code in ('deferred', 'held') then new.why
+            when v_code = 'in_doubt' then coalesce(new.why, new.last_error) end), 500)), ''),
+        'why_code', new.why_code,
+        'since', case when v_code = 'taken_back' then old.claimed_at end) end
+        || jsonb_build_object('until', case when new.status = 'pending' then new.scheduled_for end));
+    if v_last.code = v_code and v_last.who = v_who and not v_ends
+        and v_last.detail ->> 'why_code' is not distinct from v_detail ->> 'why_code' then
+        update smsretry.events e
+        set detail = v_last.detail || v_detail || jsonb_build_object(
+            'times', coalesce((v_last.detail ->> 'times')::integer, 1) + 1, 'last_at', v_now)
+        where e.id = v_last.id;
+    else
+        insert into smsretry.events (at, about, code, who, detail) values (v_now, new.id, v_code, v_who, v_detail);
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/records/note_event.sql ========
+-- Keep what a person did to a text, a customer or a sender: smsretry.events.
+create or replace function smsretry.note_event(about uuid, code text, who text, because text, detail jsonb default '{}')
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into smsretry.events (at, about, code, who, detail)
+    values (smsretry.clock(), note_event.about, note_event.code, coalesce(note_event.who, 'not said'),
+            jsonb_strip_nulls(jsonb_build_object('because', note_event.because) || note_event.detail));
+end
+$$;
+
+-- ======== schemas/records/prunable_texts.sql ========
+-- Texts that are over and that no evidence is still needed for. What pruning deletes of them, and counts, depends on their age.
+create or replace view smsretry.prunable_texts with (security_invoker = true) as
+select q.id, q.updated_at
+from public.sms_retry_queue q
+where q.status in ('completed', 'failed', 'cancelled') and not smsretry.is_unsettled(q.id);
+
+-- ======== schemas/records/scheduled_on_record.sql ========
+-- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
+-- Times and classes that the application wrote are shown as far as they are valid.
+create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
+select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
+       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
+       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+                      k.last), k.first) as since,
+       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), smsretry.longest_reason()) as why,
+       null::integer as code,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
+       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
+       '[]'::jsonb as history, '[]'::jsonb as events,
+       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid,
+       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
+       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+from public.scheduled_sends s
+cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
+left join smsretry.held_sends h on h.scheduled_id = s.id
+left join public.businesses b on b.id = s.business_id
+left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
+left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
+left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true
+where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
+
+grant select on smsretry.scheduled_on_record to service_role;
+
+-- ======== schemas/records/text_on_record.sql ========
+-- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
+-- application wrote freely. security_invoker, so that row level security is the reader's.
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
+--   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
+--   looks: for evidence, that found nothing
+--   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
+create or replace view smsretry.text_on_record with (security_invoker = true) as
+select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
+       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
+       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
+       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+       left(smsretry.numberless(
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), smsretry.longest_reason()) as why,
+       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
+       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
+       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))) as opted_out_since,
+       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
+       left(smsretry.numberless(l.status::text), 40) as send_log_status,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
+       coalesce((select jsonb_agg(jsonb_build_object(
+                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
+                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
+                     'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
+                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
+       coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
+                 from (select n.* from smsretry.events n where n.about = q.id
+                       union all
+                       (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
+                 where e.about = q.id or e.at >= coalesce(
+                     (select max(y.at) from smsretry.events y
+                      where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
+       smsretry.calls_that_help(q, l, c) as can,
+       smsretry.clock() as asked_at,
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
+       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       -- It could not go out before it was queued, unless it was planned.
+       case when q.first_due_at < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
+            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+from public.sms_retry_queue q
+left join public.businesses b on b.id = q.business_id
+left join public.customers c on c.id = q.customer_id
+left join public.send_logs l on l.id = q.send_log_id
+left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
+left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
+
+grant select on smsretry.text_on_record to service_role;
+
+-- ======== schemas/desk/ask_sms_desk.sql ========
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, look_up_sms, preview_sms_retries,
+-- sms_senders or sms_status, with their parameters in asked. No answer holds a whole number or a body.
+-- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
+-- as itself could read those, too; and the application's tables would need policies and grants for it.
+create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
+returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_asked constant jsonb := coalesce(ask_sms_desk.asked, '{}') - 'with_numbers';
+    v_ours oid[];
+    v_typed text;
+    v_passed text;
+    v_unknown text;
+    v_answer jsonb;
+begin
+    if (ask_sms_desk.question in ('explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
+        or jsonb_typeof(v_asked) <> 'object' then
+        raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
+            using errcode = 'SR422', hint = 'Orders need the service key.';
+    end if;
+    if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
+        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
+            hint = 'Ask for the last 4, by an id, or for the whole number.';
+    end if;
+    v_ours := array(select p.oid from pg_catalog.pg_proc p
+                    where p.pronamespace = 'public'::regnamespace and p.proname = ask_sms_desk.question);
+    -- Another function of that name might be somebody else's, and would run with the owner's rights.
+    if cardinality(v_ours) <> 1 or not (select pg_has_role(p.proowner, 'member') from pg_catalog.pg_proc p where p.oid = v_ours[1]) then
+        raise exception 'public.% is not the only function of that name, or not this owner''s', ask_sms_desk.question
+            using errcode = 'SR422', hint = 'Drop what is not smsretry''s, then run `smsretry migrate --again`.';
+    end if;
+    select string_agg(format('%I %s', a.name, format_type(a.type, -1)), ', '), string_agg(format('%1$I => g.%1$I', a.name), ', ')
+    into v_typed, v_passed
+    from pg_catalog.pg_proc p cross join lateral unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) a (name, type)
+    where p.oid = v_ours[1] and v_asked ? a.name;
+    select string_agg(k, ', ') into v_unknown from jsonb_object_keys(v_asked) k
+    where not exists (select from pg_catalog.pg_proc p where p.oid = v_ours[1] and k = any (p.proargnames[1:p.pronargs]));
+    if v_unknown is not null then
+        raise exception '% has no parameter %', ask_sms_desk.question, v_unknown using errcode = 'SR422';
+    end if;
+    execute format('select coalesce(jsonb_agg(to_jsonb(a)), ''[]'') from %s cross join lateral public.%I(%s) a',
+                   coalesce('jsonb_to_record($1) g (' || v_typed || ')', '(select 1) g'), ask_sms_desk.question, v_passed)
+    into v_answer using v_asked;
+    if ask_sms_desk.question = 'preview_sms_retries' then
+        return (select coalesce(jsonb_agg(smsretry.without_number(e.line) order by e.place), '[]')
+                from jsonb_array_elements(v_answer) with ordinality e (line, place));
+    end if;
+    return v_answer;
+end
+$$;
+
+-- ======== schemas/desk/cancel_sms_retries.sql ========
+-- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
+-- left alone. states: scheduled, or as smsretry.text_state; null: all. The rest: as requeue_failed_sms.
+create or replace function public.cancel_sms_retries(
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    states text[] default null, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, why_code text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_why constant text := 'Cancelled by ' || who || ': ' || because;
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_rows jsonb[] := '{}';
+begin
+    if (dry_run is not null and row_limit between 1 and 10000
+        and coalesce(states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
+        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
+            why_code) c
+        where states is null or smsretry.text_state(c, v_now) = any (states)
+        limit row_limit
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := case
+            when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
+            when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
+            when v_row.status = 'processing' then 'A worker has it at this moment'
+        end;
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        continue when dry_run or v_skip is not null;
+        perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
+        perform smsretry.note_event(v_row.id, 'cancelled', who, because);
+    end loop;
+    if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
+        v_rows := v_rows || smsretry.cancel_scheduled(
+            retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
+            row_limit - cardinality(v_rows), dry_run, why_code, v_why);
+    end if;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, states, v_now);
+    end if;
+    return query select * from smsretry.change_summary(v_rows);
+end
+$$;
+
+-- ======== schemas/desk/change_of_row.sql ========
+-- What a step does to one row, for smsretry.change_summary. Holds only the last four digits of a number.
+create or replace function smsretry.change_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return jsonb_build_object(
+        'retry_id', retry.id, 'business_id', retry.business_id, 'customer_id', retry.customer_id,
+        'number', smsretry.masked((select c.phone from public.customers c where c.id = retry.customer_id)),
+        'message_class', retry.message_class, 'attempts', retry.attempt_count, 'was', smsretry.numberless(change_of_row.was),
+        'skipped', change_of_row.skipped, 'warned', change_of_row.warned);
+end
+$$;
+
+-- ======== schemas/desk/change_summary.sql ========
+-- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample. A line
+-- without a row's id is no row: somebody named one that is not there.
+create or replace function smsretry.change_summary(
+    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
+        from unnest(change_summary.rows) with ordinality as r (told, place)
+    )
+    select (count(*) filter (where t.told ? 'retry_id'))::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u
+                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce((select jsonb_agg(f.told order by f.place) from (
+                         select u.told, u.place from told u where u.told ? 'retry_id' order by u.place limit 20) f), '[]')
+    from told t
+$$;
+
+-- ======== schemas/desk/check_who_and_why.sql ========
+-- Refuse a step without who and because, or with a phone number in them: both are kept for good and shown to everybody.
+create or replace function smsretry.check_who_and_why(who text, because text)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if coalesce(btrim(check_who_and_why.who), '') = '' or coalesce(btrim(check_who_and_why.because), '') = ''
+        or length(check_who_and_why.who) > 200 or length(check_who_and_why.because) > 500 then
+        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+            using errcode = 'SR422';
+    end if;
+    if (smsretry.numberless(check_who_and_why.who), smsretry.numberless(check_who_and_why.because))
+        is distinct from (check_who_and_why.who, check_who_and_why.because) then
+        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+            using errcode = 'SR422', hint = 'Name the customer by its id.';
+    end if;
+end
+$$;
+
+-- ======== schemas/desk/chosen.sql ========
+-- The rows that fit a filter, newest first. A null filters nothing. containing: last_error or why; since, until: updated_at.
+create or replace function smsretry.chosen(
+    statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
+    since timestamptz, until timestamptz, why_code text
+)
+returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
+begin
+    if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
+                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until, chosen.why_code) = 0 then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, why_code, containing, since or until'
+            using errcode = 'SR422';
+    end if;
+    return query
+    select q.* from public.sms_retry_queue q
+    -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
+    where case when num_nonnulls(chosen.retry_ids, chosen.customer_id) = 0 then q.status = any (chosen.statuses)
+               else (q.status = any (chosen.statuses)) is not false end
+      and (chosen.retry_ids is null or q.id = any (chosen.retry_ids))
+      and (chosen.business_id is null or q.business_id = chosen.business_id)
+      and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
+      and (chosen.code is null or q.error_code = chosen.code)
+      and (chosen.reason is null or q.reason = chosen.reason)
+      and (chosen.why_code is null or q.why_code = chosen.why_code)
+      and (chosen.containing is null
+           or strpos(lower(concat_ws(' ', q.last_error, q.why)), lower(chosen.containing)) > 0)
+      and (chosen.since is null or q.updated_at >= chosen.since)
+      and (chosen.until is null or q.updated_at < chosen.until)
+    order by q.updated_at desc, q.id;
+end
+$$;
+
+-- ======== schemas/desk/explain_sms.sql ========
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of row, send log,
+-- customer, number, or last digits (three at least) at a business. A scheduled send without a text is found by its own id or
+-- its customer. Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(
+    retry_id uuid default null, send_log_id uuid default null, customer_id uuid default null, phone text default null,
+    business_id uuid default null, last_digits text default null, row_limit integer default 20
+)
+returns setof smsretry.text_on_record
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_people uuid[];
+    v_ids uuid[];
+    v_scheduled uuid[];
+begin
+    if num_nonnulls(retry_id, send_log_id, customer_id, phone, last_digits) <> 1
+        or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
+        or (row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    v_people := case
+        when customer_id is not null then array[customer_id]
+        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
+        when last_digits is not null then array(
+            select c.id from public.customers c
+            where c.business_id = business_id and c.phone like '%' || last_digits)
+    end;
+    v_ids := array(
+        select q.id from public.sms_retry_queue q
+        where (retry_id is null or q.id = retry_id)
+          and (send_log_id is null or q.send_log_id = send_log_id)
+          and (v_people is null or q.customer_id = any (v_people))
+          and (business_id is null or q.business_id = business_id)
+        order by q.created_at desc, q.id
+        limit row_limit);
+    v_scheduled := array(
+        select s.id from public.scheduled_sends s
+        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+          and (retry_id is null or s.id = retry_id)
+          and (send_log_id is null or s.id = send_log_id)
+          and (v_people is null or s.customer_id = any (v_people))
+          and (business_id is null or s.business_id = business_id)
+        order by s.created_at desc, s.id
+        limit row_limit);
+    return query
+    select e.* from (
+        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
+        union all
+        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
+    ) e
+    order by e.queued_at desc, e.retry_id
+    limit row_limit;
+end
+$$;
+
+-- ======== schemas/desk/left_out.sql ========
+-- Why an order does not touch rows that somebody named by id: a line each, as smsretry.change_of_row. rows: the lines of those
+-- that it looked at. live: whether it is about texts that wait, or about those that have ended. states: it asks for; null: all.
+create or replace function smsretry.left_out(
+    retry_ids uuid[], rows jsonb[], live boolean, states text[], at timestamptz
+)
+returns jsonb[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_id uuid;
+    v_row public.sms_retry_queue;
+    v_state text;
+    v_skip text;
+    v_lines jsonb[] := '{}';
+begin
+    for v_id in
+        select i.id from unnest(left_out.retry_ids) i (id)
+        except
+        select (r.told ->> 'retry_id')::uuid from unnest(left_out.rows) r (told)
+        order by 1
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_id;
+        if v_row.id is null then
+            v_state := (select s.status from public.scheduled_sends s where s.id = v_id);
+            -- A line without a row's id is counted as left alone, and not as a row.
+            v_lines := v_lines || jsonb_build_object('skipped', coalesce('Scheduled send ' || v_id || ' is ' || v_state || coalesce(
+                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = v_id
+                                         order by q.created_at desc limit 1), ''), 'There is no row ' || v_id));
+            continue;
+        end if;
+        v_state := smsretry.text_state(v_row, left_out.at);
+        v_skip := case
+            when v_state = 'sent' then 'It is sent already'
+            when (v_state in ('failed', 'cancelled')) is not distinct from left_out.live then case
+                when left_out.live then 'It has ended, it is ' || v_state || ': requeue it'
+                else 'It has not ended, it is ' || replace(v_state, '_', ' ') end
+            when v_state <> all (left_out.states)
+                then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
+            else 'It does not fit the rest of what was asked for'
+        end;
+        v_lines := v_lines || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+    end loop;
+    return v_lines;
+end
+$$;
+
+-- ======== schemas/desk/like_body.sql ========
+-- Another body for one that must not be shown: as long, and with as many segments (smsretry/retry/segments.py).
+create or replace function smsretry.like_body(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    -- The alphabet of GSM 03.38 and its extension table. What has any other character is sent as UCS-2.
+    k_gsm constant text := '[^ -_a-~' || E'\n\r\f' || '£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà€]';
+    k_two constant text := case when like_body.body ~ k_gsm then '[^' || chr(65536) || '-' || chr(1114111) || ']' else '[^^{}\\[~\]|€' || E'\f]' end;
+    v_two constant integer := length(regexp_replace(like_body.body, k_two, '', 'g'));
+begin
+    if btrim(like_body.body, E' \t\n\r\f') = '' then
+        return like_body.body;
+    end if;
+    return case when like_body.body ~ k_gsm then repeat('ы', length(like_body.body) - v_two) || repeat(chr(128512), v_two)
+                else repeat('x', length(like_body.body) - v_two) || repeat('^', v_two) end;
+end
+$$;
+
+-- ======== schemas/desk/like_number.sql ========
+-- Another number for one that must not be shown. What a preview decides by it is the same: it is from the same place, equal
+-- numbers of a business stay equal, a malformed one stays malformed, and one that is not written as E.164 is not either. Its
+-- last seven digits are not the number's.
+create or replace function smsretry.like_number(business_id uuid, phone text)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_plain constant text := regexp_replace(like_number.phone, '[^+0-9]', '', 'g');
+    v_kept constant integer := greatest(length(v_plain) - 7, 4);
+    v_hash bigint;
+begin
+    if coalesce(like_number.phone, '') = '' then
+        return like_number.phone;
+    end if;
+    if v_plain !~ '^[+][1-9][0-9]{6,14}$' then
+        return '…';
+    end if;
+    if v_plain ~ '^[+]1[0-9]{10}$' and v_plain !~ '^[+]1[2-9][0-9]{2}[2-9]' then
+        return '+10000000000';
+    end if;
+    v_hash := ('x' || left(encode(smsretry.number_key(like_number.business_id, like_number.phone), 'hex'), 12))::bit(48)::bigint;
+    -- An exchange of +1 begins with 2 to 9.
+    return left(v_plain, v_kept) || right((2000000 + v_hash % 8000000)::text, length(v_plain) - v_kept)
+        || case when v_plain <> like_number.phone then ' ' else '' end;
+end
+$$;
+
+-- ======== schemas/desk/look_again_sms.sql ========
+-- For a person: what texts wait for is fixed, so that the next run looks at them now, and not in some minutes. Held texts and
+-- those whose wait is only until the next look (smsretry.not_looked_at). Nothing else about them changes: every check is made
+-- anew, and their life goes on. Nothing changes without dry_run => false. The rest: as requeue_failed_sms.
+create or replace function public.look_again_sms(
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    dry_run boolean default true, who text default null, because text default null, row_limit integer default 1000,
+    why_code text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_skip text;
+    v_rows jsonb[] := '{}';
+begin
+    if (dry_run is not null and row_limit between 1 and 10000) is not true then
+        raise exception 'dry_run must be given, and row_limit be 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    for v_row in
+        select c.* from smsretry.chosen(
+            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
+            why_code) c
+        -- Only those that somebody named are told why they are left alone.
+        where retry_ids is not null or smsretry.not_looked_at(c, v_now) is null
+        limit row_limit
+    loop
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := smsretry.not_looked_at(v_row, v_now);
+        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
+        continue when dry_run or v_skip is not null;
+        -- Told as what was, so that nobody takes the old reason for a new one.
+        v_row.why := coalesce(
+            case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
+                || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
+            || 'Looked at again by ' || who || ': ' || because;
+        if v_row.in_doubt_since is null then -- a doubt stays held: a person is still to decide about it
+            v_row.held_since := null;
+            v_row.why_code := 'operator';
+        end if;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        perform smsretry.note_event(v_row.id, 'looked_again', who, because);
+    end loop;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, null, v_now);
+    end if;
+    return query select * from smsretry.change_summary(v_rows);
+end
+$$;
+
+-- ======== schemas/desk/look_up_sms.sql ========
+-- For a person who found no text: what an id is of, or which customers have a number, or last digits at a business. In one way.
+--   kind: text, attempt (row_id: the text's), scheduled_send, send_log, customer, business or sender · of a send log: channel,
+--   status, sid, at (when it was made), why (its error) · of a customer: texts (in the queue), own_texts (that the application
+--   sent itself), older_texts (sent before records_since by whomever), each up to 1000, and of the last of these sid, at
+--   records_since: since when smsretry's records are complete; what is older may have been pruned. Null: there are none.
+create or replace function public.look_up_sms(
+    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null
+)
+returns table (
+    kind text, row_id uuid, business uuid, business_name text, customer_id uuid, number text, channel text, status text, sid text,
+    at timestamptz, why text, texts bigint, own_texts bigint, older_texts bigint, records_since timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_id constant uuid := look_up_sms.id;
+    v_phone constant text := look_up_sms.phone;
+    v_business constant uuid := look_up_sms.business_id;
+    v_digits constant text := look_up_sms.last_digits;
+    v_since constant timestamptz := (select min(r.started_at) from smsretry.runs r);
+begin
+    if num_nonnulls(v_id, v_phone, v_digits) <> 1 or v_digits is not null and (v_business is null or v_digits !~ '^[0-9]{3,15}$') then
+        raise exception 'Say what to look up, in one way: id, phone, or business_id with last_digits (3 digits or more)'
+            using errcode = 'SR422';
+    end if;
+    return query
+    with found as (
+        select 'text' as kind, q.id as row_id, q.business_id, q.customer_id from public.sms_retry_queue q where q.id = v_id
+        union all
+        select 'attempt', a.retry_id, a.business_id, null from public.sms_send_attempts a where a.id = v_id
+        union all
+        select 'scheduled_send', s.id, s.business_id, s.customer_id from public.scheduled_sends s where s.id = v_id
+        union all
+        select 'send_log', l.id, l.business_id, l.customer_id from public.send_logs l where l.id = v_id
+        union all
+        (select 'customer', n.id, n.business_id, n.id
+         from (select c.id, c.business_id from public.customers c
+               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business) is true
+                  or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
+               offset 0) n -- or all customers are walked in this order
+         order by n.id limit 20)
+        union all
+        select 'business', b.id, b.id, null from public.businesses b where b.id = v_id
+        union all
+        select 'sender', o.id, null, null from smsretry.senders o where o.id = v_id
+    )
+    select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
+           left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
+           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
+           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
+    from found f
+    left join public.businesses b on b.id = f.business_id
+    left join public.customers c on c.id = f.customer_id
+    left join public.send_logs l on f.kind = 'send_log' and l.id = f.row_id
+    left join lateral (
+        select count(*) as texts
+        from (select from public.sms_retry_queue q where q.customer_id = f.customer_id limit 1000) t) n on f.kind = 'customer'
+    left join lateral (
+        select count(*) filter (where t.created_at >= v_since) as own,
+               count(*) filter (where (t.created_at >= v_since) is not true) as older, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
+        from (select s.created_at, smsretry.found_sid(s.provider_message_id) as sid from public.send_logs s
+              where s.customer_id = f.customer_id and s.channel::text = 'sms' and smsretry.is_sent(s.provider_message_id, s.status::text)
+                and not exists (select from public.sms_retry_queue q where q.send_log_id = s.id) limit 1000) t) o on f.kind = 'customer';
+end
+$$;
+
+-- ======== schemas/desk/mark_sms_database.sql ========
+-- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
+-- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- May be repeated. Texts that waited because of the mark are looked at again within smsretry.mark_look.
+create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
+    if mark_sms_database.kind is not null and (mark_sms_database.kind in ('production', 'staging')) is not true then
+        raise exception 'kind must be production, staging or null' using errcode = 'SR422';
+    end if;
+    if (coalesce(mark_sms_database.kind, '') = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
+        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
+    end if;
+    if mark_sms_database.kind is null then
+        delete from smsretry.mark;
+        return false;
+    end if;
+    insert into smsretry.mark (kind, address, marked_at, who, because)
+    values (mark_sms_database.kind, lower(btrim(mark_sms_database.address)), smsretry.clock(), mark_sms_database.who, mark_sms_database.because)
+    on conflict (one) do update
+        set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
+    return true;
+end
+$$;
+
+-- ======== schemas/desk/not_looked_at.sql ========
+-- Why look_again_sms leaves a row alone; null: it waits for something that a person can fix, and may be looked at now. What
+-- waits for an hour, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
+create or replace function smsretry.not_looked_at(retry public.sms_retry_queue, at timestamptz)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when retry.status = 'completed' then 'It is sent already'
+        when retry.status in ('failed', 'cancelled') then 'It has ended, it is ' || retry.status || ': requeue it'
+        when retry.status = 'processing' then 'A worker has it at this moment'
+        when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
+        when retry.held_since is not null then null
+        when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
+        -- Each look asks anew what somebody fixes. A sender's day ends by itself, and a higher cap lets its texts go at once.
+        when retry.why_code in (
+            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
+            'customer_locked', 'database_trouble', 'data_changed') then null
+        else 'It waits for its time, and not for somebody: a look now would change nothing'
+    end;
+end
+$$;
+
+-- ======== schemas/desk/not_requeued.sql ========
+-- Why requeue_failed_sms leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
+create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when retry.status <> all (states) then 'It has changed meanwhile'
+        when log.id is null then 'Its send log is gone'
+        when not exists (select 1 from public.customers c where c.id = retry.customer_id) then 'Its customer is gone'
+        when smsretry.is_sent(log.provider_message_id, log.status::text)
+            and not smsretry.is_undelivered(log.id, log.provider_message_id)
+            then 'Its send log says that it was sent'
+        when exists (select 1 from public.sms_retry_queue q
+                     where q.send_log_id = retry.send_log_id and q.id <> retry.id
+                       and (q.created_at, q.id) > (retry.created_at, retry.id))
+            then 'A newer row is of the same text'
+        when exists (select 1 from public.sms_retry_queue q
+                     where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
+            then 'Another row of the same text waits'
+        when smsretry.is_unsettled(retry.id)
+            then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+    end;
+end
+$$;
+
+-- ======== schemas/desk/preview_sms_retries.sql ========
+-- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
+-- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
+--   refused, refused_code: smsretry.refusal · doubted: smsretry.earlier_doubt
+--   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
+create or replace function public.preview_sms_retries(
+    until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
+    retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
+)
+returns setof smsretry.claimed_retry
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
+    v_ids uuid[];
+    v_claim smsretry.claimed_retry;
+    v_at timestamptz;
+begin
+    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+        raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
+    end if;
+    v_ids := array(
+        select w.id from (
+            (select q.id, q.scheduled_for from public.sms_retry_queue q
+             where q.status = 'pending' and q.in_doubt_since is null
+               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by q.scheduled_for, q.id limit v_limit)
+            union all
+            (select s.id, s.scheduled_for from public.scheduled_sends s
+             where s.status = 'scheduled'
+               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
+               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
+               and (preview_sms_retries.after_due is null
+                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+             order by s.scheduled_for, s.id limit v_limit)
+        ) w
+        order by w.scheduled_for, w.id
+        limit v_limit);
+    for v_claim in
+        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        union all
+        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        order by scheduled_for, id
+    loop
+        v_claim.claimed_at := smsretry.clock();
+        select r.why, r.why_code into v_claim.refused, v_claim.refused_code
+        from smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
+        if v_claim.claim_no > 0 then
+            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+        end if;
+        v_claim.texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+            v_at := smsretry.cap_reached_at(
+                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.claimed_at - preview_sms_retries.cap_window);
+            exit when v_at is null;
+            v_claim.texts_at := v_claim.texts_at || v_at;
+        end loop;
+        return next v_claim;
+    end loop;
+end
+$$;
+
+-- ======== schemas/desk/prune_sms_history.sql ========
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
+-- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- at least and those of STARTs for good, because a repeated webhook is recognized by them.
+-- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(
+    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+)
+returns table (texts integer, attempts integer, runs integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_before timestamptz;
+    v_ids uuid[];
+begin
+    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
+            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    end if;
+    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    if prune_sms_history.dry_run then
+        select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
+        select count(*) into attempts
+        from smsretry.prunable_texts t join public.sms_send_attempts a on a.retry_id = t.id where t.updated_at < v_before;
+        select count(*) into runs from smsretry.runs r where r.started_at < v_before;
+        return next;
+        return;
+    end if;
+    v_ids := array(
+        select t.id from smsretry.prunable_texts t
+        where t.updated_at < v_before
+        order by t.updated_at limit prune_sms_history.batch
+        for update skip locked);
+    -- One text after the other: without statistics the planner would read all attempts for many.
+    select coalesce(sum(n.attempts), 0) into attempts
+    from unnest(v_ids) as i (id)
+    cross join lateral (select count(*) as attempts from public.sms_send_attempts a where a.retry_id = i.id) n;
+    delete from public.sms_retry_queue q where q.id = any (v_ids);
+    get diagnostics texts = row_count;
+    delete from smsretry.runs r where r.id = any (array(
+        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    get diagnostics runs = row_count;
+    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
+        select o.twilio_sid from smsretry.inbound_texts o
+        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        order by o.heard_at limit 10 * prune_sms_history.batch));
+    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
+    delete from smsretry.consents c where c.id = any (array(
+        select o.id from smsretry.consents i
+        join smsretry.consents o on o.number_key = i.number_key and o.said = 'opted_out' and o.id < i.id
+        where i.said <> 'opted_out' and i.said = 'opted_in' and i.at < v_before
+          and not exists (select from smsretry.standing_opt_outs s where s.number_key = o.number_key and s.id = o.id)
+        limit 10 * prune_sms_history.batch));
+    delete from smsretry.consents c where c.id = any (array(
+        select i.id from smsretry.consents i
+        where i.said <> 'opted_out' and greatest(i.at, i.dated) < v_before and not exists (
+            select from smsretry.consents o
+            where o.number_key = i.number_key and o.said = 'opted_out'
+              and (i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
+        limit 10 * prune_sms_history.batch));
+    delete from smsretry.events e where e.id = any (array(
+        select o.id from smsretry.events o
+        where o.at < v_before and not exists (select from public.sms_retry_queue q where q.id = o.about)
+          and not exists (select from smsretry.senders s where s.id = o.about)
+        order by o.id limit 10 * prune_sms_history.batch));
+    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
+    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
+    return next;
+end
+$$;
+
+-- ======== schemas/desk/requeue_failed_sms.sql ========
+-- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
+-- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
+-- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
+--   matched: rows that fit, and those named by id · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
+create or replace function public.requeue_failed_sms(
+    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
+    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
+    states text[] default '{failed}', dry_run boolean default true, who text default null, because text default null,
+    more_attempts integer default 3, row_limit integer default 1000, why_code text default null
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_row public.sms_retry_queue;
+    v_log public.send_logs;
+    v_skip text;
+    v_rows jsonb[] := '{}';
+begin
+    if (states <@ array['failed', 'cancelled'] and dry_run is not null
+        and more_attempts between 1 and 100 and row_limit between 1 and 10000) is not true then
+        raise exception 'states must be failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    for v_row in
+        select * from smsretry.chosen(
+            states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
+        limit row_limit
+    loop
+        -- The send log first, as in queue_sms_retry, so that no second live row can appear.
+        select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
+        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
+        v_skip := smsretry.not_requeued(v_row, v_log, states);
+        if v_skip is null and not dry_run then
+            -- The attempt keeps the SID of the undelivered message.
+            v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
+        end if;
+        v_rows := v_rows || smsretry.change_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
+        continue when dry_run or v_skip is not null;
+        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
+        v_row.expires_at := null;
+        v_row.rate_limit_count := 0;
+        v_row.recover_count := 0;
+        v_row.account_refusal_count := 0;
+        v_row.reconcile_count := 0;
+        v_row.reason := null;
+        v_row.why_code := 'operator';
+        v_row.why := 'Requeued by ' || who || ': ' || because;
+        perform smsretry.put_back(v_row, v_now, v_now);
+        perform smsretry.note_event(v_row.id, 'requeued', who, because);
+    end loop;
+    if cardinality(v_rows) < row_limit then
+        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, false, states, v_now);
+    end if;
+    return query select * from smsretry.change_summary(v_rows);
+end
+$$;
+
+-- ======== schemas/desk/set_sms_state_stop.sql ========
+-- Stop marketing texts to a US state, or lift the stop (why null). why: the emergency. Returns whether it is stopped.
+create or replace function public.set_sms_state_stop(state text, why text)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
+        raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
+    end if;
+    if set_sms_state_stop.why is null then
+        delete from smsretry.stopped_states s where s.state = set_sms_state_stop.state;
+        return false;
+    end if;
+    insert into smsretry.stopped_states (state, stopped_at, why)
+    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
+    on conflict (state) do update set why = excluded.why;
+    return true;
+end
+$$;
+
+-- ======== schemas/desk/sms_status.sql ========
+-- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+--   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
+--   held (name: reason, a line a business) · sent (by outcome, last hour)
+--   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
+--   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
+--   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
+--   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
+--   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
+--   mark, runner (only with_senders: smsretry.status_of_mark)
+--   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
+create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    return query
+    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text, null::text)
+    union all
+    select * from smsretry.status_of_waiting(v_now)
+    union all
+    select s.*, null::text from smsretry.status_of_sends(v_now) s
+    union all
+    select l.*, null::text from smsretry.status_of_lost(v_now) l
+    union all
+    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
+            smsretry.numberless(left(e.last_error, 200)), e.why_code
+     from public.sms_retry_queue e
+     where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+     group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
+    union all
+    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+            (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
+     from smsretry.inbound_texts t
+     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+    union all
+    -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
+    (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)
+                            then 'environment' else 'sending' end,
+            null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
+     from smsretry.circuits() c where not c.own)
+    union all
+    select * from smsretry.status_of_mark() m where sms_status.with_senders
+    union all
+    select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
+    union all
+    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
+     from smsretry.stopped_states s order by s.state)
+    union all
+    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
+            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end), null::text
+     from smsretry.runs r order by r.started_at desc limit 5);
+end
+$$;
+
+-- ======== schemas/desk/status_of_lost.sql ========
+-- Undelivered messages: the lines delivery_business and undelivered of sms_status.
+create or replace function smsretry.status_of_lost(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts for the day's.
+set enable_seqscan = off set jit = off as $$
+begin
+    return query
+    with fates as materialized (
+        select coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id,
+               a.delivery_status in ('delivered', 'read') as arrived, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
+          -- has_arrived and is_lost, inline because it is cheaper
+          and (a.delivery_status in ('delivered', 'read')
+               or a.delivery_status in ('undelivered', 'failed', 'canceled') and not a.delivery_excused)
+        group by 1, 2, 3
+    ),
+    lost as (
+        select f.business_id, f.delivery_code, f.texts, f.oldest from fates f where not f.arrived
+    ),
+    losing as (
+        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
+    ),
+    arrived as (
+        select f.business_id, sum(f.texts)::bigint as delivered from fates f where f.arrived group by f.business_id
+    ),
+    worst as (
+        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered,
+               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
+        from losing l
+        left join arrived a on a.business_id = l.business_id
+        where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
+        order by share, l.undelivered desc, l.business_id limit 10
+    )
+    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz,
+            (select left(b.name, 200) from public.businesses b where b.id = w.business_id)
+     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
+     order by w.share, w.undelivered desc, w.business_id, f.fate)
+    union all
+    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
+            null::timestamptz, (select left(b.name, 200) from public.businesses b where b.id = l.business_id)
+     from lost l
+     order by l.texts desc limit 50);
+end
+$$;
+
+-- ======== schemas/desk/status_of_mark.sql ========
+-- sms_status: what the database is marked as (mark: staging or production; told: its address), whom the last run's worker
+-- texts, unless everybody (runner: listed or nobody), and what keeps texts if the two disagree (stopped: sending).
+create or replace function smsretry.status_of_mark()
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select 'mark', m.kind, null::uuid, null::bigint, m.marked_at, null::timestamptz, m.address, null::text from smsretry.mark m;
+    return query
+    select l.part, l.name, null::uuid, null::bigint, r.started_at, null::timestamptz, l.told, l.why_code
+    from (select u.* from smsretry.runs u order by u.started_at desc limit 1) r
+    cross join lateral (
+        values ('runner', r.send_to, null::text, null::text),
+               ('stopped', 'sending', smsretry.mark_mismatch(r.send_to, r.address), 'mark_mismatch')
+    ) l (part, name, told, why_code)
+    where l.part = 'runner' and l.name <> 'all' or l.told is not null;
+end
+$$;
+
+-- ======== schemas/desk/status_of_senders.sql ========
+-- The businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and sender (one
+-- each for those that keep texts waiting or do not send; texts: how many wait) of sms_status.
+create or replace function smsretry.status_of_senders(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
+    -- is planned once, whatever plan_cache_mode says.
+    v_held constant uuid[] := array(
+        select distinct q.business_id from public.sms_retry_queue q
+        where q.held_since is not null and status_of_senders.at is not null
+          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+begin
+    return query
+    with states as materialized (
+        select s.*, c.opened_at, c.why,
+               case when s.paused_at is not null then 'paused' when c.opened_at is not null then 'stopped'
+                    when s.segments_per_day is not null
+                        and (smsretry.day_used(s, status_of_senders.at)).segments >= s.segments_per_day then 'spent'
+                    else 'sending' end as state
+        from smsretry.senders s
+        left join smsretry.circuit c on c.sender = s.sent_by
+    ),
+    suspected as (
+        select t.id from states t where t.state <> 'sending'
+        union
+        select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
+    ),
+    waiting as materialized (
+        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts,
+               min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
+               min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
+        from smsretry.texts_by_sender(array(
+            select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
+        where w.sender_id is not null
+        group by w.sender_id
+    )
+    (select 'senders', t.state, null::uuid, count(*), null::timestamptz, null::timestamptz, null::text, null::text
+     from states t group by t.state order by t.state)
+    union all
+    (select 'sender', smsretry.shown_sender(t.sent_by), case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
+            coalesce(w.texts, 0), coalesce(t.paused_at, t.opened_at), case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end,
+            'account ' || t.account || ': ' || case t.state
+                when 'paused' then 'paused: ' || smsretry.numberless(t.paused_because)
+                when 'stopped' then 'stopped: ' || t.why
+                when 'spent' then 'has used its day'
+                else coalesce(w.why, 'texts wait') end,
+            case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
+                 else w.why_code end
+     from states t
+     left join waiting w on w.sender_id = t.id
+     where t.state in ('paused', 'stopped') or t.state = 'spent' and w.texts > 0 or w.why_code in ('no_credentials', 'account_refused')
+     order by coalesce(w.texts, 0) desc, t.id limit 50);
+end
+$$;
+
+-- ======== schemas/desk/status_of_sends.sql ========
+-- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
+create or replace function smsretry.status_of_sends(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts for the day's.
+set enable_seqscan = off set jit = off as $$
+begin
+    return query
+    with reported as materialized (
+        select a.delivery_status, a.begun_at > status_of_sends.at - interval '1 hour' as lately,
+               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
+        group by 1, 2, 3
+    ),
+    accepted as (
+        select case when smsretry.has_arrived(r.delivery_status) then 'delivered'
+                    when smsretry.is_lost(r.delivery_status) then 'undelivered'
+                    when r.delivery_status = 'unknown' then 'unknown'
+                    else 'open' end as fate,
+               r.lately, r.hour, r.texts
+        from reported r
+    ),
+    taken as (
+        -- For a message that was read, the time of delivery is not kept. If the response did not settle an attempt, its
+        -- finished_at is late.
+        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
+                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
+    )
+    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
+     from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by 2 order by 2)
+    union all
+    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d group by d.fate order by d.fate)
+    union all
+    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
+     from accepted d where d.lately group by d.fate order by d.fate)
+    union all
+    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
+     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    union all
+    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
+     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
+     where t.texts > 0);
+end
+$$;
+
+-- ======== schemas/desk/status_of_waiting.sql ========
+-- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
+create or replace function smsretry.status_of_waiting(at timestamptz)
+returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- So that an index has all of it, whatever the statistics are.
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+begin
+    return query
+    with waiting as (
+        -- From an index alone, the one that has this order: a million rows may wait.
+        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
+               count(*) as texts, min(q.scheduled_for) as oldest
+        from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
+              where n.status = 'pending' and n.in_doubt_since is null order by n.scheduled_for, n.id) q
+        group by 1, 2, 3, 4
+    ),
+    live as materialized (
+        -- As smsretry.text_state.
+        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               w.texts, w.oldest, case when w.later then w.oldest end as next_at
+        from waiting w
+        union all
+        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
+        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        union all
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+               min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
+        from public.sms_retry_queue q where q.status = 'processing' group by 1
+    )
+    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > status_of_waiting.at),
+            min(p.id::text) filter (where p.name = 'held'), null::text
+     from (
+         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
+                -- The application may have written infinity.
+                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
+         from public.scheduled_sends s
+         left join smsretry.held_sends h on h.scheduled_id = s.id
+         where s.status = 'scheduled') p
+     group by p.name order by p.name)
+    union all
+    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+     from live l group by l.state order by l.state)
+    union all
+    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+     from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200), q.why_code
+     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+     where q.held_since is not null and q.status in ('pending', 'processing')
+     group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50);
+end
+$$;
+
+-- ======== schemas/desk/warned_of_requeue.sql ========
+-- What a person should know before a row is requeued; null: nothing.
+create or replace function smsretry.warned_of_requeue(retry public.sms_retry_queue)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_customer public.customers;
+begin
+    select * into v_customer from public.customers c where c.id = retry.customer_id;
+    return case
+        when v_customer.sms_consent_status::text is distinct from 'opted_in'
+            or exists (select from smsretry.standing_opt_outs o
+                       where o.number_key = smsretry.number_key(retry.business_id, v_customer.phone))
+            then 'The customer has not opted in: it will be cancelled'
+        when v_customer.phone_status in ('invalid', 'not_mobile')
+            then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+        when (smsretry.forgotten(retry)).since is not null
+            then 'The database was restored from a backup: it is looked for before it goes out'
+    end;
+end
+$$;
+
+-- ======== schemas/desk/without_number.sql ========
+-- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
+-- A number may be in any column that somebody wrote: an import that is off by one writes it into the time zone.
+create or replace function smsretry.without_number(line jsonb)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sender constant jsonb := without_number.line -> 'sender';
+begin
+    return (select jsonb_object_agg(e.key, case when jsonb_typeof(e.value) = 'string'
+                                                then to_jsonb(smsretry.numberless(e.value #>> '{}')) else e.value end)
+            from jsonb_each(without_number.line) e)
+        || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
+        || jsonb_build_object(
+            'phone', smsretry.like_number((without_number.line ->> 'business_id')::uuid, without_number.line ->> 'phone'),
+            'body', smsretry.like_body(without_number.line ->> 'body'),
+            'sender', case when jsonb_typeof(v_sender) = 'object'
+                           then v_sender || jsonb_build_object('sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')) else 'null' end);
+end
+$$;
+
+-- ======== schemas/checks/access_of_request.sql ========
+-- Whether a request runs with the settings that it needs, by whichever role or database they were set, and in roles that may
+-- do no more than they must. A line says what is wrong; one is ok if nothing is.
+create or replace function smsretry.access_of_request()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with settings (name, is_wrong, harm) as (
+        values ('session_replication_role', current_setting('session_replication_role') <> 'origin', 'triggers and foreign keys do nothing'),
+               ('synchronous_commit', current_setting('synchronous_commit') = 'off', 'a crash may forget that a text went out, which then goes out twice'),
+               ('row_security', current_setting('row_security') = 'off', 'whoever is signed in gets an error and not the rows'),
+               ('enable_indexscan', current_setting('enable_indexscan') = 'off', 'each claim reads the whole queue'),
+               ('autovacuum', current_setting('autovacuum') = 'off', 'each claim reads what is long gone, and takes longer every day'),
+               ('track_counts', current_setting('track_counts') = 'off', 'each claim reads what is long gone, and takes longer every day')
+        union all
+        -- In milliseconds; 0 is no limit.
+        select t.name, (select s.setting::bigint from pg_settings s where s.name = t.name) between 1 and t.least - 1, t.harm
+        from (values ('lock_timeout', 1000, 'a call gives up as soon as somebody else holds a row'),
+                     ('statement_timeout', 5000, 'a larger claim is broken off'),
+                     ('idle_in_transaction_session_timeout', 1000, 'calls lose their connection')) as t (name, least, harm)
+    ),
+    wrong as (select s.name, s.harm from settings s where s.is_wrong)
+    select 'settings of a request', false,
+           w.name || ' is ' || current_setting(w.name) || ', so ' || w.harm || '. Run: alter role ' || session_user || ' reset ' || w.name || ', or the same for service_role or the database, '
+               || 'wherever it was set'
+    from wrong w
+    union all
+    select 'settings of a request', true, null where not exists (select from wrong)
+    union all
+    select 'role ' || o.rolname, false,
+           case when o.rolsuper then 'may do everything, and nothing that is forbidden holds for it. Run: alter role ' || o.rolname || ' nosuperuser'
+                else 'may log in by itself, without a key. Run: alter role ' || o.rolname || ' nologin' end
+    from pg_roles o
+    where o.rolname in ('service_role', 'authenticator') and o.rolsuper
+       or o.rolname in ('anon', 'authenticated', 'service_role') and o.rolcanlogin and not o.rolsuper
+    union all
+    select 'login ' || o.rolname, false,
+           case when o.rolconnlimit between 0 and 9 then 'may have ' || o.rolconnlimit || ' connections at once, and calls wait for one. Run: alter role '
+                    || o.rolname || ' connection limit -1'
+                else 'has a password that expires on ' || to_char(o.rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD') || ', and then nothing is sent. Run: '
+                    || 'alter role ' || o.rolname || ' valid until ''infinity''' end
+    from pg_roles o
+    where o.rolname = session_user and (o.rolconnlimit between 0 and 9 or o.rolvaliduntil < now() + interval '14 days')
+$$;
+
+-- ======== schemas/checks/advice_on_triggers.sql ========
+-- What to do if a function of the application's trigger did not find a table, function or type by its bare name: our
+-- functions call it with our search_path, which does not have public. Empty if the error is another one. `context`: the
+-- error's, which names the functions that were running.
+create or replace function smsretry.advice_on_triggers(state text, context text)
+returns text
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select coalesce(string_agg(
+        '. Trigger ' || quote_ident(t.tgname) || ' of ' || t.tgrelid::regclass || ' calls ' || p.oid::regprocedure
+            || ', which has no search_path of its own and here does not find what is in public. Run: alter '
+            || case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure || ' set search_path = public'
+            || case when to_regnamespace('extensions') is null then '' else ', extensions' end,
+        '' order by t.tgrelid::regclass::text, t.tgname), '')
+    from pg_trigger t
+    join pg_class c on c.oid = t.tgrelid and c.relnamespace = 'public'::regnamespace
+        and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
+    join pg_proc p on p.oid = t.tgfoid and p.pronamespace <> 'smsretry'::regnamespace
+    where not t.tgisinternal and t.tgenabled in ('O', 'A')
+      -- undefined_table, _function, _object, _column and invalid_schema_name
+      and advice_on_triggers.state in ('42P01', '42883', '42704', '42703', '3F000')
+      and not exists (select from unnest(p.proconfig) s where s like 'search\_path=%')
+      and position(p.oid::regprocedure::text in advice_on_triggers.context) > 0
+$$;
+
+-- ======== schemas/checks/check_access.sql ========
+-- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
+-- whether the key of the hashed numbers and the places of the turns are there. Our own tables and functions: check_rights.
+create or replace function smsretry.check_access()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with tables as (
+        select r.oid, r.relname, r.relrowsecurity
+        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends']) with ordinality as t (name, place)
+        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
+        order by t.place
+    )
+    select 'row level security of ' || r.relname, r.relrowsecurity,
+           'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
+    from tables r
+    union all
+    select 'service_role', not row_security_active(r.oid),
+           'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
+    from pg_catalog.pg_class r
+    where r.oid = to_regclass('public.sms_retry_queue')
+    union all
+    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or m.roles is not null),
+           case when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
+                when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
+                    || o.rolname || ' nobypassrls'
+                else 'may do all that ' || m.roles || ' may. Run: revoke ' || m.roles || ' from ' || o.rolname end
+    from pg_roles o
+    cross join lateral (
+        select string_agg(s.oid::regrole::text, ', ' order by s.rolname) as roles from pg_roles s
+        where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
+    where o.rolname in ('anon', 'authenticated')
+    union all
+    select * from smsretry.access_of_request()
+    union all
+    select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
+           'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
+               || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
+    union all
+    -- Each opt-out is kept under the key of its day. With another key none of them is found again.
+    select 'key of the hashed numbers', false,
+           'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
+               || 'smsretry.secret from a backup, and let nothing run until then'
+    from (select count(*) as people, count(*) filter (where exists (
+              select from smsretry.consents p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
+          from (select c.business_id, c.phone from public.customers c
+                where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
+                limit 20) c) n
+    where n.people >= 5 and n.known = 0 and exists (select from smsretry.consents)
+    union all
+    select 'places of the turns', count(*) > 0,
+           'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
+    from smsretry.turns
+$$;
+
+-- ======== schemas/checks/check_leaks.sql ========
+-- What shows rows to people whom they do not concern, or lets these change them: policies that hold for every row, views with
+-- their owner's rights, publications, new rows of the queue by other rules than ours. Warnings, because somebody may have
+-- meant them.
+create or replace function smsretry.check_leaks()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with whom (named, words) as (values ('anon', 'anyone with the anon key'), ('authenticated', 'every signed-in user')),
+    open as (
+        select y.polname, r.relname, c.command, c.privilege, g.rolname, w.words
+        from smsretry.our_relations() t
+        join pg_class r on r.oid = t.id and r.relnamespace = 'public'::regnamespace
+        join pg_policy y on y.polrelid = r.oid and y.polpermissive
+        join (values ('r', 'read', 'select'), ('a', 'add', 'insert'), ('w', 'change', 'update'), ('d', 'delete', 'delete'))
+            as c (command, does, privilege) on y.polcmd in (c.command::"char", '*')
+        join pg_roles g on y.polroles @> array[0::oid] or g.oid = any (y.polroles)
+        join whom w on w.named = g.rolname
+        where smsretry.holds_for_all(case c.command when 'a' then coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid))
+                                                    else pg_get_expr(y.polqual, y.polrelid) end)
+          and (has_table_privilege(g.oid, r.oid, c.privilege)
+               or c.command <> 'd' and has_any_column_privilege(g.oid, r.oid, c.privilege))
+    )
+    select 'policy "' || o.polname || '" of ' || o.relname, true,
+           'lets ' || string_agg(distinct o.words, ' and ') || case
+               when o.command = 'a' and o.relname in ('sms_retry_queue', 'scheduled_sends') then ' have any other''s texts sent: drop or narrow it'
+               else case o.command when 'r' then ' read' when 'w' then ' change' when 'd' then ' delete' else ' add' end
+                   || case o.command when 'a' then ' rows of anybody''s' else ' all rows' end || ': drop or narrow it, unless that is meant' end
+    from open o
+    group by o.polname, o.relname, o.command
+    union all
+    select 'policy "' || y.polname || '" of sms_retry_queue', true,
+           'lets every signed-in user add rows that smsretry''s own policy refuses, unless that is meant: rows that are not '
+               || 'pending, or for another''s text. Run: drop policy ' || quote_ident(y.polname) || ' on public.sms_retry_queue'
+    from pg_policy y
+    where y.polrelid = to_regclass('public.sms_retry_queue') and y.polpermissive and y.polcmd in ('a', '*')
+      and y.polname <> 'Owners queue retries of their texts'
+      and exists (select from pg_roles g where g.rolname = 'authenticated' and has_any_column_privilege(g.oid, y.polrelid, 'insert')
+                  and (y.polroles @> array[0::oid] or g.oid = any (y.polroles)))
+      and not exists (select from open o where o.polname = y.polname and o.relname = 'sms_retry_queue' and o.command = 'a')
+    union all
+    select 'view ' || v.oid::regclass, true,
+           'shows ' || string_agg(distinct w.words, ' and ') || ' rows of ' || string_agg(distinct t.named, ', ')
+               || ' with its owner''s rights, past row level security, unless that is meant. Run: alter view ' || v.oid::regclass
+               || ' set (security_invoker = true)'
+    from smsretry.our_relations() t
+    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = t.id and d.classid = 'pg_rewrite'::regclass and d.deptype = 'n'
+    join pg_rewrite u on u.oid = d.objid
+    join pg_class v on v.oid = u.ev_class and v.relkind = 'v' and v.oid <> t.id
+    join whom w on has_any_column_privilege(w.named, v.oid, 'select')
+    where t.relkind in ('r', 'p') and coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) is false
+    group by v.oid
+    union all
+    select 'publication ' || p.pubname, true,
+           'carries ' || count(*) || ' tables of the schema smsretry out of the database, unless that is meant: drop the schema from it'
+    from pg_publication_tables p
+    join pg_publication b on b.pubname = p.pubname and not b.puballtables
+    where p.schemaname = 'smsretry' and not exists (select from pg_publication_rel e where e.prpubid = b.oid)
+    group by p.pubname
+$$;
+
+-- ======== schemas/checks/check_reminders.sql ========
+-- Warnings about what somebody may have meant, or may have stopped and forgotten. Each is ok, with advice.
+create or replace function smsretry.check_reminders()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with tables as (
+        select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
+        where r.relnamespace = 'public'::regnamespace and r.relname = 'scheduled_sends'
+    )
+    select * from smsretry.check_leaks()
+    union all
+    select 'policies of scheduled_sends', true,
+           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
+               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
+               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
+    from tables r
+    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
+      and not exists (
+          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
+          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
+            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
+    union all
+    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuits() c where not c.own
+    union all
+    (select 'texts of business ' || s.business_id, true,
+            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
+     from smsretry.set_apart s order by s.at limit 20)
+    union all
+    select 'texts that come in', true,
+           'named no sender that is known, ' || count(*) || ' times in a week. Such a STOP counts at every business, and such a START at '
+               || 'none: let the webhook pass To, MessagingServiceSid and AccountSid on (record_inbound_sms)'
+    from smsretry.inbound_texts t
+    where t.senders is null and t.heard_at > smsretry.clock() - interval '7 days'
+      and exists (select 1 from smsretry.senders s where s.created_at < t.heard_at)
+    having count(*) > 0
+    union all
+    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
+    from smsretry.stopped_states s
+$$;
+
+-- ======== schemas/checks/check_rights.sql ========
+-- Whether the roles of a request may do with what is ours what they need, and no more, directly or because everybody may.
+create or replace function smsretry.check_rights()
+returns table (subject text, ok boolean, advice text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
+    with functions (id) as (
+        select p.oid from pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace
+           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+    ),
+    wrong (words) as (
+        select o.rolname || ' may call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
+        from functions f join pg_roles o on o.rolname in ('anon', 'authenticated') and has_function_privilege(o.oid, f.id, 'execute')
+        group by o.rolname
+        union all
+        select 'service_role may not call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
+        from functions f where not has_function_privilege('service_role', f.id, 'execute')
+        having count(*) > 0
+        union all
+        select o.rolname || ' may use the schema smsretry'
+        from pg_roles o where o.rolname in ('anon', 'authenticated') and has_schema_privilege(o.oid, 'smsretry', 'usage, create')
+        union all
+        select 'service_role may not use the schema smsretry' where not has_schema_privilege('service_role', 'smsretry', 'usage')
+        union all
+        select o.rolname || ' may ' || string_agg(distinct p.name, ', ') || ' ' || r.named
+        from smsretry.our_relations() r
+        join pg_roles o on o.rolname in ('anon', 'authenticated')
+        cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p (name)
+        where r.ours and not (o.rolname = 'authenticated' and r.named like 'public.%' and p.name = 'select')
+          and has_table_privilege(o.oid, r.id, p.name)
+        group by o.rolname, r.named
+        union all
+        -- Column by column: a tenant adds rows in the original columns alone.
+        select o.rolname || ' may ' || p.name || ' ' || string_agg(distinct a.attname, ', ' order by a.attname) || ' of ' || r.named
+        from smsretry.our_relations() r
+        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
+        join pg_roles o on o.rolname in ('anon', 'authenticated')
+        cross join unnest(array['select', 'insert', 'update', 'references']) p (name)
+        where r.ours and has_column_privilege(o.oid, r.id, a.attnum, p.name) and not has_table_privilege(o.oid, r.id, p.name)
+          and not (o.rolname = 'authenticated' and r.named = 'public.sms_retry_queue' and p.name = 'insert' and a.attname in (
+              'id', 'business_id', 'send_log_id', 'customer_id', 'status', 'attempt_count', 'max_attempts', 'scheduled_for',
+              'last_error', 'reason'))
+        group by o.rolname, p.name, r.named
+        union all
+        select 'service_role may not ' || p.name || ' ' || string_agg(r.named, ', ' order by r.named)
+        from smsretry.our_relations() r
+        cross join unnest(array['select', 'insert', 'update']) p (name)
+        where r.relkind in ('r', 'p') and not has_table_privilege('service_role', r.id, p.name)
+          and (p.name = 'select' or r.named = 'public.customers' and p.name = 'update' or r.named in (
+              'public.sms_retry_queue', 'public.sms_send_attempts', 'public.scheduled_sends', 'public.send_logs'))
+        group by p.name
+    )
+    select 'rights', false, w.words || ', and that is not smsretry''s: run `smsretry migrate --again`' from wrong w
+    union all
+    select 'rights', true, null where not exists (select from wrong)
+$$;
+
+-- ======== schemas/checks/check_sms_mark.sql ========
+-- For `smsretry doctor`: whether a worker with these settings and the database's mark agree (mismatch null; else why not), what
+-- the mark is, and which of the businesses that the worker texts do not exist. send_to, address: smsretry.mark_mismatch.
+create or replace function public.check_sms_mark(send_to text, address text, business_ids uuid[] default '{}')
+returns table (mark text, marked_address text, mismatch text, unknown uuid[])
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select m.kind, m.address, smsretry.mark_mismatch(check_sms_mark.send_to, check_sms_mark.address),
+           array(select b.id from unnest(check_sms_mark.business_ids) b (id)
+                 where not exists (select from public.businesses k where k.id = b.id) order by b.id)
+    from (select 1) one left join smsretry.mark m on true;
+end
+$$;
+
+-- ======== schemas/checks/check_sms_retries.sql ========
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
+-- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
+-- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
+create or replace function public.check_sms_retries(max_minutes integer default null)
+returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_since constant timestamptz := v_now - case
+        when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
+    v_overdue bigint;
+    v_oldest timestamptz;
+    v_unqueued bigint;
+    v_circuit text;
+    v_run timestamptz;
+    v_wrong text;
+begin
+    select count(*), min(q.scheduled_for) into v_overdue, v_oldest
+    from public.sms_retry_queue q
+    where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    select count(*) into v_unqueued
+    from public.scheduled_sends s
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
+      and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
+    -- Four of them: a whole account's senders may be stopped.
+    select string_agg(case when c.own then 'sender ' || smsretry.shown_sender(c.sender) || ' is stopped: '
+                           when c.sender <> '' and exists (select from smsretry.business_senders)
+                               then 'the sender of the environment is stopped: '
+                           else 'sending is stopped: ' end || c.why, ' · ' order by c.place) filter (where c.place <= 4)
+               || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
+    into v_circuit
+    from (select o.*, row_number() over (order by o.own, o.opened_at, o.sender) as place from smsretry.circuits() o) c;
+    select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
+    v_wrong := concat_ws(' · ',
+        case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
+            || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
+        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
+        v_circuit,
+        case when v_run is null then 'no run has finished in 7 days'
+             when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
+    if v_wrong <> '' then
+        raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
+    end if;
+    return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+end
+$$;
+
+-- ======== schemas/checks/checksums.sql ========
+-- What the catalog has of us and of the tables that we share, each object with the md5 of its definition: the same on PostgreSQL
+-- 15 to 18, after a dump, and however the server is set to print. The application's own objects are among them; which are ours
+-- is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared one each column's
+-- type. The clock is left out: the embedded stack's moves.
+create or replace function smsretry.checksums()
+returns table (object text, md5 text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
+    with relations (id, named, ours) as (
+        select c.oid, c.oid::regclass::text, n.nspname = 'smsretry' or c.relname = 'sms_send_attempts'
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'v') and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
+            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
+    ),
+    columns (id, name, type, definition) as (
+        select r.id, a.attname::text, t.words, concat_ws(' ', a.attname, t.words, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+        from relations r
+        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+        cross join lateral (select concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
+            (select y.collname from pg_collation y where y.oid = a.attcollation)) as words) t
+    ),
+    -- A name without our search_path is the application's: it may be in the way of one of ours.
+    functions (object, definition) as (
+        select case when n.nspname = 'smsretry' or 'search_path=pg_catalog, pg_temp' = any (p.proconfig) then '' else 'foreign ' end
+                   || 'function ' || p.oid::regprocedure,
+               concat_ws(' ', pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), l.lanname, p.provolatile, p.proisstrict,
+                   p.prosecdef, (select string_agg(s, ' ' order by s) from unnest(p.proconfig) s), p.prosrc)
+        from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
+        join pg_language l on l.oid = p.prolang
+        where p.prokind in ('f', 'p') and p.oid::regprocedure::text <> 'smsretry.clock()'
+    ),
+    deparsed (object, definition) as (
+        -- Up to version 15 PostgreSQL names the table of each column.
+        select 'view ' || r.named, concat(c.reloptions, regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
+        from relations r join pg_class c on c.oid = r.id and c.relkind = 'v'
+        union all
+        select 'table ' || r.named, concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+                   (select string_agg(o.definition, ', ' order by o.name) from columns o where o.id = r.id and r.ours))
+        from relations r join pg_class c on c.oid = r.id and c.relkind <> 'v'
+        union all
+        select 'column ' || r.named || '.' || o.name, o.type
+        from relations r join columns o on o.id = r.id where not r.ours
+        union all
+        select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
+        from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
+        union all
+        select 'index ' || c.relname || ' on ' || r.named, concat(pg_get_indexdef(i.indexrelid), i.indisvalid and i.indisready and i.indislive)
+        from relations r join pg_index i on i.indrelid = r.id join pg_class c on c.oid = i.indexrelid
+        where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+        union all
+        select 'trigger ' || t.tgname || ' on ' || r.named, concat(pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'))
+        from relations r join pg_trigger t on t.tgrelid = r.id and not t.tgisinternal
+        union all
+        select 'policy ' || quote_ident(p.polname) || ' on ' || r.named, concat(p.polcmd, p.polpermissive,
+                   (select string_agg(o.rolname, ', ' order by o.rolname) from pg_roles o where o.oid = any (p.polroles)),
+                   regexp_replace(concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
+        from relations r join pg_policy p on p.polrelid = r.id
+    )
+    select f.object, md5(f.definition) from functions f
+    union all
+    -- Brackets are set anew when a dump is read, and a cast to text is written where the application's column is a varchar.
+    select d.object, md5(regexp_replace(d.definition, '[\s()]+|::text\M(?!\[)', '', 'g')) from deparsed d
+$$;
+
+-- ======== schemas/checks/count_sms_answer.sql ========
+-- As many rows as a claim of row_count returns (null: the largest claim); each row holds that number. Counting the rows
+-- shows whether the project's max-rows cuts off an answer.
+create or replace function public.count_sms_answer(row_count integer default null)
+returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, smsretry.largest_claim())) as l (most)
+    cross join generate_series(1, l.most)
+$$;
+
+-- ======== schemas/checks/describe_sms_tables.sql ========
+-- What the catalog says of the five tables shared with the application, for `smsretry migrate` and `smsretry doctor`. What
+-- must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
+--   kind: column (definition: an enum's labels, or the default) | check (of one column; name: of the constraint) | rule
+create or replace function smsretry.describe_sms_tables()
+returns table (relation text, kind text, name text, type text, not_null boolean, definition text)
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    with shared as (
+        select c.oid as id, c.relname::text as relation
+        from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
+    )
+    select s.relation, 'column' as kind, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
+           coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
+                     from pg_enum e where e.enumtypid = a.atttypid),
+                    'default ' || pg_get_expr(d.adbin, d.adrelid), '') as definition
+    from shared s
+    join pg_attribute a on a.attrelid = s.id and a.attnum > 0 and not a.attisdropped
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    union all
+    select s.relation, 'check', k.conname::text, null, null, pg_get_constraintdef(k.oid)
+    from shared s
+    join pg_constraint k on k.conrelid = s.id and k.contype = 'c' and cardinality(k.conkey) = 1
+    union all
+    select s.relation, 'rule', r.rulename::text, null, null, pg_get_ruledef(r.oid)
+    from shared s
+    join pg_rewrite r on r.ev_class = s.id and r.is_instead
+$$;
+
+-- ======== schemas/checks/examine_sms_retries.sql ========
+-- One part of what `smsretry doctor` examines, each as one value, which no max-rows of the project's cuts off. A part that
+-- fails hides no other.
+create or replace function public.examine_sms_retries(part text)
+returns jsonb language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_found jsonb;
+begin
+    case part
+    when 'objects' then
+        select jsonb_agg(c) into v_found from smsretry.checksums() c;
+    when 'shapes' then
+        select jsonb_agg(d) into v_found from smsretry.describe_sms_tables() d;
+    when 'access' then
+        select jsonb_agg(a) into v_found
+        from (select r.subject, r.ok, r.advice from smsretry.check_rights() r
+              union all
+              select c.subject, c.ok, case when not c.ok then c.advice end from smsretry.check_access() c) a;
+    when 'reminders' then
+        select jsonb_agg(r) into v_found from smsretry.check_reminders() r;
+    when 'rehearsal' then
+        select jsonb_agg(t) into v_found from public.try_sms_retry_queue() t;
+    when 'status' then
+        select jsonb_agg(s) into v_found from public.sms_status(with_words => true, with_senders => true) s;
+    else
+        raise exception 'There is no such part to examine' using errcode = 'SR422',
+            hint = 'The parts: objects, shapes, access, reminders, rehearsal, status.';
+    end case;
+    return coalesce(v_found, '[]');
+end
+$$;
+
+-- ======== schemas/checks/rehearse_scheduled_send.sql ========
+-- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
+-- one broke; otherwise the step that failed, and its error.
+create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text, out context text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_log_id uuid;
+    v_log public.send_logs;
+    v_scheduled_id uuid;
+    v_answer text;
+begin
+    step := 'making its send log';
+    v_log_id := smsretry.sample_text();
+    select * into v_log from public.send_logs l where l.id = v_log_id;
+    perform smsretry.make_send_log(
+        gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
+        'Rehearsal of a scheduled send', smsretry.clock());
+    if v_log.id is null then
+        raise exception 'there is nobody to plan it for' using errcode = 'SR000';
+    end if;
+    step := 'schedule_sms';
+    select s.scheduled_id into v_scheduled_id
+    from public.schedule_sms(v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
+    step := 'queue_scheduled_sms';
+    select q.result || coalesce(': ' || q.why, '') into v_answer
+    from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), null) q
+    where s.id = v_scheduled_id;
+    if v_answer is distinct from 'queued' then
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    end if;
+    raise exception 'rolled back' using errcode = 'SR000';
+exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
+    -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
+    -- triggers; then only what any row would break counts.
+    if state in ('SR000', '55P03', '40P01', '23505')
+        or v_log.id is null and state not in ('23502', '23514', '428C9') then
+        step := null;
+    end if;
+end
+$$;
+
+-- ======== schemas/checks/rehearse_text.sql ========
+-- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
+-- Nulls if that worked; otherwise the step that failed, and its error.
+create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text, out context text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_log_id uuid;
+    v_log public.send_logs;
+    v_retry_id uuid;
+    v_claim smsretry.claimed_retry;
+    v_attempt_id constant uuid := gen_random_uuid();
+    v_answer text;
+begin
+    step := 'making a sample text';
+    v_log_id := smsretry.sample_text();
+    select * into v_log from public.send_logs l where l.id = v_log_id;
+    if v_log.id is null then
+        raise exception 'there is no text to try it with: the tables refuse a new one (columns that need a value?), and none '
+            'is there that is unsent and does not wait' using errcode = 'SR000';
+    end if;
+    step := 'queue_sms_retry';
+    select q.retry_id, q.result into v_retry_id, v_answer from public.queue_sms_retry(v_log.id) q;
+    if v_answer <> 'queued' then
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    end if;
+    if ends = 'cancelled' then
+        step := 'record_sms_consent';
+        select s.cancelled::text into v_answer
+        from public.customers c
+        cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', v_log.business_id) s
+        where c.id = v_log.customer_id;
+        if v_answer = '0' then
+            raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
+        end if;
+    else
+        step := 'claim_sms_texts';
+        perform 1 from public.claim_sms_texts(0); -- none: the due rows are not ours to take
+        step := 'claim_sms_retry';
+        select * into v_claim from public.claim_sms_retry(v_retry_id);
+        if v_claim.id is null then
+            raise exception 'it took no row' using errcode = 'SR500';
+        end if;
+        step := 'begin_sms_attempt';
+        delete from smsretry.business_senders b where b.business_id = v_log.business_id; -- or a pause or a cap would answer
+        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        from public.begin_sms_attempt(
+            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
+        if v_answer <> 'go' then
+            raise exception 'it answered %', v_answer using errcode = 'SR500';
+        end if;
+        step := 'finish_sms_attempt';
+        select f.status into v_answer
+        from public.finish_sms_attempt(
+            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
+            outcome => case ends when 'failed' then 'rejected' else 'accepted' end, next_status => ends,
+            error => case ends when 'failed' then 'Rehearsal' end,
+            twilio_sid => case ends when 'completed' then 'SM' || replace(v_attempt_id::text, '-', '') end) f
+        where f.applied;
+        if v_answer is distinct from ends then
+            raise exception 'the text did not end %', ends using errcode = 'SR500';
+        end if;
+    end if;
+    step := null;
+    raise exception 'rolled back' using errcode = 'SR000';
+exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
+end
+$$;
+
+-- ======== schemas/checks/sample_text.sql ========
+-- A text to rehearse with, to a customer with a number: a new one if the application's tables allow it, otherwise an existing
+-- one that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- definer, because service_role may not insert the application's rows.
+create or replace function smsretry.sample_text()
+returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_business uuid;
+    v_customer uuid := gen_random_uuid();
+    v_log uuid := gen_random_uuid();
+begin
+    select b.id into v_business from public.businesses b limit 1;
+    if v_business is null then
+        v_business := gen_random_uuid();
+        insert into public.businesses (id, user_id, name, timezone)
+        values (v_business, gen_random_uuid(), 'Rehearsal', 'America/New_York');
+    end if;
+    insert into public.customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+    values (v_customer, v_business, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock());
+    insert into public.send_logs (id, business_id, customer_id, channel, subject)
+    values (v_log, v_business, v_customer, 'sms', 'Rehearsal');
+    return v_log;
+exception when others then
+    select l.id, c.id into v_log, v_customer
+    from public.send_logs l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
+    where l.channel = 'sms' and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+      and not smsretry.is_sent(l.provider_message_id, l.status::text)
+      and not exists (select 1 from public.sms_retry_queue q
+                      where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
+    limit 1 for update of l, c skip locked;
+    update public.customers c
+    set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    where c.id = v_customer;
+    return v_log;
+end
+$$;
+
+-- ======== schemas/checks/try_sms_retry_queue.sql ========
+-- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
+-- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
+-- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
+-- it.
+create or replace function public.try_sms_retry_queue()
+returns table (subject text, ok boolean, advice text)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s' as $$
+declare
+    v_ends text;
+    v_failed record;
+begin
+    subject := 'rehearsal of queue, claim, begin and finish';
+    ok := true;
+    foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
+        select * into v_failed from smsretry.rehearse_text(v_ends);
+        if v_failed.step is not null then
+            -- No text to try with, or a lock: nothing is known to be wrong.
+            ok := v_failed.state in ('SR000', '55P03', '40P01');
+            advice := case when ok then 'could not be tried: ' else 'fails: ' end
+                || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
+                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end
+                || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
+            exit;
+        end if;
+    end loop;
+    return next;
+    if not ok then
+        return;
+    end if;
+    select * into v_failed from smsretry.rehearse_scheduled_send();
+    if v_failed.step is not null then
+        subject := 'rehearsal of a scheduled send';
+        advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
+            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
+            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
+                || 'at the rules and triggers of send_logs and scheduled_sends' end
+            || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
+        return next;
+    end if;
+end
+$$;
+
+-- ======== schemas/triggers/triggers.sql ========
+-- What happens on writes that are not ours.
+
+drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
+create trigger smsretry_before_insert
+    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+
+drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
+create trigger smsretry_open_delivery
+    before insert or update of delivery_look_at on public.sms_send_attempts
+    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
+
+drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
+create trigger smsretry_scheduled_send_changed
+    before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
+
+-- What all of a statement's rows came to. An upsert's inserted rows count.
+drop trigger if exists smsretry_scheduled_sends_begin on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_begin
+    before update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_send_added on public.scheduled_sends;
+create trigger smsretry_scheduled_send_added
+    after insert on public.scheduled_sends for each row execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
+create trigger smsretry_scheduled_sends_end
+    after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
+
+drop trigger if exists smsretry_keep_consent on public.customers;
+create trigger smsretry_keep_consent
+    after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
+    for each row execute function smsretry.keep_consent();
+
+-- Not for a claim, a begin and an acceptance, which the plain path is made of.
+drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
+create trigger smsretry_keep_event
+    after update on public.sms_retry_queue for each row
+    when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
+          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    execute function smsretry.keep_event();
+
+-- ======== schemas/rights/internal_functions.sql ========
+-- Only the backend calls the functions in the schema smsretry.
+revoke all on all functions in schema smsretry from public, anon, authenticated;
+grant execute on all functions in schema smsretry to service_role;
+
+-- Triggers fire in statements of the application's, too. They plan as our functions in public do.
+do $$
+declare
+    version regprocedure;
+begin
+    for version in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
+    loop
+        execute format('alter function %s set random_page_cost = 0.1', version);
+    end loop;
+end
+$$;
+
+-- ======== schemas/rights/public_functions.sql ========
+-- What holds for each of our functions in public: who may call it, and how its calls are planned.
+--
+-- Only the backend calls them. A Supabase project lets everybody call a new one. A function that a migration created anew
+-- (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+--
+-- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
+-- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
+-- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
+-- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
+-- of the application's that fires first in such a call is planned so, too.
+do $$
+declare
+    version regprocedure;
+    granted text;
+    role regrole;
+    reads_much boolean;
+begin
+    for version, granted, reads_much in
+        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
+            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'describe_sms_tables',
+            'examine_sms_retries', 'explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+        from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
+        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        )
+    loop
+        execute format('revoke all on function %s from public, anon, authenticated', version);
+        execute format('grant execute on function %s to service_role', version);
+        foreach role in array coalesce(nullif(granted, ''), '{}')::regrole[] loop
+            continue when role::text in ('anon', 'authenticated', 'service_role');
+            execute format('grant execute on function %s to %s', version, role);
+        end loop;
+        execute format('alter function %s set %s', version, case when reads_much then 'plan_cache_mode = force_custom_plan'
+                                                                 else 'random_page_cost = 0.1' end);
+    end loop;
+end
+$$;
+
+-- ======== schemas/rights/reader.sql ========
+-- The role of who only reads: it may ask the desk, and nothing else. A token with "role": "smsretry_reader" is its key.
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = 'smsretry_reader') then
+        begin
+            create role smsretry_reader nologin noinherit;
+        exception
+            when duplicate_object or unique_violation then null; -- another database of this server makes it at this moment
+            when insufficient_privilege then
+                raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`', current_user;
+                return;
+        end;
+    end if;
+    if exists (select from pg_catalog.pg_roles r
+               where r.rolname = 'smsretry_reader' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication))
+        or exists (select from pg_catalog.pg_auth_members m where m.member = 'smsretry_reader'::regrole) then
+        raise warning 'The role smsretry_reader may do more than ask the desk, because somebody gave it attributes or other roles. Take them from it: alter role smsretry_reader nosuperuser nobypassrls nocreaterole nocreatedb noreplication; and revoke the roles that it is a member of';
+    end if;
+    if not exists (select from pg_catalog.pg_roles r
+                   where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then
+        begin
+            grant smsretry_reader to authenticator;
+        exception when insufficient_privilege or undefined_object then
+            raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
+        end;
+    end if;
+    grant usage on schema public to smsretry_reader;
+    grant execute on function public.ask_sms_desk to smsretry_reader;
+end
+$$;
+
+-- ======== PostgREST learns of the change at once ========
+notify pgrst, 'reload schema';

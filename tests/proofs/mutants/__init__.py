@@ -1,1 +1,0 @@
-"""Which breaks of a decision the tests notice."""
