@@ -117,7 +117,7 @@ def missed(stack: Stack, prefect: Prefect, flow: FlowProcess) -> Iterator[list[s
     prefect_command(flow, "work-pool", "create", "smsretry", "--type", "process", "--overwrite")
     prefect_command(flow, "--no-prompt", "deploy", "--all")
     registry = Registry(prefect, stack)
-    yield [registry.missed(name, minutes) for name in EVERY_MINUTE for minutes in range(3, 63)]
+    yield [registry.missed(name, minutes) for name in EVERY_MINUTE for minutes in range(3, 18)]
     forget(prefect)
 
 
