@@ -3,9 +3,7 @@
 `python -m tests.e2e.at_the_desk` does the same on `smsretry up`, and tells how long each takes.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -18,11 +16,8 @@ from tests.e2e.at_the_desk.by_browser import by_browser
 from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
-from tests.e2e.at_the_desk.kinds import BAD_NUMBER, NO_NUMBER, PLANNED
-from tests.e2e.at_the_desk.town import Town
-from tests.e2e.at_the_desk.walk import walk
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import FlowProcess, Forks
+from tests.e2e.conftest import FlowProcess
 from tests.e2e.serving import served_unscheduled
 
 CODE = 21612
@@ -37,7 +32,7 @@ def customer(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
     return UUID(str(business.row(row)["customer_id"]))
 
 
-@pytest.mark.by_hand
+@pytest.mark.long
 def test_by_prefects_ui(has_browser: None, customer: UUID, stack: Stack, flow: FlowProcess, tmp_path: Path) -> None:
     """In a browser, with a form that is refused in words before the one that is right."""
     with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:
@@ -62,35 +57,3 @@ def test_by_sql(customer: UUID, stack: Stack, business: Business, flow: FlowProc
 
     by_sql(business.connection, customer, CODE, Diary("SQL"), until=run_until)
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
-
-
-@contextmanager
-def ordered_runs_made(flow: FlowProcess) -> Iterator[None]:
-    """Meanwhile what a form orders is run as a runner runs it, without the seconds that each new process takes."""
-    ended = threading.Event()
-
-    def make_them() -> None:
-        ordered = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-        with closing(Forks()) as forks:
-            while not ended.wait(0.1):
-                for run in flow.prefect.post("flow_runs/filter", ordered):
-                    forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=run["id"]))
-
-    thread = threading.Thread(target=make_them)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-@pytest.mark.by_hand
-def test_the_walk_to_a_text_gives_its_reason_and_a_lever_that_ends_the_trouble(
-    has_browser: None, stack: Stack, business: Business, flow: FlowProcess, forms: None
-) -> None:
-    """Three kinds of thirteen, in a browser; `python -m tests.e2e.at_the_desk --walk` does them all."""
-    kinds = (BAD_NUMBER, NO_NUMBER, PLANNED)
-    with ordered_runs_made(flow), Browser() as page:
-        walked = list(walk(kinds, Town(stack, business), flow, page))
-    assert [one.became for one in walked] == ["sent", "sent", "cancelled"]

@@ -2,12 +2,9 @@
 
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,14 +20,6 @@ COMMAND = [sys.executable, "-m", "smsretry"]
 def started(tmp_path: Path) -> Descendants:
     """What this test starts."""
     return Descendants(tmp_path / "temporary")
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data of `up`, which it finds again each time: the tables of Prefect are made once."""
-    directory = tmp_path_factory.mktemp("up") / "data"
-    yield directory
-    shutil.rmtree(directory)
 
 
 def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
@@ -49,24 +38,13 @@ def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, marks=pytest.mark.by_hand),
-    ],
-)
-def test_up_serves_the_deployment_and_takes_everything_with_it(
-    tmp_path: Path, data_dir: Path, started: Descendants, end: signal.Signals
-) -> None:
-    """Even by kill -9, after which it starts again on its data; and by a supervisor's SIGTERM.
-
-    By Ctrl-C ends the one in test_beside_up.py.
-    """
+@pytest.mark.long
+def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, started: Descendants) -> None:
+    """Even by kill -9. By Ctrl-C ends the one in test_beside_up.py."""
     log, began = tmp_path / "up.log", datetime.now(UTC)
     with log.open("wb") as output:
         up = subprocess.Popen(
-            [*COMMAND, "up", "--empty", "--data-dir", str(data_dir)],
+            [*COMMAND, "up", "--empty", "--data-dir", str(tmp_path / "data")],
             stdout=output,
             stderr=output,
             env=started.environment,
@@ -83,14 +61,10 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(
         for part in ("postgres", "prefect server start", "smsretry_flows.serve"):
             assert any(part in command for command in started.running()), part
     finally:
-        up.send_signal(end)
-        try:
-            up.wait(120)  # each part has its grace, on a busy machine all of it
-        finally:
-            up.kill()
+        up.kill()
+        up.wait(120)
     assert "Zane" not in log.read_text(), "nobody is in an empty database"
     assert started.all_end(), started.running()
-    assert up.returncode == {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}[end]
     assert started.left_behind() == []
 
 

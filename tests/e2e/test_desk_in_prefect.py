@@ -72,65 +72,6 @@ def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask:
     assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"
 
 
-@pytest.mark.by_hand
-def test_a_business_gets_a_sender_that_is_paused_resumed_and_removed(
-    stack: Stack, business: Business, ask: Ask, prefect: Prefect
-) -> None:
-    """A number is named by its id alone, and shown by its last digits."""
-    settings = stack.settings()
-    signed = {"who": "Ann", "because": "It is registered"}
-    service = {"business_id": str(business.id), "account": settings.twilio_account_sid, "sent_by": "MG" + "7" * 32}
-    refused = ask("add-sms-sender", {"ask": {**service, **signed}})
-    assert refused["state"]["message"].startswith("It was not added, because it cannot send. messaging service MG777")
-    assert ask("add-sms-sender", {"ask": {**service, **signed, "unchecked": True}})["name"] == (
-        f"added sender {service['sent_by']}"
-    )
-    found = business.connection.execute(
-        "select sender_id from add_sms_sender(%s, %s, %s, replace => true, who => 'Ann', because => 'Its number')",
-        [business.id, settings.twilio_account_sid, settings.twilio_sender],
-    ).fetchone()
-    assert found is not None
-    named = {"sender": str(found["sender_id"]), **signed}
-    assert ask("pause-sms-sender", {"ask": named})["name"] == "paused sender …0006"
-    row = business.due_text(due=timedelta(hours=1))
-    business.connection.execute("update sms_retry_queue set why = 'It is paused', why_code = 'sender_paused'")
-    assert ask("sms-senders", {"ask": {"troubled": True, "check": True}})["name"] == "senders 1 · need somebody 1"
-    [page] = prefect.artifacts("sms-senders")
-    assert f"business {business.id}" in page["data"]
-    assert ask("sms-status", {})["name"] == ("waiting 1 · senders that need somebody 1, texts that wait for them 1")
-    assert ask("resume-sms-sender", {"ask": named})["name"] == "resumed sender …0006 · texts due now 1"
-    assert business.row(row)["scheduled_for"] <= stack.now()
-    removed = ask("remove-sms-sender", {"ask": {"business_id": str(business.id), **signed}})
-    assert removed["name"] == "removed sender …0006"
-    assert settings.twilio_sender not in page["data"] + str(prefect.logs(removed["id"]))
-
-
-@pytest.mark.by_hand
-def test_a_state_is_stopped_and_the_stop_lifted(business: Business, ask: Ask) -> None:
-    """First only tried: how many texts would wait. One that was not stopped is told so."""
-    business.due_text(phone="+12255550123")
-    hurricane = {"state": "LA", "because": "A hurricane"}
-    assert ask("stop-sms-to-state", {"ask": hurricane | {"dry_run": True}})["name"] == "would stop LA · texts 1"
-    assert ask("lift-sms-stop", {"ask": {"state": "LA"}})["name"] == "LA was not stopped"
-    assert ask("stop-sms-to-state", {"ask": hurricane})["name"] == "stopped LA"
-    assert ask("sms-status", {})["name"].startswith("due 1")
-    lifted = ask("lift-sms-stop", {"ask": {"state": "LA"}})
-    assert (lifted["name"], lifted["state"]["message"]) == ("lifted LA", "Marketing texts to LA go again.")
-
-
-@pytest.mark.by_hand
-def test_what_a_restore_made_doubtful_is_put_in_doubt_and_pruning_is_tried(business: Business, ask: Ask) -> None:
-    """Nothing is deleted, and nothing put in doubt, by a trial."""
-    row = business.due_text()
-    restore = {"backup_of": "2027-01-12T15:00:00Z"}
-    assert ask("sms-after-restore", {"ask": restore})["name"] == "would put in doubt 1"
-    assert business.row(row)["in_doubt_since"] is None
-    signed = restore | {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
-    assert ask("sms-after-restore", {"ask": signed})["name"] == "put in doubt 1"
-    assert business.row(row)["in_doubt_since"] is not None
-    assert ask("prune-sms-history", {"ask": {"dry_run": True}})["name"] == "would prune 0 texts, 0 attempts, 0 runs"
-
-
 @pytest.mark.long
 def test_doctor_is_asked_in_prefect(stack: Stack, ask: Ask, prefect: Prefect) -> None:
     """What is bad comes first. No secret is in it, and no number."""
@@ -152,7 +93,6 @@ def test_doctor_is_asked_in_prefect(stack: Stack, ask: Ask, prefect: Prefect) ->
             {"ask": {"code": 21211, "because": "She rang from 07700 900123"}},
             {"ask": {"code": 21211, "because": "…"}},
         ),
-        pytest.param("process-sms-retries", {"limit": 2125550188}, {"limit": "…"}, marks=pytest.mark.long),
         pytest.param("explain-sms", {"+12125550188": ["212 555 0188"]}, {"…": ["…"]}, marks=pytest.mark.long),
     ],
 )
@@ -207,16 +147,10 @@ def test_an_order_whose_answer_was_lost_ends_red_and_says_where_to_look(
     ("parameters", "why"),
     [
         pytest.param(
-            {"ask": {"code": 21211}, "nonsense": 1},
-            "There is no parameter nonsense. There are: ask",
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
             {"ask": {"code": 0, "nonsense": 1}},
             "Code: must be 1 or more. nonsense: is no field of this form",
             marks=pytest.mark.long,
         ),
-        pytest.param({}, "must be given as a form: its fields, each with its value", marks=pytest.mark.long),
         ({"ask": {}}, "say which texts: by Business, Code, Error containing"),
     ],
 )

@@ -96,16 +96,6 @@ def test_the_front_page_is_short_and_begins_with_what_a_newcomer_copies() -> Non
     assert len(tests) == 1
 
 
-def test_the_table_of_long_tests_names_each_file_that_has_some() -> None:
-    """A test that is marked so is not run every day: whoever reads the tests' README knows which."""
-    readme = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| long, in | what |\n")[2].partition("\n\n")[0]
-    files = (ROOT / "tests").rglob("test_*.py")
-    marks = re.compile(r"mark\.long|some_daily\(")
-    long = [str(file.relative_to(ROOT)) for file in files if marks.search(file.read_text(encoding="utf-8"))]
-    assert sorted(re.findall(r"`(tests/\S+\.py)`", table)) == sorted(long)
-
-
 def test_each_test_file_is_in_a_folder_that_the_test_commands_run() -> None:
     """They are listed by how long they take, so one could be forgotten."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

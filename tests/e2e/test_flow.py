@@ -184,7 +184,7 @@ def test_what_the_whole_queue_came_to_is_announced_once(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
     """Sending stops, stays stopped, works again; what is overdue and what is held is told as well."""
-    for _ in range(30):
+    for _ in range(15):
         business.due_text(due=timedelta(minutes=-25))
     held_text(business)
     # Fewer at once than are due: some are still overdue after the run.

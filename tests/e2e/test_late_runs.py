@@ -113,16 +113,16 @@ def test_a_run_that_a_person_asked_for_cancels_nothing(
 
 @pytest.fixture
 def missed(stack: Stack, prefect: Prefect, flow: FlowProcess) -> Iterator[list[str]]:
-    """What `prefect deploy` registered, and the runs of an hour in which no worker was there."""
+    """What `prefect deploy` registered, and the runs of a quarter of an hour in which no worker was there."""
     prefect_command(flow, "work-pool", "create", "smsretry", "--type", "process", "--overwrite")
     prefect_command(flow, "--no-prompt", "deploy", "--all")
     registry = Registry(prefect, stack)
-    yield [registry.missed(name, minutes) for name in EVERY_MINUTE for minutes in range(3, 63)]
+    yield [registry.missed(name, minutes) for name in EVERY_MINUTE for minutes in range(3, 18)]
     forget(prefect)
 
 
-@pytest.mark.by_hand
-def test_after_an_hour_without_a_worker_a_few_runs_start_and_what_a_person_asked_for_is_done(
+@pytest.mark.long
+def test_after_a_quarter_of_an_hour_without_a_worker_a_few_runs_start_and_what_a_person_asked_for_is_done(
     missed: list[str], flow: FlowProcess, business: Business, prefect: Prefect, tmp_path: Path
 ) -> None:
     """A worker without `--limit`, which takes all that is due at once."""

@@ -34,13 +34,20 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("module", ["flows.serve", pytest.param("flows.automations", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("module", "url", "words"),
     [
-        (None, "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, "),
-        ("http://127.0.0.1:9/api", "Prefect's API at 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_"),
-        ("refusing", " asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the runner."),
+        ("flows.automations", None, "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, "),
+        (
+            "flows.serve",
+            "http://127.0.0.1:9/api",
+            "Prefect's API at 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_",
+        ),
+        (
+            "flows.serve",
+            "refusing",
+            " asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the runner.",
+        ),
     ],
 )
 def test_an_api_that_cannot_be_used_is_told_in_one_sentence(

@@ -31,6 +31,8 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
 
     with served(flow, tmp_path / "runner.log"):
         by_serve = essence()
+        scheduled = flow.prefect.get("deployments/name/process-scheduled-sends/process-scheduled-sends")["schedules"]
+    assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
     for command in (["prefect", "work-pool", "create", "smsretry", "--type", "process"], ["smsretry", "deploy"]):
         subprocess.run(
             [Path(sys.executable).with_name(command[0]), *command[1:]],

@@ -72,42 +72,6 @@ def test_a_storage_that_takes_nothing_costs_no_text_and_is_told_once(
     assert "(NotADirectoryError)" in told
 
 
-@pytest.mark.by_hand
-def test_a_slices_result_has_each_of_its_texts(business: Business, flow: FlowProcess, prefect: Prefect) -> None:
-    """When very many are due, one task run has 25 of them."""
-    rows = {str(business.due_text()) for _ in range(3)}
-    run, _ = flow.run(SMSRETRY_TASK_RUNS="1")
-    states_by_name(prefect, run["id"], 1)
-    [texts] = [result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]]
-    assert {one["retry_id"] for one in texts} == rows
-    assert {one["fate"] for one in texts} == {"Sent"}
-
-
-_READ = """
-import sys
-from prefect.client.orchestration import get_client
-result = get_client(sync_client=True).read_flow_run(sys.argv[1]).state.result(raise_on_failure=False)
-assert not {"smsretry", "flows"} & {*sys.modules}
-print(result["claimed"])
-"""
-
-
-@pytest.mark.by_hand
-def test_another_machine_reads_a_result_from_the_storage_that_both_name(
-    business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
-) -> None:
-    """It has a home of its own, and loads none of our code."""
-    save = f"from prefect.filesystems import LocalFileSystem as L; L(basepath={str(tmp_path / 'shared')!r}).save('res')"
-    subprocess.run([sys.executable, "-c", save], env=flow.environment(), check=True, timeout=120)
-    business.due_text()
-    run, _ = flow.run(PREFECT_DEFAULT_RESULT_STORAGE_BLOCK="local-file-system/res")
-    elsewhere = flow.environment(PREFECT_HOME=str(tmp_path / "home"))
-    command = [sys.executable, "-c", _READ, run["id"]]
-    told = subprocess.run(command, env=elsewhere, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
-    assert told.stdout.split()[-1] == "1"
-    assert [*(tmp_path / "shared" / FOLDER).rglob("*.json")]
-
-
 @pytest.mark.long
 def test_what_a_run_came_to_is_fetched_as_it_is_shown(business: Business, flow: FlowProcess, tmp_path: Path) -> None:
     """The block of flows/README.md, by somebody who has Prefect and the storage."""

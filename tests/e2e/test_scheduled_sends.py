@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
-from tests.e2e.serving import served
 from tests.e2e.test_flow import wait_for_events
 
 SOON = timedelta(minutes=1)
@@ -49,18 +47,3 @@ def test_a_run_that_cannot_reach_the_database_is_red_and_says_what_to_do(schedul
     run, _ = scheduled_sends.run(SUPABASE_URL="http://127.0.0.1:9")
     assert run["state"]["type"] == "FAILED"
     assert run["name"].startswith("failed: Supabase did not answer queue_scheduled_sms")
-
-
-@pytest.mark.long
-def test_the_two_deployments_together_send_what_was_scheduled(
-    stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
-) -> None:
-    """Each is registered with its schedule, and each does its part; here both are asked for, to wait for no minute."""
-    prefect, scheduled = flow.prefect, business.scheduled(due=timedelta(seconds=-1))
-    with served(flow, tmp_path / "runner.log"):
-        found = prefect.get("deployments/name/process-scheduled-sends/process-scheduled-sends")
-        assert [(one["schedule"]["cron"], one["active"]) for one in found["schedules"]] == [("* * * * *", True)]
-        for name in ("process-scheduled-sends", "process-sms-retries"):
-            assert prefect.end_of(prefect.order(name, {}))["state"]["type"] == "COMPLETED"
-    assert business.scheduled_send(scheduled)["status"] == "queued"
-    assert len(stack.twilio.ledger.entries()) == 1

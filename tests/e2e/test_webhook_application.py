@@ -29,7 +29,6 @@ from smsretry.settings import load
 from smsretry.webhooks import Webhook, asgi
 from smsretry.webhooks.settings import WebhookSettings
 from tests.conftest import Business
-from tests.e2e.nextjs import PACKAGES
 from tests.e2e.webhook_hosts import BARBER, URL, application, environment_of, posting
 from tests.integration.hearing import consents_of
 from tests.support.builders import PHONE, forget_settings
@@ -307,46 +306,6 @@ def test_twilio_may_call_again_while_the_database_is_away(stack: Stack, business
         assert posting(url)(stop) == 503
         assert posting(url)(stop) == 200
     assert consents_of(business) == [("opted_out", "inbound_stop")]
-
-
-_SIGN: Final = """
-import twilio from "twilio"
-console.log(JSON.stringify(JSON.parse(process.argv[2]).map(({ token, url, form, signature }) => ({
-  signature: twilio.getExpectedTwilioSignature(token, url, form),
-  accepted: twilio.validateRequest(token, signature, url, form),
-}))))
-"""
-
-
-@pytest.mark.by_hand
-def test_twilio_node_signs_what_the_application_takes_and_takes_what_the_stand_in_signs(
-    stack: Stack, tmp_path: Path
-) -> None:
-    """Whatever the words and the query are made of. Needs npm and its registry."""
-    subprocess.run(["npm", "install", "--silent", f"twilio@{PACKAGES['twilio']}"], cwd=tmp_path, check=True)
-    (tmp_path / "sign.mjs").write_text(_SIGN, encoding="utf-8")
-    account, token = (stack.environment()[name] for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"))
-    bodies = [
-        "hello",
-        "",
-        "1 + 1 = 2 & 100%",
-        "%2B",
-        "Ёлки 🎄",
-        "line\nline\r\n",
-        "'quotes' \"double\" ~*()!",
-        "a" * 1600,
-    ]
-    queries = ["", "?attempt=1", "?a=%2B+%20b&attempt=1", "?attempt=1&tenant=M%C3%BCller%20%26%20Co"]
-    calls = [texted(body, account=account, token=token, url=URL + query) for body in bodies for query in queries]
-    cases = [{"token": token, "url": c.url, "form": c.form, "signature": c.signature} for c in calls]
-    done = subprocess.run(
-        ["node", "sign.mjs", json.dumps(cases)], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    judged = json.loads(done.stdout)
-    assert [one["accepted"] for one in judged] == [True] * len(calls)
-    with application(environment_of(stack)) as url:
-        theirs = [replace(call, signature=one["signature"]) for call, one in zip(calls, judged, strict=True)]
-        assert [posting(url)(call) for call in theirs] == [200] * len(calls)
 
 
 def signed_by(token: str, url: str, form: dict[str, str]) -> Callback:

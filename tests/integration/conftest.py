@@ -7,6 +7,7 @@ from contextlib import closing
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -32,6 +33,7 @@ alter routine public.claim_due_sms_retries(integer) rename to app_claim_due_sms_
 alter routine public.recover_stuck_sms_retries(integer) rename to app_recover_stuck_sms_retries;
 """
 """What `migrate` says to run."""
+_FRESH: Final = "migrations_fresh"
 _numbers = count(1)
 
 
@@ -68,11 +70,22 @@ def original(new_database: Callable[[], Database]) -> Database:
     return database
 
 
+@pytest.fixture
+def migrated(running_stack: Stack, fresh_schema: Snapshot) -> Iterator[Database]:
+    """A new Supabase project after one `migrate`: a copy of another one, which takes no time."""
+    name = f"migrated_{next(_numbers)}"
+    with closing(psycopg.connect(running_stack.postgres.url(), autocommit=True)) as server:
+        server.execute(f"create database {name} template {_FRESH}".encode())
+    url = running_stack.postgres.url(name)
+    with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
+        yield Database(url, connection)
+
+
 @pytest.fixture(scope="session")
 def fresh_schema(running_stack: Stack) -> Snapshot:
     """The schema of an empty database after one `migrate`."""
-    running_stack.postgres.create_database("migrations_fresh")
-    url = running_stack.postgres.url("migrations_fresh")
+    running_stack.postgres.create_database(_FRESH)
+    url = running_stack.postgres.url(_FRESH)
     with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
         connection.execute(_ROLES)
         migrate(url)

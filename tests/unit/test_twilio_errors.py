@@ -23,25 +23,25 @@ def test_the_table_lists_each_code_once() -> None:
     assert sorted(set(codes), key=int) == sorted(codes, key=int)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["code"])
-def test_every_row_of_the_table_is_complete_and_found_by_its_code(row: dict[str, str]) -> None:
+def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
     """It has a name, a class we know, and a source for what it says."""
-    refusal = twilio_refusal(int(row["code"]))
-    assert (refusal.code, refusal.text, refusal.kind) == (
-        int(row["code"]),
-        f"Twilio {row['code']}: {row['short_name']}",
-        row["classification"],
-    )
-    assert (refusal.level, refusal.phone_status) == (row["level"], row["phone_status"] or None)
-    assert refusal.kind in get_args(RefusalKind)
-    assert refusal.level in get_args(RefusalLevel)
-    assert refusal.phone_status in (None, "invalid", "not_mobile")
-    assert row["short_name"]
-    assert row["source"]
-    assert row["http_status"] == "" or 300 <= int(row["http_status"]) < 600
-    assert row["delivery_time"] in ("yes", "no")
-    assert None not in row, "a tab too many"
-    assert None not in row.values(), "a tab too few"
+    for row in ROWS:
+        refusal = twilio_refusal(int(row["code"]))
+        assert (refusal.code, refusal.text, refusal.kind) == (
+            int(row["code"]),
+            f"Twilio {row['code']}: {row['short_name']}",
+            row["classification"],
+        )
+        assert (refusal.level, refusal.phone_status) == (row["level"], row["phone_status"] or None)
+        assert refusal.kind in get_args(RefusalKind)
+        assert refusal.level in get_args(RefusalLevel)
+        assert refusal.phone_status in (None, "invalid", "not_mobile")
+        assert row["short_name"]
+        assert row["source"]
+        assert row["http_status"] == "" or 300 <= int(row["http_status"]) < 600
+        assert row["delivery_time"] in ("yes", "no")
+        assert None not in row, "a tab too many"
+        assert None not in row.values(), "a tab too few"
 
 
 KNOWN_CODES: list[tuple[int, RefusalKind]] = [

@@ -1,31 +1,20 @@
 """The whole of it on `smsretry up`: `python -m tests.e2e.at_the_desk --pictures /tmp/desk`.
 
 Three of the demo's customers whose texts failed are helped, one by each way. Exits with 1 if a way takes over a minute.
-With --walk a person helps customers with every kind of trouble in Prefect's UI instead, and prints the table.
 """
 
 import argparse
 import sys
 import tempfile
-from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import UUID
 
-from smsretry.local.prefect_server import PrefectServer
-from smsretry.local.stack import Stack
-from tests.conftest import Business
 from tests.e2e.at_the_desk.by_browser import by_browser
 from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
-from tests.e2e.at_the_desk.kinds import KINDS
-from tests.e2e.at_the_desk.town import Town
-from tests.e2e.at_the_desk.walk import table, walk
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.running_up import Up, running_up
-from tests.e2e.serving import served_unscheduled
-from tests.support.builders import NOON
 from tests.support.waiting import until
 
 _FAILED = """
@@ -38,31 +27,14 @@ def main() -> int:
     """Start, help all three, tell how long it took."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.at_the_desk", description=__doc__)
     parser.add_argument("--pictures", type=Path, help="keep a picture of each step in this directory")
-    parser.add_argument("--walk", action="store_true", help="walk to every kind of text, and print the table")
     options = parser.parse_args()
     pictures = options.pictures
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
-    if options.walk:
-        with tempfile.TemporaryDirectory() as directory:
-            sys.stdout.write(f"{_walk(Path(directory), pictures)}\n")
-        return 0
     with tempfile.TemporaryDirectory() as directory, running_up(Path(directory), "--rate", "6") as up:
         diaries = [_in_the_browser(up, pictures), _at_the_command_line(up), _in_sql(up)]
     sys.stdout.write("\n\n".join(map(str, diaries)) + "\n")
     return int(any(diary.seconds > 60 for diary in diaries))
-
-
-def _walk(directory: Path, pictures: Path | None) -> str:
-    with ExitStack() as parts:
-        stack = parts.enter_context(Stack(directory / "stack"))
-        server = parts.enter_context(PrefectServer(directory / "prefect", stack.postgres))
-        flow = FlowProcess(stack, Prefect(server), parts.enter_context(closing(Forks())))
-        parts.enter_context(served_unscheduled(flow, directory / "runner.log"))
-        stack.set_clock(NOON)
-        town = Town(stack, Business(parts.enter_context(stack.connect()), stack.now).open())
-        page = parts.enter_context(Browser())
-        return table(walk(KINDS, town, flow, page, pictures))
 
 
 def _in_the_browser(up: Up, pictures: Path | None) -> Diary:

@@ -36,13 +36,12 @@ def _rehearse(database: Database) -> dict[str, Any]:
     return database.one("select * from try_sms_retry_queue()")
 
 
-def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(empty: Database) -> None:
+def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(migrated: Database) -> None:
     """Not even a customer."""
-    migrate(empty.url)
-    assert _rehearse(empty) == {
+    assert _rehearse(migrated) == {
         "subject": "rehearsal of queue, claim, begin and finish", "ok": True, "advice": None,
     }  # fmt: skip
-    assert empty.rows(ROWS) == []
+    assert migrated.rows(ROWS) == []
 
 
 def test_a_rehearsal_touches_no_row_of_the_application(
@@ -94,13 +93,12 @@ def test_a_rehearsal_touches_no_row_of_the_application(
         ("revoke select on send_logs from service_role", "fails: making a sample text (42501): permission denied "),
     ],
 )
-def test_a_rehearsal_says_at_which_step_it_fails(empty: Database, harm: str, said: str) -> None:
+def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database, harm: str, said: str) -> None:
     """With PostgreSQL's code and message; no value of a row is in them."""
-    migrate(empty.url)
-    with empty.connection.transaction(force_rollback=True):
-        empty.run(f"alter table sms_retry_queue add column completed_by text; {harm}")
-        empty.run("set local role service_role")
-        found = _rehearse(empty)
+    with migrated.connection.transaction(force_rollback=True):
+        migrated.run(f"alter table sms_retry_queue add column completed_by text; {harm}")
+        migrated.run("set local role service_role")
+        found = _rehearse(migrated)
     assert not found["ok"]
     assert found["advice"].startswith(said)
 
@@ -150,13 +148,12 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
         ),
     ],
 )
-def test_a_rehearsal_says_why_no_scheduled_send_would_become_a_text(empty: Database, harm: str, said: str) -> None:
+def test_a_rehearsal_says_why_no_scheduled_send_would_become_a_text(migrated: Database, harm: str, said: str) -> None:
     """By the name of what is in the way. No other text depends on it. A text that was there hid it."""
-    migrate(empty.url)
-    with empty.connection.transaction(force_rollback=True):
-        empty.run(harm)
-        empty.run("set local role service_role")
-        found = empty.rows("select * from try_sms_retry_queue()")
+    with migrated.connection.transaction(force_rollback=True):
+        migrated.run(harm)
+        migrated.run("set local role service_role")
+        found = migrated.rows("select * from try_sms_retry_queue()")
     assert [(row["subject"], row["ok"]) for row in found] == [
         ("rehearsal of queue, claim, begin and finish", True),
         ("rehearsal of a scheduled send", True),
@@ -206,10 +203,9 @@ def test_a_migration_after_which_no_text_could_be_sent_is_not_kept(original: Dat
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None:
+def test_nobody_but_the_service_may_rehearse(migrated: Database, role: str) -> None:
     """Nor look at the shapes, make a sample text, or count answers."""
-    migrate(empty.url)
-    empty.run(f"set role {role}")
+    migrated.run(f"set role {role}")
     for call in (
         "try_sms_retry_queue()",
         "examine_sms_retries('shapes')",
@@ -217,7 +213,7 @@ def test_nobody_but_the_service_may_rehearse(empty: Database, role: str) -> None
         "count_sms_answer(1)",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            empty.rows(f"select * from {call}")
+            migrated.rows(f"select * from {call}")
 
 
 @pytest.fixture

@@ -76,7 +76,6 @@ def time(stack: Stack) -> Iterator[Time]:
     time.run_on()
 
 
-@pytest.mark.parametrize("per_second", [1.5, *(pytest.param(rate, marks=pytest.mark.long) for rate in (3.0, 5.0))])
 def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     stack: Stack,
     business: Business,
@@ -85,12 +84,11 @@ def test_what_preview_promises_at_a_sender_s_rate_goes_out(
     operators: SupabaseOperators,
     monkeypatch: pytest.MonkeyPatch,
     time: Time,
-    per_second: float,
 ) -> None:
     """And what it says is not reached does not: 150 of 150 had been promised where 93 went out."""
     for place in range(150):
         business.due_text(body=BODIES[place % len(BODIES)])
-    profile = Profile(opening_spread=timedelta(0), segments_per_second=per_second)
+    profile = Profile(opening_spread=timedelta(0), segments_per_second=1.5)
     promised = Desk(operators, profile=profile, meaning=code_meaning).preview(Preview(hours=1)).go_out
     assert 0 < promised < 150
     for module in (rate_limit, throttle, claiming):

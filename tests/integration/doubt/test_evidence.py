@@ -19,7 +19,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, Endless
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.reconciling import reconcile
 from tests.conftest import Business
-from tests.support.builders import BODY, PHONE, resolution, run, sent_by_hand
+from tests.support.builders import BODY, PHONE, begin, resolution, run, sent_by_hand
 
 HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
 SHORT = "Reminder: your visit is tomorrow"
@@ -65,16 +65,16 @@ def messages(stack: Stack) -> list[str]:
 
 
 PAIRS = [
-    pytest.param(SHORT, LONG, id="begins alike, the short one dropped"),
-    pytest.param(LONG, SHORT, id="begins alike, the long one dropped"),
-    pytest.param(TAIL, WITH_TAIL, id="ends alike, the short one dropped"),
-    pytest.param(WITH_TAIL, TAIL, id="ends alike, the long one dropped"),
-    pytest.param(BODY, BODY, id="the same words twice"),
+    pytest.param(SHORT, LONG, True, id="begins alike, the short one dropped, and first"),
+    pytest.param(LONG, SHORT, False, id="begins alike, the long one dropped"),
+    pytest.param(TAIL, WITH_TAIL, False, id="ends alike, the short one dropped"),
+    pytest.param(WITH_TAIL, TAIL, True, id="ends alike, the long one dropped, and first"),
+    pytest.param(BODY, BODY, True, id="the same words twice, the first one dropped"),
+    pytest.param(BODY, BODY, False, id="the same words twice, the second one dropped"),
 ]
 
 
-@pytest.mark.parametrize("dropped_first", [True, False])
-@pytest.mark.parametrize(("dropped", "accepted"), PAIRS)
+@pytest.mark.parametrize(("dropped", "accepted", "dropped_first"), PAIRS)
 def test_of_two_texts_that_are_alike_each_goes_out_once(
     stack: Stack,
     business: Business,
@@ -154,13 +154,14 @@ def test_the_words_of_another_business_s_text_count_as_well(
     assert messages(stack) == sorted([SHORT, LONG])
 
 
-STEPS = [timedelta(seconds=6), timedelta(seconds=130), 10 * MINUTE, timedelta(hours=3), 2 * DAY]
+STEPS = [timedelta(seconds=6), timedelta(seconds=130), 10 * MINUTE]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    ("step", "fast"), [*((step, True) for step in (STEPS[0], STEPS[2])), (STEPS[1], False), (2 * DAY, False)], ids=str
+)
 def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, fast: bool, step: timedelta
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, step: timedelta, fast: bool
 ) -> None:
     """The database's clock was wrong when the send began, and is right when it is looked for: sent twice, 10 of 10."""
     stack.twilio.clock_ahead = -step if fast else step
@@ -175,7 +176,7 @@ def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
     assert messages(stack) == [BODY]
 
 
-@pytest.mark.parametrize("step", STEPS[:3], ids=str)
+@pytest.mark.parametrize("step", STEPS[1:], ids=str)
 def test_a_clock_that_is_set_right_meanwhile_doubles_nothing(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, step: timedelta
 ) -> None:
@@ -292,7 +293,7 @@ def misprinting(stack: Stack) -> Any:
     stack.twilio.misprint = dict
 
 
-MISPRINTS = {
+MISPRINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "without a date": without("date_created"),
     "with a date that is none": without(date_created="yesterday"),
     "with a number for a date": without(date_created=17),
@@ -307,27 +308,27 @@ MISPRINTS = {
 }
 
 
-@pytest.mark.parametrize("misprint", MISPRINTS)
 def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    misprinting: Any,
-    misprint: str,
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, misprinting: Any
 ) -> None:
-    """It made the whole look fail, for ever, and nobody was told."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    misprinting.misprint = MISPRINTS[misprint]
+    """The look must not fail for ever, with nobody told. Each text has its own number, and its own misprint."""
+    rows = {}
+    for n, kind in enumerate(MISPRINTS):
+        rows[kind] = business.due_text(phone=f"+121255501{n:02}", body=BODY)
+        stack.twilio.fail(AcceptThenDrop())
+        assert run(queue, sender) == ["InDoubt"]
+    odd = dict(zip((entry.to for entry in stack.twilio.ledger.entries()), MISPRINTS.values(), strict=True))
+    misprinting.misprint = lambda message: odd[message["to"]](message)
     an_hour(stack, queue, sender, minutes=30)
-    held = business.row(row)
-    assert held["held_since"] is not None
-    assert "smsretry resolve" in held["why"]
-    assert BODY not in held["why"]
+    for kind, row in rows.items():
+        held = business.row(row)
+        assert held["held_since"] is not None, kind
+        assert "smsretry resolve" in held["why"], kind
+        assert BODY not in held["why"], kind
     misprinting.misprint = dict
     an_hour(stack, queue, sender)
-    assert business.row(row)["status"] == "completed"
-    assert messages(stack) == [BODY]
+    assert [business.row(row)["status"] for row in rows.values()] == ["completed"] * len(rows)
+    assert messages(stack) == [BODY] * len(rows)
 
 
 def test_an_entry_that_cannot_be_read_and_cannot_be_ours_holds_nothing(
@@ -435,9 +436,9 @@ def test_the_bodies_of_other_texts_are_given_to_a_look_and_to_nothing_else(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Twenty at the most, the nearest in time first; each once."""
-    for n in range(25):
+    for n in range(6):
         in_doubt(stack, business, queue, sender, f"Text {n // 2} of an hour, to the same number", DropUnaccepted())
-    for n in range(25):
+    for n in range(20):
         in_doubt(stack, business, queue, sender, f"Further text {n}", DropUnaccepted())
     due = business.due_text()
     [claim] = queue.claim_due(1)
@@ -543,9 +544,7 @@ def test_the_application_s_own_identical_text_is_not_taken_for_ours(
            where id = %s""",
         [theirs.sid, log],
     )
-    for _ in range(30):
-        stack.move_clock(timedelta(minutes=1))
-        run(queue, sender)
+    an_hour(stack, queue, sender, minutes=30)
     assert business.row(row)["status"] == "completed"
     assert len(stack.twilio.ledger.entries()) == 2
 
@@ -563,20 +562,15 @@ def test_a_log_that_says_delivered_is_not_sent_again(
 def test_workers_that_die_between_begin_and_send_cost_no_attempt(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Three of them had used up a text that was never at Twilio."""
-    from tests.support.builders import begin
-
+    """Three of them would use up a text that was never at Twilio."""
     row = business.due_text()
-    for _ in range(4):
+    for _ in range(3):
         [claim] = queue.claim_due(10)
         assert begin(queue, claim).answer == "go"
-        for _ in range(45):
-            stack.move_clock(timedelta(minutes=1))
+        for _ in range(15):
+            stack.move_clock(timedelta(minutes=3))
             queue.recover(10)
             for doubt in queue.claim_doubtful(10):
-                from smsretry.retry.profile import DEFAULT
-                from smsretry.sending.reconciling import reconcile
-
                 reconcile(doubt, queue=queue, sender=sender, profile=DEFAULT)
             if business.row(row)["in_doubt_since"] is None and business.row(row)["status"] == "pending":
                 break

@@ -36,7 +36,6 @@ from smsretry.retry.outcome import InDoubt
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, NOON, PHONE, run
-from tests.support.some_daily import some_daily
 
 LIMIT_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1
@@ -53,7 +52,11 @@ ANSWERS: Final = {
     "interim answers": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
 }
 TEXT: Final = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
-PARTS: Final = pytest.mark.parametrize("part", some_daily(ANSWERS, each=3))
+SENT, LISTED, CLAIMED = (
+    pytest.mark.parametrize("part", [part, "headers"])
+    for part in ("status line", "body until the connection closes", "body in chunks")
+)
+"""Each call breaks off in the headers, and in another place."""
 
 
 class Trickle:
@@ -139,7 +142,7 @@ def _certificate() -> bytes:
     return private + signed.public_bytes(serialization.Encoding.PEM)
 
 
-@PARTS
+@SENT
 def test_a_text_whose_answer_trickles_is_in_doubt_in_time(trickle: Trickle, settings: Settings, part: str) -> None:
     """As after any answer that does not come: Twilio may have the message. The connection is given up."""
     trickle.part = part
@@ -149,7 +152,7 @@ def test_a_text_whose_answer_trickles_is_in_doubt_in_time(trickle: Trickle, sett
         assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
-@PARTS
+@LISTED
 def test_a_list_that_trickles_is_no_evidence(trickle: Trickle, settings: Settings, part: str) -> None:
     """The look failed, which proves nothing."""
     trickle.part = part
@@ -159,7 +162,7 @@ def test_a_list_that_trickles_is_no_evidence(trickle: Trickle, settings: Setting
         assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
-@PARTS
+@CLAIMED
 def test_a_claim_whose_answer_trickles_is_trouble_that_passes(trickle: Trickle, settings: Settings, part: str) -> None:
     """Its rows come back by recovery, and the worker goes on."""
     trickle.part = part

@@ -184,18 +184,15 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(
 # In a run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["sms_retry_queue", "send_logs"])
-@pytest.mark.parametrize(
-    "seconds", [pytest.param(0.3, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.by_hand)]
-)
 def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(
-    queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, slow: Business, table: str,
-    seconds: float,
-) -> None:  # fmt: skip
+    queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, slow: Business, table: str
+) -> None:
     """Neither in the claim nor in a group: all of theirs are sent in two runs, and none is told as failed."""
     rows = _texts(business, 20)
     _texts(slow, 10, area=205)
-    with impatient(stack, seconds=2), trigger(stack, slow, f"perform pg_sleep({seconds})", table=table):
+    with impatient(stack, seconds=2), trigger(stack, slow, "perform pg_sleep(0.3)", table=table):
         for _ in range(2):
             run_once(run_over(queue, sender))
     assert [business.row(row)["status"] for row in rows] == ["completed"] * 20
@@ -282,30 +279,28 @@ def test_a_suspect_that_cannot_be_claimed_is_passed_over(
         assert [claim.id for claim in queue.claim_suspect()] == [good]
 
 
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
 def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(
-    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business, seconds: float
+    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business
 ) -> None:
     """What dead workers held is taken back: the slow business's last."""
     rows = _texts(business, 5)
     _texts(slow, 10)
     queue.claim_due(20)
     stack.move_clock(timedelta(minutes=11))
-    with impatient(stack, seconds=2), trigger(stack, slow, f"perform pg_sleep({seconds})"):
+    with impatient(stack, seconds=2), trigger(stack, slow, "perform pg_sleep(0.3)"):
         for _ in range(2):
             queue.recover(10)
     assert [business.row(row)["status"] for row in rows] == ["pending"] * 5
 
 
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(30, marks=pytest.mark.by_hand)])
 def test_a_trigger_that_sleeps_keeps_nobody_else_s_scheduled_sends(
-    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business, seconds: float
+    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business
 ) -> None:
     """Its own come last."""
     for n in range(10):
         slow.scheduled(due=timedelta(seconds=n))
     planned = [business.scheduled(due=timedelta(seconds=30 + n)) for n in range(5)]
-    with impatient(stack, seconds=2), trigger(stack, slow, f"perform pg_sleep({seconds})", when="insert"):
+    with impatient(stack, seconds=2), trigger(stack, slow, "perform pg_sleep(0.3)", when="insert"):
         for _ in range(2):
             queue_scheduled_sends(queue)
     assert [business.scheduled_send(one)["status"] for one in planned] == ["queued"] * 5

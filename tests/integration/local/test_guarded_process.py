@@ -30,9 +30,9 @@ def test_a_command_that_ends_by_itself_gives_its_exit_code(tmp_path: Path) -> No
 
 def test_stopping_sends_the_chosen_signal(tmp_path: Path) -> None:
     """A command ended by a signal gives 128 + its number, as in a shell."""
-    process = GuardedProcess(["sleep", "60"], log=tmp_path / "log", stop_signal=signal.SIGHUP)
+    process = GuardedProcess(["sleep", "60"], log=tmp_path / "log", stop_signal=signal.SIGUSR1)
     assert process.poll() is None
-    assert process.stop() == 128 + signal.SIGHUP
+    assert process.stop() == 128 + signal.SIGUSR1
     assert not is_alive(process.pid)
 
 
@@ -61,20 +61,21 @@ def test_a_command_that_cannot_be_run_is_an_error_with_its_reason(tmp_path: Path
 
 def test_the_guard_is_a_program_that_ends_with_its_standard_input() -> None:
     """`python -m smsretry.local.process.guard` sends the signal when its stdin reaches its end."""
-    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGINT", "--", "sleep", "60"]
+    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGUSR1", "--", "sleep", "60"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE) as program:
         program.communicate(timeout=120)
-    assert program.returncode == 128 + signal.SIGINT
+    assert program.returncode == 128 + signal.SIGUSR1
 
 
 def test_a_guard_that_is_told_to_end_ends_its_command() -> None:
     """SIGTERM to the guard reaches the command as its stop signal."""
-    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGHUP", "--", "sh", "-c", "echo started; sleep 60"]
+    command = ["sh", "-c", "echo started; sleep 60"]
+    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGUSR1", "--", *command]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == b"started\n"
         program.terminate()
-        assert program.wait(timeout=120) == 128 + signal.SIGHUP
+        assert program.wait(timeout=120) == 128 + signal.SIGUSR1
 
 
 def test_the_command_ends_though_nobody_reads_its_process_id_any_more(tmp_path: Path) -> None:

@@ -5,12 +5,8 @@ import pytest
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending import flow_control
-from tests.proofs.neighbors.platform import slow_platform
 from tests.proofs.neighbors.poor import poor
 from tests.proofs.neighbors.report import everybody, run
-from tests.proofs.neighbors.slow import ShortAnswers, slow
-from tests.proofs.neighbors.tenants import Flood, WellBehaved
-from tests.support.impatience import impatient
 
 
 @pytest.mark.long
@@ -23,23 +19,6 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack)
         *("moved in mid-flight", "moved in doubt", "messages from an unregistered number"),
     ):
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
-
-
-@pytest.mark.by_hand
-def test_well_behaved_businesses_notice_nothing_of_what_takes_the_database_long_nor_of_short_answers(
-    stack: Stack,
-) -> None:
-    """Triggers that sleep or refuse, thirty locked rows, megabytes, and ten rows of an answer at most."""
-    with impatient(stack, seconds=2.0):
-        report = run(stack, [WellBehaved(40), Flood(20), *slow(), ShortAnswers()], minutes=12, seed="1")
-    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
-
-
-@pytest.mark.by_hand
-def test_well_behaved_businesses_notice_nothing_of_slow_silent_and_senseless_senders(stack: Stack) -> None:
-    """A flood at one segment a second, an account that answers nothing, rows at their bounds and thousands more."""
-    report = run(stack, [WellBehaved(40), Flood(20), *slow_platform()], minutes=24, seed="1")
-    assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
 
 
 @pytest.mark.long
