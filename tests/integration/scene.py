@@ -178,8 +178,7 @@ class Scene:
                 "row_limit": 10,
             },
             "doubt_sms_retries": {
-                "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored", "row_limit": 10,
-                "life": "48 hours",
+                "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored",
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},
             "sms_senders": {"row_limit": 10, "with_numbers": False},

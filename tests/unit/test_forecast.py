@@ -167,7 +167,7 @@ def test_a_rate_of_the_environment_does_not_slow_a_sender_without_one() -> None:
 def record(**values: object) -> SenderRecord:
     """What `sms_senders` says of OWN."""
     blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
-    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "steps": ()}
+    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "events": ()}
     given = {
         "sender_id": OWN.id,
         "account": ACCOUNT,

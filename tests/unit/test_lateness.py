@@ -17,9 +17,9 @@ def at(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def step(minutes: float, name: str, *, until: float | None = None, last: float | None = None, **more: Any) -> Any:
-    """A line of the story."""
-    line = {"taken_at": at(minutes), "step": name, "who": "smsretry", "because": "not said"}
+def event(minutes: float, code: str, *, until: float | None = None, last: float | None = None, **more: Any) -> Any:
+    """An event of the story."""
+    line: dict[str, Any] = {"at": at(minutes), "code": code, "who": "smsretry"}
     line |= {"until": None if until is None else at(until), "times": 1 if last is None else 2}
     return line | {"last_at": None if last is None else at(last)} | more
 
@@ -34,13 +34,15 @@ def send(minutes: float, outcome: str, *, until: float, **more: Any) -> Any:
     return unsaid | attempt | more
 
 
-def text(*, steps: Any = (), history: Any = (), state: str = "sent", asked: float = 600, due: Any = NOON) -> TextRecord:
+def text(
+    *, events: Any = (), history: Any = (), state: str = "sent", asked: float = 600, due: Any = NOON
+) -> TextRecord:
     """A text that was queued at noon, for noon."""
-    unsaid = dict.fromkeys(TextRecord.model_fields.keys() - {"unreadable", "changes", "looks"})
+    unsaid = dict.fromkeys(TextRecord.model_fields.keys() - {"unreadable", "looks"})
     row = {"retry_id": UUID(int=1), "send_log_id": UUID(int=2), "message_class": "marketing", "state": state}
     row |= {"since": NOON, "queued_at": NOON, "asked_at": at(asked), "attempts": 1, "max_attempts": 3}
     return TextRecord.model_validate(
-        unsaid | row | {"steps": steps, "history": history, "can": (), "first_due_at": due}
+        unsaid | row | {"events": events, "history": history, "can": (), "first_due_at": due}
     )
 
 
@@ -53,13 +55,13 @@ def spent(record: TextRecord) -> dict[str, float]:
 
 def test_every_minute_between_due_and_sent_is_counted_once() -> None:
     """Longest first."""
-    steps = [
-        step(1, "to be tried again", until=2, because="Twilio 20503: Down"),
-        step(10, "given back", until=2, last=20, why_code="sending_stopped"),
-        step(22, "deferred", until=82, why_code="quiet_hours"),
+    events = [
+        event(1, "retry_scheduled", until=2, because="Twilio 20503: Down"),
+        event(10, "given_back", until=2, last=20, why_code="sending_stopped"),
+        event(22, "deferred", until=82, why_code="quiet_hours"),
     ]
     history = [send(1, "not_sent", until=1), send(84, "accepted", until=84)]
-    assert spent(text(steps=steps, history=history)) == {
+    assert spent(text(events=events, history=history)) == {
         "in quiet hours": 60,
         "until a run took it": 13,
         "given back: sending was stopped": 10,
@@ -69,38 +71,42 @@ def test_every_minute_between_due_and_sent_is_counted_once() -> None:
 
 def test_a_send_between_two_lines_of_one_reason_is_in_that_reason() -> None:
     """Each try has its own line as a send."""
-    steps = [step(0, "to be tried again", until=6, last=1.1, because="No answer")]
+    events = [event(0, "retry_scheduled", until=6, last=1.1, because="No answer")]
     history = [send(0, "not_sent", until=0), send(1, "not_sent", until=1), send(6, "accepted", until=6)]
-    assert spent(text(steps=steps, history=history)) == {"until the next try: No answer": 6}
+    assert spent(text(events=events, history=history)) == {"until the next try: No answer": 6}
 
 
 def test_what_happened_before_it_was_due_does_not_count() -> None:
     """The application put it off from 11:50 on."""
-    steps = [step(-10, "put off", until=30, who="the application")]
-    assert spent(text(steps=steps, history=[send(30, "accepted", until=30)])) == {"put off by the application": 30}
+    events = [event(-10, "put_off", until=30, who="the application")]
+    assert spent(text(events=events, history=[send(30, "accepted", until=30)])) == {"put off by the application": 30}
 
 
 def test_the_time_in_doubt_lasts_until_it_is_settled_and_a_dead_worker_s_until_it_is_noticed() -> None:
     """Whoever settled it wrote another end of the send."""
-    steps = [step(10, "in doubt", until=11), step(12, "looked for", until=32, last=17), step(33, "not found", until=33)]
+    events = [
+        event(10, "in_doubt", until=11),
+        event(12, "looked_for", until=32, last=17),
+        event(33, "not_found", until=33),
+    ]
     history = [
         send(0, "not_sent", until=33, settled_by="reconcile", worker_died=True),
         send(34, "accepted", until=34),
     ]
-    assert spent(text(steps=steps, history=history)) == {
+    assert spent(text(events=events, history=history)) == {
         "in doubt": 23,
         "with a worker that died": 10,
         "until a run took it": 1,
     }
 
 
-@pytest.mark.parametrize("step_name", ["failed", "cancelled"])
-def test_a_text_that_had_ended_waited_for_whoever_queued_it_again(step_name: str) -> None:
+@pytest.mark.parametrize("code", ["failed", "cancelled"])
+def test_a_text_that_had_ended_waited_for_whoever_queued_it_again(code: str) -> None:
     """And not for a run."""
-    steps = [step(0, step_name), step(30, "opted in", who="Ann"), step(60, "requeued", who="Ann")]
-    found = lateness(text(steps=steps, history=[send(62, "accepted", until=62)]))
+    events = [event(0, code), event(30, "opted_in", who="Ann"), event(60, "requeued", who="Ann")]
+    found = lateness(text(events=events, history=[send(62, "accepted", until=62)]))
     assert found is not None
-    assert found.spent[0] == Spent(seconds=3600, on={"failed": "given up", "cancelled": "cancelled"}[step_name])
+    assert found.spent[0] == Spent(seconds=3600, on={"failed": "given up", "cancelled": "cancelled"}[code])
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,6 @@ _NOTHING_THERE: Final = {
     "look-again": 1,
     "after-restore": 1,
     "resolve": 1,
-    "consent": 1,
     "status": 1,
     **dict.fromkeys([f"senders {order}" for order in ("add", "change", "pause", "resume", "remove")], 1),
 }

@@ -25,9 +25,7 @@ union all select 'customers', to_jsonb(t) from customers t
 union all select 'send_logs', to_jsonb(t) from send_logs t
 union all select 'sms_retry_queue', to_jsonb(t) from sms_retry_queue t
 union all select 'sms_send_attempts', to_jsonb(t) from sms_send_attempts t
-union all select 'suppressions', to_jsonb(t) from smsretry.suppressions t
-union all select 'stopped_consents', to_jsonb(t) from smsretry.stopped_consents t
-union all select 'unwritten_consents', to_jsonb(t) from smsretry.unwritten_consents t
+union all select 'consents', to_jsonb(t) from smsretry.consents t
 order by 1, 2
 """
 

@@ -166,8 +166,8 @@ def test_no_one_else_may_use_the_schema_of_the_internals(scene: Scene, role: Rol
             "select smsretry.close_row(null, 'failed', 'x', 1, now())",
             "select * from smsretry.claimed_retry",
             "select * from smsretry.secret",
-            "select * from smsretry.suppressions",
-            "delete from smsretry.suppressions",
+            "select * from smsretry.consents",
+            "delete from smsretry.consents",
             "create function smsretry.clock2() returns int language sql as 'select 1'",
             "create or replace function smsretry.clock() returns timestamptz language sql as 'select now()'",
         ):
