@@ -213,9 +213,7 @@ def test_without_the_key_of_the_hashes_no_opt_out_is_taken_that_could_not_be_kep
     assert found is not None
     try:
         with pytest.raises(psycopg.errors.NoDataFound, match=r"smsretry\.secret is empty"):
-            business.connection.execute(
-                "update customers set sms_consent_status = 'opted_out' where id = %s", [customer]
-            )
+            business.connection.execute("update customers set sms_consent_status = 'opted_out'")
         with pytest.raises(SmsRetryError):
             operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     finally:
