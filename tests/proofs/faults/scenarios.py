@@ -174,8 +174,9 @@ def blind(*, texts: int, seed: str, lag: timedelta, on: Stack | None = None, wit
             run.stack.twilio.fail(DropUnaccepted(), to=text.phone)
         run.stack.twilio.fail(ListLag(lag), times=None)
         for _ in range(60):
-            run.rounds += 1
-            run.run_workers([{"limit": 50}])
+            if run.outlook() <= timedelta(0):
+                run.rounds += 1
+                run.run_workers([{"limit": 50}])
             run.stack.move_clock(timedelta(minutes=1))
         run.drain()
         return _report(run, started, {"in doubt, though accepted": len(planned[::4])})

@@ -98,7 +98,7 @@ def test_a_list_that_lags_less_than_the_quarantine_doubles_nothing(stack: Stack)
 @pytest.mark.long
 def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when() -> None:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
-    report = everything(texts=47, seed="7", kills=4, crashes=0, stalls=1, scheduled=True, delivery=True)
+    report = everything(texts=24, seed="7", kills=3, crashes=0, stalls=1, scheduled=True, delivery=True)
     assert report.clean, f"\n{report}\n{report.bugs[:1]}{report.wrong[:3]}"
     assert report.numbers["  became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
@@ -113,13 +113,6 @@ def test_without_order_patience_or_a_question_the_harness_sees_it(switch: Switch
     """The report that comes last counts; what is not known to be lost is taken for that; nobody asks once more."""
     report = reported(texts=47, seed="1", unwatched=switch == "asking", without=switch)
     assert getattr(report.verdict, count) > 0, f"\n{report}"
-
-
-@pytest.mark.long
-def test_when_looks_go_to_another_account_the_harness_sees_it() -> None:
-    """That of the environment."""
-    report = everything(texts=60, seed="1", kills=2, crashes=0, stalls=6, delivery=True, without="account")
-    assert report.verdict.wrong_account, f"\n{report}"
 
 
 @pytest.mark.long

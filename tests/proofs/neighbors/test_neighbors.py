@@ -12,7 +12,7 @@ from tests.proofs.neighbors.report import everybody, run
 @pytest.mark.long
 def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack) -> None:
     """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
-    report = run(stack, everybody(60), minutes=60, seed="1", stale=2)
+    report = run(stack, everybody(40), minutes=60, seed="1", stale=2)
     assert report.verdict.clean, f"\n{report}\n{report.verdict.found}"
     for what in (
         *("changes in mid-flight", "workers killed by a row", "held before the mending", "edited in doubt"),
