@@ -204,6 +204,8 @@ class ConsentRecorded(Value):
     def lines(self, *, opted_in: bool) -> Iterator[str]:
         """What was recorded, a line each."""
         yield f"Customers with this number: {self.customers}; waiting texts cancelled: {self.cancelled}."
+        if not opted_in and not self.customers and not self.unmarked:
+            yield "No customer has this number yet. What was said counts for whoever gets it."
         if self.unmarked:
             yield (
                 f"Not marked yet, because somebody holds their rows locked: {self.unmarked}. No text goes out to them. "

@@ -27,7 +27,7 @@ def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Sta
 def test_a_start_takes_back_what_stop_did_and_texts_go_out_again(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """The number's suppression is lifted with it."""
+    """The number's opt-out is lifted with it."""
     business.customer()
     hear(business, "STOP")
     stack.move_clock(timedelta(minutes=1))

@@ -111,8 +111,8 @@ CHANGED = {
         "create function sms_status(integer) returns integer language sql as 'select 1'",
         "has a name of smsretry's, and is another: alter routine public.sms_status(integer) rename to app_sms_status",
     ),
-    "trigger smsretry_keep_suppression on public.customers": (
-        "alter table customers enable replica trigger smsretry_keep_suppression",
+    "trigger smsretry_keep_consent on public.customers": (
+        "alter table customers enable replica trigger smsretry_keep_consent",
         f"differs from this version: {_AGAIN}",
     ),
     "constraint sms_retry_queue_lease on public.sms_retry_queue": (
@@ -189,7 +189,7 @@ def test_what_was_changed_by_hand_is_named_with_what_restores_it(fresh: Database
 def test_of_another_version_s_database_the_first_are_named_and_the_rest_are_counted(fresh: Database) -> None:
     """And not a line for each of hundreds."""
     with fresh.connection.transaction(force_rollback=True):
-        fresh.run("drop view smsretry.claimed_retry cascade; drop table smsretry.steps, smsretry.runs cascade")
+        fresh.run("drop view smsretry.claimed_retry cascade; drop table smsretry.events, smsretry.runs cascade")
         told = complaints(fresh.connection)
     assert 10 < len(told) < 16
     assert [one for one in told if one.endswith(f" of {len(recorded())} functions, tables and the like")]

@@ -185,7 +185,7 @@ def test_again_brings_back_what_somebody_dropped_changed_or_revoked(empty: Datab
     """Functions, views, triggers, policies, grants, indexes, constraints, keys and columns; the reader's role, too."""
     migrate(empty.url)
     empty.run(
-        """drop function smsretry.keep_suppression cascade; drop function end_sms_retry;
+        """drop function smsretry.keep_consent cascade; drop function end_sms_retry;
            drop view smsretry.claimed_retry cascade; alter view smsretry.text_on_record reset (security_invoker);
            create or replace function smsretry.is_sent(provider_message_id jsonb, status text) returns boolean
                language sql as 'select false';

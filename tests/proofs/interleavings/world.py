@@ -49,6 +49,8 @@ _TOLD: Final = frozenset({"updated_at", "last_attempted_at", "delivery_at", "run
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)")
 _NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}")
 _CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
+_SERIAL: Final = re.compile(r'"id":\s*(\d+)')
+"""Of rows that are numbered in their order, as what was said of a number is."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,13 @@ def _parsed(held: str) -> list[dict[str, Any]]:
 
 
 def canonical(text: str, now: datetime) -> str:
-    """A text with times that count from now, claims that count from the last one, and names in order."""
+    """A text with times that count from now, claims that count from the last one, and numbers and names in order."""
     names: dict[str, str] = {}
     last = max((int(n) for _, n in _CLAIM_NO.findall(text)), default=0)
+    order = {n: place for place, n in enumerate(sorted(set(_SERIAL.findall(text)), key=int))}
     text = re.sub("|".join(rf'"{told}":("[^"]*"|null),?' for told in sorted(_TOLD)), "", text)
     text = _CLAIM_NO.sub(lambda found: f'"{found[1]}":{int(found[2]) - last}', text)
+    text = _SERIAL.sub(lambda found: f'"id":{order[found[1]]}', text)
     text = _INSTANT.sub(lambda found: str(round((datetime.fromisoformat(found[0]) - now).total_seconds())), text)
     return _NAME.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), text)
 

@@ -195,12 +195,12 @@ SWITCHES: Final = {
         replaces="smsretry.is_anothers",
         minutes=20,
     ),
-    "suppression": Switch(
+    "kept consent": Switch(
         sees="unwanted",
         neighbors=lambda: [WellBehaved(4), TwoRows()],
-        sql="""create or replace function smsretry.keep_suppression()
+        sql="""create or replace function smsretry.keep_consent()
                returns trigger language plpgsql as 'begin return new; end'""",
-        replaces="smsretry.keep_suppression",
+        replaces="smsretry.keep_consent",
     ),
     "own words": Switch(
         sees="unwanted",
@@ -216,10 +216,11 @@ SWITCHES: Final = {
         sees="unwanted",
         neighbors=lambda: [WellBehaved(4), Tomorrow()],
         edits=(
-            (r"v_anew := v_anew and [^;]*;", ""),
+            (r"(?s)        if smsretry\.has_borne\(.*?end if;\n", ""),
+            (r" and new\.sms_consent_at <= v_now \+ smsretry\.fast_clock\(\)", ""),
             (r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at"),
         ),
-        replaces="smsretry.keep_suppression",
+        replaces="smsretry.keep_consent",
     ),
     "holding": Switch(
         sees="untrue end",
