@@ -121,8 +121,8 @@ class Unreadable(Neighbor):
 class OldProcessor(Neighbor):
     """The application's own processor, still running: it claims, sends half of it, begins nothing, and dies.
 
-    It asks customers' rows for consent, and no opt-outs that were kept. What it sends to whom it should not is its own fault, and
-    nothing of ours to judge: so it sends only what may go out.
+    It asks customers' rows for consent, and not what was kept. What it sends to whom it should not is its own fault,
+    and nothing of ours to judge: so it sends only what may go out.
     """
 
     name = "old processor"
