@@ -279,15 +279,3 @@ def test_what_the_application_stored_cannot_steer_the_terminal(
     business.connection.execute("update businesses set name = %s where id = %s", [name, business.id])
     told = command("explain", "--row", failed).stdout
     assert "To …0123, for �[2J[red]Maple[/red] :smile: �[/]\n" in told
-
-
-def test_the_old_name_of_after_restore_does_the_same_and_says_so_on_standard_error(
-    stack: Stack, business: Business, command: Command
-) -> None:
-    """For one version, so that a runbook from before still works."""
-    business.due_text(due=timedelta(minutes=-5))
-    backup = (stack.now() - timedelta(hours=1)).isoformat()
-    new, old = command("after-restore", "--backup-of", backup), command("doubt", "--since", backup)
-    assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout) == (0, new.stdout)
-    assert new.stdout.startswith("Would put in doubt 1 of 1 that match.")
-    assert (new.stderr, "is now `smsretry after-restore --backup-of`" in old.stderr) == ("", True)

@@ -384,8 +384,8 @@ def test_whatever_a_row_holds_people_are_told_of_it_and_of_the_others(
             assert command("preview").exit_code == 0
             process(queue)
         assert command("cancel", "--row", stuck, "--row", other).exit_code == 0
-        restored = ("--since", stack.now().isoformat(), "--yes", "--because", "Restored from the backup")
-        assert command("doubt", *restored).exit_code == 0
+        restored = ("--backup-of", stack.now().isoformat(), "--yes", "--because", "Restored from the backup")
+        assert command("after-restore", *restored).exit_code == 0
 
 
 def test_a_row_that_is_mended_by_a_change_of_it_is_looked_at_at_once(business: Business, queue: SupabaseQueue) -> None:
