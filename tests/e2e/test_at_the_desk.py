@@ -1,6 +1,6 @@
-"""The desk's main path: from a customer's id to the text that is sent, by Prefect's UI, the command line and SQL.
+"""The desk's main path: from a customer's id to the text that is sent, by Prefect's UI and by SQL.
 
-`python -m tests.e2e.at_the_desk` does the same on `smsretry up`, and tells how long each takes.
+`python -m tests.e2e.at_the_desk` does the same on `smsretry up`, by command, too, and tells how long each takes.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.at_the_desk.by_browser import by_browser
-from tests.e2e.at_the_desk.by_command import by_command
 from tests.e2e.at_the_desk.by_sql import by_sql
 from tests.e2e.at_the_desk.diary import Diary
 from tests.e2e.browser import Browser
@@ -37,13 +36,6 @@ def test_by_prefects_ui(has_browser: None, customer: UUID, stack: Stack, flow: F
     """In a browser, with a form that is refused in words before the one that is right."""
     with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:
         by_browser(page, flow.prefect.server.url, customer, CODE, Diary("Prefect's UI"))
-    assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
-
-
-@pytest.mark.long
-def test_by_the_command_line(customer: UUID, stack: Stack, flow: FlowProcess) -> None:
-    """The same words, and the same end."""
-    by_command(flow.environment(COLUMNS="200"), customer, CODE, Diary("Command line"))
     assert [entry.to for entry in stack.twilio.ledger.entries()] == ["+12125550174"]
 
 

@@ -1,17 +1,14 @@
 """`smsretry demo` and `smsretry up` as a newcomer runs them, down to the last process."""
 
 import os
-import re
 import subprocess
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.processes import Descendants
+from tests.support.waiting import until
 
 COMMAND = [sys.executable, "-m", "smsretry"]
 
@@ -41,7 +38,7 @@ def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, started: Descendants) -> None:
     """Even by kill -9. By Ctrl-C ends the one in test_beside_up.py."""
-    log, began = tmp_path / "up.log", datetime.now(UTC)
+    log = tmp_path / "up.log"
     with log.open("wb") as output:
         up = subprocess.Popen(
             [*COMMAND, "up", "--empty", "--data-dir", str(tmp_path / "data")],
@@ -51,13 +48,7 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, s
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 180
-        while not (address := re.search(r"Prefect UI\s+(http\S+)", log.read_text())) or not is_served(
-            address[1], since=began
-        ):
-            assert up.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        until(lambda: "Prefect UI" in log.read_text() or up.poll() is not None)
         for part in ("postgres", "prefect server start", "smsretry_flows.serve"):
             assert any(part in command for command in started.running()), part
     finally:
@@ -66,12 +57,3 @@ def test_up_serves_the_deployment_and_takes_everything_with_it(tmp_path: Path, s
     assert "Zane" not in log.read_text(), "nobody is in an empty database"
     assert started.all_end(), started.running()
     assert started.left_behind() == []
-
-
-def is_served(url: str, *, since: datetime) -> bool:
-    """Whether the deployment's schedule is on, and a runner registered it after that moment."""
-    answer = httpx.get(f"{url}/api/deployments/name/process-sms-retries/process-sms-retries", timeout=60)
-    if not answer.is_success:
-        return False
-    deployment = answer.json()
-    return datetime.fromisoformat(deployment["updated"]) > since and not deployment["paused"]

@@ -4,7 +4,6 @@ is refused in words.
 
 import re
 import time
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -57,19 +56,6 @@ def test_a_customer_is_asked_about_and_the_text_is_requeued(
     assert (nothing["name"], nothing["state"]["name"]) == ("cancelled 0 of 0 that match.", "NothingChanged")
     cancelled = ask("cancel-sms-retries", {"ask": signed | {"customer_id": customer}})
     assert (cancelled["name"], business.row(failed)["status"]) == ("cancelled 1", "cancelled")
-
-
-@pytest.mark.long
-def test_what_waits_is_told_and_what_comes_is_predicted(business: Business, ask: Ask, prefect: Prefect) -> None:
-    """And pruning says what it deleted, and what Prefect keeps."""
-    business.due_text()
-    business.due_text(due=timedelta(hours=3))
-    assert ask("sms-status", {})["name"] == "due 1 · waiting 1 · oldest due for 1 min"
-    assert ask("preview-sms-retries", {"ask": {"hours": 2}})["name"] == "1 to go out in the next 2 h, 0 not"
-    assert f" UTC {'█' * 30} 1" in prefect.artifacts("preview-sms-retries")[0]["data"]
-    assert ask("prune-sms-history", {})["name"] == "pruned 0 texts, 0 attempts, 0 runs"
-    assert " flow runs, the oldest of " in prefect.artifacts("prune-sms-history")[0]["data"]
-    assert ask("resolve-sms-doubt", {"ask": doubt()})["name"] == "nothing to resolve"
 
 
 @pytest.mark.long

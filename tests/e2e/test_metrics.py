@@ -35,12 +35,12 @@ def test_each_run_of_the_flow_pushes_once_what_the_database_knows_and_nothing_pe
 ) -> None:
     """Of 68 texts no number, name, body, row, SID or customer is in any byte that was received."""
     names = seed(stack)
-    flow.run(**collector.environment())
+    flow.run(SMSRETRY_TASK_RUNS="0", **collector.environment())
     with stack.connect() as connection:
         sends = {(row["outcome"],): row["sends"] for row in connection.execute(SENDS.encode())}
     sent = collector.gauges()["smsretry.recent.sends"]
     assert {outcome: sent[outcome] for outcome in sends} == sends
-    flow.run(**collector.environment())
+    flow.run(SMSRETRY_TASK_RUNS="0", **collector.environment())
     assert len(collector.bodies) == 2
 
     with stack.connect() as connection:

@@ -36,12 +36,6 @@ def test_the_checks_share_no_rule_with_what_they_check(judge: Path) -> None:
     assert ours <= {"smsretry.data"}
 
 
-@pytest.mark.long
-def test_when_nothing_is_wrong_the_checks_see_nothing(stack: Stack) -> None:
-    """In the same two days in which they see what is taken away below."""
-    assert two_days(stack, "nothing").verdict.clean
-
-
 def two_days(stack: Stack, wrong: str) -> Report:
     """A few people's, with something wrong."""
     spoil = SPOILS[wrong]

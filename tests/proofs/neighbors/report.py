@@ -48,7 +48,8 @@ def everybody(texts: int) -> list[Neighbor]:
     return [
         WellBehaved(texts), Odd(), Flood(texts // 2), Refused(), Changer(), Settings(), TwoRows(), Twin(), Editor(),
         Locker(minutes=2), Grants(minutes=4), LostAnswers(), Killer(), Poison(), PoisonInDoubt(), Unreadable(),
-        OldProcessor(), OwnWords(), Tomorrow(), *slow(), Backlog(4), ScheduledFlood(250), *platform(),
+        OldProcessor(), OwnWords(), Tomorrow(), *slow(), Backlog(1 + texts // 100),
+        ScheduledFlood(60 + texts // 2), *platform(),
     ]  # fmt: skip
 
 
