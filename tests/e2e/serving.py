@@ -78,6 +78,7 @@ def served_unscheduled(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """Served, with their schedules off: runs happen when a test asks for them."""
     with served(flow, log):
         switch_schedules(flow.prefect, active=False)
+        wait_until_idle(flow.prefect)
         yield
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.at_the_desk.diary import Diary
 
-_EXPLAIN = "select state, why, code, can, steps from explain_sms(customer_id => %s)"
+_EXPLAIN = "select state, why, code, can, events from explain_sms(customer_id => %s)"
 _REQUEUE = "select matched, changed from requeue_failed_sms(customer_id => %s"
 
 
@@ -46,5 +46,5 @@ def by_sql(
     diary.note("requeue_failed_sms does it")
 
     until(lambda: bool(ask(_EXPLAIN)["state"] == "sent"))
-    assert "Ann" in [step["who"] for step in ask(_EXPLAIN)["steps"]]
+    assert "Ann" in [event["who"] for event in ask(_EXPLAIN)["events"]]
     diary.note("The next run takes it; explain_sms says that it was sent, and who had it sent")

@@ -63,7 +63,7 @@ def test_a_rehearsal_touches_no_row_of_the_application(
     [
         (
             "alter table sms_retry_queue add check (status <> 'cancelled')",
-            'fails: record_sms_consent (SR500): an opt-out cancelled nothing',
+            "fails: record_sms_consent (SR500): an opt-out cancelled nothing",
         ),
         (
             "alter table sms_retry_queue add check (completed_by is not null or status <> 'completed')",

@@ -54,7 +54,7 @@ class Odd(Neighbor):
     def move_in(self, street: Street) -> None:
         texts = [
             *(self._text(street, end, body=body) for body, end in self._bodies),
-            *(self._text(street, "failed: .*(number|E.164)", phone=phone) for phone in self._numbers),
+            *(self._text(street, "(failed|held): .*(number|E.164)", phone=phone) for phone in self._numbers),
             *(self._text(street, "completed", zone=zone) for zone in self._zones),
             *(self._text(street, end, queued=row) for row, end in self._rows),
         ]

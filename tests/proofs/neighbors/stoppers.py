@@ -74,7 +74,8 @@ class Tomorrow(Neighbor):
             enqueue(street.connection, text)  # what waited before is cancelled by the STOP already
 
     def minute(self, street: Street, n: int) -> None:
-        self._sync(street)
+        if n:  # the STOP was said in the first: what bears its own time is no later than it
+            self._sync(street)
 
     def _sync(self, street: Street) -> None:
         """Of some the date comes while this goes on."""
