@@ -1,10 +1,9 @@
-"""Is everything in place? Settings, connections, functions, grants, queue, zone data, provider, metrics, Prefect."""
+"""Is everything in place? Settings, connections, functions, grants, queue, zone data, provider, Prefect."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.telemetry.export import ENDPOINTS, trouble, wanted
 from smsretry.doctor.age import tables_age_finding, zone_data_finding
 from smsretry.doctor.callback import callback_findings
 from smsretry.doctor.clocks import clock_findings
@@ -39,7 +38,6 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     yield from together(
         {
             "proxies and certificates": lambda: surroundings(environment),
-            "metrics": lambda: [_metrics(environment)],
             "TWILIO_STATUS_CALLBACK_URL": lambda: callback_findings(settings),
             "Supabase": look.at_database,
             "reader's key": lambda: reader_finding(environment),
@@ -58,23 +56,6 @@ def _data(today: date) -> Iterator[Finding]:
         advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
         yield Finding(subject="time zone data", ok=False, advice=advice)
     yield tables_age_finding(today)
-
-
-def _metrics(environment: Mapping[str, str]) -> Finding:
-    """Off, or whether an empty push arrives. What is wrong is a warning, because no text depends on metrics."""
-    endpoint = wanted(environment)
-    if endpoint is None:
-        return Finding(subject=f"metrics (off: {ENDPOINTS[-1]} is not set, or they are switched off)", ok=True)
-    advice = trouble(environment)
-    if advice is None:
-        from smsretry.adapters.telemetry.push import reach
-
-        try:
-            why = reach()
-            advice = f"none arrives ({why}): check the collector, its port for HTTP (4318) and its key" if why else None
-        except Exception as error:  # noqa: BLE001 - of somebody else's code, about somebody else's variables
-            advice = str(error)
-    return Finding(subject=f"metrics to {endpoint}", ok=True, advice=advice)
 
 
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,25 +1,26 @@
-"""Metrics at the end of a run: whether they are on, whether they can be pushed, and the push itself.
+"""Metrics at the end of a run: whether they are on, and the push.
 
 OpenTelemetry's own variables decide. Without them nothing of OpenTelemetry is imported. Metrics cost no text anything:
 the run is over, and a failure is a line in the log.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from logging.handlers import BufferingHandler
 from typing import Final
 from urllib.parse import urlsplit
 
-from smsretry.desk.pages.gauges import gauges
+from smsretry.desk.pages.gauges import Gauge, gauges
 from smsretry.desk.questions.queue_status import QueueStatus
 
 _logger: Final = logging.getLogger(__name__)
-ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""Each switches metrics on. The first one that is set holds."""
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SPOKEN: Final = "http/protobuf"
-_NEEDED: Final = ("opentelemetry.sdk.metrics", "opentelemetry.exporter.otlp.proto.http")
-_EXTRA: Final = "the extra `metrics` is not installed: pip install 'smsretry[metrics]'"
+_PUSH_SECONDS: Final = 2.0
+_MALFORMED: Final = "one of OpenTelemetry's variables is malformed; OTEL_EXPORTER_OTLP_HEADERS must be name=value,…"
 
 
 def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) -> None:
@@ -32,17 +33,19 @@ def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) ->
     endpoint = wanted(environment)
     if endpoint is None:
         return
-    why = trouble(environment)
-    if why is None:
-        try:
-            from smsretry.adapters.telemetry.push import push
-
-            if undelivered := push(gauges(status())):
-                _logger.warning("Metrics were not delivered to %s: %s", endpoint, undelivered)
-            return
-        except Exception as error:  # noqa: BLE001 - the database's, or of somebody else's code and variables
-            why = str(error) or type(error).__name__
-    _logger.warning("No metrics: %s", why)
+    try:
+        if _first(_PROTOCOLS, environment) not in ("", _SPOKEN):
+            why = f"{_SPOKEN} is the only protocol that smsretry speaks: set OTEL_EXPORTER_OTLP_PROTOCOL to it"
+        elif not _first(_ENDPOINTS, environment).startswith(("http://", "https://")):
+            why = "the endpoint must begin with http:// or https://, such as http://localhost:4318"
+        else:
+            why = _push(gauges(status()))
+    except ModuleNotFoundError:
+        why = "the extra `metrics` is not installed: pip install 'smsretry[metrics]'"
+    except Exception as error:  # noqa: BLE001 - the database's, or of somebody else's code and variables
+        why = str(error) or type(error).__name__
+    if why:
+        _logger.warning("Metrics were not delivered to %s: %s", endpoint, why)
 
 
 def wanted(environment: Mapping[str, str]) -> str | None:
@@ -52,29 +55,53 @@ def wanted(environment: Mapping[str, str]) -> str | None:
     """
     disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     exporters = environment.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp"
-    endpoint = _first(ENDPOINTS, environment)
+    endpoint = _first(_ENDPOINTS, environment)
     if disabled or not endpoint or "otlp" not in exporters.replace(" ", "").split(","):
         return None
     return urlsplit(endpoint).netloc.rpartition("@")[2] or endpoint
 
 
-def trouble(environment: Mapping[str, str]) -> str | None:
-    """Why metrics that are wanted cannot be pushed, and what to do. None: nothing known prevents it."""
-    protocol = _first(_PROTOCOLS, environment)
-    endpoint = _first(ENDPOINTS, environment) or ""
-    if protocol not in (None, _SPOKEN):
-        return f"{_SPOKEN} is the only protocol that smsretry speaks: set OTEL_EXPORTER_OTLP_PROTOCOL to it"
-    if urlsplit(endpoint).scheme not in ("http", "https"):
-        return "the endpoint must begin with http:// or https://, such as http://localhost:4318"
-    return None if all(map(_is_there, _NEEDED)) else _EXTRA
+def _first(names: Sequence[str], environment: Mapping[str, str]) -> str:
+    return next((value for name in names if (value := environment.get(name, "").strip())), "")
 
 
-def _first(names: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
-    return next((value for name in names if (value := environment.get(name, "").strip())), None)
+def _push(told: Sequence[Gauge]) -> str:
+    """Push them by OTLP over HTTP, once. Returns why they did not arrive; empty if they did."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+    # The numbers are the database's, whichever process pushes them: with an id of its own each run were a new series.
+    ours = {"service.name": "smsretry", "service.version": version("smsretry"), "service.instance.id": "smsretry"}
+    resource = Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False).get_meter("smsretry")
+    for gauge in told:
+        instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.description)
+        for attributes, value in gauge.points:
+            instrument.set(value, dict(attributes))
+    data = reader.get_metrics_data()
+    with _unsaid() as said:
+        exporter = OTLPMetricExporter(timeout=_PUSH_SECONDS)
+        if said.buffer or data is None:
+            return _MALFORMED
+        if exporter.export(data) is MetricExportResult.SUCCESS:
+            return ""
+        for record in said.buffer:  # of an exception its kind, because its own words quote the endpoint's path
+            errors = [value for value in record.args or () if isinstance(value, Exception)]
+            return type(errors[0]).__name__ if errors else record.getMessage()
+        return "no reason was given"
 
 
-def _is_there(module: str) -> bool:
+@contextmanager
+def _unsaid() -> Iterator[BufferingHandler]:
+    """Collect what OpenTelemetry would log, instead of logging it: it would quote a header, and so a key."""
+    logger, said = logging.getLogger("opentelemetry"), BufferingHandler(capacity=1000)
+    logger.addHandler(said)
+    logger.propagate = False
     try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even its parent is
-        return False
+        yield said
+    finally:
+        logger.propagate = True
+        logger.removeHandler(said)
