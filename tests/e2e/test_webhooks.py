@@ -15,11 +15,11 @@ from twilio.request_validator import RequestValidator
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback, inbound_message
+from smsretry.local.twilio.callbacks import Callback
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.standin import TwilioStandin
 from tests.conftest import Business
-from tests.e2e.webhook_hosts import BARBER, HOSTS, OTHERS, URL, More, Webhook, in_deno
+from tests.e2e.webhook_hosts import BARBER, HOSTS, OTHERS, URL, More, Webhook, in_deno, texted
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, run
 
@@ -84,9 +84,7 @@ def test_who_cannot_sign_is_refused_and_changes_nothing(
     """A forged signature, one of other words, none at all, and another account's own."""
     [entry] = stack.twilio.ledger.entries()
     genuine = stack.twilio.callback(entry.sid, "delivered")
-    others = TwilioStandin(
-        account_sid="AC" + "9" * 32, auth_token="9" * 32, senders=frozenset({SENDER}), messaging_services=frozenset()
-    )
+    others = TwilioStandin(account_sid="AC" + "9" * 32, auth_token="9" * 32, senders={SENDER})
     others.ledger.put(entry)
     attempts = [
         replace(genuine, signature="forged"),
@@ -141,11 +139,7 @@ def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_o
         shop.customer()
 
     def says(body: str, account: str, token: str) -> int:
-        to = {"to": "+12125550190", "messaging_service_sid": service}
-        said = inbound_message(
-            URL, phone=PHONE, body=body, opt_out_type=None, account_sid=account, auth_token=token, **to
-        )
-        return webhook(said)
+        return webhook(texted(body, account=account, token=token, to="+12125550190", service=service))
 
     parent = stack.environment()
     forged = [
@@ -239,9 +233,7 @@ def test_an_account_reports_of_no_text_that_went_out_from_another(
 ) -> None:
     """A business with an account of its own knows the token that signs for it, and may know a neighbor's ids."""
     [entry] = stack.twilio.ledger.entries()
-    theirs = TwilioStandin(
-        account_sid=BARBER, auth_token=OTHERS[BARBER], senders=frozenset({SENDER}), messaging_services=frozenset()
-    )
+    theirs = TwilioStandin(account_sid=BARBER, auth_token=OTHERS[BARBER], senders={SENDER})
     before = business.attempts_of(text), business.row(text)
     for callback in (entry.status_callback, URL):
         theirs.ledger.put(replace(entry, status_callback=callback))

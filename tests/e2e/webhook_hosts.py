@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from smsretry.local.process.http import LocalServer
-from smsretry.local.stack import Stack
-from smsretry.local.twilio.callbacks import Callback
-from smsretry.webhooks import Webhook as Application
+from smsretry.local.stack import SENDER, Stack
+from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
+from smsretry.webhooks import webhook as python_webhook
 from tests.e2e.documents import documents
+from tests.support.builders import PHONE
 
 URL: Final = "https://app.example/twilio"
 BARBER: Final = "AC" + "1" * 32
@@ -67,6 +68,14 @@ def posting(url: str) -> Webhook:
     return post
 
 
+def texted(
+    body: str, *, account: str, token: str, url: str = URL, to: str = SENDER, service: str | None = None
+) -> Callback:
+    """An incoming text, signed with this token."""
+    form = inbound_form(phone=PHONE, body=body, to=to, opt_out_type=None, messaging_service_sid=service)
+    return signed(url, form, account_sid=account, auth_token=token)
+
+
 def environment_of(stack: Stack, *, several: bool = True) -> dict[str, str]:
     """The settings of a webhook."""
     accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
@@ -79,7 +88,7 @@ def application(environment: Mapping[str, str]) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        with LocalServer(Application()) as server:
+        with LocalServer(python_webhook()) as server:
             yield server.url
 
 
