@@ -111,10 +111,9 @@ def _ended(worker: subprocess.Popen[bytes]) -> resource.struct_rusage:
 @contextmanager
 def rig(*, prefect: bool, messaging_services: Collection[str] = ()) -> Iterator[Rig]:
     """Start it, and stop it at the end."""
-    with (
-        TemporaryDirectory(prefix="smsretry-benchmark-") as directory,
-        Stack(Path(directory), messaging_services=messaging_services) as stack,
-    ):
+    with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
+        main = stack.twilio.accounts.main
+        main.services = dict.fromkeys(messaging_services, main.numbers)
         try:
             if prefect:
                 with PrefectServer(Path(directory) / "prefect", stack.postgres) as server:

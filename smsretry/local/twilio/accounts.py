@@ -3,7 +3,7 @@
 Sources: "Subaccounts" (the parent's auth token reaches its subaccounts' resources of 2010; a subaccount's reaches
 neither the parent nor a sister), "API keys" (a key reaches one account, a parent's is nowhere said to reach more,
 and only a main key may read `/Accounts`), "Suspended accounts" and the error catalog (20003, 20005, 21606, 21660,
-21701, 21704, 30022, 30023, 30034).
+21701, 21704, 30023, 30034).
 """
 
 import base64
@@ -16,10 +16,11 @@ from datetime import datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from smsretry.local.twilio.ledger import Request
-from smsretry.local.twilio.resources import count_segments
+from smsretry.local.twilio.ledger import Entry, Request
+from smsretry.retry.segments import segments
 
 _PACIFIC: Final = ZoneInfo("America/Los_Angeles")
+_OVER_THE_CAP: Final = 30023
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class Account:
     api_keys: dict[str, str] = field(default_factory=dict, repr=False)
     short_codes: dict[str, list[str]] = field(default_factory=dict, repr=False)
     """The short codes of each messaging service."""
+    webhooks: dict[str, str] = field(default_factory=dict, repr=False)
+    """Where incoming texts go, by the number or messaging service that they come to."""
     voice_only: set[str] = field(default_factory=set, repr=False)
     """Numbers that have no SMS capability."""
     is_trial: bool = False
@@ -45,8 +48,6 @@ class Account:
     """The states of the A2P campaigns of each messaging service."""
     refused_by_carriers: dict[str, int] = field(default_factory=dict, repr=False)
     """Twilio's code for all that this sender sends, once it was accepted: 30034 for a number that is not registered."""
-    segments_per_minute: dict[str, int] = field(default_factory=dict, repr=False)
-    """What carriers take of a sender in a minute; what is above fails with 30022."""
     segments_per_day: dict[str, int] = field(default_factory=dict, repr=False)
     """What carriers take of a sender in a day of Pacific time; what is above fails with 30023."""
 
@@ -55,8 +56,27 @@ class Account:
         """A parent that is suspended suspends its subaccounts."""
         return self.status == "active" and (self.owner is None or self.owner.is_active)
 
+    def renew(self) -> None:
+        """As it was before anybody changed it: an active account with its numbers, its money and its keys."""
+        self.status, self.is_trial, self.balance = "active", False, "20.00"
+        for told in (self.webhooks, self.voice_only, self.refused_by_carriers, self.segments_per_day):
+            told.clear()
 
-class Directory:
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Credentials that fit."""
+
+    account: Account
+    is_token: bool
+    """Whether they are the account's auth token, and no API key."""
+
+    def reaches(self, account: Account) -> bool:
+        """Whether resources of 2010 of that account are answered."""
+        return account is self.account or (self.is_token and account.owner is self.account)
+
+
+class Accounts:
     """All accounts, and who may speak for which. Any thread may use it."""
 
     def __init__(self, main: Account) -> None:
@@ -76,62 +96,47 @@ class Directory:
         with self._lock:
             self._accounts = {self.main.sid: self.main}
             self._used.clear()
-        self.main.status, self.main.is_trial, self.main.balance = "active", False, "20.00"
-        self.main.voice_only.clear()
-        for told in (self.main.refused_by_carriers, self.main.segments_per_minute, self.main.segments_per_day):
-            told.clear()
+        self.main.renew()
 
     def find(self, sid: str | None) -> Account | None:
         """The account of a SID; None: of a message that names none."""
         return self.main if sid is None else self._accounts.get(sid)
 
-    def speaker(self, authorization: str) -> "Login | None":
+    def of(self, entry: Entry) -> Account:
+        """The account that sent a message."""
+        return self.find(entry.account_sid) or self.main
+
+    def owner_of(self, number: str | None) -> Account | None:
+        """The account that has a number."""
+        return next((one for one in tuple(self._accounts.values()) if number in one.numbers), None)
+
+    def tokens(self) -> dict[str, list[str]]:
+        """The auth token of each account, as a webhook's settings list them."""
+        return {sid: [one.auth_token] for sid, one in tuple(self._accounts.items())}
+
+    def speaker(self, authorization: str) -> Login | None:
         """Whose credentials these are. None: nobody's."""
         scheme, _, encoded = authorization.partition(" ")
         try:
             name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
-        if scheme.lower() != "basic":
-            return None
         named = self._accounts.get(name)
         account = named or next((one for one in tuple(self._accounts.values()) if name in one.api_keys), None)
-        if account is None:
+        if account is None or scheme.lower() != "basic":
             return None
         expected = account.auth_token if named else account.api_keys[name]
         known = secrets.compare_digest(expected.encode(), secret.encode())
         return Login(account, is_token=named is not None) if known else None
 
-    def owner_of(self, number: str | None) -> Account | None:
-        """The account that has a number."""
-        return next((one for one in tuple(self._accounts.values()) if number in one.numbers), None)
-
     def verdict(self, account: Account, request: Request, at: datetime) -> int | None:
         """Twilio's code for an accepted message that carriers do not take. None: they take it."""
-        sender = request.messaging_service_sid or request.sender or ""
+        sender = request.sent_by or ""
         if code := account.refused_by_carriers.get(sender):
             return code
-        here, segments = at.astimezone(_PACIFIC), count_segments(request.body)
-        for caps, span, code in (
-            (account.segments_per_minute, f"{here:%Y-%m-%d %H:%M}", 30022),
-            (account.segments_per_day, f"{here:%Y-%m-%d}", 30023),
-        ):
-            if sender in caps:
-                with self._lock:
-                    self._used[sender, span] += segments
-                    if self._used[sender, span] > caps[sender]:
-                        return code
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Credentials that fit."""
-
-    account: Account
-    is_token: bool
-    """Whether they are the account's auth token, and no API key."""
-
-    def reaches(self, account: Account) -> bool:
-        """Whether resources of 2010 of that account are answered."""
-        return account is self.account or (self.is_token and account.owner is self.account)
+        if sender not in account.segments_per_day:
+            return None
+        day = sender, f"{at.astimezone(_PACIFIC):%Y-%m-%d}"
+        with self._lock:
+            self._used[day] += segments(request.body)
+            return _OVER_THE_CAP if self._used[day] > account.segments_per_day[sender] else None

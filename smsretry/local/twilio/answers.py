@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from smsretry.local.process.http import DropConnection
-from smsretry.local.twilio import resources
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     AcceptThenWait,
@@ -50,8 +49,9 @@ async def faulty(fault: SendFault, created: dict[str, Any]) -> Response:
 
 
 def error(code: int, http_status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Twilio's error JSON, under its status."""
-    return JSONResponse(resources.error(code=code, http_status=http_status, text=text), http_status, headers)
+    """Twilio's error JSON, under its status. Its `message` often quotes the recipient's number."""
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return JSONResponse({"code": code, "message": text, "more_info": more, "status": http_status}, http_status, headers)
 
 
 def unauthorized() -> Response:

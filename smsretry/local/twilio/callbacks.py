@@ -34,61 +34,42 @@ class Callback:
         return {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": self.signature}
 
 
-def status_callback(
-    entry: Entry, status: str, error_code: int | None, *, account_sid: str, auth_token: str
-) -> Callback:
-    """A message has become this. Raises ValueError if it was sent without a StatusCallback."""
-    if entry.status_callback is None:
-        raise ValueError("The message has no StatusCallback: set TWILIO_STATUS_CALLBACK_URL")
-    form = {
-        "AccountSid": account_sid,
-        "ApiVersion": API,
+def signed(url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str) -> Callback:
+    """What this account posts, without the fields that have no value."""
+    told = {"AccountSid": account_sid, "ApiVersion": API, **form}
+    given = {name: value for name, value in told.items() if value is not None}
+    return Callback(url, given, RequestValidator(auth_token).compute_signature(url, given))
+
+
+def status_form(entry: Entry, status: str, error_code: int | None) -> dict[str, str | None]:
+    """A message has become this."""
+    return {
+        "ErrorCode": None if error_code is None else str(error_code),
         "From": entry.sender or "",
         "MessageSid": entry.sid,
         "MessageStatus": status,
+        "MessagingServiceSid": entry.messaging_service_sid,
         "SmsSid": entry.sid,
         "SmsStatus": status,
         "To": entry.to,
     }
-    if entry.messaging_service_sid:
-        form["MessagingServiceSid"] = entry.messaging_service_sid
-    if error_code is not None:
-        form["ErrorCode"] = str(error_code)
-    return _signed(entry.status_callback, form, auth_token)
 
 
-def inbound_message(
-    url: str,
-    *,
-    phone: str,
-    body: str,
-    to: str,
-    opt_out_type: str | None,
-    messaging_service_sid: str | None = None,
-    account_sid: str,
-    auth_token: str,
-) -> Callback:
+def inbound_form(
+    *, phone: str, body: str, to: str, opt_out_type: str | None, messaging_service_sid: str | None
+) -> dict[str, str | None]:
     """Somebody with this number texted one of ours."""
     sid = f"SM{uuid.uuid4().hex}"
-    form = {
-        "AccountSid": account_sid,
-        "ApiVersion": API,
+    return {
         "Body": body,
         "From": phone,
         "MessageSid": sid,
+        "MessagingServiceSid": messaging_service_sid,
         "NumMedia": "0",
         "NumSegments": "1",
+        "OptOutType": opt_out_type,
         "SmsMessageSid": sid,
         "SmsSid": sid,
         "SmsStatus": "received",
         "To": to,
     }
-    if messaging_service_sid is not None:
-        form["MessagingServiceSid"] = messaging_service_sid
-    if opt_out_type is not None:
-        form["OptOutType"] = opt_out_type
-    return _signed(url, form, auth_token)
-
-
-def _signed(url: str, form: dict[str, str], auth_token: str) -> Callback:
-    return Callback(url, form, RequestValidator(auth_token).compute_signature(url, form))

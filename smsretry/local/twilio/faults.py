@@ -8,7 +8,7 @@ import threading
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import ClassVar, assert_never
+from typing import ClassVar, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,17 @@ class ListError:
 
 
 @dataclass(frozen=True, slots=True)
-class EndlessList:
-    """`GET Messages.json` has no last page: the next one is this one."""
-
-
-@dataclass(frozen=True, slots=True)
 class FetchError:
     """`GET Messages/{sid}.json` answers with this error."""
 
     code: int = 20500
     _: KW_ONLY
     http_status: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EndlessList:
+    """`GET Messages.json` has no last page: the next one is this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class ListLag:
 
 
 SendFault = JsonError | HtmlError | DropUnaccepted | AcceptThenDrop | AcceptThenWait | BrokenAnswer
-ListFault = ListError | EndlessList | ListLag
-Fault = SendFault | ListFault | FetchError
+Fault = SendFault | ListError | EndlessList | ListLag | FetchError
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(slots=True)
@@ -108,9 +108,6 @@ class _Planned:
     fault: Fault
     to: str | None
     left: int | None
-
-    def strikes(self, to: str | None) -> bool:
-        return self.left != 0 and self.to in (None, to)
 
 
 class FaultPlan:
@@ -133,44 +130,11 @@ class FaultPlan:
         with self._lock:
             self._planned.clear()
 
-    def next_send(self, to: str) -> SendFault | None:
-        """Use up one fault for a message to this number."""
+    def next(self, to: str | None, *kinds: type[_Kind]) -> _Kind | None:
+        """Use up the next fault of these kinds for a request about this number."""
         with self._lock:
             for planned in self._planned:
-                if not isinstance(planned.fault, ListFault | FetchError) and planned.strikes(to):
-                    _use(planned)
+                if isinstance(planned.fault, kinds) and planned.left != 0 and planned.to in (None, to):
+                    planned.left = None if planned.left is None else planned.left - 1
                     return planned.fault
         return None
-
-    def next_fetch(self, to: str | None) -> FetchError | None:
-        """Use up one fault for a fetch of a message to this number."""
-        with self._lock:
-            for planned in self._planned:
-                if isinstance(planned.fault, FetchError) and planned.strikes(to):
-                    _use(planned)
-                    return planned.fault
-        return None
-
-    def next_list(self, to: str | None) -> tuple[ListError | EndlessList | None, timedelta]:
-        """Use up what strikes one list request with this `To` filter: a fault, and how long messages are hidden."""
-        fault, lag = None, timedelta(0)
-        with self._lock:
-            for planned in self._planned:
-                if not isinstance(planned.fault, ListFault) or not planned.strikes(to):
-                    continue
-                match planned.fault:
-                    case ListError() | EndlessList() as found if fault is None:
-                        fault = found
-                    case ListError() | EndlessList():
-                        continue
-                    case ListLag(lag=found_lag):
-                        lag = max(lag, found_lag)
-                    case _ as unreachable:
-                        assert_never(unreachable)
-                _use(planned)
-        return fault, lag
-
-
-def _use(planned: _Planned) -> None:
-    if planned.left is not None:
-        planned.left -= 1

@@ -2,14 +2,13 @@
 
 import threading
 import uuid
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 """What Twilio puts before every body of a trial account, and stores."""
+_ON_ITS_WAY: Final = ("sent", "delivered", "undelivered", "read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +22,11 @@ class Request:
     body: str = field(repr=False)
     status_callback: str | None
     validity_period: timedelta | None
+
+    @property
+    def sent_by(self) -> str | None:
+        """What it names: a messaging service or a number."""
+        return self.messaging_service_sid or self.sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +50,6 @@ class Entry(Request):
     arrived: bool = False
     """Whether the phone got it, whatever Twilio says."""
 
-    @property
-    def sent_by(self) -> str | None:
-        """What its request named: a messaging service or a number."""
-        return self.messaging_service_sid or self.sender
-
 
 class Ledger:
     """Every accepted message, oldest first. Any thread may use it."""
@@ -73,66 +72,38 @@ class Ledger:
         with self._lock:
             return self._entries.get(sid)
 
-    @property
-    def accounts(self) -> Counter[str | None]:
-        """How many messages each account has sent."""
-        return Counter(entry.account_sid for entry in self.entries())
-
     def clear(self) -> None:
         """Forget everything, as no real ledger can."""
         with self._lock:
             self._entries.clear()
 
-    def accept(
-        self,
-        request: Request,
-        *,
-        account_sid: str | None = None,
-        at: datetime,
-        trial: bool,
-        clock_ahead: timedelta = timedelta(0),
-    ) -> Entry:
+    def accept(self, request: Request, *, account_sid: str, at: datetime, trial: bool, clock_ahead: timedelta) -> Entry:
         """Record one message under a new SID."""
-        entry = Entry(
-            to=request.to,
-            sender=request.sender,
-            messaging_service_sid=request.messaging_service_sid,
-            body=TRIAL_PREFIX + request.body if trial else request.body,
-            status_callback=request.status_callback,
-            validity_period=request.validity_period,
-            sid=f"SM{uuid.uuid4().hex}",
-            account_sid=account_sid,
-            accepted_at=at,
-            clock_ahead=clock_ahead,
-        )
-        with self._lock:
-            self._entries[entry.sid] = entry
-        return entry
+        sid = f"SM{uuid.uuid4().hex}"
+        entry = Entry(**asdict(request), sid=sid, account_sid=account_sid, accepted_at=at, clock_ahead=clock_ahead)
+        self.put(replace(entry, body=TRIAL_PREFIX + entry.body) if trial else entry)
+        return self._entries[sid]
 
     def put(self, entry: Entry) -> None:
         """Record a message as it is, such as one that somebody else sent."""
         with self._lock:
             self._entries[entry.sid] = entry
 
-    def mark_sent(self, *, at: datetime, pool_sender: Callable[[Entry], str | None]) -> None:
-        """Every waiting message leaves Twilio's queue; one that named no number gets that of `pool_sender`."""
-        with self._lock:
-            for sid, entry in self._entries.items():
-                if entry.sent_at is None:
-                    self._entries[sid] = replace(entry, sent_at=at, sender=entry.sender or pool_sender(entry))
+    def report(
+        self, sid: str, status: str, error_code: int | None, *, at: datetime, arrived: bool, sender: str | None
+    ) -> None:
+        """Twilio learns what became of a message; `sender` is who sent it, if it named no number itself.
 
-    def report(self, sid: str, status: str, error_code: int | None, *, at: datetime, arrived: bool) -> Entry:
-        """Twilio learns what became of a message. Raises KeyError for a SID that is not here."""
+        Raises KeyError for a SID that is not here.
+        """
         with self._lock:
             known = self._entries[sid]
-            sent_at = known.sent_at or (at if status in ("sent", "delivered", "undelivered", "read") else None)
-            entry = replace(
+            self._entries[sid] = replace(
                 known,
+                sender=known.sender or sender,
                 status=status,
                 error_code=error_code,
                 updated_at=at,
-                sent_at=sent_at,
+                sent_at=known.sent_at or (at if status in _ON_ITS_WAY else None),
                 arrived=known.arrived or arrived,
             )
-            self._entries[sid] = entry
-        return entry

@@ -59,7 +59,7 @@ def page(key: str, records: Sequence[dict[str, Any]], *, path: str, query: Query
     asked = dict(query)
     size = min(max(int(asked.get("PageSize", _DEFAULT_SIZE)), 1), _LARGEST_SIZE)
     number = max(int(asked.get("Page", 0)), 0)
-    start = number * size
+    start = 0
     if "PageToken" in asked:
         sids = [record["sid"] for record in records]
         start = sids.index(asked["PageToken"].removeprefix("PA")) + 1
@@ -71,13 +71,10 @@ def page(key: str, records: Sequence[dict[str, Any]], *, path: str, query: Query
 
     more_follow = start + size < len(records)
     return {
-        "end": max(start + len(shown) - 1, 0),
         "first_page_uri": uri(0),
         "next_page_uri": uri(number + 1, PageToken=f"PA{shown[-1]['sid']}") if more_follow else None,
         "page": number,
         "page_size": size,
-        "previous_page_uri": uri(number - 1) if number else None,
-        "start": start,
         "uri": uri(number),
         key: list(shown),
     }
