@@ -1,31 +1,32 @@
 """`/rest/v1/rpc/{function}` the way Supabase's gateway and PostgREST answer it.
 
-Each call is one transaction in the role that the key or token names. `headers` says what a request may ask for at all,
-`calls`, `request` and `functions` how a function is called, and `errors` what an error looks like. Tables are refused:
-what an application does to them is tested with Supabase's own stack, or as SQL.
+Each call is one transaction in the role that the key or token names. `request` says what may be asked for, `functions`
+how a function is called, and `errors` what an error looks like. Tables are refused: what an application does to them is
+tested with Supabase's own stack, or as SQL.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import psycopg
+from psycopg import Connection
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from smsretry.local.postgrest.calls import FunctionCall
 from smsretry.local.postgrest.database import Caller, Database
 from smsretry.local.postgrest.errors import Refusal, from_database
 from smsretry.local.postgrest.faults import RpcFaults, instead_of_answer
-from smsretry.local.postgrest.headers import not_here
+from smsretry.local.postgrest.functions import find_function
 from smsretry.local.postgrest.keys import claims_of
-from smsretry.local.postgrest.request import invalid_path
+from smsretry.local.postgrest.request import arguments_of, invalid_path, not_here
 from smsretry.local.process.http import DropConnection
 
+_JSON: Final = "application/json; charset=utf-8"
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -52,16 +53,11 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
         try:
             claims = claims_of(request, jwt_secret=jwt_secret, gateway=gateway)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)
-            rows = faults.max_rows or max_rows
-            call = FunctionCall.of(request, sent)
-            response = await run_in_threadpool(_run, app.state.database, call, caller, rows)
+            call = _Call(request.path_params["name"], *arguments_of(request, sent), faults.max_rows or max_rows)
+            response = await run_in_threadpool(_run, app.state.database, call, caller)
         except Refusal as refused:
             response = refused.response()
-        if fault is not None and fault.kind == "drop":
-            return DropConnection(fault.head)
-        if fault is not None:
-            await asyncio.sleep(fault.seconds)
-        return response
+        return response if fault is None else DropConnection(fault.head)
 
     async def table(_request: Request) -> Response:
         return not_here("tables").response()
@@ -79,10 +75,33 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
     return app
 
 
-def _run(database: Database, call: FunctionCall, caller: Caller, max_rows: int) -> Response:
-    """Do it, commit, and only then answer. `max_rows`: after how many a result is cut off. Raises Refusal."""
+@dataclass(frozen=True)
+class _Call:
+    name: str
+    body: str
+    given: set[str]
+    """The arguments that the body names."""
+    max_rows: int
+
+    def answer(self, connection: Connection[Any], caller: Caller) -> Response:
+        """Call it in the caller's role. Raises Refusal, and the database's errors."""
+        function = find_function(connection, self.name, self.given)
+        caller.enter(connection, read_only=caller.method != "POST" or function.read_only)
+        if function.statement_timeout:
+            connection.execute("select set_config('statement_timeout', %s, true)", (function.statement_timeout,))
+        statement = function.statement(self.given, max_rows=self.max_rows, counts=caller.method == "HEAD")
+        result = connection.execute(statement, (self.body,) if self.given else (), prepare=False)
+        if function.returns == "nothing":
+            return Response(status_code=204, headers={"Content-Range": "0-0/*"})
+        content, rows = result.fetchone() or ("null", 0)
+        content_range = f"0-{rows - 1}/*" if rows else "*/*"
+        return Response(content, media_type=_JSON, headers={"Content-Range": content_range})
+
+
+def _run(database: Database, call: _Call, caller: Caller) -> Response:
+    """Do it, commit, and only then answer. Raises Refusal."""
     try:
         with database.transaction() as connection:
-            return call.answer(connection, caller, max_rows)
+            return call.answer(connection, caller)
     except psycopg.Error as error:
         raise from_database(error, anonymous=caller.anonymous) from error

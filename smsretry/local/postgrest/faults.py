@@ -17,9 +17,8 @@ class RpcFault:
     """What happens to one call of `function`."""
 
     function: str
-    kind: Literal["drop", "bad_gateway", "delay", "broken_gzip", "nested"]
+    kind: Literal["drop", "bad_gateway", "broken_gzip", "nested"]
     head: bytes | None = None
-    seconds: float = 0.0
     about: bytes = b""
     """Only a call whose body holds this."""
 
@@ -40,10 +39,6 @@ class RpcFaults:
     def bad_gateway(self, function: str, *, times: int = 1) -> None:
         """The call does not reach the database; the answer is 502 and an HTML page."""
         self._plan(RpcFault(function, "bad_gateway"), times)
-
-    def delay(self, function: str, *, seconds: float, times: int = 1) -> None:
-        """The call takes effect, and its answer comes this much later."""
-        self._plan(RpcFault(function, "delay", seconds=seconds), times)
 
     def unreadable(self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = "") -> None:
         """The call does not reach the database; the answer is a 200 that no client can decode."""

@@ -8,10 +8,9 @@ HEAD only counts rows (https://github.com/PostgREST/postgrest/issues/2849). For 
 that is stable and answers one value: neither is it run, nor is its grant asked. Seen on PostgREST 13.0.8 and 14.17.
 """
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, Final, Literal, NoReturn
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from psycopg import Connection, sql
 
@@ -20,13 +19,14 @@ from smsretry.local.postgrest.errors import refusal
 Returns = Literal["nothing", "scalar", "scalars", "object", "objects"]
 
 # Input arguments only. A type with typmod -1 is its exact name: "bpchar", where `character` would cut off.
-_CATALOGUE: Final = """
+_CATALOGUE: Final = r"""
 select p.provolatile <> 'v',
        case when p.prorettype = 'void'::regtype then 'nothing'
             when t.typtype = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false)
             then case when p.proretset then 'objects' else 'object' end
             else case when p.proretset then 'scalars' else 'scalar' end end,
-       a.names, a.types, p.pronargs - p.pronargdefaults, coalesce(p.proconfig, '{}')
+       a.names, a.types, p.pronargs - p.pronargdefaults,
+       (select substr(c, 19) from unnest(p.proconfig) c where c like 'statement\_timeout=%%')
 from pg_catalog.pg_proc p
 join pg_catalog.pg_type t on t.oid = p.prorettype
 cross join lateral (
@@ -50,8 +50,8 @@ class RpcFunction:
     required: int
     returns: Returns
     read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Its own that hold for the whole transaction."""
+    statement_timeout: str | None = None
+    """Its own, which holds for the whole transaction."""
 
     def takes(self, given: Set[str]) -> bool:
         """Whether these names are its arguments; one that has a default may be missing."""
@@ -93,15 +93,18 @@ class RpcFunction:
 
 
 def find_function(connection: Connection[Any], name: str, given: Set[str]) -> RpcFunction:
-    """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300)."""
+    """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300).
+
+    PostgREST's hint, which names a function that is called nearly so, is left out.
+    """
     known = [
-        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only, _hoisted(config))
-        for read_only, returns, names, types, required, config in connection.execute(_CATALOGUE, (name,), prepare=True)
+        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only, timeout)
+        for read_only, returns, names, types, required, timeout in connection.execute(_CATALOGUE, (name,), prepare=True)
     ]
     fitting = [function for function in known if function.takes(given)]
-    if not fitting:
-        _refuse_unknown(connection, name, given, known)
-    if len(fitting) > 1:
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
         candidates = ", ".join(
             f"public.{f.name}({', '.join(f'{arg} => {kind}' for arg, kind in f.arguments.items())})" for f in fitting
         )
@@ -110,31 +113,14 @@ def find_function(connection: Connection[Any], name: str, given: Set[str]) -> Rp
             hint="Try renaming the parameters or the function itself in the database "
                  "so function overloading can be resolved",
         )  # fmt: skip
-    return fitting[0]
-
-
-def _refuse_unknown(connection: Connection[Any], name: str, given: Set[str], known: list[RpcFunction]) -> NoReturn:
     listed = ", ".join(sorted(given))
     called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
-    kind = "parameters" if len(given) > 1 else "parameter"
-    searched = f"with {kind} {listed}" if given else "without parameters"
-    if known:
-        ours = {f"({', '.join(sorted(function.arguments))})": None for function in known}
-        close = [name + near for near in get_close_matches(f"({listed})", ours, n=1, cutoff=0.33)]
-    else:
-        rows = connection.execute("select proname from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace")
-        close = get_close_matches(name, {row[0]: None for row in rows}, n=1, cutoff=0.75)
+    searched = f"with parameter{'s' if len(given) > 1 else ''} {listed}" if given else "without parameters"
     raise refusal(
         404, "PGRST202", f"Could not find the function {called} in the schema cache",
         details=f"Searched for the function public.{name} {searched} or with a single unnamed json/jsonb parameter, "
                 "but no matches were found in the schema cache.",
-        hint=f"Perhaps you meant to call the function public.{close[0]}" if close else None,
     )  # fmt: skip
-
-
-def _hoisted(config: Sequence[str]) -> dict[str, str]:
-    settings = dict(setting.split("=", 1) for setting in config)
-    return {name: value for name, value in settings.items() if name == "statement_timeout"}
 
 
 def _type(name: str) -> sql.SQL:

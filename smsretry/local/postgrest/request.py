@@ -1,17 +1,23 @@
 """What a request asks of a function, and the refusal of what this endpoint does not do.
 
-Source: https://docs.postgrest.org/en/v13/references/api/functions.html
+PostgREST knows more: other media types, preferences, filters, ranges. A request for any of that is refused, and never
+answered as if it had not asked.
+Sources: https://docs.postgrest.org/en/v13/references/api/functions.html, .../preferences.html, .../schemas.html
 """
 
 import json
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from starlette.requests import Request
+from starlette.responses import Response
 
-from smsretry.local.postgrest.errors import refusal
-from smsretry.local.postgrest.headers import READS, check_media_type, check_schema, not_here, preferences
+from smsretry.local.postgrest.errors import Refusal, refusal
 
-_NO_ANSWER_CHANGES: Final = {"return", "handling", "resolution", "missing", "tx"}
+_SCHEMA: Final = "public"
+_READS: Final = ("GET", "HEAD")
+_MEDIA_TYPES: Final = ("application/json", "application/*", "*/*")
+_PREFERENCES: Final = ("count", "timezone", "max-affected")
+"""Those that would change an answer."""
 
 
 def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
@@ -22,26 +28,40 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
     Raises:
         Refusal: the request is not one this endpoint answers, or its body is no JSON.
     """
-    if request.method not in ("POST", *READS):
+    reads = request.method in _READS
+    if not reads and request.method != "POST":
         raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+    schema = request.headers.get("accept-profile" if reads else "content-profile", _SCHEMA)
+    if schema != _SCHEMA:
+        hint = f"Only the following schemas are exposed: {_SCHEMA}"
+        raise refusal(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
+    _refuse_wishes(request)
     asked = {name: value for name, value in request.query_params.items() if name != "apikey"}
-    check_schema(request)
-    check_media_type(request)
-    for name, value in preferences(request).items():
-        if name not in _NO_ANSWER_CHANGES and (name, value) != ("count", "none"):
-            raise not_here(f"the preference {name} in the call of a function")
-    if request.method in READS:
+    if reads:
         return json.dumps(asked), set(asked)
     if asked:
         raise not_here("filters of what a function returns")
-    arguments = json_of(raw or b"{}")
+    arguments = _checked(raw or b"{}")
     return (raw.decode(), set(arguments)) if arguments and isinstance(arguments, dict) else ("{}", set())
 
 
-def json_of(raw: bytes) -> Any:
+def _refuse_wishes(request: Request) -> None:
+    accepted = _listed(request, "accept") or ["*/*"]
+    if not any(one.partition(";")[0].strip() in _MEDIA_TYPES for one in accepted):
+        raise not_here(f"the media type {', '.join(accepted)}")
+    for wish in _listed(request, "prefer"):
+        if wish == "handling=strict" or (wish.partition("=")[0] in _PREFERENCES and wish != "count=none"):
+            raise not_here(f"the preference {wish} in the call of a function")
+
+
+def _listed(request: Request, header: str) -> list[str]:
+    return [one.strip() for line in request.headers.getlist(header) for one in line.split(",") if one.strip()]
+
+
+def _checked(raw: bytes) -> object:
     """The value of a body. Raises Refusal: it is no JSON."""
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+        value: object = json.loads(raw.decode(), parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no character
     except (ValueError, RecursionError) as error:
         raise refusal(400, "PGRST102", "Empty or invalid json") from error
@@ -52,6 +72,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def invalid_path(_request: Request, _raised: Exception) -> Any:
+def not_here(what: str) -> Refusal:
+    """The refusal of something that PostgREST does and this endpoint does not."""
+    details = f"The stand-in for PostgREST does not know {what}"
+    hint = "smsretry/local/README.md lists what it knows. Supabase itself may well answer this request."
+    return refusal(400, "PGRST127", "Feature not implemented", details=details, hint=hint)
+
+
+def invalid_path(_request: Request, _raised: Exception) -> Response:
     """The answer for a path that names no function and no table."""
     return refusal(404, "PGRST125", "Invalid path specified in request URL").response()

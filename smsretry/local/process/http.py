@@ -9,11 +9,9 @@ Uvicorn offers an app no way to do that, so the protocol below hands each reques
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
 import threading
-from types import TracebackType
 from typing import Final, Self
 
 import uvicorn
@@ -21,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_HOST: Final = "127.0.0.1"
 _TRANSPORT: Final = "smsretry.transport"
 _START_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
@@ -30,9 +29,9 @@ _KEEP_ALIVE_SECONDS: Final = 300
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST and not FIN
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port() -> int:
     """A port that was free a moment ago. For a server of another process; `LocalServer` needs none."""
-    with socket.create_server((host, 0)) as listener:
+    with socket.create_server((_HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
@@ -65,12 +64,11 @@ class DropConnection(Response):
 
 
 class LocalServer:
-    """One ASGI app on `host:port`; port 0 takes a free one, and a later `start` takes that same one again."""
+    """One ASGI app on a free port of 127.0.0.1, which a later `start` takes again."""
 
-    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._host = host
-        self._port = port
+        self._port = 0
         self._server: _Server | None = None
 
     @property
@@ -78,20 +76,13 @@ class LocalServer:
         """`http://host:port`, no slash at the end. Known once started, and kept after `stop`."""
         if not self._port:
             raise RuntimeError("This server has no address yet: call start() first")
-        return f"http://{self._host}:{self._port}"
+        return f"http://{_HOST}:{self._port}"
 
     def start(self) -> Self:
-        """Return when requests are being answered. Raises OSError if the address cannot be bound."""
+        """Return when requests are being answered. Raises OSError if somebody else has taken its port since."""
         if self._server is not None:
             raise RuntimeError(f"Already serving at {self.url}: call stop() first")
-        try:
-            listener = socket.create_server((self._host, self._port), backlog=512)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"Cannot listen on {self._host}:{self._port} ({os.strerror(error.errno or 0)}): "
-                "stop what listens there, or choose another port (0 takes a free one)",
-            ) from error
+        listener = socket.create_server((_HOST, self._port), backlog=512)
         # asyncio sets this only on sockets it made itself; without it every answer waits 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = listener.getsockname()[1]
@@ -109,7 +100,7 @@ class LocalServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
