@@ -209,7 +209,7 @@ _RUNNING: Final = "Set up and run"
 _add(
     _RUNNING, marks.mark, "mark production --because 'Live since May'", "mark staging --because 'A copy of last night'"
 )
-_add(_RUNNING, running.demo, "demo", "demo --all --data-dir ./demo")
+_add(_RUNNING, running.demo, "demo", "demo --all")
 _add(_RUNNING, running.up, "up --open", "up --port 4300 --rate 60")
 _add(_RUNNING, running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
 _add(_RUNNING, running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")

@@ -21,9 +21,6 @@ _HERE: Final = Path(".smsretry")
 
 
 def demo(
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the data here; else they are deleted.")
-    ] = None,
     every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
 ) -> None:
     """Show the whole system at work: three businesses' texts through the real flow, every outcome, on real parts."""
@@ -32,7 +29,7 @@ def demo(
     from smsretry.local import commands
 
     console, started = Console(highlight=False), monotonic()
-    commands.demo(data_dir, every_row=every_row, console=console)
+    commands.demo(every_row=every_row, console=console)
     console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
     console.print("  smsretry up --open                   the same, live, in Prefect's UI")
     console.print("  smsretry quiet-hours +12125550161    may a text go there now, by this machine's clock?")

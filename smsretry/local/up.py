@@ -21,7 +21,7 @@ from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
 from smsretry.local.demo.senders import HARBOR, PILATES, open_accounts
 from smsretry.local.demo.stream import Stream
-from smsretry.local.directory import StackDirectory
+from smsretry.local.directory import stack_directory
 from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
 from smsretry.local.process.environment import SETTINGS, inherited
 from smsretry.local.process.guarded_process import GuardedProcess
@@ -51,7 +51,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
     if port is not None:
         refuse_taken(port)  # before anything is started
     with ExitStack() as running:
-        directory = running.enter_context(StackDirectory(data_dir, "up")).path
+        directory = running.enter_context(stack_directory(data_dir))
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
             stack.twilio.journey = usual_journey

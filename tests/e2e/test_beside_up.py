@@ -68,7 +68,7 @@ def test_a_second_stack_on_its_directory_is_told_who_has_it(up: Up) -> None:
     """In one line, and neither is harmed."""
     second = up.beside("up", "--data-dir", str(up.data), COLUMNS="400")
     assert second.returncode == 1
-    assert f"is in use by `smsretry up`, process {up.pid}: stop that one (Ctrl-C, or kill {up.pid})" in second.stderr
+    assert f"is in use by process {up.pid}: stop that one (Ctrl-C, or kill {up.pid})" in second.stderr
 
 
 def test_a_second_stack_on_its_port_is_refused_and_does_not_touch_its_schedule(up: Up, tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ def started(tmp_path: Path) -> Descendants:
     return Descendants(tmp_path / "temporary")
 
 
-def test_the_demo_does_not_delete_what_is_not_its_own(tmp_path: Path) -> None:
+def test_up_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
     """A mistyped --data-dir costs nobody a folder."""
     (tmp_path / "thesis.txt").write_text("all of it")
     done = subprocess.run(
-        [*COMMAND, "demo", "--data-dir", str(tmp_path)],
+        [*COMMAND, "up", "--data-dir", str(tmp_path)],
         env={**os.environ, "COLUMNS": "400"},
         capture_output=True,
         text=True,

@@ -16,8 +16,6 @@ from smsretry.local.demo.clock import told
 from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
-from smsretry.local.directory import StackDirectory
-from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.process.environment import inherited
 from smsretry.local.process.guarded_process import GuardedProcess
@@ -30,27 +28,21 @@ STARTING: Final = "Starting PostgreSQL, the RPC endpoint, the Twilio stand-in an
 _BETWEEN: Final = timedelta(hours=4)
 
 
-def run_demo(data_dir: Path | None, *, every_row: bool, console: Console) -> None:
+def run_demo(*, every_row: bool, console: Console) -> None:
     """Start everything, seed, run, move the clock four hours on, run again, and show what became of each text.
 
     Args:
-        data_dir: kept afterwards, an earlier demo's data in it replaced; None for a temporary one.
         every_row: show all texts, not one of each kind.
         console: where it is shown.
 
     Raises:
-        LocalStackError: the directory is not the demo's, or something did not start.
+        LocalStackError: something did not start.
     """
     with ExitStack() as running:
-        path = data_dir or Path(tempfile.mkdtemp(prefix="smsretry-demo-"))
-        directory = running.enter_context(StackDirectory(path, "demo"))
-        if data_dir is None:
-            running.callback(directory.remove)
-        EmbeddedPostgres(directory.path / "postgres").remove()
-        directory.clear()
+        directory = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="smsretry-demo-")))
         with console.status(STARTING):
-            stack = running.enter_context(Stack(directory.path))
-            server = running.enter_context(PrefectServer(directory.path / "prefect", stack.postgres))
+            stack = running.enter_context(Stack(directory))
+            server = running.enter_context(PrefectServer(directory / "prefect", stack.postgres))
         _show(stack, server, console, every_row=every_row)
 
 

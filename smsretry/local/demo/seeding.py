@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.demo.clock import move_to_morning
 from smsretry.local.demo.people import BUSINESS, DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SPECIAL, people
-from smsretry.local.demo.seeder import Seeder, name_customers
+from smsretry.local.demo.seeder import business_named, name_customers, queue_text
 from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
 from smsretry.retry.audience import EVERYBODY
@@ -25,16 +25,14 @@ def seed(stack: Stack) -> dict[UUID, str]:
     open_accounts(stack)
     with stack.connect() as connection:
         name_customers(connection)
-        seeder = Seeder(connection, BUSINESS)
-        dead = {
-            customer.name: seeder.text(customer, now=stack.now()) for customer in (DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN)
-        }
+        dental = business_named(BUSINESS, stack, connection)
+        dead = {customer.name: queue_text(dental, customer) for customer in (DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN)}
         _die_holding_claims(stack, begun=dead[DEAD_AFTER_BEGIN.name])
         names = {row: name for name, row in dead.items()}
         for customer, zone in people():
-            names[seeder.text(customer, zone, now=stack.now())] = customer.name
+            names[queue_text(dental, customer, zone)] = customer.name
         for customer in (*SPECIAL, DELETED):
-            row = seeder.text(customer, now=stack.now())
+            row = queue_text(dental, customer)
             names[row] = customer.name
             if customer.fault and customer.phone:
                 stack.twilio.fail(customer.fault, to=customer.phone)
@@ -46,9 +44,9 @@ def seed(stack: Stack) -> dict[UUID, str]:
                where created_at < smsretry.clock() - interval '48 hours'"""
         )
         for own in OWN_SENDERS:
-            theirs = Seeder(connection, own.business)
-            give_sender(connection, theirs, own)
-            names |= {theirs.text(customer, now=stack.now()): customer.name for customer in own.customers}
+            theirs = business_named(own.business, stack, connection)
+            give_sender(theirs, own)
+            names |= {queue_text(theirs, customer): customer.name for customer in own.customers}
     return names
 
 

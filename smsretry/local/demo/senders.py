@@ -3,12 +3,10 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-
+from smsretry.local.business import Business
 from smsretry.local.demo.people import Special
-from smsretry.local.demo.seeder import Seeder
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.accounts import Account
 
@@ -66,9 +64,9 @@ def open_accounts(stack: Stack) -> None:
         stack.twilio.accounts.add(account)
 
 
-def give_sender(connection: psycopg.Connection[dict[str, Any]], seeder: Seeder, own: OwnSender) -> None:
+def give_sender(business: Business, own: OwnSender) -> None:
     """From now on the business texts from its own."""
-    connection.execute(
+    business.connection.execute(
         "select from add_sms_sender(%s, %s, %s, who => 'the demo', because => 'Each business has its own sender')",
-        [seeder.business, own.account, own.service],
+        [business.id, own.account, own.service],
     )

@@ -1,7 +1,6 @@
 """New texts, one after the other, so that there is something to watch: most are sent, some meet trouble.
 
-They belong to a business of their own. It keeps its last few hundred finished texts, and queues no more while a few
-hundred wait, at night for example. So whatever runs for a week leaves no more than an hour does.
+They belong to a business that has its own sender. No more are queued while a few hundred wait, at night for example.
 """
 
 import time
@@ -12,13 +11,12 @@ from uuid import UUID
 import psycopg
 
 from smsretry.local.demo.people import Special, area_codes
-from smsretry.local.demo.seeder import Seeder, name_customers
+from smsretry.local.demo.seeder import business_named, name_customers, queue_text
 from smsretry.local.demo.senders import HARBOR
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 
 _FIRST_LINE: Final = 50  # the numbers below are the other business's customers'
-_KEPT: Final = 500
 _WAITING: Final = 300
 _LAST_NAMES: Final = ("Adams", "Baker", "Clark", "Diaz", "Evans", "Flores", "Garcia", "Hill", "Ito", "Jones", "Kim")
 # Each so-many-th text; the numbers share no divisor, so that no pattern shows.
@@ -33,17 +31,6 @@ _NO_CONSENT: Final = 29
 
 _COUNT_WAITING: Final = """
     select count(*) from sms_retry_queue where business_id = %s and status in ('pending', 'processing')
-"""
-# The attempts go with their row.
-_FORGET: Final = """
-    with old as (
-        delete from sms_retry_queue where id in (
-            select id from sms_retry_queue
-            where business_id = %(business)s and status in ('completed', 'failed', 'cancelled')
-            order by updated_at desc offset %(kept)s)
-        returning send_log_id, customer_id),
-    logs as (delete from send_logs where id in (select send_log_id from old))
-    delete from customers where id in (select customer_id from old)
 """
 
 
@@ -77,16 +64,15 @@ class Stream:
 
     def _queue(self) -> UUID | None:
         with self._stack.connect() as connection:
-            seeder = Seeder(connection, HARBOR.business)
-            connection.execute(_FORGET, {"business": seeder.business, "kept": _KEPT})
-            waiting = connection.execute(_COUNT_WAITING, [seeder.business]).fetchone()
+            business = business_named(HARBOR.business, self._stack, connection)
+            waiting = connection.execute(_COUNT_WAITING, [business.id]).fetchone()
             if waiting and waiting["count"] >= _WAITING:
                 return None
             customer, zone = _customer(self._number)
             self._number += 1
             if customer.fault and customer.phone:
                 self._stack.twilio.fail(customer.fault, to=customer.phone)
-            return seeder.text(customer, zone, now=self._stack.now())
+            return queue_text(business, customer, zone)
 
 
 def _customer(number: int) -> tuple[Special, str]:

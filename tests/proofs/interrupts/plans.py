@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["demo", "demo with data", "up", "up with data", "somebody else's directory"]
-KINDS: Final[tuple[Kind, ...]] = ("demo", "demo with data", "up", "up with data")
+Kind: TypeAlias = Literal["demo", "up", "up with data", "somebody else's directory"]
+KINDS: Final[tuple[Kind, ...]] = ("demo", "up", "up with data")
 
 _FIRST_SECONDS: Final = 2.0
 _ALL_SECONDS: Final = 20.0

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final, Self
 
-from smsretry.local.directory import Command, StackDirectory
+from smsretry.local.directory import stack_directory
 from tests.proofs.interrupts.plans import Kind
 
 _THEIRS: Final = "all of it"
@@ -36,9 +36,7 @@ class Sandbox:
         match self._kind:
             case "demo":
                 return ["demo"]
-            case "demo with data" | "somebody else's directory":
-                return ["demo", "--data-dir", str(self._data)]
-            case "up" | "up with data":
+            case "up" | "up with data" | "somebody else's directory":
                 return ["up", "--data-dir", str(self._data)]
 
     def lost(self) -> list[str]:
@@ -57,10 +55,10 @@ class Sandbox:
 
     def _plant(self) -> None:
         match self._kind:
-            case "demo with data":
-                self._own("demo")
             case "up with data":
-                self._own("up")
+                with stack_directory(self._data):  # it had it before, and somebody put things there since
+                    pass
+                self._planted += [self._data / "thesis.txt", self._data / "postgres-dump" / "all.sql"]
             case "somebody else's directory":
                 self._planted += [self._data / "thesis.txt", self._data / "postgres" / "PG_VERSION"]
             case "demo" | "up":
@@ -68,12 +66,6 @@ class Sandbox:
         for file in self._planted:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(_THEIRS)
-
-    def _own(self, command: Command) -> None:
-        """A directory that a stack had before, in which somebody put things since."""
-        with StackDirectory(self._data, command):
-            pass
-        self._planted += [self._data / "thesis.txt", self._data / "postgres-dump" / "all.sql"]
 
 
 def _is_pythons(path: Path) -> bool:

@@ -13,7 +13,7 @@ def test_ctrl_c_leaves_nothing_running_and_deletes_nothing_of_anybody_elses() ->
     tries = [
         *plans(1, seed="2"),
         *aimed(1, seed="1"),
-        Plan("demo with data", 1, 0.1, again_after=0.1),
+        Plan("up with data", 1, 0.1, again_after=0.1),
         Plan("somebody else's directory", None, 1.0, None),
     ]
     report = run(tries, jobs=2)
