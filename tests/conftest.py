@@ -12,13 +12,12 @@ from hypothesis import settings as hypothesis_settings
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.business import PHONE as PHONE
+from smsretry.local.business import Business as Business
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from smsretry.testing.business import PHONE as PHONE
-from smsretry.testing.business import Business as Business
-from smsretry.testing.clock import NOON
 from smsretry.testing.emptying import EMPTY as EMPTY
-from smsretry.testing.stack import SmsStack
+from smsretry.testing.stack import NOON, SmsStack
 from tests.support.scheduling import ByFile
 
 NOON_IN_NEW_YORK = NOON
@@ -46,13 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 @pytest.fixture(scope="session")
 def running_stack(sms_session: SmsStack) -> Stack:
     """The embedded stack, started once."""
-    return sms_session.local
+    return sms_session
 
 
 @pytest.fixture
 def stack(sms_stack: SmsStack) -> Stack:
     """The embedded stack with empty tables, a healthy Twilio and noon in New York."""
-    return sms_stack.local
+    return sms_stack
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""The embedded stack: everything smsretry talks to, on this machine, with no account and no Docker.
+"""Everything that smsretry talks to, on this machine, with no account and no Docker.
 
-PostgreSQL with our migrations, an endpoint that answers for functions and tables as Supabase does, and a stand-in for
-Twilio. The production adapters reach it through `environment()`, unchanged.
+PostgreSQL with our migrations, an endpoint that answers for functions as Supabase does, and a stand-in for Twilio. The
+production adapters reach it through `environment()`, unchanged.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -36,17 +36,10 @@ class Stack:
 
     Args:
         data_dir: where the database lives; what is there already is kept.
-        messaging_services: those that the stand-in's account has.
         before_migrations: called with the database's URL when its roles are there and its tables are not.
     """
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        messaging_services: Collection[str] = (),
-        before_migrations: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, data_dir: Path, *, before_migrations: Callable[[str], None] = lambda _: None) -> None:
         self._before_migrations = before_migrations
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.jwt_secret = secrets.token_urlsafe(32)
@@ -57,11 +50,7 @@ class Stack:
         self._clock: psycopg.Connection[dict[str, Any]] | None = None
         self._exit = ExitStack()
         self.twilio = TwilioStandin(
-            account_sid=self._account_sid,
-            auth_token=self._auth_token,
-            senders=frozenset({SENDER}),
-            messaging_services=frozenset(messaging_services),
-            clock=self.now,
+            account_sid=self._account_sid, auth_token=self._auth_token, senders={SENDER}, clock=self.now
         )
 
     def __enter__(self) -> Self:
@@ -114,6 +103,14 @@ class Stack:
             "SUPABASE_READER_KEY": self.key("smsretry_reader"),
         }
 
+    def settings(self, more: Mapping[str, str] | None = None) -> Settings:
+        """`environment()` and `more` as settings. What else this process's environment holds has no part in them."""
+        given = {**self.environment(), **(more or {})}
+        # A setting that is named SMSRETRY_… has another name as a field.
+        return _StackSettings.model_validate(
+            {name if name.startswith("SMSRETRY_") else name.lower(): value for name, value in given.items()}
+        )
+
     def now(self) -> datetime:
         """The stack's time, which the database and the stand-in share."""
         return datetime.now(UTC) + self._shift
@@ -123,22 +120,8 @@ class Stack:
         """By how much that is ahead of this machine's clock."""
         return self._shift
 
-    def settings(self, more: Mapping[str, str] | None = None) -> Settings:
-        """`environment()` and `more` as settings. What else this process's environment holds has no part in them."""
-        given = {**self.environment(), **(more or {})}
-        # A setting that is named SMSRETRY_… has another name as a field.
-        return _StackSettings.model_validate(
-            {name if name.startswith("SMSRETRY_") else name.lower(): value for name, value in given.items()}
-        )
-
-    def start_over(self, at: datetime) -> None:
-        """A Twilio and an endpoint as new, at this time. The database is left as it is."""
-        self.twilio.start_over()
-        self.rpc_faults.clear()
-        self.set_clock(at)
-
     def set_clock(self, to: datetime) -> None:
-        """Set the stack's time; it runs on from there."""
+        """Set the stack's time; it runs on from there. Raises TypeError if the moment has no time zone."""
         self.move_clock(to - self.now())
 
     def move_clock(self, by: timedelta) -> None:
@@ -150,6 +133,17 @@ class Stack:
             self._let_clock_go()
             self._tell_clock()
 
+    def start_over(self, at: datetime) -> None:
+        """A Twilio and an endpoint as new, at this time. The database is left as it is."""
+        self.twilio.start_over()
+        self.rpc_faults.clear()
+        self.set_clock(at)
+
+    def is_empty(self) -> bool:
+        """Whether no text was ever queued."""
+        with self.connect() as connection:
+            return connection.execute("select 1 from sms_retry_queue limit 1").fetchone() is None
+
     def _tell_clock(self) -> None:
         """Over a connection that is kept: to make one takes ten times as long, and tests set the clock often."""
         self._clock = self._clock or self.connect()
@@ -160,19 +154,13 @@ class Stack:
             self._clock.close()
             self._clock = None
 
-    def is_empty(self) -> bool:
-        """Whether no text was ever queued."""
-        with self.connect() as connection:
-            return connection.execute("select 1 from sms_retry_queue limit 1").fetchone() is None
-
     def _prepare(self) -> None:
-        migrations_need, ours = _sql("supabase_roles.sql"), _sql("movable_clock.sql")
         with self.connect() as connection:
-            connection.execute(migrations_need)
+            connection.execute(_sql("supabase_roles.sql"))
             self.postgres.allow_login("authenticator")
             self._before_migrations(self.database_url)
             migrate(self.database_url)
-            connection.execute(ours)
+            connection.execute(_sql("movable_clock.sql"))
             row = connection.execute("select shift from smsretry_local.clock").fetchone()
             self._shift = row["shift"] if row else timedelta(0)
 

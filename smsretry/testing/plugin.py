@@ -11,51 +11,30 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
-    from smsretry.testing.business import OwnColumns
-    from smsretry.testing.clock import Clock
-    from smsretry.testing.schema import SchemaSource
-    from smsretry.testing.seeds import Seeds
+    from smsretry.local.business import OwnColumns
     from smsretry.testing.stack import SmsStack
-    from smsretry.testing.twilio import Twilio
 
-_SCHEMA: Final = "sms_schema"
 _STACK: Final = pytest.StashKey["SmsStack"]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the application's own schema is."""
-    parser.addini(
-        _SCHEMA,
-        "The application's own schema, for smsretry's fixtures: SQL files and folders of them, in order",
-        type="paths",
-        default=[],
-    )
-
-
 @pytest.fixture(scope="session")
-def sms_schema(pytestconfig: pytest.Config) -> "Sequence[SchemaSource]":
-    """The application's own schema: SQL files, folders of them, and callables that take a connection, in order.
-
-    The ini option of this name says it, or a fixture of this name in your `conftest.py`.
-    """
-    paths: list[Path] = pytestconfig.getini(_SCHEMA)
-    return paths
+def sms_schema() -> Sequence[Path]:
+    """The application's own schema: SQL files, and folders of them, in order. Replace it in your `conftest.py`."""
+    return ()
 
 
 @pytest.fixture(scope="session")
 def sms_own_columns() -> "OwnColumns":
     """For each table, the application's columns that need a value, each with one or with a callable that makes one.
 
-    Replace it by a fixture of this name in your `conftest.py`.
+    Replace it in your `conftest.py`.
     """
     return {}
 
 
 @pytest.fixture(scope="session")
 def sms_session(
-    tmp_path_factory: pytest.TempPathFactory,
-    sms_schema: "Sequence[SchemaSource]",
-    sms_own_columns: "OwnColumns",
+    tmp_path_factory: pytest.TempPathFactory, sms_schema: Sequence[Path], sms_own_columns: "OwnColumns"
 ) -> "Iterator[SmsStack]":
     """The stack of the session, or of this worker of pytest-xdist. A test takes `sms_stack`, which is empty."""
     try:
@@ -67,14 +46,11 @@ def sms_session(
     from smsretry.errors import SmsRetryError
 
     with ExitStack() as running:
-        trouble = ""
         try:
-            stack = SmsStack(tmp_path_factory.mktemp("sms"), schema=sms_schema, own_columns=sms_own_columns)
-            running.enter_context(stack)
+            directory = tmp_path_factory.mktemp("sms")
+            stack = running.enter_context(SmsStack(directory, schema=sms_schema, own_columns=sms_own_columns))
         except SmsRetryError as error:
-            trouble = str(error)
-        if trouble:  # outside of `except`: pytest would print the message twice
-            pytest.fail(trouble, pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         yield stack
 
 
@@ -86,31 +62,13 @@ def sms_stack(sms_session: "SmsStack", request: pytest.FixtureRequest) -> "SmsSt
 
 
 @pytest.fixture
-def sms_clock(sms_stack: "SmsStack") -> "Clock":
-    """The stack's clock."""
-    return sms_stack.clock
-
-
-@pytest.fixture
-def sms_twilio(sms_stack: "SmsStack") -> "Twilio":
-    """Twilio's side."""
-    return sms_stack.twilio
-
-
-@pytest.fixture
-def sms_seeds(sms_stack: "SmsStack") -> "Seeds":
-    """Texts for each outcome."""
-    return sms_stack.seeds
-
-
-@pytest.fixture
 def sms_environment(sms_stack: "SmsStack", monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """`sms_stack.environment`, set in this process and in those that it starts, with every other setting taken away."""
+    """Its `environment()`, set in this process and in those that it starts, with every other setting taken away."""
     from smsretry.settings import Settings, variables
 
+    given = sms_stack.environment()
     for name in variables(Settings):
         monkeypatch.delenv(name, raising=False)
-    given = sms_stack.environment
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     return given
@@ -124,7 +82,5 @@ def pytest_runtest_makereport(
     report = yield
     stack = item.stash.get(_STACK, None)
     if stack is not None and call.when == "call" and report.failed:
-        from smsretry.testing.failure import told
-
-        report.sections.append(("smsretry's queue", told(stack)))
+        report.sections.append(("smsretry's queue", stack.told()))
     return report

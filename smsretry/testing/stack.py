@@ -1,150 +1,145 @@
 """Everything that a test of an application's integration needs: the embedded stack with the application's own schema,
-one worker in this process, and the other side of it.
+one worker in this process, and Twilio's side of it.
 """
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import httpx
 import psycopg
 
-from smsretry.errors import InputError, MigrationError
-from smsretry.local.stack import Stack
+from smsretry.errors import LocalStackError
+from smsretry.local.business import ZONE, Business, OwnColumns
+from smsretry.local.stack import SENDER, Stack
+from smsretry.local.twilio.callbacks import Callback
+from smsretry.local.twilio.ledger import Entry
+from smsretry.retry.answers import ScheduledSend
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.heard import NotTaken
 from smsretry.sending.run import ItemFailed, Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
-from smsretry.sending.summary import DeliverySummary
-from smsretry.settings import Settings, variables
-from smsretry.testing.business import TABLES, ZONE, Business, OwnColumns
-from smsretry.testing.clock import NOON, Clock
+from smsretry.sending.summary import DeliverySummary, RunSummary
 from smsretry.testing.emptying import empty, remember_rows
-from smsretry.testing.run_result import RunResult
-from smsretry.testing.schema import SchemaSource, apply_schema, names
-from smsretry.testing.seeds import Seeds
-from smsretry.testing.twilio import Twilio
-from smsretry.wiring import delivery_services, services
+from smsretry.testing.schema import apply_schema
+from smsretry.vocabulary import Fate
+from smsretry.wiring import delivery_services, post_reader, recorder, services
+
+NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
+"""Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
+_NOWHERE: Final = "https://webhook.invalid/twilio"
+_WEBHOOK_SECONDS: Final = 15.0  # as long as Twilio waits for a webhook
+_ROWS: Final = """
+    select id, status, why_code, coalesce(why, last_error, '') as why, scheduled_for
+    from sms_retry_queue order by created_at, id limit 20
+"""
 
 
-class SmsStack:
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What one run of the worker came to."""
+
+    items: Sequence[ItemResult | ItemFailed]
+    """One for each claim of a row, in the order of the claims."""
+    scheduled: Sequence[ScheduledSend]
+    """The scheduled sends whose time was near, and what became of each."""
+    summary: RunSummary
+    """The numbers, as Prefect's run history has them."""
+
+    @property
+    def fates(self) -> list[Fate]:
+        """What each claimed row came to, but for those over which the worker failed."""
+        return [item.fate for item in self.items if isinstance(item, ItemResult)]
+
+    def of(self, row: UUID) -> ItemResult:
+        """What one text came to. Raises LookupError: the run did not take it, or the worker failed over it."""
+        found = next((item for item in reversed(self.items) if item.retry_id == row), None)
+        if isinstance(found, ItemResult):
+            return found
+        raise LookupError(f"The worker failed over it: {found.why}" if found else f"This run did not take row {row}")
+
+
+class SmsStack(Stack):
     """A running stack. A context manager: it starts in some seconds, and leaves nothing behind.
 
     Args:
         directory: where its data lies until it ends.
-        schema: the application's own schema, one source or several, applied before the migrations of smsretry.
+        schema: the application's own, SQL files and folders of them, applied before the migrations of smsretry.
         own_columns: for each table, columns of the application's that have no default and may not be null, each with a
-            value or with a callable that makes one. Seeds write them.
+            value or with a callable that makes one. `business()` writes them.
 
     Raises:
-        InputError: `own_columns` names a table that seeds do not write.
         LocalStackError: a part did not start, or the application's schema has an error.
         MigrationError: the application's schema and the migrations do not fit together.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        schema: SchemaSource | Sequence[SchemaSource] = (),
-        own_columns: OwnColumns | None = None,
-    ) -> None:
-        self.schema: Final = [schema] if isinstance(schema, str | Path) or callable(schema) else list(schema)
-        """The application's own, in the order in which it is applied."""
+    def __init__(self, directory: Path, *, schema: Sequence[Path] = (), own_columns: OwnColumns | None = None) -> None:
+        super().__init__(directory, before_migrations=lambda url: apply_schema(url, schema))
         self._own_columns = own_columns or {}
-        if unknown := sorted(self._own_columns.keys() - set(TABLES)):
-            raise InputError(
-                f"Seeds write no rows of {', '.join(unknown)}: own columns are those of {', '.join(TABLES)}"
-            )
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
-        self._exit = ExitStack()
-        self.local: Final = Stack(directory, before_migrations=lambda url: apply_schema(url, self.schema))
-        """The embedded stack beneath: its database may be killed, and calls may fail."""
-        self.clock: Final = Clock(self.local)
-        self.twilio: Final = Twilio(self.local, self.connection)
+        self._ending = ExitStack()
         self.options: Final = dict[str, str]()
         """Settings of this test besides those of the stack, such as SMSRETRY_IN_DOUBT or TWILIO_STATUS_CALLBACK_URL."""
-        self.seeds: Seeds
-        """Texts for each outcome."""
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
-            starting.callback(self.local.postgres.remove)
-            try:
-                starting.enter_context(self.local)
-            except MigrationError as error:
-                where = f"on top of your schema ({names(self.schema)})" if self.schema else "on an empty database"
-                raise MigrationError(f"The migrations of smsretry, {where}: {error}") from None
-            starting.callback(self._let_go)
+            starting.callback(self.postgres.remove)
+            super().__enter__()
+            starting.push(super().__exit__)
+            starting.callback(self._disconnect)
             remember_rows(self.connection())
             self.empty()
-            self._exit = starting.pop_all()
+            self._ending = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exit.close()
+        self._ending.close()
 
     def empty(self) -> Self:
         """Reset it: the rows that the schema came with and no others, a healthy Twilio, noon in New York."""
         try:
             empty(self.connection())
         except psycopg.OperationalError:  # the test before has restarted the server
-            self._let_go()
             empty(self.connection())
-        self.local.start_over(NOON)
+        self.start_over(NOON)
         self.options.clear()
-        self.seeds = Seeds(self.clock, self.twilio, self.business)
         return self
 
     def connection(self) -> psycopg.Connection[dict[str, Any]]:
         """The stack's own connection as the database's owner, in autocommit, with rows as dicts."""
         if self._connection is None or self._connection.closed:
-            self._connection = self.local.connect()
+            self._connection = self.connect()
         return self._connection
 
-    @property
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
     def environment(self) -> dict[str, str]:
-        """Environment variables for the application under test, and for a worker of its own.
+        """Environment variables for the application under test, and for a worker.
 
         DATABASE_URL is the owner's. SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY and SUPABASE_ANON_KEY are what supabase-js
         takes. The Twilio variables are the stand-in's; Twilio's SDKs take TWILIO_BASE_URL from nobody but your code.
         """
-        return {
-            **self.local.environment(),
-            "SUPABASE_ANON_KEY": self.local.key("anon"),
-            "DATABASE_URL": self.local.database_url,
-            **self.options,
-        }
-
-    def settings(self) -> Settings:
-        """The worker's settings. Raises InputError if one of `options` is no setting."""
-        if unknown := sorted(self.options.keys() - variables(Settings).keys()):
-            raise InputError(f"No such setting: {', '.join(unknown)}. flows/README.md has the table of settings")
-        return self.local.settings(self.options)
+        ours = {"SUPABASE_ANON_KEY": self.key("anon"), "DATABASE_URL": self.database_url}
+        return {**super().environment(), **ours, **self.options}
 
     def business(self, name: str = "Maple Street Dental", *, timezone: str | None = ZONE) -> Business:
         """A new business, of a new user."""
-        connection = self.connection()
-        business = Business(connection, self.local.now, own_columns=self._own_columns)
-        connection.execute(
-            "insert into auth.users (id, email) values (%s, %s)",
-            [business.user_id, f"{business.user_id}@example.com"],
-        )
+        business = Business(self.connection(), self.now, own_columns=self._own_columns)
+        self.connection().execute("insert into auth.users (id) values (%s)", [business.user_id])
         return business.open(timezone, name=name)
-
-    def existing_business(self, business_id: UUID) -> Business:
-        """A business that the application under test has made. Raises LookupError if there is none with this id."""
-        connection = self.connection()
-        row = connection.execute("select user_id from businesses where id = %s", [business_id]).fetchone()
-        if row is None:
-            raise LookupError(f"businesses has no row with the id {business_id}")
-        return Business(connection, self.local.now, row["user_id"], business_id, own_columns=self._own_columns)
 
     def jwt(self, business: Business) -> str:
         """The token of the business's user, as Supabase's auth issues it: with it, row level security applies."""
-        return self.local.key("authenticated", sub=str(business.user_id))
+        return self.key("authenticated", sub=str(business.user_id))
 
     def run(self, *, limit: int = MOST_TEXTS) -> RunResult:
         """Make one run of the worker as each minute makes it: queue scheduled sends, recover, claim, process.
@@ -154,16 +149,75 @@ class SmsStack:
         with services(self.settings()) as connected:
             planned = queue_scheduled_sends(connected.queue)
             items, summary = run_once(Run(connected), limit=limit)
-        results = [item for item in items if isinstance(item, ItemResult)]
-        errors = [item for item in items if isinstance(item, ItemFailed)]
-        return RunResult(results, errors, planned.sends, planned.stopped_because, summary)
+        return RunResult(items, planned.sends, summary)
 
     def look_after_deliveries(self) -> DeliverySummary:
         """Ask Twilio what became of accepted texts, as every five minutes; each is first due five minutes after it."""
         with delivery_services(self.settings()) as connected:
             return sync_deliveries(connected)
 
-    def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def report(self, message: Entry, status: str, error_code: int | None = None) -> httpx.Response | None:
+        """A message becomes `delivered`, `undelivered` with Twilio's code, and so on, and Twilio reports it.
+
+        It goes to the message's StatusCallback, signed; a message without one is reported into the database, as the
+        webhook of `smsretry.webhooks` does it. `twilio.report` is the same without a word to anybody.
+
+        Returns:
+            The webhook's answer; None without one.
+        """
+        self.twilio.report(message.sid, status, error_code)
+        return self._tell(self.twilio.callback(message.sid, status, error_code, url=_NOWHERE))
+
+    def receive(
+        self, phone: str, body: str, *, to: str = SENDER, webhook: str = _NOWHERE, opt_out_type: str | None = None
+    ) -> httpx.Response | None:
+        """Somebody texts one of our numbers, STOP for example.
+
+        Args:
+            phone: whose text it is.
+            to: the number that it is sent to.
+            webhook: your webhook's URL, to which Twilio posts it, signed; it must be the URL that the webhook checks
+                the signature against. Left out, `smsretry.webhooks` writes it into the database.
+            opt_out_type: STOP, START or HELP, which Twilio adds with Advanced Opt-Out.
+
+        Returns:
+            The webhook's answer; None without one.
+        """
+        return self._tell(self.twilio.inbound(webhook, phone=phone, body=body, to=to, opt_out_type=opt_out_type))
+
+    def _tell(self, callback: Callback) -> httpx.Response | None:
+        """Raises LocalStackError: the webhook cannot be reached."""
+        if callback.url != _NOWHERE:
+            return _post(callback)
+        read = post_reader(self.settings(), [_NOWHERE], self.twilio.accounts.tokens())
+        heard = read(query="", form=callback.body, signature=callback.signature)
+        if isinstance(heard, NotTaken):
+            raise LocalStackError(f"The webhook does not take it: {heard.why}")
+        with recorder(self.settings()) as records:
+            records.record(heard)
+        return None
+
+    def told(self) -> str:
+        """What stands in the queue: a line for each of the first texts. It has no phone number and no body."""
+        try:
+            rows = self.connection().execute(_ROWS.encode()).fetchall()
+        except psycopg.Error as error:
+            return f"The queue cannot be read: {type(error).__name__}"
+        lines = [f"By the stack's clock it is {self.now():%Y-%m-%d %H:%M:%S} UTC"]
+        for row in rows:
+            due = f", due {row['scheduled_for']:%Y-%m-%d %H:%M:%S}" if row["status"] == "pending" else ""
+            lines.append(f"{row['id']} {row['status']}{due} [{row['why_code'] or ''}] {row['why']}".rstrip(" []"))
+        return "\n".join([*lines, f"Messages that Twilio accepted: {len(self.twilio.ledger.entries())}"])
+
+
+def _post(callback: Callback) -> httpx.Response:
+    try:
+        return httpx.post(
+            callback.url, content=callback.body, headers=callback.headers, timeout=_WEBHOOK_SECONDS, trust_env=False
+        )
+    except httpx.HTTPError as error:
+        shown, trouble = urlsplit(callback.url), type(error).__name__
+    raise LocalStackError(
+        f"The webhook {shown.scheme}://{shown.netloc}{shown.path} did not answer ({trouble}): start the application "
+        "under test first, and give the URL at which it listens"
+    )

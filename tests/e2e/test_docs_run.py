@@ -89,6 +89,8 @@ def test_every_python_block_runs_and_prints_what_is_shown(
         for test in [value for name, value in names.items() if name.startswith("test_")]:
             wanted = signature(test).parameters
             if "flow" not in wanted:  # the flow that it runs must be written first: see the next test
+                if "sms_stack" in wanted:
+                    request.getfixturevalue("sms_stack").empty()  # as before each test of pytest's own
                 test(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
     assert printed.getvalue() == block.output or not block.output
 

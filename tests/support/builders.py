@@ -10,6 +10,8 @@ import pytest
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Resolve
+from smsretry.local.business import BODY as BODY
+from smsretry.local.business import PHONE as PHONE
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
@@ -20,9 +22,7 @@ from smsretry.sending.ports import RetryQueue, Sender, Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import PrefectSettings, variables
-from smsretry.testing.business import BODY as BODY
-from smsretry.testing.business import PHONE as PHONE
-from smsretry.testing.clock import NOON as NOON
+from smsretry.testing.stack import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
 
 CLOSING: Final = datetime.fromisoformat("2027-01-13T02:00:00+00:00")

@@ -1,7 +1,9 @@
--- What a Supabase project holds before its first migration, as far as our migrations rely on it: the roles, the schema
--- auth with its two helpers, and the generous default privileges that a migration has to take back. Idempotent.
+-- What a Supabase project holds before its first migration, as far as migrations rely on it: the roles, the schema auth
+-- with its users and helpers, the publication of Realtime, and the generous default privileges that a migration has to
+-- take back. Idempotent.
 -- Sources: supabase/postgres, migrations/db/init-scripts/00000000000000-initial-schema.sql and
--- 00000000000001-auth-schema.sql; https://supabase.com/docs/guides/database/postgres/roles
+-- 00000000000001-auth-schema.sql; https://supabase.com/docs/guides/database/postgres/roles,
+-- https://supabase.com/docs/guides/auth/managing-user-data, https://supabase.com/docs/guides/realtime/postgres-changes
 --
 -- One difference: on Supabase `postgres` is not a superuser, here it is.
 
@@ -39,15 +41,33 @@ grant usage on schema extensions to anon, authenticated, service_role;
 create schema if not exists auth;
 grant usage on schema auth to anon, authenticated, service_role;
 
--- Who asks: the `sub` of the request's JWT. Null without one.
-create or replace function auth.uid() returns uuid
-language sql stable set search_path = '' as $$
-    select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
-$$;
+create table if not exists auth.users (
+    id uuid primary key default gen_random_uuid(),
+    email text unique,
+    phone text unique,
+    raw_app_meta_data jsonb,
+    raw_user_meta_data jsonb,
+    created_at timestamptz default now(),
+    updated_at timestamptz default now()
+);
 
--- As which role: the `role` of the request's JWT. Null without one.
-create or replace function auth.role() returns text
+-- What the request's JWT says: all of it, whose it is, and as which role. Null without one.
+create or replace function auth.jwt() returns jsonb
 language sql stable set search_path = '' as $$
-    select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'
+    select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
-grant execute on function auth.uid(), auth.role() to anon, authenticated, service_role;
+create or replace function auth.uid() returns uuid
+language sql stable set search_path = '' as $$ select (auth.jwt() ->> 'sub')::uuid $$;
+create or replace function auth.role() returns text
+language sql stable set search_path = '' as $$ select auth.jwt() ->> 'role' $$;
+create or replace function auth.email() returns text
+language sql stable set search_path = '' as $$ select auth.jwt() ->> 'email' $$;
+grant execute on all functions in schema auth to anon, authenticated, service_role;
+
+do $$
+begin
+    if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+        create publication supabase_realtime;
+    end if;
+end
+$$;

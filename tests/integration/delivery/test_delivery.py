@@ -363,7 +363,7 @@ def test_looks_become_rarer_and_end_after_three_days(
 ) -> None:
     """Some carriers never say. A report that comes later counts all the same."""
     row = accepted(business, queue, sender)
-    stack.twilio.send_queued()
+    stack.twilio.report(sid_of(business, row), "sent")
     before = stack.twilio.fetches
     told = [sync(stack, services, after=timedelta(minutes=5, seconds=5)) for _ in range(6 * 12)]
     told += [sync(stack, services, after=timedelta(minutes=30)) for _ in range(4 * 24 * 2)]

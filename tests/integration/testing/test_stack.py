@@ -1,8 +1,9 @@
-"""What `smsretry.testing` gives a test: the clock, Twilio's side, the environment, and a database that is as it was."""
+"""What `smsretry.testing` gives a test: a clock, Twilio's side, the environment, and a database that is as it was."""
 
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
@@ -15,15 +16,25 @@ from starlette.routing import Route
 from supabase import create_client
 from twilio.request_validator import RequestValidator
 
-from smsretry import testing
-from smsretry.errors import InputError, LocalStackError
+from smsretry.adapters.migrations.migrate import migrate
+from smsretry.errors import LocalStackError
+from smsretry.local.business import BODY, PHONE
 from smsretry.local.process.http import LocalServer
-from smsretry.testing import Clock, Seeds, SmsStack, Twilio, failure, faults
-from smsretry.testing.business import BODY
+from smsretry.local.stack import SENDER
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from smsretry.testing.emptying import empty, remember_rows
+from smsretry.testing.schema import apply_schema
+from smsretry.testing.stack import SmsStack
 from smsretry.wiring import services
+from tests.integration.catalog import Database
 
 SENT = datetime(2027, 1, 12, 14, 30, tzinfo=UTC)
+ERRORS = {
+    "create table a (id int);\n\ncreate table b (id int9);": r"schema\.sql, line 3: type .int9. does not exist",
+    "\\restrict abc\ncreate table a (id int);": r"line 1: syntax error .*psql's own and no SQL",
+    'create extension if not exists "uuid-ossp";': r"is not available\. The embedded PostgreSQL has fewer",
+}
+"""What a file may begin with, and what is said of it."""
 
 
 class Webhook:
@@ -45,123 +56,123 @@ class Webhook:
 @pytest.fixture
 def webhook(sms_stack: SmsStack) -> Iterator[Webhook]:
     """Listening, and known to the worker."""
-    webhook = Webhook(sms_stack.environment["TWILIO_AUTH_TOKEN"])
+    webhook = Webhook(sms_stack.environment()["TWILIO_AUTH_TOKEN"])
     with LocalServer(webhook.app) as server:
         webhook.url = f"{server.url}/twilio"
         sms_stack.options["TWILIO_STATUS_CALLBACK_URL"] = webhook.url
         yield webhook
 
 
-def test_the_clock_is_set_and_moved_for_all_of_the_stack(sms_stack: SmsStack, sms_clock: Clock) -> None:
-    """By an instant, by what a clock somewhere shows, and on from there."""
-    for moment, zone in (("2027-01-12T14:30:00Z", None), ("2027-01-12T09:30", "America/New_York"), (SENT, None)):
-        sms_clock.set(moment, zone=zone)
-        sms_clock.move(hours=3)
-        shown = sms_stack.connection().execute("select smsretry.clock() as now").fetchone()
-        assert shown is not None
-        assert timedelta(0) <= shown["now"] - SENT - timedelta(hours=3) < timedelta(minutes=1)
+def test_the_clock_is_set_and_moved_for_all_of_the_stack(sms_stack: SmsStack) -> None:
+    """And runs on from there, though the schema is applied again. A moment without a zone is none."""
+    sms_stack.set_clock(SENT)
+    migrate(sms_stack.database_url, again=True)
+    sms_stack.move_clock(timedelta(hours=3))
+    shown = sms_stack.connection().execute("select smsretry.clock() as now").fetchone()
+    assert shown is not None
+    assert timedelta(0) <= shown["now"] - SENT - timedelta(hours=3) < timedelta(minutes=1)
+    with pytest.raises(TypeError):
+        sms_stack.set_clock(SENT.replace(tzinfo=None))
 
 
-@pytest.mark.parametrize(("moment", "zone"), [("2027-01-12T09:30", None), ("2027-01-12T09:30Z", "UTC"), ("noon", None)])
-def test_a_moment_that_is_no_instant_is_refused(sms_clock: Clock, moment: str, zone: str | None) -> None:
-    """A naive time does not say on whose clock it was read."""
-    with pytest.raises(InputError):
-        sms_clock.set(moment, zone=zone)
-
-
-def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(
-    sms_stack: SmsStack, sms_seeds: Seeds, sms_twilio: Twilio, webhook: Webhook
-) -> None:
+def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(sms_stack: SmsStack, webhook: Webhook) -> None:
     """A status to the URL that the message was sent with, a STOP to the URL that the test names."""
-    text = sms_seeds.sent()
+    sms_stack.business().due_text()
     sms_stack.run()
-    [message] = sms_twilio.sent_to(text.phone or "")
-    answer = sms_twilio.report(message, "delivered", tell="webhook")
+    [message] = sms_stack.twilio.ledger.entries(PHONE)
+    answer = sms_stack.report(message, "delivered")
     assert answer is not None
     assert answer.status_code == 204
-    sms_twilio.receive(text.phone or "", "STOP", webhook=webhook.url)
+    sms_stack.receive(PHONE, "STOP", webhook=webhook.url)
     [(status_signed, status), (stop_signed, stop)] = webhook.posts
     assert status_signed
     assert (status["MessageSid"], status["MessageStatus"]) == (message.sid, "delivered")
     assert stop_signed
-    assert (stop["From"], stop["Body"], stop["To"]) == (text.phone, "STOP", sms_twilio.number)
+    assert (stop["From"], stop["Body"], stop["To"]) == (PHONE, "STOP", SENDER)
 
 
-def test_a_webhook_that_is_not_there_is_said_without_the_text(sms_twilio: Twilio) -> None:
+def test_a_webhook_that_is_not_there_is_said_without_the_text(sms_stack: SmsStack) -> None:
     """With what to do."""
     with pytest.raises(LocalStackError, match="start the application") as told:
-        sms_twilio.receive("+12125550100", "STOP", webhook="http://127.0.0.1:1/twilio?to=+12125550100")
-    assert "5550100" not in str(told.value)
-
-
-def test_a_status_without_a_callback_url_says_which_option_is_missing(sms_stack: SmsStack) -> None:
-    """The message was sent without one."""
-    sms_stack.seeds.sent()
-    sms_stack.run()
-    with pytest.raises(InputError, match="TWILIO_STATUS_CALLBACK_URL"):
-        sms_stack.twilio.report(sms_stack.twilio.sent[0], "delivered", tell="webhook")
+        sms_stack.receive(PHONE, "STOP", webhook=f"http://127.0.0.1:1/twilio?to={PHONE}")
+    assert PHONE not in str(told.value)
 
 
 def test_what_twilio_tells_reaches_the_database_without_a_webhook(sms_stack: SmsStack) -> None:
-    """A delivery, and a STOP that cancels the next text to the number."""
-    text = sms_stack.seeds.sent()
+    """A delivery, and a STOP that cancels the next text to the number. A status that Twilio does not have is none."""
+    business = sms_stack.business()
+    text = business.due_text()
     sms_stack.run()
-    sms_stack.twilio.report(sms_stack.twilio.sent[0], "delivered", tell="database")
-    assert text.log["status"] == "delivered"
-    sms_stack.twilio.receive(text.phone or "", "STOP")
-    again = sms_stack.seeds.business.due_text(phone=text.phone)
-    assert [one.fate for one in sms_stack.run().results if one.retry_id == again] in ([], ["Cancelled"])
-    assert sms_stack.seeds.business.row(again)["status"] == "cancelled"
+    [message] = sms_stack.twilio.ledger.entries()
+    with pytest.raises(ValueError, match="delivered"):
+        sms_stack.report(message, "deliverd")
+    sms_stack.report(message, "delivered")
+    assert business.log_of(text)["status"] == "delivered"
+    sms_stack.receive(PHONE, "STOP")
+    again = business.due_text()
+    sms_stack.run()
+    assert business.row(again)["status"] == "cancelled"
 
 
 def test_a_delivery_that_nobody_told_is_found_by_asking(sms_stack: SmsStack) -> None:
     """Five minutes after the text was accepted."""
-    text = sms_stack.seeds.sent()
+    business = sms_stack.business()
+    text = business.due_text()
     sms_stack.run()
-    sms_stack.twilio.report(sms_stack.twilio.sent[0], "undelivered", 30006)
+    [message] = sms_stack.twilio.ledger.entries()
+    sms_stack.twilio.report(message.sid, "undelivered", 30006)
     assert sms_stack.look_after_deliveries().idle
-    sms_stack.clock.move(minutes=6)
+    sms_stack.move_clock(timedelta(minutes=6))
     assert sms_stack.look_after_deliveries().counts == {"undelivered": 1}
-    assert (text.log["status"], text.row["status"]) == ("undelivered", "failed")
+    assert business.log_of(text)["status"] == "undelivered"
 
 
 def test_a_planned_text_goes_out_at_its_time(sms_stack: SmsStack) -> None:
     """Queued two minutes before."""
     planned = sms_stack.business().scheduled(due=timedelta(hours=1))
     assert sms_stack.run().scheduled == []
-    sms_stack.clock.move(minutes=59)
+    sms_stack.move_clock(timedelta(minutes=59))
     [queued] = sms_stack.run().scheduled
     assert (queued.scheduled_id, queued.result) == (planned, "queued")
-    sms_stack.clock.move(minutes=2)
+    sms_stack.move_clock(timedelta(minutes=2))
     assert sms_stack.run().fates == ["Sent"]
+
+
+def test_a_run_says_what_each_text_came_to(sms_stack: SmsStack) -> None:
+    """A text that it did not take, too."""
+    business = sms_stack.business()
+    lost, later = business.due_text(), business.due_text(due=timedelta(hours=1))
+    sms_stack.twilio.fail(AcceptThenDrop(), to=PHONE)
+    result = sms_stack.run()
+    assert result.of(lost).fate == "InDoubt"
+    with pytest.raises(LookupError, match=f"did not take row {later}"):
+        result.of(later)
 
 
 def test_the_application_reaches_the_stack_by_the_environment(
     sms_environment: dict[str, str], sms_stack: SmsStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through Supabase's own client, as a tenant through row level security, by SQL, and as a worker."""
-    text, other = sms_stack.seeds.sent(), sms_stack.seeds.sent(sms_stack.business("Harbor Cycle Works"))
+    """supabase-py as the backend, psycopg as a tenant, a worker of its own; and nobody as anon."""
+    text, other = sms_stack.business(), sms_stack.business("Harbor Cycle Works")
+    mine, theirs = text.due_text(), other.due_text()
     client = create_client(sms_environment["SUPABASE_URL"], sms_environment["SUPABASE_SERVICE_ROLE_KEY"])
-    queued = client.rpc("queue_sms_retry", {"send_log_id": str(text.log["id"]), "reason": None}).execute().data
-    assert str(text.id) in str(queued)
+    log = str(text.row(mine)["send_log_id"])
+    assert client.rpc("queue_sms_retry", {"send_log_id": log}).execute().data
     with psycopg.connect(sms_environment["DATABASE_URL"]) as connection:
-        assert connection.execute("select count(*) from sms_retry_queue").fetchone() == (2,)
         connection.execute("set local role authenticated")
-        connection.execute(
-            "select set_config('request.jwt.claims', %s, true)", [f'{{"sub": "{other.business.user_id}"}}']
-        )
-        assert connection.execute("select id from sms_retry_queue").fetchall() == [(other.id,)]
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [f'{{"sub": "{other.user_id}"}}'])
+        assert connection.execute("select id from sms_retry_queue").fetchall() == [(theirs,)]
     refused = httpx.post(
         f"{sms_environment['SUPABASE_URL']}/rest/v1/rpc/claim_due_sms_retries",
         headers={
             "apikey": sms_environment["SUPABASE_ANON_KEY"],
-            "Authorization": f"Bearer {sms_stack.jwt(other.business)}",
+            "Authorization": f"Bearer {sms_stack.jwt(other)}",
         },
         json={"limit_count": 1},
     )
     assert refused.status_code == 403
     with services() as connected:
-        assert connected.sender.default.sent_by == sms_stack.twilio.number
+        assert connected.sender.default.sent_by == SENDER
 
 
 def test_the_environment_holds_no_setting_of_the_developers(
@@ -174,22 +185,13 @@ def test_the_environment_holds_no_setting_of_the_developers(
         assert connected.sender.default.sent_by == given["TWILIO_FROM_NUMBER"]
 
 
-def test_options_are_settings_of_one_test(sms_stack: SmsStack) -> None:
-    """A text in doubt is held instead of sent again. A name that is no setting is refused, and not ignored."""
+def test_options_and_faults_are_those_of_one_test(sms_stack: SmsStack) -> None:
+    """A text in doubt is held instead of sent again; a number is refused until it is healed."""
     sms_stack.options["SMSRETRY_IN_DOUBT"] = "hold"
     assert sms_stack.settings().in_doubt == "hold"
-    sms_stack.options["SMSRETRY_IN_DOUB"] = "hold"
-    with pytest.raises(InputError, match="SMSRETRY_IN_DOUB"):
-        sms_stack.run()
-    assert sms_stack.empty().settings().in_doubt == "resend"
-
-
-def test_a_fault_is_planned_for_a_number_and_healed(sms_stack: SmsStack) -> None:
-    """Any of `faults`."""
-    text = sms_stack.seeds.sent()
-    sms_stack.twilio.fail(faults.JsonError(21211, http_status=400), to=text.phone, times=None)
-    sms_stack.twilio.heal()
-    assert sms_stack.run().of(text).fate == "Sent"
+    sms_stack.twilio.fail(JsonError(21211, http_status=400), times=None)
+    sms_stack.empty().business().due_text()
+    assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == ("resend", ["Sent"])
 
 
 def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) -> None:
@@ -214,7 +216,7 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
                 "insert into shop.\"Orders\" select n, 1, repeat('x', 1000) from generate_series(1, %s) n", [size]
             )
             owner.execute("insert into shop.parts values (1, '2027-03-01')")
-            sms_stack.seeds.sent()
+            sms_stack.business().due_text()
             empty(owner)
             assert owner.execute("select id, name from shop.plans order by id").fetchall() == [
                 {"id": 1, "name": "basic"},
@@ -222,8 +224,7 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
             ]
             left = 'select (select count(*) from shop."Orders") + (select count(*) from shop.parts) as rows'
             assert owner.execute(left.encode()).fetchone() == {"rows": 0}
-            assert sms_stack.local.is_empty()
-            sms_stack.empty()
+            assert sms_stack.is_empty()
     finally:
         owner.execute("drop schema shop cascade")
         remember_rows(owner)
@@ -231,49 +232,46 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
 
 def test_a_transaction_left_open_is_named_as_what_keeps_the_tables(sms_stack: SmsStack) -> None:
     """Its test is over, and the next one must not wait for ever."""
-    text = sms_stack.seeds.sent()
-    with sms_stack.local.connect() as forgotten, forgotten.transaction(force_rollback=True):
-        forgotten.execute("update sms_retry_queue set reason = null where id = %s", [text.id])
+    text = sms_stack.business().due_text()
+    with sms_stack.connect() as forgotten, forgotten.transaction(force_rollback=True):
+        forgotten.execute("update sms_retry_queue set reason = null where id = %s", [text])
         sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '50ms'")
         with pytest.raises(LocalStackError, match="a transaction has held one of them"):
-            empty(sms_stack.connection())
+            sms_stack.empty()
     sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '5s'")
-    sms_stack.empty()
-
-
-def test_every_public_name_is_there_and_no_other() -> None:
-    """They are imported on first use, so a misspelt one would be found by its user."""
-    assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
-    with pytest.raises(AttributeError, match="has no attribute 'Stack'"):
-        testing.Stack  # noqa: B018
-
-
-def test_a_business_of_the_applications_own_is_taken_as_it_is(sms_stack: SmsStack) -> None:
-    """Its texts and its tenant's token are those of its rows."""
-    made = sms_stack.business()
-    assert sms_stack.existing_business(made.id) == made
-    with pytest.raises(LookupError, match="businesses has no row"):
-        sms_stack.existing_business(made.user_id)
-
-
-def test_a_status_that_twilio_does_not_have_is_refused(sms_stack: SmsStack) -> None:
-    """A misspelt one would never be heard of again."""
-    sms_stack.seeds.sent()
-    sms_stack.run()
-    with pytest.raises(InputError, match="delivered"):
-        sms_stack.twilio.report(sms_stack.twilio.sent[0], "deliverd")  # type: ignore[arg-type] # the misspelt word
 
 
 def test_a_failure_is_explained_by_the_queue_without_numbers_and_bodies(sms_stack: SmsStack) -> None:
-    """Each text's state and why; the first twenty, and how many more."""
-    deferred, sent = sms_stack.seeds.deferred(), sms_stack.seeds.sent()
+    """Each text's state and why."""
+    business = sms_stack.business()
+    sent = business.due_text()
+    asleep = business.due_text(phone="+18085550123", timezone="Pacific/Honolulu")
     sms_stack.run()
-    told = failure.told(sms_stack)
-    assert f"{sent.id} completed\n" in told
-    assert re.search(rf"{deferred.id} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", told)
+    told = sms_stack.told()
+    assert f"{sent} completed\n" in told
+    assert re.search(rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", told)
     assert "Messages that Twilio accepted: 1" in told
-    assert not any(word in told for word in (str(sent.phone), str(deferred.phone), BODY))
-    for _ in range(20):
-        sms_stack.seeds.sent()
-    assert "Texts in the queue: 22" in failure.told(sms_stack)
-    assert "… and 2 more" in failure.told(sms_stack)
+    assert not any(word in told for word in (PHONE, "8085550123", BODY))
+
+
+def test_files_and_folders_of_a_schema_are_applied_in_order(empty: Database, tmp_path: Path) -> None:
+    """Each as `pg_dump` begins one: what it sets does not reach the next file."""
+    (tmp_path / "1.sql").write_text("select pg_catalog.set_config('search_path', '', false); create schema shop;")
+    (tmp_path / "2.sql").write_text("create table shops (id uuid primary key);")
+    (tmp_path / "last").write_text("create table shop.plans as select id from shops")
+    apply_schema(empty.url, [tmp_path, tmp_path / "last"])
+    assert empty.connection.execute("select count(*) as plans from shop.plans").fetchone() == {"plans": 0}
+
+
+def test_an_error_in_a_schema_says_where_and_what_to_do(empty: Database, tmp_path: Path) -> None:
+    """The database's words, and a hint where they are obscure. Nothing of the file is left."""
+    schema = tmp_path / "schema.sql"
+    for text, told in ERRORS.items():
+        schema.write_text(text)
+        with pytest.raises(LocalStackError, match=told):
+            apply_schema(empty.url, [schema])
+        assert empty.connection.execute("select to_regclass('a') as a").fetchone() == {"a": None}
+    schema.unlink()
+    for path in (tmp_path, schema):
+        with pytest.raises(LocalStackError, match="correct the path in sms_schema"):
+            apply_schema(empty.url, [path])

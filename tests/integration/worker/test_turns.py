@@ -150,7 +150,7 @@ def test_in_any_stretch_of_claims_nobody_gets_more_than_one_text_more_than_a_bus
     sms_session: SmsStack, kind: str, others: list[int], limits: list[int]
 ) -> None:
     """However much the others have, and whatever the sizes of the claims."""
-    with sms_session.empty().local.connect() as connection:
+    with sms_session.empty().connect() as connection:
         always, *rest = _businesses(connection, len(others) + 1)
         _add(connection, kind, always, 200)
         for other, texts in zip(rest, others, strict=True):

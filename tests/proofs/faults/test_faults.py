@@ -31,7 +31,7 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsStack]:
 @pytest.fixture
 def stack(own_stack: SmsStack) -> Stack:
     """Empty, and healthy."""
-    return own_stack.empty().local
+    return own_stack.empty()
 
 
 def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:

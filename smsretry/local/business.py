@@ -1,4 +1,4 @@
-"""A business whose rows a test writes as the application does, and reads back."""
+"""A business whose rows are written as an application writes them, and read back: in tests, in the demo, in proofs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +13,6 @@ PHONE: Final = "+12125550123"
 """In New York; from the numbers that are reserved for fiction, as all here."""
 BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
 ZONE: Final = "America/New_York"
-TABLES: Final = ("businesses", "customers", "send_logs", "sms_retry_queue", "scheduled_sends")
-"""What it writes."""
 
 OwnColumns: TypeAlias = Mapping[str, Mapping[str, Any]]
 """For each table, values of columns that only the application's schema has and that need one; a callable makes one."""
@@ -36,11 +34,12 @@ class Business:
         self._insert("businesses", id=self.id, user_id=self.user_id, name=name, timezone=timezone)
         return self
 
-    def customer(self, *, phone: str | None = PHONE, timezone: str | None = ZONE, consent: str = "opted_in") -> UUID:
-        """Insert a customer; returns the id."""
-        return self._insert(
-            "customers", business_id=self.id, phone=phone, timezone=timezone, sms_consent_status=consent
-        )
+    def customer(
+        self, *, phone: str | None = PHONE, timezone: str | None = ZONE, consent: str = "opted_in", **more: Any
+    ) -> UUID:
+        """Insert a customer, with values of more columns; returns the id."""
+        known = {"phone": phone, "timezone": timezone, "sms_consent_status": consent}
+        return self._insert("customers", business_id=self.id, **known, **more)
 
     def send_log(self, customer_id: UUID, *, body: str | None = BODY) -> UUID:
         """Insert a text that was not sent yet; returns the send log's id."""
