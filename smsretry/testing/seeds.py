@@ -13,7 +13,7 @@ from uuid import UUID
 from smsretry.errors import InputError
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
 from smsretry.quiet_hours.check import check_quiet_hours
-from smsretry.retry.policy import LIFE
+from smsretry.retry.before import LIFE
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.testing.business import BODY, Business
 from smsretry.testing.clock import Clock

@@ -36,7 +36,7 @@ from smsretry.desk.questions.records import (
     WaitingText,
 )
 from smsretry.retry.audience import Audience
-from smsretry.retry.policy import CAP_WINDOW
+from smsretry.retry.before import CAP_WINDOW
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""

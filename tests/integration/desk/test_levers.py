@@ -257,7 +257,6 @@ CASES: Final = [
     Case("no_evidence", None, doubtful("no_evidence", held=False), says="evidence of it is looked for first"),
     Case("no_evidence", RESOLVE, doubtful("no_evidence", held=True), says="log does not have it"),
     Case("ambiguous", RESOLVE, doubtful("ambiguous", held=True), says="log does not have it"),
-    Case("clock_set_back", RESOLVE, doubtful("clock_set_back", held=True), says="log does not have it"),
     Case("list_unavailable", LOOK, doubtful("list_unavailable", held=True), says="provider's list"),
     Case("unforeseen", REQUEUE, ended("failed", "unforeseen"), says="the log of its run"),
 ]  # fmt: skip
