@@ -98,7 +98,6 @@ WhyCode: TypeAlias = Literal[
     "no_evidence",
     "list_unavailable",
     "ambiguous",
-    "clock_set_back",
     "unforeseen",
 ]
 """The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change.
@@ -113,7 +112,7 @@ stopped sending. business_trouble: its business's texts come to nothing, others'
 slow. sender_paused: a person paused it. day_spent: it has used its day, or the carrier's. no_credentials: the runner
 has none for its account. The provider: unreachable: the request never left. refused_for_now, refused: it may go out
 later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send began, or
-several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous, clock_set_back: what a look for
+several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous: what a look for
 evidence came to.
 """
 

@@ -110,8 +110,10 @@ def stop(
 
 
 def consent(
-    opt_out: Annotated[bool, typer.Option("--opt-out/--opt-in", help="They said stop, or they said yes.")],
     source: Annotated[str, typer.Option(metavar="WORDS", help="How that is known, such as 'telephone 2026-11-24'.")],
+    opt_out: Annotated[bool, typer.Option("--opt-out", help="They said stop.")] = False,
+    opt_in: Annotated[bool, typer.Option("--opt-in", help="They said yes.")] = False,
+    unchanged: Annotated[bool, typer.Option("--unchanged", help="A text that may mean stop means neither.")] = False,
     phone: Annotated[
         str | None, typer.Argument(metavar="NUMBER", help="The number, E.164; - reads it from standard input.")
     ] = None,
@@ -140,9 +142,13 @@ def consent(
         raise typer.BadParameter("--who and --because go with --customer; with a number, --source says it all")
     if customer and business:
         raise typer.BadParameter("--customer has a business already: leave --business out")
-    if not (opt_out or business or customer):
+    if opt_in and not (business or customer):
         raise typer.BadParameter("--opt-in needs --business: consent is given to one business")
-    said: Literal["opted_in", "opted_out"] = "opted_out" if opt_out else "opted_in"
+    if opt_out + opt_in + unchanged != 1:
+        raise typer.BadParameter("say one of --opt-out, --opt-in and --unchanged")
+    said: Literal["opted_in", "opted_out", "unchanged"] = (
+        "opted_out" if opt_out else "opted_in" if opt_in else "unchanged"
+    )
     form = None
     if customer:
         given = {"customer": customer, "consent": said, "source": source, "because": because}
@@ -156,4 +162,4 @@ def consent(
     if as_json:
         print_json(recorded)
     else:
-        print_lines(recorded.lines(opted_in=not opt_out))
+        print_lines(recorded.lines(said))

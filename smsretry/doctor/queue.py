@@ -5,8 +5,8 @@ from typing import Final
 
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.instants import span
+from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
-from smsretry.retry.policy import LIFE
 
 _START: Final = "start `smsretry serve` under a supervisor, or let cron run `smsretry process`"
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next send."""
+"""How long to wait before the next send, and before the next look for evidence."""
 
 from datetime import timedelta
 from typing import Final
@@ -7,13 +7,13 @@ from smsretry import data
 
 RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
 """After the first send, the first retry, the second; the last repeats."""
-UNCOUNTED_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
-"""The same after a try that made no send: the provider was not reached, or refused to look at the text for now."""
 ACCOUNT_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """After the account was refused for this destination, or the sender's day was used. This costs no attempt, so it must
 not come often."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
+LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+"""Before the first look for a text in doubt, the second, the third; the last repeats."""
 
 
 def next_retry_delay(attempt_count: int) -> timedelta:
@@ -29,8 +29,13 @@ def next_retry_delay(attempt_count: int) -> timedelta:
 
 
 def uncounted_delay(attempt_count: int, *, retry_after: timedelta | None = None) -> timedelta:
-    """The delay after a try that cost no attempt, and no less than the provider asks for (up to `MAX_RETRY_AFTER`)."""
-    return max(nth(UNCOUNTED_DELAYS, attempt_count), min(retry_after or timedelta(0), MAX_RETRY_AFTER))
+    """The delay after a try that made no send, and no less than the provider asks for (up to `MAX_RETRY_AFTER`)."""
+    return max(nth(RETRY_DELAYS, attempt_count), min(retry_after or timedelta(0), MAX_RETRY_AFTER))
+
+
+def next_look_delay(looks: int) -> timedelta:
+    """The delay before the next look for evidence, after this many looks that found nothing."""
+    return nth(LOOK_DELAYS, looks)
 
 
 def nth(delays: tuple[timedelta, ...], count: int) -> timedelta:

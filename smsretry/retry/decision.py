@@ -1,13 +1,15 @@
-"""What to do now, as values. `policy` makes them, `sending` acts on them, and the queue's adapter stores them.
+"""What to do with a text, as values. Each knows its fate, its reason and what it changes.
 
-`why` is always for people, and never holds a phone number or a body. `why_code` says the same to programs.
+`before`, `after`, `doubt` and `delivery` make them, `sending` acts on them, and the queue's adapter alone makes columns
+of them. `why` is for people, and never holds a phone number or a body. `why_code` says the same to programs.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
-from smsretry.vocabulary import DeliveryStatus, Reason, WhyCode
+from smsretry.retry.models import Claim, ItemResult
+from smsretry.vocabulary import DeliveryStatus, Fate, Reason, WhyCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,149 +32,148 @@ class Send:
     """The quiet-hours rule it is sent under, stored with the attempt."""
     cap: Cap | None = None
     """The daily cap, where a rule has one."""
-    expires_at: datetime | None = None
-    """When it is of no more use, if that is not set yet. None: its life counts from the send on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Defer:
+class Decision:
+    """What every decision but `Send` has."""
+
+    fate: ClassVar[Fate]
+    why: str
+    why_code: WhyCode | None = None
+    """None: there is nothing to explain, because it was sent."""
+    code: int | None = None
+    """The provider's error code, if it is the reason."""
+
+    def due_at(self, at: datetime) -> datetime | None:  # noqa: ARG002 - most go by it
+        """When the text is due again, if this was decided at `at`. None: it has ended, or it is as due as before."""
+        return None
+
+    def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
+        """What the claim came to, once that is recorded. `due_at`: when the queue says that it is due again."""
+        return ItemResult(
+            retry_id=claim.id,
+            fate=self.fate,
+            detail=self.why,
+            code=self.code,
+            next_at=due_at or self.due_at(claim.claimed_at),
+            why_code=self.why_code,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Decision):
+    """It went out."""
+
+    fate = "Sent"
+    sid: str | None
+    """The provider's id of the message. None: only the send log says that there was one."""
+    by: Literal["response", "callback", "reconcile"] = "response"
+    """Where that is known from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defer(Decision):
     """Wait for a reason that is no failure. Costs no attempt."""
 
+    fate = "Deferred"
     until: datetime
-    reason: Reason | None
-    """None leaves the row's as it is."""
-    why: str
-    why_code: WhyCode
+    for_window: bool = False
+    """Whether it waits for a permitted hour, or for room in a day. That costs none of its life."""
     window_closes_at: datetime | None = None
-    """When the window closes that it waits for. None: not known, or it waits for no window."""
-    ages: bool = False
-    """Whether it might have gone out now, so that its life counts from now at the latest."""
-    expires_at: datetime | None = None
-    """As in `Send`, if it ages."""
+    """When that window closes. None: not known."""
+
+    def due_at(self, at: datetime) -> datetime:  # noqa: ARG002 - it is a moment
+        return self.until
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Wait for something that a person can mend. The row is looked at again, and goes on by itself once it is mended.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(Decision):
+    """Wait for something that a person can mend, and say what. It is looked at again, and goes on once that is mended.
 
     For a text in doubt, a person must decide whether it went out.
     """
 
-    why: str
-    """What is wrong and what to do."""
-    why_code: WhyCode
+    fate = "Held"
     look_in: timedelta
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
     other texts', it is not held."""
-    expires_at: datetime | None = None
-    """As in `Send`, for a text that is not in doubt."""
+
+    def due_at(self, at: datetime) -> datetime:
+        return at + self.look_in
+
+    def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
+        """Held; or failed, if it is in doubt and nobody decided about it in its lifetime: the queue ends it then."""
+        held = Decision.result(self, claim, due_at=due_at)
+        over = claim.in_doubt_since and claim.expires_at and claim.expires_at <= claim.claimed_at
+        return held.model_copy(update={"fate": "Failed", "next_at": None}) if over else held
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBack:
+class GiveBack(Decision):
     """Back to the queue as if it had never been claimed."""
 
-    why: str
-    why_code: WhyCode
-    expires_at: datetime | None = None
-    """As in `Send`."""
+    fate = "GivenBack"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """End the row before any send: given up (`failed`) or no longer wanted (`cancelled`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(Decision):
+    """Send it again after `delay`."""
 
-    status: Literal["failed", "cancelled"]
-    why: str
-    why_code: WhyCode
-
-
-PutOff = Defer | Hold | GiveBack | End
-BeforeSend = Send | Defer | Hold | End
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message of it that was reported lost has arrived after all: the row is completed, and nothing is sent."""
-
-    sid: str
-    status: DeliveryStatus
-    meanwhile: Defer
-    """How the row waits until that is recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    """It was accepted."""
-
-    sid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again after `delay`. `counted`: a send was really made, so it counts against the limit of attempts."""
-
+    fate = "RetryScheduled"
     delay: timedelta
-    reason: Reason | None
+    reason: Reason | None = "twilio_error"
     """None leaves the row's as it is."""
-    why: str
-    why_code: WhyCode
-    code: int | None
-    counted: bool
-    account_refused: bool = False
-    """The provider refused the account and not the text, so another business's text goes first next time."""
+    counted: bool = False
+    """Whether a send was really made, so that it counts against the limit of attempts."""
+
+    def due_at(self, at: datetime) -> datetime:
+        return at + self.delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAgain(Decision):
+    """It is unknown what became of it. Nothing is sent, and evidence is looked for after `look_in`."""
+
+    fate = "InDoubt"
+    look_in: timedelta
+    failed: bool = False
+    """Whether a look could not be made, which says nothing and does not count."""
+
+    def due_at(self, at: datetime) -> datetime:
+        return at + self.look_in
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Fail(Decision):
     """No further try."""
 
-    why: str
-    why_code: WhyCode
-    code: int | None
+    fate = "Failed"
     opted_out: bool = False
-    """The recipient has told the provider to stop."""
+    """Whether the recipient has told the provider to stop."""
     phone_status: str | None = None
     """What is wrong with the number for good, as `customers.phone_status`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """It is unknown whether it went out. Nothing is sent until there is evidence, first looked for after `look_in`."""
+class Cancel(Decision):
+    """It is no longer wanted."""
 
-    why_code: ClassVar[WhyCode] = "in_doubt"
-    why: str
-    look_in: timedelta
+    fate = "Cancelled"
 
 
-AfterSend = Complete | Retry | GiveUp | Doubt
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived(Decision):
+    """A message of it that was reported lost has arrived after all, so nothing is sent."""
+
+    fate = "Sent"
+    sid: str
+    status: DeliveryStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """There is evidence that the provider accepted it. `sid` is None when only the send log says so."""
-
-    sid: str | None
-    by: Literal["callback", "reconcile"]
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """No evidence yet. `failed`: the look itself could not be made, which says nothing."""
-
-    after: timedelta
-    failed: bool
-    why: str
-    why_code: WhyCode
-
-
-@dataclass(frozen=True, slots=True)
-class Resend:
-    """Looked for often and long enough: it may be sent again."""
-
-    why: ClassVar[str] = "No evidence that it went out"
-    why_code: ClassVar[WhyCode] = "no_evidence"
-
-
-AfterLook = Settle | LookAgain | Resend | Hold
+PutOff = Defer | Hold | GiveBack | Fail | Cancel
+"""What may follow instead of a send."""
+BeforeSend = Send | Defer | Hold | Fail | Cancel
+AfterSend = Complete | Retry | Hold | Fail | LookAgain
+AfterLook = Complete | LookAgain | Retry | Hold

@@ -7,7 +7,7 @@ attempt: it waits until that is mended, or until the sender's day turns over.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -15,11 +15,11 @@ from pydantic import Field
 
 from smsretry.instants import Instant
 from smsretry.retry.backoff import nth
-from smsretry.retry.decision import Arrived, Defer, GiveUp, LookAgain
-from smsretry.retry.models import Value
+from smsretry.retry.decision import Arrived, Defer, Fail, Hold, LookAgain, Retry
+from smsretry.retry.models import Claim, Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.vocabulary import DeliveryStatus, WhyCode
+from smsretry.vocabulary import DeliveryStatus
 
 FIRST_LOOK: Final = timedelta(minutes=5)
 """How long the provider has to report by itself, which costs neither side a request."""
@@ -31,30 +31,17 @@ LOOKS: Final = (
     timedelta(hours=12),
 )
 """After the first look, the second …; the last repeats."""
-SILENT_LOOK: Final = timedelta(hours=1)
-"""The longest wait for the next look when the provider said nothing: that does not show how long the message takes."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then will say nothing: some give no receipts at all."""
-RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
-"""After a message that did not arrive. A phone that is off or a carrier in trouble takes its time, and a late report of
-delivery stops the next message. Providers advise half an hour for some such troubles, and hours for others."""
-MENDING_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6), timedelta(hours=12))
-"""After a message whose sender must be mended. Nothing but a message shows whether it is, and each costs: a text of a
-sender that nobody mends is sent six times again in its life of 48 hours."""
-SLOWER_DELAYS: Final = (timedelta(minutes=2), timedelta(minutes=10), timedelta(minutes=30), timedelta(hours=2))
-"""After a message that was one too many at its moment."""
-SLOW_FOR: Final = timedelta(minutes=1)
-"""How long its sender then sends nothing: carriers count by the minute."""
-LAST_TRY: Final = timedelta(minutes=10)
-"""How long before its end a text is tried once more whose sender was to be mended."""
+RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6), timedelta(hours=12))
+"""After a message that did not arrive; the last repeats. A phone that is off, a carrier in trouble and whoever mends a
+sender take their time, a late report of delivery stops the next message, and each message costs."""
 GIVEN_UP_LOOK: Final = timedelta(hours=1)
 """When a message that was given up is looked up once more: a carrier may deliver it all the same."""
 OTHER_LOOK: Final = timedelta(minutes=15)
 """When to look again while another message of the same text is under way."""
 ASK_AGAIN: Final = timedelta(minutes=5)
-"""When a text is due again if the provider could not be asked about its lost message."""
-RECORD_AGAIN: Final = timedelta(seconds=30)
-"""When a text is due again if its arrival could not be recorded."""
+"""When a text is due again if the provider could not be asked about its lost message, or the answer not recorded."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
 FAILURES: Final[frozenset[DeliveryStatus]] = frozenset({"undelivered", "failed", "canceled"})
 
@@ -95,10 +82,25 @@ class Report:
     refusal: Refusal | None = None
     """Why it did not arrive, if the provider says so."""
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the message has arrived."""
+        return self.status in FINAL
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it did not arrive, as far as is known now."""
+        return self.status in FAILURES
+
+    @property
+    def blames_the_sender(self) -> bool:
+        """Whether our account, our sender or our words, which a person can mend, kept it from arriving."""
+        return self.refusal is not None and self.refusal.level in ("account", "content")
+
 
 @dataclass(frozen=True, slots=True)
 class NotKept:
-    """The account has no message with this id: it was deleted there, or an older version sent it from another one."""
+    """The account has no message with this id: it was deleted there, or it went out from another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +117,11 @@ Word = Report | NotKept | Denied | None
 class Close:
     """Nothing follows: it was delivered, another message of the text counts, or it is too late."""
 
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The provider said nothing final for long enough."""
+    unknown: bool = False
+    """Whether the provider said nothing final for long enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendAgain:
-    """It did not arrive, for a reason that passes: the text is due again after `delay`."""
-
-    delay: timedelta
-    why: str
-    why_code: WhyCode = "undelivered"
-    counted: bool = True
-    """Whether it was an attempt and a failed delivery. Not if the trouble is its sender's."""
-    held: bool = False
-    """Whether it waits for something that a person can mend."""
-    slows: timedelta | None = None
-    """How long its sender is to send nothing."""
-
-
-AfterDelivery = LookAgain | Close | Unknown | SendAgain | GiveUp
-
-_NOT_KEPT: Final = "The provider has no such message: it was deleted there, or it is another account's"
+AfterDelivery = LookAgain | Close | Retry | Hold | Fail
 
 
 def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
@@ -146,23 +129,17 @@ def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFA
 
     If the provider no longer keeps the message, an earlier report of failure still holds: the caller passes it on.
     """
-    if isinstance(word, Report) and word.status in FINAL:
+    if isinstance(word, Report) and word.has_arrived:
         return Close()
-    if isinstance(word, Report) and word.status in FAILURES:
+    failed = isinstance(word, Report) and word.has_failed
+    if isinstance(word, Report) and failed and not message.settled:
         return _after_failure(message, word, profile)
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
-        return Close() if message.delivery_status in FAILURES else Unknown()
-    match word:
-        case Report(status):
-            why = f"The provider says {status}"
-        case NotKept():
-            why = _NOT_KEPT
-        case Denied():
-            why = "The provider lets nobody here ask about this account's messages: check its credentials and its state"
-        case None:
-            why = "The provider could not be asked"
-    after, failed = _next_look(message), is_silence(word)
-    return LookAgain(min(after, SILENT_LOOK) if failed else after, failed=failed, why=why, why_code="delivery_open")
+        return Close(unknown=not failed and message.delivery_status not in FAILURES)
+    look_in = nth(LOOKS, max(message.looks - 1, 0))
+    if failed:  # that was acted on before
+        return LookAgain("It did not arrive; a late delivery would still count", "undelivered", look_in=look_in)
+    return LookAgain(_told(word), "delivery_open", look_in=look_in)
 
 
 def is_silence(word: Word) -> bool:
@@ -170,67 +147,60 @@ def is_silence(word: Word) -> bool:
     return word is None or isinstance(word, Denied)
 
 
+def _told(word: Word) -> str:
+    match word:
+        case Report(status):
+            return f"The provider says {status}"
+        case NotKept():
+            return "The provider has no such message: it was deleted there, or it is another account's"
+        case Denied():
+            return "The provider lets nobody here ask about this account's messages: check its credentials and state"
+        case None:
+            return "The provider could not be asked"
+
+
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
-    if message.settled:
-        return _watched(message)
     expired = message.expires_at is not None and message.claimed_at >= message.expires_at
-    if message.may_have_arrived and not expired:
-        why = "Another message of this text may still arrive"
-        return LookAgain(OTHER_LOOK, failed=False, why=why, why_code="delivery_open")
     if message.may_have_arrived:
-        return Close()
+        why = "Another message of this text may still arrive"
+        return Close() if expired else LookAgain(why, "delivery_open", look_in=OTHER_LOOK)
     refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     match refusal.kind:
-        case "account" | "day_spent":
-            return _after_trouble_of_sender(message, refusal, why)
-        case "rate_limit" if refusal.level != "recipient":
-            return _after_trouble_of_sender(message, refusal, why)
-        case "transient" | "rate_limit":
+        case "rate_limit" if refusal.level == "recipient":
             return _after_loss(message, refusal, why, profile)
-        case "permanent" | "opted_out":
-            opted_out = refusal.kind == "opted_out"
-            return GiveUp(
-                why, "opted_out" if opted_out else "undelivered", refusal.code, opted_out, refusal.phone_status
-            )
+        case "account" | "day_spent" | "rate_limit":
+            return _after_trouble_of_sender(message, refusal)
+        case "transient":
+            return _after_loss(message, refusal, why, profile)
+        case "permanent":
+            return Fail(why, "undelivered", refusal.code, phone_status=refusal.phone_status)
+        case "opted_out":
+            return Fail(why, "opted_out", refusal.code, opted_out=True)
         case _:
             assert_never(refusal.kind)
 
 
-def _after_loss(message: OpenDelivery, refusal: Refusal, why: str, profile: Profile) -> SendAgain | GiveUp:
+def _after_loss(message: OpenDelivery, refusal: Refusal, why: str, profile: Profile) -> Retry | Fail:
     if message.failures > profile.delivery_retries or message.attempt_count >= message.max_attempts:
         why += f"; sent {message.failures} times" if message.failures > 1 else ""
-        return GiveUp(why, "undelivered", refusal.code)
+        return Fail(why, "undelivered", refusal.code)
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
-        return GiveUp(f"{why}; it expires before it could be sent again", "undelivered", refusal.code)
-    return SendAgain(delay, why)
+        return Fail(f"{why}; it expires before it could be sent again", "undelivered", refusal.code)
+    return Retry(why, "undelivered", refusal.code, delay=delay, counted=True)
 
 
-def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal, why: str) -> SendAgain:
+def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
     """The message was fine. The text waits and costs nothing; only its end ends it, when it is claimed after that."""
     left = max(message.expires_at - message.claimed_at, timedelta(0)) if message.expires_at else timedelta.max
-    why += f". {refusal.to_do}" if refusal.to_do else ""
-    if refusal.kind == "day_spent":
-        turns = (message.day_turns_at or message.claimed_at + timedelta(days=1)) - message.claimed_at
-        return SendAgain(min(turns, left), why, refusal.why_code, counted=False)
-    if refusal.kind == "rate_limit":
-        delay = min(nth(SLOWER_DELAYS, message.excused), left)
-        return SendAgain(delay, why, refusal.why_code, counted=False, slows=SLOW_FOR)
-    delay = min(nth(MENDING_DELAYS, message.excused), left - LAST_TRY if left > LAST_TRY else left)
-    return SendAgain(delay, why, refusal.why_code, counted=False, held=True)
-
-
-def _watched(message: OpenDelivery) -> LookAgain | Close:
-    """What follows when the failure was acted on before: a late delivery still counts."""
-    if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
-        return Close()
-    why = "It did not arrive; a late delivery would still count"
-    return LookAgain(_next_look(message), failed=False, why=why, why_code="undelivered")
-
-
-def _next_look(message: OpenDelivery) -> timedelta:
-    return nth(LOOKS, max(message.looks - 1, 0))
+    delay = min(nth(RESEND_DELAYS, message.excused), left)
+    why, why_code, code = f"Not delivered: {refusal.advice}", refusal.why_code, refusal.code
+    if refusal.kind == "account":
+        return Hold(why, why_code, code, look_in=delay)
+    if refusal.kind == "day_spent" and message.day_turns_at:
+        delay = min(message.day_turns_at - message.claimed_at, left)
+    return Retry(why, why_code, code, delay=delay)
 
 
 def look_before(resend: timedelta) -> timedelta:
@@ -238,31 +208,20 @@ def look_before(resend: timedelta) -> timedelta:
     return resend * 0.8
 
 
-def blames_the_sender(report: Report) -> bool:
-    """Whether our account, our sender or our words, which a person can mend, kept a message from arriving."""
-    return report.refusal is not None and report.refusal.level in ("account", "content")
-
-
-def before_sending_again(said: Mapping[str, Word], *, at: datetime) -> Arrived | Defer | None:
+def before_sending_again(claim: Claim, said: Mapping[str, Word]) -> Arrived | Defer | None:
     """What follows from the provider's word on each lost message of a text. None: it is sent again.
 
     A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
     """
+    at = claim.claimed_at
     for sid, word in said.items():
-        if isinstance(word, Report) and word.status in FINAL:
-            why = f"Arrived after all, as {sid}; that could not be recorded yet"
-            return Arrived(sid, word.status, Defer(at + RECORD_AGAIN, None, why, "delivery_open", ages=True))
+        if isinstance(word, Report) and word.has_arrived:
+            return Arrived(f"Arrived after all, as {sid}: it is not sent again", sid=sid, status=word.status)
     for sid, word in said.items():
         if is_silence(word):
             why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
-            return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)
-        if isinstance(word, Report) and word.status not in FAILURES:
+            return Defer(why, "delivery_open", until=at + ASK_AGAIN)
+        if isinstance(word, Report) and not word.has_failed:
             why = f"It was lost as {sid}, and now the provider says {word.status}: it may still arrive"
-            return Defer(at + OTHER_LOOK, None, why, "delivery_open", ages=True)
+            return Defer(why, "delivery_open", until=at + OTHER_LOOK)
     return None
-
-
-def asked_too_long(at: datetime) -> Defer:
-    """Where the text waits if the provider took so long to answer that the send may no longer be permitted."""
-    why = "The provider took very long to say what became of an earlier message of this text, so it is asked once more"
-    return Defer(at + ASK_AGAIN, None, why, "delivery_open", ages=True)

@@ -1,4 +1,4 @@
-"""What counts as evidence that a text in doubt went out, and how often and how long it is looked for.
+"""What counts as evidence that a text in doubt went out.
 
 A provider has no field of ours to search by. A message is ours when it went from the attempt's sender to the attempt's
 number, with the attempt's body, around the attempt. It is compared with what was *sent*, which `begin` keeps, and never
@@ -9,21 +9,15 @@ is ambiguous, and a person decides. Two things prove that a message is another t
 record, and the exact words of another open text. Its age proves nothing, because the clock may have stepped.
 """
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from smsretry.retry.backoff import nth
 from smsretry.retry.models import Look, Sighting
-from smsretry.retry.same_text import may_be_changed, plain
 
-LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
-"""Before the first look, the second, the third; the last repeats."""
-MIN_LOOKS: Final = 3
-"""Looks that must have found nothing before a text may be sent again."""
-MIN_QUARANTINE: Final = timedelta(minutes=15)
-"""How long a text must have been in doubt before it may be sent again."""
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
 CLOCK_ERROR: Final = timedelta(days=3)
@@ -56,11 +50,6 @@ class Found:
     """SIDs of messages that may be the attempt's: those with its words first."""
 
 
-def next_look_delay(looks: int) -> timedelta:
-    """The delay before the next look, after this many looks that found nothing."""
-    return nth(LOOK_DELAYS, looks)
-
-
 def earliest_creation(begun_at: datetime) -> datetime:
     """No message of an attempt begun at `begun_at` was created before this moment, on any clock that is covered."""
     return begun_at.replace(microsecond=0) - CLOCK_ERROR
@@ -79,7 +68,10 @@ def all_in_one(looks: Sequence[Look | None]) -> Look | None:
 
 
 def find(look: Look, sent: Sent) -> Found:
-    """Sort the messages of a list by whether they may be the attempt's."""
+    """Sort the messages of a list by whether they may be the attempt's.
+
+    If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
+    """
     ours, ambiguous = list[str](), list[tuple[bool, str]]()
     for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at or sent.begun_at, sighting.sid)):
         if sighting.to not in (None, sent.phone):
@@ -93,23 +85,11 @@ def find(look: Look, sent: Sent) -> Found:
     return Found(tuple(ours), tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])))
 
 
-_Words = Literal["ours", "either", "changed", "unlike", "another's"]
-"""either: ours, and another open text's as well. changed: possibly ours, as changed by a provider."""
+# When
+
+
 _Time = Literal["usual", "unknown", "unusual", "never"]
 """unusual: only if a clock was wrong, or it was created late. never: not even then."""
-
-
-def _words(sighting: Sighting, sent: Sent) -> _Words:
-    """Whose words they are. An empty body equals none, because it may be redacted."""
-    listed = plain(sighting.body)
-    bare = {listed, *map(plain, sighting.bare)} - {""}
-    ours = plain(sent.body)
-    others = {plain(body) for body in sent.other_bodies} - {ours}
-    if ours in bare:
-        return "either" if others & bare else "ours"
-    if others & bare:
-        return "another's"
-    return "changed" if may_be_changed(listed, ours) else "unlike"
 
 
 def _time(sighting: Sighting, sent: Sent, clock_ahead: timedelta) -> _Time:
@@ -134,8 +114,55 @@ def _windows(sent: Sent, clock_ahead: timedelta) -> Iterator[tuple[datetime, dat
         yield opens, sent.in_doubt_since + ahead + _LATEST
 
 
-AMBIGUOUS: Final = (
-    "In doubt: messages to the number may be this text, though not all of their words or of their time is as it should "
-    "be. Say with `smsretry resolve` which of them it is, or that none is"
+# Whose words
+
+
+_Words = Literal["ours", "either", "changed", "unlike", "another's"]
+"""either: ours, and another open text's as well. changed: possibly ours, as changed by a provider."""
+_LOOK_ALIKES: Final = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u0060\u00b4", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", "")
 )
-"""What the person who must decide is told. The queue adds the messages, except those that turn out to be another's."""
+"""Characters that smart encoding replaces by what looks like them, so that a text fits GSM-7."""
+_RECOGNIZABLE: Final = 20
+"""Characters a body must have to be recognized inside a longer one."""
+_LINK: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+_OPT_OUT: Final = re.compile(
+    r"\s*(?:reply|text|txt|send) stop (?:to|2) (?:unsubscribe|opt[ -]?out|cancel|end|quit|stop)[.!]?$", re.IGNORECASE
+)
+"""An opt-out instruction as services append one."""
+
+
+def _words(sighting: Sighting, sent: Sent) -> _Words:
+    """Whose words they are. An empty body equals none, because it may be redacted."""
+    listed, ours = plain(sighting.body), plain(sent.body)
+    shown = {listed, *map(plain, sighting.bare)}
+    shown = (shown | {_OPT_OUT.sub("", each) for each in shown}) - {""}
+    others = {plain(body) for body in sent.other_bodies} - {ours}
+    if ours in shown:
+        return "either" if others & shown else "ours"
+    if others & shown:
+        return "another's"
+    return "changed" if _may_be_changed(listed, ours) else "unlike"
+
+
+def plain(body: str) -> str:
+    """The body with one kind of space, quote and dash. Smart encoding replaces them; line ends and spaces change."""
+    alike = unicodedata.normalize("NFKC", body.translate(_LOOK_ALIKES))
+    return re.sub(r"\s+", " ", alike).strip()
+
+
+def _may_be_changed(listed: str, sent: str) -> bool:
+    """Whether a listed body may be the sent one, changed. Both are plain.
+
+    Redaction leaves nothing of it, services add words before or after it or cut it short, and link shortening writes
+    other links. A body that is not on record may be anything.
+    """
+    if not listed or not sent:
+        return True
+    shorter, longer = sorted((listed, sent), key=len)
+    if len(shorter) >= _RECOGNIZABLE and shorter in longer:
+        return True
+    return bool(_LINK.search(sent)) and _LINK.sub("", listed) == _LINK.sub("", sent)

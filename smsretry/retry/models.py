@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Final, TypeAlias, get_args
+from typing import Annotated, Final, Self, TypeAlias, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -150,6 +150,12 @@ class ItemResult(Value):
     """When the row is due again."""
     why_code: KnownCode = None
     """Why, for programs. None: it was sent, or an older version says nothing."""
+
+    @classmethod
+    def lost(cls, claim: Claim) -> Self:
+        """That of a claim that another worker has by now."""
+        why = "The claim was lost: another worker has the row, nothing was changed"
+        return cls(retry_id=claim.id, fate="Lost", detail=why, why_code="claim_lost")
 
     def __str__(self) -> str:
         return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail

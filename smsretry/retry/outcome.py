@@ -6,9 +6,9 @@ provider's answer and says which of the four it is; nothing here knows a provide
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeAlias, assert_never
+from typing import ClassVar, Final, Literal, TypeAlias
 
-from smsretry.vocabulary import WhyCode
+from smsretry.vocabulary import OutcomeName, WhyCode
 
 RefusalKind: TypeAlias = Literal["transient", "rate_limit", "day_spent", "permanent", "opted_out", "account"]
 """What a refusal means for the text.
@@ -20,6 +20,15 @@ wrong with this text; somebody must mend the account or the sender, or the provi
 
 RefusalLevel: TypeAlias = Literal["account", "carrier", "content", "provider", "recipient", "request"]
 """Whom or what a refusal concerns."""
+
+_WHY_CODES: Final[dict[RefusalKind, WhyCode]] = {
+    "transient": "refused_for_now",
+    "rate_limit": "rate_limited",
+    "day_spent": "day_spent",
+    "permanent": "refused",
+    "opted_out": "opted_out",
+    "account": "account_refused",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +51,17 @@ class Refusal:
     @property
     def retryable(self) -> bool:
         """May the same text, unchanged, go out later?"""
-        return self.kind in ("transient", "rate_limit", "day_spent", "account")
+        return self.kind not in ("permanent", "opted_out")
 
     @property
     def why_code(self) -> WhyCode:
         """Its kind, as the reason for which a text waits or has failed."""
-        match self.kind:
-            case "transient":
-                return "refused_for_now"
-            case "rate_limit":
-                return "rate_limited"
-            case "day_spent":
-                return "day_spent"
-            case "permanent":
-                return "refused"
-            case "opted_out":
-                return "opted_out"
-            case "account":
-                return "account_refused"
-            case _:
-                assert_never(self.kind)
+        return _WHY_CODES[self.kind]
+
+    @property
+    def advice(self) -> str:
+        """Its text, and what to do."""
+        return f"{self.text}. {self.to_do}" if self.to_do else self.text
 
     def __str__(self) -> str:
         return self.text
@@ -71,6 +71,7 @@ class Refusal:
 class Accepted:
     """The provider took the message and named it. It is not delivered yet."""
 
+    name: ClassVar[OutcomeName] = "accepted"
     sid: str
 
 
@@ -78,6 +79,7 @@ class Accepted:
 class Rejected:
     """The provider answered that it did not create the message."""
 
+    name: ClassVar[OutcomeName] = "rejected"
     refusal: Refusal
     retry_after: timedelta | None = None
     """How long it asks us to wait, if it says so."""
@@ -87,6 +89,7 @@ class Rejected:
 class NotSent:
     """The request never reached the provider. `why` is one of our own phrases."""
 
+    name: ClassVar[OutcomeName] = "not_sent"
     why: str
 
 
@@ -94,8 +97,8 @@ class NotSent:
 class InDoubt:
     """The message may or may not exist. `why` is one of our own phrases."""
 
+    name: ClassVar[OutcomeName] = "in_doubt"
     why: str
-    http_status: int | None = None
 
 
 Outcome = Accepted | Rejected | NotSent | InDoubt

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Generic
 from uuid import UUID
 
-from smsretry.retry import trouble
+from smsretry.retry import before
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.sending.in_flight import InFlight
@@ -46,7 +46,7 @@ class Circuit(Generic[K]):
             return None
         if not self.probes.is_best(claim):
             # Given back, it would fill the claim that is to bring others.
-            return trouble.suspected(claim, PROBING, "sending_stopped")
+            return before.suspected(claim, PROBING, "sending_stopped")
         return None if self.probes.has_room(self.under_way) else GiveBack(PROBING, "sending_stopped")
 
     def must_wait(self, claim: Claim) -> bool:

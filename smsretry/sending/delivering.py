@@ -10,21 +10,17 @@ from functools import partial
 from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
-from smsretry.retry.decision import GiveUp, LookAgain
+from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
 from smsretry.retry.delivery import (
     FAILURES,
-    FINAL,
     AfterDelivery,
     Close,
     Denied,
     NotKept,
     OpenDelivery,
     Report,
-    SendAgain,
-    Unknown,
     Word,
     after_delivery,
-    blames_the_sender,
     is_silence,
 )
 from smsretry.sending.ports import DeliveryServices
@@ -82,8 +78,6 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
     decision = after_delivery(message, word, profile=services.profile)
     report = word if isinstance(word, Report) else None
     try:
-        if isinstance(decision, SendAgain) and decision.slows and message.sent_by:
-            services.records.slow_down(message.sent_by, decision.slows.total_seconds())
         answer = services.records.follow(message, report, decision)
     except QueueUnreachable as error:  # passing: it is looked up again
         return FollowedUp(message, "not asked", str(error))
@@ -101,18 +95,18 @@ def _follow(message: OpenDelivery, word: Word, services: DeliveryServices) -> Fo
 def _followed(message: OpenDelivery, word: Word, report: Report | None, decision: AfterDelivery) -> FollowedUp:
     code = report.refusal.code if report and report.refusal else None
     match decision:
-        case Close():
-            return FollowedUp(message, "delivered" if report and report.status in FINAL else "settled elsewhere")
-        case LookAgain(why=why):
-            return _to_look_again(message, word, why)
-        case Unknown():
+        case Close(unknown=True):
             return FollowedUp(message, "unknown")
-        case SendAgain(why=why, held=True):
+        case Close():
+            return FollowedUp(message, "delivered" if report and report.has_arrived else "settled elsewhere")
+        case LookAgain(why):
+            return _to_look_again(message, word, why)
+        case Hold(why):
             return FollowedUp(message, "held", why, code, blames_sender=True)
-        case SendAgain(why=why):
+        case Retry(why):
             return FollowedUp(message, "retried", why, code)
-        case GiveUp(why=why):
-            return FollowedUp(message, "undelivered", why, code, report is not None and blames_the_sender(report))
+        case Fail(why):
+            return FollowedUp(message, "undelivered", why, code, report is not None and report.blames_the_sender)
         case _:
             assert_never(decision)
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final, assert_never
 from uuid import UUID
 
-from smsretry.retry import trouble
+from smsretry.retry import before
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
@@ -210,13 +210,13 @@ class FlowControl:
         """Where the text waits if sending has stopped, or for trouble of its own business."""
         with self._lock:
             if self.run.stopped_because is None and self._stopped_because and self.run.claims_one_by_one:
-                return trouble.suspected(claim, self._stopped_because, "sending_stopped")
+                return before.suspected(claim, self._stopped_because, "sending_stopped")
             if why := self.stopped_because:
                 return GiveBack(why, "sending_stopped")
             if claim.business_id in self.run.failing_at_the_database:
-                return trouble.unasked(claim.claimed_at, self.database_trouble or "")
+                return before.unasked(claim.claimed_at, self.database_trouble or "")
             why = self.breaker.reason_to_wait(claim)
-            return trouble.suspected(claim, why) if why else None
+            return before.suspected(claim, why) if why else None
 
     # After it
 

@@ -4,18 +4,18 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
-from smsretry.retry import policy, result, trouble
+from smsretry.retry import before
+from smsretry.retry.after import after_send, too_late
 from smsretry.retry.answers import Begun
-from smsretry.retry.consequence import after_send
-from smsretry.retry.decision import AfterSend, Arrived, Defer, End, GiveBack, Hold, PutOff, Send
-from smsretry.retry.delivery import asked_too_long, before_sending_again
+from smsretry.retry.decision import AfterSend, Arrived, Complete, Defer, Fail, GiveBack, Hold, LookAgain, PutOff, Send
+from smsretry.retry.delivery import before_sending_again
 from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
@@ -53,6 +53,7 @@ def process_sms_retry_item(
     try:
         if claim.in_doubt_since is not None:
             return reconcile(claim, queue=queue, sender=sender, profile=profile)
+        claim = before.with_expiry(claim, at=claim.claimed_at, profile=profile)
         return _Item(claim, queue, sender, flow_control, profile, first_send, run_id).process(claim.claimed_at)
     except QueueError:
         raise
@@ -61,7 +62,7 @@ def process_sms_retry_item(
         message = describe_unforeseen(error, private=private)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        queue.put_off(claim, End("failed", message, "unforeseen"))  # changes nothing if the send has begun
+        queue.put_off(claim, Fail(message, "unforeseen"))  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
@@ -79,14 +80,14 @@ class _Item:
 
     def process(self, at: datetime) -> ItemResult:
         """Decide by the clock at `at`, and act on it."""
-        decision = policy.before_send(self.claim, at=at, profile=self.profile)
+        decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
         if not self.is_listed:  # it needs nothing of the provider: the begin says what becomes of it
             return self._withheld(decision)
         if why := self.sender.cannot_send_for(self.sent_from.account or ""):
             # The application may have none, and leave them to the workers.
-            hold = Hold(why, "no_credentials", policy.HELD_LOOK)
+            hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
             return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
         try:
             put_off = self.flow_control.admit(self.claim)
@@ -96,12 +97,12 @@ class _Item:
             return self._put_off(put_off)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
-            answer = self._lost_messages(asked) or self._begin(attempt_id, decision)
+            answer = self._lost_messages() or self._begin(attempt_id, decision)
         except Exception as error:
             self.flow_control.withdraw(self.claim)
             match error:
                 case QueueBusy():
-                    return self._put_off(trouble.busy(self.claim.claimed_at))
+                    return self._put_off(before.busy(self.claim.claimed_at))
                 case QueueError():
                     return self._unasked(error)
             raise
@@ -110,7 +111,7 @@ class _Item:
         self.flow_control.withdraw(self.claim)
         if isinstance(answer, Defer):
             return self._put_off(answer)
-        return result.arrived(self.claim, answer, held=self.queue.arrived(self.claim, answer))
+        return answer.result(self.claim) if self.queue.arrived(self.claim, answer) else ItemResult.lost(self.claim)
 
     @property
     def is_listed(self) -> bool:
@@ -122,7 +123,7 @@ class _Item:
         try:
             begun = self._begin(attempt_id, decision)
         except QueueBusy:
-            return self._put_off(trouble.busy(self.claim.claimed_at))
+            return self._put_off(before.busy(self.claim.claimed_at))
         except QueueError as error:
             return self._unasked(error)
         return self._begun(begun, attempt_id, decision, asked)
@@ -133,15 +134,12 @@ class _Item:
         own = self.claim.sender
         return SenderId(own.account, own.sent_by) if own else self.sender.default
 
-    def _lost_messages(self, asked: float) -> Arrived | Defer | None:
+    def _lost_messages(self) -> Arrived | Defer | None:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
         accounts = self.claim.lost_accounts or ("",) * len(self.claim.lost_sids)
         lost = zip(self.claim.lost_sids, accounts, strict=True)
         said = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
-        instead = before_sending_again(said, at=self.claim.claimed_at)
-        if said and not instead and _stopwatch() - asked > SEND_WITHIN_SECONDS:
-            return asked_too_long(self.claim.claimed_at)
-        return instead
+        return before_sending_again(self.claim, said)
 
     def _begin(self, attempt_id: UUID, decision: Send) -> Begun:
         request = Begin(
@@ -161,7 +159,7 @@ class _Item:
         took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
         if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)
-            return self._finish(attempt_id, *trouble.too_late(took))
+            return self._finish(attempt_id, *too_late(took))
         outcome = self._send(attempt_id, valid_for)
         return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 
@@ -174,31 +172,24 @@ class _Item:
                 return self.process(begun.decided_at)
             case "capped":
                 reached_at = begun.reached_at or begun.decided_at
-                return self._put_off(policy.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
+                return self._put_off(before.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
             case "spent":
                 turns_at = begun.reached_at or begun.decided_at
-                return self._put_off(policy.after_day(self.claim, turns_at=turns_at, profile=self.profile))
+                return self._put_off(before.after_day(self.claim, turns_at=turns_at, profile=self.profile))
             case "changed":
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
-            case "ended":
-                return result.ended(self.claim, begun)
-            case "held":
-                return result.held_back(self.claim, begun)
-            case "lost":
-                return result.not_begun(self.claim, begun)
+            case "ended" | "held" | "lost":
+                return begun.result(self.claim)
             case _:
                 assert_never(begun.answer)
 
     def _unasked(self, error: QueueError) -> ItemResult:
         self.flow_control.database_failed(self.claim, str(error))
         # Changes nothing if a send was begun and the answer lost.
-        return self._put_off(trouble.unasked(self.claim.claimed_at, str(error)))
+        return self._put_off(before.unasked(self.claim.claimed_at, str(error)))
 
     def _put_off(self, decision: PutOff) -> ItemResult:
-        ends_at = policy.end_of_life(self.claim, at=self.claim.claimed_at, profile=self.profile)
-        if ends_at and not isinstance(decision, End):
-            decision = replace(decision, expires_at=ends_at)
-        return result.put_off(self.claim, decision, held=self.queue.put_off(self.claim, decision))
+        return decision.result(self.claim) if self.queue.put_off(self.claim, decision) else ItemResult.lost(self.claim)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
@@ -219,7 +210,12 @@ class _Item:
 
     def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
         request = Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision)
-        return result.sent(self.claim, decision, self.queue.finish(request))
+        done = self.queue.finish(request)
+        if not done.applied:
+            return ItemResult.lost(self.claim)
+        if done.status == "completed" and isinstance(decision, LookAgain):  # a report was faster than giving up
+            return Complete("Reported to the status callback", sid=None, by="callback").result(self.claim)
+        return decision.result(self.claim, due_at=done.scheduled_for if done.status == "pending" else None)
 
 
 def _stopwatch() -> float:

@@ -195,9 +195,6 @@ class DeliveryRecords(Protocol):
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
         """Keep a report, and act on what was decided from it."""
 
-    def slow_down(self, sender: str, seconds: float) -> None:
-        """Let nothing more of this sender's leave for so long, whoever sends it."""
-
 
 @dataclass(frozen=True, slots=True)
 class DeliveryServices:

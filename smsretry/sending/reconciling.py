@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from smsretry.phone import e164
-from smsretry.retry import doubt, result
+from smsretry.retry import doubt
 from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import all_in_one, earliest_creation
 from smsretry.retry.models import Claim, ItemResult, SenderId
@@ -25,9 +25,9 @@ def reconcile(claim: Claim, *, queue: ClaimedTexts, sender: Sender, profile: Pro
         answer = queue.reconcile(claim, decision)
     match answer:
         case "applied":
-            return result.looked(claim, decision)
+            return decision.result(claim)
         case "lost" | "sid_taken" | "wait":
-            return result.lost(claim)
+            return ItemResult.lost(claim)
         case _:
             assert_never(answer)
 

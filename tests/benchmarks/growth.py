@@ -68,11 +68,6 @@ class Counted:
         self.calls.append("claim")
         return self.records.claim_deliveries(limit, without=without)
 
-    def slow_down(self, sender: str, seconds: float) -> None:
-        """As it is."""
-        self.calls.append("slow_down")
-        self.records.slow_down(sender, seconds)
-
     def follow(self, *about: Any) -> Any:
         """As it is."""
         self.calls.append("follow")

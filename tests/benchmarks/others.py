@@ -65,7 +65,7 @@ def sdk() -> Iterator[Send]:
     """The Twilio SDK alone."""
     settings = load_settings()
     with TwilioSender(settings) as sender:
-        client = sender._clients.of(None)
+        client = sender._http.client(None)
 
         def send(number: int) -> None:
             client.messages.create(

@@ -54,7 +54,7 @@ TROUBLES: Final = {
         {"TWILIO_AUTH_TOKEN": "wrong"},
     ),
     "the sender's number is not the account's": Trouble(
-        "bad  Twilio number: the account does not own TWILIO_FROM_NUMBER",
+        "bad  Twilio number: the account does not own it",
         {"TWILIO_FROM_NUMBER": "+12125550100"},
     ),
     "a setting is misspelt": Trouble(

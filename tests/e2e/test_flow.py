@@ -321,7 +321,7 @@ def test_a_refused_account_is_a_red_run_that_says_what_to_mend(
     assert run["state"]["type"] == "FAILED"
     assert run["state"]["message"].startswith(
         "Stopped sending: The account is refused, not the text: Twilio 20003: Permission Denied. "
-        "Run `smsretry doctor`. recovered 0, claimed 50: retrying "
+        "Run `smsretry doctor`. recovered 0, claimed 50: held "
     )
     assert all(business.row(row)["attempt_count"] == 0 for row in rows)
     run, _ = flow.run()

@@ -31,10 +31,8 @@ def answer(
 
 
 def hear_in_full(business: Business, *said: str | None, **named: str | None) -> dict[str, Any]:
-    """What came of it, by whatever words it was known."""
-    found = answer(business, *said, **named)  # type: ignore[arg-type]  # as answer takes them
-    del found["heard"]
-    return found
+    """What came of it."""
+    return answer(business, *said, **named)  # type: ignore[arg-type]  # as answer takes them
 
 
 def hear(business: Business, *said: str | None, **named: str | None) -> tuple[Any, ...]:
@@ -42,6 +40,14 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
     found = hear_in_full(business, *said, **named)
     assert found["unmarked"] == 0
     return found["answer"], found["customers"], found["cancelled"]
+
+
+def refuse(business: Business, phone: str = PHONE) -> None:
+    """The provider has refused a text to the number, because it stopped texts at its sender."""
+    for function, more in (("say_opted_out", ", 'twilio_21610', smsretry.clock()"), ("follow_opt_out", "")):
+        business.connection.execute(
+            f"select from smsretry.{function}(array[%s], %s{more})".encode(), [business.id, phone]
+        )
 
 
 def consents(business: Business) -> list[tuple[Any, ...]]:

@@ -113,7 +113,7 @@ class Scene:
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
                 "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
                 "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
-                "phone": PHONE, "opted_out": False, "phone_status": "invalid", "account_refused": True,
+                "phone": PHONE, "opted_out": False, "phone_status": "invalid", "held": True,
             },
             "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
                 "life": "48 hours",

@@ -14,7 +14,7 @@ from smsretry.local.business import BODY as BODY
 from smsretry.local.business import PHONE as PHONE
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.audience import EVERYBODY
-from smsretry.retry.decision import AfterSend, Cap, Doubt, GiveUp, Retry, Send
+from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
@@ -39,7 +39,7 @@ AT_ONCE: Final = Profile(opening_spread=timedelta(0))
 
 def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
     """A message that somebody sent from the environment's sender, and not through the queue: as the SDK returns it."""
-    return twilio._clients.of(None).messages.create(to=to, body=body, from_=twilio.default.sent_by)
+    return twilio._http.client(None).messages.create(to=to, body=body, from_=twilio.default.sent_by)
 
 
 def claim_with(**changes: Any) -> Claim:
@@ -119,19 +119,19 @@ def retry(
     delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
 ) -> Retry:
     """The decision to try again."""
-    return Retry(delay, "twilio_error", why, "refused_for_now", code, counted)
+    return Retry(why, "refused_for_now", code, delay=delay, counted=counted)
 
 
 def give_up(
     why: str = "It failed", code: int | None = None, *, opted_out: bool = False, phone_status: str | None = None
-) -> GiveUp:
+) -> Fail:
     """The decision to try no further."""
-    return GiveUp(why, "opted_out" if opted_out else "refused", code, opted_out, phone_status)
+    return Fail(why, "opted_out" if opted_out else "refused", code, opted_out, phone_status)
 
 
-def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> Doubt:
+def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> LookAgain:
     """The decision after a send whose fate is unknown."""
-    return Doubt(why, look_in)
+    return LookAgain(why, "in_doubt", look_in=look_in)
 
 
 CONCURRENCY = 10

@@ -13,13 +13,12 @@ from smsretry.retry.decision import (
     AfterSend,
     Arrived,
     Complete,
-    Doubt,
-    GiveUp,
+    Fail,
     Hold,
+    LookAgain,
     PutOff,
     Retry,
     Send,
-    Settle,
 )
 from smsretry.retry.delivery import Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
@@ -152,9 +151,9 @@ class FakeQueue:
         match decision:
             case Complete():
                 status, due_at = "completed", None
-            case GiveUp():
+            case Fail():
                 status, due_at = "failed", None
-            case Retry(delay=wait) | Doubt(look_in=wait):
+            case Retry(delay=wait) | Hold(look_in=wait) | LookAgain(look_in=wait):
                 status, due_at = "pending", NOON + wait
         return Finished(applied=self.holds, status="completed" if self.reported else status, scheduled_for=due_at)
 
@@ -170,7 +169,7 @@ class FakeQueue:
         self._note("reconcile", decision)
         if not self.holds:
             return "lost"
-        sids = {decision.sid} if isinstance(decision, Settle) and decision.sid else set[str]()
+        sids = {decision.sid} if isinstance(decision, Complete) and decision.sid else set[str]()
         sids |= set(decision.ambiguous) if isinstance(decision, Hold) else set()
         if sids and sids <= self.taken:
             return "sid_taken"

@@ -186,7 +186,7 @@ def test_a_run_ends_when_its_flow_control_is_shut(clock: Clock, seconds: float) 
     queue = Timetable(clock=clock, due_at=texts(*[0] * 400))
     fates = go(queue, FakeSender(Rejected(Refusal("account", "Some provider: refused"))), seconds=seconds)
     assert len(fates) <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE
-    assert set(fates) == {"RetryScheduled", "GivenBack"}
+    assert set(fates) == {"Held", "GivenBack"}
 
 
 def test_a_run_that_found_the_circuit_open_claims_again_only_when_sending_works(clock: Clock) -> None:

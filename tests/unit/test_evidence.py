@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from smsretry.retry.evidence import CLOCK_ERROR, Found, Sent, earliest_creation, find
 from smsretry.retry.models import Look, Sighting
-from smsretry.retry.same_text import without_opt_out
 from tests.support.builders import BODY, NOON, PHONE
 from tests.support.builders import sighting as listed_as
 
@@ -52,7 +51,7 @@ def matches(*sightings: Sighting, body: str = BODY) -> list[str]:
 CURLY = "Ann’s “check-up” – it’s due… «soon»"
 NO_BREAK_SPACES = ("\u00a0", "\u2007", "\u2009", "\u202f", "\u3000")
 """No-break, figure, thin, narrow no-break and ideographic space."""
-FOOTER, PREFIX = " Reply STOP to end.", "Dear customer: "
+FOOTER, PREFIX = " We look forward to it.", "Dear customer: "
 SHORT = "Your code is 12345."
 """Nineteen characters."""
 
@@ -258,22 +257,22 @@ def test_what_has_our_words_is_told_before_what_may_have_had_them() -> None:
 
 
 OPT_OUTS = [
-    pytest.param(" Reply STOP to unsubscribe", True),
-    pytest.param("\n\nTxt STOP to opt out", True),
-    pytest.param(" Text STOP to opt-out.", True),
-    pytest.param(" reply stop 2 end!", True),
-    pytest.param(" Send STOP to cancel", True),
-    pytest.param(" Reply YES to confirm", False),
-    pytest.param(" Reply STOP", False),
-    pytest.param(" Reply STOP to unsubscribe, or call us", False),
-    pytest.param(" at 10:00. Please bring your card.", False),
+    (" Reply STOP to unsubscribe", True),
+    ("\n\nTxt STOP to opt out", True),
+    (" Text STOP to opt-out.", True),
+    (" reply stop 2 end!", True),
+    (" Send STOP to cancel", True),
+    (" Reply YES to confirm", False),
+    (" Reply STOP", False),
+    (" Reply STOP to unsubscribe, or call us", False),
+    (" at 10:00. Please bring your card.", False),
 ]
 
 
-@pytest.mark.parametrize(("footer", "known"), OPT_OUTS)
-def test_an_opt_out_instruction_at_the_end_is_known_and_nothing_else_is(footer: str, known: bool) -> None:
-    """Others append it, and it is never all of a text that was sent."""
-    assert (without_opt_out(f"{BODY}{footer}") == BODY) == known
+def test_an_opt_out_instruction_at_the_end_is_known_and_nothing_else_is() -> None:
+    """Services append it. With any other words behind it, the message may be the text."""
+    for footer, known in OPT_OUTS:
+        assert found(sighting(body=f"{BODY}{footer}")) == (Found((sid(1),), ()) if known else Found((), (sid(1),)))
 
 
 # the provider's clock minus ours, when its clock says the message was created, whether it may be the attempt's

@@ -110,7 +110,8 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
     if "dry_run" in form.model_fields:
         more["dry_run"] = not given["yes"]
     if form is RecordConsent:
-        more["consent"] = "opted_out" if given["opt_out"] else "opted_in"
+        said = {"opt_out": "opted_out", "opt_in": "opted_in", "unchanged": "unchanged"}
+        more["consent"] = next(word for option, word in said.items() if given[option])
     assert fill_form(form, given, **more) == request
 
 

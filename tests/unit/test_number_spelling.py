@@ -11,8 +11,8 @@ from smsretry.adapters.twilio.checks import sender_problem
 from smsretry.desk.actions.opt_out_cells import read_number
 from smsretry.phone import e164, phone_problem, recipient_problem
 from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.retry.before import HELD_LOOK, before_send
 from smsretry.retry.decision import Hold, Send
-from smsretry.retry.policy import HELD_LOOK, before_send
 from smsretry.send_to import SendToSettings
 from smsretry.written_numbers import read_phone
 from tests.support.builders import NOON, claim_with

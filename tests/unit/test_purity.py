@@ -53,7 +53,7 @@ def test_the_public_names_and_the_decisions_load_nothing_that_acts() -> None:
 
 def test_the_modules_that_decide_are_found_by_looking() -> None:
     """The check above would pass on two empty folders."""
-    assert {"smsretry.retry.policy", "smsretry.retry.decision"} < set(modules_of(retry))
+    assert {"smsretry.retry.before", "smsretry.retry.decision"} < set(modules_of(retry))
     assert {"smsretry.quiet_hours.check", "smsretry.quiet_hours.rules"} < set(modules_of(quiet_hours))
 
 

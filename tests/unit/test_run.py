@@ -86,7 +86,7 @@ def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() ->
     sender = FakeSender(refused(20003, 401))
     run = run_over(queue, sender)
     fates = fates_of(run)
-    assert fates.count("RetryScheduled") == len(sender.texts) <= CONCURRENCY
+    assert fates.count("Held") == len(sender.texts) <= CONCURRENCY
     assert fates.count("GivenBack") == 40 - len(sender.texts)
     assert queue.told[-1] == ("set_circuit", run.flow_control.open_because)
     assert run.flow_control.open_because is not None
@@ -160,7 +160,7 @@ def test_a_refusal_that_may_be_one_destinations_costs_no_neighbor() -> None:
             return refused(21606) if text.to in {claim.phone for claim in bad} else Accepted(SID)
 
     queue = FakeQueue(claims=[each for pair in zip(bad, good, strict=True) for each in pair])
-    assert Counter(fates_of(run_over(queue, RefusesOne()), limit=100)) == {"Sent": 50, "RetryScheduled": 50}
+    assert Counter(fates_of(run_over(queue, RefusesOne()), limit=100)) == {"Sent": 50, "Held": 50}
     assert "set_circuit" not in queue.calls
 
 
@@ -222,7 +222,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
 def test_no_more_suspects_are_claimed_once_the_flow_control_is_shut() -> None:
     """They would only be given back."""
     queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in (21, 22)])
-    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["RetryScheduled"]
+    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["Held"]
     assert len(queue.suspects) == 1
 
 
@@ -242,7 +242,7 @@ def test_what_is_known_of_one_business_is_remembered_for_it_alone() -> None:
     class Firewalled(FakeSender):
         def send(self, text: Text) -> Outcome:
             super().send(text)
-            return Accepted(SID) if text.to == "+12125550199" else InDoubt("A page of HTML", 403)
+            return Accepted(SID) if text.to == "+12125550199" else InDoubt("A page of HTML")
 
     claims[9] = claims[9].model_copy(update={"phone": "+12125550199"})
     queue = FakeQueue(claims=claims)

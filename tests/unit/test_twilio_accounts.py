@@ -59,43 +59,40 @@ def test_an_accounts_own_credentials_come_before_the_parents() -> None:
     assert f"an entry for {MAIN}, which is not used" in (finding.advice or "")
 
 
-WRONG_ENTRIES: list[tuple[object, str]] = [
-    ({}, "must have auth_token, or api_key_sid and api_key_secret, and nothing else"),
-    ("hush", "must have auth_token, or api_key_sid and api_key_secret, and nothing else"),
-    ({"auth_tokn": "hush"}, "must have auth_token, or api_key_sid and api_key_secret, and nothing else"),
-    ({"auth_token": ""}, "must have auth_token, or api_key_sid and api_key_secret, and nothing else"),
-    ({"api_key_sid": KEY}, "must have auth_token, or api_key_sid and api_key_secret, and nothing else"),
-    (
-        {"auth_token": "hush", "region": "hush"},
-        "must have auth_token, or api_key_sid and api_key_secret, and nothing else",
-    ),
-    ({"auth_token": 12345}, "auth_token must be a string"),
-    ({"auth_token": "hush\n"}, "auth_token has a line break, a space or another character that no key has"),
-    ({"api_key_sid": "hush", "api_key_secret": "hush"}, "api_key_sid must be SK and 32 digits from 0 to f"),
+WRONG_ENTRIES: list[object] = [
+    {},
+    "hush",
+    {"auth_tokn": "hush"},
+    {"auth_token": ""},
+    {"auth_token": 12345},
+    {"auth_token": "hush\n"},
+    {"auth_token": "hush", "region": "hush"},
+    {"api_key_sid": KEY},
+    {"api_key_sid": "hush", "api_key_secret": "hush"},
 ]
 
 
-@pytest.mark.parametrize(("entry", "said"), WRONG_ENTRIES)
-def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong(entry: object, said: str) -> None:
+@pytest.mark.parametrize("entry", WRONG_ENTRIES, ids=str)
+def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong(entry: object) -> None:
     """It is not served by the parent's token, and the others are as ever. No value is quoted."""
     read = accounts({FOREIGN: entry, THIRD: {"auth_token": FOREIGN_TOKEN}})
     with pytest.raises(NoCredentialsError) as raised:
         read.login(FOREIGN)
-    assert str(raised.value).startswith(f"TWILIO_ACCOUNTS: account {FOREIGN}: {said}")
+    assert str(raised.value).startswith(f"TWILIO_ACCOUNTS: account {FOREIGN}: must have auth_token, or api_key_sid")
     assert "hush" not in str(raised.value)
     assert read.login(THIRD) == Login(THIRD, FOREIGN_TOKEN)
     assert [finding.advice for finding in read.findings()] == [str(raised.value).removeprefix("TWILIO_ACCOUNTS: ")]
 
 
 WRONG_LISTS = [
-    ("hush", "is not JSON like"),
-    ("[" * 100_000, "is not JSON like"),
-    ('["hush"]', "must be an object like"),
-    ('{"hush": {"auth_token": "hush"}}', "entry 1 has a name that is no account's SID"),
+    ("hush", "must be an object of JSON like"),
+    ("[" * 100_000, "must be an object of JSON like"),
+    ('["hush"]', "must be an object of JSON like"),
+    ('{"hush": {"auth_token": "hush"}}', "has a name that is no account's SID"),
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG_LISTS)
+@pytest.mark.parametrize(("text", "said"), WRONG_LISTS, ids=["words", "deep", "a list", "a name"])
 def test_a_list_that_cannot_be_read_stops_no_account_that_needs_none(text: str, said: str) -> None:
     """The main account and its subaccounts go on; what is wrong is said without a value."""
     assert accounts(text).login(SUB) == Login(MAIN, TOKEN)
@@ -104,13 +101,6 @@ def test_a_list_that_cannot_be_read_stops_no_account_that_needs_none(text: str, 
     assert "hush" not in (finding.advice or "")
     with pytest.raises(NoCredentialsError, match=f"TWILIO_ACCOUNTS: {said}"):
         accounts(text, token=None, key=True).login(FOREIGN)
-
-
-def test_an_account_that_is_listed_twice_is_not_guessed_at() -> None:
-    """JSON would silently take the last."""
-    twice = f'{{"{FOREIGN}": {{"auth_token": "one"}}, "{FOREIGN}": {{"auth_token": "two"}}}}'
-    with pytest.raises(NoCredentialsError, match=f"more than one entry for account {FOREIGN}"):
-        accounts(twice).login(FOREIGN)
 
 
 def test_a_file_is_read_by_each_run(tmp_path: Path) -> None:
@@ -129,7 +119,7 @@ def test_a_file_is_read_by_each_run(tmp_path: Path) -> None:
 def test_no_secret_is_in_a_repr() -> None:
     """Nor in that of what holds one."""
     read = accounts({FOREIGN: {"auth_token": "hush"}}, token="hush", key=True)
-    shown: list[Any] = [read, read.login(FOREIGN), read.login(SUB), read.login(MAIN), read._listed, read._settings]
+    shown: list[Any] = [read, vars(read), read.login(FOREIGN), read.login(SUB), read.login(MAIN)]
     assert not any("hush" in repr(one) for one in shown)
 
 

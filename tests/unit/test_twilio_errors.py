@@ -8,8 +8,8 @@ import pytest
 from smsretry.adapters.twilio.errors import code_meaning, is_retryable_error, refusals, twilio_refusal
 from smsretry.data import table
 from smsretry.errors import InputError
-from smsretry.retry.consequence import after_send
-from smsretry.retry.decision import GiveUp, Retry
+from smsretry.retry.after import after_send
+from smsretry.retry.decision import Fail, Hold, Retry
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
 from tests.support.builders import claim_with
 
@@ -84,13 +84,13 @@ def test_a_listed_code_is_not_overruled_by_the_http_status() -> None:
 
 UNLISTED: list[tuple[int | None, RefusalKind]] = [
     # HTTP status of a code that is not in the table, its class
-    (400, "permanent"),
+    (400, "account"),
     (401, "account"),
     (403, "account"),
-    (404, "permanent"),
+    (404, "account"),
     (407, "account"),
     (408, "transient"),
-    (422, "permanent"),
+    (422, "account"),
     (429, "rate_limit"),
     (500, "transient"),
     (503, "transient"),
@@ -104,7 +104,7 @@ UNLISTED: list[tuple[int | None, RefusalKind]] = [
 def test_an_unlisted_code_is_judged_by_its_http_status(
     code: int | None, http_status: int | None, kind: RefusalKind
 ) -> None:
-    """Twilio adds codes without notice; what nobody can place is not tried again."""
+    """Twilio adds codes without notice. What nobody can place waits until somebody has looked, and ends no text."""
     assert twilio_refusal(code, http_status).kind == kind
 
 
@@ -122,7 +122,7 @@ MAY_GO_OUT_LATER = [
     pytest.param(21211, 400, False, id="not a phone number"),
     pytest.param(21614, 400, False, id="a landline"),
     pytest.param(21610, 400, False, id="the recipient said STOP"),
-    pytest.param(99999, 400, False, id="a code nobody knows, refused"),
+    pytest.param(99999, 400, True, id="a code nobody knows, refused: somebody looks"),
     pytest.param(99999, 429, True, id="a code nobody knows, too many requests"),
     pytest.param(99999, 502, True, id="a code nobody knows, Twilio's own error"),
     pytest.param(99999, None, False, id="a code nobody knows, and nothing else"),
@@ -144,14 +144,21 @@ def test_an_error_reads_as_its_code_and_its_name() -> None:
     assert str(twilio_refusal(None)) == "not in our table of errors (HTTP status unknown)"
 
 
-def test_trouble_of_a_sender_costs_no_attempt_and_comes_seldom() -> None:
-    """As an answer to a send, too: every hour in the end."""
-    for code in (20003, 20005, 21703, 21704, 21705, 30023, 30032, 30034, 30035):
-        for count, minutes in ((0, 1), (1, 5), (2, 15), (3, 60), (9, 60)):
-            decision = after_send(claim_with(account_refusal_count=count), Rejected(twilio_refusal(code)))
-            assert isinstance(decision, Retry)
-            assert (decision.counted, decision.account_refused) == (False, True)
-            assert decision.delay == timedelta(minutes=minutes)
+def test_what_a_person_can_mend_at_twilio_holds_a_text() -> None:
+    """Credentials, the account, the sender, its registration; and a tick in the console, by which 21408 is mended."""
+    for code in (20003, 20005, 21408, 21608, 21657, 21703, 21704, 21705, 30032, 30034, 30035):
+        decision = after_send(claim_with(), Rejected(twilio_refusal(code)))
+        assert isinstance(decision, Hold)
+        assert decision.why.startswith(f"Twilio {code}: ")
+        assert decision.why.endswith(code_meaning(code).to_do)
+
+
+def test_a_carriers_day_is_waited_for_and_costs_no_attempt() -> None:
+    """Nobody can mend it."""
+    for code in (30023, 30027):
+        decision = after_send(claim_with(account_refusal_count=9), Rejected(twilio_refusal(code)))
+        assert isinstance(decision, Retry)
+        assert (decision.counted, decision.delay) == (False, timedelta(hours=1))
 
 
 def test_a_person_is_told_what_to_do_about_a_sender() -> None:
@@ -173,12 +180,12 @@ def answer(code: int, **changes: str) -> Refusal:
 def test_a_row_whose_class_is_changed_changes_what_becomes_of_the_text() -> None:
     """No other table, and no line of code, has to be changed with it."""
     today = Rejected(answer(21211))
-    assert isinstance(after_send(claim_with(), today), GiveUp)
+    assert isinstance(after_send(claim_with(), today), Fail)
     tomorrow = Rejected(answer(21211, classification="transient"))
     assert tomorrow.refusal.retryable
     assert isinstance(after_send(claim_with(), tomorrow), Retry)
     stopped = after_send(claim_with(), Rejected(answer(21211, classification="opted_out")))
-    assert isinstance(stopped, GiveUp)
+    assert isinstance(stopped, Fail)
     assert stopped.opted_out
 
 
@@ -187,7 +194,7 @@ def test_a_row_whose_phone_status_is_changed_changes_what_is_kept_of_the_number(
     """Whatever it was before."""
     for code in (21211, 21614, 21612):
         decision = after_send(claim_with(), Rejected(answer(code, phone_status=written)))
-        assert isinstance(decision, GiveUp)
+        assert isinstance(decision, Fail)
         assert decision.phone_status == kept
 
 

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import HttpUrl
 from requests.exceptions import ConnectionError as NoConnection
 
+from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.lists import _may_be_from, _sighting
 from smsretry.adapters.twilio.sender import TwilioSender, _validity_period, _with_attempt
@@ -97,12 +99,33 @@ def test_a_trial_accounts_text_is_read_without_the_words_that_twilio_puts_before
     assert (found.ours, found.ambiguous) == (((SID,), ()) if same else ((), (SID,)))
 
 
-def test_the_sdk_logs_no_number(caplog: pytest.LogCaptureFixture) -> None:
-    """At INFO it logs every request with its parameters, and a look for evidence is one for a number."""
-    http = TwilioHttp(connect_seconds=1, read_seconds=1, base_url="http://127.0.0.1:9", connections=1)
-    with caplog.at_level(logging.INFO), pytest.raises(NoConnection):
-        http.request("GET", "https://api.twilio.com/Messages.json", params={"To": PHONE})
-    assert caplog.records == []
+def http_to(base_url: str | None) -> TwilioHttp:
+    """A session whose requests go to this address."""
+    settings = Settings.model_construct(
+        twilio_account_sid=ACCOUNT,
+        twilio_base_url=HttpUrl(base_url) if base_url else None,
+        twilio_connect_timeout_seconds=5,
+        twilio_read_timeout_seconds=5,
+        concurrency=1,
+    )
+    return TwilioHttp(settings, Accounts(settings))
+
+
+def test_neither_the_sdk_nor_urllib3_logs_a_number(caplog: pytest.LogCaptureFixture) -> None:
+    """The one logs every request with its parameters at INFO, the other its URL: a look for evidence names a number."""
+    http = http_to("http://127.0.0.1:9")
+    with caplog.at_level(logging.DEBUG), pytest.raises(NoConnection):
+        http.request("GET", "https://api.twilio.com/2010-04-01/Messages.json", params={"To": PHONE})
+    assert PHONE[1:] not in caplog.text
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading what it says of proxies costs a third of what a send costs. A change counts for the next run."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    http = http_to(None)
+    monkeypatch.setenv("HTTPS_PROXY", "http://another.example:3128")
+    found = http.session.merge_environment_settings("https://api.twilio.com/", {}, None, None, None)
+    assert found["proxies"]["https"] == "http://proxy.example:3128"
 
 
 def test_an_answer_speaks_for_its_own_text_alone() -> None:
@@ -119,13 +142,11 @@ def test_an_answer_speaks_for_its_own_text_alone() -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Created)
     threading.Thread(target=server.serve_forever).start()
-    http = TwilioHttp(
-        connect_seconds=5, read_seconds=5, base_url=f"http://127.0.0.1:{server.server_port}", connections=1
-    )
+    http = http_to(f"http://127.0.0.1:{server.server_port}")
     try:
         first = http.outcome(lambda: http.request("POST", "https://api.twilio.com/Messages.json"))
     finally:
-        http.close()
+        http.session.close()
         server.shutdown()
         server.server_close()
 

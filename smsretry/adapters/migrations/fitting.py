@@ -16,7 +16,7 @@ from smsretry.adapters.migrations.connecting import Connection
 from smsretry.adapters.migrations.schemas import query_of
 from smsretry.adapters.migrations.shapes import Misfit, Part, misfits, retyped
 from smsretry.errors import MigrationError
-from smsretry.retry.policy import LIFE
+from smsretry.retry.before import LIFE
 
 _LACKS: Final = """
 select r from unnest(array['anon', 'authenticated', 'service_role']) r

@@ -1,108 +1,114 @@
 """How a decision becomes values of columns. Only this module translates them."""
 
-from datetime import datetime
 from typing import assert_never
 
 from smsretry.adapters.supabase.calls import interval
+from smsretry.retry.before import LIFE
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
+    Cancel,
     Complete,
     Defer,
-    Doubt,
-    End,
+    Fail,
     GiveBack,
-    GiveUp,
     Hold,
     LookAgain,
     PutOff,
-    Resend,
     Retry,
-    Settle,
 )
+from smsretry.retry.delivery import GIVEN_UP_LOOK, AfterDelivery, Close, Report, look_before
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
-from smsretry.retry.policy import LIFE
-from smsretry.vocabulary import OutcomeName
+from smsretry.retry.outcome import Outcome
+
+Values = dict[str, object]
 
 
-def put_off(claim: Claim, decision: PutOff) -> tuple[str, dict[str, object]]:
+def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     """For a row that is not sent now: the function to call, and its values."""
+    why, why_code = decision.why, decision.why_code
+    # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
+    ends: Values = {"life": interval(LIFE), "expires_at": claim.expires_at}
     match decision:
-        case Defer(until, reason, why, code, closes_at, ages, expires_at):
-            values = {"until": until, "reason": reason, "why": why, "why_code": code, "window_closes_at": closes_at}
-            return "defer_sms_retry", values | (_life(expires_at) if ages else {})
-        case Hold(why, code, look_in, _, expires_at):
-            return "hold_sms_retry", {"why": why, "why_code": code, "look_in": interval(look_in)} | _life(expires_at)
-        case GiveBack(_, code, expires_at):
-            return "defer_sms_retry", {"until": claim.scheduled_for, "why_code": code} | _life(expires_at)
-        case End(status, why, code):
-            return "end_sms_retry", {"final_status": status, "error": why, "why_code": code}
+        case Defer(until=until, for_window=True, window_closes_at=closes_at):
+            window: Values = {"reason": "quiet_hours", "window_closes_at": closes_at, "expires_at": claim.expires_at}
+            return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | window
+        case Defer(until=until):
+            return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | ends
+        case Hold(look_in=look_in):
+            return "hold_sms_retry", {"look_in": interval(look_in), "why": why, "why_code": why_code} | ends
+        case GiveBack():
+            return "defer_sms_retry", {"until": claim.scheduled_for, "why_code": why_code} | ends
+        case Fail():
+            return "end_sms_retry", {"final_status": "failed", "error": why, "why_code": why_code}
+        case Cancel():
+            return "end_sms_retry", {"final_status": "cancelled", "error": why, "why_code": why_code}
         case _:
             assert_never(decision)
 
 
-def _life(expires_at: datetime | None) -> dict[str, object]:
-    """When a text is of no more use, if that is not set yet: at `expires_at`, or after its life from now."""
-    return {"life": interval(LIFE), "expires_at": expires_at}
-
-
-def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> dict[str, object]:
+def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> Values:
     """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
-    return {"outcome": _name(outcome), **_next(claim, decision)}
-
-
-def _name(outcome: Outcome) -> OutcomeName:
-    match outcome:
-        case Accepted():
-            return "accepted"
-        case Rejected():
-            return "rejected"
-        case NotSent():
-            return "not_sent"
-        case InDoubt():
-            return "in_doubt"
-        case _:
-            assert_never(outcome)
-
-
-def _next(claim: Claim, decision: AfterSend) -> dict[str, object]:
+    values: Values = {"outcome": outcome.name}
+    if isinstance(decision, Complete):
+        return values | {"next_status": "completed", "twilio_sid": decision.sid}
+    values |= {"error": decision.why, "error_code": decision.code, "why_code": decision.why_code}
     match decision:
-        case Complete(sid):
-            return {"next_status": "completed", "twilio_sid": sid}
-        case Retry(delay, reason, why, why_code, code, counted, account_refused):
-            values = {"error": why, "error_code": code, "retry_in": interval(delay), "reason": reason}
-            values |= {"why_code": why_code}
-            return {"next_status": "pending", "counted": counted, "account_refused": account_refused, **values}
-        case GiveUp(why, why_code, code, opted_out, phone_status):
-            values = {"error": why, "error_code": code, "why_code": why_code}
-            if not (opted_out or phone_status):
-                return {"next_status": "failed", **values}
-            number = {"phone": claim.phone, "opted_out": opted_out, "phone_status": phone_status}
-            return {"next_status": "failed", **values, **number}
-        case Doubt(why, look_in):
-            values = {"error": why, "retry_in": interval(look_in), "why_code": decision.why_code}
-            return {"next_status": "pending", **values}
+        case Fail(opted_out=opted_out, phone_status=phone_status):
+            return values | {"next_status": "failed"} | _of_number(claim.phone, opted_out, phone_status)
+        case Retry(delay=delay, reason=reason, counted=counted):
+            values |= {"retry_in": interval(delay), "reason": reason, "counted": counted}
+        case Hold(look_in=look_in):
+            values |= {"retry_in": interval(look_in), "reason": "twilio_error", "counted": False, "held": True}
+        case LookAgain(look_in=look_in):
+            values |= {"retry_in": interval(look_in)}
         case _:
             assert_never(decision)
+    return values | {"next_status": "pending"}
 
 
-def after_look(decision: AfterLook) -> dict[str, object]:
+def _of_number(phone: str | None, opted_out: bool, phone_status: str | None) -> Values:
+    """What is kept of a number, if anything is."""
+    kept: Values = {"phone": phone, "opted_out": opted_out, "phone_status": phone_status}
+    return kept if opted_out or phone_status else {}
+
+
+def after_look(decision: AfterLook) -> Values:
     """For `reconcile_sms_retry`: what follows from a look, and how long the text is of use if that is not set yet."""
-    return _looked(decision) | {"life": interval(LIFE)}
-
-
-def _looked(decision: AfterLook) -> dict[str, object]:
+    values: Values = {"life": interval(LIFE), "why_code": decision.why_code}
     match decision:
-        case Settle(sid, by):
-            return {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
-        case LookAgain(after, failed, _, code):
-            look = "look_failed" if failed else "look_again"
-            return {"decision": look, "look_in": interval(after), "why_code": code}
-        case Resend():
-            return {"decision": "resend", "why_code": decision.why_code}
-        case Hold(why, code, look_in, ambiguous):
-            values = {"decision": "hold", "error": why, "look_in": interval(look_in), "why_code": code}
-            return values | ({"ambiguous": list(ambiguous)} if ambiguous else {})
+        case Complete(sid=sid, by=by):
+            return values | {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
+        case LookAgain(look_in=look_in, failed=failed):
+            return values | {"decision": "look_failed" if failed else "look_again", "look_in": interval(look_in)}
+        case Retry():
+            return values | {"decision": "resend"}
+        case Hold(why, look_in=look_in, ambiguous=ambiguous):
+            messages = {"ambiguous": list(ambiguous)} if ambiguous else {}
+            return values | {"decision": "hold", "error": why, "look_in": interval(look_in)} | messages
         case _:
             assert_never(decision)
+
+
+def after_delivery(report: Report | None, decision: AfterDelivery) -> Values:
+    """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
+    code = report.refusal.code if report and report.refusal else None
+    values: Values = {"delivery_status": report.status, "error_code": code} if report else {}
+    match decision:
+        case Close(unknown):
+            return values | {"decision": "unknown" if unknown else "close"}
+        case LookAgain(look_in=look_in):
+            return values | {"decision": "look_again", "look_in": interval(look_in)}
+    values |= {"error": decision.why, "why_code": decision.why_code}
+    match decision:
+        case Fail(opted_out=opted_out, phone_status=phone_status):
+            number = {"opted_out": opted_out, "phone_status": phone_status}
+            return values | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK)} | number
+        case Retry(delay=delay, counted=counted):
+            held = False
+        case Hold(look_in=delay):
+            counted, held = False, True
+        case _:
+            assert_never(decision)
+    again = {"retry_in": interval(delay), "look_in": interval(look_before(delay)), "counted": counted, "held": held}
+    return values | {"decision": "send_again"} | again

@@ -36,7 +36,7 @@ from smsretry.desk.questions.records import (
     WaitingText,
 )
 from smsretry.retry.audience import Audience
-from smsretry.retry.policy import CAP_WINDOW
+from smsretry.retry.before import CAP_WINDOW
 
 _PAGE: Final = 500
 """Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
@@ -107,12 +107,17 @@ class SupabaseOperators(SupabaseExaminer):
         )
 
     def record_consent(
-        self, phone: str, *, consent: Literal["opted_in", "opted_out"], source: str, business_id: UUID | None
+        self,
+        phone: str,
+        *,
+        consent: Literal["opted_in", "opted_out", "unchanged"],
+        source: str,
+        business_id: UUID | None,
     ) -> ConsentRecorded:
         """Record what a customer said by telephone or letter, for everyone at the business who has this number.
 
         Raises:
-            InputError: nobody has it; or an opt-in names no business.
+            InputError: nobody has it; an opt-in names no business; or nothing waits to be read, and so to be unchanged.
         """
         return self._consent({"phone": phone, "consent": consent, "source": source, "business_id": business_id})
 
@@ -126,7 +131,7 @@ class SupabaseOperators(SupabaseExaminer):
 
     def _consent(self, values: dict[str, object]) -> ConsentRecorded:
         function = "record_sms_consent"
-        if values["consent"] == "opted_out":
+        if values["consent"] != "opted_in":
             return self.row(ConsentRecorded, function, values, ORDER)
         # Once: a second one, even seconds later, would undo a STOP that came between them.
         return self.one(ConsentRecorded, function, self.once(function, values, OPT_IN))

@@ -14,11 +14,12 @@ from smsretry.adapters.supabase.grouped import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable
 from smsretry.errors import QueueError
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
-from smsretry.retry.decision import AfterLook, Arrived, Hold, PutOff
+from smsretry.retry.backoff import next_look_delay
+from smsretry.retry.before import LIFE
+from smsretry.retry.decision import AfterLook, Arrived, Defer, Hold, PutOff
+from smsretry.retry.delivery import ASK_AGAIN
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
-from smsretry.retry.evidence import next_look_delay
 from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, SenderId
-from smsretry.retry.policy import LIFE
 from smsretry.retry.segments import segments
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Reconciled, SendTo
@@ -108,7 +109,7 @@ class SupabaseQueue(SupabaseGroups):
             "segments": segments(claim.body or "") if claim.sender and claim.sender.segments_per_day else None,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
-            "expires_at": decision.expires_at,
+            "expires_at": claim.expires_at,
             "run_id": request.run_id,
             "send_to": request.audience.send_to,
             "listed": request.audience.includes(phone=claim.phone, business_id=claim.business_id),
@@ -127,7 +128,8 @@ class SupabaseQueue(SupabaseGroups):
         return self.true(function, self.settled(claim, function, values))
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        held = self.put_off(claim, decision.meanwhile)  # first: the report completes a row that waits
+        meanwhile = Defer(decision.why, "delivery_open", until=claim.claimed_at + ASK_AGAIN)
+        held = self.put_off(claim, meanwhile)  # first: the report completes a row that waits
         if held:  # else the worker that has the row now asks, too
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
@@ -173,7 +175,7 @@ class SupabaseQueue(SupabaseGroups):
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
-            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", DOUBT_HELD_LOOK)))
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", look_in=DOUBT_HELD_LOOK)))
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
             why = f"{unreadable.why}. That could not be recorded yet"

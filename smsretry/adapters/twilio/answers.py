@@ -27,7 +27,7 @@ def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = 
         sid = content.get("sid")
         if isinstance(sid, str) and _SID.fullmatch(sid):
             return Accepted(sid)
-        return InDoubt("Twilio answered with success but without a message SID", http_status)
+        return InDoubt("Twilio answered with success but without a message SID")
     code = content.get("code")
     if 400 <= http_status < 500 and type(code) is int and content.get("status") == http_status:
         wait = timedelta(seconds=int(retry_after)) if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after) else None
@@ -35,7 +35,7 @@ def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = 
     if http_status == 407:
         return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
     kind = "an error of its own" if http_status >= 500 else "something that is not Twilio's JSON"
-    return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})", http_status)
+    return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})")
 
 
 def id_problem(sid: str) -> str | None:

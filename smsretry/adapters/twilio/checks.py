@@ -1,44 +1,47 @@
-"""Do credentials work, is the account active, is the sender its own? `doctor` and `smsretry senders check` ask.
+"""Do credentials work, is the account active, can the sender text? `doctor` and `smsretry senders check` ask.
 
 Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
 account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status, balance),
-iam/api-keys (which key may read what).
+iam/api-keys (which key may read what), phone-numbers/api/incomingphonenumber-resource (capabilities),
+messaging/api/phonenumber-resource (the sender pool), messaging/api/usapptoperson-resource (campaigns).
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from smsretry.adapters.answering import slow_finding
+from smsretry.adapters.answering import why
 from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts, NoCredentialsError
-from smsretry.adapters.twilio.asking import Asking
-from smsretry.adapters.twilio.clients import Clients
-from smsretry.adapters.twilio.sender_pool import number_finding, service_findings
+from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.phone import phone_problem, spelling_problem
+from smsretry.privacy import masked_sender
 from smsretry.retry.models import Finding, SenderId
 from smsretry.setting_values import SERVICE_SID
-from smsretry.settings import Settings
 
-UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
+if TYPE_CHECKING:
+    from smsretry.adapters.twilio.http import TwilioHttp
+
+_Found: TypeAlias = str | Finding | None
+"""What a question finds: a string is what is wrong; None: nothing is."""
 _LOW: Final = 1
-"""In the account's currency."""
-_SERVICE: Final = re.compile(SERVICE_SID)
-_NO_SENDER: Final = (
-    "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
-)
-_NOT_OWNED: Final = (
-    "the account does not own TWILIO_FROM_NUMBER: set one of its own numbers, or check TWILIO_ACCOUNT_SID"
-)
-_TRIAL: Final = (
-    "is a trial: it texts only numbers that are verified in the Twilio console, and writes that it is a trial before "
-    "each text. Upgrade it in the console"
-)
-_MEND_SETTINGS: Final = "check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+"""Of the account's currency: it pays for few texts."""
+_ADVICE: Final = {
+    20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
+    70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
+}
+"""What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
+_MEND_MAIN: Final = "check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
 _MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS or in TWILIO_ACCOUNTS_FILE"
 _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
     "TWILIO_ACCOUNTS"
 )
+_TRIAL: Final = (
+    "is a trial: it texts only numbers that are verified in the Twilio console, and writes that it is a trial before "
+    "each text. Upgrade it in the console"
+)
+_TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
+"""Whose texts need no A2P campaign, as those of any other US number do."""
 _UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
 """Not an advice: it is so of each subaccount that its parent serves."""
 
@@ -46,116 +49,135 @@ _UNREAD: Final = "its numbers and registration are shown only to the account's o
 class Checks:
     """Any thread may use it."""
 
-    def __init__(self, settings: Settings, accounts: Accounts, clients: Clients) -> None:
-        self._settings = settings
+    def __init__(self, http: "TwilioHttp", accounts: Accounts) -> None:
+        self._http = http
         self._accounts = accounts
-        self._clients = clients
-        self._ask = Asking(clients).ask
 
-    def environment(self) -> list[Finding]:
-        """Of the account and the sender of the environment, if one is set, and of the list of other accounts."""
-        listed = list(self._accounts.findings())
-        try:
-            client, http = self._clients.of(None), self._clients.http
-        except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
-            return [*listed, Finding(subject="Twilio's SDK", ok=False, advice=UNLOADED.format(type(error).__name__))]
-        found = list(self._of_environment(client))
-        return [
-            *listed,
-            *found,
-            *slow_finding("Twilio", http.fastest, f"look at the network between here and {http.host}"),
-        ]
+    def environment(self, sender: SenderId) -> Iterator[Finding]:
+        """Of the account and the sender of the environment, if one is set."""
+        subjects = "Twilio credentials", f"Twilio {_kind(sender)}"
+        yield from self._findings(self._accounts.main, sender, *subjects)
 
-    def _of_environment(self, client: Any) -> Iterator[Finding]:
-        accounts = list[Any]()
-        credentials = self._active("Twilio credentials", client, self._accounts.main, _MEND_SETTINGS, accounts)
-        yield credentials
-        if not credentials.ok:
-            return
-        yield from self._kind(client, accounts)
-        if sid := self._settings.twilio_messaging_service_sid:
-            service = client.messaging.v1.services(sid)
-            yield from service_findings(
-                self._ask, service, "Twilio messaging service", sid, _MEND_SETTINGS, optional=True
-            )
-        elif number := self._settings.twilio_from_number:
-            yield number_finding(self._ask, "Twilio number", client, number, _NOT_OWNED, _MEND_SETTINGS)
-
-    def _kind(self, client: Any, accounts: Sequence[Any]) -> Iterator[Finding]:
-        """Whether the account is a trial, and has money. Only its token and a main key may ask."""
-        if not accounts:
-            yield Finding(subject="Twilio account (a standard key may not ask whether it is a trial)", ok=True)
-            return
-        [account] = accounts
-        yield Finding(subject="Twilio account", ok=True, advice=_TRIAL if account.type == "Trial" else None)
-        try:
-            left = client.api.v2010.accounts(account.sid).balance.fetch()
-            amount = float(left.balance)
-        except Exception:  # noqa: BLE001 - a subaccount has none, and whoever may not ask is not told
-            return
-        if amount <= 0:
-            advice = (
-                f"is {amount:.2f} {left.currency}: unless Twilio sends a bill, no text goes out before it is topped up"
-            )
-            yield Finding(subject="Twilio balance", ok=True, advice=advice)
-        elif amount < _LOW:
-            advice = f"is {amount:.2f} {left.currency}, which pays for few texts: top it up, unless Twilio sends a bill"
-            yield Finding(subject="Twilio balance", ok=True, advice=advice)
-
-    def sender(self, sender: SenderId) -> list[Finding]:
+    def sender(self, sender: SenderId) -> Iterator[Finding]:
         """Of a business's own sender."""
         account, sent_by = sender.account or self._accounts.main, sender.sent_by or ""
         if problem := sender_problem(account, sent_by):
-            return [Finding(subject="sender", ok=False, advice=problem)]
+            yield Finding(subject="sender", ok=False, advice=problem)
+        else:
+            subjects = f"account {account}", f"{_kind(sender)} {masked_sender(sent_by)}"
+            yield from self._findings(account, sender, *subjects)
+
+    def _findings(self, account: str, sender: SenderId, of_account: str, of_sender: str) -> Iterator[Finding]:
         try:
-            client = self._clients.of(account)
+            client = self._http.client(account)
         except NoCredentialsError as error:
-            return [Finding(subject=f"account {account}", ok=False, advice=str(error))]
-        except Exception as error:  # noqa: BLE001 - as above
-            return [Finding(subject="Twilio's SDK", ok=False, advice=UNLOADED.format(type(error).__name__))]
-        own = self._accounts.own(account) is not None
-        mend = _MEND_SETTINGS if account == self._accounts.main else _MEND_LISTED if own else _MEND_SUBACCOUNT
-        return list(self._steps(client, account, sent_by, own, mend))
-
-    def _steps(self, client: Any, account: str, sent_by: str, own: bool, mend: str) -> Iterator[Finding]:
-        if own and sent_by.startswith("MG"):  # these requests show that the account is active, too
-            yield from service_findings(
-                self._ask, client.messaging.v1.services(sent_by), f"messaging service {sent_by}", sent_by, mend
-            )
+            yield Finding(subject=of_account, ok=False, advice=str(error))
             return
-        accounts = list[Any]()
-        active = self._active(f"account {account}", client, account, mend, accounts)
-        trial = active.ok and any(one.type == "Trial" for one in accounts)
-        yield active.model_copy(update={"advice": _TRIAL}) if trial else active
-        if not active.ok:
+        is_main, own = account == self._accounts.main, self._accounts.own(account) is not None
+        mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
+        active = self._ask(of_account, lambda: _account(of_account, client, account), mend)
+        yield active
+        sid = sender.sent_by
+        if not active.ok or not sid:
             return
-        if sent_by.startswith("MG"):
-            yield Finding(subject=f"messaging service {sent_by} ({_UNREAD})", ok=True)
-            return
-        none = f"account {account} does not own it: check the number, or give the account that owns it"
-        yield number_finding(self._ask, f"number {_masked(sent_by)}", client, sent_by, none, mend)
+        if is_main:
+            yield from _balance(client, account)
+        if not sid.startswith("MG"):
+            yield self._ask(of_sender, lambda: _number(client, sid), mend, optional=True)
+        elif not own:
+            yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
+        else:
+            service = client.messaging.v1.services(sid)
+            yield self._ask(of_sender, lambda: _service(of_sender, service), mend, optional=True)
 
-    def _active(self, subject: str, client: Any, account: str, mend: str, accounts: list[Any]) -> Finding:
-        """Whether the credentials reach the account. It is added to `accounts`, if they may read it."""
+    def _ask(self, subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False) -> Finding:
+        """A finding from the answer.
 
-        def state() -> object:
-            if str(client.username).startswith("SK"):  # only a main key may read the account
-                return client.messages.page(page_size=1)
-            accounts.append(client.api.v2010.accounts(account).fetch())
-            status = accounts[0].status
-            return status == "active" or f"the account is {status}: see the Twilio console"
+        Args:
+            mend: what to do if Twilio refuses.
+            optional: the credentials are known to work. A refusal then only says that they may not ask this, as it is
+                with a standard or restricted key: https://www.twilio.com/docs/iam/api-keys
+        """
+        try:
+            found = question()
+        except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: its status says which
+            found = self._refused(subject, error, mend, optional=optional)
+        if isinstance(found, Finding):
+            return found
+        return Finding(subject=subject, ok=found is None, advice=found)
 
-        return self._ask(subject, state, mend)
+    def _refused(self, subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
+        status, code = getattr(error, "status", None), getattr(error, "code", None)
+        host = self._http.host
+        if not isinstance(status, int):
+            return f"{host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
+        refused = str(twilio_refusal(code, status)) if code not in (None, status) else f"{host} answers HTTP {status}"
+        if optional and status in (401, 403):
+            advice = f"could not be asked ({refused}): these credentials may send, and may not read this"
+            return Finding(subject=subject, ok=True, advice=advice)
+        if status == 429 or status >= 500:
+            return f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
+        return f"refused ({refused}): {_ADVICE.get(code or 0, mend)}"
+
+
+def _account(subject: str, client: Any, account: str) -> _Found:
+    """Whether the credentials reach the account, and it is active."""
+    if str(client.username).startswith("SK"):  # only a main key may read the account
+        client.messages.page(page_size=1)
+        return None
+    found = client.api.v2010.accounts(account).fetch()
+    if found.status != "active":
+        return f"the account is {found.status}: see the Twilio console"
+    return Finding(subject=subject, ok=True, advice=_TRIAL) if found.type == "Trial" else None
+
+
+def _balance(client: Any, account: str) -> Iterator[Finding]:
+    """A warning if the account has little money. Whoever may not ask is not told, and a subaccount has none."""
+    try:
+        left = client.api.v2010.accounts(account).balance.fetch()
+        amount = float(left.balance)
+    except Exception:  # noqa: BLE001 - as above
+        return
+    if amount < _LOW:
+        advice = f"is {amount:.2f} {left.currency}: top it up, or texts stop soon, unless Twilio sends a bill"
+        yield Finding(subject="Twilio balance", ok=True, advice=advice)
+
+
+def _number(client: Any, number: str) -> _Found:
+    """Whether the account owns it, and whether it can text."""
+    found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
+    owned = [one for one in found if one.phone_number == number]  # Twilio also finds longer ones, of which it is a part
+    if not owned:
+        return "the account does not own it: check the number, or give the account that owns it"
+    can_text = (owned[0].capabilities or {}).get("sms", True)
+    return None if can_text else "cannot text, because it has no SMS capability: take another number of the account's"
+
+
+def _service(subject: str, service: Any) -> _Found:
+    """Whether a messaging service has what can text, and whether carriers take its texts."""
+    numbers = service.phone_numbers.list(limit=100, page_size=100)
+    if not any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) and not any(
+        kind.list(limit=1, page_size=1) for kind in (service.short_codes, service.alpha_senders)
+    ):
+        return "it has no number that can text: add one to its sender pool in the Twilio console"
+    if not any(one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number)) for one in numbers):
+        return None
+    states = [str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)]
+    if not states:
+        return Finding(subject=subject, ok=True, advice="it has no A2P campaign, so carriers take no text to the US")
+    unverified = f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
+    return None if "VERIFIED" in states else unverified
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
     """What is wrong with a sender that a person typed, so far as it can be seen. Quotes neither."""
     if not ACCOUNT.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
-    if _SERVICE.fullmatch(sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
+    if re.fullmatch(SERVICE_SID, sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
         return None
-    return spelling_problem(sent_by) or _NO_SENDER
+    none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
+    return spelling_problem(sent_by) or none
 
 
-def _masked(number: str) -> str:
-    return f"…{number[-4:]}"
+def _kind(sender: SenderId) -> str:
+    return "messaging service" if (sender.sent_by or "").startswith("MG") else "number"

@@ -2,8 +2,10 @@
 
 The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, class, whether one refusal of the account proves
 that it is the account and not this destination, what the code says of the number, the source of each row, and for some
-what to do. Twilio publishes no retryability flag; the classes are ours, from Twilio's causes and solutions. Twilio adds
-codes without notice, so an unlisted one is judged by its HTTP status.
+what to do. Twilio publishes no retryability flag; the classes are ours, from Twilio's causes and solutions.
+
+Twilio adds codes without notice, and splits old ones. A refusal whose code is not in the table is more likely about the
+account, the sender or the destination than about one text, so it holds the text until somebody has looked.
 
 Only codes about a recipient have a `phone_status`. What concerns the account, the sender or the text says nothing about
 a number. Some of the codes come after Twilio accepted a text, when a carrier did not deliver it (`delivery_time`).
@@ -20,6 +22,20 @@ from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 from smsretry.vocabulary import DeliveryStatus
 
+_PAGE: Final = "https://www.twilio.com/docs/api/errors/{}"
+"""Twilio has a page for each of its codes."""
+
+
+_TO_DO: Final[dict[RefusalLevel, str]] = {
+    "account": "Fix the account with the provider (`smsretry doctor`)",
+    "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
+    "content": "Change the words of the text in the application (send_logs.subject)",
+    "provider": "Wait: the provider fixes it",
+    "recipient": "Check the number with the customer, and correct it",
+    "request": "Look at the provider's page of this code",
+}
+"""What a person can do, by whom it concerns, if there is no more to say."""
+
 
 def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
     """The refusal that each row of the table describes, by its code."""
@@ -31,7 +47,7 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
             cast(RefusalLevel, row["level"]),
             certain=row["certain"] != "no",
             phone_status=row["phone_status"] or None,
-            to_do=row["to_do"] or None,
+            to_do=row["to_do"] or _TO_DO[cast(RefusalLevel, row["level"])],
         )
         for row in rows
     }
@@ -46,7 +62,10 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
         return known
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
     text = name if code is None else f"Twilio {code}: {name}"
-    return Refusal(_kind(http_status), text, code, certain=http_status != 403)
+    kind = _kind(http_status)
+    level: RefusalLevel = "account" if kind == "account" else "request"
+    to_do = f"See {_PAGE.format(code)}, and mend what it says" if code else _TO_DO[level]
+    return Refusal(kind, text, code, level, certain=http_status in (401, 407), to_do=to_do)
 
 
 def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
@@ -55,15 +74,11 @@ def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
 
 
 def _kind(http_status: int | None) -> RefusalKind:
-    match http_status:
-        case 429:
-            return "rate_limit"
-        case 401 | 403 | 407:
-            return "account"
-        case int() if http_status >= 500 or http_status == 408:
-            return "transient"
-        case _:
-            return "permanent"
+    if http_status is None:
+        return "permanent"
+    if http_status == 429:
+        return "rate_limit"
+    return "transient" if http_status >= 500 or http_status == 408 else "account"
 
 
 def is_retryable_error(code: int | str | None, http_status: int | str | None = None) -> bool:
@@ -71,9 +86,10 @@ def is_retryable_error(code: int | str | None, http_status: int | str | None = N
 
     A code may be a string of digits, as a status callback has it (`ErrorCode`).
 
-    True for passing troubles, rate limits and account-wide ones (a wrong credential is not the text's fault).
-    False for what will be refused every time, opt-outs included. A 5xx is retryable only once it is known that the
-    text did not go out: see `answers`.
+    True for passing troubles, rate limits and account-wide ones (a wrong credential is not the text's fault), and for a
+    refusal (4xx) whose code nobody here knows. False for what will be refused every time, opt-outs included, and for an
+    unknown code without its HTTP status. A 5xx is retryable only once it is known that the text did not go out: see
+    `answers`.
 
     Raises:
         InputError: what is given is no number. Taken for an unknown code, it would end the text.
@@ -83,39 +99,25 @@ def is_retryable_error(code: int | str | None, http_status: int | str | None = N
     return twilio_refusal(number, status).retryable
 
 
-_DIGITS: Final = re.compile(r"\s*[0-9]{1,9}\s*")
-
-
 def _number(given: object, otherwise: str) -> int | None:
     match given:
         case None:
             return None
         case int() if not isinstance(given, bool) and given >= 0:
             return given
-        case str() if _DIGITS.fullmatch(given):
+        case str() if re.fullmatch(r"\s*[0-9]{1,9}\s*", given):
             return int(given)
         case _:
             raise InputError(otherwise)
 
 
-_TO_DO: Final[dict[RefusalLevel, str]] = {
-    "account": "Fix the account with the provider (`smsretry doctor`)",
-    "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
-    "content": "Change the words of the text in the application (send_logs.subject)",
-    "provider": "Wait: the provider fixes it",
-    "recipient": "Check the number with the customer, and correct it",
-    "request": "Look at the provider's page of this code",
-}
-
-
 def code_meaning(code: int) -> CodeMeaning:
-    """What a code means for a person, and what they can do about it. Twilio has a page for each of its codes."""
+    """What a code means for a person, and what they can do about it."""
     refusal = twilio_refusal(code)
-    link = f"https://www.twilio.com/docs/api/errors/{code}"
     return CodeMeaning(
         meaning=refusal.text,
-        to_do=refusal.to_do or _TO_DO[refusal.level],
-        link=link,
+        to_do=refusal.to_do or "",
+        link=_PAGE.format(code),
         passes=refusal.kind in ("transient", "rate_limit", "day_spent"),
         opted_out=refusal.kind == "opted_out",
     )

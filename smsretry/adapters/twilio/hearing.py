@@ -5,7 +5,6 @@ address that Twilio calls, and the form: https://www.twilio.com/docs/usage/secur
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
@@ -31,12 +30,12 @@ _MOST_FIELDS: Final = 200
 
 
 class TwilioHearing:
-    """Reads what was posted. A file of accounts is read again when it has changed.
+    """Reads what was posted. A file of accounts is read each time, so a token is exchanged by changing it.
 
     Args:
         settings: the main account, and the list of others.
         addresses: where Twilio calls, each without a query.
-        tokens: further auth tokens of an account, by its SID.
+        tokens: further auth tokens of an account, by its SID: two are in use while one is exchanged.
     """
 
     def __init__(
@@ -47,9 +46,7 @@ class TwilioHearing:
         self._validator: Final = RequestValidator
         self._settings = settings
         self._addresses = addresses
-        self._further = {account.lower(): list(several) for account, several in (tokens or {}).items()}
-        self._state = self._state_of_file()
-        self._accounts = Accounts(settings)
+        self._further = tokens or {}
 
     def heard(self, *, query: str, form: bytes, signature: str) -> StatusReport | IncomingText | NotTaken:
         """What Twilio says, or why it is not taken.
@@ -65,33 +62,15 @@ class TwilioHearing:
         account = fields.get("AccountSid", "")
         if not ACCOUNT.fullmatch(account):
             return _NO_ACCOUNT
-        tokens = self._tokens(account)
-        if isinstance(tokens, NotTaken):
-            return tokens
+        accounts = Accounts(self._settings)
+        tokens = list(filter(None, (accounts.token(account), *self._further.get(account, ()))))
+        if not tokens:
+            trouble = accounts.trouble(account)  # somebody can mend it: Twilio may call again
+            return NotTaken(503, trouble) if trouble else NotTaken(403, _UNKNOWN.format(account))
         called = [f"{address}?{query}" if query else address for address in self._addresses]
         if not any(self._validator(token).validate(url, fields, signature) for token in tokens for url in called):
             return _FORGED
         return _said(fields, account, query)
-
-    def _tokens(self, account: str) -> list[str] | NotTaken:
-        """The auth tokens that the account may sign with: two, while they are exchanged."""
-        if (state := self._state_of_file()) != self._state:
-            self._state, self._accounts = state, Accounts(self._settings)
-        found = [*self._accounts.tokens(account), *self._further.get(account.lower(), [])]
-        if found:
-            return found
-        if trouble := self._accounts.trouble(account):
-            return NotTaken(503, trouble)  # somebody can mend it: Twilio may call again
-        return NotTaken(403, _UNKNOWN.format(account))
-
-    def _state_of_file(self) -> tuple[int, ...] | None:
-        if not self._settings.twilio_accounts_file:
-            return None
-        try:
-            found = Path(self._settings.twilio_accounts_file).stat()
-        except OSError:
-            return ()
-        return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _fields(form: bytes) -> dict[str, str] | None:

@@ -4,27 +4,30 @@ The SDK waits forever by default, hides answers behind three kinds of exception 
 body. This client keeps the bare answer, so that `answers.outcome_of_answer` can judge it.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from requests import exceptions as http
+from requests.adapters import HTTPAdapter
 from twilio.base import exceptions as sdk
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
 
-from smsretry.adapters.twilio.accounts import Login
+from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.answers import outcome_of_answer
-from smsretry.adapters.twilio.connection import OneEnvironment, WholeAnswers, filter_logs, unlogged
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
+
+_LOGGERS: Final = ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
+"""Those whose lines quote URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +42,52 @@ class Answer:
 
 
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
-    """One pooled session, usable from several threads; `answer()` is the calling thread's last."""
+    """One session for all accounts, usable from several threads; `answer()` is the calling thread's last."""
 
-    def __init__(self, *, connect_seconds: float, read_seconds: float, base_url: str | None, connections: int) -> None:
+    def __init__(self, settings: Settings, accounts: Accounts) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
-        self.timeout: Any = (connect_seconds, read_seconds)  # its constructor takes no tuple
-        self.session = OneEnvironment()
-        whole = WholeAnswers(pool_maxsize=connections)
-        self.session.mount("https://", whole)
-        self.session.mount("http://", whole)
-        self._base = urlsplit(base_url) if base_url else None
+        # Its constructor takes no tuple.
+        self.timeout: Any = (settings.twilio_connect_timeout_seconds, settings.twilio_read_timeout_seconds)
+        self._base = urlsplit(str(settings.twilio_base_url or "https://api.twilio.com"))
+        self._moved = settings.twilio_base_url is not None
+        pool = HTTPAdapter(pool_maxsize=settings.concurrency)
+        self.session.mount("https://", pool)
+        self.session.mount("http://", pool)
+        self._read_environment()
+        self._accounts = accounts
+        self._making = threading.Lock()
+        self._clients = dict[str, Client]()
         self._local = threading.local()
-        self.fastest: float | None = None
-        """Seconds that the fastest of all answers took. None: none came."""
-        filter_logs()
+        for name in _LOGGERS:  # a logging configuration changes levels, and keeps filters
+            logging.getLogger(name).addFilter(_is_anothers)
+
+    def _read_environment(self) -> None:
+        """Read proxies and certificates from the environment once: each reading costs a third of what a send costs."""
+        found = self.session.merge_environment_settings(self._base.geturl(), {}, None, None, None)
+        self.session.proxies, self.session.verify, self.session.cert = found["proxies"], found["verify"], found["cert"]
+        self.session.trust_env = False
+
+    def client(self, account: str | None) -> Client:
+        """The client of an account; None: of the environment's.
+
+        Raises:
+            NoCredentialsError: there are none for it.
+        """
+        sid = account or self._accounts.main
+        with self._making:
+            if sid not in self._clients:
+                login = self._accounts.login(sid)
+                made = Client(login.user, login.password, sid, http_client=self)
+                _ = made.messages  # imports most of the SDK
+                self._clients[sid] = made
+            return self._clients[sid]
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send one request. Raises the exceptions of `requests`."""
         self._local.answer = None
-        if self._base:
+        if self._moved:
             url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
-        asked = monotonic()
-        try:
-            with unlogged():
-                response = super().request(method, url, *args, **kwargs)
-        finally:
-            self._test_only_last_request = None  # it holds the credentials and the body
-        took = monotonic() - asked
-        self.fastest = took if self.fastest is None else min(took, self.fastest)
+        response = super().request(method, url, *args, **kwargs)
         headers = response.headers or {}
         self._local.answer = Answer(
             response.status_code, response.text, headers.get("Retry-After"), _clock(headers.get("Date"))
@@ -82,7 +103,7 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     @property
     def host(self) -> str:
         """What requests go to, for people."""
-        return self._base.netloc if self._base else "api.twilio.com"
+        return self._base.netloc
 
     def answer(self) -> Answer | None:
         """The answer to this thread's last request, or None when none came."""
@@ -102,26 +123,10 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             return InDoubt("Twilio's answer was lost")
         return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
 
-    def close(self) -> None:
-        """Close the pooled connections."""
-        self.session.close()
 
-
-def connect(settings: Settings) -> TwilioHttp:
-    """The session that all accounts share."""
-    return TwilioHttp(
-        connect_seconds=settings.twilio_connect_timeout_seconds,
-        read_seconds=settings.twilio_read_timeout_seconds,
-        base_url=str(settings.twilio_base_url) if settings.twilio_base_url else None,
-        connections=settings.concurrency,
-    )
-
-
-def client(http: TwilioHttp, login: Login, account: str) -> Client:
-    """The SDK's client of an account, with everything loaded that a send needs."""
-    made = Client(login.user, login.password, account, http_client=http)
-    _ = made.messages  # imports most of the SDK
-    return made
+def _is_anothers(record: logging.LogRecord) -> bool:
+    """Whether a line of urllib3 is about no request of ours: the URL of a list has a number."""
+    return "/2010-04-01/" not in record.getMessage()
 
 
 def _clock(date: str | None) -> datetime | None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from smsretry.retry.models import Look, Sighting
-from smsretry.retry.same_text import without_opt_out
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
@@ -53,14 +52,14 @@ def read_list(
 
 def _entries(page: Any) -> Iterator[Any]:
     """The messages of this page and of the next ones. A string stands for what could not be read, and says so."""
-    for _ in range(PAGES - 1):
+    for number in range(1, PAGES + 1):
         yield from _entries_of_page(page)
+        if number == PAGES and page.next_page_url:
+            yield _TOO_LONG
+            return
         page = page.next_page()
         if page is None:
             return
-    yield from _entries_of_page(page)
-    if page.next_page_url:
-        yield _TOO_LONG
 
 
 def _entries_of_page(page: Any) -> Iterator[Any]:
@@ -83,14 +82,13 @@ def _may_be_from(message: Any, sent_by: str | None) -> bool:
 
 
 def _sighting(message: Any) -> Sighting:
-    """A listed message, with what may have been sent: others add words before or after a body."""
+    """A listed message. A trial account's has words before its body."""
     body = message.body if isinstance(message.body, str) else ""
-    mine = body.removeprefix(_TRIAL_PREFIX)
     return Sighting(
         sid=message.sid,
         to=message.to if _WHOLE_ADDRESS.fullmatch(str(message.to)) else None,
         body=body,
-        bare=tuple({mine, without_opt_out(body), without_opt_out(mine)} - {body}),
+        bare=(body.removeprefix(_TRIAL_PREFIX),),
         created_at=message.date_created or None,
         certain=bool(message.direction and (message.from_ or message.messaging_service_sid)),
     )

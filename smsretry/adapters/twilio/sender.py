@@ -3,14 +3,15 @@
 The SDK is loaded by the first request, because most runs send nothing.
 """
 
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.checks import UNLOADED, Checks
-from smsretry.adapters.twilio.clients import Clients
+from smsretry.adapters.twilio.checks import Checks
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import Denied, NotKept, Report, Word
@@ -19,6 +20,10 @@ from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
 
+if TYPE_CHECKING:
+    from smsretry.adapters.twilio.http import TwilioHttp
+
+_UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
 
@@ -29,8 +34,8 @@ class TwilioSender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._accounts = Accounts(settings)
-        self._clients = Clients(settings, self._accounts)
-        self._checks = Checks(settings, self._accounts, self._clients)
+        self._loading = threading.Lock()
+        self._loaded: TwilioHttp | None = None
         self._readable = set[str]()
         self.default: Final = SenderId(settings.twilio_account_sid, settings.twilio_sender)
         """The sender of the environment."""
@@ -41,7 +46,18 @@ class TwilioSender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._clients.close()
+        if self._loaded:
+            self._loaded.session.close()
+
+    @property
+    def _http(self) -> "TwilioHttp":
+        """The session. Raises whatever a broken installation does."""
+        with self._loading:
+            if self._loaded is None:
+                from smsretry.adapters.twilio.http import TwilioHttp
+
+                self._loaded = TwilioHttp(self._settings, self._accounts)
+            return self._loaded
 
     def cannot_send_for(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
@@ -63,18 +79,18 @@ class TwilioSender:
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
-            messages, http = self._clients.of(text.sender.account).messages, self._clients.http
+            messages = self._http.client(text.sender.account).messages
         except NoCredentialsError as error:
             return NotSent(str(error))
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
-            return NotSent(UNLOADED.format(type(error).__name__))
-        return http.outcome(lambda: messages.create(to=text.to, body=text.body, **sender, **extra))
+            return NotSent(_UNLOADED.format(type(error).__name__))
+        return self._http.outcome(lambda: messages.create(to=text.to, body=text.body, **sender, **extra))
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
         try:
-            messages, http = self._clients.of(sender.account).messages, self._clients.http
-            return read_list(messages, http, phone, sent_by=sender.sent_by, since=since, at=at)
+            messages = self._http.client(sender.account).messages
+            return read_list(messages, self._http, phone, sent_by=sender.sent_by, since=since, at=at)
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
@@ -85,7 +101,7 @@ class TwilioSender:
     def what_became_of(self, sid: str, *, account: str | None) -> Word:
         """How far a message of this account has come (`GET Messages/{sid}`)."""
         try:
-            message = self._clients.of(account).messages(sid).fetch()
+            message = self._http.client(account).messages(sid).fetch()
         except NoCredentialsError:
             return Denied()
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
@@ -93,9 +109,8 @@ class TwilioSender:
             if (status, code) == (404, _NOT_FOUND):
                 return NotKept() if self._can_read(account) else Denied()
             return Denied() if status in (401, 403) else None
-        if message.status not in get_args(DeliveryStatus):
-            return None
-        return twilio_report(message.status, message.error_code)
+        known = message.status in get_args(DeliveryStatus)
+        return twilio_report(message.status, message.error_code) if known else None
 
     def _can_read(self, account: str | None) -> bool:
         """Whether its messages are listed: with credentials of another account, each of them is not found.
@@ -105,7 +120,7 @@ class TwilioSender:
         sid = account or self._accounts.main
         if sid not in self._readable:
             try:
-                self._clients.of(sid).messages.page(page_size=1)
+                self._http.client(sid).messages.page(page_size=1)
             except Exception:  # noqa: BLE001 - whatever it was, it did not answer for this account
                 return False
             self._readable.add(sid)
@@ -113,16 +128,23 @@ class TwilioSender:
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        return self._checks.environment()
+        return [*self._accounts.findings(), *self._checked(lambda checks: checks.environment(self.default))]
+
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        """The same of a business's own sender, and is it registered? Two requests; at most five."""
+        return self._checked(lambda checks: checks.sender(sender))
+
+    def _checked(self, question: Callable[[Checks], Iterator[Finding]]) -> list[Finding]:
+        try:
+            checks = Checks(self._http, self._accounts)
+        except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
+            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
+        return list(question(checks))
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""
-        answer = self._clients.http.answer()
+        answer = self._loaded.answer() if self._loaded else None
         return answer.date if answer else None
-
-    def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender, and is it registered? Two requests; at most four."""
-        return self._checks.sender(sender)
 
 
 def _from(sender: SenderId) -> dict[str, object]:

@@ -159,11 +159,12 @@ class Resolve(Request):
 
 
 class RecordConsent(Request):
-    """What a customer said about texts, by telephone or letter. It is for their number at their business."""
+    """What a customer said about texts, by telephone, letter or text. It is for their number at their business."""
 
     customer_id: Id = Field(title="Customer", description="Id of the customer.")
-    consent: Literal["opted_in", "opted_out"] = Field(
-        title="They said", description="opted_in: yes to texts. opted_out: stop."
+    consent: Literal["opted_in", "opted_out", "unchanged"] = Field(
+        title="They said",
+        description="opted_in: yes to texts. opted_out: stop. unchanged: their text that may mean stop means neither.",
     )
     source: NumberlessText = Field(
         title="How",

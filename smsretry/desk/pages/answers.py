@@ -137,7 +137,7 @@ def _next_step(change: Change, request: Order, forms: FormAddress) -> str:
 
 def consent_page(recorded: ConsentRecorded, request: RecordConsent, forms: FormAddress) -> Page:
     """What was recorded of a customer's consent; it leads to their texts."""
-    lines = tuple(recorded.lines(opted_in=request.consent == "opted_in"))
+    lines = tuple(recorded.lines(request.consent))
     said = f"customer {request.customer_id}: {request.consent.replace('_', ' ')}, {request.source}"
     signed = f"By {request.who}: {request.because}"
     texts = link("Their texts", forms(EXPLAIN, {"ask": {"customer_id": str(request.customer_id)}}))

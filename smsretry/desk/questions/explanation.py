@@ -28,8 +28,6 @@ STATES: Final[dict[TextState, str]] = {
     "cancelled": "Cancelled, no longer wanted",
 }
 """What each state means, for people."""
-MAYBE_STOP: Final = "A message of theirs may mean stop, and nobody has read it yet"
-"""Why a text is not wanted if nobody knows that it is not."""
 
 
 class Explanation(Value):
@@ -101,8 +99,7 @@ def explain(
         profile: says what becomes of a text of which no evidence is found.
     """
     zone = zone_of(text.timezone, text.business_timezone)
-    words = MAYBE_STOP if text.stop_sid and text.why_code == "opted_out" else text.why
-    why = f": {words}" if words else ""
+    why = f": {text.why}" if text.why else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(

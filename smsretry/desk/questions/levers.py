@@ -96,9 +96,9 @@ def _ended(text: TextRecord, code: CodeMeaning | None) -> Iterator[Lever]:
         yield Lever(words="look at its next try, another row", command=command, form="explain-sms", ask=ask)
     if "requeue_failed_sms" not in text.can:
         return
-    consent = [] if text.stop_sid else list(_consent(text))
+    consent = list(_consent(text))
     yield from consent
-    first = "wait until their consent is on record" if consent or text.stop_sid else _before_requeue(text, code)
+    first = "wait until their consent is on record" if consent else _before_requeue(text, code)
     state = "" if text.state == "failed" else f" --state {text.state}"
     yield Lever(
         words=_SEND_AGAIN,
@@ -135,14 +135,14 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
 
 
 def _read_words(text: TextRecord) -> Iterator[Lever]:
-    """For a message of theirs that may mean stop, and has opted them out until somebody has read it."""
+    """For a message of theirs that may mean stop, and changes nothing until somebody has read it."""
     read = f"read {text.stop_sid} in the provider's log"
     yield _record(text, "opted_out", "text", "record that they said stop, if it says so", first=read)
-    yield _record(text, "opted_in", "text", "record that they still want texts, if it does not mean stop", first=read)
+    yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", first=read)
 
 
 def _record(text: TextRecord, consent: str, source: str, words: str, first: str | None = None) -> Lever:
-    option = consent.replace("opted_", "--opt-")
+    option = f"--{consent.replace('opted_', 'opt-')}"
     return Lever(
         words=words,
         first=first,
@@ -173,7 +173,7 @@ def _resolve(text: TextRecord) -> Iterator[Lever]:
 
 def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | None) -> Iterator[Lever]:
     trouble = _trouble(text, prediction)
-    if trouble == "opted_out" and not text.stop_sid:
+    if trouble == "opted_out":
         yield from _consent(text)
     yield from map(_lift, prediction.stopped_in if prediction else ())
     first = _fix(text, trouble)

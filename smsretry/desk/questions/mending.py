@@ -65,7 +65,6 @@ MENDING: Final[dict[WhyCode, str | None]] = {
     "no_evidence": None,
     "list_unavailable": "fix what keeps the provider's list from being read, as it says",
     "ambiguous": None,
-    "clock_set_back": None,
     "unforeseen": "find what the error was, in the log of its run, and fix it",
 }
 """None: there is nothing to fix first."""

@@ -6,8 +6,9 @@ from typing import Final, assert_never
 from smsretry.desk.questions.prediction import PredictedResult, Prediction
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.instants import on_clock
+from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.delivery import FAILURES, FINAL
-from smsretry.retry.evidence import MIN_LOOKS, MIN_QUARANTINE, next_look_delay
+from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import InDoubtPolicy
 

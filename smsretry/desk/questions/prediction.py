@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, assert_never
 
 from smsretry.desk.questions.records import WaitingText
-from smsretry.retry import policy
+from smsretry.retry import before
 from smsretry.retry.audience import EVERYBODY, Audience
-from smsretry.retry.decision import Cap, Defer, End, GiveBack, Hold, PutOff, Send
+from smsretry.retry.decision import Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
 
@@ -84,7 +84,7 @@ def predict_at(
     Args:
         texts_at: when its number will have had texts that count against a cap, the newest first.
     """
-    decision = policy.before_send(text, at=at, profile=profile)
+    decision = before.before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
         stops = [state for state in text.stopped_states if waits_for_stop(text, {state}, at=at, profile=profile)]
         return replace(_put_off(text, at, decision), stopped_in=tuple(stops))
@@ -95,7 +95,7 @@ def predict_at(
     if stopped is not None:
         return Prediction(text, "is stopped", at, stopped, "sending_stopped")
     if decision.cap and (reached_at := _reached(decision.cap, texts_at)):
-        return _put_off(text, at, policy.after_cap(text, reached_at=reached_at, profile=profile))
+        return _put_off(text, at, before.after_cap(text, reached_at=reached_at, profile=profile))
     if not audience.includes(phone=text.phone, business_id=text.business_id):
         return Prediction(text, "is cancelled", at, audience.refusal, "not_listed")
     return Prediction(text, "goes out", at, decision.rule, send_before=decision.send_before)
@@ -104,7 +104,7 @@ def predict_at(
 def waits_for_stop(text: WaitingText, states: Collection[str], *, at: datetime, profile: Profile) -> bool:
     """Whether it would be held at this time because no marketing text may go to these states."""
     stopped = text.model_copy(update={"stopped_states": tuple(sorted(states))})
-    decision = policy.before_send(stopped, at=at, profile=profile)
+    decision = before.before_send(stopped, at=at, profile=profile)
     return isinstance(decision, Hold) and decision.why_code == "state_stopped"
 
 
@@ -114,15 +114,15 @@ def _reached(cap: Cap, texts_at: Sequence[datetime]) -> datetime | None:
     return counted[cap.texts - 1] if len(counted) >= cap.texts else None
 
 
-def _put_off(text: WaitingText, at: datetime, decision: PutOff) -> Prediction:
+def _put_off(text: WaitingText, at: datetime, decision: Defer | Hold | Fail | Cancel) -> Prediction:
     match decision:
-        case Defer(until, _, why, code):
+        case Defer(why, code, until=until):
             return Prediction(text, "waits", until, why, code)
         case Hold(why, code):
             return Prediction(text, "is held", at, why, code)
-        case End(status, why, code):
-            return Prediction(text, "is cancelled" if status == "cancelled" else "fails", at, why, code)
-        case GiveBack(why, code):
-            return Prediction(text, "waits", at, why, code)
+        case Cancel(why, code):
+            return Prediction(text, "is cancelled", at, why, code)
+        case Fail(why, code):
+            return Prediction(text, "fails", at, why, code)
         case _:
             assert_never(decision)

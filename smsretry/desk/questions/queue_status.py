@@ -234,8 +234,8 @@ class QueueStatus(Value):
             yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"
         for line in self.inbound:
             yield (
-                f"opted out by a message that may mean stop: {line.texts}{self._since(line)}; read {line.told} in the "
-                "provider's log, then record what it says with `smsretry consent`"
+                f"wrote what may mean stop: {line.texts}{self._since(line)}; nobody is opted out by it. Read "
+                f"{line.told} in the provider's log, then record what it means with `smsretry consent`"
             )
         for line in self.held:
             yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"

@@ -201,17 +201,20 @@ class ConsentRecorded(Value):
         0, description="Customers with locked rows. Nothing is sent to them, and the same order again marks them."
     )
 
-    def lines(self, *, opted_in: bool) -> Iterator[str]:
+    def lines(self, consent: str) -> Iterator[str]:
         """What was recorded, a line each."""
+        if consent == "unchanged":
+            yield "Their consent is as it was, and no text of theirs waits to be read."
+            return
         yield f"Customers with this number: {self.customers}; waiting texts cancelled: {self.cancelled}."
-        if not opted_in and not self.customers and not self.unmarked:
+        if consent == "opted_out" and not self.customers and not self.unmarked:
             yield "No customer has this number yet. What was said counts for whoever gets it."
         if self.unmarked:
             yield (
                 f"Not marked yet, because somebody holds their rows locked: {self.unmarked}. No text goes out to them. "
                 "Give the same order again later."
             )
-        if opted_in:
+        if consent == "opted_in":
             yield "If they had texted STOP, the provider still refuses: they must text START to your number."
 
 

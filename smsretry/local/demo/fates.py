@@ -57,8 +57,10 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
 def _why(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
         return "Was in doubt; found in Twilio's list" if row["found"] else "Accepted by Twilio"
+    if row["why"]:
+        return str(row["why"])
     what_to_do = f". {code_meaning(row['code']).to_do}" if row["is_stopped"] and row["code"] else ""
-    return f"{row['why'] or row['last_error'] or ''}{what_to_do}"
+    return f"{row['last_error'] or ''}{what_to_do}"
 
 
 def tables(

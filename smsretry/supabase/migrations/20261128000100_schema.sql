@@ -98,9 +98,9 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
--- Whether a START takes back an opt-out of this source: a STOP, the provider's refusal (which reports a STOP where no webhook
--- hears it), or words that may mean stop. Any other (by telephone, by letter, in the application, unknown) lasts until a later
--- opt-in. by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
+-- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another, or the provider's refusal
+-- (which reports a STOP where no webhook hears it). Any other (by telephone, by letter, in the application, unknown) lasts until a
+-- later opt-in. by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
 -- In plpgsql, which is cheaper to call.
 create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -307,23 +307,22 @@ revoke all on smsretry.imported_files from public, anon, authenticated;
 grant select, insert on smsretry.imported_files to service_role;
 
 -- ======== schemas/tables/inbound_texts.sql ========
--- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. A text that only may mean stop
--- waits here for a person, who reads it at Twilio. Its words are not kept.
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One that only may mean stop waits here
+-- for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
     said text not null,
-    heard text,
-    number_key bytea,
+    number_key bytea not null,
     seen_at timestamptz,
     senders text[],
-    constraint inbound_texts_said check (said in ('STOP', 'START'))
+    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure'))
 );
-comment on column smsretry.inbound_texts.heard is 'By what it was known: as record_inbound_sms answers; yes: a START that said YES.';
+comment on column smsretry.inbound_texts.said is 'YES: a START by that word. unsure: it may mean stop (smsretry.means_stop).';
 comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
-comment on column smsretry.inbound_texts.seen_at is 'When it stopped waiting for a person: somebody recorded the number''s consent, or it said a plain word since.';
+comment on column smsretry.inbound_texts.seen_at is 'When an unsure one stopped waiting for a person, who recorded what it means; or a STOP or START followed.';
 comment on column smsretry.inbound_texts.senders is 'Which of ours heard it: smsretry.heard_by. Null: nobody knew, or no business had a sender of its own.';
-create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where heard = 'words' and seen_at is null;
+create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where said = 'unsure' and seen_at is null;
 
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
 grant select, insert, update on smsretry.inbound_texts to service_role;
@@ -497,7 +496,7 @@ begin
                 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
                 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
                 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
-                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
+                'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)
@@ -703,7 +702,7 @@ alter table if exists public.sms_retry_queue
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_why_code', $r$check (why_code in ( 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen'))$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_why_code', $r$check (why_code in ( 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
@@ -765,7 +764,7 @@ create table if not exists public.sms_retry_queue (
         'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
         'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
         'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
-        'ambiguous', 'clock_set_back', 'unforeseen')),
+        'ambiguous', 'unforeseen')),
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
@@ -797,7 +796,7 @@ comment on column public.sms_retry_queue.attempt_id is 'The attempt that is unde
 comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
 comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
 comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
-comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". Costs an attempt only past a cap.';
+comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". It costs no attempt.';
 comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
 comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
 comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
@@ -1220,13 +1219,14 @@ returns boolean language sql immutable set search_path = pg_catalog, pg_temp as 
 $$;
 
 -- ======== schemas/helpers/is_sent.sql ========
--- Whether a send log says that its text was sent: by its SID, or a status that follows the provider's acceptance. By columns
--- and not by row, because a tenant may keep anything in the row.
+-- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status that follows the provider's
+-- acceptance. By columns and not by row, because a tenant may keep anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return smsretry.found_sid(is_sent.provider_message_id) is not null
-        or coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false);
+    return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
+        or case when pg_column_size(is_sent.provider_message_id) < 10000
+                then coalesce(btrim(is_sent.provider_message_id ->> 'twilio_sid'), '') <> '' else false end;
 end
 $$;
 
@@ -1288,6 +1288,124 @@ begin
 end
 $$;
 
+-- ======== schemas/helpers/means_stop.sql ========
+-- Whether an incoming text says stop. Consent is revoked "in any reasonable manner" (47 CFR 64.1200(a)(10)).
+--   keyword: nothing but words that say so, in whatever case, accents and punctuation. It opts out
+--   unsure: something in it sounds like leaving or complaining, or it asks or laughs beside a keyword. It opts nobody out
+--   null: neither, or a phone's reaction, which quotes us
+-- Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i) are among k_says and k_alone. Only the first 1,600 characters
+-- count (Twilio's API reference, Body). No locale or collation decides, so that each database hears the same.
+create or replace function smsretry.means_stop(body text)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    k_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to'
+        '|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n[’''])?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to)'
+        ' ["“„«].*["”“»][^a-z]*$';
+    k_laughs constant text := '[?¿？😀-😍😘😜😝😊🤣🤪🥰❤♥]';
+    k_unseen constant text := -- invisible characters, which part nothing
+        '[\u00ad\u034f\u061c\u115f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]';
+    -- From here on, regular expressions for small letters without accents, with a space between words. Apostrophes part words.
+    k_says constant text := -- with courtesies around it and objects after it
+        'stop( now)?|st0p|stp|sotp|stpo|stop ?all|un ?su[bs]?s?c?ribe|unsub|opt ?out|opt me out|cease|desist'
+        '|(stop|quit) (send|text|txt|messag|contact|bother|spamm|harass)ing|no more (texts|messages|reminders)'
+        '|(do not|don ?t) (text|txt|message|contact) (me|us)|take me off (your|the|this) list'
+        '|(remove|delete) (me|(my|this) number)( from (your|the|this) list)?|no mas (mensajes|textos)'
+        '|(dar|dame|denme|darme) de baja|no me (escriban?|manden?|envien?)( mas)?( mensajes)?|arret[et]?|arrete[rz]'
+        '|(me )?desabonne[rz]( moi)?|plus de (sms|messages)|ne m (envoyez|ecrivez) plus( de (sms|messages))?';
+    k_alone constant text := -- with nothing else
+        'end|quit|cancel|revoke|remove|td|alto|baja|basta|para|pare|paren|parar|detener|no mas|desinscrire';
+    k_courtesy constant text :=
+        'please|pls|plz|kindly|thanks|thank you|thx|ok|hi|hello|i (want|would like) to|por favor|gracias|ya|svp|s il vous plait'
+        '|merci';
+    k_object constant text := 'me|us|it|all|already|again|any ?more|the|these|this|my|texts?|messages?|sms|reminders|number';
+    -- What may mean it, where T is a text or texting, and a point parts sentences.
+    k_texts constant text :=
+        'te?xt\w*|txt\w*|sms|mess(age|agi)\w*|msgs?|notif\w*|remind\w*|alerts?|communic\w*|promo\w*|ads?|market\w*|contact\w*'
+        '|send\w*|mensaj\w*|recordat\w*|publici\w*|avisos?|envi\w*|mand(e|en|ar|arme|ando)|escrib\w*|envo\w*|ecri\w*|pubs?'
+        '|rappel\w*';
+    k_not_this constant text := -- what shall not stop or does not, stops on a way, a text that did not come, a patient's consent
+        '(?<!\m(you|u|they|these|those|T) )(do not|don ?t|(did|has|does|wo|could) ?n ?t|did not|never|can ?t)'
+        '( (mean|want|ask|say|said|to|be))* (stop\w*|unsub\w*|opt out|cancel\w*|remov\w*|delet\w*|quit|(take|get) (me|us|it) off)'
+        '|non ?stop|(bus|last|next|first|one|which|what|metro|train) stop|(stop|quit)\w* (working|smoking|eating|taking|using)'
+        '|stop(ped|ping)? (by|in|over|at|for|signs?|to (get|pick|see))\M(?! (once|good))'
+        '|(did|have|never)( ?(not|n ?t))? (get|got|rec\w+|saw|seen?)( \w+){0,2} T|no (me llego|recibi)( \w+){0,2} T'
+        '|pas recu( \w+){0,2} T|no( me| lo| quiero)* (quit|borr|cancel|dej\w+ de|d\w+ de baja)\w*'
+        '|ne?( me)? (arret|annul|retir|desabonn)\w*( moi)? pas|consent forms?';
+    k_stem constant text :=
+        -- stopping, leaving and consent
+        'st[ao]h?p\w*|\w+stop|stp\w?|st0p|sotp|st op|s top|\w*subs?c?ri\w*|uns\w*ri\w*|un ?sub\w*|opt(ed|ing)?( \w+){0,3} ou[ty]'
+        '|optout|quit|ceas\w+|desist|halt|terminat\w*|discontin\w*|suspend\w*|deactivat\w*|un ?enrol\w*|un ?list|deregist\w*'
+        '|purge|pause|revo[ck]\w*|rescind\w*|withdr\w*|consent\w*|permi(ssion|so)|\w*auth?ori\w*'
+        '|(want|like|off)( \w+){0,3} (off|out|lists?)'
+        '|(cancel\w*|end|annul\w*|anul\w*|turn\w*|shut|disable|block|skip)( \w+){0,3}'
+        ' (T|all|these|those|this|it|esto|sus\w*|abonn\w*)'
+        '|(r[ew]mo?v\w*|remvoe|delet\w*|eras\w*|take|took|taken|get|forget|drop|scratch|mute)( \w+){0,2}'
+        ' (me|us|this|lists?|name|num\w*|info\w*|data)'
+        '|out of( \w+)? list|exclude me|(be|number) removed|remove my'
+        '|(my|this|that|his|her|mi|este|mon|ce|son|wrong)( cell| phone)? nu\w+|wrong (person|guy|phone)'
+        -- not wanted
+        '|(don ?t|dnt|no|not|never|rather|plus|pas|ne|nunca|ni|sin|aucun|jamais)( \w+){0,5}'
+        ' (T|bother|bug|disturb|molest\w*|rec[ie][bv]\w*)'
+        '|(do not|don ?t|never|did ?n ?t)( \w+){0,2} (want|need|wish|sign\w*|ask\w*|agree\w*|gave|give|know)( \w+){0,3}'
+        ' (this|these|up|them|you|it)'
+        '|(do not|don ?t) ask|no more|no longer|not?( \w+){0,2} interest\w*|uninterested|rather not'
+        '|never (been|agreed|asked|heard|again)|prefer( \w+)? not|refrain\w*|too (many|much|often)|(you|i|they|u) keeps? \w+'
+        '|(enough|done|fed up)( \w+){0,3} T|enough (already|is|now|please|with)|why( \w+){1,3} (T|getting)|(tired|sick) of'
+        -- complaining
+        '|spam\w*|harass\w*|bother\w*|annoy\w*|scam\w*|fcc|tcpa|lawyer|attorney|sue|suing|legal action|do not call|dnc'
+        '|(report|block)\w* (you|me|this|as|and)|(re|are) blocked|leave (me|us)|go away|get lost|(piss|buzz|e?ff?) off|fuck\w*'
+        '|shut up|screw you|knock it off|cut it out|go to hell|a rest|means no|said no'
+        -- somebody else
+        '|(not|\w+n ?t)( \w+){0,2} (number|phone|person|for me|customer|client)|this (is not|isn ?t)|some ?one else|belongs? to'
+        '|another company|passed away|deceased|died|land ?line|no ?(one|body)( \w+){0,3} name\w*|(no longer|\w+n ?t) live'
+        '|there( is|s) no \w+ at|no account|work phone'
+        -- Spanish and French
+        '|basta|baja|alto (a|ya|por|con)|par(a|e|en|enle) (de|ya|con)|ya (estuvo|no|me canse|parenle)|dej\w+( de| en paz)'
+        '|deten\w+|ces(a|e|en)|no mas|nunca|equivoc\w*'
+        '|(borr|elimin|quit|sac|saqu|remuev|desactiv|desus|bloque|denunci|fastidi)\w+|me (salgo|opongo)|sus\w*ripcion'
+        '|no (quiero|deseo|necesito|conozco|me (interes|suscri)\w*|estoy|pedi|soy|vive)|acoso|hart[ao]s?|reportar|mis datos'
+        '|marco mal|numero (errado|mal|incorrecto)|no es el numero|arret\w*|cess\w+|desab\w*|desin\w*|resili\w*'
+        '|(ne?|en) (\w+ ){1,2}plus|plus (de|rien|jamais)'
+        '|(suppri|effac|enlev|retir|lach|tromp|harcel|derang|signal|bloqu|degag|refus|oppos|insist)\w+|pas interes\w*'
+        '|interes\w* pas|suis pas|tranquille|(la|en) paix|marre|suffit|ras le bol|assez|plainte|va te faire|fini les'
+        '|(mauvais|faux|erreur de) \w+|pas (mon|votre) \w+|pas le bon|faites erreur|connais pas'
+        '|(pas|rien|jamais) (demande|inscri\w*|donne)';
+    k_whole constant text := -- and nothing else
+        '(that ?s )?enough|removed?|off|exit|mute|block(ed)?|delete|cancel|unfriend|unfollow|never|hell no|no quiero|salir|fuera'
+        '|cancelar|terminar|remover|bloqueado|fini?|annule[rz]|erreur|stopp|ende|abmelden|sair|ferma|annulla|afmelden|koniec'
+        '|dung lai|tigil|berhenti|sispann';
+    k_elsewhere constant text := 'стоп|СТОП|Стоп|отпи|توقف|إلغاء|הסר|עצור|बंद|หยุด|ยกเลิก|停|退订|退訂|取消|ストップ'
+        '|やめて|중지|그만|거부';
+    v_body text := left(means_stop.body, 1600);
+    v_words text;
+    v_alone text;
+begin
+    if lower(v_body collate "C") ~ k_reaction then
+        return null;
+    end if;
+    -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
+    v_words := regexp_replace(v_body collate "C", k_unseen, '', 'g');
+    v_words := normalize(replace(replace(replace(v_words, '🛑', ' stop '), '🚫', ' no more '), '#', ' number '), nfkd);
+    v_words := lower(regexp_replace(v_words collate "C", '[\u0300-\u036f\u20d0-\u20ff]', '', 'g') collate "C");
+    v_words := regexp_replace(v_words, '([a-z])\1{2,}', '\1', 'g'); -- "stoppp"
+    v_words := regexp_replace(v_words, '\ms[ .-]+t[ .-]+o[ .-]+p\M', 'stop', 'g');
+    v_alone := btrim(regexp_replace(v_words, '[^a-z0-9]+', ' ', 'g')) || ' ';
+    if v_body !~ k_laughs and (
+        v_alone ~ format('^((%s|%s) )+$', k_says, k_alone)
+        or v_alone ~ format('^((%s) )*(%s) ((%s|%s|%s) )*$', k_courtesy, k_says, k_says, k_courtesy, k_object)) then
+        return 'keyword';
+    end if;
+    v_words := btrim(regexp_replace(regexp_replace(v_words, '[^a-z0-9.,!?;:]+', ' ', 'g'), ' *[.,!?;:]+ *', ' . ', 'g'));
+    v_words := regexp_replace(v_words, format('\m(%s)\M', k_texts), 'T', 'g');
+    v_words := regexp_replace(v_words, format('\m(%s)\M', k_not_this), '-', 'g');
+    if v_words ~ format('\m(%s)\M', k_stem) or v_alone ~ format('^((%s) )*(%s) ((%s) )*$', k_courtesy, k_whole, k_courtesy)
+        or v_body ~ k_elsewhere then
+        return 'unsure';
+    end if;
+    return null;
+end
+$$;
+
 -- ======== schemas/helpers/name_of_sender.sql ========
 -- What names a sender in a command that people can copy: its SID; of a number its id, because a number is not shown.
 create or replace function smsretry.name_of_sender(sender smsretry.senders)
@@ -1343,37 +1461,6 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     where c.relkind in ('r', 'p', 'v', 'm', 'f')
       and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
           'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
-$$;
-
--- ======== schemas/helpers/plain_words.sql ========
--- A text as plain words: lower case, without accents, punctuation, emoji and invisible characters (`gap` replaces those),
--- one space between words. No locale or collation decides, so that it is the same on every database. Only the first
--- longest_body characters count.
-create or replace function smsretry.plain_words(said text, gap text default '')
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_said text := left(plain_words.said, smsretry.longest_body());
-begin
-    -- Apostrophes first: normalization turns some of them into a space.
-    v_said := regexp_replace(v_said collate "C", '[''’‘ʼ´`′＇]', '', 'g');
-    v_said := replace(replace(v_said, '🛑', ' stop '), '#', ' number ');
-    -- Full-width, circled and mathematical letters become ordinary ones, and accents come off.
-    v_said := normalize(v_said, nfkd);
-    v_said := regexp_replace(v_said collate "C",
-        '[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]', '', 'g');
-    v_said := regexp_replace(v_said collate "C",
-        '[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]',
-        plain_words.gap, 'g');
-    v_said := translate(lower(v_said collate "C"),
-        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯІЄҐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςøØłŁđĐı',
-        'абвгдежзийклмнопрстуфхцчшщъыьэюяієґαβγδεζηθικλμνξοπρστυφχψωσoollddi');
-    v_said := replace(v_said, 'ß', 'ss');
-    v_said := regexp_replace(v_said collate "C",
-        '[\u0001-/:-@\[-`{-\u00bf\u00d7\u00f7\u02b0-\u02ff\u037e\u0387\u055a-\u055f\u0589\u05be\u05f3\u05f4\u060c\u061b\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e3f\u1680\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3030\u303d\u30fb\ua830-\ua83f\ue000-\uf8ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff0f\ufff0-\uffff\U0001d000-\U0001d3ff\U0001f000-\U0001fbff\U000f0000-\U0010ffff]+',
-        ' ', 'g');
-    -- «don t» means «don't».
-    return btrim(regexp_replace(v_said collate "C", '\m(do|did|does|wo|ca|could|would|should|is|ai)n t\M', '\1nt', 'g'));
-end
 $$;
 
 -- ======== schemas/helpers/same_circuit.sql ========
@@ -1540,70 +1627,6 @@ $$;
 create or replace function smsretry.took_long(began timestamptz)
 returns boolean language sql volatile set search_path = pg_catalog, pg_temp as $$
     select clock_timestamp() - took_long.began > interval '250 milliseconds'
-$$;
-
--- ======== schemas/helpers/words_of_stop.sql ========
--- The words by which people say stop: the one list, as smsretry.plain_words writes words.
---   keyword: all of a text, alone or repeated · courtesy: may stand beside a keyword
---   words: a regular expression, anywhere in a text; it may mean stop
---   not_this: has such a word and means something else; removed before words are looked for · even_so: counts all the same
--- said_by: who names the word. 47 CFR 64.1200(a)(10)(i) has seven that always revoke consent. Twilio: Advanced Opt-Out's
--- default keywords, and "Opt-out keywords" of Proxy (French). AWS: "Required opt-out keywords" of End User Messaging.
--- Telnyx: "Advanced Opt-In/Out". Ours: the plain word for it, or what people write.
-create or replace function smsretry.words_of_stop()
-returns table (kind text, language text, said_by text, words text[])
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select w.kind, w.language, w.said_by,
-           string_to_array(regexp_replace(normalize(w.words, nfkd), '[\u0300-\u036f\u064b-\u065f]', '', 'g'), '; ')
-    from (values
-        ('keyword', 'en', '47 CFR 64.1200(a)(10)(i)', 'stop; quit; end; revoke; opt out; cancel; unsubscribe'),
-        ('keyword', 'en', 'Twilio', 'stopall; optout'),
-        ('keyword', 'en', 'Telnyx', 'stop all'),
-        ('keyword', 'en', 'AWS', 'remove; td'),
-        ('keyword', 'fr', 'Twilio', 'arret; arrete; arrett'),
-        ('keyword', 'en', 'ours', 'unsub; stop it; stop now; stop texting; opt me out; remove me; cease; desist; halt; 2stop; stop2end; st0p; 5top; stp; sotp; stpo; tsop; stoip; stop0; unsuscribe; unsubcribe; unsubscibe; unsubsribe; unsubscrib; cancle'),
-        ('keyword', 'es', 'ours', 'alto; baja; para; pare; paren; parar; basta; detener; detente; cancelar; cancela; eliminar; salir; fin; terminar; no mas; dar de baja; anular; desuscribir; desuscribirme'),
-        ('keyword', 'fr', 'ours', 'arretez; arreter; stopper; fin; annuler; annulez; desabonner; desabonnement; desabonnez moi; desinscrire; desinscription; resilier; supprimer'),
-        ('keyword', 'de', 'ours', 'stopp; stoppen; ende; schluss; abmelden; abmeldung; abbestellen; austragen; aufhoren; aufhoeren; kundigen; kuendigen; widerruf; widerrufen; loschen'),
-        ('keyword', 'pt', 'ours', 'parem; sair; remover; descadastrar; descadastre; chega; fim; suspender'),
-        ('keyword', 'it', 'ours', 'ferma; fermare; fermati; annulla; cancella; cancellami; disiscrivi; disiscrivimi; rimuovi; disdici'),
-        ('keyword', 'nl, da, no, sv, fi', 'ours', 'afmelden; uitschrijven; opzeggen; einde; stopt; afmeld; frameld; meld af; avmeld; avslutt; slutt; avsluta; sluta; avregistrera; lopeta'),
-        ('keyword', 'pl, cs, hu, ro, tr', 'ours', 'koniec; wypisz; wypisz mnie; rezygnuje; rezygnacja; anuluj; odhlasit; konec; zrusit; leiratkozas; alljon le; dezabonare; opreste; dur; durdur; iptal; ret'),
-        ('keyword', 'vi, tl, id, ht', 'ours', 'dung lai; ngung; tigil; itigil; hinto; tama na; berhenti; henti; batal; sispann; kanpe'),
-        ('keyword', 'ru, uk, el', 'ours', 'стоп; отписаться; отписка; отпишите; отмена; хватит; прекратите; прекратить; отстаньте; відписатися; досить; припиніть; στοπ; διακοπη; σταματηστε; τελοσ'),
-        ('keyword', 'ar, he, hi, th', 'ours', 'توقف; قف; ايقاف; إيقاف; الغاء; إلغاء; وقف; הסר; הסרה; הסירו; עצור; הפסק; הפסיקו; די; बंद; बंद करो; बंद करें; रोको; रोकें; रुको; หยุด; ยกเลิก'),
-        ('keyword', 'zh, ja, ko', 'ours', '停止; 停; 退订; 退訂; 取消; 取消订阅; 取消訂閱; 配信停止; 解除; 停止して; ストップ; やめて; 중지; 정지; 그만; 수신거부; 수신 거부; 거부; 취소; 스톱'),
-        ('courtesy', 'en', 'ours', 'please; pls; plz; plse; kindly; thanks; thank; you; thx; ty; now; ok; okay; all; it; this; immediately; asap; already; just; hi; hello; hey; sorry; sir; madam; everything; forever; right; away; at; once; me; my; number'),
-        ('courtesy', 'es, fr, de, pt, it', 'ours', 'por; favor; gracias; ya; svp; sil; vous; te; plait; merci; bitte; danke; sofort; obrigado; obrigada; per; favore; grazie'),
-        ('not_this', 'en', 'ours', '\m(do not|dont|never|not|wont|cant|cannot|didnt|doesnt|couldnt|wouldnt|shouldnt|non)( ever| really| want to| want you to| want it to| please)? (stop|unsubscribe|opt out|cancel)\M'),
-        ('not_this', 'en', 'ours', '\m(a|an|the|my|our|your|his|her|their|one|another|each|every|first|second|third|2nd|3rd|last|final|next|full|quick|short|which|what|same|bus|train|tram|metro|subway|truck|pit|rest|gas|whistle) stop\M'),
-        ('not_this', 'en', 'ours', '\mstop (by|in|into|over|off|around|round|at|for|to get|to pick|to see|on the way|on my way|sign|signs|light|lights|watch|loss|gap|motion|and shop|n shop|shop|and go|number [0-9]+)\M'),
-        ('even_so', 'en', 'ours', '\mstop (at|for) (once|all|good|now|ever|real|god|gods|fucks?|the love)\M'),
-        ('even_so', 'en', 'ours', '\m(you|u|they|these|those|it|texts?|messages?|msgs?)( just)? (do not|dont|wont|will not|never|didnt|doesnt|not) stop( [^ ]*(text|mess|send|contact|spam)[^ ]*)?$'),
-        ('words', 'en', 'ours', '\m(sto+p+|stopall|un ?sub(scribe|scribed|scribing)?|unsuscribe|unsubcribe|opt(ed|ing)?( me| us| my number| this number)? ?out)\M'),
-        ('words', 'en', 'ours', '\m(do not|dont|never|not|quit|cease|no more)( ever| be| you)? (text|txt|texting|txting|message|messaging|msg|contact|contacting|bother|bothering|spam|spamming|harass|harassing|sms|sending)\M'),
-        ('words', 'en', 'ours', '\m(do not|dont|never|quit|cease)( ever)? (send( [^ ]+){0,4} (texts?|messages?|msgs?|sms|anything|any ?more|again|reminders?|notifications?|offers|ads|promotions|spam)\M|send( me| us)?( this| these| those)?$|call( me| us| this number| here)?( ever)? (again|any ?more|ever|(or|and|nor) (text|message))\M)'),
-        ('words', 'en', 'ours', '\m(do not|dont|no longer|never)( really)? (want|wants|need|wish|care|like|asked|signed|agreed|consent)( [^ ]+){0,5} (texts?|texted|texting|messages?|messaged|msgs?|sms|contact|contacted|notifications?|reminders?|alerts?|marketing|promotions?|offers|ads|spam)\M|\m(do not|dont)( really)? want( to receive| to get)? (this|these|those)( any ?more)?$'),
-        ('words', 'en', 'ours', '(^|\m(please|pls|plz|want|said|i say) )no (texts?|texting|messages?|sms)( please| pls| plz| thanks| thank you| ever|$)|\m(no more|no further|enough|too many)( fucking| damn| of these| of your)* (texts?|texting|messages?|msgs?|sms|notifications?|reminders?|ads|spam)( please| pls| plz| thanks| thank you| again| ever|$)'),
-        ('words', 'en', 'ours', '\m(no more|no longer (interested|needed|required)|not interested|uninterested|(ive|i have|thats|that is) enough|had enough|enough is enough|enough already)( please| pls| plz| thanks| thank you| sorry)?$|^enough( now| please)?$|\m(no longer|not)( a| an| your)* (customer|client|patient)\M|\mis deceased\M'),
-        ('words', 'en', 'ours', '\m(cancel|end|revoke|discontinue|terminate|suspend|halt|disable|deactivate|turn off|shut off|block|unsubscribe from)( [^ ]+){0,3} (texts|texting|text (alerts?|messages?|reminders?|notifications?)|messages?|messaging|msgs?|sms|subscriptions?|notifications?|alerts?|reminders?|spam)\M'),
-        ('words', 'en', 'ours', '\m(revoke|revoking|revoked|withdraw|withdrawing|withdrawn|rescind|end|cancel|remove)( [^ ]+){0,2} (consent|permission|authorization)\M|\mi (hereby )?revoke\M|\mconsent (is )?(revoked|withdrawn)\M'),
-        ('words', 'en', 'ours', '\m(remove|delete|erase|scratch) (me|us)\M|\m(remove|delete|erase|scratch|drop|lose|forget) (this number|the number|number|my (name|number|cell|phone|info|information|contact|data))\M|\mremove from( the| your| this)? list\M'),
-        ('words', 'en', 'ours', '\mtake (me|us|this number|my (name|number|cell|phone))( [^ ]+){0,2} (off|out)\M|\m(off|from)( of)? (your|ur|this|the|ya) ((text|texting|call|calling|contact|mailing|sms) )?list\M'),
-        ('words', 'en', 'ours', '\mwrong (number|person|phone|guy|contact)\M|\mnot (my|his|her|their) (number|phone)\M|\m(is not|isnt|aint) [^ ]+ (number|phone)( any ?more)?$|\mhow did (you|u) get (my|this) number\M|\mwho gave (you|u) (my|this) number\M'),
-        ('words', 'en', 'ours', '\m(leave me( the [^ ]+)? alone|leave us alone|go away|get lost|knock it off|cut it out|shut up|buzz off|bug off|fuck off|f off|fuck you|piss off|screw you|go to hell|give it a rest)\M'),
-        ('words', 'en', 'ours', '\m(do not call (list|registry)|dnc|tcpa|fcc|cease and desist|harass(ing|ment)?|spamming|spammers?|(this is|its|is|no|more|your|this|report) spam|report(ing|ed)? (you|this|your number|as)|block(ing|ed)? (you|this number|your number)|sue you|suing|(will|ill|i) sue|my (lawyer|attorney))\M|^spam$'),
-        ('words', 'en', 'ours', '^(off|exit|delete|erase|block|blocked|withdraw|unenroll|deregister|unregister|terminate|discontinue|dnd|do not disturb|no contact)( this| me| it| please| pls)*$'),
-        ('words', 'en', 'ours', '\m(refrain from|(prefer|rather) not)( to)?( be| get| getting| receive)? (text|mess|contact)|\m(why are you|you keep|keep on|why do i keep|i keep) (texting|messaging|getting (texts|messages|these)|receiving (texts|messages|these)|sending)\M'),
-        ('words', 'en', 'ours', '\m(did not|didnt|never)( ever)? (sign up|signed up|ask for this|asked for this|ask for these|asked for these|agree|agreed|consent|consented|subscribe|subscribed|gave you permission|give you permission|gave permission)\M'),
-        ('words', 'es', 'ours', '\m(par[aeo]n?|parar|alto|basta|dej[ae]n?|dejar|ces[ae]n?)( ya)?( de)? (enviar|enviarme|mandar|mandarme|escribir|escribirme|molestar|molestarme|textear|textearme|mensajes?|textos?|llamar|llamarme)\M|\m(no mas|ya no|ni un)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|favor|gracias)\M'),
-        ('words', 'es', 'ours', '\m(no|ya no|nunca)( me| nos)? (envi|mand|escrib|contact|molest|texte|llam)(e|es|en|a|as|an|i|is|ies|ien)( mas| nada| mensajes?| textos?| por favor|$)|\mno (quiero|deseo|quisiera)( [^ ]+){0,3} (mensajes?|textos?|sms|notificaciones|publicidad|recordatorios|contacten)\M'),
-        ('words', 'es', 'ours', '\m(dar|darme|dame|denme|deme|den|quiero) (de )?(la )?baja\M|\mde baja\M|\m(borr|elimin|quit|saqu|remuev)(a|e|en|ar)me\M|\m(numero|persona) equivocad[oa]\M|\mequivocad[oa]$|\mdesuscri|\mdejen?me en paz\M|\mcancel(ar|en|e|a)( la| los| mis| mi| las)? (suscripcion|mensajes|textos|notificaciones)\M|\m(borrar|borren?|eliminar|eliminen?|quitar|quiten?) (mi|este) numero\M|\mno (me interesa|estoy interesad[oa])\M|^(no quiero|desactivar)( gracias| por favor)?$'),
-        ('words', 'fr', 'ours', '\m(arrete[rz]?|cesse[rz]?)( svp| sil vous plait)?( de| d| les| vos| ces| tout| ca)\M|\m(ne |n)?(me |m)?(envoyez|envoyer|envoie|contactez|contacter|textez|ecrivez|derangez|envoyez moi) (plus|pas)\M|\m(plus|pas|aucun) (de |d )?(messages?|textos?|sms)\M|\mplus recevoir\M|\m(me |m)?(desabonn|desinscri)|\m(retirez|enlevez|supprimez|retirer|effacez) (moi|mon numero)\M|\m(mauvais|faux) numero\M|\mlaissez moi tranquille\M|\mpas interessee?\M|^fini$'),
-        ('words', 'de', 'ours', '\m(keine|keinen|nicht mehr|nie wieder|nie mehr)( [^ ]+){0,3} (sms|nachrichten?|textnachrichten|mitteilungen|werbung|schreiben|anschreiben|kontaktieren|texten|senden|schicken)\M|\mhor(t|en sie)?( [^ ]+){0,3} auf\M|\m(abmelden|abbestellen|austragen|aufhoren|stoppen)\M|\mfalsche nummer\M|\mkein interesse\M|\mnicht mehr( bitte| danke)?$|\min ruhe\M|\m(meine|diese) nummer (zu )?loschen\M|\mlosch(en|t|e)( sie)?( bitte)? (meine|diese) nummer\M'),
-        ('words', 'pt, it, nl', 'ours', '\mpar(e|em|ar|a) de (me |enviar|mandar|escrever)|\mnao( me)? (envi|mand|escrev|contat|perturb|incomod)[a-z]+|\mnao (quero|desejo)( [^ ]+){0,3} (mensagens|mensagem|sms|textos?)\M|\mnumero errado\M|\mdescadastr|\m(me )?(tire|tirem|remova|removam|retire)( me| meu)\M|\mnon( mi)? (scriv|mand|invi|contatt|disturb)[a-z]+|\mnon voglio( [^ ]+){0,3} (messaggi|sms)\M|\m(smett|basta con)[a-z]*|\mbasta (messaggi|sms)\M|\mnumero sbagliato\M|\mdisiscriv|\m(cancellatemi|rimuovetemi|toglietemi)\M|\m(geen|nooit meer)( [^ ]+){0,3} (berichten|berichtjes|sms|smsjes)\M|\mniet meer( [^ ]+){0,2} (smsen|appen|berichten|sturen|contact)\M|\m(uitschrijven|afmelden)\M|\mverkeerd nummer\M|\m(nao tenho|geen) interesse\M|\mnon mi interessa\M'),
-        ('words', 'ru, uk, zh, ja, ko, vi, tl', 'ours', 'отпиш|отписа|не пиши|не присыла|не отправля|прекрат|перестан|відпиш|не пиш|не надсила|不要再|别再发|別再發|不要发|退订|退訂|取消订阅|取消訂閱|送らない|やめて|停止して|配信停止|보내지|수신거부|그만 보내|dung nhan tin|dung gui|khong gui|huwag (na|nang|mo) |tigilan')
-    ) as w (kind, language, said_by, words)
 $$;
 
 -- ======== schemas/views/claimed_retry.sql ========
@@ -2837,7 +2860,7 @@ begin
                 retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
                 counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
                 opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
+                held => coalesce((v ->> 'held')::boolean, false), why_code => v ->> 'why_code') f);
         when 'defer_sms_retry' then
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
@@ -3223,13 +3246,13 @@ $$;
 -- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
--- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
+-- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
+-- phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
     reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
-    phone_status text default null, account_refused boolean default false,
-    why_code text default null
+    phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -3262,7 +3285,8 @@ begin
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
-        v_row.account_refusal_count := v_row.account_refusal_count + coalesce(account_refused, false)::integer;
+        v_row.account_refusal_count := v_row.account_refusal_count
+            + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
@@ -3273,6 +3297,8 @@ begin
                 v_row.last_error := error;
                 v_row.why_code := why_code;
                 v_row.error_code := error_code;
+                v_row.why := case when held then error end;
+                v_row.held_since := case when held then v_now end;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
                 perform smsretry.put_back(v_row, v_now + retry_in, v_now);
@@ -4422,32 +4448,6 @@ begin
 end
 $$;
 
--- ======== schemas/consent/cancel_opted_out.sql ========
--- Cancel what waits for these customers, who have opted out; returns how many texts. One that is in doubt, under way or locked meets
--- the opt-out at its next begin. If a rule of the application's refuses one of them, none is cancelled yet.
-create or replace function smsretry.cancel_opted_out(customer_ids uuid[])
-returns integer language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
-declare
-    v_waiting public.sms_retry_queue;
-    v_cancelled integer := 0;
-begin
-    for v_waiting in
-        select q.* from public.sms_retry_queue q
-        where q.customer_id = any (cancel_opted_out.customer_ids)
-          -- is true: by the customers alone; with old statistics an index of all that waits is walked
-          and (q.status = 'pending' and q.in_doubt_since is null) is true
-        order by q.id for update skip locked
-    loop
-        perform smsretry.close_row(v_waiting, 'cancelled', 'Customer opted out', 'opted_out', null, smsretry.clock());
-        v_cancelled := v_cancelled + 1;
-    end loop;
-    return v_cancelled;
-exception when others then
-    raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
-    return 0;
-end
-$$;
-
 -- ======== schemas/consent/earlier_opt_outs.sql ========
 -- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
 insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id)
@@ -4459,51 +4459,78 @@ where c.sms_consent_status::text = 'opted_out' and c.phone is not null
   and not exists (select from smsretry.consents o where o.number_key = k.number_key and o.said = 'opted_out');
 
 -- ======== schemas/consent/follow_opt_out.sql ========
--- Let the customers who have a number at a business, and one by id, follow the opt-out that stands there, as best they can: a row
--- that somebody holds locked, or that a rule of the application's refuses, is left as it is, and no text goes out to it all the
--- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
---   customers: who have opted out now · unmarked: who could not be marked · cancelled: smsretry.cancel_opted_out
+-- Let the customers who have a number at these businesses, and one by id, follow the opt-out that stands there, as best they can,
+-- and cancel their waiting texts. What somebody holds locked, or a rule of the application's refuses, is left as it is, and no text
+-- goes out to it all the same: so is a text in doubt or under way. Business by business, so that none costs another the opt-out.
+-- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+--   again: only where somebody could not be marked before
+--   customers: who have opted out now · cancelled: texts that waited · unmarked: who could not be marked
 create or replace function smsretry.follow_opt_out(
-    business_id uuid, phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
+    businesses uuid[], phone text, customer_id uuid default null, again boolean default false,
+    out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_said record;
+    v_theirs uuid[];
 begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    select o.dated, o.source into v_said
-    from smsretry.standing_opt_outs o
-    where o.number_key = smsretry.number_key(follow_opt_out.business_id, follow_opt_out.phone)
-    order by smsretry.start_takes_back(o.source), o.id limit 1;
-    if not found then
-        return;
-    end if;
-    begin
-        with theirs as materialized (
+    for v_said in
+        select distinct on (k.business_id) k.business_id, o.dated, o.source
+        from (select b.id as business_id, smsretry.number_key(b.id, follow_opt_out.phone) as number_key
+              from unnest(follow_opt_out.businesses) b (id) offset 0) k
+        join smsretry.standing_opt_outs o on o.number_key = k.number_key
+        order by k.business_id, smsretry.start_takes_back(o.source), o.id
+    loop
+        v_theirs := array(
             select c.id from public.customers c
             where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
               -- is true: not also by the index of business_id, where a business may have very many
-              and (c.business_id = follow_opt_out.business_id) is true
-            order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
-        ), marked as (
-            update public.customers c
-            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
-            where c.id in (select t.id from theirs t)
-              and (c.sms_consent_status::text is distinct from 'opted_out'
-                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
-        select count(*) into customers from theirs;
-    exception when others then
-        raise warning 'Customers of business % could not be marked as opted out yet: %', follow_opt_out.business_id, sqlstate;
-        select count(*) into unmarked from public.customers c
-        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-          and (c.business_id = follow_opt_out.business_id) is true;
-    end;
-    cancelled := smsretry.cancel_opted_out(array(
-        select c.id from public.customers c
-        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-          and (c.business_id = follow_opt_out.business_id) is true));
+              and (c.business_id = v_said.business_id) is true);
+        continue when follow_opt_out.again and not exists (
+            select from public.customers c where c.id = any (v_theirs) and c.sms_consent_status::text is distinct from 'opted_out');
+        begin
+            with theirs as materialized (
+                select c.id from public.customers c
+                where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+                order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
+            ), marked as (
+                update public.customers c
+                set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
+                where c.id in (select t.id from theirs t)
+                  and (c.sms_consent_status::text is distinct from 'opted_out'
+                       or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
+            select follow_opt_out.customers + count(*) into customers from theirs;
+        exception when others then
+            raise warning 'Customers of business % could not be marked as opted out yet: %', v_said.business_id, sqlstate;
+            unmarked := unmarked + cardinality(v_theirs);
+        end;
+        begin
+            with ended as (
+                update public.sms_retry_queue q
+                set status = 'cancelled', last_error = 'Customer opted out', error_code = null, why = null, why_code = 'opted_out',
+                    held_since = null, attempt_id = null, updated_at = v_now
+                where q.id in (
+                    select w.id from public.sms_retry_queue w
+                    where w.customer_id = any (v_theirs)
+                      -- is true: by the customers alone; with old statistics an index of all that waits is walked
+                      and (w.status = 'pending' and w.in_doubt_since is null) is true
+                    order by w.id for update skip locked)
+                returning q.send_log_id, q.business_id
+            ), told as (
+                update public.send_logs l
+                set status = 'failed', error_message = 'Customer opted out', updated_at = v_now
+                from ended e
+                where l.id = e.send_log_id and l.business_id = e.business_id
+                  and not smsretry.is_sent(l.provider_message_id, l.status::text))
+            select follow_opt_out.cancelled + count(*) into cancelled from ended;
+        exception when others then
+            raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
+        end;
+    end loop;
 end
 $$;
 
@@ -4617,7 +4644,7 @@ begin
             select from public.customers c
             where c.phone = v_line.phone and (c.business_id = business_id) is true
               and (not v_known or c.sms_consent_status::text is distinct from 'opted_out'));
-        select * into v_done from smsretry.follow_opt_out(business_id, v_line.phone);
+        select * into v_done from smsretry.follow_opt_out(array[business_id], v_line.phone);
         customers := customers + v_done.customers;
         cancelled := cancelled + v_done.cancelled;
         unmarked := unmarked + v_done.unmarked;
@@ -4877,7 +4904,7 @@ begin
                   union
                   select b.id from unnest(smsretry.businesses_of(mark_customer.phone, v_senders)) b (id) where v_senders is not null),
             mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at, v_senders);
-        perform smsretry.follow_opt_out(retry.business_id, mark_customer.phone, retry.customer_id);
+        perform smsretry.follow_opt_out(array[retry.business_id], mark_customer.phone, retry.customer_id);
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status
@@ -4891,112 +4918,24 @@ exception when others then
 end
 $$;
 
--- ======== schemas/consent/mark_words_read.sql ========
--- A number's texts that may mean stop no longer wait for a person; senders: only those that one of them heard, or nobody
--- knows who. Returns how many did.
-create or replace function smsretry.mark_words_read(number_key bytea, at timestamptz, senders text[] default null)
-returns integer language sql set search_path = pg_catalog, pg_temp as $$
-    with seen as (
-        update smsretry.inbound_texts t set seen_at = mark_words_read.at
-        where t.number_key = mark_words_read.number_key and t.heard = 'words' and t.seen_at is null
-          and (mark_words_read.senders is null or t.senders is null or t.senders && mark_words_read.senders)
-        returning 1)
-    select count(*)::integer from seen
-$$;
-
--- ======== schemas/consent/means_stop.sql ========
--- Whether an incoming text says stop. "Any reasonable means" revokes consent (47 CFR 64.1200(a)(10)). When in doubt, opt out.
---   keyword: nothing but words of stop, whatever case, accents, punctuation and emoji ("stop, cancel!", "stoppp")
---   words: it may mean stop: a keyword beside courtesies, or a phrase of smsretry.words_of_stop anywhere
---   null: neither, such as "cancel" in another sentence, "stop by at 5?" and "don't stop, I love these"
--- A phone's reaction to our text ("Liked “…Reply STOP to opt out”") quotes us and says nothing.
-create or replace function smsretry.means_stop(body text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_reaction constant text := '^[^a-z]*(loved|liked|disliked|laughed at|emphasi[sz]ed|questioned|reacted [^ ]{1,12} to|removed an? .{1,30} from|(no )?le (gust|encant)[^ ]+|se ri[^ ]+ de|(n’)?a (pas )?(aim|ador)[^ ]+|[^a-z]{1,12} to) ["“„«].*["”“»][^a-z]*$';
-    v_list record;
-    v_plain text;
-    v_words text[];
-    v_pattern text;
-    v_means text;
-begin
-    if lower(left(means_stop.body, smsretry.longest_body()) collate "C") ~ v_reaction then
-        return null;
-    end if;
-    select array_agg(replace(x.word, ' ', '')) filter (where w.kind = 'keyword') as keywords,
-           array_agg(x.word) filter (where w.kind = 'courtesy') as courtesies,
-           array_agg(x.word) filter (where w.kind = 'even_so') as even_so,
-           array_agg(x.word) filter (where w.kind = 'not_this') as not_this,
-           array_agg(x.word) filter (where w.kind = 'words') as words into v_list
-    from smsretry.words_of_stop() w cross join unnest(w.words) x (word);
-    for v_plain in
-        select distinct p.plain
-        from (values (smsretry.plain_words(means_stop.body)), (smsretry.plain_words(means_stop.body, ' ')),
-                     (smsretry.plain_words(replace(means_stop.body, '🛑', ' ')))) p (plain) -- it may stand beside a word
-        where p.plain <> ''
-    loop
-        v_words := string_to_array(v_plain, ' ');
-        if v_words <@ v_list.keywords or replace(v_plain, ' ', '') = any (v_list.keywords)
-            or length(v_plain) <= 60 and regexp_replace(replace(v_plain, ' ', ''), '(.)\1+', '\1', 'g') in (
-                select regexp_replace(k.word, '(.)\1+', '\1', 'g') from unnest(v_list.keywords) k (word)) then
-            return 'keyword';
-        end if;
-        if v_words <@ (v_list.keywords || v_list.courtesies) and v_words && v_list.keywords
-            or v_plain collate "C" ~ any (v_list.even_so) then
-            v_means := 'words';
-        end if;
-        foreach v_pattern in array v_list.not_this loop
-            v_plain := regexp_replace(v_plain collate "C", v_pattern, '-', 'g');
-        end loop;
-        if v_plain collate "C" ~ any (v_list.words) then
-            v_means := 'words';
-        end if;
-    end loop;
-    return v_means;
-end
-$$;
-
--- ======== schemas/consent/opt_out.sql ========
--- A number opts out at these businesses. The word is kept first, and holds; then the customers follow, business by business, so that
--- a lock or a rule at one costs nobody else the opt-out. Parameters and answer: say_opted_out, follow_opt_out. anew false: it is kept
--- already, and only who could not be marked before follows.
-create or replace function smsretry.opt_out(
-    businesses uuid[], phone text, source text, at timestamptz, senders text[] default null, anew boolean default true,
-    out customers integer, out cancelled integer, out unmarked integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if opt_out.anew then
-        perform smsretry.say_opted_out(opt_out.businesses, opt_out.phone, opt_out.source, opt_out.at, opt_out.senders);
-    end if;
-    select coalesce(sum(f.customers), 0), coalesce(sum(f.cancelled), 0), coalesce(sum(f.unmarked), 0)
-    into customers, cancelled, unmarked
-    from (select b.id from unnest(opt_out.businesses) b (id)
-          where exists (select from public.customers c
-                        where c.phone = opt_out.phone and (c.business_id = b.id) is true
-                          and (opt_out.anew or c.sms_consent_status::text is distinct from 'opted_out'))
-          order by b.id) o
-    cross join lateral smsretry.follow_opt_out(o.id, opt_out.phone) f;
-end
-$$;
-
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
 -- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
 -- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
 -- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
--- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: anything that may mean stop
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
+-- What only may mean stop changes no consent, and waits for a person (smsretry.inbound_texts), unless the number has opted out
+-- wherever it is known, or is known nowhere. A STOP or START that follows answers it, too.
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
---   answer: opted_out | opted_in | nothing | already_recorded | sender_unknown (a START that took nothing back)
+--   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
---   heard: provider (OptOutType) | keyword | words (it may mean stop, and a person should read it) | null
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
     messaging_service_sid text default null, account_sid text default null
 )
-returns table (answer text, customers integer, cancelled integer, unmarked integer, heard text)
+returns table (answer text, customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -5004,25 +4943,22 @@ declare
     v_phone constant text := regexp_replace(record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
     v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
-    v_means text;
-    v_said text;
-    v_heard text;
+    v_means constant text := smsretry.means_stop(record_inbound_sms.body);
+    v_said text := case
+        when v_type in ('STOP', 'START') then v_type
+        when v_means = 'keyword' then 'STOP'
+        when v_type = '' and v_word in ('START', 'UNSTOP') then 'START'
+        when v_type = '' and v_word = 'YES' then 'YES'
+        when v_means = 'unsure' then 'unsure'
+    end;
     v_heard_at timestamptz := smsretry.clock();
     v_key bytea;
+    v_known uuid[];
     v_anew boolean;
     v_by record;
 begin
-    if not smsretry.is_message_id(record_inbound_sms.twilio_sid) or record_inbound_sms.phone is null then
-        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
-            using errcode = 'SR422';
-    end if;
-    if v_type in ('STOP', 'START') then
-        v_said := v_type;
-        v_heard := 'provider';
-    else
-        v_means := smsretry.means_stop(record_inbound_sms.body);
-        v_said := case when v_means is not null then 'STOP' when v_type = '' and v_word in ('START', 'UNSTOP', 'YES') then 'START' end;
-        v_heard := coalesce(v_means, case when v_word = 'YES' then 'yes' else 'keyword' end);
+    if record_inbound_sms.phone is null or not smsretry.is_message_id(record_inbound_sms.twilio_sid) then
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message' using errcode = 'SR422';
     end if;
     answer := 'nothing';
     customers := 0;
@@ -5035,32 +4971,39 @@ begin
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
     v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, heard, number_key, senders)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_heard, v_key, v_by.senders) on conflict do nothing;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
+    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
     if not v_anew then
-        select t.said, t.heard_at, t.heard, t.senders into v_said, v_heard_at, v_heard, v_by.senders
+        select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
         from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
     end if;
-    answer := case when not v_anew then 'already_recorded' when v_said = 'STOP' then 'opted_out'
-                   when v_by.lifts then 'opted_in' else 'sender_unknown' end;
+    answer := case when not v_anew then 'already_recorded' when v_said = 'unsure' then 'unsure'
+                   when v_said = 'STOP' then 'opted_out' when v_by.lifts then 'opted_in' else 'sender_unknown' end;
+    v_known := smsretry.businesses_of(
+        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES'));
     if v_said = 'STOP' then
-        select s.customers, s.cancelled, s.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            smsretry.businesses_of(v_phone, case when v_anew then v_by.senders end) || smsretry.everywhere(), v_phone,
-            case when v_heard = 'words' then 'inbound_words' else 'inbound_stop' end, v_heard_at, v_by.senders, v_anew) s;
-    elsif answer <> 'sender_unknown' then
+        if v_anew then
+            -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
+            perform smsretry.say_opted_out(
+                v_known || smsretry.everywhere(), v_phone,
+                case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
+                     then 'inbound_stop' else 'inbound_words' end,
+                v_heard_at, v_by.senders);
+        end if;
+        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked
+        from smsretry.follow_opt_out(v_known, v_phone, again => not v_anew) f;
+    elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.start_again(
-            smsretry.businesses_of(v_phone, v_by.senders, now => true) || smsretry.everywhere(), v_phone, v_heard_at, coalesce(v_heard = 'yes', false),
-            v_by.senders, v_anew) s;
+        from smsretry.start_again(v_known || smsretry.everywhere(), v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
-    -- Nobody needs to read what a plain word follows, or what concerns no customer.
-    if answer in ('opted_out', 'opted_in')
-        and (v_heard in ('provider', 'keyword') or v_heard = 'words' and customers + unmarked = 0) then
-        perform smsretry.mark_words_read(v_key, v_heard_at, v_by.senders);
+    if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
+            select from unnest(v_known) b (id) where not exists (
+                select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone))) then
+        update smsretry.inbound_texts t set seen_at = v_heard_at
+        where t.number_key = v_key and t.said = 'unsure' and t.seen_at is null
+          and (v_by.senders is null or t.senders is null or t.senders && v_by.senders);
     end if;
-    heard := case when v_heard = 'yes' then 'keyword' else v_heard end;
     return next;
 end
 $$;
@@ -5068,8 +5011,8 @@ $$;
 -- ======== schemas/consent/record_sms_consent.sql ========
 -- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
 -- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
--- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also closes
--- the number's texts that may mean stop and wait for a person.
+-- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
+-- the number's texts that may mean stop (smsretry.inbound_texts); unchanged: does nothing else, because they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
@@ -5082,13 +5025,13 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := record_sms_consent.phone;
     v_business uuid := record_sms_consent.business_id;
-    v_seen integer;
+    v_at uuid[];
 begin
-    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+    if (record_sms_consent.consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
         or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
         or coalesce(btrim(record_sms_consent.source), '') = '' then
-        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+        raise exception 'phone must be E.164, consent opted_in, opted_out or unchanged, and source must say how it is known'
             using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
     if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
@@ -5110,12 +5053,15 @@ begin
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
-        select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            case when v_business is null then smsretry.businesses_of(v_phone) || smsretry.everywhere() else array[v_business] end, v_phone,
-            record_sms_consent.source, v_now) o;
-    else
+        v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
+        perform smsretry.say_opted_out(
+            case when v_business is null then v_at || smsretry.everywhere() else v_at end, v_phone, record_sms_consent.source, v_now);
+        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
+    elsif record_sms_consent.consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
         select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
@@ -5130,18 +5076,19 @@ begin
             update public.customers c
             set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
             where c.id in (select t.id from theirs t))
-        select count(*), 0, 0 into customers, cancelled, unmarked from theirs;
-        if record_sms_consent.consent = 'opted_out' then -- a customer without a number
-            cancelled := smsretry.cancel_opted_out(array[record_sms_consent.customer_id]);
-        end if;
+        select count(*) into customers from theirs;
     end if;
-    v_seen := smsretry.mark_words_read(smsretry.number_key(smsretry.everywhere(), v_phone), v_now);
-    if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
-        raise exception 'No customer has this number' using errcode = 'SR404',
-            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    update smsretry.inbound_texts t set seen_at = v_now
+    where t.number_key = smsretry.number_key(smsretry.everywhere(), v_phone) and t.said = 'unsure' and t.seen_at is null;
+    if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
+        raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
+                                  else 'No text of this number waits to be read' end
+            using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
     if record_sms_consent.who is not null then
-        perform smsretry.note_event(c.id, record_sms_consent.consent, record_sms_consent.who, record_sms_consent.because)
+        perform smsretry.note_event(
+            c.id, case record_sms_consent.consent when 'unchanged' then 'consent_unchanged' else record_sms_consent.consent end,
+            record_sms_consent.who, record_sms_consent.because)
         from public.customers c
         where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
           and (v_business is null or (c.business_id = v_business) is true);
@@ -5199,7 +5146,7 @@ $$;
 -- If nothing else stands there, the customers have the consent again that they had; where none is known, somebody must ask.
 -- A customer's row that says another opt-out stands for it, too.
 --   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one. A sender that serves a business alone speaks for it
---   and takes back a STOP to one that the business has left · anew: as in smsretry.opt_out
+--   and takes back a STOP to one that the business has left · anew false: it is kept already
 --   customers: with consent again · unmarked: customers who could not be written; the same message again writes them
 create or replace function smsretry.start_again(
     businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[], anew boolean,
@@ -5262,7 +5209,7 @@ begin
     return (
         select t.twilio_sid from smsretry.inbound_texts t
         where t.number_key = smsretry.number_key(smsretry.everywhere(), unread_stop.phone)
-          and t.heard = 'words' and t.seen_at is null
+          and t.said = 'unsure' and t.seen_at is null
         order by t.heard_at desc limit 1);
 end
 $$;
@@ -7382,7 +7329,7 @@ begin
     get diagnostics runs = row_count;
     delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
         select o.twilio_sid from smsretry.inbound_texts o
-        where o.said = 'STOP' and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        where (o.said = 'STOP' or o.seen_at is not null) and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
     -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
     delete from smsretry.consents c where c.id = any (array(
@@ -7525,10 +7472,10 @@ begin
      where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
      group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
     union all
-    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+    (select 'inbound', 'unsure', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
             (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
      from smsretry.inbound_texts t
-     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+     where sms_status.with_words and t.said = 'unsure' and t.seen_at is null having count(*) > 0)
     union all
     -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
     (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)

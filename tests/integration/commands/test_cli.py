@@ -117,9 +117,9 @@ def test_doctor_finds_everything_in_order(command: Command) -> None:
         ({"TWILIO_AUTH_TOKEN": "wrong"}, "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check "),
         (
             {"TWILIO_BASE_URL": "http://127.0.0.1:9"},
-            "bad  Twilio credentials: 127.0.0.1:9 does not answer (ConnectionError): check ",
+            "bad  Twilio credentials: 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
         ),
-        ({"TWILIO_FROM_NUMBER": "+12125550100"}, "bad  Twilio number: the account does not own TWILIO_FROM_NUMBER"),
+        ({"TWILIO_FROM_NUMBER": "+12125550100"}, "bad  Twilio number: the account does not own it: check the number"),
     ],
 )
 def test_doctor_says_what_is_wrong_and_what_to_do(command: Command, changes: dict[str, str], line: str) -> None:

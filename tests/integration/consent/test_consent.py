@@ -540,7 +540,9 @@ def test_what_is_no_number_or_no_word_or_has_no_source_is_refused(
     """With what is needed, quoting nothing; and nobody's consent is changed."""
     customer = business.customer()
     for phone, word, source in NO_WORD:
-        with pytest.raises(InputError, match=r"^phone must be E\.164, consent opted_in or opted_out, and") as raised:
+        with pytest.raises(
+            InputError, match=r"^phone must be E\.164, consent opted_in, opted_out or unchanged, and"
+        ) as raised:
             operators.record_consent(phone, consent=word, source=source, business_id=business.id)
         assert "555" not in str(raised.value)
     assert consent(business, customer) == ("opted_in", None)

@@ -22,7 +22,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY, Business
-from tests.integration.hearing import sends_from
+from tests.integration.hearing import refuse, sends_from
 from tests.support.builders import NOON, SENDER, results_of, run_over
 
 RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
@@ -110,7 +110,7 @@ class World:
                     each.opt_in(each.said if each.stopped == number else "unknown")
 
     def refusal(self, business: Business, number: str) -> None:
-        self._run("select smsretry.opt_out(array[%s], %s, 'twilio_21610', smsretry.clock())", business.id, number)
+        refuse(business, number)
         self._opted_out(business, number, "stop")
         self.opt_outs(business, number).add("stop")
 

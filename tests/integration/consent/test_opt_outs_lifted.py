@@ -16,7 +16,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.hearing import hear
+from tests.integration.hearing import hear, refuse
 from tests.support.builders import PHONE, results_of, run, run_over
 
 MIAMI: Final = "+13055550123"
@@ -263,9 +263,7 @@ def test_an_opt_in_of_tomorrow_outlives_no_stop(
     if stop == "telephone":
         operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     elif stop == "21610":
-        business.connection.execute(
-            "select smsretry.opt_out(array[%s], %s, 'twilio_21610', smsretry.clock())", [business.id, PHONE]
-        )
+        refuse(business)
     else:
         assert hear(business, body=stop) == ("opted_out", 1, 0)
     for wait in (timedelta(minutes=1), LATER, timedelta(days=1)):

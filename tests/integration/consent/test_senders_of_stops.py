@@ -301,17 +301,19 @@ def test_a_stop_that_met_a_locked_customer_is_completed_for_the_businesses_it_wa
     assert out(shops) == ["barber"]
 
 
-def test_a_stop_in_words_waits_for_a_person_until_its_own_sender_hears_a_plain_one(stack: Stack, shops: Shops) -> None:
+def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plain_one(
+    stack: Stack, shops: Shops
+) -> None:
     """What somebody texts the barber says nothing of the dentist."""
     barber = shops["barber"]
 
     def unread() -> Any:
         found = barber.connection.execute(
-            "select count(*) as n from smsretry.inbound_texts where heard = 'words' and seen_at is null"
+            "select count(*) as n from smsretry.inbound_texts where said = 'unsure' and seen_at is null"
         ).fetchone()
         return found and found["n"]
 
-    assert answer(barber, None, "please stop texting me", to=DENTIST)["heard"] == "words"
+    assert answer(barber, None, "I no longer want these texts", to=DENTIST)["answer"] == "unsure"
     stack.move_clock(MINUTE)
     answer(barber, None, "stop", service=BARBER)
     answer(barber, None, "start")

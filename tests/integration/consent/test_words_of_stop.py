@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import Prune, WhichText
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.hearing import another, answer, consents, hear
@@ -38,38 +39,30 @@ def unlike(business: Business, bodies: tuple[str, ...], *expected: str | None) -
 # Which is which
 
 
-def test_every_way_to_say_stop_is_heard(business: Business) -> None:
-    """From a list that was made without ours, and is longer."""
-    words = business.connection.execute("select sum(cardinality(words)) as n from smsretry.words_of_stop()").fetchone()
-    assert words is not None
-    assert len(stopping.STOPS) > words["n"]
-    assert unlike(business, stopping.STOPS, "keyword", "words") == []
+def test_a_word_of_the_law_and_of_a_provider_opts_out_however_a_phone_writes_it(business: Business) -> None:
+    """Alone, in any case, with accents, punctuation and emoji around it, or in letters that only look like letters."""
+    assert unlike(business, stopping.STOPS, "keyword") == []
 
 
-@pytest.mark.parametrize(
-    "words",
-    [stopping.LAW, stopping.PROVIDERS, *stopping.DICTIONARY.values()],
-    ids=["law", "providers", *stopping.DICTIONARY],
-)
-def test_a_word_that_is_listed_needs_nobody_to_read_it(business: Business, words: tuple[str, ...]) -> None:
-    """By law, by providers or by a dictionary."""
-    assert unlike(business, words, "keyword") == []
+def test_nobody_who_wants_no_more_texts_goes_unheard(business: Business) -> None:
+    """Of 790 texts that were written before the rule, and of the plain words of some more languages."""
+    assert unlike(business, (*stopping.OPT_OUTS, *stopping.DICTIONARY), "keyword", "unsure") == []
 
 
-def test_an_ordinary_answer_opts_nobody_out(business: Business) -> None:
-    """Places, visits, appointments, reactions that quote us, and what shall not stop."""
-    assert unlike(business, stopping.ORDINARY, None) == []
+def test_a_text_about_something_else_opts_nobody_out(business: Business) -> None:
+    """Of 403: what shall not stop, what stops elsewhere, appointments that are cancelled, reactions that quote us."""
+    assert unlike(business, stopping.OTHERS, None, "unsure") == []
 
 
-def test_who_is_in_doubt_is_opted_out_and_shown(business: Business) -> None:
-    """It may be about something else."""
-    assert unlike(business, stopping.WHEN_IN_DOUBT, "words") == []
+def test_a_person_is_asked_about_few_texts_of_those_who_stay(business: Business) -> None:
+    """Every third of these was written to be mistaken; who is asked too often reads nothing."""
+    assert len(unlike(business, stopping.OTHERS, None)) / len(stopping.OTHERS) < 1 / 8
 
 
 SPACES: Final = [" ", "\u00a0", "\u2009", "\u3000", "\t", "\r\n"]
 UNSEEN: Final = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200e", "\ufe0f"]
 AROUND: Final = [
-    "", ".", "!", "!!!", "…", "?", '"', "“", "”", "'", "(", ")", "*", "~", "-", "–", " 🙏", "😡", "👍🏽", "🛑",
+    "", ".", "!", "!!!", "…", '"', "“", "”", "'", "(", ")", "*", "~", "-", "–", " 🙏", "😡", "👍🏽", "🛑",
     "\u200b", "\u00a0", "\n",
 ]  # fmt: skip
 _MANY: Final = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +100,7 @@ def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_diff
 
 @_MANY
 @given(
-    sentence=st.sampled_from(stopping.SENTENCES),
+    sentence=st.sampled_from(stopping.OPT_OUTS),
     end=st.sampled_from(AROUND),
     upper=st.booleans(),
     space=st.sampled_from(SPACES),
@@ -115,26 +108,16 @@ def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_diff
 def test_nor_do_they_to_a_sentence(business: Business, sentence: str, end: str, upper: bool, space: str) -> None:
     """Each in capitals, with other spaces, and something at its end."""
     body = (sentence.upper() if upper else sentence).replace(" ", space) + end
-    assert unlike(business, (body,), "keyword", "words") == []
+    assert unlike(business, (body,), "keyword", "unsure") == []
 
 
 @pytest.mark.parametrize(
     "body", ["a" * 5_000_000, "stop " * 1_000_000, "don t " * 300, "loved “" * 300, "\ufdfa" * 1600]
 )
-def test_no_more_is_read_than_a_text_may_be_long(business: Business, body: str) -> None:
-    """A hostile body of megabytes, and one that is long in other ways."""
-    [length] = business.connection.execute("select length(smsretry.plain_words(%s)) as n", [body]).fetchall()
-    assert length["n"] <= 1600 * 18
+def test_a_hostile_body_takes_no_longer_than_a_text(business: Business, body: str) -> None:
+    """Megabytes, or 1,600 characters that become many more."""
+    business.connection.execute("set statement_timeout = '1s'")
     assert means(business, body) == ["keyword" if body.startswith("stop") else None]
-
-
-def test_the_words_are_as_plain_words_are(business: Business) -> None:
-    """A keyword that no text can become would never be heard."""
-    found = business.connection.execute(
-        """select x.word from smsretry.words_of_stop() w cross join unnest(w.words) x (word)
-           where w.kind in ('keyword', 'courtesy') and smsretry.plain_words(x.word) <> x.word"""
-    ).fetchall()
-    assert found == []
 
 
 # What follows
@@ -146,58 +129,95 @@ def test_a_word_of_stop_ends_consent_and_needs_nobody(
 ) -> None:
     """Whatever it looks like."""
     text = business.due_text()
-    assert answer(business, body=body) | {"unmarked": 0} == {
-        "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0, "heard": "keyword",
+    assert answer(business, body=body) == {
+        "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0,
     }  # fmt: skip
-    assert (consents(business), business.row(text)["status"]) == ([("opted_out", "inbound_stop")], "cancelled")
+    assert (consents(business)[0][0], business.row(text)["status"]) == ("opted_out", "cancelled")
     assert QueueStatus.of(operators.status()).needs_somebody == ("no run has finished lately",)
 
 
-def test_what_may_mean_stop_opts_out_and_is_shown_until_somebody_says_what_it_is(
+def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_at_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
     """By its SID: its words are at Twilio, and kept nowhere here."""
     text = business.due_text()
-    heard = answer(business, body="please stop texting me", sid=SID)
-    assert (heard["answer"], heard["heard"], heard["cancelled"]) == ("opted_out", "words", 1)
-    assert consents(business) == [("opted_out", "inbound_words")]
+    assert answer(business, body="I no longer wish to receive these", sid=SID)["answer"] == "unsure"
+    assert consents(business) == [("opted_in", None)]
     status = QueueStatus.of(operators.status())
     assert "to read: 1 wrote what may mean stop" in status.needs_somebody
     assert any(SID in line for line in status.lines())
     [told] = operators.explain(WhichText(retry_id=text), None)
     assert told.stop_sid == SID
-    stack.move_clock(timedelta(minutes=1))
-    operators.record_consent(PHONE, consent="opted_in", source="text", business_id=business.id)
+    operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
     assert not QueueStatus.of(operators.status()).inbound
     [told] = operators.explain(WhichText(retry_id=text), None)
     assert told.stop_sid is None
-    business.due_text()
     assert run(queue, sender) == ["Sent"]
 
 
-@pytest.mark.parametrize("said", ["opt-out", "STOP", "START"])
+def test_a_person_who_reads_that_it_means_stop_records_an_opt_out(
+    business: Business, operators: SupabaseOperators
+) -> None:
+    """The texts that wait are cancelled with it."""
+    text = business.due_text()
+    hear(business, body="merci de ne plus m'écrire")
+    assert operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None).cancelled == 1
+    assert (consents(business), business.row(text)["status"]) == ([("opted_out", "text")], "cancelled")
+    assert not QueueStatus.of(operators.status()).inbound
+
+
+def test_nothing_is_looked_at_that_nobody_wrote(business: Business, operators: SupabaseOperators) -> None:
+    """A number that was read wrongly would leave the text there."""
+    business.customer()
+    with pytest.raises(InputError, match="No text of this number waits"):
+        operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
+
+
+@pytest.mark.parametrize("said", ["opt-in", "STOP", "START"])
 def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators: SupabaseOperators, said: str) -> None:
     """Somebody's, at the desk, or their own; and of two texts that a number wrote both."""
     business.customer()
     for _ in range(2):
-        hear(business, body="take me off your list")
+        hear(business, body="merci de ne plus m'écrire")
     hear(business, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
     [line] = QueueStatus.of(operators.status()).inbound
     assert line.texts == 1
     stack.move_clock(timedelta(minutes=1))
-    if said == "opt-out":
-        operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
+    if said == "opt-in":
+        operators.record_consent(PHONE, consent="opted_in", source="text", business_id=business.id)
     else:
         hear(business, body=said)
+    assert not QueueStatus.of(operators.status()).inbound
+
+
+def test_what_nobody_has_looked_at_is_never_forgotten(
+    stack: Stack, business: Business, operators: SupabaseOperators
+) -> None:
+    """An opt-out that waited for a person would be lost with it."""
+    business.customer()
+    hear(business, body="I no longer wish to receive these", sid=SID)
+    stack.move_clock(timedelta(days=100))
+    operators.prune(Prune(keep_days=7))
+    assert QueueStatus.of(operators.status()).inbound
+    operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
+    operators.prune(Prune(keep_days=7))
+    assert business.connection.execute("select from smsretry.inbound_texts").rowcount == 0
+
+
+def test_who_has_opted_out_already_is_not_asked_about(business: Business, operators: SupabaseOperators) -> None:
+    """Angry words that follow a STOP change nothing."""
+    business.customer()
+    hear(business, "STOP")
+    assert hear(business, body="I said STOP texting me or I will sue you!")[0] == "unsure"
     assert not QueueStatus.of(operators.status()).inbound
 
 
 def test_a_text_whose_customer_is_gone_can_still_be_answered(business: Business, operators: SupabaseOperators) -> None:
     """An action that is refused would leave it there for ever."""
     business.customer()
-    hear(business, body="please stop texting me")
+    hear(business, body="I no longer wish to receive these")
     business.connection.execute("delete from customers")
-    assert operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None).customers == 0
+    assert operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None).customers == 0
     assert not QueueStatus.of(operators.status()).inbound
 
 
@@ -222,7 +242,7 @@ def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_star
     ("opt_out_type", "body", "becomes"),
     [
         ("HELP", "stop", "opted_out"),
-        ("help", "help me stop these texts", "opted_out"),
+        ("help", "help me stop these texts", "unsure"),
         ("HELP", "start", "nothing"),
         ("HELP", "yes", "nothing"),
         ("SOMETHING NEW", "opt out", "opted_out"),

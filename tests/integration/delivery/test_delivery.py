@@ -508,7 +508,6 @@ def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
     class BreakingOff:
         def __init__(self) -> None:
             self.follow = services.records.follow
-            self.slow_down = services.records.slow_down
             self.claims = iter([services.records.claim_deliveries])
 
         def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:

@@ -21,7 +21,7 @@ from smsretry.local.twilio.faults import (
     ListLag,
     SendFault,
 )
-from smsretry.retry import evidence
+from smsretry.retry import backoff
 from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.profile import DEFAULT, Profile
@@ -211,7 +211,7 @@ def test_a_callback_about_an_earlier_send_of_the_row_leaves_the_row_to_the_later
     named = SID
     if meanwhile == "completed":
         named = "SM" + "1" * 32
-        finish(queue, claim, sends[1], Accepted(named), Complete(named))
+        finish(queue, claim, sends[1], Accepted(named), Complete("Accepted", sid=named))
     elif meanwhile == "failed":
         finish(queue, claim, sends[1], refused(30003), give_up())
     before = business.row(row)
@@ -306,7 +306,7 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     sent = sent_by_hand(sender, PHONE, BODY)
     assert run(queue, sender) == ["InDoubt"]
     assert business.row(doubted)["reconcile_count"] == 0
-    assert finish(queue, claim, attempt, Accepted(sent.sid), Complete(sent.sid)).applied
+    assert finish(queue, claim, attempt, Accepted(sent.sid), Complete("Accepted", sid=sent.sid)).applied
     half_an_hour(stack, business, queue, sender)
     assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
     assert len(stack.twilio.ledger.entries(PHONE)) == 2
@@ -423,7 +423,7 @@ def test_a_recovered_doubt_is_looked_for_when_every_other_is(
     row = business.due_text()
     (claim,) = queue.claim_due(1)
     begin(queue, claim)
-    monkeypatch.setattr(evidence, "LOOK_DELAYS", (timedelta(minutes=7),))
+    monkeypatch.setattr(backoff, "LOOK_DELAYS", (timedelta(minutes=7),))
     for deaths in (0, 1):
         stack.move_clock(timedelta(minutes=11))
         [recovered] = queue.recover(10)

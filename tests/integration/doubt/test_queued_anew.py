@@ -19,7 +19,7 @@ from smsretry.desk.actions.requests import Cancel, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError, ListError, SendFault
-from smsretry.retry.policy import LIFE
+from smsretry.retry.before import LIFE
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item

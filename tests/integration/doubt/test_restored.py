@@ -16,10 +16,10 @@ from smsretry.desk.actions.requests import AfterRestore
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted
+from smsretry.retry.before import LIFE
 from smsretry.retry.decision import Complete, GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
-from smsretry.retry.policy import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
@@ -70,7 +70,7 @@ class World:
         text = Text(attempt_id=self.attempt, to=_NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
         outcome = self.sender.send(text)
         assert isinstance(outcome, Accepted)
-        finish(self.queue, begun, self.attempt, outcome, Complete(outcome.sid))
+        finish(self.queue, begun, self.attempt, outcome, Complete("Accepted", sid=outcome.sid))
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
         self.stack.move_clock(timedelta(minutes=10))

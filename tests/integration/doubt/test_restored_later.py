@@ -20,7 +20,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import AfterRestore, Requeue
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import End
+from smsretry.retry.decision import Cancel, Fail
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
@@ -63,9 +63,8 @@ class World:
         for name in ("failed", "cancelled", "anew"):
             self.rows[name] = self.business.due_text(phone=_NUMBERS[name])
             [claim] = self.queue.claim_due(1)
-            assert self.queue.put_off(
-                claim, End("cancelled" if name == "cancelled" else "failed", "Something passing", "unforeseen")
-            )
+            end = Cancel if name == "cancelled" else Fail
+            assert self.queue.put_off(claim, end("Something passing", "unforeseen"))
         for name in ("early", "tomorrow"):
             self.rows[name] = self.business.due_text(phone=_NUMBERS[name], due=DAY)
         for name in ("moved", "moved in the queue", "planned"):

@@ -148,7 +148,8 @@ def test_twilio_refuses_the_credentials(
     row = business.due_text()
     with TwilioSender(changed(settings, twilio_auth_token="wrong")) as locked_out:
         (result,) = results_of(run_over(queue, locked_out), limit=1)
-    assert (result.fate, result.detail, result.code) == ("RetryScheduled", "Twilio 20003: Permission Denied", 20003)
+    assert (result.fate, result.code) == ("Held", 20003)
+    assert result.detail.startswith("Twilio 20003: Permission Denied. Check this account's credentials")
     assert business.row(row)["attempt_count"] == 0
 
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from cryptography import x509
@@ -26,16 +26,13 @@ from starlette.routing import Route
 from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase import deadline
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio import connection
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueUnreachable
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
-from smsretry.retry.models import SenderId, Text
-from smsretry.retry.outcome import InDoubt
 from smsretry.settings import Settings
 from tests.conftest import Business
-from tests.support.builders import BODY, NOON, PHONE, run
+from tests.support.builders import run
 
 LIMIT_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1
@@ -51,12 +48,6 @@ ANSWERS: Final = {
     "body in chunks": (_JSON + b"Transfer-Encoding: chunked\r\n\r\n", itertools.repeat(b"1\r\n \r\n")),
     "interim answers": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
 }
-TEXT: Final = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
-SENT, LISTED, CLAIMED = (
-    pytest.mark.parametrize("part", [part, "headers"])
-    for part in ("status line", "body until the connection closes", "body in chunks")
-)
-"""Each call breaks off in the headers, and in another place."""
 
 
 class Trickle:
@@ -142,27 +133,7 @@ def _certificate() -> bytes:
     return private + signed.public_bytes(serialization.Encoding.PEM)
 
 
-@SENT
-def test_a_text_whose_answer_trickles_is_in_doubt_in_time(trickle: Trickle, settings: Settings, part: str) -> None:
-    """As after any answer that does not come: Twilio may have the message. The connection is given up."""
-    trickle.part = part
-    changes = {"twilio_base_url": trickle.url, "twilio_read_timeout_seconds": LIMIT_SECONDS}
-    with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
-        assert sender.send(TEXT) == InDoubt("Twilio did not answer in time")
-        assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
-
-
-@LISTED
-def test_a_list_that_trickles_is_no_evidence(trickle: Trickle, settings: Settings, part: str) -> None:
-    """The look failed, which proves nothing."""
-    trickle.part = part
-    changes = {"twilio_base_url": trickle.url, "twilio_read_timeout_seconds": LIMIT_SECONDS}
-    with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
-        assert sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON) is None
-        assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
-
-
-@CLAIMED
+@pytest.mark.parametrize("part", list(ANSWERS))
 def test_a_claim_whose_answer_trickles_is_trouble_that_passes(trickle: Trickle, settings: Settings, part: str) -> None:
     """Its rows come back by recovery, and the worker goes on."""
     trickle.part = part
@@ -173,36 +144,28 @@ def test_a_claim_whose_answer_trickles_is_trouble_that_passes(trickle: Trickle, 
         assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize("part", ["headers", "body of a known length"])
-def test_it_is_the_same_behind_tls(secure_trickle: Trickle, settings: Settings, part: str) -> None:
+def test_it_is_the_same_behind_tls(secure_trickle: Trickle, settings: Settings) -> None:
     """The sockets are others there."""
-    secure_trickle.part = part
-    url = secure_trickle.url
-    changes: dict[str, object] = {"twilio_base_url": url, "twilio_read_timeout_seconds": LIMIT_SECONDS}
-    changes |= {"supabase_url": url, "supabase_timeout_seconds": LIMIT_SECONDS}
-    slow = Settings.model_validate(settings.model_dump() | changes)
-    with SupabaseQueue(slow) as queue, TwilioSender(slow) as sender:
-        assert sender.send(TEXT) == InDoubt("Twilio did not answer in time")
-        assert secure_trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
-        secure_trickle.gone.clear()
+    secure_trickle.part = "headers"
+    changes = {"supabase_url": secure_trickle.url, "supabase_timeout_seconds": LIMIT_SECONDS}
+    with SupabaseQueue(Settings.model_validate(settings.model_dump() | changes)) as queue:
         with pytest.raises(QueueUnreachable, match="ReadTimeout"):
             queue.claim_due(1)
         assert secure_trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
 def test_a_connection_that_is_used_again_has_its_whole_time_again(
-    stack: Stack, settings: Settings, business: Business, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, settings: Settings, sender: TwilioSender, business: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each exchange has an end of its own: the connections outlive many of them."""
     idle = 0.0
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + idle)
-    for module in (deadline, connection):
-        monkeypatch.setattr(module, "time", clock)
-    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
+    monkeypatch.setattr(deadline, "time", clock)
+    with SupabaseQueue(settings) as queue:
         for n in range(4):
             business.due_text(phone=f"+1212555010{n}", body=f"Text {uuid4()}")
             assert run(queue, sender) == ["Sent"]
-            idle += settings.supabase_timeout_seconds + settings.twilio_read_timeout_seconds
+            idle += settings.supabase_timeout_seconds
     assert len(stack.twilio.ledger.entries()) == 4
 
 

@@ -84,7 +84,7 @@ def test_texts_of_the_demos_suspended_account_wait_and_say_what_to_do(
         [held_up] = connection.execute(
             "select why from smsretry.texts_by_sender(null, smsretry.clock()) where why_code = 'account_refused'"
         )
-    assert held_up["why"] == "Twilio 20005: Account not active"
+    assert held_up["why"] == shown["Lena"]
     word = fates(stack)
     assert [word[row] for row in _rows(names, "Nora", "Lena")] == ["[green]sent[/]", "waits"]
     assert {entry.account_sid for entry in stack.twilio.ledger.entries()} == {

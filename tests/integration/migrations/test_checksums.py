@@ -168,8 +168,8 @@ CHANGED = {
     "rights of the service": (
         "revoke insert on sms_send_attempts from service_role; "
         "do $$ begin execute format('revoke execute on function %s from service_role', "
-        "(select oid::regprocedure from pg_proc where proname = 'opt_out')); end $$",
-        "service_role may not call smsretry.opt_out(",
+        "(select oid::regprocedure from pg_proc where proname = 'say_opted_out')); end $$",
+        "service_role may not call smsretry.say_opted_out(",
     ),
 }
 

@@ -16,7 +16,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
-from smsretry.retry.policy import LIFE
+from smsretry.retry.before import LIFE
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.integration.hearing import another

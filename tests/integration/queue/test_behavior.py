@@ -70,15 +70,18 @@ def test_after_three_sends_the_row_and_its_send_log_are_failed_with_the_last_err
     assert "Gave up after 3 attempts" in ended["last_error"]
 
 
-@pytest.mark.parametrize("refusal", [JsonError(20429, http_status=429), JsonError(20003, http_status=401)])
+@pytest.mark.parametrize(
+    ("refusal", "fate"),
+    [(JsonError(20429, http_status=429), "RetryScheduled"), (JsonError(20003, http_status=401), "Held")],
+)
 def test_only_a_send_that_was_really_made_counts(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, refusal: SendFault
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, refusal: SendFault, fate: str
 ) -> None:
     """A rate limit or a wrong credential is no send, and never uses up a text's attempts."""
     row = business.due_text()
     stack.twilio.fail(refusal, times=5)
     for _ in range(5):
-        assert [result.fate for result in run(queue, sender)] == ["RetryScheduled"]
+        assert [result.fate for result in run(queue, sender)] == [fate]
         stack.move_clock(timedelta(minutes=61))
     assert business.row(row)["attempt_count"] == 0
     assert [result.fate for result in run(queue, sender)] == ["Sent"]
@@ -350,4 +353,4 @@ def test_a_text_that_waited_too_long_is_cancelled(
     assert business.row(row)["expires_at"] - business.row(row)["created_at"] == timedelta(hours=48)
     stack.move_clock(timedelta(hours=49))
     assert [result.fate for result in run(queue, sender)] == ["Cancelled"]
-    assert business.log_of(row)["error_message"] == "Expired before it could be sent"
+    assert business.log_of(row)["error_message"].startswith("Expired before it could be sent")

@@ -16,7 +16,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.retry.decision import Defer, Resend
+from smsretry.retry.decision import Defer, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, Profile
@@ -168,7 +168,7 @@ def test_begin_says_when_there_is_room_and_begins_nothing(
     assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
     assert business.row(row) == before
     assert business.attempts_of(row) == []
-    assert queue.put_off(claim, Defer(sent[0] + DAY, "quiet_hours", WHY, "daily_cap"))
+    assert queue.put_off(claim, Defer(WHY, "daily_cap", until=sent[0] + DAY, for_window=True))
 
 
 # What counts, and what does not
@@ -231,7 +231,7 @@ def in_doubt_and_not_found(
     in_doubt(stack, business, queue, sender, customer)
     stack.move_clock(timedelta(minutes=2))
     (claim,) = queue.claim_doubtful(1)
-    assert queue.reconcile(claim, Resend()) == "applied"
+    assert queue.reconcile(claim, Retry("No evidence", "no_evidence", delay=timedelta(0))) == "applied"
     business.connection.execute("update sms_retry_queue set status = 'cancelled' where id = %s", [claim.id])
 
 

@@ -10,7 +10,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.queue import queue_findings
 from smsretry.local.stack import Stack
-from smsretry.retry import policy
+from smsretry.retry import before
 from smsretry.retry.models import Claim
 from smsretry.sending.scheduled import AHEAD, queue_scheduled_sends
 from tests.conftest import Business
@@ -63,13 +63,13 @@ def test_without_the_count_from_their_time_they_go_out_six_days_late(
 ) -> None:
     """The switch: life is counted from the first claim, and a planned text's by no one."""
 
-    def none(claim: Claim, *, at: datetime, profile: object = None) -> None:
-        return None
+    def as_it_is(claim: Claim, *, at: datetime, profile: object = None) -> Claim:
+        return claim
 
     business.scheduled(due=HOUR)
     business.due_text(phone="+12125550124")
     stack.move_clock(timedelta(days=6))
-    monkeypatch.setattr(policy, "end_of_life", none)
+    monkeypatch.setattr(before, "with_expiry", as_it_is)
     business.connection.execute("select * from queue_scheduled_sms(200, %s, interval '100 years')", [AHEAD])
     assert first_run(queue, sender) == ["Sent", "Sent"]
 
@@ -96,7 +96,7 @@ def test_a_planned_text_that_was_queued_in_time_counts_from_its_own_time(
     due = business.scheduled_send(scheduled)["scheduled_for"]
     [claim] = queue.claim_due(1)
     assert claim.due_since == due
-    assert policy.end_of_life(claim, at=claim.claimed_at) == due + policy.LIFE
+    assert before.with_expiry(claim, at=claim.claimed_at).expires_at == due + before.LIFE
 
 
 def test_a_time_that_has_passed_means_at_once_where_it_is_planned_by_a_call(

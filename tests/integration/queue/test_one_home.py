@@ -17,8 +17,8 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
+from smsretry.retry.before import LIFE
 from smsretry.retry.delivery import FAILURES, FINAL
-from smsretry.retry.policy import LIFE
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import MESSAGE_ID, DeliveryStatus
 from tests.conftest import Business

@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.retry.decision import Complete, Defer, End, GiveBack, Hold, PutOff
+from smsretry.retry.decision import Complete, Defer, Fail, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -81,7 +81,7 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
     for _ in range(3):
         (claim,) = queue.claim_due(1)
         numbers.append(claim.claim_no)
-        queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours", "quiet_hours"))
+        queue.put_off(claim, Defer("Quiet hours", "quiet_hours", until=stack.now(), for_window=True))
     queue.claim_due(1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -101,11 +101,11 @@ def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Bu
     before = business.row(row)
 
     assert begin(queue, stale).answer == "lost"
-    assert not queue.put_off(stale, Defer(stack.now(), "quiet_hours", "stale", "quiet_hours"))
+    assert not queue.put_off(stale, Defer("stale", "quiet_hours", until=stack.now(), for_window=True))
     assert not queue.put_off(stale, GiveBack("stale", "sending_stopped"))
-    assert not queue.put_off(stale, End("failed", "stale", "unforeseen"))
+    assert not queue.put_off(stale, Fail("stale", "unforeseen"))
     for theirs in (uuid4(), attempt):
-        done = finish(queue, stale, theirs, Accepted(SID), Complete(SID))
+        done = finish(queue, stale, theirs, Accepted(SID), Complete("Accepted", sid=SID))
         assert not done.applied
     assert business.row(row) == before
     assert business.log_of(row)["status"] == "pending"
@@ -117,7 +117,9 @@ def test_a_worker_that_gave_its_claim_back_begins_nothing(
     """The row still has its claim number, and waits."""
     business.due_text()
     (claim,) = queue.claim_due(1)
-    assert queue.put_off(claim, Defer(stack.now() + timedelta(hours=1), "quiet_hours", "Quiet hours", "quiet_hours"))
+    assert queue.put_off(
+        claim, Defer("Quiet hours", "quiet_hours", until=stack.now() + timedelta(hours=1), for_window=True)
+    )
     assert begin(queue, claim).answer == "lost"
 
 
@@ -168,9 +170,9 @@ def test_what_has_begun_is_neither_put_off_nor_ended(stack: Stack, business: Bus
     (claim,) = queue.claim_due(1)
     begin(queue, claim)
     before = business.row(row)
-    assert not queue.put_off(claim, Defer(stack.now(), "quiet_hours", "Quiet hours", "quiet_hours"))
-    assert not queue.put_off(claim, Hold("No time zone is known", "no_time_zone", timedelta(minutes=15)))
-    assert not queue.put_off(claim, End("failed", "No number", "unforeseen"))
+    assert not queue.put_off(claim, Defer("Quiet hours", "quiet_hours", until=stack.now(), for_window=True))
+    assert not queue.put_off(claim, Hold("No time zone is known", "no_time_zone", look_in=timedelta(minutes=15)))
+    assert not queue.put_off(claim, Fail("No number", "unforeseen"))
     assert business.row(row) == before
 
 
@@ -249,7 +251,7 @@ def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: Sup
     attempt = uuid4()
     assert [begin(queue, claim, attempt).answer for _ in range(3)] == ["go", "go", "go"]
     assert begin(queue, claim).answer == "lost"
-    assert not finish(queue, claim, uuid4(), Accepted(SID), Complete(SID)).applied
+    assert not finish(queue, claim, uuid4(), Accepted(SID), Complete("Accepted", sid=SID)).applied
     assert [one["outcome"] for one in business.attempts_of(row)] == [None]
 
 
@@ -281,7 +283,9 @@ def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: Supab
     second = finish(queue, claim, attempt, refused(30003), busy)
     assert first.applied
     assert second == first
-    assert not finish(queue, claim, attempt, Accepted(SID), Complete(SID)).applied  # that is no repetition
+    assert not finish(
+        queue, claim, attempt, Accepted(SID), Complete("Accepted", sid=SID)
+    ).applied  # that is no repetition
     another = claim.model_copy(update={"claim_no": claim.claim_no + 1})
     assert not finish(queue, another, attempt, refused(30003), busy).applied  # nor is that
     assert business.row(row) == after
@@ -311,9 +315,9 @@ def test_a_deferral_whose_answer_is_lost_is_still_a_deferral(
     assert result.fate == "Deferred"
 
 
-DEFERRED = Defer(NOON + timedelta(days=1), "quiet_hours", "Quiet hours", "quiet_hours")
-HELD = Hold("No time zone is known", "no_time_zone", timedelta(minutes=15))
-ENDED = End("failed", "No number", "unforeseen")
+DEFERRED = Defer("Quiet hours", "quiet_hours", until=NOON + timedelta(days=1), for_window=True)
+HELD = Hold("No time zone is known", "no_time_zone", look_in=timedelta(minutes=15))
+ENDED = Fail("No number", "unforeseen")
 
 
 @pytest.mark.parametrize(("said", "other"), [(DEFERRED, HELD), (HELD, DEFERRED), (ENDED, DEFERRED)])

@@ -9,7 +9,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.hearing import another, consents, consents_of, hear, hear_in_full
+from tests.integration.hearing import another, consents, consents_of, hear, hear_in_full, refuse
 from tests.support.builders import PHONE, run
 
 
@@ -144,9 +144,7 @@ def test_a_stop_after_a_telephone_call_takes_nothing_away_from_it(
     if then == "STOP":
         hear(business, "STOP")
     else:
-        business.connection.execute(
-            "select smsretry.opt_out(array[%s], %s, 'twilio_21610', smsretry.clock())", [business.id, PHONE]
-        )
+        refuse(business)
     business.connection.execute("delete from customers where id = %s", [customer])
     stack.move_clock(timedelta(minutes=1))
     assert hear(business, "START") == ("opted_in", 0, 0)

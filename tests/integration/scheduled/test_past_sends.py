@@ -6,7 +6,7 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
-from smsretry.retry.policy import LIFE
+from smsretry.retry.before import LIFE
 from tests.integration.catalog import Database
 
 PAST = ("200 days", "3 days", "47 hours", "1 minute")

@@ -634,7 +634,7 @@ def test_past_its_use_it_is_cancelled_with_the_reason(
     assert process(queue) == ["queued"]
     stack.move_clock(2 * SOON)
     assert run(queue, sender) == ["Cancelled"]
-    assert business.text_of(waiting)["last_error"] == "Expired before it could be sent"
+    assert business.text_of(waiting)["last_error"] == "Expired before it could be sent: it was due on 2027-01-12 (UTC)"
 
 
 def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(stack: Stack, business: Business) -> None:

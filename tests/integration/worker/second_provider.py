@@ -144,8 +144,8 @@ class Letterbox:
                 return Accepted(reference)
             case 422, {"problem": {"number": int(number)}}:
                 return Rejected(_CODES[number])
-            case status, _:
-                return InDoubt("The letterbox's answer could not be read", status)
+            case _:
+                return InDoubt("The letterbox's answer could not be read")
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         try:

@@ -36,7 +36,7 @@ def test_a_refused_account_stops_the_run_and_costs_no_text_anything(
 
     before = stack.twilio.posts
     again = Counter(run(queue, sender))
-    assert (again["RetryScheduled"], set(again)) == (1, {"RetryScheduled", "GivenBack"})
+    assert (again["Held"], set(again)) == (1, {"Held", "GivenBack"})
     assert stack.twilio.posts == before + 1
 
     stack.twilio.heal()

@@ -10,8 +10,8 @@ import pytest
 from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
+from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import FIRST_LOOK, RESEND_DELAYS
-from smsretry.retry.evidence import LOOK_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices, Provider

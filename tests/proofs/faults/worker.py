@@ -105,7 +105,7 @@ class MortalSender(TwilioSender):
 
         adapter = HTTPAdapter()
         adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
-        self._clients.http.session.mount("http://", adapter)
+        self._http.session.mount("http://", adapter)
 
     def send(self, text: Text) -> Outcome:
         self._sending.body = text.body

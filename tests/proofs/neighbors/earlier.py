@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
-from smsretry.retry.decision import Defer, End, GiveBack, Hold, PutOff
+from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim, Look, SenderId
 from smsretry.sending.breaker import Breaker
 from smsretry.sending.senders import Senders
@@ -33,15 +33,13 @@ def as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
 
 def keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What could not begin was kept."""
-    kept = isinstance(decision, GiveBack) or (isinstance(decision, Defer) and decision.reason is None)
+    kept = isinstance(decision, GiveBack) or (isinstance(decision, Defer) and not decision.for_window)
     return kept or _put_off(self, claim, decision)
 
 
 def fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What a person can mend failed."""
-    return _put_off(
-        self, claim, End("failed", decision.why, decision.why_code) if isinstance(decision, Hold) else decision
-    )
+    return _put_off(self, claim, Fail(decision.why, decision.why_code) if isinstance(decision, Hold) else decision)
 
 
 def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) -> object:

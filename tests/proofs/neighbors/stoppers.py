@@ -8,7 +8,7 @@ from tests.proofs.faults.orders import dice
 from tests.proofs.neighbors.senders import open_sender
 from tests.proofs.neighbors.street import MINUTE, Neighbor, Street
 from tests.proofs.neighbors.texts import Text, enqueue, open_business, write_people
-from tests.proofs.oracles.stopping import ORDINARY, STOPS
+from tests.proofs.oracles.stopping import OTHERS, STOPS
 from tests.support.platform import OwnSender
 
 _HEAR: Final = "select record_inbound_sms(%s, %s, null, %s)"
@@ -28,7 +28,7 @@ class OwnWords(Neighbor):
     def move_in(self, street: Street) -> None:
         self._says = [
             *self._texts(street, STOPS, self.name, unwanted=True, may_end=_ENDS),
-            *self._texts(street, ORDINARY, f"{self.name}, others"),
+            *self._texts(street, OTHERS, f"{self.name}, others"),
         ]
         for owner in (self.name, f"{self.name}, others"):
             street.move_in(owner, [text for text, _ in self._says if text.owner == owner])

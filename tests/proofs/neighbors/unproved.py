@@ -9,9 +9,8 @@ from unittest.mock import patch
 
 from smsretry.adapters.twilio import lists
 from smsretry.retry import evidence
-from smsretry.retry.evidence import Sent
+from smsretry.retry.evidence import Sent, plain
 from smsretry.retry.models import Sighting
-from smsretry.retry.same_text import plain
 
 _words, _time = evidence._words, evidence._time
 _entries, _sighting = lists._entries, lists._sighting

@@ -1,47 +1,74 @@
--- Let the customers who have a number at a business, and one by id, follow the opt-out that stands there, as best they can: a row
--- that somebody holds locked, or that a rule of the application's refuses, is left as it is, and no text goes out to it all the
--- same. A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
---   customers: who have opted out now · unmarked: who could not be marked · cancelled: smsretry.cancel_opted_out
+-- Let the customers who have a number at these businesses, and one by id, follow the opt-out that stands there, as best they can,
+-- and cancel their waiting texts. What somebody holds locked, or a rule of the application's refuses, is left as it is, and no text
+-- goes out to it all the same: so is a text in doubt or under way. Business by business, so that none costs another the opt-out.
+-- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
+--   again: only where somebody could not be marked before
+--   customers: who have opted out now · cancelled: texts that waited · unmarked: who could not be marked
 create or replace function smsretry.follow_opt_out(
-    business_id uuid, phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
+    businesses uuid[], phone text, customer_id uuid default null, again boolean default false,
+    out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_said record;
+    v_theirs uuid[];
 begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    select o.dated, o.source into v_said
-    from smsretry.standing_opt_outs o
-    where o.number_key = smsretry.number_key(follow_opt_out.business_id, follow_opt_out.phone)
-    order by smsretry.start_takes_back(o.source), o.id limit 1;
-    if not found then
-        return;
-    end if;
-    begin
-        with theirs as materialized (
+    for v_said in
+        select distinct on (k.business_id) k.business_id, o.dated, o.source
+        from (select b.id as business_id, smsretry.number_key(b.id, follow_opt_out.phone) as number_key
+              from unnest(follow_opt_out.businesses) b (id) offset 0) k
+        join smsretry.standing_opt_outs o on o.number_key = k.number_key
+        order by k.business_id, smsretry.start_takes_back(o.source), o.id
+    loop
+        v_theirs := array(
             select c.id from public.customers c
             where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
               -- is true: not also by the index of business_id, where a business may have very many
-              and (c.business_id = follow_opt_out.business_id) is true
-            order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
-        ), marked as (
-            update public.customers c
-            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
-            where c.id in (select t.id from theirs t)
-              and (c.sms_consent_status::text is distinct from 'opted_out'
-                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
-        select count(*) into customers from theirs;
-    exception when others then
-        raise warning 'Customers of business % could not be marked as opted out yet: %', follow_opt_out.business_id, sqlstate;
-        select count(*) into unmarked from public.customers c
-        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-          and (c.business_id = follow_opt_out.business_id) is true;
-    end;
-    cancelled := smsretry.cancel_opted_out(array(
-        select c.id from public.customers c
-        where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-          and (c.business_id = follow_opt_out.business_id) is true));
+              and (c.business_id = v_said.business_id) is true);
+        continue when follow_opt_out.again and not exists (
+            select from public.customers c where c.id = any (v_theirs) and c.sms_consent_status::text is distinct from 'opted_out');
+        begin
+            with theirs as materialized (
+                select c.id from public.customers c
+                where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+                order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
+            ), marked as (
+                update public.customers c
+                set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
+                where c.id in (select t.id from theirs t)
+                  and (c.sms_consent_status::text is distinct from 'opted_out'
+                       or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
+            select follow_opt_out.customers + count(*) into customers from theirs;
+        exception when others then
+            raise warning 'Customers of business % could not be marked as opted out yet: %', v_said.business_id, sqlstate;
+            unmarked := unmarked + cardinality(v_theirs);
+        end;
+        begin
+            with ended as (
+                update public.sms_retry_queue q
+                set status = 'cancelled', last_error = 'Customer opted out', error_code = null, why = null, why_code = 'opted_out',
+                    held_since = null, attempt_id = null, updated_at = v_now
+                where q.id in (
+                    select w.id from public.sms_retry_queue w
+                    where w.customer_id = any (v_theirs)
+                      -- is true: by the customers alone; with old statistics an index of all that waits is walked
+                      and (w.status = 'pending' and w.in_doubt_since is null) is true
+                    order by w.id for update skip locked)
+                returning q.send_log_id, q.business_id
+            ), told as (
+                update public.send_logs l
+                set status = 'failed', error_message = 'Customer opted out', updated_at = v_now
+                from ended e
+                where l.id = e.send_log_id and l.business_id = e.business_id
+                  and not smsretry.is_sent(l.provider_message_id, l.status::text))
+            select follow_opt_out.cancelled + count(*) into cancelled from ended;
+        exception when others then
+            raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
+        end;
+    end loop;
 end
 $$;

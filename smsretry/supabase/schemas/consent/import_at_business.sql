@@ -51,7 +51,7 @@ begin
             select from public.customers c
             where c.phone = v_line.phone and (c.business_id = business_id) is true
               and (not v_known or c.sms_consent_status::text is distinct from 'opted_out'));
-        select * into v_done from smsretry.follow_opt_out(business_id, v_line.phone);
+        select * into v_done from smsretry.follow_opt_out(array[business_id], v_line.phone);
         customers := customers + v_done.customers;
         cancelled := cancelled + v_done.cancelled;
         unmarked := unmarked + v_done.unmarked;

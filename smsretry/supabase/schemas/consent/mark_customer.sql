@@ -21,7 +21,7 @@ begin
                   union
                   select b.id from unnest(smsretry.businesses_of(mark_customer.phone, v_senders)) b (id) where v_senders is not null),
             mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at, v_senders);
-        perform smsretry.follow_opt_out(retry.business_id, mark_customer.phone, retry.customer_id);
+        perform smsretry.follow_opt_out(array[retry.business_id], mark_customer.phone, retry.customer_id);
     end if;
     if mark_customer.phone_status is not null then
         update public.customers c set phone_status = mark_customer.phone_status

@@ -1,7 +1,7 @@
 -- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
 -- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
--- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also closes
--- the number's texts that may mean stop and wait for a person.
+-- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
+-- the number's texts that may mean stop (smsretry.inbound_texts); unchanged: does nothing else, because they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
@@ -14,13 +14,13 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := record_sms_consent.phone;
     v_business uuid := record_sms_consent.business_id;
-    v_seen integer;
+    v_at uuid[];
 begin
-    if (record_sms_consent.consent in ('opted_in', 'opted_out')) is not true
+    if (record_sms_consent.consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
         or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
         or coalesce(btrim(record_sms_consent.source), '') = '' then
-        raise exception 'phone must be E.164, consent opted_in or opted_out, and source must say how it is known'
+        raise exception 'phone must be E.164, consent opted_in, opted_out or unchanged, and source must say how it is known'
             using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
     if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
@@ -42,12 +42,15 @@ begin
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
-        select o.customers, o.cancelled, o.unmarked into customers, cancelled, unmarked
-        from smsretry.opt_out(
-            case when v_business is null then smsretry.businesses_of(v_phone) || smsretry.everywhere() else array[v_business] end, v_phone,
-            record_sms_consent.source, v_now) o;
-    else
+        v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
+        perform smsretry.say_opted_out(
+            case when v_business is null then v_at || smsretry.everywhere() else v_at end, v_phone, record_sms_consent.source, v_now);
+        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
+    elsif record_sms_consent.consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
         select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
@@ -62,18 +65,19 @@ begin
             update public.customers c
             set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
             where c.id in (select t.id from theirs t))
-        select count(*), 0, 0 into customers, cancelled, unmarked from theirs;
-        if record_sms_consent.consent = 'opted_out' then -- a customer without a number
-            cancelled := smsretry.cancel_opted_out(array[record_sms_consent.customer_id]);
-        end if;
+        select count(*) into customers from theirs;
     end if;
-    v_seen := smsretry.mark_words_read(smsretry.number_key(smsretry.everywhere(), v_phone), v_now);
-    if record_sms_consent.consent = 'opted_in' and customers + v_seen = 0 then
-        raise exception 'No customer has this number' using errcode = 'SR404',
-            hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    update smsretry.inbound_texts t set seen_at = v_now
+    where t.number_key = smsretry.number_key(smsretry.everywhere(), v_phone) and t.said = 'unsure' and t.seen_at is null;
+    if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
+        raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
+                                  else 'No text of this number waits to be read' end
+            using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
     if record_sms_consent.who is not null then
-        perform smsretry.note_event(c.id, record_sms_consent.consent, record_sms_consent.who, record_sms_consent.because)
+        perform smsretry.note_event(
+            c.id, case record_sms_consent.consent when 'unchanged' then 'consent_unchanged' else record_sms_consent.consent end,
+            record_sms_consent.who, record_sms_consent.because)
         from public.customers c
         where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
           and (v_business is null or (c.business_id = v_business) is true);

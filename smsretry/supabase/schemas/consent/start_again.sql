@@ -2,7 +2,7 @@
 -- If nothing else stands there, the customers have the consent again that they had; where none is known, somebody must ask.
 -- A customer's row that says another opt-out stands for it, too.
 --   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one. A sender that serves a business alone speaks for it
---   and takes back a STOP to one that the business has left · anew: as in smsretry.opt_out
+--   and takes back a STOP to one that the business has left · anew false: it is kept already
 --   customers: with consent again · unmarked: customers who could not be written; the same message again writes them
 create or replace function smsretry.start_again(
     businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[], anew boolean,

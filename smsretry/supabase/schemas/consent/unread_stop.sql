@@ -5,7 +5,7 @@ begin
     return (
         select t.twilio_sid from smsretry.inbound_texts t
         where t.number_key = smsretry.number_key(smsretry.everywhere(), unread_stop.phone)
-          and t.heard = 'words' and t.seen_at is null
+          and t.said = 'unsure' and t.seen_at is null
         order by t.heard_at desc limit 1);
 end
 $$;

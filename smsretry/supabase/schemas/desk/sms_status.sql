@@ -31,10 +31,10 @@ begin
      where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
      group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
     union all
-    (select 'inbound', 'words', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
+    (select 'inbound', 'unsure', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
             (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
      from smsretry.inbound_texts t
-     where sms_status.with_words and t.heard = 'words' and t.seen_at is null having count(*) > 0)
+     where sms_status.with_words and t.said = 'unsure' and t.seen_at is null having count(*) > 0)
     union all
     -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
     (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)

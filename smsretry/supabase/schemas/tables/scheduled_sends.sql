@@ -97,7 +97,7 @@ begin
                 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
                 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
                 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
-                'no_evidence', 'list_unavailable', 'ambiguous', 'clock_set_back', 'unforeseen')$c$),
+                'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)

@@ -22,7 +22,7 @@ begin
                 retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
                 counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
                 opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                account_refused => coalesce((v ->> 'account_refused')::boolean, false), why_code => v ->> 'why_code') f);
+                held => coalesce((v ->> 'held')::boolean, false), why_code => v ->> 'why_code') f);
         when 'defer_sms_retry' then
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,

@@ -1,13 +1,13 @@
 -- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
--- counted: whether the send costs an attempt. phone, opted_out, phone_status: smsretry.mark_customer.
+-- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
+-- phone, opted_out, phone_status: smsretry.mark_customer.
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
     reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
-    phone_status text default null, account_refused boolean default false,
-    why_code text default null
+    phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -40,7 +40,8 @@ begin
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
-        v_row.account_refusal_count := v_row.account_refusal_count + coalesce(account_refused, false)::integer;
+        v_row.account_refusal_count := v_row.account_refusal_count
+            + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
@@ -51,6 +52,8 @@ begin
                 v_row.last_error := error;
                 v_row.why_code := why_code;
                 v_row.error_code := error_code;
+                v_row.why := case when held then error end;
+                v_row.held_since := case when held then v_now end;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
                 perform smsretry.put_back(v_row, v_now + retry_in, v_now);

@@ -1,0 +1,65 @@
+"""What follows from a send: where its row goes. Decides, and does nothing."""
+
+from datetime import timedelta
+from typing import assert_never
+
+from smsretry.retry.backoff import ACCOUNT_DELAYS, next_look_delay, next_retry_delay, nth, uncounted_delay
+from smsretry.retry.before import UNASKED_DELAY
+from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
+from smsretry.retry.models import Claim
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.profile import SEND_WITHIN_SECONDS
+
+
+def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> AfterSend:
+    """Where the row goes, given what became of the request.
+
+    Args:
+        first_send: whether it is the text's very first send, made by `send_sms`. It does not count as a retry.
+    """
+    match outcome:
+        case Accepted(sid):
+            return Complete(f"Accepted as {sid}", sid=sid)
+        case InDoubt(why):
+            return LookAgain(why, "in_doubt", look_in=next_look_delay(0))
+        case NotSent(why):
+            return Retry(why, "unreachable", delay=uncounted_delay(claim.attempt_count))
+        case Rejected(refusal, retry_after):
+            return _after_refusal(claim, refusal, retry_after, first_send)
+        case _:
+            assert_never(outcome)
+
+
+def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
+    why, why_code, code = refusal.text, refusal.why_code, refusal.code
+    match refusal.kind:
+        case "permanent" | "opted_out":
+            return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
+        case "account":
+            delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
+            return Hold(refusal.advice, why_code, code, look_in=delay)
+        case "day_spent":
+            return Retry(why, why_code, code, delay=nth(ACCOUNT_DELAYS, claim.account_refusal_count))
+        case "rate_limit":
+            # The provider took no message, for a reason that is not this text's: no send was made.
+            delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
+            return Retry(why, why_code, code, delay=delay, reason="rate_limit")
+        case "transient":
+            attempts = claim.attempt_count if first_send else claim.attempt_count + 1
+            if attempts >= claim.max_attempts:
+                return Fail(f"Gave up after {attempts} attempts; the last: {why}", "attempts_used_up", code)
+            return Retry(why, why_code, code, delay=next_retry_delay(attempts), counted=True)
+        case _:
+            assert_never(refusal.kind)
+
+
+def too_late(seconds: float) -> tuple[NotSent, Retry]:
+    """The outcome if the permission to send took too long: another worker may have the row by now.
+
+    The database was slow, or this process was stopped meanwhile; both look the same here. No request left.
+    """
+    why = (
+        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
+        "The database was slow, or this process was stopped meanwhile"
+    )
+    return NotSent(why), Retry(why, "database_trouble", delay=UNASKED_DELAY, reason=None)

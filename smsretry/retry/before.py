@@ -1,0 +1,201 @@
+"""May a claimed text go out now, and if not, how does it wait? Decides, and does nothing."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from smsretry.phone import recipient_problem, spelling_problem
+from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.quiet_hours.hours import parse_week
+from smsretry.quiet_hours.rules import US_STATES
+from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
+from smsretry.retry.models import Claim
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.vocabulary import WhyCode
+
+MIN_LIFE: Final = timedelta(seconds=10)
+"""A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
+LIFE: Final = timedelta(hours=48)
+"""How long a text stays of use, counted from the first moment it might have gone out, even if nothing ran then. Waiting
+for an opening does not count."""
+HELD_LOOK: Final = timedelta(minutes=15)
+"""How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
+CAP_WINDOW: Final = timedelta(hours=24)
+"""The span of a rule's `daily_cap`. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
+BUSY_DELAY: Final = timedelta(minutes=1)
+"""How long a text waits for a lock of another transaction."""
+UNASKED_DELAY: Final = timedelta(seconds=30)
+"""How long a text waits if the database cannot be asked about it: until the next run, behind texts that were due."""
+SUSPECTED_DELAY: Final = timedelta(minutes=1)
+"""The shortest wait of a text whose business's texts fail: until the next run."""
+_PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders resume`"
+_SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
+
+
+def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
+    """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
+    if problem := _problem(claim):
+        return Fail(*problem)
+    claim = with_expiry(claim, at=at, profile=profile)
+    expires_at = claim.expires_at or at + LIFE
+    if expires_at <= at + MIN_LIFE:
+        return Cancel(f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
+    if misspelled := spelling_problem(claim.phone or ""):
+        return Hold(misspelled, "number_spelling", look_in=HELD_LOOK)
+    if claim.sender and claim.sender.paused_because:
+        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused", look_in=HELD_LOOK)
+    try:
+        check = _check(claim, at, profile)
+    except ValueError as error:
+        why = f"The business's sms_hours cannot be read: {error}"
+        return Hold(why, "hours_unreadable", look_in=HELD_LOOK)
+    if check.held:
+        return _hold(check, check.held)
+    why = f"Quiet hours: {check.rule}"
+    if check.closes_at is None:
+        return _wait(claim, check, at, profile, why, "quiet_hours")
+    valid_until = min(check.closes_at - profile.closing_guard, expires_at)
+    if at >= valid_until - MIN_LIFE:
+        # The last moments: the provider would have to let it go before the window closes.
+        return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why, "quiet_hours")
+    if claim.sender and claim.sender.spent_until and at < claim.sender.spent_until:
+        return after_day(claim, turns_at=claim.sender.spent_until, profile=profile)
+    return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
+
+
+def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Claim:
+    """The claim with the end of its life, which counts from the first moment it might have gone out.
+
+    If there was no such moment before `at`, its life has not begun, and it has no end yet.
+    """
+    due = claim.due_since
+    if claim.expires_at or due is None or due >= at:
+        return claim
+    opening: datetime | None = None
+    try:
+        check = _check(claim, due, profile)
+        if check.closes_at and due + MIN_LIFE >= check.closes_at - profile.closing_guard:
+            check = _check(claim, check.closes_at, profile)
+        opening = check.next_send_at
+    except ValueError:
+        pass  # the hours cannot be read, so none of them kept it
+    begins_at = opening or due
+    return claim if begins_at > at else claim.model_copy(update={"expires_at": begins_at + LIFE})
+
+
+def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT) -> Defer | Hold | Cancel:
+    """How a text waits that would be one too many for its recipient.
+
+    Args:
+        reached_at: when the text was sent that must leave the cap's window before there is room.
+    """
+    free_at = reached_at + CAP_WINDOW
+    check = _check(claim, free_at, profile)
+    cap = check.window.cap
+    return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
+
+
+def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -> Defer | Hold | Cancel:
+    """How a text waits whose sender has sent all that a carrier takes of it in a day.
+
+    Args:
+        turns_at: when the next day begins there.
+    """
+    return _wait(claim, _check(claim, turns_at, profile), turns_at, profile, _SPENT, "day_spent")
+
+
+# Trouble that is not the text's own
+
+
+def busy(at: datetime) -> Defer:
+    """Wait while another transaction holds the customer locked. No other text is affected."""
+    return Defer("Another transaction holds the customer locked", "customer_locked", until=at + BUSY_DELAY)
+
+
+def unasked(at: datetime, why: str) -> Defer:
+    """Wait if the database could not be asked about a text. If the text is to blame, it delays no other."""
+    return Defer(why, "database_trouble", until=at + UNASKED_DELAY)
+
+
+def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:
+    """Wait while the business's texts fail: the longer they fail, the longer, one text after the other.
+
+    Some are due at each run, so that one of them can be tried.
+    """
+    first = claim.claimed_at + SUSPECTED_DELAY
+    lasts = claim.claimed_at - (claim.business_circuit_opened_at or claim.claimed_at)
+    over = min(lasts, HELD_LOOK - SUSPECTED_DELAY)
+    return Defer(why, why_code, until=spread(first, key=claim.id, over=over, closes_at=first + over))
+
+
+def _due(claim: Claim) -> str:
+    """Since when a text was due that ends untouched. To the day only, because equal reasons are counted together."""
+    return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)" if claim.due_since else ""
+
+
+def _still(claim: Claim) -> str:
+    """What a text waited for until its end, if it was held or was to be sent again."""
+    return f". {claim.why}" if claim.why and (claim.held or claim.lost_sids) else ""
+
+
+def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
+    rule = check.window.cap
+    return Cap(rule.daily_cap, since=at - CAP_WINDOW) if rule and rule.daily_cap else None
+
+
+def _hold(check: QuietHoursCheck, why: str) -> Hold:
+    code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
+    return Hold(why, code, look_in=HELD_LOOK)
+
+
+def _wait(
+    claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str, why_code: WhyCode
+) -> Defer | Hold | Cancel:
+    """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
+    if check.held:
+        return _hold(check, check.held)
+    opening = check.next_send_at or since
+    if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
+        return Cancel(f"Expires before it may go out. {why}", "expired")
+    if check.can_send:
+        return Defer(why, why_code, until=opening, for_window=True, window_closes_at=check.closes_at)
+    closes_at = check.next_closes_at or opening
+    last_call = min(closes_at - profile.closing_guard, claim.expires_at or closes_at) - MIN_LIFE
+    until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
+    return Defer(why, why_code, until=until, for_window=True, window_closes_at=check.next_closes_at)
+
+
+def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
+    """Whether it may go out at `at`. Raises ValueError: the business's hours cannot be read."""
+    return check_quiet_hours(
+        claim.timezone,
+        at=at,
+        phone=claim.phone,
+        fallback=claim.business_timezone,
+        rules=profile.quiet_hours_rules,
+        message_class=claim.message_class,
+        own_window=parse_week(claim.business_hours) if claim.business_hours else None,
+        stopped_states=US_STATES.intersection(claim.stopped_states),  # a stop of no state stops nothing
+    )
+
+
+def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
+    """Why it can never go out, whatever anybody mends elsewhere."""
+    body = claim.body or ""
+    if not claim.send_log_found:
+        return "Send log not found", "no_send_log"
+    if claim.channel != "sms":
+        return f"Send log is of channel {claim.channel}, not sms", "not_sms"
+    if not claim.customer_found:
+        return "Customer not found", "no_customer"
+    if not claim.phone:
+        return "Customer has no phone number", "no_phone"
+    if problem := recipient_problem(claim.phone):
+        return problem, "number_invalid"
+    if not body.strip():
+        return "Text is empty: the subject of its send log holds no body", "no_body"
+    if claim.longest_body and len(body) > claim.longest_body:
+        limit = f"longer than {claim.longest_body} characters"
+        return f"Text is {limit}: the subject of its send log holds its body", "body_too_long"
+    if claim.attempt_count >= claim.max_attempts:
+        return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
+    return None
