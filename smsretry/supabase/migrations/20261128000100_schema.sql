@@ -1858,6 +1858,35 @@ begin
 end
 $$;
 
+-- ======== schemas/queue/decide_anew.sql ========
+-- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
+-- decides anew. A row that somebody has locked at this moment waits for its own time. security definer, because tenants write
+-- customers and businesses, and no rows of others'.
+create or replace function smsretry.decide_anew()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_waits constant text[] := array['quiet_hours', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable'];
+    v_ids uuid[];
+begin
+    if tg_table_name = 'customers' then
+        select array_agg(w.id) into v_ids from (
+            select q.id from public.sms_retry_queue q
+            where q.customer_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+              and q.why_code = any (v_waits)
+            for update skip locked) w;
+    else
+        select array_agg(w.id) into v_ids from (
+            select q.id from public.sms_retry_queue q
+            where q.business_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+              and q.why_code = any (v_waits)
+            for update skip locked) w;
+    end if;
+    update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now where q.id = any (v_ids);
+    return null;
+end
+$$;
+
 -- ======== schemas/queue/put_back.sql ========
 -- Return a row to pending until it is due. Locked: as in close_row.
 create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
@@ -4062,7 +4091,7 @@ $$;
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
 -- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
--- requeue_failed_sms.
+-- change_sms_texts.
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null
 )
@@ -5215,58 +5244,23 @@ end
 $$;
 
 -- ======== schemas/scheduled/cancel_scheduled.sql ========
--- For cancel_sms_retries: cancel scheduled sends that are not queued yet, newest first. One that cannot be changed stays.
--- Returns a JSON object a row, as smsretry.change_of_row. The filter: as smsretry.chosen.
-create or replace function smsretry.cancel_scheduled(
-    ids uuid[], business_id uuid, customer_id uuid, containing text, since timestamptz, until timestamptz, row_limit integer,
-    dry_run boolean, why_code text, why text
-)
-returns jsonb[] language plpgsql set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+-- For smsretry.cancel_text: cancel a scheduled send that is not queued yet. Returns why it stays; null: it is cancelled.
+create or replace function smsretry.cancel_scheduled(scheduled_id uuid, why text)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_send public.scheduled_sends;
-    v_skip text;
     v_found boolean;
-    v_rows jsonb[] := '{}';
 begin
-    for v_send in
-        select s.* from public.scheduled_sends s
-        where s.status = 'scheduled'
-          and (cancel_scheduled.ids is null or s.id = any (cancel_scheduled.ids))
-          and (cancel_scheduled.business_id is null or s.business_id = cancel_scheduled.business_id)
-          and (cancel_scheduled.customer_id is null or s.customer_id = cancel_scheduled.customer_id)
-          and (cancel_scheduled.why_code is null or s.why_code = cancel_scheduled.why_code)
-          and (cancel_scheduled.containing is null or strpos(lower(s.why), lower(cancel_scheduled.containing)) > 0)
-          and (cancel_scheduled.since is null or s.updated_at >= cancel_scheduled.since)
-          and (cancel_scheduled.until is null or s.updated_at < cancel_scheduled.until)
-        order by s.updated_at desc, s.id
-        limit cancel_scheduled.row_limit
-    loop
-        v_skip := null;
-        if not cancel_scheduled.dry_run then
-            begin
-                update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
-                where s.id = v_send.id and s.status = 'scheduled';
-                v_found := found;
-                v_skip := case
-                    when exists (select 1 from public.scheduled_sends s where s.id = v_send.id and s.status = 'scheduled')
-                        then 'A trigger on scheduled_sends keeps it as it is'
-                    when not v_found then 'It has changed meanwhile'
-                end;
-                set constraints all immediate; -- a deferred check would undo the others, too
-            exception when others then
-                v_skip := 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
-            end;
-        end if;
-        v_rows := v_rows || jsonb_build_object(
-            'retry_id', v_send.id, 'business_id', v_send.business_id, 'customer_id', v_send.customer_id,
-            'number', smsretry.masked((select c.phone from public.customers c where c.id = v_send.customer_id)),
-            'message_class', case v_send.message_class when 'transactional' then 'transactional' else 'marketing' end,
-            'attempts', 0,
-            'was', coalesce(smsretry.numberless(v_send.why), 'Scheduled for ' || to_char(v_send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'),
-            'skipped', v_skip, 'warned', null);
-    end loop;
-    return v_rows;
+    update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
+    where s.id = cancel_scheduled.scheduled_id and s.status = 'scheduled';
+    v_found := found;
+    set constraints all immediate; -- a deferred check would undo the others, too
+    return case
+        when exists (select 1 from public.scheduled_sends s where s.id = cancel_scheduled.scheduled_id and s.status = 'scheduled')
+            then 'A trigger on scheduled_sends keeps it as it is'
+        when not v_found then 'It has changed meanwhile'
+    end;
+exception when others then
+    return 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
 end
 $$;
 
@@ -6449,8 +6443,8 @@ returns uuid[] language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/records/calls_that_help.sql ========
--- The calls that a person may make about a text: what the database permits, and not what is advised. explain_sms: its next
--- try, which is another row of the same text.
+-- What a person may do about a text, in words of the desk: what the database permits, and not what is advised. explain: look at
+-- its next try, which is another row of the same text.
 create or replace function smsretry.calls_that_help(
     retry public.sms_retry_queue, log public.send_logs, customer public.customers
 )
@@ -6459,14 +6453,14 @@ begin
     return case
         when log.id is null or customer.id is null then '{}'
         when retry.status in ('failed', 'cancelled') then case
-            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue_failed_sms']
+            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
-            when smsretry.is_unsettled(retry.id) then array['resolve_sms_doubt']
-            else array['explain_sms'] end
+            when smsretry.is_unsettled(retry.id) then array['resolve']
+            else array['explain'] end
         when retry.status = 'pending' then
-            array[case when retry.in_doubt_since is null then 'cancel_sms_retries' else 'resolve_sms_doubt' end]
-            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look_again_sms'] else '{}' end
+            array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
+            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look-again'] else '{}' end
         else '{}'
     end;
 end
@@ -6606,14 +6600,15 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as events,
-       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       case when s.status = 'scheduled' then array['cancel'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
        case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
+       case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id
@@ -6651,10 +6646,9 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                     'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
+                     'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
                  from (select n.* from smsretry.events n where n.about = q.id
@@ -6669,21 +6663,21 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        -- It could not go out before it was queued, unless it was planned.
-       case when q.first_due_at < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+       case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
+       smsretry.on_calendar(p.scheduled_for) as planned_for, true as is_text
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
+left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
 left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
 left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
 
 grant select on smsretry.text_on_record to service_role;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, look_up_sms, preview_sms_retries,
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, look_up_sms, preview_sms_retries,
 -- sms_senders or sms_status, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
 -- as itself could read those, too; and the application's tables would need policies and grants for it.
@@ -6697,9 +6691,9 @@ declare
     v_unknown text;
     v_answer jsonb;
 begin
-    if (ask_sms_desk.question in ('explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
+    if (ask_sms_desk.question in ('explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
         or jsonb_typeof(v_asked) <> 'object' then
-        raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
+        raise exception 'question must be explain_sms, list_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
             using errcode = 'SR422', hint = 'Orders need the service key.';
     end if;
     if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
@@ -6733,96 +6727,107 @@ begin
 end
 $$;
 
--- ======== schemas/desk/cancel_sms_retries.sql ========
--- For a person: cancel waiting texts, and scheduled sends that are not queued yet. A text that is under way or in doubt is
--- left alone. states: scheduled, or as smsretry.text_state; null: all. The rest: as requeue_failed_sms.
-create or replace function public.cancel_sms_retries(
-    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
-    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
-    states text[] default null, dry_run boolean default true, who text default null, because text default null,
-    row_limit integer default 1000, why_code text default null
+-- ======== schemas/desk/cancel_text.sql ========
+-- For change_sms_texts: end a text that waits, or a scheduled send. Returns why it is left alone; null: it is cancelled.
+create or replace function smsretry.cancel_text(id uuid, dry_run boolean, who text, because text, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_why constant text := 'Cancelled by ' || who || ': ' || because;
+    v_row public.sms_retry_queue;
+    v_skip text;
+begin
+    select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    if v_row.id is null then
+        return case when not dry_run then smsretry.cancel_scheduled(id, v_why) end;
+    end if;
+    v_skip := case
+        when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
+        when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
+        when v_row.status = 'processing' then 'A worker has it at this moment'
+    end;
+    if v_skip is null and not dry_run then
+        perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, at);
+        perform smsretry.note_event(v_row.id, 'cancelled', who, because);
+    end if;
+    return v_skip;
+end
+$$;
+
+-- ======== schemas/desk/change_sms_texts.sql ========
+-- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
+-- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
+-- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
+--   matched: those that fit, and those named by id · changed: or would be · skipped: left alone, by reason · warned: changed all
+--   the same · sample: the first 20, as list_sms showed them before
+create or replace function public.change_sms_texts(
+    what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, more_attempts integer default 3
 )
 returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_why constant text := 'Cancelled by ' || who || ': ' || because;
-    v_row public.sms_retry_queue;
+    v_may constant text[] := case what when 'requeue' then array['failed', 'cancelled']
+                                       else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt'] end;
+    v_states constant text[] := coalesce(array(select jsonb_array_elements_text(which -> 'states')), '{}');
+    v_asked constant text[] := case when v_states <> '{}' then v_states when what = 'requeue' then array['failed'] else v_may end;
+    v_ids uuid[];
+    v_named uuid[] := '{}';
+    v_lines jsonb;
+    v_id uuid;
     v_skip text;
-    v_rows jsonb[] := '{}';
+    v_warn text;
+    v_skips text[] := '{}';
+    v_warns text[] := '{}';
 begin
-    if (dry_run is not null and row_limit between 1 and 10000
-        and coalesce(states, '{}') <@ array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']) is not true then
-        raise exception 'states are scheduled, due, waiting, held, under_way or in_doubt, row_limit 1 to 10000' using errcode = 'SR422';
+    if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
+        and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
+        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000, more_attempts 1 to 100'
+            using errcode = 'SR422';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    for v_row in
-        select c.* from smsretry.chosen(
-            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
-            why_code) c
-        where states is null or smsretry.text_state(c, v_now) = any (states)
-        limit row_limit
-    loop
-        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
-        v_skip := case
-            when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
-            when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
-            when v_row.status = 'processing' then 'A worker has it at this moment'
-        end;
-        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
-        continue when dry_run or v_skip is not null;
-        perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, v_now);
-        perform smsretry.note_event(v_row.id, 'cancelled', who, because);
+    v_ids := array(
+        select f.id from smsretry.texts_that_fit(which || jsonb_build_object('states', v_asked)) with ordinality f (id, place)
+        left join public.sms_retry_queue q on q.id = f.id and what = 'look'
+        -- Only those that somebody named are told why they are not looked at.
+        where what <> 'look' or which ? 'retry_ids' or smsretry.not_looked_at(q, v_now) is null and q.id is not null
+        order by f.place limit row_limit);
+    if which ? 'retry_ids' and cardinality(v_ids) < row_limit then
+        v_named := array(select n::uuid from jsonb_array_elements_text(which -> 'retry_ids') n where n::uuid <> all (v_ids) order by 1);
+    end if;
+    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from smsretry.listed_texts((v_ids || v_named)[:20]) l);
+    foreach v_id in array v_ids loop
+        v_warn := null;
+        case what
+            when 'requeue' then
+                select * into v_skip, v_warn from smsretry.requeue_text(v_id, v_asked, dry_run, who, because, more_attempts, v_now);
+            when 'cancel' then
+                v_skip := smsretry.cancel_text(v_id, dry_run, who, because, v_now);
+            else
+                v_skip := smsretry.look_at_text(v_id, dry_run, who, because, v_now);
+        end case;
+        v_skips := array_append(v_skips, v_skip);
+        v_warns := array_append(v_warns, v_warn);
     end loop;
-    if coalesce('scheduled' = any (states), true) and num_nonnulls(code, reason) = 0 then
-        v_rows := v_rows || smsretry.cancel_scheduled(
-            retry_ids, business_id, customer_id, nullif(btrim(containing), ''), since, until,
-            row_limit - cardinality(v_rows), dry_run, why_code, v_why);
-    end if;
-    if cardinality(v_rows) < row_limit then
-        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, states, v_now);
-    end if;
-    return query select * from smsretry.change_summary(v_rows);
-end
-$$;
-
--- ======== schemas/desk/change_of_row.sql ========
--- What a step does to one row, for smsretry.change_summary. Holds only the last four digits of a number.
-create or replace function smsretry.change_of_row(retry public.sms_retry_queue, was text, skipped text, warned text default null)
-returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return jsonb_build_object(
-        'retry_id', retry.id, 'business_id', retry.business_id, 'customer_id', retry.customer_id,
-        'number', smsretry.masked((select c.phone from public.customers c where c.id = retry.customer_id)),
-        'message_class', retry.message_class, 'attempts', retry.attempt_count, 'was', smsretry.numberless(change_of_row.was),
-        'skipped', change_of_row.skipped, 'warned', change_of_row.warned);
-end
-$$;
-
--- ======== schemas/desk/change_summary.sql ========
--- The answer of a step: rows (smsretry.change_of_row) counted by why they are skipped or warned of, and a sample. A line
--- without a row's id is no row: somebody named one that is not there.
-create or replace function smsretry.change_summary(
-    rows jsonb[], out matched integer, out changed integer, out skipped jsonb, out warned jsonb, out sample jsonb
-)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with told as (
-        select r.told, r.told ->> 'skipped' as skip, r.told ->> 'warned' as warn, r.place
-        from unnest(change_summary.rows) with ordinality as r (told, place)
-    )
-    select (count(*) filter (where t.told ? 'retry_id'))::integer,
+    foreach v_id in array v_named loop
+        v_skips := array_append(v_skips, smsretry.why_left_out(v_id, what = 'requeue', v_asked, v_now));
+    end loop;
+    return query
+    with told as (select * from unnest(v_ids || v_named, v_skips, v_warns) with ordinality t (id, skip, warn, place))
+    select cardinality(v_ids) + (select count(*) from public.sms_retry_queue q where q.id = any (v_named))::integer,
            (count(*) filter (where t.skip is null))::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
                          select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
            coalesce((select jsonb_object_agg(w.warn, w.texts) from (
-                         select u.warn, count(*) as texts from told u
-                         where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce((select jsonb_agg(f.told order by f.place) from (
-                         select u.told, u.place from told u where u.told ? 'retry_id' order by u.place limit 20) f), '[]')
-    from told t
+                         select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
+                        filter (where v_lines ? t.id::text), '[]')
+    from told t;
+end
 $$;
 
 -- ======== schemas/desk/check_who_and_why.sql ========
@@ -6840,40 +6845,6 @@ begin
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422', hint = 'Name the customer by its id.';
     end if;
-end
-$$;
-
--- ======== schemas/desk/chosen.sql ========
--- The rows that fit a filter, newest first. A null filters nothing. containing: last_error or why; since, until: updated_at.
-create or replace function smsretry.chosen(
-    statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
-    since timestamptz, until timestamptz, why_code text
-)
-returns setof public.sms_retry_queue language plpgsql stable set search_path = pg_catalog, pg_temp
--- A generic plan would read the whole table.
-set plan_cache_mode = force_custom_plan as $$
-begin
-    if num_nonnulls(chosen.retry_ids, chosen.business_id, chosen.customer_id, chosen.code, chosen.reason,
-                    nullif(btrim(chosen.containing), ''), chosen.since, chosen.until, chosen.why_code) = 0 then
-        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, reason, why_code, containing, since or until'
-            using errcode = 'SR422';
-    end if;
-    return query
-    select q.* from public.sms_retry_queue q
-    -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
-    where case when num_nonnulls(chosen.retry_ids, chosen.customer_id) = 0 then q.status = any (chosen.statuses)
-               else (q.status = any (chosen.statuses)) is not false end
-      and (chosen.retry_ids is null or q.id = any (chosen.retry_ids))
-      and (chosen.business_id is null or q.business_id = chosen.business_id)
-      and (chosen.customer_id is null or q.customer_id = chosen.customer_id)
-      and (chosen.code is null or q.error_code = chosen.code)
-      and (chosen.reason is null or q.reason = chosen.reason)
-      and (chosen.why_code is null or q.why_code = chosen.why_code)
-      and (chosen.containing is null
-           or strpos(lower(concat_ws(' ', q.last_error, q.why)), lower(chosen.containing)) > 0)
-      and (chosen.since is null or q.updated_at >= chosen.since)
-      and (chosen.until is null or q.updated_at < chosen.until)
-    order by q.updated_at desc, q.id;
 end
 $$;
 
@@ -6934,51 +6905,6 @@ begin
 end
 $$;
 
--- ======== schemas/desk/left_out.sql ========
--- Why an order does not touch rows that somebody named by id: a line each, as smsretry.change_of_row. rows: the lines of those
--- that it looked at. live: whether it is about texts that wait, or about those that have ended. states: it asks for; null: all.
-create or replace function smsretry.left_out(
-    retry_ids uuid[], rows jsonb[], live boolean, states text[], at timestamptz
-)
-returns jsonb[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_id uuid;
-    v_row public.sms_retry_queue;
-    v_state text;
-    v_skip text;
-    v_lines jsonb[] := '{}';
-begin
-    for v_id in
-        select i.id from unnest(left_out.retry_ids) i (id)
-        except
-        select (r.told ->> 'retry_id')::uuid from unnest(left_out.rows) r (told)
-        order by 1
-    loop
-        select * into v_row from public.sms_retry_queue q where q.id = v_id;
-        if v_row.id is null then
-            v_state := (select s.status from public.scheduled_sends s where s.id = v_id);
-            -- A line without a row's id is counted as left alone, and not as a row.
-            v_lines := v_lines || jsonb_build_object('skipped', coalesce('Scheduled send ' || v_id || ' is ' || v_state || coalesce(
-                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = v_id
-                                         order by q.created_at desc limit 1), ''), 'There is no row ' || v_id));
-            continue;
-        end if;
-        v_state := smsretry.text_state(v_row, left_out.at);
-        v_skip := case
-            when v_state = 'sent' then 'It is sent already'
-            when (v_state in ('failed', 'cancelled')) is not distinct from left_out.live then case
-                when left_out.live then 'It has ended, it is ' || v_state || ': requeue it'
-                else 'It has not ended, it is ' || replace(v_state, '_', ' ') end
-            when v_state <> all (left_out.states)
-                then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
-            else 'It does not fit the rest of what was asked for'
-        end;
-        v_lines := v_lines || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
-    end loop;
-    return v_lines;
-end
-$$;
-
 -- ======== schemas/desk/like_body.sql ========
 -- Another body for one that must not be shown: as long, and with as many segments (smsretry/retry/segments.py).
 create or replace function smsretry.like_body(body text)
@@ -7024,86 +6950,93 @@ begin
 end
 $$;
 
--- ======== schemas/desk/look_again_sms.sql ========
--- For a person: what texts wait for is fixed, so that the next run looks at them now, and not in some minutes. Held texts and
--- those whose wait is only until the next look (smsretry.not_looked_at). Nothing else about them changes: every check is made
--- anew, and their life goes on. Nothing changes without dry_run => false. The rest: as requeue_failed_sms.
-create or replace function public.look_again_sms(
-    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
-    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
-    dry_run boolean default true, who text default null, because text default null, row_limit integer default 1000,
-    why_code text default null
+-- ======== schemas/desk/list_sms.sql ========
+-- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
+create or replace function public.list_sms(which jsonb, row_limit integer default 100)
+returns table (
+    retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
+    at timestamptz, why text, why_code text
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    if (list_sms.row_limit between 1 and 500) is not true then
+        raise exception 'row_limit is 1 to 500' using errcode = 'SR422';
+    end if;
+    return query
+    select * from smsretry.listed_texts(array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit));
+end
+$$;
+
+-- ======== schemas/desk/listed_texts.sql ========
+-- Texts and scheduled sends as a list shows them, in the order of the ids. at: when it is looked at next, or when it ended.
+create or replace function smsretry.listed_texts(ids uuid[])
+returns table (
+    retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
+    at timestamptz, why text, why_code text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select r.retry_id, r.business_id, r.business, r.customer_id, r.number, r.message_class::text, r.attempts::integer, r.state,
+           coalesce(r.next_at, r.since), r.why, r.why_code::text
+    from (select t.* from smsretry.text_on_record t where t.retry_id = any (listed_texts.ids)
+          union all
+          select s.* from smsretry.scheduled_on_record s where s.retry_id = any (listed_texts.ids)) r
+    order by array_position(listed_texts.ids, r.retry_id);
+end
+$$;
+
+-- ======== schemas/desk/look_at_text.sql ========
+-- For change_sms_texts: have a text looked at by the next run. Nothing else about it changes: every check is made anew, and its
+-- life goes on. Returns why it is left alone; null: it is looked at.
+create or replace function smsretry.look_at_text(id uuid, dry_run boolean, who text, because text, at timestamptz)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_row public.sms_retry_queue;
     v_skip text;
-    v_rows jsonb[] := '{}';
 begin
-    if (dry_run is not null and row_limit between 1 and 10000) is not true then
-        raise exception 'dry_run must be given, and row_limit be 1 to 10000' using errcode = 'SR422';
+    select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    v_skip := case when v_row.id is null then 'It is not queued yet: its time comes by itself' else smsretry.not_looked_at(v_row, at) end;
+    if dry_run or v_skip is not null then
+        return v_skip;
     end if;
-    if not dry_run then
-        perform smsretry.check_who_and_why(who, because);
+    -- Told as what was, so that nobody takes the old reason for a new one.
+    v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
+                          || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
+        || 'Looked at again by ' || who || ': ' || because;
+    if v_row.in_doubt_since is null then -- a doubt stays held: a person is still to decide about it
+        v_row.held_since := null;
+        v_row.why_code := 'operator';
     end if;
-    for v_row in
-        select c.* from smsretry.chosen(
-            array['pending', 'processing'], retry_ids, business_id, customer_id, code, reason, containing, since, until,
-            why_code) c
-        -- Only those that somebody named are told why they are left alone.
-        where retry_ids is not null or smsretry.not_looked_at(c, v_now) is null
-        limit row_limit
-    loop
-        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
-        v_skip := smsretry.not_looked_at(v_row, v_now);
-        v_rows := v_rows || smsretry.change_of_row(v_row, coalesce(v_row.why, v_row.last_error), v_skip);
-        continue when dry_run or v_skip is not null;
-        -- Told as what was, so that nobody takes the old reason for a new one.
-        v_row.why := coalesce(
-            case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
-                || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
-            || 'Looked at again by ' || who || ': ' || because;
-        if v_row.in_doubt_since is null then -- a doubt stays held: a person is still to decide about it
-            v_row.held_since := null;
-            v_row.why_code := 'operator';
-        end if;
-        perform smsretry.put_back(v_row, v_now, v_now);
-        perform smsretry.note_event(v_row.id, 'looked_again', who, because);
-    end loop;
-    if cardinality(v_rows) < row_limit then
-        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, true, null, v_now);
-    end if;
-    return query select * from smsretry.change_summary(v_rows);
+    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.note_event(v_row.id, 'looked_again', who, because);
+    return null;
 end
 $$;
 
 -- ======== schemas/desk/look_up_sms.sql ========
 -- For a person who found no text: what an id is of, or which customers have a number, or last digits at a business. In one way.
 --   kind: text, attempt (row_id: the text's), scheduled_send, send_log, customer, business or sender · of a send log: channel,
---   status, sid, at (when it was made), why (its error) · of a customer: texts (in the queue), own_texts (that the application
---   sent itself), older_texts (sent before records_since by whomever), each up to 1000, and of the last of these sid, at
---   records_since: since when smsretry's records are complete; what is older may have been pruned. Null: there are none.
+--   status, sid, at (when it was made), why (its error) · of a customer: texts (that the application sent itself, up to 1000),
+--   and sid and at of the last of them
 create or replace function public.look_up_sms(
-    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null
+    id uuid default null, phone text default null, at_business uuid default null, last_digits text default null
 )
 returns table (
-    kind text, row_id uuid, business uuid, business_name text, customer_id uuid, number text, channel text, status text, sid text,
-    at timestamptz, why text, texts bigint, own_texts bigint, older_texts bigint, records_since timestamptz
+    kind text, row_id uuid, business_id uuid, business text, customer_id uuid, number text, channel text, status text, sid text,
+    at timestamptz, why text, texts bigint
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_id constant uuid := look_up_sms.id;
     v_phone constant text := look_up_sms.phone;
-    v_business constant uuid := look_up_sms.business_id;
+    v_business constant uuid := look_up_sms.at_business;
     v_digits constant text := look_up_sms.last_digits;
-    v_since constant timestamptz := (select min(r.started_at) from smsretry.runs r);
 begin
     if num_nonnulls(v_id, v_phone, v_digits) <> 1 or v_digits is not null and (v_business is null or v_digits !~ '^[0-9]{3,15}$') then
-        raise exception 'Say what to look up, in one way: id, phone, or business_id with last_digits (3 digits or more)'
+        raise exception 'Say what to look up, in one way: id, phone, or at_business with last_digits (3 digits or more)'
             using errcode = 'SR422';
     end if;
     return query
@@ -7130,17 +7063,13 @@ begin
     select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
            left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
            left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
-           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), n.texts, o.own, o.older, v_since
+           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), coalesce(o.texts, 0)
     from found f
     left join public.businesses b on b.id = f.business_id
     left join public.customers c on c.id = f.customer_id
     left join public.send_logs l on f.kind = 'send_log' and l.id = f.row_id
     left join lateral (
-        select count(*) as texts
-        from (select from public.sms_retry_queue q where q.customer_id = f.customer_id limit 1000) t) n on f.kind = 'customer'
-    left join lateral (
-        select count(*) filter (where t.created_at >= v_since) as own,
-               count(*) filter (where (t.created_at >= v_since) is not true) as older, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
+        select count(*) as texts, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
         from (select s.created_at, smsretry.found_sid(s.provider_message_id) as sid from public.send_logs s
               where s.customer_id = f.customer_id and s.channel::text = 'sms' and smsretry.is_sent(s.provider_message_id, s.status::text)
                 and not exists (select from public.sms_retry_queue q where q.send_log_id = s.id) limit 1000) t) o on f.kind = 'customer';
@@ -7174,8 +7103,8 @@ end
 $$;
 
 -- ======== schemas/desk/not_looked_at.sql ========
--- Why look_again_sms leaves a row alone; null: it waits for something that a person can fix, and may be looked at now. What
--- waits for an hour, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
+-- Why smsretry.look_at_text leaves a row alone; null: it waits for something that a person can mend, and may be looked at now.
+-- What waits for a next try, a cap, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
 create or replace function smsretry.not_looked_at(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -7186,17 +7115,18 @@ begin
         when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
         when retry.held_since is not null then null
         when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
-        -- Each look asks anew what somebody fixes. A sender's day ends by itself, and a higher cap lets its texts go at once.
+        -- Each look asks anew what somebody may have mended: hours and zones, too. What waits for less would change nothing.
         when retry.why_code in (
             'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'customer_locked', 'database_trouble', 'data_changed') then null
+            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+        when retry.reason = 'quiet_hours' then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end
 $$;
 
 -- ======== schemas/desk/not_requeued.sql ========
--- Why requeue_failed_sms leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
+-- Why smsretry.requeue_text leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
 create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -7356,65 +7286,54 @@ begin
 end
 $$;
 
--- ======== schemas/desk/requeue_failed_sms.sql ========
--- For a person: queue failed texts again, due at once, with every check made anew. Message class, attempts and errors are
--- kept; each gets more_attempts further ones, and its life starts anew. Its send log says that it waits; if that is refused,
--- the text is left alone. Nothing changes without dry_run => false. states: failed, cancelled. row_limit: the newest ones.
---   matched: rows that fit, and those named by id · changed: requeued, or would be · skipped: left alone, by reason · warned: requeued all the same
-create or replace function public.requeue_failed_sms(
-    retry_ids uuid[] default null, business_id uuid default null, customer_id uuid default null, code integer default null,
-    reason text default null, containing text default null, since timestamptz default null, until timestamptz default null,
-    states text[] default '{failed}', dry_run boolean default true, who text default null, because text default null,
-    more_attempts integer default 3, row_limit integer default 1000, why_code text default null
+-- ======== schemas/desk/requeue_text.sql ========
+-- For change_sms_texts: put a text that has ended back, due at once. Its class, attempts and errors are kept; it gets
+-- more_attempts further sends, and its life starts anew. Its send log says that it waits; if that is refused, it is left alone.
+create or replace function smsretry.requeue_text(
+    id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz, out skip text, out warn text
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_row public.sms_retry_queue;
     v_log public.send_logs;
-    v_skip text;
-    v_rows jsonb[] := '{}';
+    v_customer public.customers;
 begin
-    if (states <@ array['failed', 'cancelled'] and dry_run is not null
-        and more_attempts between 1 and 100 and row_limit between 1 and 10000) is not true then
-        raise exception 'states must be failed or cancelled, more_attempts 1 to 100, row_limit 1 to 10000' using errcode = 'SR422';
+    -- The send log first, as in queue_sms_retry, so that no second live row can appear.
+    select l.* into v_log from public.send_logs l
+    where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
+    select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    select * into v_customer from public.customers c where c.id = v_row.customer_id;
+    skip := case when v_row.id is null then 'It never became a text: schedule it anew' else smsretry.not_requeued(v_row, v_log, states) end;
+    warn := case
+        when v_customer.sms_consent_status::text is distinct from 'opted_in'
+            or exists (select from smsretry.standing_opt_outs o
+                       where o.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+            then 'The customer has not opted in: it will be cancelled'
+        when v_customer.phone_status in ('invalid', 'not_mobile')
+            then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+        when (smsretry.forgotten(v_row)).since is not null
+            then 'The database was restored from a backup: it is looked for before it goes out'
+    end;
+    if dry_run or skip is not null then
+        return;
     end if;
-    if not dry_run then
-        perform smsretry.check_who_and_why(who, because);
+    -- The attempt keeps the SID of the undelivered message.
+    skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, at);
+    if skip is not null then
+        return;
     end if;
-    for v_row in
-        select * from smsretry.chosen(
-            states, retry_ids, business_id, customer_id, code, reason, containing, since, until, why_code)
-        limit row_limit
-    loop
-        -- The send log first, as in queue_sms_retry, so that no second live row can appear.
-        select * into v_log from public.send_logs l where l.id = v_row.send_log_id for update;
-        select * into v_row from public.sms_retry_queue q where q.id = v_row.id for update;
-        v_skip := smsretry.not_requeued(v_row, v_log, states);
-        if v_skip is null and not dry_run then
-            -- The attempt keeps the SID of the undelivered message.
-            v_skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, v_now);
-        end if;
-        v_rows := v_rows || smsretry.change_of_row(v_row, v_row.last_error, v_skip, smsretry.warned_of_requeue(v_row));
-        continue when dry_run or v_skip is not null;
-        v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
-        v_row.expires_at := null;
-        v_row.rate_limit_count := 0;
-        v_row.recover_count := 0;
-        v_row.account_refusal_count := 0;
-        v_row.reconcile_count := 0;
-        v_row.reason := null;
-        v_row.why_code := 'operator';
-        v_row.why := 'Requeued by ' || who || ': ' || because;
-        perform smsretry.put_back(v_row, v_now, v_now);
-        perform smsretry.note_event(v_row.id, 'requeued', who, because);
-    end loop;
-    if cardinality(v_rows) < row_limit then
-        v_rows := v_rows || smsretry.left_out(retry_ids, v_rows, false, states, v_now);
-    end if;
-    return query select * from smsretry.change_summary(v_rows);
+    v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
+    v_row.expires_at := null;
+    v_row.rate_limit_count := 0;
+    v_row.recover_count := 0;
+    v_row.account_refusal_count := 0;
+    v_row.reconcile_count := 0;
+    v_row.reason := null;
+    v_row.why_code := 'operator';
+    v_row.why := 'Requeued by ' || who || ': ' || because;
+    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.note_event(v_row.id, 'requeued', who, because);
 end
 $$;
 
@@ -7439,108 +7358,59 @@ end
 $$;
 
 -- ======== schemas/desk/sms_status.sql ========
--- For a person: what is in the queue, what went out and ended lately, what is stopped, and the last runs, by part:
+-- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
---   scheduled (name: waiting, held or late; told: the id of one held) · queue (name: a state) · waiting (name: category)
---   held (name: reason, a line a business) · sent (by outcome, last hour)
---   delivery, delivery_lately (last day, last hour; name: delivered, undelivered, unknown or open) · delivery_hour (oldest:
---   its start) · delivery_business (last day; the ten businesses with the smallest share delivered; told: its name)
---   delivery_time (name: median or 95th percentile; told: seconds from accepted to delivered; texts: of how many)
---   undelivered (last day; name: the provider's code, a line a business) · ended (last day; failed or cancelled, by error)
---   inbound (only with_words: people whose text may mean stop, unread; told: the oldest one's SID) · stopped · run
---   mark, runner (only with_senders: smsretry.status_of_mark)
---   senders, sender (only with_senders: the businesses' own; smsretry.status_of_senders)
--- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began.
-create or replace function public.sms_status(with_words boolean default false, with_senders boolean default false)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
+--   queue (name: a state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
+--   held (a line for each reason and business, 50 at most; name all: how many in all)
+--   sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name: delivered, undelivered, unknown or open)
+--   undelivered (last day; by the provider's code and business) · ended (last day; failed or cancelled, by reason)
+--   inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
+--   stopped (name: sending, environment, or a US state) · senders (by state) · sender (one each for those that need somebody)
+--   mark, runner (smsretry.status_of_mark) · run (the last five)
+-- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
+-- command or a link.
+create or replace function public.sms_status()
+returns table (
+    part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
+    why_code text, ref text
+)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    (select 'clock', '', null::uuid, smsretry.fewest_texts()::bigint, v_now, v_now - smsretry.late_after(), null::text, null::text)
-    union all
-    select * from smsretry.status_of_waiting(v_now)
-    union all
-    select s.*, null::text from smsretry.status_of_sends(v_now) s
-    union all
-    select l.*, null::text from smsretry.status_of_lost(v_now) l
-    union all
-    (select 'ended', e.status, null::uuid, count(*), min(e.updated_at), null::timestamptz,
-            smsretry.numberless(left(e.last_error, 200)), e.why_code
-     from public.sms_retry_queue e
-     where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
-     group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
-    union all
-    (select 'inbound', 'unsure', null::uuid, count(distinct t.number_key), min(t.heard_at), null::timestamptz,
-            (array_agg(t.twilio_sid order by t.heard_at))[1], null::text
-     from smsretry.inbound_texts t
-     where sms_status.with_words and t.said = 'unsure' and t.seen_at is null having count(*) > 0)
-    union all
-    -- Not sending: everybody's texts; environment: those of businesses without a sender of their own.
-    (select 'stopped', case when sms_status.with_senders and c.sender <> '' and exists (select from smsretry.business_senders)
-                            then 'environment' else 'sending' end,
-            null::uuid, null::bigint, c.opened_at, null::timestamptz, c.why, null::text
-     from smsretry.circuits() c where not c.own)
-    union all
-    select * from smsretry.status_of_mark() m where sms_status.with_senders
-    union all
-    select * from smsretry.status_of_senders(v_now) s where sms_status.with_senders
-    union all
-    (select 'stopped', s.state, null::uuid, null::bigint, s.stopped_at, null::timestamptz, s.why, null::text
-     from smsretry.stopped_states s order by s.state)
-    union all
-    (select 'run', r.id::text, null::uuid, null::bigint, r.started_at, r.finished_at,
-            coalesce(r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end), null::text
-     from smsretry.runs r order by r.started_at desc limit 5);
-end
-$$;
-
--- ======== schemas/desk/status_of_lost.sql ========
--- Undelivered messages: the lines delivery_business and undelivered of sms_status.
-create or replace function smsretry.status_of_lost(at timestamptz)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all attempts for the day's.
-set enable_seqscan = off set jit = off as $$
-begin
-    return query
-    with fates as materialized (
-        select coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id,
-               a.delivery_status in ('delivered', 'read') as arrived, a.delivery_code, count(*) as texts, min(a.delivery_at) as oldest
-        from public.sms_send_attempts a
-        where a.begun_at > status_of_lost.at - interval '1 day' and a.twilio_sid is not null
-          -- has_arrived and is_lost, inline because it is cheaper
-          and (a.delivery_status in ('delivered', 'read')
-               or a.delivery_status in ('undelivered', 'failed', 'canceled') and not a.delivery_excused)
-        group by 1, 2, 3
-    ),
-    lost as (
-        select f.business_id, f.delivery_code, f.texts, f.oldest from fates f where not f.arrived
-    ),
-    losing as (
-        select l.business_id, sum(l.texts)::bigint as undelivered from lost l group by l.business_id
-    ),
-    arrived as (
-        select f.business_id, sum(f.texts)::bigint as delivered from fates f where f.arrived group by f.business_id
-    ),
-    worst as (
-        select l.business_id, l.undelivered, coalesce(a.delivered, 0) as delivered,
-               coalesce(a.delivered, 0)::float8 / (l.undelivered + coalesce(a.delivered, 0)) as share
-        from losing l
-        left join arrived a on a.business_id = l.business_id
-        where l.undelivered + coalesce(a.delivered, 0) >= smsretry.fewest_texts()
-        order by share, l.undelivered desc, l.business_id limit 10
-    )
-    (select 'delivery_business', f.fate, w.business_id, f.texts, null::timestamptz, null::timestamptz,
-            (select left(b.name, 200) from public.businesses b where b.id = w.business_id)
-     from worst w cross join lateral (values ('delivered', w.delivered), ('undelivered', w.undelivered)) as f (fate, texts)
-     order by w.share, w.undelivered desc, w.business_id, f.fate)
-    union all
-    (select 'undelivered', coalesce(l.delivery_code::text, 'without a code'), l.business_id, l.texts, l.oldest,
-            null::timestamptz, (select left(b.name, 200) from public.businesses b where b.id = l.business_id)
-     from lost l
-     order by l.texts desc limit 50);
+    select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
+    from (
+        select jsonb_build_object('part', 'clock', 'name', '', 'texts', smsretry.fewest_texts(), 'oldest', v_now,
+                                  'next_at', v_now - smsretry.late_after()) as line
+        union all
+        select * from smsretry.status_of_waiting(v_now)
+        union all
+        select * from smsretry.status_of_sends(v_now)
+        union all
+        (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
+                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text)
+         from public.sms_retry_queue e
+         where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+         group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
+        union all
+        (select jsonb_build_object('part', 'inbound', 'name', 'unsure', 'texts', count(distinct t.number_key), 'oldest', min(t.heard_at),
+                                   'ref', (array_agg(t.twilio_sid order by t.heard_at))[1])
+         from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
+        union all
+        select * from smsretry.status_of_stops()
+        union all
+        select * from smsretry.status_of_mark()
+        union all
+        select * from smsretry.status_of_senders(v_now)
+        union all
+        (select jsonb_build_object('part', 'run', 'name', r.id, 'oldest', r.started_at, 'next_at', r.finished_at, 'told', coalesce(
+                    r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end))
+         from smsretry.runs r order by r.started_at desc limit 5)
+    ) parts
+    cross join lateral jsonb_to_record(parts.line) l (
+        part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text, ref text)
+    left join public.businesses b on b.id = l.business_id;
 end
 $$;
 
@@ -7548,37 +7418,41 @@ $$;
 -- sms_status: what the database is marked as (mark: staging or production; told: its address), whom the last run's worker
 -- texts, unless everybody (runner: listed or nobody), and what keeps texts if the two disagree (stopped: sending).
 create or replace function smsretry.status_of_mark()
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
-    select 'mark', m.kind, null::uuid, null::bigint, m.marked_at, null::timestamptz, m.address, null::text from smsretry.mark m;
+    select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m;
     return query
-    select l.part, l.name, null::uuid, null::bigint, r.started_at, null::timestamptz, l.told, l.why_code
+    select jsonb_build_object('oldest', r.started_at) || l.line
     from (select u.* from smsretry.runs u order by u.started_at desc limit 1) r
     cross join lateral (
-        values ('runner', r.send_to, null::text, null::text),
-               ('stopped', 'sending', smsretry.mark_mismatch(r.send_to, r.address), 'mark_mismatch')
-    ) l (part, name, told, why_code)
-    where l.part = 'runner' and l.name <> 'all' or l.told is not null;
+        select jsonb_build_object('part', 'runner', 'name', r.send_to) as line where r.send_to <> 'all'
+        union all
+        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'told', m.told, 'why_code', 'mark_mismatch')
+        from smsretry.mark_mismatch(r.send_to, r.address) m (told) where m.told is not null) l;
 end
 $$;
 
 -- ======== schemas/desk/status_of_senders.sql ========
--- The businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and sender (one
--- each for those that keep texts waiting or do not send; texts: how many wait) of sms_status.
+-- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
+-- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait).
 create or replace function smsretry.status_of_senders(at timestamptz)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+    k_late constant float8 := extract(epoch from smsretry.late_after());
     -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
     -- is planned once, whatever plan_cache_mode says.
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
         where q.held_since is not null and status_of_senders.at is not null
           and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+    v_due bigint := 0;
 begin
+    if exists (select from smsretry.senders s where s.segments_per_second is not null) then
+        select count(*) into v_due from public.sms_retry_queue q
+        where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= status_of_senders.at;
+    end if;
     return query
     with states as materialized (
         select s.*, c.opened_at, c.why,
@@ -7590,93 +7464,99 @@ begin
         left join smsretry.circuit c on c.sender = s.sent_by
     ),
     suspected as (
-        select t.id from states t where t.state <> 'sending'
+        select t.id from states t where t.state <> 'sending' or t.segments_per_second * k_late <= v_due
         union
         select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
     ),
     waiting as materialized (
-        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts,
+        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, sum(w.due)::bigint as due, min(w.oldest) as oldest,
                min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
                min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
         from smsretry.texts_by_sender(array(
             select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
         where w.sender_id is not null
         group by w.sender_id
+    ),
+    told as (
+        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest,
+               case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
+                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * k_late then 'sender_rate' end) end as trouble,
+               coalesce(w.why, 'texts wait') as waits
+        from states t left join waiting w on w.sender_id = t.id
     )
-    (select 'senders', t.state, null::uuid, count(*), null::timestamptz, null::timestamptz, null::text, null::text
-     from states t group by t.state order by t.state)
+    (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t group by t.state order by t.state)
     union all
-    (select 'sender', smsretry.shown_sender(t.sent_by), case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
-            coalesce(w.texts, 0), coalesce(t.paused_at, t.opened_at), case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end,
-            'account ' || t.account || ': ' || case t.state
-                when 'paused' then 'paused: ' || smsretry.numberless(t.paused_because)
-                when 'stopped' then 'stopped: ' || t.why
-                when 'spent' then 'has used its day'
-                else coalesce(w.why, 'texts wait') end,
-            case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
-                 else w.why_code end
-     from states t
-     left join waiting w on w.sender_id = t.id
-     where t.state in ('paused', 'stopped') or t.state = 'spent' and w.texts > 0 or w.why_code in ('no_credentials', 'account_refused')
-     order by coalesce(w.texts, 0) desc, t.id limit 50);
+    (select jsonb_build_object(
+        'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
+        'business_id', case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
+        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.opened_at, case t.trouble when 'sender_rate' then t.oldest end),
+        'next_at', case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end, 'why_code', t.trouble,
+        'told', 'account ' || t.account || ': ' || case t.trouble
+            when 'sender_paused' then 'paused: ' || smsretry.numberless(t.paused_because)
+            when 'sending_stopped' then 'stopped: ' || t.why
+            when 'day_spent' then 'has used its day'
+            when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
+            else t.waits end)
+     from told t
+     where t.state in ('paused', 'stopped') or t.state = 'spent' and t.texts > 0 or t.state = 'sending' and t.trouble is not null
+     order by t.texts desc, t.id limit 50);
 end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- Recent sends and their fate: the lines sent, delivery, delivery_lately, delivery_hour and delivery_time of sms_status.
+-- sms_status: recent sends and their fate: the lines sent, hour, lately and undelivered.
 create or replace function smsretry.status_of_sends(at timestamptz)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts for the day's.
 set enable_seqscan = off set jit = off as $$
 begin
     return query
-    with reported as materialized (
-        select a.delivery_status, a.begun_at > status_of_sends.at - interval '1 hour' as lately,
-               date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+    with accepted as materialized (
+        select case when smsretry.has_arrived(a.delivery_status) then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
+                    when a.delivery_status = 'unknown' then 'unknown' else 'open' end as fate,
+               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
         where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
         group by 1, 2, 3
-    ),
-    accepted as (
-        select case when smsretry.has_arrived(r.delivery_status) then 'delivered'
-                    when smsretry.is_lost(r.delivery_status) then 'undelivered'
-                    when r.delivery_status = 'unknown' then 'unknown'
-                    else 'open' end as fate,
-               r.lately, r.hour, r.texts
-        from reported r
-    ),
-    taken as (
-        -- For a message that was read, the time of delivery is not kept. If the response did not settle an attempt, its
-        -- finished_at is late.
-        select count(*) as texts, percentile_cont(array[0.5, 0.95]) within group (order by greatest(
-                   a.delivery_at - case a.settled_by when 'response' then a.finished_at else a.begun_at end, '0')) as after
-        from public.sms_send_attempts a
-        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and a.delivery_status = 'delivered'
     )
-    (select 'sent', coalesce(a.outcome, 'under_way'), null::uuid, count(*), min(a.begun_at), null::timestamptz, null::text
-     from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by 2 order by 2)
+    (select jsonb_build_object('part', 'sent', 'name', coalesce(a.outcome, 'under_way'), 'texts', count(*), 'oldest', min(a.begun_at))
+     from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by a.outcome order by a.outcome)
     union all
-    (select 'delivery', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
-     from accepted d group by d.fate order by d.fate)
+    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', sum(c.texts)) from accepted c group by c.hour, c.fate
     union all
-    (select 'delivery_lately', d.fate, null::uuid, sum(d.texts)::bigint, null::timestamptz, null::timestamptz, null::text
-     from accepted d where d.lately group by d.fate order by d.fate)
+    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', sum(c.texts)) from accepted c where c.lately group by c.fate
     union all
-    (select 'delivery_hour', d.fate, null::uuid, sum(d.texts)::bigint, d.hour, null::timestamptz, null::text
-     from accepted d group by d.hour, d.fate order by d.hour, d.fate)
+    (select jsonb_build_object('part', 'undelivered', 'name', coalesce(l.delivery_code::text, 'without a code'),
+                               'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at))
+     from (select a.delivery_code, a.delivery_at,
+                  coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id
+           from public.sms_send_attempts a
+           where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
+             and a.delivery_status in ('undelivered', 'failed', 'canceled')) l -- as is_lost, inline because it is cheaper
+     group by l.delivery_code, l.business_id order by count(*) desc limit 50);
+end
+$$;
+
+-- ======== schemas/desk/status_of_stops.sql ========
+-- sms_status: what is stopped. sending: everybody's texts; environment: those of businesses without a sender of their own.
+create or replace function smsretry.status_of_stops()
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
+    select jsonb_build_object(
+        'part', 'stopped', 'oldest', c.opened_at, 'told', c.why,
+        'name', case when c.sender <> '' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
+    from smsretry.circuits() c where not c.own
     union all
-    (select 'delivery_time', v.name, null::uuid, t.texts, null::timestamptz, null::timestamptz, round(extract(epoch from v.after), 1)::text
-     from taken t cross join lateral (values ('median', t.after[1]), ('95th percentile', t.after[2])) as v (name, after)
-     where t.texts > 0);
+    (select jsonb_build_object('part', 'stopped', 'name', s.state, 'oldest', s.stopped_at, 'told', s.why)
+     from smsretry.stopped_states s order by s.state);
 end
 $$;
 
 -- ======== schemas/desk/status_of_waiting.sql ========
 -- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
 set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
@@ -7703,8 +7583,9 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.status = 'processing' group by 1
     )
-    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > status_of_waiting.at),
-            min(p.id::text) filter (where p.name = 'held'), null::text
+    (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
+                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at),
+                               'ref', min(p.id::text) filter (where p.name = 'held'))
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
@@ -7715,36 +7596,105 @@ begin
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
-    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+    (select jsonb_build_object('part', 'queue', 'name', l.state, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+    (select jsonb_build_object('part', 'waiting', 'name', l.category, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
-    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200), q.why_code
-     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+    (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
+     from public.sms_retry_queue q where q.held_since is not null and q.status in ('pending', 'processing') having count(*) > 0)
+    union all
+    (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
+                               'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text)
+     from public.sms_retry_queue q
      where q.held_since is not null and q.status in ('pending', 'processing')
-     group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50);
+     group by left(q.why, 200), q.why_code, q.business_id order by count(*) desc limit 50);
 end
 $$;
 
--- ======== schemas/desk/warned_of_requeue.sql ========
--- What a person should know before a row is requeued; null: nothing.
-create or replace function smsretry.warned_of_requeue(retry public.sms_retry_queue)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- ======== schemas/desk/texts_that_fit.sql ========
+-- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
+-- customer_id, code, why_code, states, since and until (when it last changed); what it lacks filters nothing.
+create or replace function smsretry.texts_that_fit(which jsonb)
+returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
+-- A generic plan would read the whole table.
+set plan_cache_mode = force_custom_plan as $$
 declare
-    v_customer public.customers;
+    v_now constant timestamptz := smsretry.clock();
+    w record;
+    v_statuses text[];
+    v_held boolean;
 begin
-    select * into v_customer from public.customers c where c.id = retry.customer_id;
+    if exists (select from jsonb_object_keys(which) k where k not in (
+            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, why_code, states, since or until'
+            using errcode = 'SR422';
+    end if;
+    select * into w from jsonb_to_record(which) f (
+        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz, until timestamptz);
+    v_statuses := array(select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
+                                             when 'in_doubt' then array['pending', 'processing']
+                                             when 'failed' then array['failed'] when 'cancelled' then array['cancelled']
+                                             else array['pending'] end)
+                        from unnest(coalesce(w.states, '{sent,under_way,in_doubt,failed,cancelled}')) s);
+    v_held := w.states = '{held}';
+    return query
+    select f.id from (
+        select q.id, q.updated_at from public.sms_retry_queue q
+        -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
+        where case when num_nonnulls(w.retry_ids, w.customer_id) = 0 then q.status = any (v_statuses)
+                   else (q.status = any (v_statuses)) is not false end
+          and (w.retry_ids is null or q.id = any (w.retry_ids))
+          and (w.business_id is null or q.business_id = w.business_id)
+          and (w.customer_id is null or q.customer_id = w.customer_id)
+          and (w.code is null or q.error_code = w.code)
+          and (w.why_code is null or q.why_code = w.why_code)
+          and (w.since is null or q.updated_at >= w.since)
+          and (w.until is null or q.updated_at < w.until)
+          and (v_held is not true or q.held_since is not null)
+          and (w.states is null or smsretry.text_state(q, v_now) = any (w.states))
+        union all
+        select s.id, s.updated_at from public.scheduled_sends s
+        join smsretry.scheduled_on_record r on r.retry_id = s.id
+        where w.code is null
+          and (w.retry_ids is null or s.id = any (w.retry_ids))
+          and (w.business_id is null or s.business_id = w.business_id)
+          and (w.customer_id is null or s.customer_id = w.customer_id)
+          and (w.why_code is null or r.why_code = w.why_code)
+          and (w.since is null or s.updated_at >= w.since)
+          and (w.until is null or s.updated_at < w.until)
+          and (w.states is null or r.state = any (w.states))
+    ) f
+    order by f.updated_at desc, f.id;
+end
+$$;
+
+-- ======== schemas/desk/why_left_out.sql ========
+-- Why an order does not touch a text that somebody named by id. ended: whether it is about texts that have ended. states: it
+-- asks for.
+create or replace function smsretry.why_left_out(id uuid, ended boolean, states text[], at timestamptz)
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_state text;
+begin
+    select * into v_row from public.sms_retry_queue q where q.id = id;
+    if v_row.id is null then
+        v_state := (select s.status from public.scheduled_sends s where s.id = id);
+        return coalesce('Scheduled send ' || id || ' is ' || v_state || coalesce(
+            ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = id
+                                     order by q.created_at desc limit 1), ''), 'There is no row ' || id);
+    end if;
+    v_state := smsretry.text_state(v_row, at);
     return case
-        when v_customer.sms_consent_status::text is distinct from 'opted_in'
-            or exists (select from smsretry.standing_opt_outs o
-                       where o.number_key = smsretry.number_key(retry.business_id, v_customer.phone))
-            then 'The customer has not opted in: it will be cancelled'
-        when v_customer.phone_status in ('invalid', 'not_mobile')
-            then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-        when (smsretry.forgotten(retry)).since is not null
-            then 'The database was restored from a backup: it is looked for before it goes out'
+        when v_state = 'sent' then 'It is sent already'
+        when ended and v_state not in ('failed', 'cancelled') then 'It has not ended, it is ' || replace(v_state, '_', ' ')
+        when not ended and v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
+        when v_state <> all (states)
+            then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
+        else 'It does not fit the rest of what was asked for'
     end;
 end
 $$;
@@ -8241,7 +8191,7 @@ begin
     when 'rehearsal' then
         select jsonb_agg(t) into v_found from public.try_sms_retry_queue() t;
     when 'status' then
-        select jsonb_agg(s) into v_found from public.sms_status(with_words => true, with_senders => true) s;
+        select jsonb_agg(s) into v_found from public.sms_status() s;
     else
         raise exception 'There is no such part to examine' using errcode = 'SR422',
             hint = 'The parts: objects, shapes, access, reminders, rehearsal, status.';
@@ -8480,6 +8430,17 @@ create trigger smsretry_keep_consent
     after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row execute function smsretry.keep_consent();
 
+-- Only where something is different: an application saves whole rows.
+drop trigger if exists smsretry_decide_anew on public.customers;
+create trigger smsretry_decide_anew
+    after update of phone, timezone on public.customers for each row
+    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.decide_anew();
+
+drop trigger if exists smsretry_decide_anew on public.businesses;
+create trigger smsretry_decide_anew
+    after update of timezone, sms_hours on public.businesses for each row
+    when ((old.timezone, old.sms_hours) is distinct from (new.timezone, new.sms_hours)) execute function smsretry.decide_anew();
+
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
 create trigger smsretry_keep_event
@@ -8528,10 +8489,10 @@ begin
     for version, granted, reads_much in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
             'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'describe_sms_tables',
-            'examine_sms_retries', 'explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+            'examine_sms_retries', 'explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'cancel_sms_retries', 'change_sms_sender', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'look_again_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'requeue_failed_sms', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
+        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
         )
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);

@@ -20,7 +20,7 @@ begin
     when 'rehearsal' then
         select jsonb_agg(t) into v_found from public.try_sms_retry_queue() t;
     when 'status' then
-        select jsonb_agg(s) into v_found from public.sms_status(with_words => true, with_senders => true) s;
+        select jsonb_agg(s) into v_found from public.sms_status() s;
     else
         raise exception 'There is no such part to examine' using errcode = 'SR422',
             hint = 'The parts: objects, shapes, access, reminders, rehearsal, status.';

@@ -1,4 +1,4 @@
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, look_up_sms, preview_sms_retries,
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, look_up_sms, preview_sms_retries,
 -- sms_senders or sms_status, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
 -- as itself could read those, too; and the application's tables would need policies and grants for it.
@@ -12,9 +12,9 @@ declare
     v_unknown text;
     v_answer jsonb;
 begin
-    if (ask_sms_desk.question in ('explain_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
+    if (ask_sms_desk.question in ('explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
         or jsonb_typeof(v_asked) <> 'object' then
-        raise exception 'question must be explain_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
+        raise exception 'question must be explain_sms, list_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
             using errcode = 'SR422', hint = 'Orders need the service key.';
     end if;
     if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found

@@ -1,5 +1,5 @@
--- Why look_again_sms leaves a row alone; null: it waits for something that a person can fix, and may be looked at now. What
--- waits for an hour, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
+-- Why smsretry.look_at_text leaves a row alone; null: it waits for something that a person can mend, and may be looked at now.
+-- What waits for a next try, a cap, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
 create or replace function smsretry.not_looked_at(retry public.sms_retry_queue, at timestamptz)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -10,10 +10,11 @@ begin
         when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
         when retry.held_since is not null then null
         when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
-        -- Each look asks anew what somebody fixes. A sender's day ends by itself, and a higher cap lets its texts go at once.
+        -- Each look asks anew what somebody may have mended: hours and zones, too. What waits for less would change nothing.
         when retry.why_code in (
             'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'customer_locked', 'database_trouble', 'data_changed') then null
+            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+        when retry.reason = 'quiet_hours' then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end

@@ -1,4 +1,4 @@
--- Why requeue_failed_sms leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
+-- Why smsretry.requeue_text leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
 create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,7 +1,6 @@
 -- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
 create or replace function smsretry.status_of_waiting(at timestamptz)
-returns table (part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
 set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
@@ -28,8 +27,9 @@ begin
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.status = 'processing' group by 1
     )
-    (select 'scheduled', p.name, null::uuid, count(*), min(p.due), min(p.due) filter (where p.due > status_of_waiting.at),
-            min(p.id::text) filter (where p.name = 'held'), null::text
+    (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
+                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at),
+                               'ref', min(p.id::text) filter (where p.name = 'held'))
      from (
          select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
@@ -40,15 +40,19 @@ begin
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
-    (select 'queue', l.state, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+    (select jsonb_build_object('part', 'queue', 'name', l.state, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l group by l.state order by l.state)
     union all
-    (select 'waiting', l.category, null::uuid, sum(l.texts)::bigint, min(l.oldest), min(l.next_at), null::text, null::text
+    (select jsonb_build_object('part', 'waiting', 'name', l.category, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
-    (select 'held', left(q.why, 200), q.business_id, count(*), min(q.held_since), min(q.scheduled_for), left(b.name, 200), q.why_code
-     from public.sms_retry_queue q left join public.businesses b on b.id = q.business_id
+    (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
+     from public.sms_retry_queue q where q.held_since is not null and q.status in ('pending', 'processing') having count(*) > 0)
+    union all
+    (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
+                               'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text)
+     from public.sms_retry_queue q
      where q.held_since is not null and q.status in ('pending', 'processing')
-     group by left(q.why, 200), q.why_code, q.business_id, left(b.name, 200) order by count(*) desc limit 50);
+     group by left(q.why, 200), q.why_code, q.business_id order by count(*) desc limit 50);
 end
 $$;

@@ -2,7 +2,7 @@
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
 -- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
--- requeue_failed_sms.
+-- change_sms_texts.
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null
 )

@@ -1,5 +1,5 @@
--- The calls that a person may make about a text: what the database permits, and not what is advised. explain_sms: its next
--- try, which is another row of the same text.
+-- What a person may do about a text, in words of the desk: what the database permits, and not what is advised. explain: look at
+-- its next try, which is another row of the same text.
 create or replace function smsretry.calls_that_help(
     retry public.sms_retry_queue, log public.send_logs, customer public.customers
 )
@@ -8,14 +8,14 @@ begin
     return case
         when log.id is null or customer.id is null then '{}'
         when retry.status in ('failed', 'cancelled') then case
-            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue_failed_sms']
+            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
-            when smsretry.is_unsettled(retry.id) then array['resolve_sms_doubt']
-            else array['explain_sms'] end
+            when smsretry.is_unsettled(retry.id) then array['resolve']
+            else array['explain'] end
         when retry.status = 'pending' then
-            array[case when retry.in_doubt_since is null then 'cancel_sms_retries' else 'resolve_sms_doubt' end]
-            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look_again_sms'] else '{}' end
+            array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
+            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look-again'] else '{}' end
         else '{}'
     end;
 end

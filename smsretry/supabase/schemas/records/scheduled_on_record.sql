@@ -17,14 +17,15 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
        left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
        '[]'::jsonb as history, '[]'::jsonb as events,
-       case when s.status = 'scheduled' then array['cancel_sms_retries'] else '{}' end::text[] as can,
+       case when s.status = 'scheduled' then array['cancel'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
        case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
+       case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join smsretry.held_sends h on h.scheduled_id = s.id

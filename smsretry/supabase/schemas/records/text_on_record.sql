@@ -23,10 +23,9 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
                      'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
                      'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'consent_at', smsretry.on_calendar(a.consent_at), 'consent_source', left(smsretry.numberless(a.consent_source), 200),
                      'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
                      'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                     'sender', smsretry.shown_sender(a.sent_by), 'account', a.sent_account) order by a.begun_at)
+                     'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
                  from (select n.* from smsretry.events n where n.about = q.id
@@ -41,14 +40,14 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        -- It could not go out before it was queued, unless it was planned.
-       case when q.first_due_at < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start
+       case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
+       smsretry.on_calendar(p.scheduled_for) as planned_for, true as is_text
 from public.sms_retry_queue q
 left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
+left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
 left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
 left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
 

@@ -31,6 +31,17 @@ create trigger smsretry_keep_consent
     after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
     for each row execute function smsretry.keep_consent();
 
+-- Only where something is different: an application saves whole rows.
+drop trigger if exists smsretry_decide_anew on public.customers;
+create trigger smsretry_decide_anew
+    after update of phone, timezone on public.customers for each row
+    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.decide_anew();
+
+drop trigger if exists smsretry_decide_anew on public.businesses;
+create trigger smsretry_decide_anew
+    after update of timezone, sms_hours on public.businesses for each row
+    when ((old.timezone, old.sms_hours) is distinct from (new.timezone, new.sms_hours)) execute function smsretry.decide_anew();
+
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
 create trigger smsretry_keep_event

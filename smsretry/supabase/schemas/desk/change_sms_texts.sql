@@ -1,0 +1,74 @@
+-- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
+-- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
+-- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
+--   matched: those that fit, and those named by id · changed: or would be · skipped: left alone, by reason · warned: changed all
+--   the same · sample: the first 20, as list_sms showed them before
+create or replace function public.change_sms_texts(
+    what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
+    row_limit integer default 1000, more_attempts integer default 3
+)
+returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_may constant text[] := case what when 'requeue' then array['failed', 'cancelled']
+                                       else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt'] end;
+    v_states constant text[] := coalesce(array(select jsonb_array_elements_text(which -> 'states')), '{}');
+    v_asked constant text[] := case when v_states <> '{}' then v_states when what = 'requeue' then array['failed'] else v_may end;
+    v_ids uuid[];
+    v_named uuid[] := '{}';
+    v_lines jsonb;
+    v_id uuid;
+    v_skip text;
+    v_warn text;
+    v_skips text[] := '{}';
+    v_warns text[] := '{}';
+begin
+    if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
+        and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
+        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000, more_attempts 1 to 100'
+            using errcode = 'SR422';
+    end if;
+    if not dry_run then
+        perform smsretry.check_who_and_why(who, because);
+    end if;
+    v_ids := array(
+        select f.id from smsretry.texts_that_fit(which || jsonb_build_object('states', v_asked)) with ordinality f (id, place)
+        left join public.sms_retry_queue q on q.id = f.id and what = 'look'
+        -- Only those that somebody named are told why they are not looked at.
+        where what <> 'look' or which ? 'retry_ids' or smsretry.not_looked_at(q, v_now) is null and q.id is not null
+        order by f.place limit row_limit);
+    if which ? 'retry_ids' and cardinality(v_ids) < row_limit then
+        v_named := array(select n::uuid from jsonb_array_elements_text(which -> 'retry_ids') n where n::uuid <> all (v_ids) order by 1);
+    end if;
+    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from smsretry.listed_texts((v_ids || v_named)[:20]) l);
+    foreach v_id in array v_ids loop
+        v_warn := null;
+        case what
+            when 'requeue' then
+                select * into v_skip, v_warn from smsretry.requeue_text(v_id, v_asked, dry_run, who, because, more_attempts, v_now);
+            when 'cancel' then
+                v_skip := smsretry.cancel_text(v_id, dry_run, who, because, v_now);
+            else
+                v_skip := smsretry.look_at_text(v_id, dry_run, who, because, v_now);
+        end case;
+        v_skips := array_append(v_skips, v_skip);
+        v_warns := array_append(v_warns, v_warn);
+    end loop;
+    foreach v_id in array v_named loop
+        v_skips := array_append(v_skips, smsretry.why_left_out(v_id, what = 'requeue', v_asked, v_now));
+    end loop;
+    return query
+    with told as (select * from unnest(v_ids || v_named, v_skips, v_warns) with ordinality t (id, skip, warn, place))
+    select cardinality(v_ids) + (select count(*) from public.sms_retry_queue q where q.id = any (v_named))::integer,
+           (count(*) filter (where t.skip is null))::integer,
+           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
+                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
+                         select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
+           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
+                        filter (where v_lines ? t.id::text), '[]')
+    from told t;
+end
+$$;
