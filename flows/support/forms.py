@@ -5,15 +5,17 @@ malformed times, and a caller may switch the check off. Then its engine crashes 
 filled in stays with the run: a number that somebody typed is taken out of it here.
 """
 
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce, wraps
 from inspect import Parameter, Signature, signature
+from operator import or_
 from typing import Any, Final, TypeVar
 
 from prefect import runtime
 from prefect.client.schemas.objects import State
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
+from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
 
@@ -26,17 +28,27 @@ FORM: Final = "ask"
 """The name of a parameter that is a whole form. Any other parameter is one field."""
 _HIDE_INPUT: Final = ConfigDict(hide_input_in_errors=True)
 """For a single field. A form has a config of its own."""
+_ONE: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-def form(fn: _Flow) -> _Flow:
+def one_of(forms: Mapping[str, type[Form]]) -> Any:
+    """A parameter of several forms: Prefect's UI lets a person choose one by its word, and draws it."""
+    ways = [
+        create_model(word.capitalize().replace("-", " "), __config__=_ONE, **{word: (form, ...)})  # type: ignore[call-overload]
+        for word, form in forms.items()
+    ]
+    return reduce(or_, ways)
+
+
+def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
     """Check the parameters of a flow by its annotations, and say on a red run what does not fit or cannot be done.
 
     For a flow with `validate_parameters=False`.
+
+    Args:
+        forms: those that its form may be one of, by their words.
     """
     known = signature(fn).parameters
-    checks = {
-        name: TypeAdapter(one.annotation, config=None if name == FORM else _HIDE_INPUT) for name, one in known.items()
-    }
 
     @wraps(fn)
     def checked(*args: Any, **given: Any) -> State[Any]:
@@ -44,10 +56,16 @@ def form(fn: _Flow) -> _Flow:
         given |= dict(zip(known, args, strict=False))
         problems, values = _unknown(given.keys() - known.keys(), known), dict[str, Any]()
         for name, value in given.items() if not problems else ():
+            kind: Any = known[name].annotation
+            if name == FORM and forms:
+                kind, value = _chosen(forms, value)
+            if kind is None:
+                problems.append(f"Say one thing to do: {', '.join(forms or ())}")
+                continue
             try:
-                values[name] = checks[name].validate_python(value)
+                values[name] = TypeAdapter(kind, config=None if name == FORM else _HIDE_INPUT).validate_python(value)
             except ValidationError as error:
-                problems += _problems(name, known[name].annotation, error)
+                problems += _problems(name, kind, error)
         if problems:
             return refused(". ".join([*problems, *hide_numbers()]))
         try:
@@ -58,6 +76,15 @@ def form(fn: _Flow) -> _Flow:
     if runtime.flow_run.id is not None:
         checked.__signature__ = _of_this_run(signature(fn))  # type: ignore[attr-defined]
     return checked  # type: ignore[return-value]
+
+
+def _chosen(forms: Mapping[str, type[Form]], value: object) -> tuple[type[Form] | None, object]:
+    """The form that was chosen, and what it is filled in with; no form if that is not clear."""
+    given = value.model_dump(mode="json", exclude_unset=True) if isinstance(value, BaseModel) else value
+    if isinstance(given, Mapping) and len(given) == 1:
+        [(word, filled)] = given.items()
+        return forms.get(word), filled
+    return None, value
 
 
 def _of_this_run(form: Signature) -> Signature:

@@ -31,8 +31,8 @@ from prefect.states import Completed, Failed, Running
 from smsretry.desk.actions.patience import Notice, Patience, in_a_form
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.pages.answers import Page, status_page
-from smsretry.desk.pages.form_links import FormAddress, no_forms
+from smsretry.desk.pages.answers import Page, page_of
+from smsretry.desk.pages.markdown import ROOT, FormAddress, no_forms
 from smsretry.desk.pages.outcomes import ProcessedText, TextEvent
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -146,7 +146,7 @@ def form_addresses() -> FormAddress:
     def address(name: str, values: Mapping[str, Any]) -> str | None:
         # The UI decodes the values twice: as a part of the address, and by itself.
         filled_in = quote(quote(json.dumps(values), safe=""), safe="")
-        return f"/deployments/deployment/{ids[name]}/run?parameters={filled_in}" if name in ids else None
+        return f"{ROOT}/deployments/deployment/{ids[name]}/run?parameters={filled_in}" if name in ids else None
 
     return address
 
@@ -215,10 +215,11 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     earlier = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
     stopped = ", STOPPED" if status.sending_stopped else ""
     staging = f"{status.staging}. " if status.staging else ""
-    numbers = f"{staging}{status.numbers}{stopped}{f', {status.senders_need}' if status.senders_need else ''}"
+    need = len(status.needs_somebody)
+    numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
     if only_if_changed and earlier and earlier[0].description == numbers:
         return
-    create_markdown_artifact(status_page(status).markdown, key=QUEUE_KEY, description=numbers)
+    create_markdown_artifact(page_of(status, form_addresses()).markdown, key=QUEUE_KEY, description=numbers)
     for old in earlier:
         with suppress(ObjectNotFound):  # a run on another machine was faster
             client.delete_artifact(old.id)
