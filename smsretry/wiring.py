@@ -17,6 +17,7 @@ from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.hearing import TwilioHearing
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -74,6 +75,11 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
             id_problem=id_problem,
             check_sender=asked.check_sender,
         )
+
+
+def desk_for(form: Form, *, patience: Patience | None = None) -> AbstractContextManager[Desk]:
+    """Connect the desk that a form needs: for a question of the database alone, no key that can write."""
+    return reading_desk() if form.ASKS and not form.ASKS_PROVIDER else desk(patience=patience)
 
 
 def post_reader(

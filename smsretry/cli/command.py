@@ -4,24 +4,31 @@ Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 in `qui
 makes no sense; 130 Ctrl-C, 143 SIGTERM.
 """
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from smsretry.cli import deployments, desk, marks, opt_outs, orders, rules, running, senders
-from smsretry.cli.printing import print_note
+from smsretry.cli import deployments, rules, running
+from smsretry.cli.made import make
+from smsretry.cli.printing import patient, print_note
+from smsretry.desk.actions.doors import CONSENT, DOORS, MARK, STATUS, STOP, Door
+from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.opt_outs import ImportOptOuts
+from smsretry.desk.actions.requests import AskStatus
 from smsretry.errors import SmsRetryError
+
+if TYPE_CHECKING:
+    from smsretry.desk.questions.records import Answer
 
 USAGE: Final = 64
 """EX_USAGE of sysexits.h. typer's own 2 is an answer of `quiet-hours`."""
 _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 """The base class of every usage error. typer has no public name for it."""
-
-_UUID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
 
 def _plain(params: Sequence[Any]) -> list[Any]:
@@ -72,10 +79,16 @@ class _Commands(TyperGroup):
 
 
 class _Group(TyperGroup):
-    """Commands about one thing. The group of all ends them."""
+    """What may be done at one door. Without a word, the usual is meant. The group of all ends it."""
 
     def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
         return _plain(super().get_params(*args, **kwargs))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = args and (args[0] in self.commands or args[0] == "--help")
+        if not known and not ctx.resilient_parsing:  # a shell that completes a word asks so
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -108,112 +121,104 @@ def _options(
 
 
 _ALWAYS: Final = "64 the command line makes no sense; 130 Ctrl-C."
-_CODE_1: Final = {
-    desk.explain: "nothing is known by that",
-    desk.status: "something needs a person",
-    orders.requeue: "nothing is changed",
-    orders.cancel: "nothing is changed",
-    orders.look_again: "nothing is changed",
-    orders.after_restore: "no text matches",
-    orders.resolve: "it is not in doubt, or a worker has it",
-    running.process: "something went wrong, or sending stopped",
-    running.doctor: "something is bad",
-    opt_outs.import_opt_outs: "lines were not imported, or customers not marked yet",
-    senders.check: "the provider says that one cannot send",
+_OTHER_CODES: Final[dict[str, str]] = {
+    "quiet-hours": "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
+    "up": "0 ended by SIGTERM; 1 an error",
+    "serve": "0 ended by SIGTERM or Ctrl-C; 1 an error",
 }
-"""What exit code 1 means apart from an error."""
-_OTHER_CODES: Final = {
-    rules.quiet_hours: "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
-    running.up: "0 ended by SIGTERM; 1 an error",
-    deployments.serve: "0 ended by SIGTERM or Ctrl-C; 1 an error",
-}
-
-
-def _codes(command: Callable[..., None]) -> str:
-    one = f"{_CODE_1[command]}, or an error" if command in _CODE_1 else "an error"
-    return f"{_OTHER_CODES.get(command, f'0 done; 1 {one}')}; {_ALWAYS}"
-
-
-def _add(panel: str | None, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
-    name = command.__name__.strip("_").replace("_", "-")
-    shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
-    epilog = f"Example:\n\n{shown}\n\nExit codes: {_codes(command)}"
-    group.command(name, cls=_Command, rich_help_panel=panel, epilog=epilog)(command)
-
-
 _DESK: Final = "The desk: ask and act"
-_add(_DESK, desk.explain, f"explain {_UUID}", f"explain --customer {_UUID}", "explain - < number.txt")
-_add(_DESK, desk.status, "status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
-_add(_DESK, desk.preview, "preview --hours 12")
-_add(_DESK, orders.requeue, "requeue --code 30003 --since 2026-11-24", "requeue --code 30003 --yes --because 'Mended'")
-_add(
-    _DESK,
-    orders.cancel,
-    "cancel --business $BUSINESS --state waiting",
-    "cancel --row $ROW --yes --because 'Moved away'",
-)
-_add(
-    _DESK,
-    orders.look_again,
-    "look-again --row $ROW --yes --because 'The zone is there'",
-    "look-again --why no_time_zone",
-)
-_add(_DESK, orders.after_restore, "after-restore --backup-of 2026-11-24T03:00")
-_add(_DESK, orders.resolve, f"resolve {_UUID}", "resolve $ROW --send-again --because 'Not in the log'")
-_add(_DESK, orders.prune, "prune --keep-days 180")
-
-_SENDERS: Final = typer.Typer(
-    cls=_Group,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    epilog="Example:\n\n  smsretry senders list --troubled\n\n  smsretry senders COMMAND --help\n\n"
-    f"Exit codes: 0 done; 1 an error, or the provider says that one cannot send; {_ALWAYS}",
-)
-app.add_typer(
-    _SENDERS,
-    name="senders",
-    rich_help_panel=_DESK,
-    help="Say who texts for whom: list, add, change, pause, resume, remove and check senders.",
-)
-_add(None, senders.list_, "senders list", "senders list --troubled --json", group=_SENDERS)
-_add(
-    None,
-    senders.add,
-    "senders add $BUSINESS $ACCOUNT $SERVICE --because 'Registered'",
-    "senders add $BUSINESS $ACCOUNT - --because 'Ours' < number.txt",
-    group=_SENDERS,
-)
-_add(None, senders.change, "senders change $SERVICE --rate 4.5 --because 'A better score'", group=_SENDERS)
-_add(None, senders.pause, "senders pause $SERVICE --because 'Suspended'", group=_SENDERS)
-_add(None, senders.resume, "senders resume $SERVICE --because 'Mended'", group=_SENDERS)
-_add(None, senders.remove, "senders remove $BUSINESS --because 'It shares ours'", group=_SENDERS)
-_add(None, senders.check, "senders check", "senders check $SERVICE", group=_SENDERS)
-
 _RULES: Final = "Rules and consent"
-_add(_RULES, rules.quiet_hours, "quiet-hours - < number.txt", "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00")
-_add(_RULES, rules.stop, "stop LA --because 'A hurricane'", "stop LA --lift")
-_add(
-    _RULES,
-    rules.consent,
-    "consent - --opt-out --source 'telephone, 24 November' < number.txt",
-    "consent --customer $ID --opt-in --source form --because 'Signed'",
-)
-_add(
-    _RULES,
-    opt_outs.import_opt_outs,
-    "import-opt-outs stops.csv --business $ID",
-    "import-opt-outs stops.csv --business $ID --write --because 'Moved'",
+_RUNNING: Final = "Set up and run"
+_PANELS: Final = {CONSENT.name: _RULES, STOP.name: _RULES, MARK.name: _RUNNING}
+"""Of doors that are not the desk's."""
+_PROMETHEUS: Final = inspect.Parameter(
+    "prometheus",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--prometheus", help="Print gauges in Prometheus' text format; exit code 0.")
+    ],
 )
 
-_RUNNING: Final = "Set up and run"
-_add(
-    _RUNNING, marks.mark, "mark production --because 'Live since May'", "mark staging --because 'A copy of last night'"
+
+def _epilog(name: str, examples: Sequence[str]) -> str:
+    shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
+    codes = _OTHER_CODES.get(name, "0 done; 1 an error, nothing found or changed, or somebody must act")
+    return f"Example:\n\n{shown}\n\nExit codes: {codes}; {_ALWAYS}"
+
+
+def _add(panel: str | None, name: str, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
+    group.command(name, cls=_Command, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
+
+
+def _answer(form: Form) -> "Answer":
+    from smsretry.wiring import desk_for
+
+    with desk_for(form, patience=patient()) as connected:
+        return connected.answer(form)
+
+
+def _status(form: Form, *, prometheus: bool) -> "Answer | None":
+    if not prometheus:
+        return _answer(form)
+    from smsretry.desk.pages.gauges import exposition, gauges
+    from smsretry.wiring import reading_desk
+
+    with reading_desk() as connected:
+        sys.stdout.writelines(f"{line}\n" for line in exposition(gauges(connected.status())))
+    return None
+
+
+def _add_door(door: Door) -> None:
+    """A command, or one for each thing to do there."""
+    panel = _PANELS.get(door.name, _DESK)
+    if len(door.forms) == 1:
+        if door is STATUS:
+            _add(panel, door.name, make(AskStatus, _status, [_PROMETHEUS]), *door.examples)
+        else:
+            _add(panel, door.name, make(door.usual, _answer), *door.examples)
+        return
+    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(door.name, door.examples))
+    for word, form in door.forms.items():
+        usual = next(one for one in door.examples).replace(door.name, f"{door.name} {word}", 1)
+        named = [one for one in door.examples if one.startswith(f"{door.name} {word}")] or [usual]
+        _add(None, word, make(form, _answer), *named, group=group)
+    app.add_typer(group, name=door.name, rich_help_panel=panel, help=door.help)
+
+
+def _import(order: Form, *, file: str) -> "Answer":
+    from smsretry.cli.opt_outs import import_opt_outs
+
+    return import_opt_outs(cast(ImportOptOuts, order), file=file)
+
+
+_FILE: Final = inspect.Parameter(
+    "file",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[str, typer.Argument(metavar="FILE", help="The CSV file; - reads standard input.")],
 )
-_add(_RUNNING, running.demo, "demo", "demo --all")
-_add(_RUNNING, running.up, "up --open", "up --port 4300 --rate 60")
-_add(_RUNNING, running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
-_add(_RUNNING, running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")
-_add(_RUNNING, deployments.serve, "serve")
-_add(_RUNNING, deployments.deploy, "deploy")
-_add(_RUNNING, deployments.automations, "automations --notify slack-webhook/operations")
-_add(_RUNNING, running.process, "process --limit 200", "process --json | jq .summary")
+
+for _door in DOORS:
+    _add_door(_door)
+_add(
+    _RULES,
+    "quiet-hours",
+    rules.quiet_hours,
+    "quiet-hours - < number.txt",
+    "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00",
+)
+_add(
+    _RULES,
+    "import-opt-outs",
+    make(ImportOptOuts, _import, [_FILE]),
+    "import-opt-outs stops.csv --business $ID",
+    "import-opt-outs stops.csv --business $ID --yes --because 'Moved'",
+)
+_add(_RUNNING, "demo", running.demo, "demo", "demo --all")
+_add(_RUNNING, "up", running.up, "up --open", "up --port 4300 --rate 60")
+_add(_RUNNING, "migrate", running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
+_add(_RUNNING, "doctor", running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")
+_add(_RUNNING, "serve", deployments.serve, "serve")
+_add(_RUNNING, "deploy", deployments.deploy, "deploy")
+_add(_RUNNING, "automations", deployments.automations, "automations --notify slack-webhook/operations")
+_add(_RUNNING, "process", running.process, "process --limit 200", "process --json | jq .summary")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, TextIO
 if TYPE_CHECKING:
     from smsretry.desk.actions.patience import Notice, Patience
 
-NOT_FOUND: Final = "No text was found by that. Check the id or number; only texts that were queued are known here."
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that would control a terminal. Names and errors come from the application's rows."""
 

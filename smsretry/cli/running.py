@@ -99,6 +99,7 @@ def process(
     Ctrl-C lets no further send begin; sends under way end, and the numbers are printed.
     """
     from smsretry.desk.pages import scheduled_run
+    from smsretry.retry.models import ItemResult
     from smsretry.sending.delivering import sync_deliveries
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
@@ -130,7 +131,9 @@ def process(
     elif deliveries.followed or deliveries.stopped_because:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
-    if summary.needs_somebody or planned.stopped_because or deliveries.needs_somebody:
+    held = any(isinstance(item, ItemResult) and item.fate == "Held" for item in items)
+    stopped = summary.needs_somebody or summary.stopped_because or summary.stopped_senders or planned.stopped_because
+    if held or stopped or deliveries.needs_somebody:
         raise typer.Exit(1)
 
 

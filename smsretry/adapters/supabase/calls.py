@@ -122,15 +122,13 @@ class SupabaseCalls:
         """The rows of an answer, each read by itself."""
         return read_rows(kind, self._listed(function, answer))
 
-    def told(
-        self, kind: type[_Row], function: str, values: Mapping[str, object], blank: Mapping[str, object]
-    ) -> list[_Row]:
+    def told(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
         """Answer a person's question with rows. A row that cannot be read whole hides no other."""
-        return self.told_in(kind, function, self.once(function, values, QUESTION), blank)
+        return self.told_in(kind, function, self.once(function, values, QUESTION))
 
-    def told_in(self, kind: type[_Row], function: str, answer: object, blank: Mapping[str, object]) -> list[_Row]:
+    def told_in(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
         """The rows of an answer to a person's question."""
-        return self._all_of(function, read_in_part(kind, self._listed(function, answer), blank))
+        return self._all_of(function, read_in_part(kind, self._listed(function, answer)))
 
     def rows_of_an_answer(self, wanted: int) -> int:
         """How many of this many rows fit into one answer. It is asked once per connection.

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 from smsretry.adapters.migrations.checksums import Checksum, findings
 from smsretry.adapters.migrations.shapes import Part, misfits
 from smsretry.adapters.supabase.advice import QUESTION
-from smsretry.adapters.supabase.senders import SupabaseSenders
-from smsretry.desk.questions.records import StatusLine
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.retry.models import Finding
 
 ROWS_OF_AN_ANSWER: Final = "rows of an answer"
@@ -16,7 +16,7 @@ _Part = Literal["objects", "shapes", "access", "reminders", "rehearsal", "status
 _EXAMINE: Final = "examine_sms_retries"
 
 
-class SupabaseExaminer(SupabaseSenders):
+class SupabaseExaminer(SupabaseCalls):
     """The doctor's questions."""
 
     def check_longest_answer(self) -> list[Finding]:
@@ -56,8 +56,7 @@ class SupabaseExaminer(SupabaseSenders):
 
     def whole_status(self) -> list[StatusLine]:
         """As `status`, however few rows an answer may have."""
-        blank = {"name": "what cannot be read"}
-        return self.told_in(StatusLine, _EXAMINE, self._examined("status"), blank)
+        return self.told_in(StatusLine, _EXAMINE, self._examined("status"))
 
     def _findings(self, part: _Part) -> list[Finding]:
         return self.many(Finding, _EXAMINE, self._examined(part))

@@ -1,72 +1,61 @@
-"""The calls of people: what they record, stop and ask."""
+"""The calls of people: what they ask, and what they order by a form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
-from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending, lets_go
+from smsretry.adapters.supabase.advice import CHECK, OPT_IN, ORDER, QUESTION, Ending, lets_go
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.examining import SupabaseExaminer
-from smsretry.desk.actions.form import Request
-from smsretry.desk.actions.marks import MarkDatabase
-from smsretry.desk.actions.opt_out_file import OptOut
-from smsretry.desk.actions.opt_outs import ImportOptOuts
+from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import (
-    AfterRestore,
-    Cancel,
-    LookAgain,
+    MarkDatabase,
     Order,
     Prune,
     RecordConsent,
-    Requeue,
     Resolve,
+    StopState,
     WhichText,
 )
-from smsretry.desk.questions.imported import ImportedOptOuts
-from smsretry.desk.questions.known import Known
+from smsretry.desk.desk import ANSWERS
+from smsretry.desk.questions.explanation import Known
+from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.desk.questions.records import (
     Change,
     ConsentRecorded,
+    Done,
+    ImportedPart,
+    Listed,
     MarkCheck,
     Pruned,
-    StatusLine,
+    Resolved,
+    StateStopped,
     TextRecord,
     UnreadText,
     WaitingText,
 )
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.audience import Audience
 from smsretry.retry.before import CAP_WINDOW
 
-_PAGE: Final = 500
-"""Rows of one page of a preview; PostgREST may cut off an answer at 1000."""
-_ORDERS: Final[dict[type[Order], str]] = {
-    Requeue: "requeue_failed_sms",
-    Cancel: "cancel_sms_retries",
-    LookAgain: "look_again_sms",
-    AfterRestore: "doubt_sms_retries",
-}
-_PARAMETERS: Final = {"limit": "row_limit", "backup_of": "since"}
-"""Fields of a form that SQL names otherwise."""
-_RESEND: Final = lets_go("smsretry explain")
+_PAGE_OF_SENDERS: Final = 500
+_A = TypeVar("_A", bound=Done)
 
 
 class SupabaseOperators(SupabaseExaminer):
-    """`desk.Records` over HTTP, and what `smsretry consent`, `stop` and `doctor` ask of the database."""
+    """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
-    def explain(self, request: WhichText | None, phone: str | None) -> list[TextRecord]:
-        values = _given(request) if request else {}
-        limit = values.pop("limit", 10)
-        blank: dict[str, object] = {"history": [], "events": [], "looks": 0, "can": []}
-        return self.told(TextRecord, "explain_sms", values | {"phone": phone, "row_limit": limit}, blank)
+    def explain(self, form: WhichText) -> list[TextRecord]:
+        return self.told(TextRecord, form.FUNCTION, form.values())
 
-    def look_up(self, request: WhichText | None, phone: str | None) -> list[Known]:
+    def look_up(self, form: WhichText) -> list[Known]:
         """What is known where `explain` finds no text."""
-        given = [request.id, request.retry_id, request.send_log_id, request.customer_id] if request else []
-        found = next((one for one in given if one), None)
-        values: dict[str, object] = {"id": found and str(found), "phone": phone}
-        if request and request.last_digits:
-            values |= {"business_id": str(request.business_id), "last_digits": request.last_digits}
+        found = form.id or form.retry_id or form.send_log_id or form.customer_id
+        values: dict[str, object] = {"id": found and str(found), "phone": form.phone}
+        if form.last_digits:
+            values |= {"at_business": str(form.business_id), "last_digits": form.last_digits}
         return self.rows(Known, "look_up_sms", values, QUESTION)
 
     def waiting(
@@ -87,24 +76,57 @@ class SupabaseOperators(SupabaseExaminer):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.told(
-            StatusLine, "sms_status", {"with_words": True, "with_senders": True}, {"name": "what cannot be read"}
-        )
+        return self.told(StatusLine, "sms_status", {})
+
+    def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
+        """Those of a business, or all, page by page: the environment's first, and each with its number."""
+        found = list[SenderRecord]()
+        while True:
+            after = found[-1].sender_id if found else None
+            values = {
+                "after_id": after,
+                "row_limit": _PAGE_OF_SENDERS,
+                "with_numbers": True,
+                "business_id": business_id,
+            }
+            page = self.rows(SenderRecord, "sms_senders", values, QUESTION)
+            found += page
+            # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.
+            if not page or not page[-1].sender_id:
+                return found
+
+    def carry_out(self, form: Form, **more: object) -> Done:
+        """Call a form's function; `more`: further arguments.
+
+        Raises:
+            InputError: the database says why it cannot be.
+        """
+        if isinstance(form, MarkDatabase):
+            more = {"address": self.address if form.kind == "production" else None}
+        return self._called(ANSWERS[form.FUNCTION], form, more)
+
+    def _called(self, kind: type[_A], form: Form, more: Mapping[str, object]) -> _A:
+        ending = CHECK if more.get("dry_run") else _ending(form)
+        call = self.repeated if ending.again == "always" else self.once
+        rows = call(form.FUNCTION, {**form.values(), **more}, ending)
+        if not isinstance(rows, list):
+            rows = [{"answer": rows}]
+        elif kind is Listed:
+            rows = [{"texts": rows}]
+        told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
+        return self.one(kind, form.FUNCTION, [{**row, **told} for row in rows])
 
     def order(self, request: Order) -> Change:
         """Change texts, or say what would be changed."""
-        function = _ORDERS[type(request)]
-        values = {_PARAMETERS.get(name, name): value for name, value in _given(request).items()}
-        changed = self.rows(Change, function, values, QUESTION if request.dry_run else _ending(request))
-        if len(changed) != 1:
-            raise self.not_ours(function)
-        return changed[0]
+        return self._called(Change, request, {})
+
+    def resolve(self, request: Resolve) -> bool:
+        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
+        return not self._called(Resolved, request, {}).fails
 
     def prune(self, request: Prune) -> Pruned:
-        trial = {"dry_run": True} if request.dry_run else {}  # an older database deletes, and knows no trial
-        return self.row(
-            Pruned, "prune_sms_history", {"keep_days": request.keep_days, **trial}, QUESTION if trial else ORDER
-        )
+        """One batch; with dry_run, all that would be deleted."""
+        return self._called(Pruned, request, {})
 
     def record_consent(
         self,
@@ -114,39 +136,14 @@ class SupabaseOperators(SupabaseExaminer):
         source: str,
         business_id: UUID | None,
     ) -> ConsentRecorded:
-        """Record what a customer said by telephone or letter, for everyone at the business who has this number.
+        """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
+        values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
+        signed = {"who": source, "because": source}
+        return self._called(ConsentRecorded, RecordConsent.at_terminal(**values, **signed), {})
 
-        Raises:
-            InputError: nobody has it; an opt-in names no business; or nothing waits to be read, and so to be unchanged.
-        """
-        return self._consent({"phone": phone, "consent": consent, "source": source, "business_id": business_id})
-
-    def record_consent_of(self, request: RecordConsent) -> ConsentRecorded:
-        """The same by a customer's id, for their number at their business.
-
-        Raises:
-            InputError: there is no such customer.
-        """
-        return self._consent({"phone": None, **_given(request)})
-
-    def _consent(self, values: dict[str, object]) -> ConsentRecorded:
-        function = "record_sms_consent"
-        if values["consent"] != "opted_in":
-            return self.row(ConsentRecorded, function, values, ORDER)
-        # Once: a second one, even seconds later, would undo a STOP that came between them.
-        return self.one(ConsentRecorded, function, self.once(function, values, OPT_IN))
-
-    def mark(self, request: MarkDatabase) -> bool:
-        """Say what the database is, for everybody who sends from it."""
-        address = self.address if request.kind == "production" else None
-        values = request.model_dump(mode="json") | {"address": address}
-        return self.truth("mark_sms_database", values, ORDER)
-
-    def check_mark(self, audience: Audience) -> MarkCheck:
-        """Whether that fits whom a worker with these settings texts."""
-        businesses = sorted(map(str, audience.businesses))
-        values = {"send_to": audience.send_to, "address": self.address, "business_ids": businesses}
-        return self.row(MarkCheck, "check_sms_mark", values, QUESTION)
+    def set_state_stop(self, state: str, why: str | None) -> None:
+        """Let no marketing text go to a US state. With None, let them go again."""
+        self._called(StateStopped, StopState(state=state, because=why, lift=why is None), {})
 
     def import_opt_outs(
         self,
@@ -155,7 +152,7 @@ class SupabaseOperators(SupabaseExaminer):
         *,
         file_hash: str | None = None,
         after_business: UUID | None = None,
-    ) -> ImportedOptOuts:
+    ) -> ImportedPart:
         """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
 
         Args:
@@ -167,40 +164,20 @@ class SupabaseOperators(SupabaseExaminer):
             InputError: there is no such business.
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
-        values = {"opt_outs": lines, "file_hash": file_hash, "after_business": after_business and str(after_business)}
-        ending = QUESTION if order.dry_run else ORDER
-        return self.row(ImportedOptOuts, "import_sms_opt_outs", _given(order) | values, ending)
+        after = after_business and str(after_business)
+        return self._called(ImportedPart, order, {"opt_outs": lines, "file_hash": file_hash, "after_business": after})
 
-    def set_state_stop(self, state: str, why: str | None) -> None:
-        """Let no marketing text go to a US state. With None, let them go again."""
-        ending = ORDER if why is not None else lets_go("smsretry status")
-        self.truth("set_sms_state_stop", {"state": state, "why": why}, ending)
-
-    def resolve(self, request: Resolve) -> bool:
-        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment.
-
-        Raises:
-            InputError: the message belongs to another text.
-        """
-        values = {
-            "retry_id": request.retry_id,
-            "twilio_sid": request.went_out_as,
-            "who": request.who,
-            "because": request.because,
-        }
-        ending = _RESEND if request.send_again else ORDER
-        answer = self.repeated("resolve_sms_doubt", values, ending)
-        if answer not in ("resolved", "not_in_doubt"):
-            raise self.not_ours("resolve_sms_doubt")
-        return answer == "resolved"
+    def check_mark(self, audience: Audience) -> MarkCheck:
+        """Whether the database's mark fits whom a worker with these settings texts."""
+        businesses = sorted(map(str, audience.businesses))
+        values = {"send_to": audience.send_to, "address": self.address, "business_ids": businesses}
+        return self.row(MarkCheck, "check_sms_mark", values, QUESTION)
 
 
-def _ending(request: Order) -> Ending:
-    """Given twice to the same ids, a cancellation, look or doubt is the same. By other fields it would take in more."""
-    same = isinstance(request, AfterRestore) or (isinstance(request, Cancel | LookAgain) and request.retry_ids)
-    return ORDER if same else _RESEND
-
-
-def _given(request: Request) -> dict[str, object]:
-    """The fields that somebody filled in, as JSON."""
-    return request.model_dump(mode="json", exclude_none=True)
+def _ending(form: Form) -> Ending:
+    """What follows for the person if the answer is lost."""
+    if form.is_question:
+        return QUESTION
+    if isinstance(form, RecordConsent) and not form.repeatable:
+        return OPT_IN
+    return ORDER if form.repeatable else lets_go(form.LOOK)

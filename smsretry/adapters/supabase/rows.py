@@ -48,18 +48,17 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
     return rows
 
 
-def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]], blank: Mapping[str, Any]) -> Rows[_Row]:
+def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
     """Read rows for people: a row with columns that cannot be read is shown without them. Raises nothing.
 
     Args:
-        kind: has a field `unreadable`, which then names the columns.
-        blank: what replaces their values, if not null.
+        kind: has a field `unreadable`, which then names the columns. They have their defaults.
     """
     rows = Rows[_Row](answer)
     for row in answer:
         found = read_rows(kind, [row])
         for unreadable in found.unreadable:
-            known = dict(row) | {column: blank.get(column) for column in unreadable.columns}
+            known = {column: value for column, value in row.items() if column not in unreadable.columns}
             found = read_rows(kind, [known | {"unreadable": unreadable.columns}])
         rows.read += found.read
         rows.unreadable += found.unreadable

@@ -58,5 +58,7 @@ def _describe(problem: ErrorDetails, called: Mapping[str, str], colon: str) -> s
     field, *place = problem["loc"]
     is_number = holds_number(str(field)) or _SHORT.search(str(field))
     name = "a name that is a number" if is_number else called.get(str(field), str(field))
+    if not name:
+        return words
     nth = f" (number {int(place[0]) + 1})" if place and isinstance(place[0], int) else ""
     return f"{name}{nth}{colon}{words}"

@@ -1,20 +1,50 @@
-"""What a person may request from the desk, as forms: Prefect's UI draws them, the command line fills them in."""
+"""What a person may ask and order about texts, customers and the database."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema
 
-from smsretry.desk.actions.form import Id, LastDigits, MessageId, Moment, NumberlessText, Request
-from smsretry.vocabulary import EndedState, LiveState, Reason, WhyCode
+from smsretry.desk.actions.form import (
+    POSITIONAL,
+    TERMINAL,
+    Form,
+    Id,
+    LastDigits,
+    MessageId,
+    Moment,
+    Number,
+    Words,
+    because,
+    who,
+)
+from smsretry.quiet_hours.rules import US_STATES
+from smsretry.vocabulary import EndedState, LiveState, Mark, TextState, WhyCode
 
 
-class WhichText(Request):
-    """Which text, in exactly one way."""
+def _us_state(text: str) -> str:
+    if (state := text.strip().upper()) not in US_STATES:
+        raise ValueError("must be two letters of a US state, such as LA")
+    return state
 
-    id: Id | None = Field(
+
+UsState = Annotated[
+    str, AfterValidator(_us_state), WithJsonSchema({"type": "string", "enum": sorted(US_STATES)}, mode="validation")
+]
+
+
+class WhichText(Form):
+    """What happened to a text, why, what comes next, and what you can do. Say which text in one way.
+
+    An id is found whichever kind it is of. Where the queue has no text, it says what is known: the application sent it
+    itself, the customer had none.
+    """
+
+    FUNCTION, ASKS = "explain_sms", True
+    id: Annotated[Id | None, POSITIONAL] = Field(
         None, title="Id", description="Any id: of a text's row, a scheduled send, a send log, a customer or an attempt."
     )
+    phone: Annotated[Number | None, TERMINAL] = Field(None, repr=False, description="The number.")
     customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
     send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
     retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
@@ -22,11 +52,18 @@ class WhichText(Request):
     last_digits: LastDigits | None = Field(
         None, title="Last digits", description="The last 3 to 6 digits of the number, with its business."
     )
-    limit: int = Field(10, title="At most", description="How many texts to show, the newest first.", ge=1, le=50)
+    limit: int = Field(
+        10,
+        title="At most",
+        description="How many texts, the newest first.",
+        ge=1,
+        le=50,
+        serialization_alias="row_limit",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = [self.id, self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
+        given = [self.id, self.phone, self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
         if sum(value is not None for value in given) != 1:
             raise ValueError("say which text in one way: id, customer_id, send_log_id, retry_id, or last_digits")
         if self.last_digits and not self.business_id:
@@ -34,34 +71,75 @@ class WhichText(Request):
         return self
 
 
-class Order(Request):
-    """A change of many texts. Nothing is changed unless somebody says who and why."""
+class AskStatus(Form):
+    """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
+
+    FUNCTION, ASKS = "sms_status", True
+
+
+class Preview(Form):
+    """What goes out in the next hours, what does not, and why. Nothing is claimed or written."""
+
+    FUNCTION, ASKS = "preview_sms_retries", True
+    hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
+    business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
+
+
+class WhichTexts(Form):
+    """Which texts: those that match every field that is given. At least one must be."""
+
+    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
+    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
+    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
+    code: int | None = Field(None, title="Code", description="The provider's error code, as 30003.", ge=1, le=99999)
+    why_code: WhyCode | None = Field(None, title="Why", description="Why it waits or ended, in a word.")
+    since: Moment | None = Field(None, title="Changed since", description="Last changed then or later.")
+    until: Moment | None = Field(None, title="Changed before", description="Last changed before then.")
+    limit: int = Field(1000, title="At most", description="How many, the newest first.", ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        which = WhichTexts.model_fields.keys() - {"limit"} | ({"states"} if self.ASKS else set())
+        if not any(getattr(self, name) for name in which):
+            raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
+        return self
+
+    def values(self) -> dict[str, object]:
+        """The filter is one argument, so that a field more is nothing but that."""
+        given = self.model_dump(mode="json", exclude_none=True)
+        which = {name: given.pop(name) for name in (*WhichTexts.model_fields, "states") if name in given}
+        return {"row_limit": which.pop("limit"), "which": which, **given}
+
+
+class ListTexts(WhichTexts):
+    """List texts that match everything that is given."""
+
+    FUNCTION, ASKS = "list_sms", True
+    states: list[TextState] | None = Field(None, title="States", description="Only those in these states.")
+    limit: int = Field(100, title="At most", description="How many, the newest first.", ge=1, le=500)
+
+
+class Order(Form):
+    """A change. Nothing is changed unless somebody says who and why."""
 
     VERB: ClassVar[tuple[str, str]]
     """What it does and what it did, such as requeue and requeued."""
 
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
-    who: NumberlessText | None = Field(
-        None,
-        title="Who",
-        description="Your name; needed unless it is only tried. Kept with each text.",
-        max_length=200,
-    )
-    because: NumberlessText | None = Field(
-        None,
-        title="Because",
-        description="Why; needed unless it is only tried. Kept with each text.",
-        max_length=500,
-    )
+    who: Words | None = who(needed=False)
+    because: Words | None = because(needed=False)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Lets the form ask for who and why as soon as it is not only tried."""
+        """Lets the form ask for who and why as soon as it is not only tried: one after the other.
+
+        Of two things that are missing in one of several forms, Prefect says only that none of the forms fits.
+        """
         reference = super().__get_pydantic_json_schema__(core, handler)
         handler.resolve_ref_schema(reference).update(
             {
                 "if": {"properties": {"dry_run": {"const": False}}, "required": ["dry_run"]},
-                "then": {"required": ["who", "because"]},
+                "then": {"if": {"required": ["who"]}, "then": {"required": ["because"]}, "else": {"required": ["who"]}},
             }
         )
         return reference
@@ -69,7 +147,7 @@ class Order(Request):
     @model_validator(mode="after")
     def _signed(self) -> Self:
         if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
-            raise ValueError("who and because must be given unless it is only tried: they are kept with each text")
+            raise ValueError("who and because must be given unless it is only tried: they are kept")
         return self
 
     @property
@@ -79,77 +157,69 @@ class Order(Request):
         return f"would {do}" if self.dry_run else did
 
 
-class WhichTexts(Order):
-    """Which texts: those that match every field that is given. At least one must be."""
+class ChangeTexts(WhichTexts, Order):
+    """A change of the texts that match."""
 
-    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
-    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
-    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
-    code: int | None = Field(
-        None, title="Code", description="The provider's error code, such as 30003.", ge=1, le=99999
-    )
-    reason: Reason | None = Field(None, title="Reason", description="The category of why it waited.")
-    why_code: WhyCode | None = Field(None, title="Why", description="Why it ended, or waits, in a word.")
-    containing: NumberlessText | None = Field(
-        None,
-        title="Error containing",
-        description="Words of its error, or of why it waits.",
-        max_length=100,
-    )
-    since: Moment | None = Field(None, title="Changed since", description="Last changed at or after this.")
-    until: Moment | None = Field(None, title="Changed before", description="Last changed before this.")
-    limit: int = Field(1000, title="At most", description="How many rows at once, the newest first.", ge=1, le=10_000)
+    FUNCTION = "change_sms_texts"
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        which = WhichTexts.model_fields.keys() - Order.model_fields.keys() - {"limit"}
-        if not any(getattr(self, name) for name in which):
-            raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
-        return self
+    @property
+    def repeatable(self) -> bool:
+        """Whether twice is the same: to the same ids, unless texts go out. By other fields it would take in more."""
+        return bool(self.retry_ids) and self.LOST == "repeat"
+
+    def values(self) -> dict[str, object]:
+        """With what to do."""
+        return {"what": self.VERB[0].split()[0], **super().values()}
 
 
-class Requeue(WhichTexts):
+class Requeue(ChangeTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
-    VERB = ("requeue", "requeued")
+    VERB, LOST = ("requeue", "requeued"), "look"
     states: list[EndedState] = Field(
         default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
     )
     more_attempts: int = Field(3, title="More attempts", description="Further sends that each may have.", ge=1, le=100)
 
 
-class Cancel(WhichTexts):
+class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
     VERB = ("cancel", "cancelled")
     states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
 
 
-class LookAgain(WhichTexts):
-    """Have texts looked at now whose trouble is fixed. Those that wait for their hour are left alone."""
+class LookAgain(ChangeTexts):
+    """Have texts looked at now that wait for something which is mended. Every check is made again."""
 
     VERB = ("look again now at", "will look again now at")
+    states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
 
 
 class AfterRestore(Order):
-    """Look for what may have gone out since the backup that the database was restored from, before it is sent."""
+    """After a restore, before any run: what may have gone out since the backup is looked for before it is sent.
 
-    VERB = ("look for", "will look for")
-    backup_of: Moment = Field(title="Backup of", description="When the backup was taken.")
+    That holds for every text from before the restore, scheduled sends too, whenever its time comes.
+    """
+
+    FUNCTION, VERB = "doubt_sms_retries", ("look for", "will look for")
+    backup_of: Moment = Field(title="Backup of", description="When the backup was taken.", serialization_alias="since")
 
 
-class Resolve(Request):
+class Resolve(Form):
     """Say what became of a text in doubt."""
 
+    FUNCTION = "resolve_sms_doubt"
     retry_id: Id = Field(title="Row", description="Id of the row.")
     went_out_as: MessageId | None = Field(
-        None, title="It went out as", description="The provider's id of the message that was this text."
+        None,
+        title="It went out as",
+        description="The provider's id of the message that was this text.",
+        serialization_alias="twilio_sid",
     )
-    send_again: bool = Field(False, title="Send it again", description="It did not go out.")
-    who: NumberlessText = Field(title="Who", description="Your name. Kept with the text.", min_length=1, max_length=200)
-    because: NumberlessText = Field(
-        title="Because", description="How you know. It is kept.", min_length=1, max_length=500
-    )
+    send_again: bool = Field(False, title="Send it again", description="It did not go out.", exclude=True)
+    who: Words = who()
+    because: Words = because("How you know. It is kept.")
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
@@ -157,36 +227,111 @@ class Resolve(Request):
             raise ValueError("answer in one way: went_out_as, or send_again")
         return self
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it names a message, which is one text's alone."""
+        return not self.send_again
 
-class RecordConsent(Request):
-    """What a customer said about texts, by telephone, letter or text. It is for their number at their business."""
 
-    customer_id: Id = Field(title="Customer", description="Id of the customer.")
+class RecordConsent(Form):
+    """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them."""
+
+    FUNCTION = "record_sms_consent"
+    customer_id: Id | None = Field(
+        None, title="Customer", description="Id of the customer: for their number, at their business."
+    )
+    phone: Annotated[Number | None, POSITIONAL, TERMINAL] = Field(
+        None, repr=False, description="In place of the customer: the number; - reads it from standard input."
+    )
+    business_id: Annotated[Id | None, TERMINAL] = Field(
+        None, description="With a number: its business. Without one, a stop is for all businesses."
+    )
     consent: Literal["opted_in", "opted_out", "unchanged"] = Field(
         title="They said",
         description="opted_in: yes to texts. opted_out: stop. unchanged: their text that may mean stop means neither.",
     )
-    source: NumberlessText = Field(
+    source: Words = Field(
         title="How",
         description="How they said it, in a word that the text's story shows: telephone, letter, form.",
         min_length=1,
         max_length=200,
     )
-    who: NumberlessText = Field(title="Who", description="Your name. It is kept.", min_length=1, max_length=200)
-    because: NumberlessText = Field(
-        title="Because", description="What they said, and when. It is kept.", min_length=1, max_length=500
+    who: Words = who()
+    because: Words = because("What they said, and when. It is kept.")
+
+    @model_validator(mode="after")
+    def _one_person(self) -> Self:
+        if (self.customer_id is None) is (self.phone is None):
+            raise ValueError("say which person in one way: customer_id, or phone")
+        if self.customer_id and self.business_id:
+            raise ValueError("customer_id has a business already: leave business_id out")
+        if self.phone and self.consent == "opted_in" and not self.business_id:
+            raise ValueError("opted_in needs business_id: a yes is given to one business")
+        return self
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it is no yes. A second one, even seconds later, would undo a STOP that came between them."""
+        return self.consent != "opted_in"
+
+    def values(self) -> dict[str, object]:
+        """A number must be given, if only as none."""
+        return {"phone": None, **super().values()}
+
+
+class StopState(Form):
+    """Let no marketing text go to a US state, from the next run on; or lift the stop."""
+
+    FUNCTION, LOOK = "set_sms_state_stop", "smsretry status"
+    state: Annotated[UsState, POSITIONAL] = Field(
+        title="State", description="Two letters of a US state or territory, such as LA."
     )
+    because: Words | None = Field(
+        None,
+        title="Because",
+        description="The declared emergency. Kept, and shown with each text.",
+        min_length=1,
+        max_length=300,
+        serialization_alias="why",
+    )
+    lift: bool = Field(False, title="Lift", description="Let texts go there again.")
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        if self.lift is (self.because is not None):
+            raise ValueError("say because to stop, or lift")
+        return self
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it holds texts back."""
+        return not self.lift
+
+    def values(self) -> dict[str, object]:
+        """A stop without a reason is lifted."""
+        return {"state": self.state, "why": self.because}
 
 
-class Preview(Request):
-    """What goes out in the next hours."""
+class Prune(Form):
+    """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
 
-    hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
-    business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
-
-
-class Prune(Request):
-    """Delete history that is no longer of use."""
-
+    FUNCTION = "prune_sms_history"
     keep_days: int = Field(90, title="Keep days", description="Days of finished texts to keep.", ge=7, le=3650)
     dry_run: bool = Field(False, title="Only try", description="Delete nothing; say what would be deleted.")
+
+
+class MarkDatabase(Form):
+    """Say what this database is, so that no copy of production texts its customers.
+
+    From a database that is marked as production, workers text everybody only if their SUPABASE_URL has the address
+    that it has here and now. From one that is marked as staging, none does.
+    """
+
+    FUNCTION = "mark_sms_database"
+    kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(description="none takes the mark away.")
+    who: Words = who()
+    because: Words = because()
+
+    def values(self) -> dict[str, object]:
+        """No mark is none."""
+        return {"kind": None if self.kind == "none" else self.kind, "who": self.who, "because": self.because}

@@ -1,42 +1,55 @@
-"""What a person may request about senders, as forms.
+"""What a person may ask and order about senders.
 
-A sender that is a number is named by its id, because Prefect keeps parameters in plain text. The command line and SQL
+A sender that is a number is named by its id in Prefect, which keeps parameters in plain text. The command line and SQL
 take the number, too.
 """
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import Id, NumberlessText, ProviderId, Request, SenderName
+from smsretry.desk.actions.form import POSITIONAL, Address, Form, Id, ProviderId, SenderName, Words, because, who
 from smsretry.vocabulary import MessageClass
 
 
-class WhichSenders(Request):
-    """Which senders to list."""
+class WhichSenders(Form):
+    """Who texts for whom, what waits for each sender, and which of them need somebody."""
 
+    FUNCTION, ASKS = "sms_senders", True
     business_id: Id | None = Field(None, title="Business", description="Only those that send for this business.")
     troubled: bool = Field(False, title="In trouble", description="Only those that need somebody.")
-    check: bool = Field(
-        False, title="Ask the provider", description="Ask the provider whether each of them can send. Nothing is sent."
+
+
+class CheckSenders(Form):
+    """Ask the provider whether the senders can send. Nothing is sent."""
+
+    FUNCTION, ASKS, ASKS_PROVIDER = "sms_senders", True, True
+    sender: Annotated[SenderName | None, POSITIONAL] = Field(
+        None, title="Sender", description="Only this one: its id, or the provider's."
     )
+    business_id: Id | None = Field(None, title="Business", description="Only those that send for this business.")
 
 
-class SenderOrder(Request):
+class SenderOrder(Form):
     """A change of a sender. It is kept on record who ordered it, and why."""
 
-    who: NumberlessText = Field(title="Who", description="Your name. It is kept.", min_length=1, max_length=200)
-    because: NumberlessText = Field(title="Because", description="Why. It is kept.", min_length=1, max_length=500)
+    LOST: ClassVar[Literal["repeat", "look"]] = "look"
+    LOOK = "smsretry senders"
+    DONE: ClassVar[str]
+    """What it did, in a word."""
+    who: Words = who()
+    because: Words = because()
 
 
 class AddSender(SenderOrder):
-    """Give a business a sender of its own."""
+    """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
-    business_id: Id = Field(title="Business", description="Id of the business.")
-    account: ProviderId = Field(title="Account", description="The provider's account that owns the sender.")
-    sent_by: ProviderId = Field(
+    FUNCTION, DONE = "add_sms_sender", "added"
+    sent_by: Annotated[Address, POSITIONAL] = Field(
         title="Messaging service", description="Its id. A sender that is a number is added by command or SQL."
     )
+    business_id: Id = Field(title="Business", description="Id of the business.")
+    account: ProviderId = Field(title="Account", description="The provider's account that owns the sender.")
     message_class: MessageClass | None = Field(
         None, title="Class", description="Only texts of this class. It outranks a sender for all texts."
     )
@@ -51,39 +64,61 @@ class AddSender(SenderOrder):
         None, title="Segments a day", description="What its carriers take; empty: likewise.", ge=1, le=2_147_483_647
     )
     replace: bool = Field(False, title="Replace", description="Take the place of a sender that is active.")
-    unchecked: bool = Field(False, title="Unchecked", description="Do not ask the provider first whether it can send.")
-
-
-class AddAnySender(AddSender):
-    """Likewise, from the command line: the sender may be a number."""
-
-    sent_by: str = Field(repr=False)
+    unchecked: bool = Field(
+        False, title="Unchecked", description="Do not ask the provider first whether it can send.", exclude=True
+    )
 
 
 class ChangeSender(SenderOrder):
     """Give a sender another rate or cap, for all who share it."""
 
-    sender: SenderName
-    segments_per_second: float | None = Field(None, ge=0.01, le=1000)
-    segments_per_day: int | None = Field(None, ge=1, le=2_147_483_647)
-    unlimited: list[Literal["segments_per_second", "segments_per_day"]] = Field(default=[])
+    FUNCTION, DONE = "change_sms_sender", "changed"
+    sender: Annotated[SenderName, POSITIONAL] = Field(
+        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
+    )
+    segments_per_second: float | None = Field(
+        None, title="Segments a second", description="What it sends; 0: no limit any more.", ge=0, le=1000
+    )
+    segments_per_day: int | None = Field(
+        None, title="Segments a day", description="What its carriers take; 0: likewise.", ge=0, le=2_147_483_647
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.segments_per_second is None and self.segments_per_day is None:
+            raise ValueError("say what changes: segments_per_second or segments_per_day")
+        return self
+
+    def values(self) -> dict[str, object]:
+        """What is 0 is not limited."""
+        values = super().values()
+        gone = [name for name in ("segments_per_second", "segments_per_day") if values.get(name) == 0]
+        return {name: value for name, value in values.items() if name not in gone} | {"unlimited": gone}
 
 
 class PauseSender(SenderOrder):
-    """Let a sender's texts wait."""
+    """Let a sender's texts wait, visibly, until it is resumed."""
 
-    sender: SenderName = Field(title="Sender", description="Its id, as sms-senders lists it, or the provider's.")
+    FUNCTION, DONE = "pause_sms_sender", "paused"
+    LOST = "repeat"
+    sender: Annotated[SenderName, POSITIONAL] = Field(
+        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
+    )
 
 
 class ResumeSender(SenderOrder):
-    """Let a sender send again: what was wrong with it is mended."""
+    """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once."""
 
-    sender: SenderName = Field(title="Sender", description="Its id, as sms-senders lists it, or the provider's.")
+    FUNCTION, DONE = "resume_sms_sender", "resumed"
+    sender: Annotated[SenderName, POSITIONAL] = Field(
+        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
+    )
 
 
 class RemoveSender(SenderOrder):
     """Let a business's texts go out from the sender of the environment again."""
 
+    FUNCTION, DONE = "remove_sms_sender", "removed"
     business_id: Id = Field(title="Business", description="Id of the business.")
     message_class: MessageClass | None = Field(
         None, title="Class", description="The sender for this class; empty: the one for all texts."

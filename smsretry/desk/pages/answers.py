@@ -4,43 +4,23 @@ Each has the lines that the command line prints, with links.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
-from smsretry.desk.actions.requests import (
-    AfterRestore,
-    Cancel,
-    LookAgain,
-    Order,
-    Prune,
-    RecordConsent,
-    Requeue,
-    Resolve,
-)
-from smsretry.desk.actions.senders import SenderOrder
-from smsretry.desk.pages.form_links import (
-    AFTER_RESTORE,
-    CANCEL,
-    EXPLAIN,
-    LOOK_AGAIN,
-    REQUEUE,
-    RUN,
-    FormAddress,
-    action_links,
-)
-from smsretry.desk.pages.markdown import link, outline, page, plain
-from smsretry.desk.questions.explanation import Explanation
-from smsretry.desk.questions.forecast import Forecast
-from smsretry.desk.questions.known import NOTHING, Found, Known
-from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import Change, ConsentRecorded, Pruned
-from smsretry.desk.questions.senders import CheckedSender, SenderChanged
-from smsretry.desk.questions.state_stops import StateStop
-from smsretry.instants import on_clock, span
+from smsretry.desk.actions.doors import RUN, filled_in
+from smsretry.desk.actions.requests import AfterRestore, Cancel, ListTexts, RecordConsent, WhichText
+from smsretry.desk.pages.markdown import FormAddress, bars, link, linked, outline, page, plain, table
+from smsretry.desk.questions.explanation import Explanation, Found
+from smsretry.desk.questions.levers import Lever
+from smsretry.desk.questions.queue_status import Need, QueueStatus
+from smsretry.desk.questions.records import Answer, Change, ConsentRecorded, Done, Listed, TextLine
+from smsretry.instants import on_clock
 
 IDLE: Final = "idle"
 """The name of a scheduled run that found nothing to do."""
+_COLORS: Final = {"delivered": "#2e9e5b", "open": "#8fb8de", "unknown": "#b0b0b0", "undelivered": "#d64545"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,154 +39,121 @@ class Page:
     """Whether it was an order, and nothing came of it."""
 
 
-_FORMS: Final[dict[type[Order], str]] = {
-    Requeue: REQUEUE,
-    Cancel: CANCEL,
-    LookAgain: LOOK_AGAIN,
-    AfterRestore: AFTER_RESTORE,
-}
+def page_of(answer: Answer, forms: FormAddress) -> Page:
+    """An answer as a page; it leads to what comes next."""
+    headline, *lines = answer.lines()
+    match answer:
+        case Found():
+            markdown = page(*(explained(one, forms) for one in answer.texts)) or outline([headline, *lines])
+        case QueueStatus():
+            markdown = _status(answer, forms)
+        case Listed():
+            markdown = page(f"# {plain(headline)}", _texts(answer.texts, forms))
+        case Change():
+            told = [line for line in lines if line not in {line for row in answer.sample for line in row.lines()}]
+            markdown = page(f"# {plain(headline)}", _next(answer, forms), _texts(answer.sample, forms), outline(told))
+        case ConsentRecorded(asked=RecordConsent(customer_id=customer)):
+            texts = link("Their texts", _form(forms, WhichText, {"customer_id": str(customer)}))
+            markdown = page(f"# {plain(headline)}", outline(lines), texts)
+        case _:
+            markdown = page(f"# {plain(headline)}", outline(lines))
+    nothing = isinstance(answer, Done) and answer.changed_nothing
+    return Page(answer.name, headline, markdown, (headline, *lines), changed_nothing=nothing)
 
 
-def explanation_page(found: Found, forms: FormAddress) -> Page:
-    """What became of a text, or of a customer's texts; or what is known where there is none."""
-    explanations = found.texts
-    if not explanations:
-        return _known_page(found.known)
-    first = explanations[0]
-    states = Counter(one.text.state.replace("_", " ") for one in explanations)
-    counts = " · ".join(f"{state} {count}" for state, count in states.items())
-    return Page(
-        f"{first.text.number or 'no number'}: {counts}",
-        first.headline,
-        page(*(_explained(one, forms) for one in explanations)),
-        tuple(line for one in explanations for line in one.lines()),
-    )
+def _form(forms: FormAddress, form: Any, values: Mapping[str, Any]) -> str | None:
+    return forms(*filled_in(form, values))
 
 
-def _known_page(known: Sequence[Known]) -> Page:
-    if not known:
-        return Page("nothing found", NOTHING, NOTHING)
-    told = [list(one.lines()) for one in known]
-    name = f"no text: a {known[0].kind.replace('_', ' ')}"
-    markdown = page(*(page(f"## {plain(headline)}", outline(lines)) for headline, *lines in told))
-    return Page(name, told[0][0], markdown, tuple(line for lines in told for line in lines))
+def lever_link(lever: Lever, forms: FormAddress) -> str | None:
+    """The address of a lever's form."""
+    return forms(lever.form, lever.ask) if lever.form else None
 
 
-def _explained(explanation: Explanation, forms: FormAddress) -> str:
+def action_links(explanation: Explanation, forms: FormAddress) -> dict[str, str]:
+    """The address of the form for each action on a text. Actions whose form is not known are left out."""
+    addresses = {lever.words: lever_link(lever, forms) for lever in explanation.levers}
+    return {words: address for words, address in addresses.items() if address}
+
+
+def explained(explanation: Explanation, forms: FormAddress) -> str:
+    """What became of a text, with a link for each thing that a person can do."""
     headline, *lines = explanation.lines()
     heading = f"{explanation.text.number or 'No number'}: {headline}"
     return page(f"## {plain(heading)}", outline(lines, action_links(explanation, forms)))
 
 
-def preview_page(forecast: Forecast) -> Page:
-    """The hours to come, and the businesses."""
-    lines = tuple(forecast.lines())
-    made = f"As of {on_clock(forecast.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
-    return Page(lines[0], lines[0], page(f"# {plain(lines[0])}", outline(lines[1:]), made), lines)
-
-
-def change_page(change: Change, request: Order, forms: FormAddress) -> Page:
-    """What an order about texts did, or would do; it leads to doing it, and to the next run."""
-    headline, *lines = change.lines(request.done)
-    signed = f"By {plain(request.who)}: {plain(request.because)}" if request.who and request.because else ""
-    return Page(
-        f"{request.done} {change.changed}" if change.changed else headline[:1].lower() + headline[1:],
-        headline,
-        page(f"# {plain(headline)}", _next_step(change, request, forms), outline(lines), signed),
-        (headline, *lines),
-        changed_nothing=not (change.changed or request.dry_run),
-    )
-
-
-def _next_step(change: Change, request: Order, forms: FormAddress) -> str:
-    if request.dry_run:
-        again = {"ask": request.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}}
-        form = forms(_FORMS[type(request)], again)
-        return f"**Nothing was changed: it was only tried.** {link('Do it', form)}: run it again with *Only try* off."
-    if isinstance(request, AfterRestore):
-        return "The restore is on record: every text from before it is looked for before it goes out."
-    if isinstance(request, Cancel) or not change.changed:
+def _texts(texts: tuple[TextLine, ...], forms: FormAddress) -> str:
+    """Texts, a row each; from each number a link to its story."""
+    if not texts:
         return ""
-    run = link("Start one now", forms(RUN, {"drain_seconds": 0}))
-    text = f"The next run takes what is due, within a minute. {run}."
-    if change.matched > 1:
-        return text
-    afterwards = forms(EXPLAIN, {"ask": {"retry_id": str(change.sample[0].retry_id)}})
-    return f"{text} {link('See what became of it', afterwards)}."
+    rows = [
+        (
+            link(one.number or "no number", _form(forms, WhichText, {"retry_id": str(one.retry_id)})),
+            plain(one.business or ""),
+            plain(one.state.replace("_", " ")),
+            plain(on_clock(one.at)) if one.at else "",
+            linked(one.why or ""),
+            plain(one.skipped or one.warned or ""),
+        )
+        for one in texts
+    ]
+    return table(("number", "business", "state", "when", "why", ""), rows)
 
 
-def consent_page(recorded: ConsentRecorded, request: RecordConsent, forms: FormAddress) -> Page:
-    """What was recorded of a customer's consent; it leads to their texts."""
-    lines = tuple(recorded.lines(request.consent))
-    said = f"customer {request.customer_id}: {request.consent.replace('_', ' ')}, {request.source}"
-    signed = f"By {request.who}: {request.because}"
-    texts = link("Their texts", forms(EXPLAIN, {"ask": {"customer_id": str(request.customer_id)}}))
-    name = (
-        f"{request.consent.replace('_', ' ')} · customers {recorded.customers} · texts cancelled {recorded.cancelled}"
+def _next(change: Change, forms: FormAddress) -> str:
+    """From a trial to doing it, and then to the next run."""
+    asked = change.asked
+    if asked.dry_run and not isinstance(asked, AfterRestore):
+        values = asked.model_dump(mode="json", exclude_unset=True) | {"dry_run": False}
+        do_it = link("Do it", _form(forms, type(asked), values))
+        return f"**Nothing was changed: it was only tried.** {do_it}: run it again with *Only try* off."
+    if isinstance(asked, Cancel | AfterRestore) or not change.changed:
+        return ""
+    return (
+        f"The next run takes what is due, within a minute. {link('Start one now', forms(RUN, {'drain_seconds': 0}))}."
     )
-    return Page(
-        name, lines[0], page(f"# {plain(name)}", outline([said, *lines, signed]), texts), (said, *lines, signed)
-    )
 
 
-def resolve_page(done: bool, request: Resolve) -> Page:
-    """Whether a text in doubt was settled."""
-    if not done:
-        text = "It is not in doubt, or a worker has it at this moment: explain-sms says which"
-        return Page("nothing to resolve", text, page(f"# {text}", outline([f"row {request.retry_id}"])))
-    text = "It goes out again" if request.send_again else "It is recorded as sent"
-    signed = f"By {request.who}: {request.because}"
-    return Page(text.lower(), text, page(f"# {text}", outline([f"row {request.retry_id}", signed])))
+def _status(status: QueueStatus, forms: FormAddress) -> str:
+    """What needs somebody, with its lever; then what is due, waits and was sent, and the last day."""
+
+    def listed(which: Mapping[str, Any] | None, words: str) -> str:
+        return link(words, _form(forms, ListTexts, which)) if which else plain(words)
+
+    def need(one: Need) -> tuple[str, ...]:
+        first = f"{plain(one.lever.first)}, then " if one.lever.first else ""
+        do = first + link(one.lever.words, lever_link(one.lever, forms))
+        since = status.ago(one.since).strip(" ()")
+        return plain(one.what), plain(one.whose), listed(one.list, str(one.texts or "")), since, do
+
+    needs = [need(one) for one in status.needs()]
+    parts = [f"# {plain(status.name)}"]
+    if status.mark:
+        parts.append(f"The database is marked as {plain(status.mark.name)}.")
+    if needs:
+        parts += ["## Needs somebody", table(("what", "business", "texts", "since", "what to do"), needs)]
+    for title, columns, rows in status.tables():
+        cells = []
+        for row in rows:
+            shown = [linked(cell) for cell in row.cells]
+            if row.list:
+                shown[1] = listed(row.list, row.cells[1])
+            cells.append(shown)
+        parts += [f"## {title.capitalize()}", table(columns, cells)]
+        if title.startswith("delivery"):
+            parts.append(_last_day(status))
+    return page(*parts, f"As of {on_clock(status.at)} on the database's clock.")
 
 
-def prune_page(pruned: Pruned, request: Prune, *, prefect: str) -> Page:
-    """What was deleted, or would be, and what Prefect itself keeps."""
-    did = "would prune" if request.dry_run else "pruned"
-    done = f"{did} {pruned.texts} texts, {pruned.attempts} attempts, {pruned.runs} runs"
-    text = f"{done}: what ended more than {request.keep_days} days ago"
-    return Page(done, text, page(f"# {text}", f"Prefect itself keeps {plain(prefect)}; its own settings delete those."))
-
-
-def state_page(told: StateStop) -> Page:
-    """What an order about a state did, or would do."""
-    headline, *lines = told.lines()
-    signed = [f"Because: {told.because}"] if told.because else []
-    word = "lift" if told.lifts else "stop"
-    did = f"would {word}" if told.dry_run else "lifted" if told.lifts else "stopped"
-    counted = "" if told.texts is None else f" · texts {'' if told.complete else 'at least '}{told.texts}"
-    name = (
-        f"{did} {told.state}{counted}"
-        if told.changed
-        else f"{told.state} was {'not' if told.lifts else 'already'} stopped"
-    )
-    return Page(name, headline, page(f"# {plain(headline)}", outline([*lines, *signed])), (headline, *lines, *signed))
-
-
-def senders_page(senders: Sequence[CheckedSender]) -> Page:
-    """The senders. Those that need somebody come first."""
-    in_order = sorted(senders, key=lambda one: not one.troubled)
-    troubled = sum(one.troubled for one in senders)
-    name = f"senders {len(senders)}{f' · need somebody {troubled}' if troubled else ''}"
-    lines = tuple(line for one in in_order for line in one.lines())
-    return Page(name, name, page(f"# {plain(name)}", outline(lines)), lines)
-
-
-def sender_page(changed: SenderChanged, done: str, request: SenderOrder) -> Page:
-    """What became of an order about a sender."""
-    headline, *lines = changed.lines(done)
-    signed = f"By {request.who}: {request.because}"
-    released = f" · texts due now {changed.released}" if changed.released else ""
-    name = f"{done} sender {changed.sender}{released}"
-    return Page(name, headline, page(f"# {plain(headline)}", outline([*lines, signed])), (headline, *lines, signed))
-
-
-def status_page(status: QueueStatus) -> Page:
-    """The state of the queue. A held line and a stop come first, because they need a person."""
-    late = f" · oldest due for {span(status.overdue_seconds)}" if status.overdue_seconds else ""
-    stopped = "STOPPED · " if status.sending_stopped else ""
-    needing = f" · {status.senders_need}" if status.senders_need else ""
-    staging = f"{status.staging} · " if status.staging else ""
-    name = f"{staging}{stopped}{status.numbers.replace(', ', ' · ')}{late}{needing}"
-    lines = tuple(status.lines())
-    as_of = f"As of {on_clock(status.at)} on the database's clock."
-    return Page(name, name, page(f"# {plain(name)}", outline(lines), as_of), lines)
+def _last_day(status: QueueStatus) -> str:
+    """The last day's accepted texts, hour by hour."""
+    last = status.at.replace(minute=0, second=0, microsecond=0)
+    hours = [last - timedelta(hours=ago) for ago in range(23, -1, -1)]
+    counted = status.hours
+    drawn = [
+        (f"{hour:%H}", [(color, counted.get(hour, Counter())[fate]) for fate, color in _COLORS.items()])
+        for hour in hours
+    ]
+    legend = "Accepted by hour (UTC): green arrived, blue not reported yet, grey never reported, red did not arrive."
+    return page(bars(drawn, legend), legend)

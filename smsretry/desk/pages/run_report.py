@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from smsretry.desk.pages.answers import IDLE
-from smsretry.desk.pages.form_links import FormAddress, action_links
-from smsretry.desk.pages.markdown import outline, page, plain
+from smsretry.desk.pages.answers import IDLE, action_links
+from smsretry.desk.pages.markdown import FormAddress, outline, page, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -165,7 +164,7 @@ def _about(texts: Sequence[ProcessedText]) -> dict[str, str]:
 
 
 def _entry(processed: ProcessedText, explanation: Explanation | None, forms: FormAddress) -> str:
-    """One text, with what happens next and what a person can do. What happened is left to `explain-sms`."""
+    """One text, with what happens next and what a person can do. What happened is left to `sms-explain`."""
     claim = processed.claim
     lines = [f"row {claim.id}", f"customer {claim.customer_id}, {claim.masked}", f"business {claim.business_id}"]
     if explanation:

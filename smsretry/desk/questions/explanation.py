@@ -1,17 +1,21 @@
 """What happened to a text and why, in lines that the command line and Prefect's artifacts show alike."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import Field
 
 from smsretry.data import place, place_names
-from smsretry.desk.questions.history import history, one_word
-from smsretry.desk.questions.lateness import Lateness, late, lateness
+from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.questions.history import history, late, one_word
 from smsretry.desk.questions.levers import CodeMeaning, Lever, levers, nothing_to_do
 from smsretry.desk.questions.next_step import next_step
 from smsretry.desk.questions.prediction import Prediction
-from smsretry.desk.questions.records import TextRecord
-from smsretry.instants import on_clock, span
+from smsretry.desk.questions.records import Answer, TextRecord
+from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Value
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import TextState
@@ -28,6 +32,10 @@ STATES: Final[dict[TextState, str]] = {
     "cancelled": "Cancelled, no longer wanted",
 }
 """What each state means, for people."""
+NOTHING: Final = (
+    "No row, scheduled send, send log or customer has this id or number: check it. A text that ended long ago is "
+    "deleted, but its send log stays"
+)
 
 
 class Explanation(Value):
@@ -42,10 +50,6 @@ class Explanation(Value):
     """What happens without a person."""
     levers: tuple[Lever, ...]
     """What a person can do about it, the best first."""
-    late: str | None = None
-    """How late it went out or is, and how that time was spent, in a sentence. None: it is not late."""
-    lateness: Lateness | None = None
-    """The same, for programs."""
     nothing_to_do: str | None = None
     """Why they can do nothing about its trouble."""
 
@@ -56,8 +60,6 @@ class Explanation(Value):
         yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Fix what is there; the rest is shown"
-        if self.late:
-            yield f"Late: {self.late}"
         yield f"Next: {self.next}"
         yield from (f"You can: {lever}" for lever in self.levers)
         if not self.levers and self.nothing_to_do:
@@ -65,22 +67,113 @@ class Explanation(Value):
         if history:
             yield "History:"
             yield from (f"  {line}" for line in self.happened)
-        yield from _ids(text)
+        yield from text.shown()
 
 
-def _ids(text: TextRecord) -> Iterator[str]:
-    """What links, forms and programs know it by."""
-    yield f"{'row' if text.is_text else 'scheduled send'} {text.retry_id}"
-    yield f"customer {text.customer_id}"
-    yield f"business {text.business_id}"
-    if text.sender:
-        of_environment = "" if text.sender_name else ", of the environment"
-        yield f"sender {text.sender}, account {text.account}{of_environment}"
-    if text.is_text:
-        status = one_word(text.send_log_status) if text.send_log_status else "it is gone"
-        yield f"send log {text.send_log_id}: {status}"
-    if text.why_code:
-        yield f"why, in a word: {text.why_code}"
+class Known(Value):
+    """A row of `look_up_sms`: what an id is of where there is no text, or a customer with the number."""
+
+    kind: Literal["text", "attempt", "scheduled_send", "send_log", "customer", "business", "sender"]
+    row_id: UUID
+    business_id: UUID | None = None
+    business: str | None = None
+    customer_id: UUID | None = None
+    number: str | None = None
+    status: str | None = None
+    channel: str | None = None
+    sid: str | None = None
+    at: Instant | None = None
+    why: str | None = None
+    texts: int = 0
+
+    @property
+    def which(self) -> WhichText | None:
+        """The texts that the id leads to, if it may have some."""
+        match self.kind:
+            case "text" | "attempt" | "scheduled_send":
+                return WhichText(retry_id=self.row_id)
+            case "send_log":
+                return WhichText(send_log_id=self.row_id)
+            case "customer":
+                return WhichText(customer_id=self.row_id)
+            case _:
+                return None
+
+    @property
+    def is_an_answer(self) -> bool:
+        """Whether it says what became of a text or a customer's texts. Otherwise it is the id of something else."""
+        return self.kind in ("send_log", "customer", "scheduled_send")
+
+    @property
+    def headline(self) -> str:
+        """What it is, in a line."""
+        match self.kind:
+            case "send_log" if self.channel != "sms":
+                return f"This was sent by {self.channel or 'no channel'}, and smsretry sends texts only"
+            case "send_log":
+                says = f"Its send log says {one_word(self.status or 'nothing')}{f': {self.why}' if self.why else ''}"
+                sent = self.sid or self.status in ("sent", "delivered", "undelivered")
+                told = (
+                    "The application sent it itself"
+                    if sent
+                    else "It was never queued, and nothing says that it was sent"
+                )
+                return f"{told}, or smsretry's record of it is pruned. {says}{f', SID {self.sid}' if self.sid else ''}"
+            case "customer":
+                last = f". The last one that it sent was made on {on_clock(self.at)}, SID {self.sid}" if self.at else ""
+                own = f"the application itself sent {self.texts or 'none'}{last}"
+                return f"This customer has had no text through the queue; {own}"
+            case "business":
+                return "This is a business's id: give a customer's, or the number's last digits with --business"
+            case "sender":
+                return "This is a sender's id: `smsretry senders` and the form sms-senders show it"
+            case "scheduled_send":
+                return "This is a scheduled send that has become a text, which is gone: it ended long ago"
+            case _:
+                return "This text is gone: it was deleted a moment ago"
+
+    def lines(self) -> Iterator[str]:
+        """All of it, a line each; the headline is the first."""
+        yield self.headline
+        if self.kind not in ("customer", "business"):  # each has a line of its own
+            yield f"{self.kind.replace('_', ' ')} {self.row_id}"
+        if self.customer_id:
+            yield f"customer {self.customer_id}, {self.number or 'without a number'}"
+        if self.business_id:
+            yield f"business {self.business_id}, {self.business or 'its name is not known'}"
+
+
+class Found(Answer):
+    """What was found: texts, or else what is known without one."""
+
+    texts: tuple[Explanation, ...]
+    known: tuple[Known, ...] = ()
+    more: bool = Field(False, description="Whether there may be more texts than were asked for.")
+
+    @property
+    def fails(self) -> bool:
+        """Whether it says nothing of what became of a text or of a customer's texts."""
+        return not self.texts and not any(one.is_an_answer for one in self.known)
+
+    @property
+    def name(self) -> str:
+        if not self.texts:
+            return f"no text: a {self.known[0].kind.replace('_', ' ')}" if self.known else "nothing found"
+        states = Counter(one.text.state.replace("_", " ") for one in self.texts)
+        counts = " · ".join(f"{state} {count}" for state, count in states.items())
+        return f"{self.texts[0].text.number or 'no number'}: {counts}"
+
+    def lines(self) -> Iterator[str]:
+        told = [*(one.lines() for one in self.texts)] or [*(one.lines() for one in self.known)]
+        for nth, lines in enumerate(told):
+            if nth:
+                yield ""
+            yield from lines
+        if self.more:
+            yield ""
+            yield f"These are the newest {len(self.texts)}; there may be more: --limit (At most, in the form)."
+        if not (self.texts or self.known):
+            yield NOTHING
 
 
 def explain(
@@ -90,6 +183,7 @@ def explain(
     prediction: Prediction | None,
     meaning: Callable[[int], CodeMeaning],
     profile: Profile = DEFAULT,
+    slow: str | None = None,
 ) -> Explanation:
     """Explain a text.
 
@@ -97,19 +191,20 @@ def explain(
         prediction: what its next claim will come to, if it waits.
         meaning: what a provider's code means.
         profile: says what becomes of a text of which no evidence is found.
+        slow: how long its sender's rate takes for what is due, if that is long.
     """
     zone = zone_of(text.timezone, text.business_timezone)
     why = f": {text.why}" if text.why else ""
-    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago)"
+    state = f"Due, but {slow}" if text.state == "due" and slow else STATES[text.state]
+    waits = late(text, now) if text.state in ("due", "waiting", "held", "in_doubt") else ""
+    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
         text=text,
-        headline=f"{STATES[text.state]}{why}{since}",
+        headline=f"{state}{why}{since}",
         happened=tuple(history(text, zone)),
         next=next_step(text, zone, prediction, profile),
         levers=tuple(levers(text, prediction, code)),
-        late=late(text, zone),
-        lateness=lateness(text),
         nothing_to_do=nothing_to_do(text),
     )
 

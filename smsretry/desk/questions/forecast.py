@@ -1,32 +1,36 @@
-"""Which texts go out in the hours to come, one after the other at each sender's rate."""
+"""Which texts go out in the hours to come: each as its claim would decide about it now, counted by hour."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from smsretry.desk.questions.prediction import PredictedResult, Prediction
-from smsretry.desk.questions.records import UnreadText, WaitingText
+from smsretry.desk.questions.prediction import PredictedResult, Prediction, predict
+from smsretry.desk.questions.records import Answer, UnreadText, WaitingText
 from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
-from smsretry.desk.questions.turns import Turns
 from smsretry.instants import on_clock
 from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import Value
 from smsretry.retry.profile import Profile
+from smsretry.retry.segments import segments
 from smsretry.vocabulary import WhyCode
 
-NOT_YET: Final = "It is due later"
 _BAR: Final = 30
 """Columns of the longest bar."""
-_TURNS: Final = 50
-"""How many waits of one text are predicted. Further ones are later than any preview."""
+_KINDS: Final[dict[PredictedResult, str]] = {
+    "goes out": "go_out",
+    "waits": "wait_longer",
+    "is stopped": "wait_longer",
+    "is looked for": "wait_longer",
+    "is held": "held",
+    "is cancelled": "end",
+    "fails": "end",
+}
 
 
 class HourAhead(Value):
-    """One hour to come, and how many texts go out in it."""
+    """One hour to come, and how many texts may go out in it."""
 
     starts_at: datetime
     texts: int
@@ -37,23 +41,38 @@ class BusinessAhead(Value):
 
     business_id: UUID
     business: str | None = None
-    """Its name. None if the senders do not list it: each lists twenty."""
-    go_out: int
-    wait_longer: int
-    held: int
-    end: int
+    go_out: int = 0
+    wait_longer: int = 0
+    held: int = 0
+    end: int = 0
     why: dict[str, int]
     """Why the others do not go out, and how many."""
     why_codes: dict[WhyCode, int]
     """The same, for programs."""
 
 
-class Forecast(Value):
+class TooSlow(Value):
+    """A sender whose rate or cap does not reach the texts that may go out from it."""
+
+    sender: str
+    starts_at: datetime
+    segments: int
+    takes: int
+    of: str
+    """hour, or day."""
+
+    def __str__(self) -> str:
+        when = f"in the hour from {on_clock(self.starts_at)}" if self.of == "hour" else "in its day"
+        return f"{self.sender} takes {self.takes} segments {when}, and {self.segments} want to go: the others wait"
+
+
+class Forecast(Answer):
     """The hours to come."""
 
     made_at: datetime
     hours: tuple[HourAhead, ...]
     businesses: tuple[BusinessAhead, ...]
+    too_slow: tuple[TooSlow, ...] = ()
     complete: bool
     """Whether every waiting text was looked at."""
     stopped: str | None = None
@@ -68,6 +87,9 @@ class Forecast(Value):
         """How many texts go out."""
         return sum(hour.texts for hour in self.hours)
 
+    def told(self) -> dict[str, Any]:
+        return super().told() | {"go_out": self.go_out}
+
     def lines(self) -> Iterator[str]:
         """All of it, a line each; the first has the numbers. Hours and businesses without a text are left out."""
         others = sum(one.wait_longer + one.held + one.end for one in self.businesses)
@@ -79,6 +101,7 @@ class Forecast(Value):
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         yield from (f"cannot be read: row {row}" for row in self.unreadable)
+        yield from (f"too slow: {one}" for one in self.too_slow)
         most = max((hour.texts for hour in self.hours), default=0)
         if most:
             yield "by hour:"
@@ -91,29 +114,7 @@ class Forecast(Value):
             numbers = {"go out": one.go_out, "wait longer": one.wait_longer, "held": one.held, "end": one.end}
             yield "  " + ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
             yield from (f"  {texts}: {why}" for why, texts in one.why.items())
-            if one.why_codes:
-                yield "  why: " + ", ".join(f"{code} {texts}" for code, texts in one.why_codes.items())
-
-
-def _fates(texts: Iterable[WaitingText], senders: Turns, *, now: datetime, until: datetime) -> Iterator[Prediction]:
-    """What each text will come to by then. Texts that are due at once take turns by business, as in claims."""
-    turns = Counter[UUID]()
-    waiting = list[tuple[datetime, int, int, int, Prediction]]()
-    for place, text in enumerate(texts):
-        turns[text.business_id] += 1
-        due = max(now, text.scheduled_for)
-        heappush(waiting, (due, turns[text.business_id], place, 0, Prediction(text, "waits", due, NOT_YET)))
-    while waiting:
-        at, turn, place, waits, wait = heappop(waiting)
-        if at >= until or waits > _TURNS:
-            yield replace(wait, at=at)
-            continue
-        prediction = senders.try_at(wait.text, at, until)
-        if prediction.result == "waits":
-            later = max(prediction.at, at + timedelta(seconds=1))
-            heappush(waiting, (later, turn, place, waits + 1, prediction))
-        else:
-            yield prediction
+        yield f"As of {on_clock(self.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
 
 
 def forecast(
@@ -126,32 +127,36 @@ def forecast(
     complete: bool = True,
     stops: Stops = NO_STOPS,
     audience: Audience = EVERYBODY,
-    senders: Mapping[UUID, SenderRecord] | None = None,
-    names: Mapping[UUID, str] | None = None,
+    senders: Iterable[SenderRecord] = (),
 ) -> Forecast:
     """Add up what will become of these texts within so many hours, for one business or for all.
 
     Args:
-        texts: those of every business, because they share a sender's rate.
+        texts: those of every business, because some share a sender's rate.
         stops: why sending is stopped, if it is.
         audience: whom this installation texts.
-        senders: the businesses' own, by their ids: what each has used of its day.
-        names: of businesses, as far as they are known.
+        senders: with what each sends, and has used of its day.
     """
-    known = list(texts)
-    readable = [text for text in known if isinstance(text, WaitingText)]
-    by_hour, by_business = Counter[int](), dict[UUID, list[Prediction]]()
-    turns = Turns(profile, stops, now, audience, senders or {})
-    for prediction in _fates(readable, turns, now=now, until=now + timedelta(hours=hours)):
-        if business_id in (None, prediction.text.business_id):
-            by_business.setdefault(prediction.text.business_id, []).append(prediction)
-            if prediction.result == "goes out":
-                by_hour[int((prediction.at - now).total_seconds() // 3600)] += 1
+    known, until = list(texts), now + timedelta(hours=hours)
+    by_business = dict[UUID, list[Prediction]]()
+    by_hour, by_sender = Counter[int](), dict[UUID | None, Counter[int]]()
+    for text in known:
+        if isinstance(text, UnreadText):
+            continue
+        end = _end(predict(text, now=now, profile=profile, stopped=stops.why(text), audience=audience))
+        goes, hour = end.result == "goes out" and end.at < until, int((end.at - now).total_seconds() // 3600)
+        if goes:
+            by_sender.setdefault(text.sender.id if text.sender else None, Counter())[hour] += segments(text.body or "")
+        if business_id in (None, text.business_id):
+            by_business.setdefault(text.business_id, []).append(end)
+            by_hour[hour] += goes
+    names = {user.business_id: user.business for one in senders for user in one.used_by}
     most_first = sorted(by_business.items(), key=lambda entry: -len(entry[1]))
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
-        businesses=tuple(_business(one, (names or {}).get(one), predictions) for one, predictions in most_first),
+        businesses=tuple(_business(one, names.get(one), ends, until) for one, ends in most_first),
+        too_slow=tuple(_too_slow(senders, by_sender, now, profile)),
         complete=complete,
         stopped=stops.everybody,
         texts_only=audience.told,
@@ -159,29 +164,48 @@ def forecast(
     )
 
 
-def _business(business_id: UUID, name: str | None, predictions: Sequence[Prediction]) -> BusinessAhead:
-    results = Counter(_KINDS[prediction.result] for prediction in predictions)
-    others = [prediction for prediction in predictions if prediction.result != "goes out"]
-    why = Counter(prediction.why for prediction in others)
-    why_codes = Counter(prediction.why_code for prediction in others if prediction.why_code)
+def _end(prediction: Prediction) -> Prediction:
+    while prediction.then:
+        prediction = prediction.then
+    return prediction
+
+
+def _business(business_id: UUID, name: str | None, ends: list[Prediction], until: datetime) -> BusinessAhead:
+    others = [end for end in ends if end.result != "goes out"]
+    later = sum(end.result == "goes out" and end.at >= until for end in ends)
+    results = Counter(_KINDS[end.result] for end in ends)
+    results["go_out"] -= later
+    results["wait_longer"] += later
+    why = Counter(end.why for end in others) + Counter({"It is due later": later})
+    codes = Counter(end.why_code for end in others if end.why_code)
     return BusinessAhead(
         business_id=business_id,
         business=name,
-        go_out=results["go_out"],
-        wait_longer=results["wait_longer"],
-        held=results["held"],
-        end=results["end"],
+        **results,
         why=dict(why.most_common()),
-        why_codes=dict(why_codes.most_common()),
+        why_codes=dict(codes.most_common()),
     )
 
 
-_KINDS: Final[dict[PredictedResult, str]] = {
-    "goes out": "go_out",
-    "waits": "wait_longer",
-    "is stopped": "wait_longer",
-    "is looked for": "wait_longer",
-    "is held": "held",
-    "is cancelled": "end",
-    "fails": "end",
-}
+def _too_slow(
+    senders: Iterable[SenderRecord], by_sender: Mapping[UUID | None, Counter[int]], now: datetime, profile: Profile
+) -> Iterator[TooSlow]:
+    """What a sender does not reach in one hour waits for the next."""
+    known = {one.sender_id: one for one in senders}
+    for sender_id, wanted in by_sender.items():
+        one = known.get(sender_id)
+        title = one.whose if one else "the sender of the environment"
+        rate = one.segments_per_second if one and sender_id else profile.segments_per_second
+        takes, over = int((rate or 0) * 3600), 0
+        for hour in range(max(wanted) + 1) if rate else ():
+            over += wanted[hour]
+            if over > takes:
+                yield TooSlow(
+                    sender=title, starts_at=now + timedelta(hours=hour), segments=over, takes=takes, of="hour"
+                )
+            over = max(over - takes, 0)
+        if one and one.segments_per_day is not None:
+            room = max(one.segments_per_day - (one.used_today or 0), 0)
+            today = sum(size for hour, size in wanted.items() if now + timedelta(hours=hour) < one.day_ends_at)
+            if today > room:
+                yield TooSlow(sender=title, starts_at=now, segments=today, takes=room, of="day")

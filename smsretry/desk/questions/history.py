@@ -2,30 +2,29 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from operator import itemgetter
 from typing import Final
 
 from smsretry.desk.questions.records import AttemptRecord, EventRecord, TextRecord
-from smsretry.instants import on_clock
+from smsretry.instants import on_clock, span
 
+_LATE: Final = timedelta(minutes=5)
+"""A text is late if it went out this long after it was first due. A run comes every minute."""
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 _EVENTS: Final = {
     "deferred": "deferred until {until}",
     "given_back": "given back untried",
-    "held": "held",
     "retry_scheduled": "to be tried again at {until}",
     "taken_back": "taken back from a worker that fell silent, which had it since {since}",
     "in_doubt": "in doubt, to be looked for at {until}",
     "looked_for": "looked for, and no evidence was found",
-    "failed": "failed",
-    "cancelled": "cancelled",
     "completed": "marked as sent",
     "queued_anew": "queued again for {until}",
     "put_off": "put off until {until}",
     "more": "more changes, which were not kept one by one",
 }
-"""What each event of `smsretry.keep_event` means, for people."""
+"""What each event of `smsretry.keep_event` means, for people, where its word does not say it."""
 _SAID_BY_THE_SEND: Final = "not_found"
 _NOT_LOOKED: Final = "could not be looked for"
 _CODES: Final[dict[str, str]] = {
@@ -46,7 +45,11 @@ _CONSENT: Final[dict[str | None, str]] = {
 
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
-    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}")]
+    moments = [
+        (text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}{_plan(text, zone)}")
+    ]
+    if text.first_due_at and text.first_due_at > text.queued_at:
+        moments.append((text.first_due_at, "due for the first time"))
     for place, attempt in enumerate(text.history, 1):
         moments += _attempt(place, attempt, text)
     moments += ((event.at, _event(event, zone)) for event in text.events if event.code != _SAID_BY_THE_SEND)
@@ -58,12 +61,26 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
         yield f"the number is marked {one_word(text.phone_status)}"
 
 
+def late(text: TextRecord, moment: datetime) -> str:
+    """How long after its time that was, if it was late; else nothing."""
+    due = text.first_due_at
+    return f", {span((moment - due).total_seconds())} after it was first due" if due and moment - due > _LATE else ""
+
+
+def _plan(text: TextRecord, zone: tzinfo) -> str:
+    if not text.planned_for:
+        return ""
+    limit = f", and not after {on_clock(text.expires_at, zone)}" if text.expires_at else ""
+    return f", planned for {on_clock(text.planned_for, zone)}{limit}"
+
+
 def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[tuple[datetime, str]]:
     """Sends are numbered in order: two of them have one attempt number if the first did not count."""
     outcome = attempt.outcome.replace("_", " ")
     number = "no attempt" if attempt.number == 0 else f"attempt {attempt.number}"
+    accepted = attempt.outcome == "accepted"
     parts = [
-        f"send {place}: {outcome}",
+        f"send {place}: {outcome}{late(text, attempt.begun_at) if accepted else ''}",
         f"counted as {number}" if attempt.number != place else "",
         f"code {attempt.code}" if attempt.code else "",
         f"as {attempt.sid}" if attempt.sid else "",
@@ -89,7 +106,7 @@ def _settled(attempt: AttemptRecord) -> str:
 
 
 def _event(event: EventRecord, zone: tzinfo) -> str:
-    if event.by_person:
+    if event.who not in (None, "smsretry", "the application"):
         return f"{_spaced(event.code)} by {event.who}: {event.because or 'not said'}"
     if event.code == "number_changed":
         return f"the number changed from {event.was or 'none'} to {event.became or 'none'}"
@@ -105,15 +122,10 @@ def _event(event: EventRecord, zone: tzinfo) -> str:
         told += f" ({event.times} times, the last at {on_clock(event.last_at, zone)})"
     if event.who == "the application":
         return f"{told} by the application"
-    reason = reason_of(event)
+    reason = event.because
+    if not reason and event.why_code and event.code in ("given_back", "deferred", "held"):
+        reason = _CODES.get(event.why_code, _spaced(event.why_code))
     return f"{told}: {reason}" if reason else told
-
-
-def reason_of(event: EventRecord) -> str | None:
-    """Why smsretry did it, in words; None: its code says it all."""
-    if event.because or event.code not in ("given_back", "deferred", "held"):
-        return event.because
-    return _CODES.get(event.why_code, _spaced(event.why_code)) if event.why_code else None
 
 
 def _consent(text: TextRecord, zone: tzinfo) -> str:

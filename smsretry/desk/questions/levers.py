@@ -1,19 +1,111 @@
 """What a person can do about a text: by its reason and by what is so now, so that the first of it ends the trouble."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Self
 
 from pydantic import Field
 
-from smsretry.desk.questions.mending import FORESEEN, MENDING, OF_SENDER
+from smsretry.desk.actions.doors import command_of, filled_in
+from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.requests import (
+    Cancel,
+    LookAgain,
+    RecordConsent,
+    Requeue,
+    Resolve,
+    StopState,
+    WhichText,
+)
+from smsretry.desk.actions.senders import ChangeSender, ResumeSender
 from smsretry.desk.questions.prediction import Prediction
 from smsretry.desk.questions.records import TextRecord
 from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 
-_SIGNED: Final = "--because '…'"
-_SEND_AGAIN: Final = "send it again, with every check"
-_LOOK_AGAIN: Final = "have it looked at again now"
+_A_SID: Final = "SID"
+"""In a command, the place of a message's id."""
+_NUMBER: Final = "in the application (customers.phone of customer {customer})"
+_WORDS: Final = "in the application (send_logs.subject of send log {send_log})"
+MENDING: Final[dict[WhyCode, str | None]] = {
+    # The text itself
+    "no_send_log": None,
+    "not_sms": "make it a text in the application, if it is one (send_logs.channel of send log {send_log} is sms)",
+    "no_customer": None,
+    "no_phone": f"give the customer a number {_NUMBER}",
+    "number_invalid": f"correct the number {_NUMBER}",
+    "no_body": f"write its words {_WORDS}",
+    "body_too_long": f"shorten its words {_WORDS}",
+    "bad_row": "correct the columns of the row that it names",
+    "id_taken": None,
+    "row_refused": "fix the trigger or the rule of the application's tables that it names",
+    # No longer wanted. Consent is recorded by a form of its own.
+    "opted_out": None,
+    "already_sent": None,
+    "expired": "make sure that it is still of use",
+    "not_listed": "let this installation text them (SMSRETRY_SEND_TO), if it should",
+    "operator": "make sure that it is wanted after all",
+    "application": "make sure that the application took it back by mistake",
+    "superseded": None,
+    # Waiting
+    "quiet_hours": "if that is wrong, correct their number, their time zone or the business's hours in the application "
+    "(customers.phone and customers.timezone of customer {customer}, businesses.sms_hours of business {business})",
+    "daily_cap": None,
+    "number_spelling": f"write the number as it says, {_NUMBER}",
+    "no_time_zone": "give the customer a time zone in the application, such as America/New_York (customers.timezone of "
+    "customer {customer})",
+    "no_opening": "widen the business's hours in the application (businesses.sms_hours of business {business}), or "
+    "correct the customer's time zone",
+    "hours_unreadable": "correct the business's hours in the application (businesses.sms_hours of business {business})",
+    "state_stopped": "lift the stop of its state, once that is over",
+    "mark_mismatch": "set SMSRETRY_SEND_TO where the worker runs, or say with smsretry mark what the database is",
+    "customer_locked": "end the transaction that holds the customer locked, if it goes on",
+    "database_trouble": "fix what keeps the database, if it goes on (smsretry doctor)",
+    "data_changed": None,
+    "sending_stopped": "fix what stopped the sending (smsretry status says what it was)",
+    "business_trouble": "fix what the business's texts come to nothing for, as it says",
+    "sender_rate": None,
+    "sender_paused": "fix what its sender is paused for",
+    "day_spent": None,
+    "no_credentials": "give the runner credentials for its account",
+    "already_queued": None,
+    "claim_lost": None,
+    # The provider
+    "unreachable": "fix the way to the provider, if it goes on (smsretry doctor)",
+    "rate_limited": None,
+    "account_refused": "fix the account at the provider (smsretry doctor)",
+    "refused_for_now": None,
+    "refused": "fix what the provider refused",
+    "attempts_used_up": None,
+    "undelivered": None,
+    "delivery_open": None,
+    # In doubt
+    "in_doubt": None,
+    "worker_died": None,
+    "restored": None,
+    "no_evidence": None,
+    "list_unavailable": "fix what keeps the provider's list from being read, as it says",
+    "ambiguous": None,
+    "unforeseen": "find what the error was, in the log of its run, and fix it",
+}
+"""What has to be mended before a text can go on, where no form of ours can. None: there is nothing to mend first."""
+_BY_ITSELF: Final = frozenset({"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"})
+"""What is decided from number, zones and hours: once one of them is corrected, the text is looked at anew at once."""
+_FORESEEN: Final = _BY_ITSELF | {"state_stopped", "sender_paused"}
+"""Whether these still stand is decided by what a claim reads, so a prediction knows when they are mended."""
+_ASK_PROVIDER: Final = "ask the provider what is wrong with its sender (smsretry senders check {name}) and fix that"
+SENDER_MENDING: Final[dict[str, tuple[str | None, str, type[Form]]]] = {
+    "sender_paused": (None, "let its sender send again, once that is fixed", ResumeSender),
+    "no_credentials": (
+        "give the runner credentials for account {account}",
+        "let its sender try again now",
+        ResumeSender,
+    ),
+    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", ChangeSender),
+    "sender_rate": (None, "raise its sender's rate, if the provider takes more in a second", ChangeSender),
+    "account_refused": (_ASK_PROVIDER, "let it send again", ResumeSender),
+    "sending_stopped": (_ASK_PROVIDER, "let it send again", ResumeSender),
+}
+"""What is about the business's own sender: what to fix, what then to do, and the form of it."""
 
 
 class CodeMeaning(Value):
@@ -29,7 +121,7 @@ class CodeMeaning(Value):
 
 
 class Lever(Value):
-    """What a person can do about a text's trouble."""
+    """What a person can do about a trouble."""
 
     words: str
     """What to do."""
@@ -40,7 +132,15 @@ class Lever(Value):
     form: str | None = None
     """The deployment whose form does it. None: it has none."""
     ask: dict[str, Any] = Field(default_factory=dict)
-    """What the form is filled in with. Who and why are left to the person, and a message's id."""
+    """The form's parameters, filled in. Who and why are left to the person, and a message's id."""
+
+    @classmethod
+    def of(cls, form: type[Form], values: Mapping[str, Any], words: str, first: str | None = None) -> Self:
+        """A form filled in."""
+        if "dry_run" in form.model_fields:
+            values = {**values, "dry_run": False}
+        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != _A_SID})
+        return cls(words=words, first=first, command=command_of(form, values), form=deployment, ask=ask)
 
     def __str__(self) -> str:
         first = f"{self.first}, then " if self.first else ""
@@ -59,9 +159,9 @@ def levers(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | 
     match text.state:
         case "failed" | "cancelled":
             yield from _ended(text, code)
-        case "in_doubt" if "look_again_sms" in text.can:  # it is held: before, looks may still find it
+        case "in_doubt" if "look-again" in text.can:  # it is held: before, looks may still find it
             unseen = text.why_code == "list_unavailable"
-            yield from (*((_look_again(text),) if unseen else ()), *_resolve(text))
+            yield from (*((_look_again(text, _fix(text, text.why_code)),) if unseen else ()), *_resolve(text))
         case "scheduled" | "due" | "waiting" | "held":
             yield from _waits(text, prediction, code)
     if code:
@@ -88,25 +188,17 @@ def nothing_to_do(text: TextRecord) -> str | None:
 
 
 def _ended(text: TextRecord, code: CodeMeaning | None) -> Iterator[Lever]:
-    if "resolve_sms_doubt" in text.can:
+    if "resolve" in text.can:
         yield from _resolve(text)
-    if "explain_sms" in text.can:
-        command = f"smsretry explain --send-log {text.send_log_id}"
-        ask = {"send_log_id": str(text.send_log_id)}
-        yield Lever(words="look at its next try, another row", command=command, form="explain-sms", ask=ask)
-    if "requeue_failed_sms" not in text.can:
+    if "explain" in text.can:
+        yield Lever.of(WhichText, {"send_log_id": str(text.send_log_id)}, "look at its next try, another row")
+    if "requeue" not in text.can:
         return
     consent = list(_consent(text))
     yield from consent
     first = "wait until their consent is on record" if consent else _before_requeue(text, code)
-    state = "" if text.state == "failed" else f" --state {text.state}"
-    yield Lever(
-        words=_SEND_AGAIN,
-        first=first,
-        command=f"smsretry requeue --row {text.retry_id}{state} --yes {_SIGNED}",
-        form="requeue-failed-sms",
-        ask={"retry_ids": [str(text.retry_id)], "states": [text.state], "dry_run": False},
-    )
+    which = {"retry_ids": [str(text.retry_id)], "states": [text.state]}
+    yield Lever.of(Requeue, which, "send it again, with every check", first)
 
 
 def _before_requeue(text: TextRecord, code: CodeMeaning | None) -> str | None:
@@ -116,20 +208,18 @@ def _before_requeue(text: TextRecord, code: CodeMeaning | None) -> str | None:
         return "make sure that they have texted START to the sender since: until then the provider blocks their number"
     if code:
         return None if code.passes else code.to_do[:1].lower() + code.to_do[1:]
-    return None if text.why_code in (None, "no_phone", "opted_out") else _fix(text, text.why_code)
+    return None if text.why_code in (None, "no_phone", "opted_out", "quiet_hours") else _fix(text, text.why_code)
 
 
 def _consent(text: TextRecord) -> Iterator[Lever]:
     """How somebody who opted out gets texts again."""
     if text.consent == "opted_in" and not text.opted_out_since:
         return
+    unheard = "they did, by telephone for example"
     if text.needs_start:
-        yield Lever(
-            words="ask them to text START to the sender, because the provider itself blocks their number until then"
-        )
-    unheard = (
-        "they texted START, and it was not heard here" if text.needs_start else "they did, by telephone for example"
-    )
+        blocked = "because the provider itself blocks their number until then"
+        yield Lever(words=f"ask them to text START to the sender, {blocked}")
+        unheard = "they texted START, and it was not heard here"
     source = "text" if text.needs_start else "telephone"
     yield _record(text, "opted_in", source, f"record that they said yes to texts, if {unheard}")
 
@@ -137,61 +227,44 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
 def _read_words(text: TextRecord) -> Iterator[Lever]:
     """For a message of theirs that may mean stop, and changes nothing until somebody has read it."""
     read = f"read {text.stop_sid} in the provider's log"
-    yield _record(text, "opted_out", "text", "record that they said stop, if it says so", first=read)
-    yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", first=read)
+    yield _record(text, "opted_out", "text", "record that they said stop, if it says so", read)
+    yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", read)
 
 
 def _record(text: TextRecord, consent: str, source: str, words: str, first: str | None = None) -> Lever:
-    option = f"--{consent.replace('opted_', 'opt-')}"
-    return Lever(
-        words=words,
-        first=first,
-        command=f"smsretry consent --customer {text.customer_id} {option} --source {source} {_SIGNED}",
-        form="record-sms-consent",
-        ask={"customer_id": str(text.customer_id), "consent": consent, "source": source},
-    )
+    values = {"customer_id": str(text.customer_id), "consent": consent, "source": source}
+    return Lever.of(RecordConsent, values, words, first)
 
 
 def _resolve(text: TextRecord) -> Iterator[Lever]:
     row = {"retry_id": str(text.retry_id)}
-    command = f"smsretry resolve {text.retry_id}"
-    yield Lever(
-        first="make sure that the provider's log does not have it",
-        words="have it sent again",
-        command=f"{command} --send-again {_SIGNED}",
-        form="resolve-sms-doubt",
-        ask=row | {"send_again": True},
-    )
-    yield Lever(
-        first="find it in the provider's log",
-        words="say which message it is",
-        command=f"{command} --went-out-as SID {_SIGNED}",
-        form="resolve-sms-doubt",
-        ask=row,
-    )
+    unseen, seen = "make sure that the provider's log does not have it", "find it in the provider's log"
+    yield Lever.of(Resolve, row | {"send_again": True}, "have it sent again", unseen)
+    yield Lever.of(Resolve, row | {"went_out_as": _A_SID}, "say which message it is", seen)
 
 
 def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | None) -> Iterator[Lever]:
     trouble = _trouble(text, prediction)
     if trouble == "opted_out":
         yield from _consent(text)
-    yield from map(_lift, prediction.stopped_in if prediction else ())
+    for state in prediction.stopped_in if prediction else ():
+        words = f"let marketing texts go to {state} again, once that is over: they go within 15 minutes"
+        yield Lever.of(StopState, {"state": state, "lift": True}, words)
     first = _fix(text, trouble)
     if trouble == "account_refused" and code:
         first = code.to_do[:1].lower() + code.to_do[1:]
-    if text.sender_name and trouble in OF_SENDER:
-        yield _of_sender(text, trouble)
-    elif "look_again_sms" in text.can:
+    if text.sender_name and trouble in SENDER_MENDING:
+        before, words, form = SENDER_MENDING[trouble]
+        first = before and before.format(name=text.sender_name, account=text.account)
+        yield Lever.of(form, {"sender": text.sender_name}, words, first)
+    elif trouble in _BY_ITSELF and first:
+        yield Lever(words=f"{first}: it is looked at anew at once")
+    elif "look-again" in text.can and trouble not in ("daily_cap", "sender_rate", "day_spent"):
         yield _look_again(text, first)
     elif first and trouble not in ("expired", "operator"):
         yield Lever(words=first)
-    if "cancel_sms_retries" in text.can:
-        yield Lever(
-            words="end it, if it is no longer wanted",
-            command=f"smsretry cancel --row {text.retry_id} --yes {_SIGNED}",
-            form="cancel-sms-retries",
-            ask={"retry_ids": [str(text.retry_id)], "dry_run": False},
-        )
+    if "cancel" in text.can:
+        yield Lever.of(Cancel, {"retry_ids": [str(text.retry_id)]}, "end it, if it is no longer wanted")
 
 
 def _trouble(text: TextRecord, prediction: Prediction | None) -> WhyCode | None:
@@ -199,45 +272,20 @@ def _trouble(text: TextRecord, prediction: Prediction | None) -> WhyCode | None:
     match prediction.result if prediction else None:
         case "is held" | "is cancelled" | "fails":
             return prediction.why_code if prediction else None
-        case "is stopped" if text.why_code not in OF_SENDER:
+        case "is stopped" if text.why_code not in SENDER_MENDING:
             return "sending_stopped"
+        case "waits" if prediction and prediction.why_code == "quiet_hours":
+            return "quiet_hours"
         case None:
             return text.why_code
+        case "goes out" if text.state == "waiting" and text.why_code == "quiet_hours":
+            return "quiet_hours"
         case _:
-            return None if text.why_code in FORESEEN else text.why_code
+            return None if text.why_code in _FORESEEN else text.why_code
 
 
-def _look_again(text: TextRecord, first: str | None = None) -> Lever:
-    return Lever(
-        words=_LOOK_AGAIN,
-        first=first or _fix(text, text.why_code if text.state == "in_doubt" else None),
-        command=f"smsretry look-again --row {text.retry_id} --yes {_SIGNED}",
-        form="look-again-sms",
-        ask={"retry_ids": [str(text.retry_id)], "dry_run": False},
-    )
-
-
-def _of_sender(text: TextRecord, trouble: WhyCode) -> Lever:
-    """About the business's own sender."""
-    first, words, order = OF_SENDER[trouble]
-    name = str(text.sender_name)
-    command = f"smsretry senders {order} {name}{' --cap N' if order == 'change' else ''} {_SIGNED}"
-    return Lever(
-        words=words,
-        first=first and first.format(name=name, account=text.account),
-        command=command,
-        form="resume-sms-sender" if order == "resume" else None,
-        ask={"sender": name} if order == "resume" else {},
-    )
-
-
-def _lift(state: str) -> Lever:
-    return Lever(
-        words=f"let marketing texts go to {state} again, once that is over: they go within 15 minutes",
-        command=f"smsretry stop {state} --lift",
-        form="lift-sms-stop",
-        ask={"state": state},
-    )
+def _look_again(text: TextRecord, first: str | None) -> Lever:
+    return Lever.of(LookAgain, {"retry_ids": [str(text.retry_id)]}, "have it looked at again now", first)
 
 
 def _fix(text: TextRecord, trouble: WhyCode | None) -> str | None:

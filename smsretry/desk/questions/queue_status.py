@@ -1,114 +1,110 @@
-"""The state of the queue: the lines of `sms_status`, sorted by what a person asks about."""
+"""The state of the queue: the lines of `sms_status`, sorted by what a person asks about, and what needs somebody."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Self, assert_never, get_args
+from typing import Any, ClassVar, Final, Self, assert_never, get_args
+from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.questions.delivery_rates import DeliveryOfBusiness, HourOfDelivery, delivery_lines, delivery_rate
-from smsretry.desk.questions.records import StatusLine
-from smsretry.instants import span
-from smsretry.retry.models import Value
+from smsretry.desk.actions.requests import ListTexts, LookAgain, StopState, WhichText
+from smsretry.desk.actions.senders import WhichSenders
+from smsretry.desk.questions.levers import MENDING, SENDER_MENDING, Lever
+from smsretry.desk.questions.records import Answer
+from smsretry.instants import Instant, on_clock, span
+from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Reason, SendTo
 
 DROP: Final = 0.1
 """A person should know when the last hour's share of delivered texts is this far below the day's."""
+REASONS: Final[dict[Reason | str, str]] = {
+    "quiet_hours": "permitted hours",
+    "twilio_error": "the next try",
+    "rate_limit": "the rate limit",
+    "none": "their time",
+}
+"""What a waiting text waits for."""
+FATES: Final = ("delivered", "undelivered", "unknown", "open")
+"""What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 
 
-class QueueStatus(Value):
+class StatusLine(Value):
+    """A row of `sms_status`."""
+
+    part: str
+    name: str = "what cannot be read"
+    business_id: UUID | None = None
+    business: str | None = None
+    texts: int | None = None
+    oldest: Instant | None = None
+    next_at: Instant | None = None
+    told: str | None = None
+    why_code: KnownCode = Field(None, description="Why texts are held or ended, for programs.")
+    ref: str | None = Field(None, description="What a command or a link names it by.")
+    unreadable: tuple[str, ...] = Field((), description="The parts that cannot be read.")
+
+
+class Need(Value):
+    """What needs somebody, and what they can do."""
+
+    what: str
+    whose: str = ""
+    texts: int | None = None
+    since: Instant | None = None
+    lever: Lever
+    list: dict[str, Any] | None = Field(None, description="The fields of `ListTexts` that show them.")
+    fails: bool = Field(True, description="Whether it is more than news: exit code 1.")
+
+    @property
+    def words(self) -> str:
+        """It in a few words."""
+        count = f", texts {self.texts}" if self.texts else ""
+        return f"{self.what}{f' of {self.whose}' if self.whose else ''}{count}"
+
+
+class QueueStatus(Answer):
     """The state of the queue at one moment."""
 
     STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt")
     """The states of a text in the queue, in the order in which they are shown."""
 
     at: datetime
-    late_seconds: float
-    """How late a text, or a run's end, may be before a person must look."""
-    fewest_texts: int
-    """With fewer texts than this, the share that arrived means nothing."""
-    queue: dict[str, int]
-    """Texts in each state, as `TextState`."""
-    scheduled: tuple[StatusLine, ...] = ()
-    """Scheduled sends that are not texts yet: waiting, held (`told` is the id of one), or late because no run queued
-    them."""
-    overdue_seconds: float
-    """How late the oldest due text is; 0 if none is due."""
-    waiting: tuple[StatusLine, ...]
-    held: tuple[StatusLine, ...]
-    sent: dict[str, int]
-    """Sends begun in the last hour, by outcome."""
-    delivery: dict[str, int] = Field(default_factory=dict)
-    """Texts accepted in the last day by delivery: delivered, undelivered, unknown, open."""
-    delivery_lately: dict[str, int] = Field(default_factory=dict)
-    """The same for the last hour."""
-    delivery_hours: tuple[HourOfDelivery, ...] = ()
-    """The same for each hour of the last day that had a text."""
-    delivery_seconds: dict[str, float] = Field(default_factory=dict)
-    """Seconds from accepted to delivered, for the last day's texts: median and 95th percentile."""
-    delivery_by_business: tuple[DeliveryOfBusiness, ...] = ()
-    """The businesses whose texts arrived least in the last day, the worst first."""
-    undelivered: tuple[StatusLine, ...] = ()
-    """Texts that did not arrive in the last day, by business and by the provider's code."""
-    ended: tuple[StatusLine, ...]
-    """Texts that failed or were cancelled in the last day, by reason."""
-    inbound: tuple[StatusLine, ...] = ()
-    """How many people wrote something that may mean stop and is not read yet (`told` is the SID of the oldest)."""
-    stopped: tuple[StatusLine, ...]
-    senders: dict[str, int] = Field(default_factory=dict)
-    """The businesses' own senders in each state, as `SenderState`."""
-    troubled_senders: tuple[StatusLine, ...] = ()
-    """Those that keep texts waiting or do not send, with how many wait; the most first."""
-    runs: tuple[StatusLine, ...]
-    mark: StatusLine | None = None
-    """What the database is marked as, `told`: the one address of production's workers."""
-    sends_to: SendTo = "all"
-    """Whom the last run's worker texts."""
+    late_seconds: float = Field(description="How late a text, or a run's end, may be before a person must look.")
+    fewest_texts: int = Field(description="With fewer texts than this, the share that arrived means nothing.")
+    parts: dict[str, tuple[StatusLine, ...]]
 
     @classmethod
     def of(cls, lines: Sequence[StatusLine]) -> Self:
-        """Sort the lines of `sms_status`.
+        """Sort the rows of `sms_status`.
 
         Raises:
             ValueError: the database's clock is missing.
         """
-
-        def part(name: str) -> tuple[StatusLine, ...]:
-            return tuple(line for line in lines if line.part == name)
-
-        def texts(name: str) -> dict[str, int]:
-            return {line.name: line.texts or 0 for line in part(name)}
-
-        [clock] = part("clock") or [None]
+        parts = dict[str, tuple[StatusLine, ...]]()
+        for line in lines:
+            parts[line.part] = (*parts.get(line.part, ()), line)
+        clock = next(iter(parts.pop("clock", ())), None)
         if clock is None or clock.oldest is None or clock.next_at is None:
             raise ValueError("sms_status gave no time")
-        at = clock.oldest
-        due = next((line for line in part("queue") if line.name == "due"), None)
-        return cls(
-            at=at,
-            late_seconds=(at - clock.next_at).total_seconds(),
-            fewest_texts=clock.texts or 0,
-            queue=texts("queue"),
-            scheduled=part("scheduled"),
-            overdue_seconds=max((at - due.oldest).total_seconds(), 0) if due and due.oldest else 0,
-            waiting=part("waiting"),
-            held=part("held"),
-            sent=texts("sent"),
-            delivery=texts("delivery"),
-            delivery_lately=texts("delivery_lately"),
-            delivery_hours=HourOfDelivery.sorted_from(part("delivery_hour")),
-            delivery_seconds={line.name: float(line.told or 0) for line in part("delivery_time")},
-            delivery_by_business=DeliveryOfBusiness.sorted_from(part("delivery_business")),
-            undelivered=part("undelivered"),
-            ended=part("ended"),
-            inbound=part("inbound"),
-            stopped=part("stopped"),
-            senders=texts("senders"),
-            troubled_senders=part("sender"),
-            runs=part("run"),
-            mark=next(iter(part("mark")), None),
-            sends_to=next((one for line in part("runner") for one in get_args(SendTo) if one == line.name), "all"),
-        )
+        late = (clock.oldest - clock.next_at).total_seconds()
+        return cls(at=clock.oldest, late_seconds=late, fewest_texts=clock.texts or 0, parts=parts)
+
+    def part(self, name: str) -> tuple[StatusLine, ...]:
+        """The rows of a part."""
+        return self.parts.get(name, ())
+
+    def counts(self, name: str) -> Counter[str]:
+        """How many texts each name of a part has."""
+        counted = Counter[str]()
+        for line in self.part(name):
+            counted[line.name] += line.texts or 0
+        return counted
+
+    @property
+    def queue(self) -> dict[str, int]:
+        """Texts in each state, as `TextState`."""
+        return dict(self.counts("queue"))
 
     @property
     def depth(self) -> int:
@@ -116,9 +112,44 @@ class QueueStatus(Value):
         return sum(self.queue.values())
 
     @property
-    def sending_stopped(self) -> bool:
-        """Whether nothing goes out. A stop for one US state holds only texts to that state."""
-        return self.stopped_because is not None
+    def overdue_seconds(self) -> float:
+        """How late the oldest due text is; 0 if none is due."""
+        due = next((line.oldest for line in self.part("queue") if line.name == "due"), None)
+        return max((self.at - due).total_seconds(), 0) if due else 0
+
+    @property
+    def silent_seconds(self) -> float | None:
+        """How long ago a run last finished; None if none has lately."""
+        ends = [line.next_at for line in self.part("run") if line.next_at]
+        return max((self.at - max(ends)).total_seconds(), 0) if ends else None
+
+    @property
+    def scheduled(self) -> tuple[StatusLine, ...]:
+        """Scheduled sends that are no texts yet: waiting, held (`ref` is the id of one), or late."""
+        return self.part("scheduled")
+
+    @property
+    def held(self) -> tuple[StatusLine, ...]:
+        """What waits for something that a person can mend, by reason and business; the most first."""
+        return tuple(line for line in self.part("held") if line.name != "all")
+
+    @property
+    def held_texts(self) -> int:
+        """How many texts those are: all, however many are listed."""
+        return next((line.texts or 0 for line in self.part("held") if line.name == "all"), 0)
+
+    @property
+    def runs(self) -> tuple[StatusLine, ...]:
+        """The last runs."""
+        return self.part("run")
+
+    @property
+    def stopped(self) -> tuple[StatusLine, ...]:
+        """What is stopped: sending, environment, or a US state."""
+        return self.part("stopped")
+
+    def _stopped(self, name: str) -> str | None:
+        return next((line.told or "no reason was kept" for line in self.stopped if line.name == name), None)
 
     @property
     def stopped_because(self) -> str | None:
@@ -126,9 +157,27 @@ class QueueStatus(Value):
         return self._stopped("sending")
 
     @property
+    def environment_stopped_because(self) -> str | None:
+        """Why only the texts of businesses with a sender of their own go out; None if the others' do, too."""
+        return self._stopped("environment")
+
+    @property
+    def sending_stopped(self) -> bool:
+        """Whether nothing goes out. A stop for one US state holds only texts to that state."""
+        return self.stopped_because is not None
+
+    @property
+    def mark(self) -> StatusLine | None:
+        """What the database is marked as; `told`: the one address of production's workers."""
+        return next(iter(self.part("mark")), None)
+
+    @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        match self.sends_to:
+        sends_to: SendTo = next(
+            (one for line in self.part("runner") for one in get_args(SendTo) if one == line.name), "all"
+        )
+        match sends_to:
             case "all":
                 return "STAGING: the database is marked so" if self.mark and self.mark.name == "staging" else None
             case "listed":
@@ -136,139 +185,252 @@ class QueueStatus(Value):
             case "nobody":
                 return "STAGING: nobody is texted"
             case _:
-                assert_never(self.sends_to)
-
-    @property
-    def environment_stopped_because(self) -> str | None:
-        """Why only the texts of businesses with a sender of their own go out; None if the others' do, too."""
-        return self._stopped("environment")
-
-    def state_stopped(self, state: str) -> bool:
-        """Whether no marketing text goes to a US state."""
-        return self._stopped(state) is not None
-
-    def _stopped(self, name: str) -> str | None:
-        return next((line.told or "no reason was kept" for line in self.stopped if line.name == name), None)
+                assert_never(sends_to)
 
     @property
     def numbers(self) -> str:
         """Texts in each state."""
         states = (f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
-        return ", ".join(states) or "empty"
+        return " · ".join(states) or "empty"
 
     @property
-    def silent_seconds(self) -> float | None:
-        """How long ago a run last finished; None if none has lately."""
-        ends = [line.next_at for line in self.runs if line.next_at]
-        return max((self.at - max(ends)).total_seconds(), 0) if ends else None
+    def name(self) -> str:
+        """What is wrong, and the numbers."""
+        late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        need = len(self.part("sender"))
+        senders = f"senders that need somebody {need}" if need else ""
+        return " · ".join(
+            filter(None, (self.staging, "STOPPED" if self.sending_stopped else "", self.numbers, late, senders))
+        )
+
+    # What arrived
 
     @property
-    def held_texts(self) -> int:
-        """Texts that wait for something that a person can mend."""
-        return sum(line.texts or 0 for line in self.held)
+    def hours(self) -> dict[Instant, Counter[str]]:
+        """For each hour of the last day that had an accepted text, how many had each of `FATES`."""
+        hours = dict[Instant, Counter[str]]()
+        for line in sorted(self.part("hour"), key=lambda line: line.oldest or self.at):
+            if line.oldest:
+                hours.setdefault(line.oldest, Counter())[line.name] += line.texts or 0
+        return hours
 
     @property
-    def needs_somebody(self) -> tuple[str, ...]:
-        """What a person must look at: what makes `check_sms_retries` alarm, and what is held."""
-        silent = self.silent_seconds
-        needs = [
-            "sending is stopped" if self.sending_stopped else "",
-            "the sender of the environment is stopped" if self.environment_stopped_because is not None else "",
-            self.senders_need or "",
-            f"a text is overdue by {span(self.overdue_seconds)}" if self.overdue_seconds >= self.late_seconds else "",
-            "no run has finished lately" if silent is None else "",
-            f"no run has finished for {span(silent)}" if silent and silent >= self.late_seconds else "",
-            f"held {self.held_texts}" if self.held else "",
-            *(f"to read: {line.texts} wrote what may mean stop" for line in self.inbound),
-            self.delivery_dropped or "",
-            *self._scheduled_needs(),
-        ]
-        return tuple(filter(None, needs))
-
-    @property
-    def senders_need(self) -> str | None:
-        """How many of the businesses' senders need somebody, and how many texts wait for them."""
-        listed = len(self.troubled_senders)
-        if not listed:
-            return None
-        many = max(listed, self.senders.get("paused", 0) + self.senders.get("stopped", 0))
-        texts = sum(line.texts or 0 for line in self.troubled_senders)
-        them = "them" if many == listed else f"{listed} of them"
-        return f"senders that need somebody {many}, texts that wait for {them} {texts}"
+    def delivery(self) -> Counter[str]:
+        """The last day's accepted texts by their fate."""
+        return self.counts("hour")
 
     @property
     def delivery_dropped(self) -> str | None:
         """A warning if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
-        lately, usual = delivery_rate(self.delivery_lately), delivery_rate(self.delivery)
-        known = sum(self.delivery_lately.get(fate, 0) for fate in ("delivered", "undelivered"))
+        last = self.counts("lately")
+        lately, usual = delivery_rate(last), delivery_rate(self.delivery)
+        known = last["delivered"] + last["undelivered"]
         if lately is None or usual is None or known < self.fewest_texts or lately > usual - DROP:
             return None
         return f"{lately:.0%} of the last hour's texts arrived, and {usual:.0%} of the day's"
 
-    def _scheduled_needs(self) -> Iterator[str]:
+    # What needs somebody
+
+    @property
+    def needs_somebody(self) -> tuple[str, ...]:
+        """What a person must look at: what makes `check_sms_retries` alarm, and what is held."""
+        return tuple(need.words for need in self.needs() if need.fails)
+
+    @property
+    def fails(self) -> bool:
+        return bool(self.needs_somebody)
+
+    def needs(self) -> Iterator[Need]:
+        """What needs somebody, the worst first."""
+        yield from self._stops()
+        silent, doctor = (
+            self.silent_seconds,
+            Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor"),
+        )
+        if silent is None or silent >= self.late_seconds:
+            ago = "lately" if silent is None else f"for {span(silent)}"
+            yield Need(what=f"no run has finished {ago}", lever=doctor)
+        if self.overdue_seconds >= self.late_seconds:
+            what = f"a text is overdue by {span(self.overdue_seconds)}"
+            yield Need(what=what, texts=self.queue.get("due"), lever=doctor, list={"states": ["due"]})
+        for line in self.part("sender"):
+            yield self._sender(line)
+        of_senders = {line.why_code for line in self.part("sender")}
+        yield from (_held(line) for line in self.held if line.why_code is None or line.why_code not in of_senders)
+        if (unlisted := self.held_texts - sum(line.texts or 0 for line in self.held)) > 0:
+            see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
+            yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)
         for line in self.scheduled:
             late = (self.at - line.oldest).total_seconds() if line.oldest else 0
-            if line.name == "held":
-                yield f"scheduled sends held {line.texts}"
+            if line.name == "held" and line.ref:
+                see = Lever.of(WhichText, {"retry_id": line.ref}, "see why one of them is")
+                which = {"states": ["held"]}
+                yield Need(what="scheduled sends held", texts=line.texts, since=line.oldest, lever=see, list=which)
             elif line.name == "late" and late >= self.late_seconds:
-                yield f"a scheduled send is late by {span(late)} and not queued"
+                what = f"scheduled sends late by {span(late)} and not queued"
+                yield Need(what=what, texts=line.texts, since=line.oldest, lever=doctor)
+        for line in self.part("inbound"):
+            read = f"read {line.ref} in the provider's log, then record what it says"
+            yield Need(
+                what="wrote what may mean stop, and nobody has read it",
+                texts=line.texts,
+                since=line.oldest,
+                lever=Lever(words=read, command="smsretry consent - --said … --source text", form="sms-consent"),
+            )
+        if dropped := self.delivery_dropped:
+            yield Need(what=dropped, lever=Lever(words="see by which codes below; it looks so when a carrier filters"))
+
+    def _stops(self) -> Iterator[Need]:
+        for line in self.stopped:
+            if line.name in ("sending", "environment"):
+                what = "sending is stopped" if line.name == "sending" else "the sender of the environment is stopped"
+                goes_on = "mend what it says: one text of each run tries whether it works again"
+                lever = Lever(words=goes_on, command="smsretry doctor", form="sms-doctor")
+                yield Need(what=f"{what}: {line.told}", since=line.oldest, lever=lever)
+            else:
+                lift = Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
+                yield Need(what=f"stopped {line.name}: {line.told}", since=line.oldest, lever=lift, fails=False)
+
+    def _sender(self, line: StatusLine) -> Need:
+        first, words, form = SENDER_MENDING.get(line.why_code or "", (None, "see what is wrong", WhichSenders))
+        filled_in = {"troubled": True} if form is WhichSenders else {"sender": line.ref}
+        lever = Lever.of(form, filled_in, words, first=first and first.format(name=line.ref, account=""))
+        waits = (
+            {"states": ["due", "waiting", "held"], "business_id": str(line.business_id)} if line.business_id else None
+        )
+        whose = line.business or "several businesses"
+        return Need(
+            what=f"sender {line.name}: {line.told}",
+            whose=whose,
+            texts=line.texts,
+            since=line.oldest,
+            lever=lever,
+            list=waits,
+        )
+
+    # All of it
+
+    def told(self) -> dict[str, Any]:
+        needs = [{**need.model_dump(mode="json"), "command": need.lever.command} for need in self.needs()]
+        numbers = {"queue": self.queue, "depth": self.depth, "overdue_seconds": self.overdue_seconds}
+        return super().told() | numbers | {"needs_somebody": self.needs_somebody, "needs": needs}
 
     def lines(self) -> Iterator[str]:
         """All of it, a line each; what needs a person comes first."""
-        if self.staging:
-            yield self.staging
+        yield self.name
+        for need in self.needs():
+            yield f"{'NEEDS SOMEBODY' if need.fails else 'STOPPED'} {need.words}{self.ago(need.since)}: {need.lever}"
         if self.mark:
             place = f" at {self.mark.told}" if self.mark.told else ""
-            yield f"the database is marked as {self.mark.name}{place}{self._since(self.mark)}"
-        for line in self.stopped:
-            yield f"STOPPED {line.name}: {line.told}{self._since(line)}"
-        for line in self.troubled_senders:
-            texts = f"{line.texts} of business {line.business_id}" if line.business_id else line.texts
-            yield f"SENDER {line.name} of {line.told}; texts that wait {texts}{_code(line)}{self._since(line)}"
-        late = f"; the oldest has been due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
-        yield f"queue: {self.numbers}{late}"
-        if self.senders:
-            yield f"senders of the businesses: {', '.join(f'{state} {n}' for state, n in self.senders.items())}"
-        for line in self.scheduled:
-            one = f"; `smsretry explain --row {line.told}` explains one" if line.told else ""
-            yield f"scheduled, {line.name}: {line.texts}{self._next(line)}{one}"
-        for line in self.inbound:
-            yield (
-                f"wrote what may mean stop: {line.texts}{self._since(line)}; nobody is opted out by it. Read "
-                f"{line.told} in the provider's log, then record what it means with `smsretry consent`"
-            )
-        for line in self.held:
-            yield f"held {line.texts} of {line.told or line.business_id}: {line.name}{_code(line)}{self._since(line)}"
-        for line in self.waiting:
-            reason = next((words for reason, words in REASONS.items() if reason == line.name), line.name)
-            yield f"waiting for {reason}: {line.texts}{self._next(line)}"
-        sent = ", ".join(f"{name.replace('_', ' ')} {texts}" for name, texts in self.sent.items())
-        yield f"sends in the last hour: {sent or 'none'}"
+            yield f"the database is marked as {self.mark.name}{place}{self.ago(self.mark.oldest)}"
+        for title, columns, rows in self.tables():
+            yield f"{title}:"
+            for row in rows:
+                told = (
+                    f"{column} {cell}" if column else cell
+                    for column, cell in zip(columns, row.cells, strict=True)
+                    if cell
+                )
+                yield f"  {', '.join(told)}"
+
+    def tables(self) -> Iterator[tuple[str, tuple[str, ...], Sequence["Row"]]]:
+        """What is due, waits and was sent: each with a title, its columns, and rows."""
+        waiting = [
+            Row((REASONS.get(line.name, line.name), str(line.texts), self._in(line.next_at)), _waiting(line.name))
+            for line in self.part("waiting")
+        ]
+        queue = [
+            Row((line.name.replace("_", " "), str(line.texts), self._in(line.next_at)), {"states": [line.name]})
+            for name in self.STATES
+            for line in self.part("queue")
+            if line.name == name and name != "waiting"
+        ]
+        planned = [
+            Row((f"planned, {line.name}", str(line.texts), self._in(line.next_at)), {"states": ["scheduled"]})
+            for line in self.scheduled
+        ]
+        rows = [*queue, *(Row((f"waiting for {row.cells[0]}", *row.cells[1:]), row.list) for row in waiting), *planned]
+        yield "in the queue", ("", "texts", "the next"), rows or [Row(("nothing", "", ""), None)]
+        sent = [Row((name.replace("_", " "), str(texts)), None) for name, texts in self.counts("sent").items()]
+        yield "sends in the last hour", ("", "texts"), sent or [Row(("none", ""), None)]
         if self.delivery:
-            yield from delivery_lines(
-                self.delivery, self.delivery_seconds, self.delivery_hours, self.delivery_by_business
+            rate = delivery_rate(self.delivery)
+            share = f"{rate:.0%} of what is known" if rate is not None else ""
+            arrived = [
+                Row((fate, str(self.delivery[fate]), share if fate == "delivered" else ""), None) for fate in FATES
+            ]
+            yield "delivery in the last day", ("", "texts", ""), [row for row in arrived if row.cells[1] != "0"]
+        if lost := self.part("undelivered"):
+            yield (
+                "undelivered in the last day",
+                ("code", "texts", "business"),
+                [Row((line.name, str(line.texts), line.business or ""), _ended(line, None)) for line in lost],
             )
-        for line in self.undelivered:
-            yield f"undelivered {line.texts} of {line.told or line.business_id}: code {line.name}{self._since(line)}"
-        for line in self.ended:
-            yield f"{line.name} in the last day: {line.texts}: {line.told or 'no reason was kept'}{_code(line)}"
-        for line in self.runs:
-            yield f"run {line.name}{self._since(line)}: {line.told}"
+        if ended := self.part("ended"):
+            yield (
+                "ended in the last day",
+                ("", "texts", ""),
+                [Row((line.name, str(line.texts), _reason(line)), _ended(line, line.name)) for line in ended],
+            )
+        runs = [
+            Row((f"run {line.name}", line.told or "", on_clock(line.oldest) if line.oldest else ""), None)
+            for line in self.runs
+        ]
+        yield "runs", ("", "", "began"), runs or [Row(("none lately", "", ""), None)]
 
-    def _since(self, line: StatusLine) -> str:
-        return f" ({span((self.at - line.oldest).total_seconds())} ago)" if line.oldest else ""
+    def ago(self, since: datetime | None) -> str:
+        """How long ago that was, in parentheses."""
+        return f" ({span((self.at - since).total_seconds())} ago)" if since else ""
 
-    def _next(self, line: StatusLine) -> str:
-        return f"; the next in {span((line.next_at - self.at).total_seconds())}" if line.next_at else ""
-
-
-def _code(line: StatusLine) -> str:
-    return f" [{line.why_code}]" if line.why_code else ""
+    def _in(self, moment: datetime | None) -> str:
+        return f"in {span((moment - self.at).total_seconds())}" if moment and moment > self.at else ""
 
 
-REASONS: Final[dict[Reason | Literal["none"], str]] = {
-    "quiet_hours": "permitted hours",
-    "twilio_error": "the next try",
-    "rate_limit": "the rate limit",
-    "none": "their time",
-}
+class Row(Value):
+    """A row of a table: its cells, and the fields of `ListTexts` that list its texts, if they can be listed."""
+
+    cells: tuple[str, ...]
+    list: dict[str, Any] | None
+
+    def __init__(self, cells: tuple[str, ...], list: dict[str, Any] | None) -> None:  # noqa: A002 - as the door is called
+        super().__init__(cells=cells, list=list)
+
+
+def delivery_rate(fates: Mapping[str, int]) -> float | None:
+    """The share that arrived among the texts whose delivery is known; None if there are none."""
+    known = fates.get("delivered", 0) + fates.get("undelivered", 0)
+    return fates.get("delivered", 0) / known if known else None
+
+
+def _held(line: StatusLine) -> Need:
+    which: dict[str, Any] = {"states": ["held"]}
+    which |= {"business_id": str(line.business_id)} if line.business_id else {}
+    which |= {"why_code": line.why_code} if line.why_code else {}
+    mend = (MENDING[line.why_code] or "") if line.why_code else ""
+    first = mend.format(customer="…", business=line.business_id, send_log="…") or None
+    lever = Lever.of(LookAgain, which, "have them looked at again now", first=first)
+    return Need(
+        what=f"held: {line.told}",
+        whose=line.business or "",
+        texts=line.texts,
+        since=line.oldest,
+        lever=lever,
+        list=which,
+    )
+
+
+def _reason(line: StatusLine) -> str:
+    return f"{line.told or 'no reason was kept'}{f' [{line.why_code}]' if line.why_code else ''}"
+
+
+def _waiting(name: str) -> dict[str, Any]:
+    return {"states": ["waiting"], **({"why_code": "quiet_hours"} if name == "quiet_hours" else {})}
+
+
+def _ended(line: StatusLine, status: str | None) -> dict[str, Any] | None:
+    which: dict[str, Any] = {"states": [status]} if status else {"states": ["failed", "sent"]}
+    if line.why_code and status:
+        which["why_code"] = line.why_code
+    if line.business_id:
+        which["business_id"] = str(line.business_id)
+    return which

@@ -29,16 +29,6 @@ def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[C
         return list(pool.map(ask, records))
 
 
-def refusal(findings: Sequence[Finding]) -> str | None:
-    """Why a sender is not added; None: nothing is wrong with it."""
-    wrong = [f"{finding.subject}: {finding.advice}" for finding in findings if not finding.ok]
-    return (
-        f"It was not added, because it cannot send. {'. '.join(wrong)}. Fix that, or add it unchecked"
-        if wrong
-        else None
-    )
-
-
 def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
     """For the doctor: a line for each trouble of the businesses' own senders, and one for all that are in order."""
     own = [one for one in checked if one.record.sender_id]
@@ -48,20 +38,8 @@ def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
                 title, about = one.record.title, finding.subject
                 yield finding.model_copy(update={"subject": title if about in title else f"{title}: {about}"})
         if one.record.troubled:
-            yield Finding(subject=one.record.title, ok=True, advice=_waits(one.record))
+            _, *lines = one.record.lines()
+            yield Finding(subject=one.record.title, ok=True, advice="; ".join(line.strip() for line in lines))
     fine = sum(not one.troubled for one in own)
     if fine:
         yield Finding(subject=f"senders of the businesses ({fine} of {len(own)} in order)", ok=True)
-
-
-def _waits(record: SenderRecord) -> str:
-    waiting = [user.line for user in record.used_by if user.due + user.waiting + user.held]
-    more = (
-        f"; and {record.businesses - len(waiting)} businesses more" if record.businesses > len(record.used_by) else ""
-    )
-    why = record.paused_because or record.stopped_because
-    state = f"is {record.state}{f': {why}' if why else ''}"
-    lever = (
-        f"; `smsretry senders resume {record.name}` lets it send again" if record.state in ("paused", "stopped") else ""
-    )
-    return f"{state}. {'; '.join(waiting[:5]) or 'No text waits for it'}{more}{lever}"

@@ -1,4 +1,4 @@
-"""The senders: who texts for whom, what waits for each, and which of them need somebody."""
+"""The senders: what each sends and for whom, what waits for it, and which of them need somebody."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +7,14 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.questions.records import EventRecord, WaitingText
+from smsretry.desk.actions.senders import SenderOrder
+from smsretry.desk.questions.records import Answer, Done, EventRecord, WaitingText
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, Value
 from smsretry.vocabulary import MessageClass, SenderState
+
+SLOW_SECONDS: Final = 600
+"""A sender is too slow if what is due takes it longer than this: as `smsretry.late_after`."""
 
 
 class SenderUser(Value):
@@ -29,13 +33,12 @@ class SenderUser(Value):
     def line(self) -> str:
         """All of it."""
         only = "" if self.message_class == "any" else f", {self.message_class} texts"
-        numbers = ", ".join(f"{name} {texts}" for name, texts in _texts(self) if texts) or "nothing waits"
         why = f": {self.why} [{self.why_code}]" if self.why_code else ""
-        return f"business {self.business_id}, {self.business or 'its name is not known'}{only}: {numbers}{why}"
+        return f"{self.business or 'its name is not known'}, business {self.business_id}{only}: {_texts(self)}{why}"
 
 
 class SenderRecord(Value):
-    """A line of `sms_senders`."""
+    """A row of `sms_senders`."""
 
     sender_id: UUID | None = Field(description="None: the sender of the runners' environment.")
     account: str | None
@@ -69,9 +72,17 @@ class SenderRecord(Value):
         return "spent" if spent else "sending"
 
     @property
+    def slow(self) -> str | None:
+        """How long its rate takes for what is due, if that is long."""
+        if not self.segments_per_second or self.due / self.segments_per_second < SLOW_SECONDS:
+            return None
+        takes, rate = span(self.due / self.segments_per_second), f"{self.segments_per_second:g}"
+        return f"its sender's rate of {rate} a second takes {takes} or more for the {self.due} that are due"
+
+    @property
     def troubled(self) -> bool:
         """Whether it keeps texts waiting, or would."""
-        waits = any(user.why_code for user in self.used_by)
+        waits = any(user.why_code for user in self.used_by) or self.slow is not None
         return self.state in ("paused", "stopped") or waits or (self.state == "spent" and self.due + self.waiting > 0)
 
     @property
@@ -88,6 +99,14 @@ class SenderRecord(Value):
         which = f"{self.sender} of account {self.account}"
         return f"sender of the environment, {which}" if self.sender_id is None else f"sender {which}"
 
+    @property
+    def whose(self) -> str:
+        """It by the name of the business that it texts for."""
+        names = [user.business for user in self.used_by if user.business]
+        if self.sender_id is None or not names:
+            return self.title
+        return f"the sender of {names[0]}{f' and {self.businesses - 1} more' if self.businesses > 1 else ''}"
+
     def lines(self) -> Iterator[str]:
         """It in a line; if it needs somebody, why, and which businesses wait."""
         yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
@@ -99,6 +118,8 @@ class SenderRecord(Value):
             yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
         if self.stopped_at:
             yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
+        if self.slow:
+            yield f"  {self.slow}"
         yield from (f"  {event.code} by {event.who}: {event.because}" for event in self.events[:1])
         yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
         if self.sender_id and self.state in ("paused", "stopped"):
@@ -111,13 +132,14 @@ class SenderRecord(Value):
         if self.segments_per_day is not None:
             used = f"{self.used_today or 0} of {self.segments_per_day} segments"
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
-        yield ", ".join(f"{name} {texts}" for name, texts in _texts(self) if texts) or "nothing waits"
+        yield _texts(self)
         if self.oldest:
             yield f"the oldest has been due for {span((self.asked_at - self.oldest).total_seconds())}"
 
 
-def _texts(counted: SenderUser | SenderRecord) -> tuple[tuple[str, int], ...]:
-    return ("due", counted.due), ("waiting", counted.waiting), ("held", counted.held)
+def _texts(counted: SenderUser | SenderRecord) -> str:
+    numbers = {"due": counted.due, "waiting": counted.waiting, "held": counted.held}
+    return ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts) or "nothing waits"
 
 
 class CheckedSender(Value):
@@ -127,9 +149,14 @@ class CheckedSender(Value):
     findings: tuple[Finding, ...] = Field(description="Empty: the provider was not asked.")
 
     @property
+    def refused(self) -> bool:
+        """Whether the provider says that it cannot send."""
+        return not all(finding.ok for finding in self.findings)
+
+    @property
     def troubled(self) -> bool:
         """Whether it needs somebody."""
-        return self.record.troubled or not all(finding.ok for finding in self.findings)
+        return self.record.troubled or self.refused
 
     def lines(self) -> Iterator[str]:
         """All of it, a line each."""
@@ -137,30 +164,44 @@ class CheckedSender(Value):
         for finding in self.findings:
             if not finding.ok or finding.advice:
                 yield f"  {'bad' if not finding.ok else 'beware'}: {finding.subject}: {finding.advice}"
-        if self.findings and all(finding.ok for finding in self.findings):
+        if self.findings and not self.refused:
             yield f"  checked: {', '.join(finding.subject for finding in self.findings)}"
 
 
-class SenderChanged(Value):
-    """The answer of an order about a sender."""
+class Senders(Answer):
+    """The senders. Those that need somebody come first."""
+
+    senders: tuple[CheckedSender, ...]
+
+    @property
+    def fails(self) -> bool:
+        """Whether the provider says that one cannot send."""
+        return any(one.refused for one in self.senders)
+
+    def lines(self) -> Iterator[str]:
+        troubled = sum(one.troubled for one in self.senders)
+        yield f"senders {len(self.senders)}{f' · need somebody {troubled}' if troubled else ''}"
+        for one in sorted(self.senders, key=lambda one: not one.troubled):
+            yield from one.lines()
+
+
+class SenderChanged(Done):
+    """What an order about a sender did."""
 
     sender_id: UUID
     sender: str
     businesses: int
     released: int = Field(0, description="How many texts that waited for it are due now.")
 
-    def lines(self, done: str) -> Iterator[str]:
-        """What was done, a line each.
-
-        Args:
-            done: in a word, such as `paused`.
-        """
+    def lines(self) -> Iterator[str]:
         use = "1 business uses it" if self.businesses == 1 else f"{self.businesses} businesses use it"
+        done = self.asked.DONE if isinstance(self.asked, SenderOrder) else ""
         yield f"{done.capitalize()}: sender {self.sender}; {use}."
         if self.sender.startswith("…"):
             yield f"Its id is {self.sender_id}."
         if self.released:
             yield f"Texts that waited and are due now: {self.released}."
+        yield from self.signed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,198 @@
+"""A command made from a form: its options, its call and what it prints. A field more of a form is an option more."""
+
+import getpass
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from smsretry.cli.parsing import Json, read_line
+from smsretry.cli.printing import print_json, print_lines, print_text
+from smsretry.desk.actions.doors import option_of
+from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form
+from smsretry.desk.actions.refusals import in_words
+from smsretry.desk.actions.requests import Order
+from smsretry.desk.questions.records import Answer, Done
+
+_METAVARS: Final[dict[Any, str]] = {
+    **dict.fromkeys(["last_digits"], "DIGITS"),
+    **dict.fromkeys(["since", "until", "backup_of"], "WHEN"),
+    **dict.fromkeys(["went_out_as", "account"], "SID"),
+    int: "N",
+    float: "N",
+    str: "WORDS",
+}
+"""By the name of the field, or its type."""
+_OR_NUMBER: Final = ("id", "sender", "sent_by")
+"""Positional fields in whose place - reads a number."""
+_MOST_CHOICES: Final = 4
+"""A choice of so many is shown in full."""
+_NUMBER: Final = "phone"
+"""The field of a number that comes from standard input alone, unless it is positional."""
+Carry = Callable[..., Answer | None]
+"""Carries a form out. None: what it found is printed already."""
+
+
+def make(form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] = ()) -> Callable[..., None]:
+    """A command that fills in a form, carries it out and prints the answer.
+
+    Args:
+        more: further parameters of the command, which `carry_out` has by their names.
+    """
+
+    def command(*, as_json: bool, **given: Any) -> None:
+        further = {one.name: given.pop(one.name) for one in more}
+        answer = carry_out(fill_form(form, given), **further)
+        if answer is not None:
+            _show(answer, as_json=as_json)
+
+    parameters = [*more, *_parameters(form), inspect.Parameter("as_json", _KIND, default=False, annotation=Json)]
+    command.__signature__ = inspect.Signature(sorted(parameters, key=_is_option))  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__doc__ = form.__doc__
+    return command
+
+
+_KIND: Final = inspect.Parameter.KEYWORD_ONLY
+
+
+def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
+    """Fill in a form with what was given on the command line, `-` being a number from standard input.
+
+    Raises:
+        typer.BadParameter: what does not fit, in words of the options.
+    """
+    values = {name: value for name, value in given.items() if value is not None and value not in ([], ())}
+    fields = form.model_fields
+    for name in [name for name, value in values.items() if value == "-" and POSITIONAL in fields[name].metadata]:
+        values[_NUMBER if _NUMBER in fields else name] = read_line(values.pop(name))
+    if "dry_run" in fields and not fields["dry_run"].default:
+        values.setdefault("dry_run", False)
+    elif "dry_run" in fields:
+        values["dry_run"] = not values.pop("yes", False)
+    if "who" in fields and not values.get("dry_run"):
+        values.setdefault("who", _login_name())
+    try:
+        return form.at_terminal(**values)
+    except ValidationError as error:
+        called = {name: _called(form, name) for name in fields}
+        raise typer.BadParameter(". ".join(in_words(error, called, colon=" "))) from None
+
+
+def _show(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer.told())
+    else:
+        headline, *lines = answer.lines()
+        print_text(headline, style="bold")
+        print_lines(lines)
+        asked = answer.asked if isinstance(answer, Done) else None
+        if isinstance(asked, Order) and asked.dry_run and not answer.fails:
+            print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
+    if answer.fails:
+        raise typer.Exit(1)
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    return not isinstance(parameter.annotation.__metadata__[0], typer.models.ArgumentInfo)
+
+
+def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
+    fields = form.model_fields
+    for name, field in sorted(fields.items(), key=lambda one: one[0] in AT_THE_FOOT):
+        positional = POSITIONAL in field.metadata
+        if name == _NUMBER and not positional:
+            continue
+        if name == "dry_run" and field.default:
+            yes = typer.Option("--yes", help="Do it. Without this nothing is changed.")
+            yield inspect.Parameter("yes", _KIND, default=False, annotation=Annotated[bool, yes])
+            continue
+        kind = _type_of(field)
+        words = _words(name, field)
+        metavar = _metavar(kind, name)
+        if positional:
+            shown = _called(form, name)
+            info: Any = typer.Argument(metavar=shown, help=words)
+        else:
+            info = typer.Option(option_of(name), metavar=metavar, help=words, show_default=False)
+        default = inspect.Parameter.empty if positional and field.is_required() else False if kind is bool else None
+        annotation: Any = kind if kind is bool or default is inspect.Parameter.empty else kind | None
+        yield inspect.Parameter(name, _KIND, default=default, annotation=Annotated[annotation, info])
+
+
+def _called(form: type[Form], name: str) -> str:
+    """What a field is called on the command line."""
+    if name == _NUMBER and POSITIONAL not in form.model_fields[name].metadata:
+        return ""  # it was given on standard input
+    if POSITIONAL in form.model_fields[name].metadata:
+        return {"phone": "NUMBER", "sent_by": "SENDER"}.get(name, name.removesuffix("_id").upper())
+    return option_of(name)
+
+
+def _words(name: str, field: FieldInfo) -> str:
+    """A field's description, with what the command does without it."""
+    words = (field.description or "").replace("[", r"\[")
+    if name == "who":
+        return "Who orders it; your login name by default. It is kept."
+    if POSITIONAL in field.metadata and name in _OR_NUMBER:
+        words += " - reads a number from standard input."
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+        words += f" {field.default} by default."
+    return words
+
+
+def _type_of(field: FieldInfo) -> Any:
+    """The type that the command line reads; the form checks what it is given."""
+    kinds = [_bare(one) for one in _members(field.annotation) if one is not type(None)]
+    kind = kinds[0]
+    if get_origin(kind) is list:
+        [one] = get_args(kind)
+        return list.__class_getitem__(_choice(one))
+    if get_origin(kind) is Literal:
+        return kind
+    return kind if kind in (bool, int, float) else str
+
+
+def _choice(kind: Any) -> Any:
+    """One of several that may be given: typer takes several of an enumeration, and not of a literal."""
+    values = [value for literal in _literals(_bare(kind)) for value in get_args(literal)]
+    return StrEnum("Choice", values) if values else str
+
+
+def _literals(kind: Any) -> Iterator[Any]:
+    if get_origin(kind) is Literal:
+        yield kind
+    for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else ():
+        yield from _literals(one)
+
+
+def _members(kind: Any) -> Sequence[Any]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else [kind]
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _metavar(kind: Any, name: str) -> str | None:
+    if kind is bool:
+        return None
+    if name.endswith(("_id", "_ids")):
+        return "ID"
+    if get_origin(kind) is Literal:
+        values = [str(value) for value in get_args(kind)]
+        return "|".join(values) if len(values) <= _MOST_CHOICES else "CODE"
+    return "STATE" if get_origin(kind) is list else _METAVARS.get(name) or _METAVARS[kind]
+
+
+def _login_name() -> str:
+    """Who gives an order, unless it says so."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        raise typer.BadParameter("this account has no login name: say --who") from None
