@@ -21,6 +21,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.desk.desk import Desk
+from smsretry.desk.questions.records import Pruned
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices, Services
@@ -115,8 +116,9 @@ def growth(at: Rig, texts: int) -> list[list[object]]:
         full = sizes(connection)
         at.stack.move_clock(timedelta(days=91))
         began = time.perf_counter()
-        gone = Desk(operators, profile=DEFAULT, meaning=code_meaning).prune(Prune(keep_days=90))
+        gone = Desk(operators, profile=DEFAULT, meaning=code_meaning).answer(Prune(keep_days=90))
         taken = time.perf_counter() - began
+        assert isinstance(gone, Pruned)
         assert gone.texts == texts, f"{gone.texts} of {texts} were pruned"
         connection.execute("vacuum full")
         left = sizes(connection)

@@ -226,7 +226,7 @@ def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_tw
     scheduled = {entry.name for entry in declared() if entry.schedules}
     by_name = {entry["name"].removeprefix(PREFIX): entry["trigger"] for entry in defined()}
     ends, cancels = by_name["a run without a sign of life ends"], by_name["late runs do not pile up"]
-    for trigger, left_out in ((ends, set[str]()), (cancels, {"prune-sms-history"})):
+    for trigger, left_out in ((ends, set[str]()), (cancels, {"sms-prune"})):
         [known] = [
             ResourceSpecification.model_validate(related)
             for related in _as_list(trigger["match_related"])

@@ -147,25 +147,25 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     one = {name: str(value) for name, value in business.row(texts["refused"]).items()}
     waiting, doubtful, lost = (str(texts[name]) for name in ("waiting", "doubtful", "lost"))
     orders = [
-        ("explain-sms", {"customer_id": one["customer_id"]}),
-        ("explain-sms", {"send_log_id": one["send_log_id"]}),
-        ("explain-sms", {"retry_id": one["id"]}),
-        ("explain-sms", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-explain", {"customer_id": one["customer_id"]}),
+        ("sms-explain", {"send_log_id": one["send_log_id"]}),
+        ("sms-explain", {"retry_id": one["id"]}),
+        ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
         ("sms-status", None),
-        ("preview-sms-retries", {"hours": 24}),
-        ("requeue-failed-sms", of_business),
-        ("cancel-sms-retries", of_business),
-        ("requeue-failed-sms", {**of_business, "dry_run": False}),
-        ("resolve-sms-doubt", {"retry_id": doubtful, **who, "went_out_as": sid}),
-        ("resolve-sms-doubt", {"retry_id": lost, **who, "send_again": True}),
-        ("cancel-sms-retries", {"retry_ids": [waiting], **who, "dry_run": False}),
-        ("requeue-failed-sms", {**of_business, **who, "dry_run": False}),
-        ("prune-sms-history", {"keep_days": 90}),
-        ("stop-sms-to-state", {"state": "LA", "because": "A hurricane"}),
-        ("lift-sms-stop", {"state": "LA"}),
+        ("sms-preview", {"hours": 24}),
+        ("sms-texts", {"requeue": of_business}),
+        ("sms-texts", {"cancel": of_business}),
+        ("sms-texts", {"requeue": {**of_business, "dry_run": False}}),
+        ("sms-texts", {"resolve": {"retry_id": doubtful, **who, "went_out_as": sid}}),
+        ("sms-texts", {"resolve": {"retry_id": lost, **who, "send_again": True}}),
+        ("sms-texts", {"cancel": {"retry_ids": [waiting], **who, "dry_run": False}}),
+        ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
+        ("sms-prune", {"keep_days": 90}),
+        ("sms-stop", {"state": "LA", "because": "A hurricane"}),
+        ("sms-stop", {"state": "LA", "lift": True}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
-        ("explain-sms", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
         ("sms-status", None),
     ]
     told = subprocess.run(
@@ -181,7 +181,11 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     ends = [line.split(" : ") for line in told.stdout.splitlines() if " : " in line]
     assert [name for name, _ in ends] == ["Refused" if n == 8 else "Completed" for n in range(len(orders))], ends
     done = [message for _, message in ends]
-    assert done[9:12] == ["It is recorded as sent", "It goes out again", "Cancelled 1 of 1 that match."]
+    assert done[9:12] == [
+        "It is recorded as sent.",
+        "It will be sent again, with every check.",
+        "Cancelled 1 of 1 that match.",
+    ]
     assert done[12].startswith("Requeued 3 of ")
     assert " sent 3" in done[17]
     nowhere(told.stdout, told.stderr, known=one["id"])

@@ -24,6 +24,7 @@ CHECKS = {
     "try_sms_retry_queue",
     "count_sms_answer",
     "explain_sms",
+    "list_sms",
     "preview_sms_retries",
     "sms_status",
     "sms_senders",
@@ -165,17 +166,10 @@ class Scene:
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
             "check_sms_retries": {"max_minutes": 60},
-            "requeue_failed_sms": {
-                "retry_ids": [str(self.failed)], "states": ["failed"], "dry_run": False, "who": "Ann",
-                "because": "Mended", "more_attempts": 3, "row_limit": 10,
-            },
-            "cancel_sms_retries": {
-                "retry_ids": [str(self.due)], "states": ["due"], "dry_run": False, "who": "Ann",
-                "because": "No longer wanted", "row_limit": 10,
-            },
-            "look_again_sms": {
-                "retry_ids": [str(self.unreached)], "dry_run": False, "who": "Ann", "because": "The zone is there",
-                "row_limit": 10,
+            "list_sms": {"which": {"states": ["due"]}, "row_limit": 10},
+            "change_sms_texts": {
+                "what": "cancel", "which": {"retry_ids": [str(self.due)], "states": ["due"]}, "dry_run": False,
+                "who": "Ann", "because": "No longer wanted", "row_limit": 10, "more_attempts": 3,
             },
             "doubt_sms_retries": {
                 "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored",

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.twilio.errors import twilio_report as report
-from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.errors import UnforeseenError
 from smsretry.retry.decision import Arrived, Defer, Fail, Hold, LookAgain, Retry
 from smsretry.retry.delivery import (
@@ -261,12 +261,21 @@ def test_a_text_whose_question_failed_lets_the_next_one_go_first() -> None:
 
 def status(delivered: int, undelivered: int, lately_delivered: int, lately_undelivered: int) -> QueueStatus:
     """How things stand, with these numbers of the day and of the last hour."""
-    return QueueStatus(
-        at=NOON, late_seconds=600, fewest_texts=20, queue={}, overdue_seconds=0, waiting=(), held=(), sent={}, ended=(),
-        stopped=(), runs=(),
-        delivery={"delivered": delivered, "undelivered": undelivered, "open": 7},
-        delivery_lately={"delivered": lately_delivered, "undelivered": lately_undelivered, "open": 7},
-    )  # fmt: skip
+    parts = {
+        "hour": {"delivered": delivered, "undelivered": undelivered, "open": 7},
+        "lately": {"delivered": lately_delivered, "undelivered": lately_undelivered, "open": 7},
+    }
+    clock = StatusLine(part="clock", name="", texts=20, oldest=NOON, next_at=NOON - timedelta(minutes=10))
+    return QueueStatus.of(
+        [
+            clock,
+            *(
+                StatusLine(part=part, name=fate, texts=texts, oldest=NOON)
+                for part, fates in parts.items()
+                for fate, texts in fates.items()
+            ),
+        ]
+    )
 
 
 def test_fewer_texts_that_arrive_are_noticed() -> None:
@@ -277,6 +286,4 @@ def test_fewer_texts_that_arrive_are_noticed() -> None:
     assert status(950, 50, 1, 1).delivery_dropped is None
     assert status(500, 500, 50, 50).delivery_dropped is None
     assert status(0, 0, 0, 0).delivery_dropped is None
-    assert "delivery in the last day: delivered 950, undelivered 50, open 7 (95% arrived)" in list(
-        status(950, 50, 1, 1).lines()
-    )
+    assert "  delivered, texts 950, 95% of what is known" in list(status(950, 50, 1, 1).lines())

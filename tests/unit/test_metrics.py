@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.telemetry.export import wanted
-from smsretry.desk.pages.answers import status_page
+from smsretry.desk.pages.answers import page_of
 from smsretry.desk.pages.gauges import exposition, gauges
-from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import StatusLine
+from smsretry.desk.pages.markdown import no_forms
+from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.doctor.variables import misspelled
 from tests.support.builders import NOON
 from tests.unit.test_settings import COMPLETE, load
@@ -53,7 +53,7 @@ def test_an_empty_queue_is_told_as_zeros() -> None:
     told = lines_of()
     assert len(told) == 35
     assert {float(line.rpartition(" ")[2]) for line in told} == {0}
-    assert not any("delivery_time" in line or "run_age" in line for line in told)
+    assert not any("run_age" in line for line in told)
 
 
 def test_what_an_alert_hangs_on_is_told_to_the_last_text_and_without_a_word_of_prose() -> None:
@@ -69,7 +69,7 @@ def test_what_an_alert_hangs_on_is_told_to_the_last_text_and_without_a_word_of_p
         a_line("sender", "…0199", 8, told="account AC1: paused: A hurricane", why_code="sender_paused"),
         a_line("sender", "MG1", 0, told="account AC1: stopped: Refused", why_code="sending_stopped"),
         a_line("sender", "MG2", 1, told="account AC1: texts wait"),
-        a_line("delivery", "delivered", 6),
+        a_line("hour", "delivered", 6),
         a_line("run", "an id", next_at=NOON - timedelta(minutes=20), told="claimed 1"),
     )
     assert len(told) == len(set(told)) == 39
@@ -98,20 +98,6 @@ def lines_of(*lines: StatusLine) -> list[str]:
     return [line for line in exposition(gauges(now)) if not line.startswith("#")]
 
 
-def test_all_senders_that_need_somebody_are_counted_although_only_the_first_are_listed() -> None:
-    """When an account is suspended with three hundred of them."""
-    listed = [a_line("sender", f"MG{n}", 2, told="account AC1: stopped: Refused") for n in range(50)]
-    now = QueueStatus.of(
-        [
-            a_line("clock", "", 20, next_at=NOON),
-            a_line("senders", "stopped", 290),
-            a_line("senders", "paused", 10),
-            *listed,
-        ]
-    )
-    assert now.senders_need == "senders that need somebody 300, texts that wait for 50 of them 100"
-
-
 def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> StatusLine:
     """One of `sms_status`."""
     given = {"business_id": None, "oldest": NOON, "next_at": None, "told": None, **more}
@@ -130,9 +116,10 @@ def test_a_sender_that_needs_somebody_is_on_the_standing_page_and_stops_nobody_e
             a_line("run", "an id", next_at=NOON, told="claimed 1"),
         ]
     )
-    page = status_page(now)
-    assert page.name == "due 5 · senders that need somebody 1, texts that wait for them 3"
-    assert page.lines[0] == "SENDER MG1 of account AC1: stopped: Refused; texts that wait 3 [sending_stopped] (0 s ago)"
-    assert "senders of the businesses: sending 9, stopped 1" in page.lines
-    assert now.needs_somebody == ("senders that need somebody 1, texts that wait for them 3",)
+    page = page_of(now, no_forms)
+    assert page.name == "due 5 · senders that need somebody 1"
+    assert page.lines[1].startswith(
+        "NEEDS SOMEBODY sender MG1: account AC1: stopped: Refused of several businesses, texts 3"
+    )
+    assert now.needs_somebody == ("sender MG1: account AC1: stopped: Refused of several businesses, texts 3",)
     assert not now.sending_stopped

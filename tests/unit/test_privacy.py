@@ -9,7 +9,7 @@ from prefect.utilities.schema_tools import ValidationError as SchemaError
 from prefect.utilities.schema_tools import validate
 from pydantic import ValidationError
 
-from smsretry.desk.actions.form import Request
+from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue, Resolve
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
@@ -194,7 +194,7 @@ def test_settings_that_are_built_directly_do_not_repeat_what_is_wrong(environmen
 
 @pytest.mark.parametrize("form", [Requeue, Cancel, AfterRestore, Resolve])
 @pytest.mark.parametrize("field", ["who", "because"])
-def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept(form: type[Request], field: str) -> None:
+def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept(form: type[Form], field: str) -> None:
     """Prefect checks the form's schema before it keeps what was filled in, and knows nothing of our validators."""
     schema = form.model_json_schema()
     schema["required"] = []

@@ -3,7 +3,7 @@
 from threading import Barrier
 from uuid import UUID
 
-from smsretry.desk.questions.sender_checks import check_senders, refusal, sender_findings
+from smsretry.desk.questions.sender_checks import check_senders, sender_findings
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.models import Finding, SenderId
 from tests.support.builders import ACCOUNT, NOON
@@ -57,12 +57,3 @@ def test_what_the_environment_has_is_no_business_of_this_check() -> None:
     """The doctor has asked about it before. One whose address is not known cannot be asked about."""
     assert list(sender_findings(check_senders([record(1, sender_id=None)], fine))) == []
     assert check_senders([record(1, sent_by=None)], fine)[0].findings == ()
-
-
-def test_a_refusal_names_all_that_is_wrong_and_the_way_round_it() -> None:
-    """A warning refuses nothing."""
-    assert refusal([Finding(subject="account", ok=True, advice="is a trial")]) is None
-    wrong = [Finding(subject="account", ok=False, advice="is suspended"), Finding(subject="number", ok=True)]
-    assert refusal(wrong) == (
-        "It was not added, because it cannot send. account: is suspended. Fix that, or add it unchecked"
-    )

@@ -7,13 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.desk.pages.answers import preview_page
-from smsretry.desk.pages.form_links import no_forms
-from smsretry.desk.pages.markdown import plain
+from smsretry.desk.pages.answers import page_of
+from smsretry.desk.pages.markdown import no_forms, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport, about_texts
 from smsretry.desk.questions.forecast import Forecast, HourAhead
-from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.instants import on_clock
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
@@ -184,10 +183,12 @@ def test_a_backlog_is_what_is_more_than_ten_minutes_late(late: int, told: list[A
 
 def status(late: int) -> QueueStatus:
     """A queue of four due texts, the oldest so many seconds late."""
-    return QueueStatus(
-        at=NOON, late_seconds=600, fewest_texts=20, queue={"due": 4}, overdue_seconds=late, waiting=(), held=(),
-        sent={}, ended=(), stopped=(), runs=(),
-    )  # fmt: skip
+    return QueueStatus.of(
+        [
+            StatusLine(part="clock", name="", oldest=NOON, next_at=NOON - timedelta(minutes=10)),
+            StatusLine(part="queue", name="due", texts=4, oldest=NOON - timedelta(seconds=late)),
+        ]
+    )
 
 
 def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> None:
@@ -197,7 +198,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
     page = report(*texts, interrupted=(killed,)).markdown([], no_forms)
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
-    assert f"[row {UUID(int=1)}](/events?resource=sms.text.{UUID(int=1)})" in page
+    assert f"[row {UUID(int=1)}](../../events?resource=sms.text.{UUID(int=1)})" in page
     assert r"It \| \*failed\*" in page
 
 
@@ -209,5 +210,5 @@ def test_what_others_wrote_is_no_markup() -> None:
 def test_the_hours_of_a_preview_are_a_list_and_no_block_of_code() -> None:
     """Markdown takes an indented line without a line above it for code."""
     hours = (HourAhead(starts_at=NOON, texts=2),)
-    shown = preview_page(Forecast(made_at=NOON, hours=hours, businesses=(), complete=True)).markdown
+    shown = page_of(Forecast(made_at=NOON, hours=hours, businesses=(), complete=True), no_forms).markdown
     assert f"- by hour:\n    - from {on_clock(NOON)} " in shown

@@ -14,12 +14,11 @@ import pytest
 
 import flows
 import smsretry
-from smsretry.cli.orders import Ended, Live
 from smsretry.desk.pages.outcomes import ERROR_EVENT, EVENTS, Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import COUNTED_AS, RunSummary
-from smsretry.vocabulary import EndedState, Fate, LiveState, WhyCode
+from smsretry.vocabulary import Fate, WhyCode
 from tests.support.builders import claim_with
 
 Table: TypeAlias = Mapping[Any, object]
@@ -101,12 +100,6 @@ def test_each_fate_is_explained_where_people_read(fate: Fate) -> None:
     rows = [line.split("|")[1] for line in readme.splitlines() if line.count("|") == 4]
     assert any(badge(came_to(fate))[0] in row for row in rows)
     assert f"`.{EVENTS[fate].rpartition('.')[2]}`" in readme or f"`{EVENTS[fate]}`" in readme
-
-
-def test_the_commands_take_each_state_of_the_vocabulary() -> None:
-    """Typer takes several of an enumeration, and of a Literal one."""
-    assert [*Ended] == [*get_args(EndedState)]
-    assert [*Live] == [*get_args(LiveState)]
 
 
 def test_a_word_that_a_newer_database_says_reads_as_none() -> None:

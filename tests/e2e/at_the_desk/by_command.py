@@ -28,16 +28,16 @@ def by_command(environment: Mapping[str, str], customer: UUID, code: int, diary:
     which = ("--customer", str(customer))
     told = smsretry("explain", *which)
     assert f"code {code}" in told, told
-    assert "send it again, with every check (smsretry requeue --row " in told, told
+    assert "send it again, with every check (smsretry texts requeue --row " in told, told
     diary.note("explain says why, and what can be done")
 
-    told = smsretry("requeue", *which, "--code", "0", code=64)
+    told = smsretry("texts", "requeue", *which, "--code", "0", code=64)
     assert "--code must be 1 or more" in told, told
     diary.note("A bad option is refused in words")
-    told = smsretry("requeue", *which)
+    told = smsretry("texts", "requeue", *which)
     assert "Would requeue 1 of 1 that match." in told, told
     diary.note("requeue says what it would do")
-    told = smsretry("requeue", *which, "--yes", "--who", "Ann", "--because", "The sender was mended")
+    told = smsretry("texts", "requeue", *which, "--yes", "--who", "Ann", "--because", "The sender was mended")
     assert "Requeued 1 of 1 that match." in told, told
     diary.note("requeue does it")
 

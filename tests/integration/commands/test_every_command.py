@@ -37,23 +37,24 @@ _LEAST: Final[dict[str, list[str]]] = {
     "explain": ["--row", _ID],
     "status": [],
     "preview": [],
-    "requeue": ["--row", _ID],
-    "cancel": ["--row", _ID],
-    "look-again": ["--row", _ID],
+    "texts list": ["--row", _ID],
+    "texts requeue": ["--row", _ID],
+    "texts cancel": ["--row", _ID],
+    "texts look-again": ["--row", _ID],
+    "texts resolve": ["--row", _ID, "--send-again", "--because", "Asked"],
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
-    "resolve": [_ID],
     "prune": [],
     "senders list": [],
-    "senders add": [_ID, ACCOUNT, SENDER, "--because", "Registered"],
+    "senders add": [SENDER, "--business", _ID, "--account", ACCOUNT, "--because", "Registered"],
     "senders change": [SENDER, "--rate", "2", "--because", "Better"],
     "senders pause": [SENDER, "--because", "Suspended"],
     "senders resume": [SENDER, "--because", "Mended"],
-    "senders remove": [_ID, "--because", "Shared"],
+    "senders remove": ["--business", _ID, "--because", "Shared"],
     "senders check": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
     "mark": ["staging", "--because", "A copy"],
-    "consent": [PHONE, "--opt-out", "--source", "telephone"],
+    "consent": [PHONE, "--said", "opted_out", "--source", "telephone", "--because", "She called"],
     "import-opt-outs": ["{file}", "--all-businesses"],
     "demo": [],
     "up": [],
@@ -71,11 +72,8 @@ _TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
 _ASKS_DATABASE: Final = tuple(name for name in _TELLS if name not in ("quiet-hours", "migrate", "doctor"))
 _NOTHING_THERE: Final = {
     "explain": 1,
-    "requeue": 1,
-    "cancel": 1,
-    "look-again": 1,
+    **dict.fromkeys([f"texts {word}" for word in ("list", "requeue", "cancel", "look-again", "resolve")], 1),
     "after-restore": 1,
-    "resolve": 1,
     "status": 1,
     **dict.fromkeys([f"senders {order}" for order in ("add", "change", "pause", "resume", "remove")], 1),
 }
@@ -178,6 +176,16 @@ def busy(stack: Stack, business: Business, command: Command, opt_outs: str) -> d
         "update sms_retry_queue set (why, why_code) = ('Not reached', 'unreachable') where id = %s", [unreached]
     )
     business.due_text()
+    doubtful = business.due_text(due=_HOUR)
+    business.connection.execute(
+        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome)
+           values (%s, %s, 1, 1, smsretry.clock(), smsretry.clock(), 'in_doubt')""",
+        [doubtful, doubtful],
+    )
+    business.connection.execute(
+        "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = id, claim_no = 1 where id = %s",
+        [doubtful],
+    )
     customer = str(business.row(failed)["customer_id"])
     settings = stack.settings()
     account, number = settings.twilio_account_sid, settings.twilio_sender
@@ -192,20 +200,21 @@ def busy(stack: Stack, business: Business, command: Command, opt_outs: str) -> d
     }
     found = {
         "explain": ["--customer", customer],
-        "requeue": ["--row", str(failed)],
-        "cancel": ["--row", str(waiting)],
-        "look-again": ["--row", str(unreached)],
-        "resolve": [str(failed)],
+        "texts list": ["--business", str(business.id)],
+        "texts requeue": ["--row", str(failed)],
+        "texts cancel": ["--row", str(waiting)],
+        "texts look-again": ["--row", str(unreached)],
+        "texts resolve": ["--row", str(doubtful), *_LEAST["texts resolve"][2:]],
         "migrate": ["--db-url", stack.database_url],
-        "senders add": [str(business.id), account, number, "--because", "Shared"],
-        "senders remove": [str(own.id), "--because", "Shared"],
+        "senders add": [number, "--business", str(business.id), "--account", account, "--because", "Shared"],
+        "senders remove": ["--business", str(own.id), "--because", "Shared"],
         **of_sender,
         "import-opt-outs": [opt_outs, "--business", str(business.id)],
     }
     return {name: found.get(name, words) for name, words in _LEAST.items()}
 
 
-_ONCE: Final = ("process", "migrate", "senders remove")
+_ONCE: Final = ("process", "migrate", "senders remove", "texts resolve")
 """They do something, and the second time something else."""
 
 

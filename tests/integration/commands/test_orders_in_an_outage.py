@@ -39,29 +39,29 @@ IN_LOOKING: dict[str, str] = {
     "requeue": LOOK.format("smsretry explain"),
     "cancel by code": LOOK.format("smsretry explain"),
     "resolve": LOOK.format("smsretry explain"),
-    "resume": LOOK.format("smsretry senders list"),
+    "resume": LOOK.format("smsretry senders"),
 }
 """What is told of an order that may do more when it is given twice."""
 ROW = UUID(int=1)
 YES = ("--yes", "--who", "Ann", "--because", "Asked")
 ORDERS: dict[str, tuple[object, ...]] = {
-    "consent": ("consent", PHONE, "--opt-out", "--source", "telephone"),
+    "consent": ("consent", PHONE, "--said", "opted_out", "--source", "telephone", *YES[1:]),
     "stop": ("stop", "LA", "--because", "A hurricane"),
     "lift": ("stop", "LA", "--lift"),
-    "cancel": ("cancel", "--row", ROW, *YES),
-    "cancel by code": ("cancel", "--code", 30003, *YES),
+    "cancel": ("texts", "cancel", "--row", ROW, *YES),
+    "cancel by code": ("texts", "cancel", "--code", 30003, *YES),
     "pause": ("senders", "pause", "MG" + "7" * 32, "--because", "Suspended"),
     "resume": ("senders", "resume", "MG" + "7" * 32, "--because", "Registered"),
-    "requeue": ("requeue", "--row", ROW, *YES),
+    "requeue": ("texts", "requeue", "--row", ROW, *YES),
     "after-restore": ("after-restore", "--backup-of", "2026-11-24T03:00", *YES),
-    "resolve": ("resolve", ROW, "--send-again", "--who", "Ann", "--because", "Asked"),
+    "resolve": ("texts", "resolve", "--row", ROW, "--send-again", "--who", "Ann", "--because", "Asked"),
     "prune": ("prune",),
 }
 QUESTIONS: dict[str, tuple[object, ...]] = {
     "explain": ("explain", "--row", ROW),
     "status": ("status",),
     "preview": ("preview",),
-    "cancel, only tried": ("cancel", "--row", ROW),
+    "cancel, only tried": ("texts", "cancel", "--row", ROW),
 }
 
 
@@ -164,7 +164,7 @@ def test_an_order_gets_through_once_the_database_is_back(
     """Whoever looks on is told of each try, on standard error."""
     row = business.due_text()
     with _back_after(4, stack, settings) as url:
-        result = command("cancel", "--row", row, *YES, SUPABASE_URL=url, columns=1000)
+        result = command("texts", "cancel", "--row", row, *YES, SUPABASE_URL=url, columns=1000)
     assert result.exit_code == 0
     assert business.row(row)["status"] == "cancelled"
     assert "Cancelled 1 of 1" in result.stdout
@@ -172,7 +172,7 @@ def test_an_order_gets_through_once_the_database_is_back(
     assert [line.partition("Nothing is recorded so far. ")[2] for line in told] == [
         f"Try {number} of 10 in 0 s. Ctrl-C gives up." for number in (2, 3, 4, 5)
     ]
-    assert told[0].startswith("Waiting: Supabase's API could not reach its database for cancel_sms_retries (PGRST000).")
+    assert told[0].startswith("Waiting: Supabase's API could not reach its database for change_sms_texts (PGRST000).")
 
 
 def test_ctrl_c_ends_the_wait(stack: Stack) -> None:
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_the_wait(stack: Stack) -> None:
         "COLUMNS": "1000",
     }
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "smsretry", "cancel", "--row", str(ROW), *YES],
+        [sys.executable, "-m", "smsretry", "texts", "cancel", "--row", str(ROW), *YES],
         stderr=subprocess.PIPE,
         text=True,
         env=nowhere,
@@ -216,7 +216,7 @@ def test_an_opt_in_is_not_given_again_later(command: Command, stack: Stack, busi
     """A STOP that came meanwhile would be undone by it."""
     business.due_text(phone=PHONE)
     stack.rpc_faults.drop_after_commit("record_sms_consent")
-    opt_in = ("consent", PHONE, "--opt-in", "--source", "telephone", "--business", business.id)
+    opt_in = ("consent", PHONE, "--said", "opted_in", "--source", "telephone", "--business", business.id, *YES[1:])
     result = command(*opt_in, columns=1000)
     assert result.exit_code == 1
     assert "Give it again if it was not, and if they have not said stop since." in result.output
@@ -227,8 +227,8 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, st
     """The text may have failed once more by then: a second requeue would send it again."""
     row = business.due_text()
     business.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [row])
-    stack.rpc_faults.drop_after_commit("requeue_failed_sms")
-    result = command("requeue", "--row", row, *YES, columns=1000)
+    stack.rpc_faults.drop_after_commit("change_sms_texts")
+    result = command("texts", "requeue", "--row", row, *YES, columns=1000)
     assert IN_LOOKING["requeue"] in result.output
     events = business.connection.execute(
         "select code from smsretry.events where about = %s and who = 'Ann'", [row]

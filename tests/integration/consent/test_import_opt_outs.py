@@ -15,8 +15,7 @@ from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.opt_out_file import OptOut
-from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts
+from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -25,7 +24,7 @@ from tests.support.builders import NOON, PHONE, run
 
 MIAMI = "+13055550199"
 DAY = timedelta(days=1)
-DONE = ("--undated", "opted-out", "--write", "--who", "Ann", "--because", "From the old tool")
+DONE = ("--yes", "--who", "Ann", "--because", "From the old tool")
 
 
 def given(business: Business, *opt_outs: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def opt_outs(business: Business) -> list[dict[str, Any]]:
 def stops(tmp_path: Path) -> Path:
     """A file of two, of which one is a customer's."""
     file = tmp_path / "stops.csv"
-    file.write_text(f"phone,opted_out_at\n(212) 555-0123,2026-11-01T10:00:00Z\n{MIAMI},\n")
+    file.write_text(f"phone,opted_out_at\n+1 (212) 555-0123,2026-11-01T10:00:00Z\n{MIAMI},\n")
     return file
 
 
@@ -103,11 +102,11 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
 def test_nothing_is_recorded_without_the_word(business: Business, command: Command, stops: Path) -> None:
     """The preview says what would be."""
     waiting = business.due_text()
-    tried = command("import-opt-outs", stops, "--business", business.id, "--undated", "opted-out")
+    tried = command("import-opt-outs", stops, "--business", business.id)
     assert tried.exit_code == 0, tried.output
     assert "would be recorded: 2" in tried.stdout
-    assert "waiting texts would be cancelled: 1" in tried.stdout
-    assert "Nothing was recorded" in tried.stdout
+    assert "waiting texts cancelled: 1" in tried.stdout
+    assert "Nothing was changed. To do it, add --yes" in tried.stdout
     assert not opt_outs(business)
     assert business.row(waiting)["status"] == "pending"
     assert not business.connection.execute("select from smsretry.imported_files").fetchall()
@@ -123,7 +122,7 @@ def test_a_second_import_changes_nothing_and_says_so(
     stack.move_clock(timedelta(minutes=60))
     again = command("import-opt-outs", stops, "--business", business.id, *DONE)
     assert again.exit_code == 0
-    assert "Nothing was changed. Known already: 2." in again.stdout
+    assert "Opt-outs that were recorded: 0. Known already: 2." in again.stdout
     assert opt_outs(business) == before
 
 
@@ -342,13 +341,14 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
 ) -> None:
     """In UTF-16 with a byte order mark, as a spreadsheet saves Unicode text; no number is printed."""
     file = tmp_path / "stops.txt"
-    rows = [PHONE, "1.21256E+10", "555-0199", MIAMI]
-    file.write_text("Phone\tOpted Out At\n" + "".join(f"{row}\t2026-11-01\n" for row in rows), encoding="utf-16")
+    rows = [PHONE, "1.21256E+10", MIAMI]
+    file.write_text(
+        "Phone\tOpted Out At\n" + "".join(f"{row}\t2026-11-01T10:00:00Z\n" for row in rows), encoding="utf-16"
+    )
     done = command("import-opt-outs", file, "--business", business.id, *DONE)
     assert done.exit_code == 1
-    assert "line 3: not imported: A spreadsheet rounded" in done.stdout
-    assert "line 4: not imported:" in done.stdout
-    assert "Lines: 4. Not imported: 2." in done.stdout
+    assert "line 3: Its number has no country code" in done.stdout
+    assert "Lines: 3. Not imported: 1." in done.stdout
     assert len(opt_outs(business)) == 2
     assert not any(number in done.output for number in (*rows, PHONE[2:], MIAMI[2:]))
 
@@ -359,7 +359,7 @@ def test_standard_input_is_a_file_as_well(business: Business, command: Command) 
         "import-opt-outs", "-", "--business", business.id, "--json", *DONE, stdin=f"\ufeffphone\n{PHONE}\nn/a\n"
     )
     told = json.loads(done.stdout)
-    assert (told["recorded"], told["undated"], told["refused"], told["lines"]) == (1, 1, 1, 2)
+    assert (told["recorded"], told["undated"], told["refused"], told["lines_read"]) == (1, 1, 1, 2)
 
 
 def test_a_named_pipe_is_a_file_as_well(business: Business, command: Command, tmp_path: Path) -> None:
@@ -372,30 +372,12 @@ def test_a_named_pipe_is_a_file_as_well(business: Business, command: Command, tm
     assert "recorded: 1" in done.stdout
 
 
-def test_a_number_without_country_code_is_of_the_business_s_country(
-    stack: Stack, business: Business, command: Command, tmp_path: Path
-) -> None:
-    """By its time zone. Where none is known, it is refused."""
-    file = tmp_path / "stops.csv"
-    file.write_text("phone\n020 7946 0100\n")
-    london = Business(business.connection, stack.now).open("Europe/London")
-    nowhere = Business(business.connection, stack.now).open(None)
-    customer = london.customer(phone="+442079460100")
-    assert command("import-opt-outs", file, "--business", london.id, *DONE).exit_code == 0
-    assert consent(london, customer)["status"] == "opted_out"
-    refused = command("import-opt-outs", file, "--business", nowhere.id, *DONE)
-    assert (refused.exit_code, "give --country" in refused.stdout) == (1, True)
-
-
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         ((), "--business"),
-        (("--all-businesses", "--write"), "because"),
-        (("--all-businesses", "--country", "Narnia"), "no country"),
-        (("--all-businesses", "--time-zone", "EST5"), "no time zone"),
-        (("--all-businesses", "--only", "status"), "COLUMN=VALUE"),
-        (("--all-businesses", "--date-column", "when"), "no column"),
+        (("--all-businesses", "--business", str(UUID(int=1))), "say for whom in one way"),
+        (("--all-businesses", "--yes"), "because"),
     ],
 )
 def test_a_command_line_that_leaves_something_open_is_refused(

@@ -112,7 +112,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_whe
         said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.cancelled, said.unmarked) == (0, 1, 1)
     assert business.row(row)["status"] == "cancelled"
-    [told] = operators.explain(WhichText(retry_id=row), None)
+    [told] = operators.explain(WhichText(retry_id=row))
     assert told.opted_out_since is not None
     stack.move_clock(timedelta(minutes=1))
     hear(business, "STOP")

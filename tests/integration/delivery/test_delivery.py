@@ -1,6 +1,5 @@
 """What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +13,9 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Requeue, WhichText
-from smsretry.desk.pages.answers import status_page
+from smsretry.desk.pages.answers import page_of
 from smsretry.desk.pages.delivery_run import events_of
+from smsretry.desk.pages.markdown import no_forms
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
@@ -557,8 +557,8 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     stack.twilio.report(sid_of(business, other), "undelivered", 30007)
     assert sync(stack, services) == "undelivered 2"
     settle(business, sid_of(business, other), "delivered")
-    [record] = operators.explain(WhichText(retry_id=row), None)
-    assert (record.state, record.can) == ("failed", ("requeue_failed_sms",))
+    [record] = operators.explain(WhichText(retry_id=row))
+    assert (record.state, record.can) == ("failed", ("requeue",))
     assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30007)]
     change = operators.order(Requeue(code=30007, dry_run=False, who="Ann", because="The filter is gone"))
     assert (change.matched, change.changed) == (1, 1)
@@ -580,8 +580,8 @@ def test_status_tells_how_many_arrived_and_whose_did_not(
         stack.twilio.report(sid_of(business, row), reported, code)
     sync(stack, services)
     told = list(QueueStatus.of(operators.status()).lines())
-    assert "delivery in the last day: delivered 1, open 2, undelivered 1 (50% arrived)" in told
-    assert [line for line in told if line.startswith("undelivered 1 of Maple Street Dental: code 30007")]
+    assert "  delivered, texts 1, 50% of what is known" in told
+    assert "  code 30007, texts 1, business Maple Street Dental" in told
 
 
 def many(business: Business, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:
@@ -607,48 +607,25 @@ def many(business: Business, name: str, seconds: list[int | None], *, ago: timed
     )
 
 
-def test_status_tells_how_soon_texts_arrive_and_of_whom_the_fewest_do(
+def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     stack: Stack, business: Business, command: Command
 ) -> None:
-    """By SQL, by command, as JSON and as a page. Of fewer than 20 texts a share says nothing."""
+    """By SQL, by command and as a page, which has a picture of the day."""
     many(business, "Half", [4] * 10 + [None] * 10)
     many(business, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
     many(business, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
     many(business, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
 
     lines = business.connection.execute("select * from sms_status()").fetchall()
-    told = command("status").stdout.splitlines()
-    known = json.loads(command("status", "--json").stdout)
+    told = command("status").stdout
     with SupabaseOperators(stack.settings()) as operators:
-        page = status_page(QueueStatus.of(operators.status()))
+        page = page_of(QueueStatus.of(operators.status()), no_forms)
 
-    of_business = [(line["told"], line["name"], line["texts"]) for line in lines if line["part"] == "delivery_business"]
-    assert of_business == [
-        ("Half", "delivered", 10), ("Half", "undelivered", 10),
-        ("Most too", "delivered", 18), ("Most too", "undelivered", 2),
-    ]  # fmt: skip
-    assert [(one["name"], one["delivered"], one["undelivered"]) for one in known["delivery_by_business"]] == [
-        ("Half", 10, 10), ("Most too", 18, 2),
-    ]  # fmt: skip
-    assert [line for line in told if line.startswith("delivery by business")] == [
-        "delivery by business: Half, 50% of 20 arrived",
-        "delivery by business: Most too, 90% of 20 arrived",
-    ]
-    assert known["delivery_seconds"] == {"median": 4, "95th percentile": 4}
-    assert "from accepted to delivered, where reported: median 4 s, 95th percentile 4 s" in told
-    hours = [(hour["delivered"], hour["undelivered"], hour["open"]) for hour in known["delivery_hours"]]
-    assert hours == [(27, 3, 0), (10, 10, 0)]
-    assert "delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in told
-    assert page.lines == tuple(line for line in told if not line.startswith("Needs somebody"))
-    assert "- delivered by hour (UTC), of those accepted: 13:00 27 of 30, 16:00 10 of 20" in page.markdown
-
-
-@pytest.mark.parametrize("settled_by", ["reconcile", "callback"])
-def test_the_time_of_a_text_whose_answer_was_lost_counts_from_its_send(business: Business, settled_by: str) -> None:
-    """Its acceptance was found out about only later, even after it was delivered."""
-    many(business, "Found", [-30])
-    business.connection.execute(
-        "update sms_send_attempts set settled_by = %s, begun_at = begun_at - interval '1 minute'", [settled_by]
-    )
-    [line] = business.connection.execute("select told from sms_status() where name = 'median'").fetchall()
-    assert line["told"] == "32.0"
+    lost = {(line["business"], line["name"], line["texts"]) for line in lines if line["part"] == "undelivered"}
+    assert lost == {("Half", "without a code", 10), ("Most", "without a code", 1), ("Most too", "without a code", 2)}
+    hours = sorted((line["oldest"].hour, line["name"], line["texts"]) for line in lines if line["part"] == "hour")
+    assert hours == [(13, "delivered", 27), (13, "undelivered", 3), (16, "delivered", 10), (16, "undelivered", 10)]
+    assert "  delivered, texts 37, 74% of what is known\n" in told
+    assert "  code without a code, texts 10, business Half\n" in told
+    assert "| delivered | 37 | 74% of what is known |" in page.markdown
+    assert "data:image/svg" in page.markdown

@@ -13,17 +13,18 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, WhichText
-from smsretry.desk.actions.states import LiftState
+from smsretry.desk.actions.doors import DOORS
+from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
-from smsretry.desk.questions.levers import Lever
-from smsretry.desk.questions.mending import MENDING
+from smsretry.desk.questions.levers import MENDING, Lever
 from smsretry.local.stack import Stack
 from smsretry.vocabulary import WhyCode
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, PHONE, run
+from tests.support.desk import ordered
 
 SIGNED: Final = {"who": "Ann", "because": "A customer called"}
 Change = Callable[[Business, UUID], None]
@@ -194,9 +195,10 @@ def _refused_row(business: Business) -> UUID:
     return planned
 
 
-REQUEUE, LOOK, CONSENT, CANCEL = "requeue-failed-sms", "look-again-sms", "record-sms-consent", "cancel-sms-retries"
-LIFT: Final = "lift-sms-stop"
-RESOLVE, EXPLAIN = "resolve-sms-doubt", "explain-sms"
+REQUEUE, LOOK, CONSENT, CANCEL = "requeue", "look-again", "consent", "cancel"
+LIFT, RESOLVE, EXPLAIN = "stop", "resolve", "explain"
+ANEW: Final = "anew"
+"""No form: it is decided anew as soon as the application has mended it."""
 NUMBER = changed("customers", "phone", PHONE)
 BODY = changed("send_logs", "subject", "Thank you for your visit.")
 CASES: Final = [
@@ -221,12 +223,13 @@ CASES: Final = [
     Case("operator", REQUEUE, ended("cancelled", "operator"), says="wanted after all"),
     Case("application", REQUEUE, ended("cancelled", "application"), says="by mistake"),
     Case("superseded", EXPLAIN, ended("failed", "superseded", change=_tried_anew)),
-    Case("quiet_hours", CANCEL, found(timezone="Pacific/Auckland")),
+    Case("quiet_hours", ANEW, found(timezone="Pacific/Auckland", phone=PHONE), changed("customers", "timezone", None),
+         says="customers.timezone"),
     Case("daily_cap", CANCEL, waiting("daily_cap")),
-    Case("number_spelling", LOOK, found(phone="+1 (212) 555-0123"), NUMBER, says="write the number as it says"),
-    Case("no_time_zone", LOOK, found(phone="+881612345678", timezone=None), NUMBER, says="customers.timezone"),
+    Case("number_spelling", ANEW, found(phone="+1 (212) 555-0123"), NUMBER, says="write the number as it says"),
+    Case("no_time_zone", ANEW, found(phone="+881612345678", timezone=None), NUMBER, says="customers.timezone"),
     Case("no_opening", LOOK, waiting("no_opening", held=True)),
-    Case("hours_unreadable", LOOK, found(changed("businesses", "sms_hours", "18:00-09:00")),
+    Case("hours_unreadable", ANEW, found(changed("businesses", "sms_hours", "18:00-09:00")),
          changed("businesses", "sms_hours", None), says="businesses.sms_hours"),
     Case("state_stopped", LIFT, found(_state("A storm")), says="smsretry stop NY --lift"),
     Case("mark_mismatch", LOOK, waiting("mark_mismatch", held=True), says="smsretry mark"),
@@ -267,26 +270,23 @@ def test_each_reason_is_tried_and_says_what_is_to_be_fixed() -> None:
     assert {case.code for case in CASES} == set(get_args(WhyCode)) == set(MENDING)
 
 
+def form_of(lever: Lever) -> tuple[str, Form | None]:
+    """What its form is for, and the form as it is filled in, with who and because."""
+    if lever.form is None:
+        return "", None
+    [door] = [one for one in DOORS if one.deployment == lever.form]
+    [(word, form)], values = door.forms.items() if len(door.forms) == 1 else [(None, None)], lever.ask["ask"]
+    if form is None:
+        [(word, values)] = values.items()
+        form = door.forms[word]
+    return str(word), form.model_validate({**values, **(SIGNED if "who" in form.model_fields else {})})
+
+
 def pull(desk: Desk, lever: Lever) -> None:
-    """Submit its form as it is filled in, with who and because."""
-    order = lever.ask | SIGNED
-    match lever.form:
-        case "requeue-failed-sms":
-            assert desk.order(Requeue.model_validate(order)).changed == 1
-        case "look-again-sms":
-            assert desk.order(LookAgain.model_validate(order)).changed == 1
-        case "cancel-sms-retries":
-            assert desk.order(Cancel.model_validate(order)).changed == 1
-        case "record-sms-consent":
-            desk.record_consent(RecordConsent.model_validate(order))
-        case "resolve-sms-doubt":
-            assert desk.resolve(Resolve.model_validate(order))
-        case "lift-sms-stop":
-            desk.order_state(LiftState.model_validate(lever.ask))
-        case "explain-sms":
-            assert len(desk.explain(WhichText.model_validate(lever.ask))) == 2
-        case _:
-            raise AssertionError(f"{lever} has no form")
+    """Submit its form."""
+    _, form = form_of(lever)
+    assert form is not None, f"{lever} has no form"
+    assert not desk.answer(form).fails
 
 
 def story_of(desk: Desk, row: UUID) -> Explanation:
@@ -307,24 +307,27 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
     assert story.text.why_code == case.code
     told = " ".join([*map(str, story.levers[:1]), story.nothing_to_do or ""])
     assert case.says in told, story.levers
-    if case.form is None:
+    if case.form in (None, ANEW):
         assert not any(lever.form for lever in story.levers[:1])
         assert told.strip()
-        return
-    assert story.levers[0].form == case.form, story.levers
+        if case.form is None:
+            return
+    else:
+        assert form_of(story.levers[0])[0] == case.form, story.levers
     case.fix(business, row)
-    pull(desk, story.levers[0])
+    if case.form != ANEW:
+        pull(desk, story.levers[0])
     after = story_of(desk, row)
     match case.form:
-        case "cancel-sms-retries":
+        case "cancel":
             assert (after.text.state, after.text.why_code) == ("cancelled", "operator")
-        case "record-sms-consent":
+        case "consent":
             assert (after.text.stop_sid, "opted" in " ".join(after.happened)) == (None, True)
-        case "resolve-sms-doubt":
+        case "resolve":
             assert (after.text.state, after.text.why_code) != ("in_doubt", case.code)
-        case "lift-sms-stop":
-            assert after.levers[0].form == LOOK
-        case "look-again-sms" | "requeue-failed-sms":
+        case "stop":
+            assert form_of(after.levers[0])[0] == LOOK
+        case "look-again" | "requeue" | "anew":
             assert after.text.next_at
             assert after.text.next_at <= after.text.asked_at, "the next run takes it"
             run(queue, sender, AT_ONCE)
@@ -352,7 +355,7 @@ def test_who_texted_stop_has_to_text_start_and_then_the_text_is_requeued(
     assert "text START" in str(story_of(desk, row).levers[0])
     _started_by_text(business, row)
     first = story_of(desk, row).levers[0]
-    assert first.form == REQUEUE
+    assert form_of(first)[0] == REQUEUE
     pull(desk, first)
     run(queue, sender, AT_ONCE)
     assert business.row(row)["status"] == "completed"
@@ -385,7 +388,7 @@ def test_the_command_of_a_lever_runs_as_it_stands(
     row = make(business)
     run(queue, sender, AT_ONCE)
     told = command("explain", "--row", row).stdout
-    line = next(line for line in told.splitlines() if line.startswith("You can: "))
+    line = next(line for line in told.splitlines() if line.startswith("You can: ") and "(smsretry " in line)
     shown = re.search(r"\(smsretry (.+)\)$", line)
     assert shown, line
     done = command(*(word.replace("'…'", "She called") for word in shown[1].split()))
@@ -400,41 +403,39 @@ def test_the_command_of_a_lever_runs_as_it_stands(
 def test_a_row_that_an_order_leaves_out_is_accounted_for(desk: Desk, business: Business, command: Command) -> None:
     """By name, with what to do."""
     cancelled, waits, nobody = ended("cancelled", "expired")(business), waiting("quiet_hours")(business), uuid4()
-    change = desk.order(Requeue.model_validate({"retry_ids": [cancelled, waits, nobody], "dry_run": False} | SIGNED))
+    change = ordered(desk, Requeue.model_validate({"retry_ids": [cancelled, waits, nobody], "dry_run": False} | SIGNED))
     assert (change.matched, change.changed) == (2, 0)
     assert change.skipped == {
         "It is cancelled: ask for that state, too (--state cancelled, States in the form)": 1,
         "It has not ended, it is waiting": 1,
         f"There is no row {nobody}": 1,
     }
-    told = command("requeue", "--row", cancelled)
+    told = command("texts", "requeue", "--row", cancelled)
     assert (told.exit_code, told.stdout.splitlines()[0]) == (
         1,
         "Would requeue 0 of 1: It is cancelled: ask for that state, too (--state cancelled, States in the form)",
     )
-    assert desk.order(Cancel(retry_ids=[cancelled])).skipped == {"It has ended, it is cancelled: requeue it": 1}
-    assert desk.order(Cancel(retry_ids=[waits], states=["due"])).skipped == {
+    assert ordered(desk, Cancel(retry_ids=[cancelled])).skipped == {"It has ended, it is cancelled: requeue it": 1}
+    assert ordered(desk, Cancel(retry_ids=[waits], states=["due"])).skipped == {
         "It is waiting: ask for that state, too (--state waiting, States in the form)": 1
     }
-    assert desk.order(Requeue(retry_ids=[cancelled], states=["cancelled"], code=30003)).skipped == {
+    assert ordered(desk, Requeue(retry_ids=[cancelled], states=["cancelled"], code=30003)).skipped == {
         "It does not fit the rest of what was asked for": 1
     }
 
 
 def test_what_waits_for_its_time_is_not_looked_at_before(desk: Desk, business: Business) -> None:
-    """Its hour, a doubt's quarantine, a rate: a look would change nothing. Unless it is named, it is not even told."""
+    """A cap, a doubt's quarantine, a rate: a look would change nothing. Unless it is named, it is not even told."""
     rows = {
-        waiting("quiet_hours")(
-            business
-        ): "It waits for its time, and not for somebody: a look now would change nothing",
+        waiting("daily_cap")(business): "It waits for its time, and not for somebody: a look now would change nothing",
         doubtful("in_doubt", held=False)(business): "It is in doubt: evidence is looked for at its own times",
         business.due_text(): "It is due already: the next run takes it",
         ended("failed", "refused")(business): "It has ended, it is failed: requeue it",
     }
     for row, why in rows.items():
-        assert desk.order(LookAgain(retry_ids=[row])).skipped == {why: 1}
+        assert ordered(desk, LookAgain(retry_ids=[row])).skipped == {why: 1}
     held = waiting("no_time_zone", held=True)(business)
-    change = desk.order(LookAgain(business_id=business.id))
+    change = ordered(desk, LookAgain(business_id=business.id))
     assert ([one.retry_id for one in change.sample], change.changed, change.skipped) == ([held], 1, {})
 
 
@@ -443,13 +444,13 @@ def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new
 ) -> None:
     """It is due, was held, and somebody said so."""
     row = waiting("no_time_zone", held=True)(business)
-    desk.order(LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED))
+    ordered(desk, LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED))
     story = story_of(desk, row)
     assert story.headline.startswith(
         "Due, the next run takes it: It was held: It waits for something. Looked at again by Ann: A customer called"
     )
     assert "looked again by Ann: A customer called" in "\n".join(story.happened)
-    assert desk.order(LookAgain(retry_ids=[row])).skipped == {"It is due already: the next run takes it": 1}
+    assert ordered(desk, LookAgain(retry_ids=[row])).skipped == {"It is due already: the next run takes it": 1}
 
 
 # Consent by a customer's id
@@ -466,10 +467,10 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     customer = business.row(row)["customer_id"]
     ask = ("consent", "--customer", customer, "--source", "telephone", "--because", "She called")
     cancelled = int(phone == PHONE)
-    said = f"Customers with this number: 1; waiting texts cancelled: {cancelled}.\n"
-    assert command(*ask, "--opt-out").stdout == said
+    told = command(*ask, "--said", "opted_out").stdout
+    assert told.startswith(f"Opted out. Customers with this number: 1; waiting texts cancelled: {cancelled}.\n")
     assert (business.row(row)["why_code"] == "opted_out") == bool(cancelled)
-    assert command(*ask, "--opt-in").exit_code == 0
+    assert command(*ask, "--said", "opted_in").exit_code == 0
     consents = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
     assert {one["id"]: one["now"] for one in consents} == {customer: "opted_in", elsewhere: "opted_in"}
     assert {event.code for event in story_of(desk, row).text.events} >= {"opted_out", "opted_in"}
@@ -483,7 +484,7 @@ def test_consent_of_one_without_a_number_is_nobody_else_s(
     """What stands for a missing number is the same for many, and they are not one person."""
     one, neighbor = (business.customer(phone=written, consent="unknown") for _ in range(2))
     asked = {"customer_id": one, "consent": word, "source": "letter", "who": "Ann", "because": "She wrote"}
-    assert operators.record_consent_of(RecordConsent.model_validate(asked)).customers == 1
+    assert not operators.carry_out(RecordConsent.model_validate(asked)).fails
     found = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
     assert {row["id"]: row["now"] for row in found} == {one: word, neighbor: "unknown"}
 
@@ -491,9 +492,13 @@ def test_consent_of_one_without_a_number_is_nobody_else_s(
 def test_consent_by_id_needs_who_why_and_a_customer(business: Business, command: Command) -> None:
     """In the words of the options."""
     customer = str(business.customer())
-    by_id = ("consent", "--opt-in", "--source", "telephone", "--customer")
+    by_id = ("consent", "--said", "opted_in", "--source", "telephone", "--customer")
     assert "--because must be given" in command(*by_id, customer).stderr
-    assert "say who in one way" in command(*by_id, customer, PHONE).stderr
-    assert "say who in one way" in command("consent", "--opt-out", "--source", "letter").stderr
-    told = command(*by_id, uuid4(), "--because", "She called")
+    because = ("--because", "She called")
+    assert "say which person in one way" in command(*by_id, customer, PHONE, *because).stderr
+    assert (
+        "say which person in one way"
+        in command("consent", "--said", "opted_out", "--source", "letter", *because).stderr
+    )
+    told = command(*by_id, uuid4(), *because)
     assert (told.exit_code, "No customer has this id" in told.stderr) == (1, True)

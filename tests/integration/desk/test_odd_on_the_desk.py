@@ -13,10 +13,10 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.records import AttemptRecord
 from smsretry.errors import QueueMismatch
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, PHONE
+from tests.support.desk import ordered
 
 BROUGHT: Final = """
 alter table scheduled_sends alter column scheduled_for drop not null, alter column business_id drop not null,
@@ -92,7 +92,7 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
         ahead = desk.preview(Preview(hours=2))
         assert ahead.go_out >= 1
         assert desk.status().queue == {"due": 1}
-        assert desk.order(Cancel(retry_ids=[planned])).matched == 1
+        assert ordered(desk, Cancel(retry_ids=[planned])).matched == 1
 
 
 @pytest.mark.parametrize(
@@ -143,24 +143,8 @@ def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, v
     )
     business.connection.execute("update businesses set name = %s where id = %s", [HUGE, business.id])
     other = business.due_text()
-    explanations = desk.explain(None, phone=PHONE)
+    explanations = desk.explain(WhichText.at_terminal(phone=PHONE))
     assert {explanation.text.retry_id for explanation in explanations} == {row, other}
     assert all(len("".join(explanation.lines())) < 5000 for explanation in explanations)
     assert desk.preview(Preview(hours=2)).businesses
     assert desk.status().depth == 2
-
-
-def test_the_history_of_an_attempt_with_an_odd_consent_is_told(business: Business, desk: Desk) -> None:
-    """The attempt keeps what the customer's row said when it was begun."""
-    row = business.due_text()
-    business.connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
-                                          consent_status, consent_at)
-           values (gen_random_uuid(), %s, 1, 1, smsretry.clock(), smsretry.clock(), 'not_sent', 'opted_in',
-                   'infinity')""",
-        [row],
-    )
-    [explanation] = desk.explain(WhichText(retry_id=row))
-    [attempt] = explanation.text.history
-    assert isinstance(attempt, AttemptRecord)
-    assert attempt.consent_at is None

@@ -1,5 +1,6 @@
 """What a person's order changes and what it leaves alone, as the SQL functions decide it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,15 +11,17 @@ import pytest
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 
-ORDERS = ("requeue_failed_sms", "cancel_sms_retries", "look_again_sms")
+ORDERS = ("requeue", "cancel", "look")
 DONE: dict[str, Any] = {"dry_run": False, "who": "Ann", "because": "It is mended"}
 LATER = timedelta(hours=1)
 
 
-def order(business: Business, function: str, **values: Any) -> tuple[int, dict[str, int]]:
+def order(business: Business, what: str, **values: Any) -> tuple[int, dict[str, int]]:
     """How many rows it changed, and why it left others alone."""
-    arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    [told] = business.connection.execute(f"select * from {function}({arguments})".encode(), values).fetchall()
+    signed = {name: values.pop(name) for name in DONE if name in values}
+    given = {"what": what, "which": json.dumps(values, default=str), **signed}
+    arguments = ", ".join(f"{name} => %({name})s" for name in given)
+    [told] = business.connection.execute(f"select * from change_sms_texts({arguments})".encode(), given).fetchall()
     return told["changed"], told["skipped"]
 
 
@@ -35,13 +38,8 @@ def failed(business: Business, **text: Any) -> UUID:
 
 
 _AS_IT_WAS = """
-create or replace function smsretry.chosen(
-    statuses text[], retry_ids uuid[], business_id uuid, customer_id uuid, code integer, reason text, containing text,
-    since timestamptz, until timestamptz, why_code text)
-returns setof public.sms_retry_queue language sql as $$
-    select p.* from public.sms_retry_queue q
-    cross join jsonb_populate_record(
-        null::public.sms_retry_queue, to_jsonb(q) || jsonb_build_object('status', statuses[1])) p
+create or replace function smsretry.texts_that_fit(which jsonb) returns setof uuid language sql as $$
+    select q.id from public.sms_retry_queue q
 $$
 """
 """A list that is out of date."""
@@ -50,11 +48,11 @@ $$
 @pytest.mark.parametrize(
     ("function", "change", "why"),
     [
-        ("requeue_failed_sms", "status = 'completed'", "It has changed meanwhile"),
-        ("cancel_sms_retries", "status = 'completed'", "It has changed meanwhile"),
-        ("look_again_sms", "status = 'failed'", "It has ended, it is failed: requeue it"),
+        ("requeue", "status = 'completed'", "It has changed meanwhile"),
+        ("cancel", "status = 'completed'", "It has changed meanwhile"),
+        ("look", "status = 'failed'", "It has ended, it is failed: requeue it"),
         (
-            "look_again_sms",
+            "look",
             "status = 'processing', claimed_at = smsretry.clock()",
             "A worker has it at this moment",
         ),
@@ -81,7 +79,7 @@ def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(stack: Sta
         other.execute("update send_logs set status = 'sent'")
         business.connection.execute("set local lock_timeout = '10ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            order(business, "requeue_failed_sms", retry_ids=[row])
+            order(business, "requeue", retry_ids=[row])
 
 
 @pytest.mark.parametrize("function", ORDERS)
@@ -94,7 +92,7 @@ def test_nothing_is_changed_unless_it_is_said_who_and_why(business: Business, fu
 @pytest.mark.parametrize("function", ORDERS)
 def test_an_order_that_is_only_tried_changes_nothing(business: Business, function: str) -> None:
     """It says how many it would change."""
-    row = failed(business) if function == "requeue_failed_sms" else business.due_text(due=LATER)
+    row = failed(business) if function == "requeue" else business.due_text(due=LATER)
     became(business, row, "why_code = 'unreachable'")
     before = business.row(row)
     assert order(business, function, retry_ids=[row]) == (1, {})
@@ -113,15 +111,15 @@ def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(
         ({"customer_id": customer}, 1),
         ({"business_id": neighbor.id, "customer_id": customer}, 0),
     ):
-        assert order(business, "requeue_failed_sms", **which)[0] == changed
-    assert order(business, "requeue_failed_sms", business_id=business.id, retry_ids=[second, theirs], **DONE)[0] == 1
+        assert order(business, "requeue", **which)[0] == changed
+    assert order(business, "requeue", business_id=business.id, retry_ids=[second, theirs], **DONE)[0] == 1
     assert [business.row(row)["status"] for row in (first, second, theirs)] == ["failed", "pending", "failed"]
 
 
 def test_an_order_about_plans_keeps_to_its_business(business: Business) -> None:
     """Another's is sent as planned."""
     mine, theirs = business.scheduled(), Business(business.connection, business.now).open().scheduled()
-    assert order(business, "cancel_sms_retries", business_id=business.id, **DONE) == (1, {})
+    assert order(business, "cancel", business_id=business.id, **DONE) == (1, {})
     assert [business.scheduled_send(send)["status"] for send in (mine, theirs)] == ["cancelled", "scheduled"]
 
 
@@ -129,7 +127,7 @@ def test_a_requeued_text_lives_anew(business: Business) -> None:
     """It was over, and would be again at once."""
     row = failed(business)
     became(business, row, "expires_at = smsretry.clock() - interval '1 minute'")
-    assert order(business, "requeue_failed_sms", retry_ids=[row], **DONE) == (1, {})
+    assert order(business, "requeue", retry_ids=[row], **DONE) == (1, {})
     assert business.row(row)["expires_at"] is None
 
 
@@ -145,7 +143,7 @@ def test_a_text_is_not_requeued_while_an_older_row_of_it_waits(business: Busines
         ],
     ).fetchall()
     skipped = {"Another row of the same text waits": 1}
-    assert order(business, "requeue_failed_sms", retry_ids=[newer["id"]], **DONE) == (0, skipped)
+    assert order(business, "requeue", retry_ids=[newer["id"]], **DONE) == (0, skipped)
 
 
 def test_what_is_in_doubt_is_not_cancelled_and_stays_held_when_it_is_looked_at_again(business: Business) -> None:
@@ -158,8 +156,8 @@ def test_what_is_in_doubt_is_not_cancelled_and_stays_held_when_it_is_looked_at_a
            why = 'Two fit'""",
     )
     skipped = {"It is unknown whether it went out: evidence is looked for": 1}
-    assert order(business, "cancel_sms_retries", retry_ids=[row], **DONE) == (0, skipped)
-    assert order(business, "look_again_sms", retry_ids=[row], **DONE) == (1, {})
+    assert order(business, "cancel", retry_ids=[row], **DONE) == (0, skipped)
+    assert order(business, "look", retry_ids=[row], **DONE) == (1, {})
     assert business.row(row)["held_since"] is not None
 
 

@@ -14,7 +14,8 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.records import StatusLine, UnreadText, WaitingText
+from smsretry.desk.questions.queue_status import StatusLine
+from smsretry.desk.questions.records import UnreadText, WaitingText
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends

@@ -338,7 +338,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
             business.connection.execute(
                 "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [one]
             )
-        status = business.connection.execute("select * from sms_status(true, true)").fetchall()
+        status = business.connection.execute("select * from sms_status()").fetchall()
         parts = {(line["part"], line["name"]) for line in status if line["part"] in ("stopped", "sender", "senders")}
         try:
             business.connection.execute("select check_sms_retries()")
@@ -358,16 +358,6 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
     assert {"subject": "sending"} in reminders
 
 
-def test_the_status_that_an_older_version_asks_for_knows_no_senders(business: Business) -> None:
-    """It would take a line of an unknown part for a fault of the database."""
-    add(business)
-    business.connection.execute(
-        "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [SENDER]
-    )
-    parts = {line["part"] for line in business.connection.execute("select * from sms_status(true)").fetchall()}
-    assert not {"sender", "senders", "stopped"} & parts
-
-
 def test_a_sender_without_credentials_is_told_with_its_texts(business: Business) -> None:
     """As is one that has used its day, while texts wait for it."""
     add(business, segments_per_day=2)
@@ -377,7 +367,7 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     )
 
     def sender_line() -> dict[str, Any] | None:
-        return business.connection.execute("select * from sms_status(true, true) where part = 'sender'").fetchone()
+        return business.connection.execute("select * from sms_status() where part = 'sender'").fetchone()
 
     line = sender_line()
     assert line is not None
@@ -407,7 +397,7 @@ def test_what_one_that_shares_a_sender_waits_for_hides_no_trouble_of_another(
             "update sms_retry_queue set held_since = smsretry.clock(), why = %s, why_code = %s where id = %s",
             [f"Because of {code}", code, row],
         )
-    line = business.connection.execute("select * from sms_status(true, true) where part = 'sender'").fetchone()
+    line = business.connection.execute("select * from sms_status() where part = 'sender'").fetchone()
     assert line is not None
     assert (line["why_code"], line["told"]) == ("no_credentials", f"account {ACCOUNT}: Because of no_credentials")
 

@@ -1,5 +1,6 @@
 """A text's story, as the database keeps it: each line by driving the real queue, and why a text was late."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.isolation.test_access import acting_as
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE, run
+from tests.support.desk import ordered
 
 Told = Callable[[UUID], Explanation]
 Live = Callable[..., None]
@@ -84,7 +86,7 @@ def test_a_text_that_goes_out_at_the_first_try_has_no_line_beyond_its_send(
     row = business.due_text()
     assert run(queue, sender) == ["Sent"]
     assert events(business, row) == []
-    assert told(row).late is None
+    assert "after it was first due" not in " ".join(told(row).happened)
 
 
 def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
@@ -94,14 +96,12 @@ def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
     stack.set_clock(CLOSING + timedelta(hours=1))
     row = business.due_text(due=timedelta(0))
     assert run(queue, sender, AT_ONCE) == ["Deferred"]
-    waiting = told(row)
-    assert waiting.late is None
     stack.set_clock(OPENING)
     assert run(queue, sender, AT_ONCE) == ["Sent"]
     sent = told(row)
     [deferred] = lines(sent, "deferred")
     assert deferred.startswith("deferred until Wed 13 Jan 08:00 EST: Quiet hours")
-    assert sent.late == "it went out 10 h after it was first due (Tue 12 Jan 22:00 EST): 10 h in quiet hours"
+    assert re.match("send 1: accepted, (9 h 59 min|10 h) after it was first due;", lines(sent, "send 1")[0])
 
 
 def test_a_held_text_is_one_line_however_often_it_is_looked_at(
@@ -118,13 +118,7 @@ def test_a_held_text_is_one_line_however_often_it_is_looked_at(
     [held] = lines(sent, "held")
     assert "(3 times, the last at Tue 12 Jan 12:30 EST): No time zone is known" in held
     assert lines(sent, "the number changed") == ["the number changed from …5678 to …0123"]
-    assert sent.late is not None
-    assert sent.late.startswith("it went out 45 min after it was first due")
-    assert ": 45 min held: No time zone is known for a +881 number" in sent.late
-    assert sent.lateness is not None
-    assert sum(part.seconds for part in sent.lateness.spent) == pytest.approx(
-        (sent.lateness.until - sent.lateness.first_due_at).total_seconds(), abs=2
-    )
+    assert ", 45 min after it was first due" in lines(sent, "send 1")[0]
 
 
 def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_order(
@@ -138,7 +132,7 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
     stack.twilio.fail(JsonError(21612, http_status=400))
     assert run(queue, sender) == ["Failed"]
     stack.move_clock(timedelta(hours=3))
-    assert desk.order(Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed == 1
+    assert ordered(desk, Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed == 1
     assert run(queue, sender) == ["Sent"]
     sent = told(row)
     [again] = lines(sent, "to be tried again")
@@ -149,11 +143,9 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
     assert [line.split(";")[0] for line in lines(sent, "send ")] == [
         "send 1: rejected",
         "send 2: rejected",
-        "send 3: accepted",
+        "send 3: accepted, 3 h 20 min after it was first due",
     ]
     assert "counted as attempt 1" in lines(sent, "send 2")[0]
-    assert sent.late is not None
-    assert "3 h given up" in sent.late
 
 
 def test_a_text_in_doubt_says_which_look_is_next_and_what_follows(
@@ -186,8 +178,6 @@ def test_a_text_in_doubt_says_which_look_is_next_and_what_follows(
         "send 1: counted as not sent",
     ]
     assert "(2 times, the last at" in lines(sent, "looked for")[0]
-    assert sent.late is not None
-    assert "min in doubt" in sent.late
 
 
 def test_a_doubt_that_waits_for_a_person_says_so(stack: Stack, business: Business, told: Told, live: Live) -> None:
@@ -214,8 +204,6 @@ def test_a_text_is_taken_back_from_a_worker_that_died(
     assert lines(sent, "taken back") == [
         "taken back from a worker that fell silent, which had it since Tue 12 Jan 12:00 EST"
     ]
-    assert sent.late is not None
-    assert "11 min with a worker that died" in sent.late
 
 
 def test_what_the_application_does_past_the_functions_is_its_own_step(business: Business, told: Told) -> None:
@@ -282,7 +270,7 @@ def test_a_person_s_step_is_told_once(
     row = business.due_text()
     for order in (Cancel, Requeue, Cancel):
         request = {"states": ["cancelled"]} if order is Requeue else {}
-        assert desk.order(order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
+        assert ordered(desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
         stack.move_clock(timedelta(minutes=1))
     assert [(event.code, event.who) for event in told(row).text.events] == [
         ("cancelled", "Ann"),
@@ -334,15 +322,11 @@ def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> Non
             assert [event["code"] for event in kept] == ["consent_changed", "cancelled"]
 
 
-def test_a_text_that_no_run_took_says_so(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
-    """While it waits, and afterwards."""
+def test_a_text_that_no_run_took_says_so_while_it_waits(stack: Stack, business: Business, told: Told) -> None:
+    """For how long it has been due."""
     row = business.due_text(due=timedelta(0))
     stack.move_clock(timedelta(minutes=30))
-    assert told(row).late == "it was first due 30 min ago (Tue 12 Jan 12:00 EST): 30 min until a run took it"
-    assert run(queue, sender) == ["Sent"]
-    assert "30 min until a run took it" in (told(row).late or "")
+    assert " ago, 30 min after it was first due)" in told(row).headline
 
 
 def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
@@ -371,10 +355,10 @@ def test_the_application_s_end_of_a_requeued_text_is_told(business: Business, de
     row = business.due_text()
     change = "update sms_retry_queue set status = %s, last_error = %s where id = %s"
     business.connection.execute(change, ["failed", "Lost", row])
-    desk.order(Requeue(retry_ids=[row], **SIGNED))
+    ordered(desk, Requeue(retry_ids=[row], **SIGNED))
     business.connection.execute(change, ["cancelled", "She has moved", row])
-    desk.order(Requeue(retry_ids=[row], states=["cancelled"], **SIGNED | {"because": "She is back"}))
-    desk.order(Cancel(retry_ids=[row], **SIGNED))
+    ordered(desk, Requeue(retry_ids=[row], states=["cancelled"], **SIGNED | {"because": "She is back"}))
+    ordered(desk, Cancel(retry_ids=[row], **SIGNED))
     told = [(event["code"], event["who"], event["because"]) for event in events(business, row)]
     assert told == [
         ("failed", "the application", "Lost"),
@@ -411,5 +395,6 @@ def test_a_planned_text_is_late_from_its_planned_time(
     stack.move_clock(timedelta(hours=4, minutes=1))
     assert [send.result for send in queue_scheduled_sends(queue).sends] == ["queued"]
     assert run(queue, sender) == ["Sent"]
-    late = told(business.text_of(planned)["id"]).late
-    assert late == "it went out 4 h after it was first due (Tue 12 Jan 12:01 EST): 4 h before it was queued"
+    happened = told(business.text_of(planned)["id"])
+    assert ", 4 h after it was first due" in lines(happened, "send 1")[0]
+    assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]

@@ -41,7 +41,7 @@ def test_every_instant_is_told_on_the_clock_that_it_names(
     run_over(queue, sender)
     business.due_text(due=timedelta(hours=1, minutes=5))
     assert "  from Tue 12 Jan 18:00 UTC  " in command("preview").stdout
-    for words in (("explain", sent), ("status",), ("preview",), ("senders", "list")):
+    for words in (("explain", sent), ("status",), ("preview",), ("senders",)):
         told = _INSTANT.findall(command(*words, "--json").stdout)
         assert told, words
         assert [moment for moment in told if not moment.endswith("Z")] == [], words

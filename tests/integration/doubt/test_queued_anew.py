@@ -255,7 +255,7 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     assert operators.order(requeue).skipped == {
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt": 1
     }
-    assert operators.explain(WhichText(retry_id=newer), None)[0].can == ("resolve_sms_doubt",)
+    assert operators.explain(WhichText(retry_id=newer))[0].can == ("resolve_sms_doubt",)
     assert operators.resolve(resolution(newer, None))
     assert operators.order(requeue).changed == 1
     assert run(queue, sender) == ["Sent"]

@@ -12,7 +12,7 @@ from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Cancel, LookAgain, Order, Requeue
+from smsretry.desk.actions.requests import ListTexts, Requeue, WhichTexts
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import ListError
@@ -152,17 +152,17 @@ def test_a_row_takes_the_times_that_are_ours(business: Business, column: str, en
         business.connection.execute(change, [beyond])
 
 
+_CHANGE = "change_sms_texts('requeue', jsonb_build_object('customer_id', gen_random_uuid())"
 ORDERS = [
-    (Requeue, "limit", "requeue_failed_sms(customer_id => gen_random_uuid(), row_limit => %s)"),
-    (Requeue, "more_attempts", "requeue_failed_sms(customer_id => gen_random_uuid(), more_attempts => %s)"),
-    (Cancel, "limit", "cancel_sms_retries(customer_id => gen_random_uuid(), row_limit => %s)"),
-    (LookAgain, "limit", "look_again_sms(customer_id => gen_random_uuid(), row_limit => %s)"),
+    (Requeue, "limit", f"{_CHANGE}, row_limit => %s)"),
+    (Requeue, "more_attempts", f"{_CHANGE}, more_attempts => %s)"),
+    (ListTexts, "limit", 'list_sms(\'{"states": ["due"]}\', row_limit => %s)'),
 ]
 
 
 @pytest.mark.parametrize(("form", "field", "call"), ORDERS)
 def test_a_form_takes_the_numbers_that_its_function_takes(
-    business: Business, form: type[Order], field: str, call: str
+    business: Business, form: type[WhichTexts], field: str, call: str
 ) -> None:
     """The form refuses a number before it becomes a parameter of a run, and the function whoever calls."""
     of_form = form.model_json_schema()["properties"][field]

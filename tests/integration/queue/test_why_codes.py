@@ -172,7 +172,9 @@ def test_texts_are_chosen_by_why_they_ended(
     business.connection.execute("update sms_retry_queue set expires_at = scheduled_for where id = %s", [expired])
     run(queue, sender)
     business.connection.execute("update sms_retry_queue set last_error = 'In other words' where id = %s", [expired])
-    done = command("requeue", "--state", "cancelled", "--why", "expired", "--yes", "--because", "Twilio was down")
+    done = command(
+        "texts", "requeue", "--state", "cancelled", "--why", "expired", "--yes", "--because", "Twilio was down"
+    )
     assert "Requeued 1 of 1 that match." in done.stdout
     assert code_of(business, expired) == ("pending", "operator")
     assert code_of(business, other) == ("cancelled", "opted_out")
@@ -202,8 +204,8 @@ def test_the_desk_tells_why_in_a_word(
     ]  # fmt: skip
     assert "why, in a word: no_phone" in command("explain", "--row", failed).stdout
     status = command("status").stdout
-    assert "[no_time_zone]" in status
-    assert "failed in the last day: 1: Customer has no phone number [no_phone]" in status
+    assert "--why no_time_zone" in status
+    assert "failed, texts 1, Customer has no phone number [no_phone]" in status
     [ahead] = desk.preview(Preview(hours=1)).businesses
     assert ahead.why_codes == {"quiet_hours": 1, "no_time_zone": 1}
     assert "why: " in command("preview", "--hours", "1").stdout
@@ -309,7 +311,9 @@ def _sent_already(business: Business) -> UUID:
 def _cancelled(business: Business) -> UUID:
     row = business.due_text()
     business.connection.execute(
-        "select cancel_sms_retries(retry_ids => %s, dry_run => false, who => 'Ann', because => 'A test')", [[row]]
+        """select change_sms_texts('cancel', jsonb_build_object('retry_ids', %s::uuid[]), dry_run => false,
+                                   who => 'Ann', because => 'A test')""",
+        [[row]],
     )
     return row
 
@@ -317,8 +321,9 @@ def _cancelled(business: Business) -> UUID:
 def _requeued(business: Business) -> UUID:
     row = _expired(business)
     business.connection.execute(
-        """select requeue_failed_sms(why_code => 'expired', business_id => %s, states => '{cancelled}',
-                                     dry_run => false, who => 'Ann', because => 'A test')""",
+        """select change_sms_texts('requeue', jsonb_build_object('why_code', 'expired', 'business_id', %s::uuid,
+                                                                 'states', array['cancelled']),
+                                   dry_run => false, who => 'Ann', because => 'A test')""",
         [business.id],
     )
     return row

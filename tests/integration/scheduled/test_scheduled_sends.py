@@ -358,7 +358,7 @@ def test_a_row_that_nobody_can_change_is_told_and_goes_on_once_that_is_mended(
             business.connection.execute("select check_sms_retries()")
         assert "scheduled sends are overdue" not in str(raised.value)
         ended = command(
-            "cancel", "--business", business.id, "--yes", "--who", "Ann", "--because", "Closed for good"
+            "texts", "cancel", "--business", business.id, "--yes", "--who", "Ann", "--because", "Closed for good"
         ).output
         assert "Cancelled 1 of 2" in ended
         assert "left alone 1: A trigger or a rule of scheduled_sends refuses each change of it (P0001)" in ended
@@ -383,7 +383,7 @@ def test_whatever_a_row_holds_people_are_told_of_it_and_of_the_others(
             assert "scheduled, waiting: " in command("status").output
             assert command("preview").exit_code == 0
             process(queue)
-        assert command("cancel", "--row", stuck, "--row", other).exit_code == 0
+        assert command("texts", "cancel", "--row", stuck, "--row", other).exit_code == 0
         restored = ("--backup-of", stack.now().isoformat(), "--yes", "--because", "Restored from the backup")
         assert command("after-restore", *restored).exit_code == 0
 
@@ -717,7 +717,7 @@ def test_scheduled_sends_that_nobody_queues_are_told_to_monitors(stack: Stack, b
 def test_a_filter_of_cancel_reaches_scheduled_sends(business: Business, queue: SupabaseQueue, command: Command) -> None:
     """They wait, too. It is only tried without --yes."""
     scheduled, text = business.scheduled(due=HOUR), business.due_text()
-    asked = ("cancel", "--business", business.id)
+    asked = ("texts", "cancel", "--business", business.id)
     assert "Would cancel 2 of 2" in command(*asked).output
     assert business.scheduled_send(scheduled)["status"] == "scheduled"
     assert "Would cancel 1 of 1" in command(*asked, "--state", "scheduled").output

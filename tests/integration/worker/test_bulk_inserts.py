@@ -96,9 +96,10 @@ CALLS: Final = {
     "opt-out": "record_sms_consent('+12125550001', 'opted_out', 'admin', uuid_in(md5('business1')::cstring), "
     "who => 'Ann', because => 'asked')",
     "queue": "queue_sms_retry(uuid_in(md5('finished1')::cstring))",
-    "cancel": "cancel_sms_retries(customer_id => uuid_in(md5('due1')::cstring), dry_run => false, "
-    "who => 'Ann', because => 'asked')",
-    "look again": "look_again_sms(array[uuid_in(md5('doubtful1')::cstring)], who => 'Ann', because => 'asked')",
+    "cancel": "change_sms_texts('cancel', jsonb_build_object('customer_id', uuid_in(md5('due1')::cstring)), "
+    "dry_run => false, who => 'Ann', because => 'asked')",
+    "look again": "change_sms_texts('look', jsonb_build_object('retry_ids', "
+    "array[uuid_in(md5('doubtful1')::cstring)]))",
     "a person's number": "look_up_sms(phone => '+12125559999')",
     "an application's insert": "insert into sms_retry_queue (scheduled_for, business_id, send_log_id, customer_id) "
     "select now(), " + ", ".join(f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")),
@@ -109,7 +110,6 @@ SLACK: Final = 1.5
 COUNTS: Final = {
     "check": "check_sms_retries(10)",
     "status": "sms_status()",
-    "the whole status": "sms_status(true, true)",
 }
 """They count all that waits, by an index where its pages are known to be all visible."""
 

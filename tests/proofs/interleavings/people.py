@@ -32,11 +32,11 @@ def operator(world: World, state: State) -> Iterator[Step]:
         ids = {"retry_ids": [row["id"]]}
         it = f"it{nth(row['send_log_id'])}"
         if row["status"] in ("failed", "cancelled"):
-            values = ids | who | {"dry_run": False, "states": ["failed", "cancelled"]}
-            yield Step(f"a person requeues {it}", _orders("requeue_failed_sms", values))
+            which = {"which": ids | {"states": ["failed", "cancelled"]}, "dry_run": False, **who}
+            yield Step(f"a person requeues {it}", _orders("change_sms_texts", {"what": "requeue", **which}))
         if row["status"] == "pending":
-            values = ids | who | {"dry_run": False}
-            yield Step(f"a person cancels {it}", _orders("cancel_sms_retries", values, "cancelled"))
+            values = {"what": "cancel", "which": ids, "dry_run": False, **who}
+            yield Step(f"a person cancels {it}", _orders("change_sms_texts", values, "cancelled"))
         if row["in_doubt_since"]:
             resolve = {"retry_id": row["id"], **who}
             yield Step(f"a person says that {it} did not go out", _orders("resolve_sms_doubt", resolve, "not sent"))
