@@ -1,33 +1,49 @@
-"""Write what is generated from smsretry/supabase/schemas. After each change there, as long as nothing is released:
+"""Write what is generated from smsretry/supabase/schemas and smsretry/vocabulary.py. After each change there:
 
     python -m tests.record_schema
 
-It writes the migration that makes the whole schema, and smsretry/adapters/migrations/checksums.tsv, which has what a
-new installation has, by object.
+As long as nothing is released, it writes anew the migration that makes the whole schema; from then on the next one, by
+the name that it is given. It also writes the words of schemas/policy/why_code.sql, and the checksums by which `smsretry
+doctor` knows what differs (smsretry/adapters/migrations/checksums.tsv).
 """
 
+import re
 import sys
 import tempfile
+import time
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import psycopg
 
 from smsretry.adapters.migrations.checksums import Checksums, read_checksums
-from smsretry.adapters.migrations.next_migration import main as write_migration
-from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.migrations.sections import whole
-from smsretry.adapters.migrations.shapes import COLUMNS, LABEL, READ
+from smsretry.adapters.migrations.fitting import COLUMNS, LABEL, READ
+from smsretry.adapters.migrations.migrate import Migration, migrations
+from smsretry.adapters.migrations.schemas import schema_files, whole
 from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.vocabulary import WhyCode
+from tests.next_migration import BY_HAND, next_migration
 
+RECORDED: Final = ("adapters", "migrations", "checksums.tsv")
+_SCHEMA: Final = ("20261128000100", "schema")
+"""Version and name of the migration that makes the whole schema."""
+_ADOPTION: Final = "20261128000200"
+"""Version of the last one before a release."""
 _LEAST: Final = """
 alter table public.businesses add column name text;
 alter table public.sms_retry_queue alter column id set default gen_random_uuid()
 """
 """What an application's bare tables need besides."""
 _Connection = psycopg.Connection[Any]
+
+
+def why_codes(text: str) -> str:
+    """The text of the domain's file with the words of the vocabulary."""
+    words = ", ".join(f"'{word}'" for word in get_args(WhyCode))
+    broken = re.sub(r"(.{1,110})(?: |$)", r"    \1\n", words)
+    return re.sub(r"(?<=\(value in \(\n).*?(?=\)\) not valid)", broken.rstrip(), text, flags=re.S)
 
 
 def recorded(postgres: EmbeddedPostgres) -> Checksums:
@@ -50,9 +66,9 @@ def lines(checksums: Checksums) -> str:
     return "".join(f"{one}\t{md5}\n" for one, md5 in sorted(checksums.items()))
 
 
-def path() -> Path:
-    """Where it stands."""
-    return Path(str(files("smsretry").joinpath("adapters", "migrations", "checksums.tsv")))
+def path(*parts: str) -> Path:
+    """Where something of the package stands."""
+    return Path(str(files("smsretry").joinpath(*parts)))
 
 
 def _database(postgres: EmbeddedPostgres, name: str) -> _Connection:
@@ -62,19 +78,34 @@ def _database(postgres: EmbeddedPostgres, name: str) -> _Connection:
     return connection
 
 
-def main() -> int:
-    """Write both. Returns the exit code."""
-    if code := write_migration("--whole"):
-        return code
+def _migration(name: str | None) -> Migration | None:
+    if name:
+        return next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+    if any(migration.version > _ADOPTION for migration in migrations()):
+        sys.exit("The schema was released: databases have it. Write the next migration, by a name.")
+    return Migration(*_SCHEMA, whole(schema_files()))
+
+
+def main(name: str | None = None) -> None:
+    """Write all of it, and say what is left to do. `name`: of the next migration."""
+    if name and not re.fullmatch("[a-z0-9_]+", name):
+        sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
+    domain = path("supabase", "schemas", "policy", "why_code.sql")
+    domain.write_text(why_codes(domain.read_text(encoding="utf-8")), encoding="utf-8")
+    if made := _migration(name):
+        file = path("supabase", "migrations", made.file)
+        file.write_text(made.text, encoding="utf-8")
+        by_hand = f"Write by hand what stands below each line with {BY_HAND!r}.\n" if BY_HAND in made.text else ""
+        sys.stdout.write(f"Wrote {file}.\n{by_hand}")
+    else:
+        sys.stdout.write("The migrations record every file of supabase/schemas as it is.\n")
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         home.chmod(0o755)  # PostgreSQL runs as somebody else where this is root
         with EmbeddedPostgres(home / "postgres") as postgres:
-            path().write_text(lines(recorded(postgres)), encoding="utf-8")
+            path(*RECORDED).write_text(lines(recorded(postgres)), encoding="utf-8")
         postgres.remove()
-    sys.stdout.write(f"Wrote {path()}.\n")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main(*sys.argv[1:2])

@@ -6,7 +6,6 @@ import psycopg
 
 from smsretry.adapters.migrations.checksums import findings, recorded
 from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.retry.models import Finding
 
 Snapshot = frozenset[tuple[str, str]]
 """Each object with how it is defined, each grant and each comment, in words that depend on no object id."""
@@ -93,18 +92,7 @@ def api_functions() -> list[str]:
     return [name for schema, name in names if schema == "public"]
 
 
-def examined(connection: Connection) -> list[Finding]:
-    """What the doctor says of our objects and of the roles of a request."""
-    told = [
-        row["said"]
-        for part in ("objects", "access")
-        for row in connection.execute("select examine_sms_retries(%s) as said", [part]).fetchall()
-    ]
-    objects = findings({row["object"]: row["md5"] for row in told[0]})
-    return [*objects, *(Finding.model_validate(row) for row in told[1])]
-
-
 def complaints(connection: Connection) -> dict[str, str]:
-    """What of it is wrong, or a warning, by subject."""
-    told = [(one.subject, one.advice) for one in examined(connection) if one.advice]
-    return {subject: "\n".join(advice for one, advice in told if one == subject) for subject, _ in told}
+    """What the doctor says of our objects that is wrong, or a warning, by subject."""
+    [row] = connection.execute("select examine_sms_retries() as said").fetchall()
+    return {one.subject: one.advice for one in findings(row["said"]) if one.advice}

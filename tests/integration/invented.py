@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smsretry.adapters.migrations.migrate import Migration, migrations
-from smsretry.adapters.migrations.next_migration import next_migration
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
+from tests.next_migration import next_migration
 
 
 def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> list[SchemaFile]:

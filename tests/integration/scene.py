@@ -32,7 +32,6 @@ CHECKS = {
     "ask_sms_desk",
     "check_sms_retries",
     "next_sms_due",
-    "check_sms_mark",
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
@@ -100,7 +99,6 @@ class Scene:
             "slow_sms_sender": {"sender": SENDER, "seconds": 5},
             "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
             "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
-            "check_sms_mark": {"send_to": "all", "address": "db.example.com", "business_ids": [str(self.business.id)]},
             "mark_sms_database": {"kind": "production", "address": "db.example.com", **signed},
             "claim_sms_retry": {"retry_id": str(self.due)},
             "begin_sms_attempt": claim | {
@@ -187,8 +185,8 @@ class Scene:
             "pause_sms_sender": {"named": SENDER, **signed},
             "resume_sms_sender": {"named": SENDER, **signed},
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
-            "examine_sms_retries": {"part": "reminders"},
-            "try_sms_retry_queue": {},
+            "examine_sms_retries": {},
+            "try_sms_retry_queue": {"send_to": "nobody", "address": "db.example.com"},
             "count_sms_answer": {"row_count": 2},
         }  # fmt: skip
         return known[function]

@@ -11,14 +11,13 @@ from importlib.resources import files
 from typing import Final
 
 from psycopg import sql
-from pydantic import BaseModel
 
 from smsretry.adapters.migrations.connecting import Connection
 from smsretry.adapters.migrations.schemas import query_of
-from smsretry.adapters.migrations.shapes import Misfit
 from smsretry.retry.models import Finding
 
-_AGAIN: Final = "run `smsretry migrate`, with --again if it was applied before"
+Checksums = Mapping[str, str]
+"""By object, such as `index events_retry on smsretry.events`."""
 _FOREIGN: Final = re.compile(r"foreign function (public\.(\w+)\(.*)")
 _PART: Final = re.compile(r"(?P<kind>constraint|index|trigger|policy) (?P<name>.+) on (?P<table>[\w.]+)")
 _TOLD: Final = 12
@@ -28,15 +27,6 @@ set local search_path = pg_catalog, pg_temp; set local timezone = 'UTC'; set loc
 set local intervalstyle = 'postgres'; set local quote_all_identifiers = off
 """
 """As the function sets it for itself."""
-Checksums = Mapping[str, str]
-"""By object, such as `index steps_retry on smsretry.steps`."""
-
-
-class Checksum(BaseModel):
-    """A row of `smsretry.checksums()`."""
-
-    object: str
-    md5: str
 
 
 @cache
@@ -53,42 +43,38 @@ def read_checksums(connection: Connection) -> Checksums:
         return dict(connection.execute(query_of("smsretry.checksums")).fetchall())
 
 
+def differing(found: Checksums) -> list[str]:
+    """Each object of this version that the database lacks or has otherwise."""
+    return [one for one, md5 in recorded().items() if found.get(one) != md5]
+
+
 def findings(found: Checksums) -> Iterator[Finding]:
-    """Each object that is missing or otherwise, with what restores it; or that all are there."""
-    wrong = [Finding(subject=one, ok=False, advice=_advice(one, found)) for one in recorded() if _is_wrong(one, found)]
-    yield from wrong[:_TOLD]
-    if more := len(wrong) - _TOLD if len(wrong) > _TOLD else 0:
-        advice = f"are missing or otherwise, too: {_AGAIN}"
-        yield Finding(subject=f"{more} of {len(recorded())} functions, tables and the like", ok=False, advice=advice)
-    for misfit in clashes(found, adopts=False):
-        yield Finding(subject=misfit.where, ok=False, advice=misfit.what)
+    """The first of those, each with what restores it; or that all are as they should be."""
+    wrong, subject = differing(found), f"functions, tables and the like ({len(recorded())})"
+    for one in wrong[:_TOLD]:
+        what = "differs from this version" if one in found else "is missing"
+        column = "; if that changes nothing, change it back to what supabase/schemas/tables says"
+        hand = column if one in found and one.startswith(("table", "column")) else ""
+        yield Finding(subject=one, ok=False, advice=f"{what}: run `smsretry migrate`, then with --again{hand}")
+    if len(wrong) > _TOLD:
+        yield Finding(subject=subject, ok=False, advice=f"{len(wrong) - _TOLD} more differ or are missing, too")
+    for where, what in clashes(found, adopts=False):
+        yield Finding(subject=where, ok=False, advice=what)
     if not wrong:
-        yield Finding(subject=f"functions, tables and the like ({len(recorded())})", ok=True)
+        yield Finding(subject=subject, ok=True)
 
 
-def _is_wrong(one: str, found: Checksums) -> bool:
-    return found.get(one) != recorded()[one]
+def dropping(found: Checksums) -> Iterator[str]:
+    """Statements that drop the constraints and indexes that were changed, for the whole schema makes them anew."""
+    for one in differing(found):
+        part = _PART.fullmatch(one)
+        if part and one in found and part["kind"] == "constraint":
+            yield f"alter table {part['table']} drop constraint {part['name']};"
+        elif part and one in found and part["kind"] == "index":
+            yield f"drop index {part['table'].partition('.')[0]}.{part['name']};"
 
 
-def _advice(one: str, found: Checksums) -> str:
-    if one not in found:
-        return f"is missing: {_AGAIN}"
-    differs, part = "differs from this version", _PART.fullmatch(one)
-    if part and part["kind"] == "constraint":
-        drop = f"alter table {part['table']} drop constraint {part['name']}"
-        return f"{differs}. Run: {drop}; then `smsretry migrate --again`"
-    if part and part["kind"] == "index":
-        schema = part["table"].partition(".")[0]
-        return f"{differs}. Run: drop index {schema}.{part['name']}; then `smsretry migrate --again`"
-    if one.startswith(("table", "column")):
-        changed = (
-            "If it still differs, a column was changed: change it back to what smsretry/supabase/schemas/tables says"
-        )
-        return f"{differs}: {_AGAIN}. {changed}"
-    return f"{differs}: {_AGAIN}"
-
-
-def clashes(found: Checksums, *, adopts: bool) -> Iterator[Misfit]:
+def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
     """What of the application's has a name of ours, and the statement that renames it.
 
     Args:
@@ -112,6 +98,6 @@ def clashes(found: Checksums, *, adopts: bool) -> Iterator[Misfit]:
             )
 
 
-def _clash(where: str, altered: str, name: str, *, part: str = "") -> Misfit:
+def _clash(where: str, altered: str, name: str, *, part: str = "") -> tuple[str, str]:
     new = sql.Identifier(f"{name.strip(chr(34))} (own)").as_string() if name.startswith('"') else f"app_{name}"
-    return Misfit(where, f"has a name of smsretry's, and is another: alter {altered} rename {part}to {new}")
+    return where, f"has a name of smsretry's, and is another: alter {altered} rename {part}to {new}"

@@ -1,23 +1,106 @@
 """Refuse to migrate what does not fit, before anything is changed: each thing with the statement that makes it fit.
 
-A migration drops, replaces and changes nothing that is the application's. Its owner does, and knows why.
+A migration drops, replaces and changes nothing that is the application's. Its owner does, and knows why. What
+PostgreSQL or the rehearsal after a migration names by itself is not looked for: a value that a column needs, a view in
+place of a table, a trigger that refuses.
 """
 
-from collections.abc import Iterator
-from importlib.resources import files
-from typing import Final
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import namedtuple_row
 
 from smsretry.adapters.migrations.checksums import clashes, read_checksums
 from smsretry.adapters.migrations.connecting import Connection
-from smsretry.adapters.migrations.schemas import query_of
-from smsretry.adapters.migrations.shapes import Misfit, Part, misfits, retyped
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
 
+READ: Final = "read"
+"""Text that smsretry only reads: any text type will do."""
+LABEL: Final = "label"
+"""The same, or an enum."""
+
+
+def _columns(**names: str) -> dict[str, str]:
+    return {name: type_.replace("_", " ") for type_, some in names.items() for name in some.split()}
+
+
+COLUMNS: Final[Mapping[str, dict[str, str]]] = {
+    "businesses": _columns(uuid="id user_id", read="timezone"),
+    "customers": _columns(
+        uuid="id business_id",
+        read="phone timezone",
+        text="phone_status sms_consent_status sms_consent_source",
+        timestamp_with_time_zone="sms_consent_at",
+    ),
+    "send_logs": _columns(
+        uuid="id business_id customer_id",
+        read="subject",
+        label="channel",
+        text="status error_message",
+        jsonb="provider_message_id",
+        timestamp_with_time_zone="created_at updated_at",
+    ),
+    "scheduled_sends": _columns(uuid="id business_id", timestamp_with_time_zone="scheduled_for", text="status"),
+    "sms_retry_queue": _columns(
+        uuid="id business_id send_log_id customer_id",
+        text="status last_error reason",
+        integer="attempt_count max_attempts",
+        timestamp_with_time_zone="scheduled_for last_attempted_at created_at updated_at",
+    ),
+}
+"""The columns that smsretry needs, and their types."""
+_FILLED: Final = {
+    "business_id": "delete from public.sms_retry_queue",
+    "attempt_count": "update public.sms_retry_queue set attempt_count = 0",
+    "max_attempts": "update public.sms_retry_queue set max_attempts = 3",
+    "scheduled_for": "update public.sms_retry_queue set scheduled_for = created_at, "
+    "status = case status when 'pending' then 'cancelled' else status end",
+}
+"""Columns of the queue in which a null would hide its row from the claim, or break the claim's answer for every row;
+and what ends such a null.
+"""
+VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("customers", "phone_status"): ("invalid", "not_mobile"),
+    ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
+    ("customers", "sms_consent_source"): ("inbound_start", "inbound_stop", "inbound_words", "twilio_21610"),
+    ("send_logs", "channel"): ("sms",),
+    ("send_logs", "status"): ("sent", "failed"),
+    ("scheduled_sends", "message_class"): ("marketing", "transactional"),
+    ("scheduled_sends", "status"): ("scheduled", "queued", "cancelled", "failed"),
+    ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
+    ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
+}
+"""The values that smsretry writes into a column. A CHECK must allow them."""
+_TEXTS: Final = re.compile(r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)')
+_HAS: Final = """
+select c.relname::text as table, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
+       a.attnotnull as filled,
+       array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = a.atttypid) as labels,
+       exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid and d.adnum = a.attnum) as has_default,
+       array(select distinct pg_describe_object(d.classid, d.objid, d.objsubid) from pg_catalog.pg_depend d
+             where d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid = a.attnum
+               and not (d.classid = 'pg_attrdef'::regclass and d.deptype = 'a')
+               and not exists (select from pg_catalog.pg_constraint k where d.classid = 'pg_constraint'::regclass
+                               and k.oid = d.objid and k.contype = 'n') order by 1) as used_by
+from pg_catalog.pg_class c
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname = any (%s)
+order by 1, 2
+"""
+_CHECKS: Final = """
+select c.relname::text as table, a.attname::text as column, k.conname::text as name,
+       format_type(a.atttypid, a.atttypmod) as type, pg_get_expr(k.conbin, k.conrelid) as rule
+from pg_catalog.pg_constraint k
+join pg_catalog.pg_class c on c.oid = k.conrelid and c.relnamespace = 'public'::regnamespace
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and k.conkey = array[a.attnum]
+where k.contype = 'c' and k.conname <> c.relname || '_' || a.attname
+order by 1, 2
+"""
+_ALLOWED: Final = "select v from unnest(%s::text[]) v cross join lateral (select v::{} as {}) t where ({}) is false"
 _LACKS: Final = """
 select r from unnest(array['anon', 'authenticated', 'service_role']) r
 where not exists (select from pg_catalog.pg_roles where rolname = r)
@@ -52,6 +135,13 @@ _ROWS: Final = {
 """Rows that would be texts which nobody expects: what they are, and which. Their statement cancels them."""
 
 
+class Misfit(NamedTuple):
+    """Something that does not fit, and what to do about it."""
+
+    where: str
+    what: str
+
+
 def refuse_another_database(connection: Connection) -> None:
     """Name what every Supabase project has and this database has not.
 
@@ -67,13 +157,17 @@ def refuse_another_database(connection: Connection) -> None:
 
 
 def refuse_what_does_not_fit(connection: Connection) -> None:
-    """Name all that does not fit in what exists: tables, names and policies; and if those fit, rows.
+    """Name all that does not fit in what exists: columns, values, names and policies; and if those fit, rows.
 
     Raises:
         MigrationError: something does not fit.
     """
     adopts = connection.execute("select to_regnamespace('smsretry') is null").fetchone() == (True,)
-    found = [*_shapes(connection), *clashes(read_checksums(connection), adopts=adopts)]
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = ''")  # so that names come with their schema
+        found = list(_columns_that_differ(connection))
+        found = found or list(_values_that_are_refused(connection))
+    found += [Misfit(*clash) for clash in clashes(read_checksums(connection), adopts=adopts)]
     if adopts:
         found += _policies(connection)
     if adopts and not found:
@@ -81,23 +175,74 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
     if found:
         raise MigrationError(
             "Some of what is in this database does not fit:\n"
-            + "".join(f"  {misfit}\n" for misfit in found)
+            + "".join(f"  {misfit.where} {misfit.what}\n" for misfit in found)
             + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
             "again. Nothing was changed."
         )
 
 
-def _shapes(connection: Connection) -> list[Misfit]:
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")  # so that names come with their schema
-        with connection.cursor(row_factory=class_row(Part)) as cursor:
-            parts = cursor.execute(query_of("smsretry.describe_sms_tables")).fetchall()
-        wrong = retyped(parts)
-        query = files(__package__).joinpath("hanging.sql").read_bytes()
-        with psycopg.RawCursor(connection) as raw:
-            columns = [[table for table, _ in wrong], [name for _, name in wrong]]
-            hanging = {(table, name): words for table, name, words in raw.execute(query, columns)}
-    return list(misfits(parts, hanging))
+def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        has: list[Any] = cursor.execute(_HAS, [list(COLUMNS)]).fetchall()
+    for table in sorted({column.table for column in has}):
+        for name in sorted(COLUMNS[table].keys() - {column.name for column in has if column.table == table}):
+            yield Misfit(
+                f"{table}.{name}", f"is missing: alter table public.{table} add column {name} {_plain(table, name)}"
+            )
+    for column in has:
+        where = f"{column.table}.{column.name}"
+        if not _fits(column):
+            yield Misfit(where, _retyped(column))
+        if column.table == "sms_retry_queue" and column.name in _FILLED and not column.filled:
+            fill = f"{_FILLED[column.name]} where {column.name} is null"
+            filled = f"alter table public.{column.table} alter column {column.name} set not null"
+            yield Misfit(where, f"must not be null: {fill}; {filled}")
+
+
+def _plain(table: str, column: str) -> str:
+    type_ = COLUMNS[table][column]
+    return "text" if type_ in (READ, LABEL) else type_
+
+
+def _fits(column: Any) -> bool:
+    wanted = COLUMNS[column.table].get(column.name, column.type)
+    if wanted in (READ, LABEL):
+        return (wanted == LABEL and "sms" in column.labels) or bool(_TEXTS.fullmatch(column.type))
+    # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
+    varying = wanted == "text" and column.type == "character varying" and column.table != "sms_retry_queue"
+    return bool(column.type == wanted or varying)
+
+
+def _retyped(column: Any) -> str:
+    """Its type, and the statement that changes it. What is in that statement's way PostgreSQL names when it is run."""
+    plain, alter = _plain(column.table, column.name), f"alter column {column.name}"
+    # A default is cast to a text alone; the application's own migrations have it.
+    drop = f"{alter} drop default, " if column.has_default and plain != "text" else ""
+    others = ", and alike each column that refers to it" if plain == "uuid" else ""
+    used = f" (what is in the way goes before and is made anew afterwards: {', '.join(column.used_by)})"
+    kind = "an enum" if column.labels else column.type
+    change = f"alter table public.{column.table} {drop}{alter} type {plain} using {column.name}::{plain}"
+    return f"is {kind}, and must be {plain}: {change}{others}{used if column.used_by else ''}"
+
+
+def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
+    """PostgreSQL itself judges the values by each check of one column."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        checks: list[Any] = cursor.execute(_CHECKS).fetchall()
+    for check in (check for check in checks if (check.table, check.column) in VALUES):
+        query = sql.SQL(_ALLOWED).format(sql.SQL(check.type), sql.Identifier(check.column), sql.SQL(check.rule))
+        try:
+            with connection.transaction():
+                refused = [value for (value,) in connection.execute(query, [list(VALUES[check.table, check.column])])]
+        except psycopg.Error:  # a function of the application's raises; the rehearsal tries it with a whole row
+            continue
+        if refused:
+            values = ", ".join(f"'{value}'" for value in refused)
+            rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({values}))"
+            if check.column == "sms_consent_source":
+                refused, rule = [*refused, "whatever people give as a source"], ""
+            change = f"alter table public.{check.table} drop constraint {check.name}{rule}"
+            yield Misfit(f"{check.table}.{check.column}", f"may not be {' or '.join(refused)}: {change}")
 
 
 def _policies(connection: Connection) -> Iterator[Misfit]:

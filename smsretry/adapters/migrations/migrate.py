@@ -13,12 +13,12 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from smsretry.adapters.migrations.checksums import dropping, read_checksums
 from smsretry.adapters.migrations.connecting import Connection, connect
 from smsretry.adapters.migrations.earlier import refuse_earlier_state
 from smsretry.adapters.migrations.fitting import refuse_another_database, refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
-from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
-from smsretry.adapters.migrations.sections import whole
+from smsretry.adapters.migrations.schemas import SchemaFile, schema_files, whole
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
@@ -93,7 +93,7 @@ def migrate(
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
     known = migrations() if shipped is None else shipped
-    anew = whole(schema_files() if schema is None else schema, again=True) if again else ""
+    anew = whole(schema_files() if schema is None else schema) if again else ""
     with connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
@@ -140,7 +140,7 @@ def _apply(
                 connection.execute(_RECORD, [migration.version, migration.name, [migration.text]])
             if anew:
                 where = "Applying the schema again"
-                _run(connection, anew)
+                _run(connection, "".join(dropping(read_checksums(connection))) + anew)
             warnings += _prove_rules(connection)
             where = "The rehearsal after the migration"
             warnings += _rehearse(connection)

@@ -1,45 +1,45 @@
-"""The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject."""
+"""The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject.
+
+One after another they are the whole schema, and may be applied twice. Each is named for the one thing that it creates.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Final, Literal, cast
+from typing import Final
 
 from psycopg.sql import SQL
-
-Kind = Literal["table", "view", "function", "other"]
 
 FOLDERS: Final = (
     "schema", "policy", "tables", "helpers", "views", "queue", "turns", "worker", "doubt", "consent", "scheduled",
     "delivery", "senders", "records", "desk", "checks", "triggers", "rights",
 )  # fmt: skip
 """The order in which they are applied; within a folder, by name. A file comes after the files that it names."""
-_CREATES: Final = re.compile(r"^ *create (?:or replace )?(table|view|function) (?:if not exists )?(\w+\.\w+)", re.M)
-_DEFAULT: Final = re.compile(r" default [^,)]+")
-_SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
+_CREATES: Final = re.compile(
+    r"^ *create (?:or replace )?(table|view|function|domain) (?:if not exists )?([\w.]+)", re.M
+)
 _TABLE: Final = re.compile(r"^create table if not exists (\S+) \(\n(.*?)^\)", re.M | re.S)
 _REFERENCE: Final = re.compile(r"references \S+ \(\w+\)(?: on delete (?:cascade|set null))?")
+_HEADER: Final = """\
+-- Written from the files of supabase/schemas: change those, and run `python -m tests.record_schema`.
 
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as its file makes it, by columns and constraints, each with what follows its name."""
-
-    name: str
-    columns: Mapping[str, str]
-    rules: Mapping[str, str]
-    """The constraints that have a name."""
-    keys: Mapping[str, str]
-    """Those that PostgreSQL names. An application's own table may have others in their place."""
-
-    @property
-    def lacking(self) -> str:
-        """Statements that add what an existing table lacks, which `create table if not exists` does not."""
-        columns = ",\n".join(f"    add column if not exists {name} {said}" for name, said in self.columns.items())
-        rules = self.rules if self.name == "public.sms_retry_queue" else {**self.rules, **self.keys}
-        added = "".join(f"select pg_temp.add_rule('{self.name}', '{one}', $r${rules[one]}$r$);\n" for one in rules)
-        return f"alter table if exists {self.name}\n{columns};\n{added}"
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
+"""
+_RELOAD: Final = """\
+-- ======== PostgREST learns of the change at once ========
+notify pgrst, 'reload schema';
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +52,28 @@ class SchemaFile:
 
     @property
     def name(self) -> str:
-        """The name of what it creates, without its schema. It stays the same in another folder."""
+        """The name of what it creates, without its schema."""
         return self.path.rpartition("/")[2].removesuffix(".sql")
 
     @property
-    def kind(self) -> Kind:
-        """The kind of what it creates; `other` if it creates no table, view or function."""
+    def kind(self) -> str:
+        """Of what it creates: table, view, function or domain. `other`: none of these."""
         created = _CREATES.search(self.text)
-        return cast(Kind, created[1]) if created else "other"  # the pattern has these three
+        return created[1] if created else "other"
 
     @property
     def creates(self) -> str:
-        """The qualified name of what it creates; empty if it creates no table, view or function."""
+        """The qualified name of what it creates; empty if it creates none of these."""
         created = _CREATES.search(self.text)
         return created[2] if created else ""
 
     @property
-    def signature(self) -> str:
-        """A function's name, parameters and answer, on one line: what `create or replace` cannot change.
-
-        It can change a parameter's default, and a function that is not dropped keeps its grants.
-        """
-        found = _SIGNATURE.search(self.text)
-        return _DEFAULT.sub(" default", " ".join(found[1].split())) if found else ""
-
-    @property
-    def tables(self) -> list[Table]:
-        """The tables that it makes, but for one that it makes only where an application has none."""
-        return [_table(name, body) for name, body in _TABLE.findall(self.text)]
-
-    def is_only_added_to_by(self, new: "SchemaFile") -> bool:
-        """Whether `new` has each line of a table's file. What it has otherwise is for a person: there are rows."""
-        return bool(self.tables) and self._lines <= new._lines
-
-    @property
-    def _lines(self) -> set[str]:
-        return {line.strip().rstrip(",") for line in self.text.splitlines() if not line.strip().startswith("--")}
+    def section(self) -> str:
+        """What a migration holds of it: what its tables lack where they exist, and the file below its title."""
+        added = "".join(_lacking(name, list(_items(body))) for name, body in _TABLE.findall(self.text))
+        title = "-- ======== {} ========\n{}"
+        lacks = title.format(f"what an existing {self.creates} lacks", added + "\n") if added else ""
+        return lacks + title.format(f"schemas/{self.path}", self.text)
 
 
 def schema_files() -> list[SchemaFile]:
@@ -100,33 +86,48 @@ def schema_files() -> list[SchemaFile]:
     ]
 
 
+def migration_text(parts: Iterable[str]) -> str:
+    """The text of a migration that is made of such sections."""
+    return "\n".join([_HEADER, *parts, _RELOAD])
+
+
+def whole(schema: Iterable[SchemaFile]) -> str:
+    """All files as one text that may run twice: the first migration, and what `smsretry migrate --again` runs."""
+    return migration_text(file.section for file in schema)
+
+
 def query_of(function: str) -> SQL:
     """What a function of one query answers, for a database that does not have it yet."""
     [text] = [file.text for file in schema_files() if file.creates == function]
     return SQL(text.split("$$")[1])  # our own file, not input
 
 
-def _table(name: str, body: str) -> Table:
-    columns, rules, keys, bare = dict[str, str](), dict[str, str](), dict[str, str](), name.partition(".")[2]
-    for item in _items(re.sub(r"--.*", "", body)):
-        word, _, said = item.partition(" ")
-        if word == "constraint":
+def _lacking(table: str, items: list[str]) -> str:
+    """Statements that add the columns and constraints of a table, which `create table if not exists` does not."""
+    columns, rules, bare = dict[str, str](), dict[str, str](), table.partition(".")[2]
+    for item in items:
+        name, _, said = item.partition(" ")
+        if name == "constraint":
             rule, _, definition = said.partition(" ")
             rules[rule] = definition
             continue
+        if name != "primary":
+            columns[name] = said
+        if table == "public.sms_retry_queue":
+            continue  # an application's own may have other keys in their place
         if "primary key" in item:
-            keys[f"{bare}_pkey"] = item if word == "primary" else f"primary key ({word})"
+            rules[f"{bare}_pkey"] = item if name == "primary" else f"primary key ({name})"
         if reference := _REFERENCE.search(said):
-            keys[f"{bare}_{word}_fkey"] = f"foreign key ({word}) {reference[0]}"
-        if word != "primary":
-            columns[word] = said
-    return Table(name, columns, rules, keys)
+            rules[f"{bare}_{name}_fkey"] = f"foreign key ({name}) {reference[0]}"
+    added = ",\n".join(f"    add column if not exists {name} {said}" for name, said in columns.items())
+    ruled = "".join(f"select pg_temp.add_rule('{table}', '{name}', $r${rule}$r$);\n" for name, rule in rules.items())
+    return f"alter table if exists {table}\n{added};\n{ruled}"
 
 
 def _items(body: str) -> Iterator[str]:
-    """What the commas outside of brackets and quotes separate, each on one line."""
+    """What the commas outside of brackets and quotes separate, each on one line; no comments."""
     depth, item = 0, ""
-    for part in [*re.split(r"('(?:[^']|'')*'|[(),])", body), ","]:
+    for part in [*re.split(r"('(?:[^']|'')*'|[(),])", re.sub(r"--.*", "", body)), ","]:
         depth += {"(": 1, ")": -1}.get(part, 0)
         if part == "," and depth == 0:
             yield " ".join(item.split())

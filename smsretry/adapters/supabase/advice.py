@@ -152,6 +152,11 @@ _WHAT_TO_DO: Final = {
         "Settings, Data API; PostgREST: db-schemas)."
     ),
 }
+_OF_PROJECT: Final = {
+    402: "Supabase has restricted the project: see its organization's usage and bills in the dashboard.",
+    540: "The project is paused: restore it in the dashboard.",
+}
+"""Statuses of Supabase's own, and what to do: https://supabase.com/docs/guides/platform/http-status-codes"""
 _INTEGRITY: Final = "23"
 """The class of integrity_constraint_violation."""
 
@@ -253,14 +258,35 @@ class Key:
 
 
 def refuse(response: httpx.Response, *, key: Key) -> None:
-    """Raise for an answer that refuses the key."""
-    if response.status_code not in (401, 403):
+    """Raise for an answer that refuses the key, or that is not PostgREST's: what the gateway says quotes no row."""
+    status = response.status_code
+    if response.is_success:
         return
     response.read()
-    try:
-        code = response.json().get("code")
-    except (ValueError, AttributeError):
-        code = None
+    code, said = _said(response)
+    if response.has_redirect_location:
+        place = response.url.join(response.headers["location"])
+        raise QueueMismatch(
+            f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
+            "SUPABASE_URL to the project's own address."
+        )
     # With the right key, 401 or 403 with this code is a missing grant.
-    if code != _NO_GRANT or key.as_reader or key.is_of_another_role:
-        raise QueueRefused(f"Supabase refused the key (HTTP {response.status_code}). {key.advice(code)}")
+    if status in (401, 403) and (code != _NO_GRANT or key.as_reader or key.is_of_another_role):
+        words = said if code is None or code.startswith("PGRST3") else code
+        raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {key.advice(code)}")
+    if code is None and said and status >= 402 and status not in (404, 429):
+        function = response.url.path.rpartition("/")[2]
+        what_to_do = _OF_PROJECT.get(status, "")
+        raise QueueUnreachable(f"Supabase answers {function} with HTTP {status}: {said}. {what_to_do}".strip())
+
+
+def _said(response: httpx.Response) -> tuple[str | None, str]:
+    """PostgREST's or the database's code, and the words of whoever answered, without a page's markup."""
+    try:
+        told = response.json()
+        words = " ".join(str(told[name]) for name in ("message", "msg", "error", "hint") if told.get(name))
+        code = str(told["code"]) if told.get("code") else None
+    except (ValueError, AttributeError, RecursionError):
+        title = re.search("<title>(.*?)</title>", response.text, re.I | re.S)
+        code, words = None, title[1] if title else re.sub("<[^>]*>", " ", response.text)
+    return code, " ".join(words.split())[:200].rstrip(".")

@@ -1,19 +1,15 @@
-"""What `smsretry doctor` asks of the database, part by part. Each answer is one value, which no max-rows cuts off."""
+"""What `smsretry doctor` asks of the database besides its state."""
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final
 
-from smsretry.adapters.migrations.checksums import Checksum, findings
-from smsretry.adapters.migrations.shapes import Part, misfits
+from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.advice import QUESTION
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.retry.models import Finding
+from smsretry.vocabulary import SendTo
 
 ROWS_OF_AN_ANSWER: Final = "rows of an answer"
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
-_Part = Literal["objects", "shapes", "access", "reminders", "rehearsal", "status"]
-_EXAMINE: Final = "examine_sms_retries"
 
 
 class SupabaseExaminer(SupabaseCalls):
@@ -33,36 +29,12 @@ class SupabaseExaminer(SupabaseCalls):
 
     def check_objects(self) -> list[Finding]:
         """Whether everything that smsretry defines is as this version has it, and what restores it."""
-        found = self.many(Checksum, _EXAMINE, self._examined("objects"))
-        return list(findings({one.object: one.md5 for one in found}))
+        function = "examine_sms_retries"
+        answer = self.once(function, {}, QUESTION)
+        if not isinstance(answer, dict):
+            raise self.not_ours(function)
+        return list(findings(answer))
 
-    def check_access(self) -> list[Finding]:
-        """What the roles of a request may do, and row level security of the application's tables."""
-        return self._findings("access")
-
-    def check_reminders(self) -> list[Finding]:
-        """What somebody may have meant, or may have stopped and forgotten."""
-        return self._findings("reminders")
-
-    def check_shapes(self) -> list[Finding]:
-        """Whether the tables that the application and smsretry share are still as smsretry needs them."""
-        parts = self.many(Part, _EXAMINE, self._examined("shapes"))
-        found = [Finding(subject=misfit.where, ok=False, advice=misfit.what) for misfit in misfits(parts)]
-        return found or [Finding(subject="shapes of the application's tables", ok=True)]
-
-    def rehearse(self) -> list[Finding]:
-        """Queue, claim, begin and finish sample texts in the database, and roll all of it back."""
-        return self._findings("rehearsal")
-
-    def whole_status(self) -> list[StatusLine]:
-        """As `status`, however few rows an answer may have."""
-        return self.told_in(StatusLine, _EXAMINE, self._examined("status"))
-
-    def _findings(self, part: _Part) -> list[Finding]:
-        return self.many(Finding, _EXAMINE, self._examined(part))
-
-    def _examined(self, part: _Part) -> list[Mapping[str, Any]]:
-        answer = self.once(_EXAMINE, {"part": part}, QUESTION)
-        if not isinstance(answer, list):
-            raise self.not_ours(_EXAMINE)
-        return answer
+    def rehearse(self, send_to: SendTo) -> list[Finding]:
+        """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
+        return self.rows(Finding, "try_sms_retry_queue", {"send_to": send_to, "address": self.address}, QUESTION)

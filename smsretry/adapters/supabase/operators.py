@@ -28,7 +28,6 @@ from smsretry.desk.questions.records import (
     Done,
     ImportedPart,
     Listed,
-    MarkCheck,
     Pruned,
     Resolved,
     StateStopped,
@@ -37,7 +36,6 @@ from smsretry.desk.questions.records import (
     WaitingText,
 )
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.retry.audience import Audience
 from smsretry.retry.before import CAP_WINDOW
 
 _PAGE_OF_SENDERS: Final = 500
@@ -166,12 +164,6 @@ class SupabaseOperators(SupabaseExaminer):
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
         after = after_business and str(after_business)
         return self._called(ImportedPart, order, {"opt_outs": lines, "file_hash": file_hash, "after_business": after})
-
-    def check_mark(self, audience: Audience) -> MarkCheck:
-        """Whether the database's mark fits whom a worker with these settings texts."""
-        businesses = sorted(map(str, audience.businesses))
-        values = {"send_to": audience.send_to, "address": self.address, "business_ids": businesses}
-        return self.row(MarkCheck, "check_sms_mark", values, QUESTION)
 
 
 def _ending(form: Form) -> Ending:

@@ -396,17 +396,6 @@ class Pruned(Done):
         yield f"They ended more than {self.asked.keep_days} days ago."
 
 
-class MarkCheck(Value):
-    """Answer of `check_sms_mark`: does what a database is marked as fit whom a worker texts?"""
-
-    mark: str | None
-    marked_address: str | None
-    mismatch: str | None
-    """Why not, and what to do."""
-    unknown: tuple[UUID, ...]
-    """Businesses that the worker texts and the database does not have."""
-
-
 # An import of opt-outs
 
 MOST_NOTES: Final = 100

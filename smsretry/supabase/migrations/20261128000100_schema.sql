@@ -1,4 +1,16 @@
--- Written from the files of supabase/schemas: change those, and write it anew.
+-- Written from the files of supabase/schemas: change those, and run `python -m tests.record_schema`.
+
+-- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
+create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
+begin
+    if to_regclass(relation) is not null and not exists (
+        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
+    then
+        execute format('alter table %s add constraint %I %s', relation, name, rule)
+            || case when rule like 'check%' then ' not valid' else '' end;
+    end if;
+end
+$$;
 
 -- ======== schemas/schema/schema.sql ========
 -- The home of everything internal. PostgREST does not expose it: the API is the functions in public.
@@ -115,6 +127,36 @@ $$;
 create or replace function smsretry.suspect_after()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2 $$;
 
+-- ======== schemas/policy/why_code.sql ========
+-- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with what each means;
+-- `python -m tests.record_schema` writes them here. Rows that were there keep a word that is gone.
+do $$
+begin
+    if to_regtype('smsretry.why_code') is null then
+        create domain smsretry.why_code as text;
+    end if;
+end
+$$;
+alter domain smsretry.why_code drop constraint if exists known;
+alter domain smsretry.why_code add constraint known check (value in (
+    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
+    'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application',
+    'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
+    'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+    'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued',
+    'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused',
+    'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence',
+    'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+
+-- ======== what an existing smsretry.business_circuits lacks ========
+alter table if exists smsretry.business_circuits
+    add column if not exists business_id uuid not null,
+    add column if not exists sender text not null default '',
+    add column if not exists opened_at timestamptz not null,
+    add column if not exists tried_at timestamptz not null,
+    add column if not exists why text not null;
+select pg_temp.add_rule('smsretry.business_circuits', 'business_circuits_pkey', $r$primary key (business_id, sender)$r$);
+
 -- ======== schemas/tables/business_circuits.sql ========
 -- Businesses whose texts fail while others' go out: each run tries one text of theirs, and defers the rest. There is no
 -- foreign key, so that no lock of a business's row holds up a run. What is a day old is forgotten.
@@ -170,6 +212,13 @@ $$;
 
 grant select on public.businesses to service_role;
 
+-- ======== what an existing smsretry.circuit lacks ========
+alter table if exists smsretry.circuit
+    add column if not exists sender text primary key default '',
+    add column if not exists opened_at timestamptz not null,
+    add column if not exists why text not null;
+select pg_temp.add_rule('smsretry.circuit', 'circuit_pkey', $r$primary key (sender)$r$);
+
 -- ======== schemas/tables/circuit.sql ========
 -- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
 create table if not exists smsretry.circuit (
@@ -180,6 +229,23 @@ create table if not exists smsretry.circuit (
 
 revoke all on smsretry.circuit from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.circuit to service_role;
+
+-- ======== what an existing smsretry.consents lacks ========
+alter table if exists smsretry.consents
+    add column if not exists id bigint generated always as identity primary key,
+    add column if not exists number_key bytea not null,
+    add column if not exists business_id uuid not null,
+    add column if not exists said text not null,
+    add column if not exists source text,
+    add column if not exists at timestamptz not null,
+    add column if not exists dated timestamptz,
+    add column if not exists senders text[],
+    add column if not exists customer_id uuid,
+    add column if not exists was text;
+select pg_temp.add_rule('smsretry.consents', 'consents_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check (said in ('opted_out', 'opted_in', 'seen'))$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check (said = 'opted_in' or dated is not null)$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
 -- What was said about texts to a number at a business, one row each time, in the order in which it was said. Rows are only ever
@@ -248,6 +314,17 @@ create index if not exists customers_phone on public.customers using hash (phone
 
 grant select, update on public.customers to service_role; -- update: consent and phone_status
 
+-- ======== what an existing smsretry.events lacks ========
+alter table if exists smsretry.events
+    add column if not exists id bigint generated always as identity primary key,
+    add column if not exists at timestamptz not null,
+    add column if not exists about uuid not null,
+    add column if not exists code text not null,
+    add column if not exists who text,
+    add column if not exists detail jsonb not null default '{}';
+select pg_temp.add_rule('smsretry.events', 'events_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check (length(code) between 1 and 40 and length(who) between 1 and 200)$r$);
+
 -- ======== schemas/tables/events.sql ========
 -- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how it ended, what a person did,
 -- who and why. A text that goes out at the first try has none.
@@ -270,6 +347,16 @@ create index if not exists events_about on smsretry.events (about, id);
 revoke all on smsretry.events from public, anon, authenticated;
 grant select, insert on smsretry.events to service_role;
 
+-- ======== what an existing smsretry.held_sends lacks ========
+alter table if exists smsretry.held_sends
+    add column if not exists scheduled_id uuid primary key,
+    add column if not exists held_since timestamptz not null,
+    add column if not exists look_at timestamptz not null,
+    add column if not exists expired boolean not null,
+    add column if not exists why text not null;
+select pg_temp.add_rule('smsretry.held_sends', 'held_sends_pkey', $r$primary key (scheduled_id)$r$);
+select pg_temp.add_rule('smsretry.held_sends', 'held_sends_why', $r$check (length(why) <= 2000)$r$);
+
 -- ======== schemas/tables/held_sends.sql ========
 -- Scheduled sends that are held and cannot be told so in their own row, because a trigger or a rule refuses every change of
 -- it. They are looked at again from here, and stand in nobody's way meanwhile. A row that is changed after all is taken out
@@ -288,6 +375,16 @@ comment on column smsretry.held_sends.expired is 'It was held for too long. Once
 revoke all on smsretry.held_sends from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.held_sends to service_role;
 
+-- ======== what an existing smsretry.imported_files lacks ========
+alter table if exists smsretry.imported_files
+    add column if not exists file_key bytea primary key,
+    add column if not exists imported_at timestamptz not null,
+    add column if not exists business_id uuid,
+    add column if not exists who text not null,
+    add column if not exists because text not null;
+select pg_temp.add_rule('smsretry.imported_files', 'imported_files_pkey', $r$primary key (file_key)$r$);
+select pg_temp.add_rule('smsretry.imported_files', 'imported_files_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
+
 -- ======== schemas/tables/imported_files.sql ========
 -- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
 -- that a second import of the same file undoes no opt-in that came after the first.
@@ -305,6 +402,17 @@ comment on column smsretry.imported_files.business_id is 'Null: it was imported 
 -- Default privileges may be wide.
 revoke all on smsretry.imported_files from public, anon, authenticated;
 grant select, insert on smsretry.imported_files to service_role;
+
+-- ======== what an existing smsretry.inbound_texts lacks ========
+alter table if exists smsretry.inbound_texts
+    add column if not exists twilio_sid text primary key,
+    add column if not exists heard_at timestamptz not null,
+    add column if not exists said text not null,
+    add column if not exists number_key bytea not null,
+    add column if not exists seen_at timestamptz,
+    add column if not exists senders text[];
+select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
+select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check (said in ('STOP', 'START', 'YES', 'unsure'))$r$);
 
 -- ======== schemas/tables/inbound_texts.sql ========
 -- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One that only may mean stop waits here
@@ -326,6 +434,20 @@ create index if not exists inbound_texts_unseen on smsretry.inbound_texts (numbe
 
 revoke all on smsretry.inbound_texts from public, anon, authenticated;
 grant select, insert, update on smsretry.inbound_texts to service_role;
+
+-- ======== what an existing smsretry.mark lacks ========
+alter table if exists smsretry.mark
+    add column if not exists one boolean primary key default true,
+    add column if not exists kind text not null,
+    add column if not exists address text,
+    add column if not exists marked_at timestamptz not null,
+    add column if not exists who text not null,
+    add column if not exists because text not null;
+select pg_temp.add_rule('smsretry.mark', 'mark_pkey', $r$primary key (one)$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_one', $r$check (one)$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_kind', $r$check (kind in ('production', 'staging'))$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_address', $r$check ((kind = 'production') = (address is not null) and length(address) between 1 and 300)$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
 
 -- ======== schemas/tables/mark.sql ========
 -- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
@@ -349,6 +471,16 @@ comment on column smsretry.mark.address is 'Host, port if it is not the usual on
 revoke all on smsretry.mark from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.mark to service_role;
 
+-- ======== what an existing smsretry.restores lacks ========
+alter table if exists smsretry.restores
+    add column if not exists since timestamptz primary key,
+    add column if not exists restored_at timestamptz not null,
+    add column if not exists who text not null,
+    add column if not exists because text not null;
+select pg_temp.add_rule('smsretry.restores', 'restores_pkey', $r$primary key (since)$r$);
+select pg_temp.add_rule('smsretry.restores', 'restores_order', $r$check (since <= restored_at)$r$);
+select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
+
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
 -- leaves: smsretry.forgotten. Written by doubt_sms_retries.
@@ -366,6 +498,21 @@ comment on column smsretry.restores.restored_at is 'When somebody told of the re
 
 revoke all on smsretry.restores from public, anon, authenticated;
 grant select, insert on smsretry.restores to service_role;
+
+-- ======== what an existing smsretry.runs lacks ========
+alter table if exists smsretry.runs
+    add column if not exists id uuid primary key,
+    add column if not exists started_at timestamptz not null,
+    add column if not exists finished_at timestamptz,
+    add column if not exists told text,
+    add column if not exists needs_somebody boolean,
+    add column if not exists interrupted_at timestamptz,
+    add column if not exists send_to text,
+    add column if not exists address text;
+select pg_temp.add_rule('smsretry.runs', 'runs_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('smsretry.runs', 'runs_told', $r$check (length(told) <= 2000 and (finished_at is null) = (told is null))$r$);
+select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('all', 'listed', 'nobody'))$r$);
+select pg_temp.add_rule('smsretry.runs', 'runs_address', $r$check (length(address) <= 300)$r$);
 
 -- ======== schemas/tables/runs.sql ========
 -- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
@@ -420,7 +567,7 @@ begin
         why text,
         held_since timestamptz,
         look_at timestamptz,
-        why_code text,
+        why_code smsretry.why_code,
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
@@ -461,7 +608,7 @@ alter table public.scheduled_sends add column if not exists created_by uuid;
 alter table public.scheduled_sends add column if not exists why text;
 alter table public.scheduled_sends add column if not exists held_since timestamptz;
 alter table public.scheduled_sends add column if not exists look_at timestamptz;
-alter table public.scheduled_sends add column if not exists why_code text;
+alter table public.scheduled_sends add column if not exists why_code smsretry.why_code;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
@@ -487,16 +634,6 @@ begin
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
             -- The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
-            ('scheduled_sends_why_code', $c$why_code in (
-                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
-                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
-                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling',
-                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
-                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
-                'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
-                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
-                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
-                'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)
@@ -524,6 +661,12 @@ create index if not exists scheduled_sends_waiting
     on public.scheduled_sends (customer_id) where status = 'scheduled';
 
 grant select, insert, update on public.scheduled_sends to service_role;
+
+-- ======== what an existing smsretry.secret lacks ========
+alter table if exists smsretry.secret
+    add column if not exists only_one boolean primary key default true check (only_one),
+    add column if not exists key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
+select pg_temp.add_rule('smsretry.secret', 'secret_pkey', $r$primary key (only_one)$r$);
 
 -- ======== schemas/tables/secret.sql ========
 -- The key of the hashes of phone numbers. Made here, and known to nobody else.
@@ -568,6 +711,13 @@ create index if not exists send_logs_customer_changed
 -- insert: of a scheduled send; update: what became of the text
 grant select, insert, update on public.send_logs to service_role;
 
+-- ======== what an existing smsretry.sender_time lacks ========
+alter table if exists smsretry.sender_time
+    add column if not exists sender text primary key,
+    add column if not exists free_at timestamptz not null,
+    add column if not exists after uuid;
+select pg_temp.add_rule('smsretry.sender_time', 'sender_time_pkey', $r$primary key (sender)$r$);
+
 -- ======== schemas/tables/sender_time.sql ========
 -- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
 create table if not exists smsretry.sender_time (
@@ -580,6 +730,41 @@ comment on column smsretry.sender_time.after is 'Of a sender with a rate that se
 -- Default privileges may be wide.
 revoke all on smsretry.sender_time from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.sender_time to service_role;
+
+-- ======== what an existing smsretry.senders lacks ========
+alter table if exists smsretry.senders
+    add column if not exists id uuid primary key default gen_random_uuid(),
+    add column if not exists account text not null,
+    add column if not exists sent_by text not null,
+    add column if not exists segments_per_second double precision,
+    add column if not exists segments_per_day integer,
+    add column if not exists paused_at timestamptz,
+    add column if not exists paused_because text,
+    add column if not exists spent_until timestamptz,
+    add column if not exists spent_cap integer,
+    add column if not exists counted_to timestamptz,
+    add column if not exists counted_segments bigint not null default 0,
+    add column if not exists created_at timestamptz not null default now();
+select pg_temp.add_rule('smsretry.senders', 'senders_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_one', $r$unique (account, sent_by)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_ids', $r$check ( account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_rate', $r$check (segments_per_second between 0.01 and 1000)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_cap', $r$check (segments_per_day > 0)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_paused', $r$check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)$r$);
+alter table if exists smsretry.business_senders
+    add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
+    add column if not exists message_class text not null default 'any',
+    add column if not exists sender_id uuid not null references smsretry.senders (id);
+select pg_temp.add_rule('smsretry.business_senders', 'business_senders_business_id_fkey', $r$foreign key (business_id) references public.businesses (id) on delete cascade$r$);
+select pg_temp.add_rule('smsretry.business_senders', 'business_senders_sender_id_fkey', $r$foreign key (sender_id) references smsretry.senders (id)$r$);
+select pg_temp.add_rule('smsretry.business_senders', 'business_senders_pkey', $r$primary key (business_id, message_class)$r$);
+select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check (message_class in ('any', 'marketing', 'transactional'))$r$);
+alter table if exists smsretry.default_senders
+    add column if not exists sent_by text primary key,
+    add column if not exists account text not null,
+    add column if not exists segments_per_second double precision,
+    add column if not exists seen_at timestamptz not null;
+select pg_temp.add_rule('smsretry.default_senders', 'default_senders_pkey', $r$primary key (sent_by)$r$);
 
 -- ======== schemas/tables/senders.sql ========
 -- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's. Its account and address
@@ -639,6 +824,15 @@ create table if not exists smsretry.default_senders (
 revoke all on smsretry.senders, smsretry.business_senders, smsretry.default_senders from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.senders, smsretry.business_senders, smsretry.default_senders to service_role;
 
+-- ======== what an existing smsretry.set_apart lacks ========
+alter table if exists smsretry.set_apart
+    add column if not exists business_id uuid primary key,
+    add column if not exists at timestamptz not null,
+    add column if not exists retry_at timestamptz not null,
+    add column if not exists why text not null;
+select pg_temp.add_rule('smsretry.set_apart', 'set_apart_pkey', $r$primary key (business_id)$r$);
+select pg_temp.add_rule('smsretry.set_apart', 'set_apart_why', $r$check (length(why) <= 200)$r$);
+
 -- ======== schemas/tables/set_apart.sql ========
 -- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
 -- time, and not before retry_at. A row that is taken quickly ends that. Their own rows cannot be written.
@@ -655,17 +849,6 @@ revoke all on smsretry.set_apart from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.set_apart to service_role;
 
 -- ======== what an existing public.sms_retry_queue lacks ========
--- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
-create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
-begin
-    if to_regclass(relation) is not null and not exists (
-        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
-    then
-        execute format('alter table %s add constraint %I %s', relation, name, rule)
-            || case when rule like 'check%' then ' not valid' else '' end;
-    end if;
-end
-$$;
 alter table if exists public.sms_retry_queue
     add column if not exists id uuid primary key default gen_random_uuid(),
     add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
@@ -697,12 +880,11 @@ alter table if exists public.sms_retry_queue
     add column if not exists claimed_by_application boolean not null default false,
     add column if not exists expires_at timestamptz,
     add column if not exists window_closes_at timestamptz,
-    add column if not exists why_code text,
+    add column if not exists why_code smsretry.why_code,
     add column if not exists first_due_at timestamptz;
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_why_code', $r$check (why_code in ( 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
@@ -749,22 +931,12 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
     window_closes_at timestamptz,
-    why_code text,
+    why_code smsretry.why_code,
     first_due_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    -- smsretry/vocabulary.py says what each means.
-    constraint sms_retry_queue_why_code check (why_code in (
-        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
-        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
-        'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
-        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
-        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
-        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
-        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
-        'ambiguous', 'unforeseen')),
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
@@ -871,17 +1043,6 @@ revoke delete, truncate on public.sms_retry_queue from service_role;
 grant select, insert, update on public.sms_retry_queue to service_role;
 
 -- ======== what an existing public.sms_send_attempts lacks ========
--- Add a constraint that a table lacks. Rows that break it stay: it holds from their next change on.
-create or replace function pg_temp.add_rule(relation text, name text, rule text) returns void language plpgsql as $$
-begin
-    if to_regclass(relation) is not null and not exists (
-        select from pg_catalog.pg_constraint k where k.conrelid = to_regclass(relation) and k.conname = add_rule.name)
-    then
-        execute format('alter table %s add constraint %I %s', relation, name, rule)
-            || case when rule like 'check%' then ' not valid' else '' end;
-    end if;
-end
-$$;
 alter table if exists public.sms_send_attempts
     add column if not exists id uuid primary key,
     add column if not exists retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -912,6 +1073,8 @@ alter table if exists public.sms_send_attempts
     add column if not exists sent_account text,
     add column if not exists segments integer,
     add column if not exists delivery_excused boolean not null default false;
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check (settled_by in ('response', 'callback', 'reconcile', 'operator'))$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ((finished_at is null) = (outcome is null))$r$);
@@ -921,8 +1084,6 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_c
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check (delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read'))$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( (twilio_sid is not null or (delivery_status is null and delivery_look_at is null)) and (delivery_status is null) = (delivery_at is null) and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
@@ -1030,6 +1191,13 @@ grant select on public.sms_send_attempts to authenticated;
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
 
+-- ======== what an existing smsretry.stopped_states lacks ========
+alter table if exists smsretry.stopped_states
+    add column if not exists state text primary key check (state ~ '^[A-Z]{2}$'),
+    add column if not exists stopped_at timestamptz not null,
+    add column if not exists why text not null;
+select pg_temp.add_rule('smsretry.stopped_states', 'stopped_states_pkey', $r$primary key (state)$r$);
+
 -- ======== schemas/tables/stopped_states.sql ========
 -- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
 create table if not exists smsretry.stopped_states (
@@ -1041,6 +1209,14 @@ create table if not exists smsretry.stopped_states (
 -- Default privileges may be wide.
 revoke all on smsretry.stopped_states from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.stopped_states to service_role;
+
+-- ======== what an existing smsretry.turns lacks ========
+alter table if exists smsretry.turns
+    add column if not exists kind text not null,
+    add column if not exists place integer not null,
+    add column if not exists after uuid not null;
+select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, place)$r$);
+select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))$r$);
 
 -- ======== schemas/tables/turns.sql ========
 -- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
@@ -1167,14 +1343,6 @@ $$;
 create or replace function smsretry.has_arrived(status text)
 returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(has_arrived.status in ('delivered', 'read'), false)
-$$;
-
--- ======== schemas/helpers/holds_for_all.sql ========
--- Whether a policy's expression, as the catalog prints it, is met by every row for whoever is signed in.
-create or replace function smsretry.holds_for_all(expression text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(regexp_replace(lower(holds_for_all.expression), '[()\s]', '', 'g')
-        ~ '^(true|1=1|(select)?auth\.uid(asuid)?isnotnull|(select)?auth\.role(asrole)?=''authenticated''::text)$', false)
 $$;
 
 -- ======== schemas/helpers/instant_of.sql ========
@@ -1449,20 +1617,6 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
 $$;
 
--- ======== schemas/helpers/our_relations.sql ========
--- The tables and views that smsretry defines or shares with the application. ours: the application has nothing in it.
-create or replace function smsretry.our_relations()
-returns table (id oid, named text, relkind "char", ours boolean)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select c.oid, c.oid::regclass::text, c.relkind,
-           n.nspname = 'smsretry' or c.relname in ('sms_retry_queue', 'sms_send_attempts')
-    from pg_class c
-    join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'f')
-      and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
-          'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
-$$;
-
 -- ======== schemas/helpers/same_circuit.sql ========
 -- Whether a circuit kept under `kept_as` is the one of `sender`. own: it has one for itself. All others, by
 -- whatever sender, are the environment's: smsretry.is_environments.
@@ -1671,7 +1825,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       q.why_code, null::text as refused_code,
+       q.why_code::text as why_code, null::text as refused_code,
        -- The claims of due texts set it.
        true as others_wait,
        -- Null: the sender of the runner's environment.
@@ -6423,7 +6577,7 @@ begin
                count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
                count(*) filter (where q.held_since is not null),
                min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               mode() within group (order by q.why_code) filter (
+               mode() within group (order by q.why_code::text) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
                mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
@@ -6659,7 +6813,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                       where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
        smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        -- It could not go out before it was queued, unless it was planned.
@@ -7719,301 +7873,6 @@ begin
 end
 $$;
 
--- ======== schemas/checks/access_of_request.sql ========
--- Whether a request runs with the settings that it needs, by whichever role or database they were set, and in roles that may
--- do no more than they must. A line says what is wrong; one is ok if nothing is.
-create or replace function smsretry.access_of_request()
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with settings (name, is_wrong, harm) as (
-        values ('session_replication_role', current_setting('session_replication_role') <> 'origin', 'triggers and foreign keys do nothing'),
-               ('synchronous_commit', current_setting('synchronous_commit') = 'off', 'a crash may forget that a text went out, which then goes out twice'),
-               ('row_security', current_setting('row_security') = 'off', 'whoever is signed in gets an error and not the rows'),
-               ('enable_indexscan', current_setting('enable_indexscan') = 'off', 'each claim reads the whole queue'),
-               ('autovacuum', current_setting('autovacuum') = 'off', 'each claim reads what is long gone, and takes longer every day'),
-               ('track_counts', current_setting('track_counts') = 'off', 'each claim reads what is long gone, and takes longer every day')
-        union all
-        -- In milliseconds; 0 is no limit.
-        select t.name, (select s.setting::bigint from pg_settings s where s.name = t.name) between 1 and t.least - 1, t.harm
-        from (values ('lock_timeout', 1000, 'a call gives up as soon as somebody else holds a row'),
-                     ('statement_timeout', 5000, 'a larger claim is broken off'),
-                     ('idle_in_transaction_session_timeout', 1000, 'calls lose their connection')) as t (name, least, harm)
-    ),
-    wrong as (select s.name, s.harm from settings s where s.is_wrong)
-    select 'settings of a request', false,
-           w.name || ' is ' || current_setting(w.name) || ', so ' || w.harm || '. Run: alter role ' || session_user || ' reset ' || w.name || ', or the same for service_role or the database, '
-               || 'wherever it was set'
-    from wrong w
-    union all
-    select 'settings of a request', true, null where not exists (select from wrong)
-    union all
-    select 'role ' || o.rolname, false,
-           case when o.rolsuper then 'may do everything, and nothing that is forbidden holds for it. Run: alter role ' || o.rolname || ' nosuperuser'
-                else 'may log in by itself, without a key. Run: alter role ' || o.rolname || ' nologin' end
-    from pg_roles o
-    where o.rolname in ('service_role', 'authenticator') and o.rolsuper
-       or o.rolname in ('anon', 'authenticated', 'service_role') and o.rolcanlogin and not o.rolsuper
-    union all
-    select 'login ' || o.rolname, false,
-           case when o.rolconnlimit between 0 and 9 then 'may have ' || o.rolconnlimit || ' connections at once, and calls wait for one. Run: alter role '
-                    || o.rolname || ' connection limit -1'
-                else 'has a password that expires on ' || to_char(o.rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD') || ', and then nothing is sent. Run: '
-                    || 'alter role ' || o.rolname || ' valid until ''infinity''' end
-    from pg_roles o
-    where o.rolname = session_user and (o.rolconnlimit between 0 and 9 or o.rolvaliduntil < now() + interval '14 days')
-$$;
-
--- ======== schemas/checks/advice_on_triggers.sql ========
--- What to do if a function of the application's trigger did not find a table, function or type by its bare name: our
--- functions call it with our search_path, which does not have public. Empty if the error is another one. `context`: the
--- error's, which names the functions that were running.
-create or replace function smsretry.advice_on_triggers(state text, context text)
-returns text
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select coalesce(string_agg(
-        '. Trigger ' || quote_ident(t.tgname) || ' of ' || t.tgrelid::regclass || ' calls ' || p.oid::regprocedure
-            || ', which has no search_path of its own and here does not find what is in public. Run: alter '
-            || case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure || ' set search_path = public'
-            || case when to_regnamespace('extensions') is null then '' else ', extensions' end,
-        '' order by t.tgrelid::regclass::text, t.tgname), '')
-    from pg_trigger t
-    join pg_class c on c.oid = t.tgrelid and c.relnamespace = 'public'::regnamespace
-        and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
-    join pg_proc p on p.oid = t.tgfoid and p.pronamespace <> 'smsretry'::regnamespace
-    where not t.tgisinternal and t.tgenabled in ('O', 'A')
-      -- undefined_table, _function, _object, _column and invalid_schema_name
-      and advice_on_triggers.state in ('42P01', '42883', '42704', '42703', '3F000')
-      and not exists (select from unnest(p.proconfig) s where s like 'search\_path=%')
-      and position(p.oid::regprocedure::text in advice_on_triggers.context) > 0
-$$;
-
--- ======== schemas/checks/check_access.sql ========
--- Who may read and change the rows of the application's tables, whether the roles of a request are what they must be, and
--- whether the key of the hashed numbers and the places of the turns are there. Our own tables and functions: check_rights.
-create or replace function smsretry.check_access()
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with tables as (
-        select r.oid, r.relname, r.relrowsecurity
-        from unnest(array['businesses', 'customers', 'send_logs', 'scheduled_sends']) with ordinality as t (name, place)
-        join pg_catalog.pg_class r on r.relname = t.name and r.relnamespace = 'public'::regnamespace
-        order by t.place
-    )
-    select 'row level security of ' || r.relname, r.relrowsecurity,
-           'is off: anyone with the anon key may read it. Run: alter table public.' || r.relname || ' enable row level security'
-    from tables r
-    union all
-    select 'service_role', not row_security_active(r.oid),
-           'is bound by row level security, so it sees no text. Run: alter role service_role bypassrls'
-    from pg_catalog.pg_class r
-    where r.oid = to_regclass('public.sms_retry_queue')
-    union all
-    select 'role ' || o.rolname, not (o.rolsuper or o.rolbypassrls or m.roles is not null),
-           case when o.rolsuper then 'may do everything. Run: alter role ' || o.rolname || ' nosuperuser'
-                when o.rolbypassrls then 'is not bound by row level security, so it sees everybody''s rows. Run: alter role '
-                    || o.rolname || ' nobypassrls'
-                else 'may do all that ' || m.roles || ' may. Run: revoke ' || m.roles || ' from ' || o.rolname end
-    from pg_roles o
-    cross join lateral (
-        select string_agg(s.oid::regrole::text, ', ' order by s.rolname) as roles from pg_roles s
-        where (s.rolsuper or s.rolbypassrls or s.rolname = 'service_role') and s.oid <> o.oid and pg_has_role(o.oid, s.oid, 'member')) m
-    where o.rolname in ('anon', 'authenticated')
-    union all
-    select * from smsretry.access_of_request()
-    union all
-    select 'key of the hashed numbers', exists (select 1 from smsretry.secret),
-           'is gone (smsretry.secret is empty), so nobody who opted out can be recognized and nothing is sent: restore '
-               || 'the row from a backup, or run `smsretry migrate --again`, which makes another one and forgets who opted out'
-    union all
-    -- Each opt-out is kept under the key of its day. With another key none of them is found again.
-    select 'key of the hashed numbers', false,
-           'is not the one with which opt-outs were recorded, so nobody who opted out is recognized: restore the row of '
-               || 'smsretry.secret from a backup, and let nothing run until then'
-    from (select count(*) as people, count(*) filter (where exists (
-              select from smsretry.consents p where p.number_key = smsretry.number_key(c.business_id, c.phone))) as known
-          from (select c.business_id, c.phone from public.customers c
-                where c.sms_consent_status::text = 'opted_out' and c.phone is not null and exists (select from smsretry.secret)
-                limit 20) c) n
-    where n.people >= 5 and n.known = 0 and exists (select from smsretry.consents)
-    union all
-    select 'places of the turns', count(*) > 0,
-           'are gone, so a business with many texts may keep others waiting: run `smsretry migrate --again`'
-    from smsretry.turns
-$$;
-
--- ======== schemas/checks/check_leaks.sql ========
--- What shows rows to people whom they do not concern, or lets these change them: policies that hold for every row, views with
--- their owner's rights, publications, new rows of the queue by other rules than ours. Warnings, because somebody may have
--- meant them.
-create or replace function smsretry.check_leaks()
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with whom (named, words) as (values ('anon', 'anyone with the anon key'), ('authenticated', 'every signed-in user')),
-    open as (
-        select y.polname, r.relname, c.command, c.privilege, g.rolname, w.words
-        from smsretry.our_relations() t
-        join pg_class r on r.oid = t.id and r.relnamespace = 'public'::regnamespace
-        join pg_policy y on y.polrelid = r.oid and y.polpermissive
-        join (values ('r', 'read', 'select'), ('a', 'add', 'insert'), ('w', 'change', 'update'), ('d', 'delete', 'delete'))
-            as c (command, does, privilege) on y.polcmd in (c.command::"char", '*')
-        join pg_roles g on y.polroles @> array[0::oid] or g.oid = any (y.polroles)
-        join whom w on w.named = g.rolname
-        where smsretry.holds_for_all(case c.command when 'a' then coalesce(pg_get_expr(y.polwithcheck, y.polrelid), pg_get_expr(y.polqual, y.polrelid))
-                                                    else pg_get_expr(y.polqual, y.polrelid) end)
-          and (has_table_privilege(g.oid, r.oid, c.privilege)
-               or c.command <> 'd' and has_any_column_privilege(g.oid, r.oid, c.privilege))
-    )
-    select 'policy "' || o.polname || '" of ' || o.relname, true,
-           'lets ' || string_agg(distinct o.words, ' and ') || case
-               when o.command = 'a' and o.relname in ('sms_retry_queue', 'scheduled_sends') then ' have any other''s texts sent: drop or narrow it'
-               else case o.command when 'r' then ' read' when 'w' then ' change' when 'd' then ' delete' else ' add' end
-                   || case o.command when 'a' then ' rows of anybody''s' else ' all rows' end || ': drop or narrow it, unless that is meant' end
-    from open o
-    group by o.polname, o.relname, o.command
-    union all
-    select 'policy "' || y.polname || '" of sms_retry_queue', true,
-           'lets every signed-in user add rows that smsretry''s own policy refuses, unless that is meant: rows that are not '
-               || 'pending, or for another''s text. Run: drop policy ' || quote_ident(y.polname) || ' on public.sms_retry_queue'
-    from pg_policy y
-    where y.polrelid = to_regclass('public.sms_retry_queue') and y.polpermissive and y.polcmd in ('a', '*')
-      and y.polname <> 'Owners queue retries of their texts'
-      and exists (select from pg_roles g where g.rolname = 'authenticated' and has_any_column_privilege(g.oid, y.polrelid, 'insert')
-                  and (y.polroles @> array[0::oid] or g.oid = any (y.polroles)))
-      and not exists (select from open o where o.polname = y.polname and o.relname = 'sms_retry_queue' and o.command = 'a')
-    union all
-    select 'view ' || v.oid::regclass, true,
-           'shows ' || string_agg(distinct w.words, ' and ') || ' rows of ' || string_agg(distinct t.named, ', ')
-               || ' with its owner''s rights, past row level security, unless that is meant. Run: alter view ' || v.oid::regclass
-               || ' set (security_invoker = true)'
-    from smsretry.our_relations() t
-    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = t.id and d.classid = 'pg_rewrite'::regclass and d.deptype = 'n'
-    join pg_rewrite u on u.oid = d.objid
-    join pg_class v on v.oid = u.ev_class and v.relkind = 'v' and v.oid <> t.id
-    join whom w on has_any_column_privilege(w.named, v.oid, 'select')
-    where t.relkind in ('r', 'p') and coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) is false
-    group by v.oid
-    union all
-    select 'publication ' || p.pubname, true,
-           'carries ' || count(*) || ' tables of the schema smsretry out of the database, unless that is meant: drop the schema from it'
-    from pg_publication_tables p
-    join pg_publication b on b.pubname = p.pubname and not b.puballtables
-    where p.schemaname = 'smsretry' and not exists (select from pg_publication_rel e where e.prpubid = b.oid)
-    group by p.pubname
-$$;
-
--- ======== schemas/checks/check_reminders.sql ========
--- Warnings about what somebody may have meant, or may have stopped and forgotten. Each is ok, with advice.
-create or replace function smsretry.check_reminders()
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with tables as (
-        select r.oid, r.relname, r.relrowsecurity from pg_catalog.pg_class r
-        where r.relnamespace = 'public'::regnamespace and r.relname = 'scheduled_sends'
-    )
-    select * from smsretry.check_leaks()
-    union all
-    select 'policies of scheduled_sends', true,
-           'let nobody who is signed in read a row, although a grant does: revoke the grant, or run: create policy '
-               || '"Owners read their scheduled sends" on public.scheduled_sends for select to authenticated '
-               || 'using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))'
-    from tables r
-    where r.relname = 'scheduled_sends' and r.relrowsecurity and has_table_privilege('authenticated', r.oid, 'select')
-      and not exists (
-          select 1 from pg_policy y join pg_roles g on g.rolname = 'authenticated'
-          where y.polrelid = r.oid and y.polpermissive and y.polcmd in ('r', '*')
-            and (y.polroles @> array[0::oid] or g.oid = any(y.polroles)))
-    union all
-    select 'sending', true, 'had stopped: ' || c.why from smsretry.circuits() c where not c.own
-    union all
-    (select 'texts of business ' || s.business_id, true,
-            'come last in each claim, one at a time, since ' || to_char(s.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC. ' || s.why
-     from smsretry.set_apart s order by s.at limit 20)
-    union all
-    select 'texts that come in', true,
-           'named no sender that is known, ' || count(*) || ' times in a week. Such a STOP counts at every business, and such a START at '
-               || 'none: let the webhook pass To, MessagingServiceSid and AccountSid on (record_inbound_sms)'
-    from smsretry.inbound_texts t
-    where t.senders is null and t.heard_at > smsretry.clock() - interval '7 days'
-      and exists (select 1 from smsretry.senders s where s.created_at < t.heard_at)
-    having count(*) > 0
-    union all
-    select 'texts to ' || s.state, true, 'are stopped since ' || to_char(s.stopped_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
-           || ' UTC (' || s.why || '); `smsretry stop ' || s.state || ' --lift` lets them go'
-    from smsretry.stopped_states s
-$$;
-
--- ======== schemas/checks/check_rights.sql ========
--- Whether the roles of a request may do with what is ours what they need, and no more, directly or because everybody may.
-create or replace function smsretry.check_rights()
-returns table (subject text, ok boolean, advice text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
-    with functions (id) as (
-        select p.oid from pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace
-           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
-    ),
-    wrong (words) as (
-        select o.rolname || ' may call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
-        from functions f join pg_roles o on o.rolname in ('anon', 'authenticated') and has_function_privilege(o.oid, f.id, 'execute')
-        group by o.rolname
-        union all
-        select 'service_role may not call ' || string_agg(f.id::regprocedure::text, ', ' order by f.id::regprocedure::text)
-        from functions f where not has_function_privilege('service_role', f.id, 'execute')
-        having count(*) > 0
-        union all
-        select o.rolname || ' may use the schema smsretry'
-        from pg_roles o where o.rolname in ('anon', 'authenticated') and has_schema_privilege(o.oid, 'smsretry', 'usage, create')
-        union all
-        select 'service_role may not use the schema smsretry' where not has_schema_privilege('service_role', 'smsretry', 'usage')
-        union all
-        select o.rolname || ' may ' || string_agg(distinct p.name, ', ') || ' ' || r.named
-        from smsretry.our_relations() r
-        join pg_roles o on o.rolname in ('anon', 'authenticated')
-        cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p (name)
-        where r.ours and not (o.rolname = 'authenticated' and r.named like 'public.%' and p.name = 'select')
-          and has_table_privilege(o.oid, r.id, p.name)
-        group by o.rolname, r.named
-        union all
-        -- Column by column: a tenant adds rows in the original columns alone.
-        select o.rolname || ' may ' || p.name || ' ' || string_agg(distinct a.attname, ', ' order by a.attname) || ' of ' || r.named
-        from smsretry.our_relations() r
-        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
-        join pg_roles o on o.rolname in ('anon', 'authenticated')
-        cross join unnest(array['select', 'insert', 'update', 'references']) p (name)
-        where r.ours and has_column_privilege(o.oid, r.id, a.attnum, p.name) and not has_table_privilege(o.oid, r.id, p.name)
-          and not (o.rolname = 'authenticated' and r.named = 'public.sms_retry_queue' and p.name = 'insert' and a.attname in (
-              'id', 'business_id', 'send_log_id', 'customer_id', 'status', 'attempt_count', 'max_attempts', 'scheduled_for',
-              'last_error', 'reason'))
-        group by o.rolname, p.name, r.named
-        union all
-        select 'service_role may not ' || p.name || ' ' || string_agg(r.named, ', ' order by r.named)
-        from smsretry.our_relations() r
-        cross join unnest(array['select', 'insert', 'update']) p (name)
-        where r.relkind in ('r', 'p') and not has_table_privilege('service_role', r.id, p.name)
-          and (p.name = 'select' or r.named = 'public.customers' and p.name = 'update' or r.named in (
-              'public.sms_retry_queue', 'public.sms_send_attempts', 'public.scheduled_sends', 'public.send_logs'))
-        group by p.name
-    )
-    select 'rights', false, w.words || ', and that is not smsretry''s: run `smsretry migrate --again`' from wrong w
-    union all
-    select 'rights', true, null where not exists (select from wrong)
-$$;
-
--- ======== schemas/checks/check_sms_mark.sql ========
--- For `smsretry doctor`: whether a worker with these settings and the database's mark agree (mismatch null; else why not), what
--- the mark is, and which of the businesses that the worker texts do not exist. send_to, address: smsretry.mark_mismatch.
-create or replace function public.check_sms_mark(send_to text, address text, business_ids uuid[] default '{}')
-returns table (mark text, marked_address text, mismatch text, unknown uuid[])
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select m.kind, m.address, smsretry.mark_mismatch(check_sms_mark.send_to, check_sms_mark.address),
-           array(select b.id from unnest(check_sms_mark.business_ids) b (id)
-                 where not exists (select from public.businesses k where k.id = b.id) order by b.id)
-    from (select 1) one left join smsretry.mark m on true;
-end
-$$;
-
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
 -- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
@@ -8063,50 +7922,64 @@ end
 $$;
 
 -- ======== schemas/checks/checksums.sql ========
--- What the catalog has of us and of the tables that we share, each object with the md5 of its definition: the same on PostgreSQL
--- 15 to 18, after a dump, and however the server is set to print. The application's own objects are among them; which are ours
--- is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared one each column's
--- type. The clock is left out: the embedded stack's moves.
+-- What the catalog has of us and of the tables that we share, each object with the md5 of its definition and of what the roles of
+-- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The application's
+-- own objects are among them; which are ours is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns
+-- together; of a shared one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function smsretry.checksums()
 returns table (object text, md5 text)
 language sql stable security invoker set search_path = pg_catalog, pg_temp
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
-    with relations (id, named, ours) as (
-        select c.oid, c.oid::regclass::text, n.nspname = 'smsretry' or c.relname = 'sms_send_attempts'
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    with roles (id, name) as (
+        select o.oid, o.rolname || ' ' from pg_roles o where o.rolname in ('anon', 'authenticated', 'service_role')
+    ),
+    relations (id, named, ours, guarded) as (
+        select c.oid, c.oid::regclass::text, o.ours, o.ours or c.relname = 'sms_retry_queue'
+        from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        cross join lateral (select n.nspname = 'smsretry' or c.relname = 'sms_send_attempts') o (ours)
         where c.relkind in ('r', 'p', 'v') and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
             'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
     ),
-    columns (id, name, type, definition) as (
-        select r.id, a.attname::text, t.words, concat_ws(' ', a.attname, t.words, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+    columns (id, name, definition, rights) as (
+        select r.id, a.attname::text,
+               concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
+                         case when r.ours then concat_ws(' ', a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) end),
+               (select string_agg(o.name || p.name, ',' order by o.name, p.name)
+                from roles o cross join unnest('{select,insert,update,references}'::text[]) p (name)
+                where r.guarded and has_column_privilege(o.id, r.id, a.attnum, p.name))
         from relations r
         join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        cross join lateral (select concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
-            (select y.collname from pg_collation y where y.oid = a.attcollation)) as words) t
     ),
-    -- A name without our search_path is the application's: it may be in the way of one of ours.
-    functions (object, definition) as (
+    objects (object, definition) as (
+        -- Without our search_path a function is the application's, which may be in the way of one of ours.
         select case when n.nspname = 'smsretry' or 'search_path=pg_catalog, pg_temp' = any (p.proconfig) then '' else 'foreign ' end
                    || 'function ' || p.oid::regprocedure,
-               concat_ws(' ', pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), l.lanname, p.provolatile, p.proisstrict,
-                   p.prosecdef, (select string_agg(s, ' ' order by s) from unnest(p.proconfig) s), p.prosrc)
-        from pg_proc p
-        join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
-        join pg_language l on l.oid = p.prolang
+               concat(pg_get_functiondef(p.oid), (select string_agg(o.name, '' order by o.name) from roles o
+                                                  where has_function_privilege(o.id, p.oid, 'execute')))
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
         where p.prokind in ('f', 'p') and p.oid::regprocedure::text <> 'smsretry.clock()'
-    ),
-    deparsed (object, definition) as (
-        -- Up to version 15 PostgreSQL names the table of each column.
-        select 'view ' || r.named, concat(c.reloptions, regexp_replace(pg_get_viewdef(r.id), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
-        from relations r join pg_class c on c.oid = r.id and c.relkind = 'v'
         union all
-        select 'table ' || r.named, concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
-                   (select string_agg(o.definition, ', ' order by o.name) from columns o where o.id = r.id and r.ours))
-        from relations r join pg_class c on c.oid = r.id and c.relkind <> 'v'
+        select 'schema smsretry', string_agg(o.name, '' order by o.name) from roles o
+        where has_schema_privilege(o.id, to_regnamespace('smsretry'), 'usage')
         union all
-        select 'column ' || r.named || '.' || o.name, o.type
-        from relations r join columns o on o.id = r.id where not r.ours
+        select 'domain ' || k.contypid::regtype, string_agg(pg_get_constraintdef(k.oid), '' order by k.conname)
+        from pg_constraint k where k.contypid <> 0 and k.connamespace = to_regnamespace('smsretry') group by k.contypid
+        union all
+        select case c.relkind when 'v' then 'view ' else 'table ' end || r.named,
+               concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+                      case c.relkind when 'v' then concat(c.reloptions, pg_get_viewdef(r.id)) end,
+                      (select string_agg(concat(o.definition, o.rights), ',' order by o.name) from columns o where o.id = r.id and r.ours),
+                      (select string_agg(o.name || p.name, ',' order by o.name, p.name)
+                       from roles o cross join unnest('{delete,truncate,trigger}'::text[]) p (name)
+                       where r.guarded and has_table_privilege(o.id, r.id, p.name)))
+        from relations r join pg_class c on c.oid = r.id
+        union all
+        select o.object || r.named || '.' || c.name, o.definition
+        from relations r join columns c on c.id = r.id
+        cross join lateral (values ('column ', c.definition), ('rights on ', c.rights)) o (object, definition)
+        where not r.ours and (r.guarded or o.object = 'column ')
         union all
         select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
         from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
@@ -8118,15 +7991,15 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         select 'trigger ' || t.tgname || ' on ' || r.named, concat(pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'))
         from relations r join pg_trigger t on t.tgrelid = r.id and not t.tgisinternal
         union all
-        select 'policy ' || quote_ident(p.polname) || ' on ' || r.named, concat(p.polcmd, p.polpermissive,
-                   (select string_agg(o.rolname, ', ' order by o.rolname) from pg_roles o where o.oid = any (p.polroles)),
-                   regexp_replace(concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), '\m[a-z_]+\.(?=[a-z_])', '', 'g'))
+        select 'policy ' || quote_ident(p.polname) || ' on ' || r.named, concat(p.polcmd, p.polpermissive, p.polroles::regrole[],
+                   pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
         from relations r join pg_policy p on p.polrelid = r.id
     )
-    select f.object, md5(f.definition) from functions f
-    union all
-    -- Brackets are set anew when a dump is read, and a cast to text is written where the application's column is a varchar.
-    select d.object, md5(regexp_replace(d.definition, '[\s()]+|::text\M(?!\[)', '', 'g')) from deparsed d
+    -- Up to version 15 PostgreSQL names the table of each column; brackets are set anew when a dump is read; a cast to text is
+    -- written where the application's column is a varchar.
+    select o.object, md5(case when o.object like '%function %' then o.definition
+                              else regexp_replace(o.definition, '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])', '', 'g') end)
+    from objects o
 $$;
 
 -- ======== schemas/checks/count_sms_answer.sql ========
@@ -8138,261 +8011,139 @@ returns setof integer language sql stable security invoker set search_path = pg_
     cross join generate_series(1, l.most)
 $$;
 
--- ======== schemas/checks/describe_sms_tables.sql ========
--- What the catalog says of the five tables shared with the application, for `smsretry migrate` and `smsretry doctor`. What
--- must be so is in smsretry/adapters/migrations/shapes.py. Reads only.
---   kind: column (definition: an enum's labels, or the default) | check (of one column; name: of the constraint) | rule
-create or replace function smsretry.describe_sms_tables()
-returns table (relation text, kind text, name text, type text, not_null boolean, definition text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with shared as (
-        select c.oid as id, c.relname::text as relation
-        from pg_class c
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-          and c.relname in ('businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue')
-    )
-    select s.relation, 'column' as kind, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
-           coalesce((select 'enum ' || string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
-                     from pg_enum e where e.enumtypid = a.atttypid),
-                    'default ' || pg_get_expr(d.adbin, d.adrelid), '') as definition
-    from shared s
-    join pg_attribute a on a.attrelid = s.id and a.attnum > 0 and not a.attisdropped
-    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    union all
-    select s.relation, 'check', k.conname::text, null, null, pg_get_constraintdef(k.oid)
-    from shared s
-    join pg_constraint k on k.conrelid = s.id and k.contype = 'c' and cardinality(k.conkey) = 1
-    union all
-    select s.relation, 'rule', r.rulename::text, null, null, pg_get_ruledef(r.oid)
-    from shared s
-    join pg_rewrite r on r.ev_class = s.id and r.is_instead
-$$;
-
 -- ======== schemas/checks/examine_sms_retries.sql ========
--- One part of what `smsretry doctor` examines, each as one value, which no max-rows of the project's cuts off. A part that
--- fails hides no other.
-create or replace function public.examine_sms_retries(part text)
-returns jsonb language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp as $$
-declare
-    v_found jsonb;
-begin
-    case part
-    when 'objects' then
-        select jsonb_agg(c) into v_found from smsretry.checksums() c;
-    when 'shapes' then
-        select jsonb_agg(d) into v_found from smsretry.describe_sms_tables() d;
-    when 'access' then
-        select jsonb_agg(a) into v_found
-        from (select r.subject, r.ok, r.advice from smsretry.check_rights() r
-              union all
-              select c.subject, c.ok, case when not c.ok then c.advice end from smsretry.check_access() c) a;
-    when 'reminders' then
-        select jsonb_agg(r) into v_found from smsretry.check_reminders() r;
-    when 'rehearsal' then
-        select jsonb_agg(t) into v_found from public.try_sms_retry_queue() t;
-    when 'status' then
-        select jsonb_agg(s) into v_found from public.sms_status() s;
-    else
-        raise exception 'There is no such part to examine' using errcode = 'SR422',
-            hint = 'The parts: objects, shapes, access, reminders, rehearsal, status.';
-    end case;
-    return coalesce(v_found, '[]');
-end
-$$;
-
--- ======== schemas/checks/rehearse_scheduled_send.sql ========
--- Plan and queue a scheduled send, and roll it back. Nulls if that worked, or if only a made-up text would break what this
--- one broke; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_scheduled_send(out step text, out state text, out message text, out context text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-declare
-    v_log_id uuid;
-    v_log public.send_logs;
-    v_scheduled_id uuid;
-    v_answer text;
-begin
-    step := 'making its send log';
-    v_log_id := smsretry.sample_text();
-    select * into v_log from public.send_logs l where l.id = v_log_id;
-    perform smsretry.make_send_log(
-        gen_random_uuid(), coalesce(v_log.business_id, gen_random_uuid()), coalesce(v_log.customer_id, gen_random_uuid()),
-        'Rehearsal of a scheduled send', smsretry.clock());
-    if v_log.id is null then
-        raise exception 'there is nobody to plan it for' using errcode = 'SR000';
-    end if;
-    step := 'schedule_sms';
-    select s.scheduled_id into v_scheduled_id
-    from public.schedule_sms(v_log.business_id, v_log.customer_id, 'Rehearsal of a scheduled send', smsretry.clock()) s;
-    step := 'queue_scheduled_sms';
-    select q.result || coalesce(': ' || q.why, '') into v_answer
-    from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), null) q
-    where s.id = v_scheduled_id;
-    if v_answer is distinct from 'queued' then
-        raise exception 'it answered %', v_answer using errcode = 'SR500';
-    end if;
-    raise exception 'rolled back' using errcode = 'SR000';
-exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
-    -- A second text of the same customer may break a rule of the application's. A made-up customer breaks foreign keys and
-    -- triggers; then only what any row would break counts.
-    if state in ('SR000', '55P03', '40P01', '23505')
-        or v_log.id is null and state not in ('23502', '23514', '428C9') then
-        step := null;
-    end if;
-end
-$$;
-
--- ======== schemas/checks/rehearse_text.sql ========
--- Queue, claim, begin and finish a sample text, or cancel it by an opt-out, so that it ends as `ends`, and roll it back.
--- Nulls if that worked; otherwise the step that failed, and its error.
-create or replace function smsretry.rehearse_text(ends text, out step text, out state text, out message text, out context text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-declare
-    v_log_id uuid;
-    v_log public.send_logs;
-    v_retry_id uuid;
-    v_claim smsretry.claimed_retry;
-    v_attempt_id constant uuid := gen_random_uuid();
-    v_answer text;
-begin
-    step := 'making a sample text';
-    v_log_id := smsretry.sample_text();
-    select * into v_log from public.send_logs l where l.id = v_log_id;
-    if v_log.id is null then
-        raise exception 'there is no text to try it with: the tables refuse a new one (columns that need a value?), and none '
-            'is there that is unsent and does not wait' using errcode = 'SR000';
-    end if;
-    step := 'queue_sms_retry';
-    select q.retry_id, q.result into v_retry_id, v_answer from public.queue_sms_retry(v_log.id) q;
-    if v_answer <> 'queued' then
-        raise exception 'it answered %', v_answer using errcode = 'SR500';
-    end if;
-    if ends = 'cancelled' then
-        step := 'record_sms_consent';
-        select s.cancelled::text into v_answer
-        from public.customers c
-        cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', v_log.business_id) s
-        where c.id = v_log.customer_id;
-        if v_answer = '0' then
-            raise exception 'an opt-out cancelled nothing' using errcode = 'SR500';
-        end if;
-    else
-        step := 'claim_sms_texts';
-        perform 1 from public.claim_sms_texts(0); -- none: the due rows are not ours to take
-        step := 'claim_sms_retry';
-        select * into v_claim from public.claim_sms_retry(v_retry_id);
-        if v_claim.id is null then
-            raise exception 'it took no row' using errcode = 'SR500';
-        end if;
-        step := 'begin_sms_attempt';
-        delete from smsretry.business_senders b where b.business_id = v_log.business_id; -- or a pause or a cap would answer
-        select b.answer || coalesce(': ' || b.why, '') into v_answer
-        from public.begin_sms_attempt(
-            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-            send_to => 'listed', listed => true) b; -- or a mark would answer
-        if v_answer <> 'go' then
-            raise exception 'it answered %', v_answer using errcode = 'SR500';
-        end if;
-        step := 'finish_sms_attempt';
-        select f.status into v_answer
-        from public.finish_sms_attempt(
-            retry_id => v_claim.id, claim_no => v_claim.claim_no, attempt_id => v_attempt_id,
-            outcome => case ends when 'failed' then 'rejected' else 'accepted' end, next_status => ends,
-            error => case ends when 'failed' then 'Rehearsal' end,
-            twilio_sid => case ends when 'completed' then 'SM' || replace(v_attempt_id::text, '-', '') end) f
-        where f.applied;
-        if v_answer is distinct from ends then
-            raise exception 'the text did not end %', ends using errcode = 'SR500';
-        end if;
-    end if;
-    step := null;
-    raise exception 'rolled back' using errcode = 'SR000';
-exception when others then
-    get stacked diagnostics state = returned_sqlstate, message = message_text, context = pg_exception_context;
-end
+-- For `smsretry doctor`: the checksum of each object, as one value, which no max-rows of the project's cuts off.
+create or replace function public.examine_sms_retries()
+returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select jsonb_object_agg(c.object, c.md5) from smsretry.checksums() c
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A text to rehearse with, to a customer with a number: a new one if the application's tables allow it, otherwise an existing
--- one that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- A send log to rehearse with: a new one of a customer who is made up, if the application's tables take it; otherwise one of its
+-- own that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
 -- definer, because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_business uuid;
     v_customer uuid := gen_random_uuid();
     v_log uuid := gen_random_uuid();
 begin
-    select b.id into v_business from public.businesses b limit 1;
-    if v_business is null then
-        v_business := gen_random_uuid();
-        insert into public.businesses (id, user_id, name, timezone)
-        values (v_business, gen_random_uuid(), 'Rehearsal', 'America/New_York');
-    end if;
+    insert into public.businesses (user_id, name, timezone)
+    select gen_random_uuid(), 'Rehearsal', 'America/New_York' where not exists (select from public.businesses);
     insert into public.customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
-    values (v_customer, v_business, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock());
+    select v_customer, b.id, '+15005550006', 'America/New_York', 'opted_in', smsretry.clock() from public.businesses b limit 1;
     insert into public.send_logs (id, business_id, customer_id, channel, subject)
-    values (v_log, v_business, v_customer, 'sms', 'Rehearsal');
+    select v_log, c.business_id, c.id, 'sms', 'Rehearsal' from public.customers c where c.id = v_customer;
     return v_log;
 exception when others then
     select l.id, c.id into v_log, v_customer
-    from public.send_logs l
-    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
-    where l.channel = 'sms' and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
-      and not smsretry.is_sent(l.provider_message_id, l.status::text)
-      and not exists (select 1 from public.sms_retry_queue q
-                      where q.send_log_id = l.id and q.status in ('pending', 'processing'))
-      and not exists (select 1 from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
-    limit 1 for update of l, c skip locked;
-    update public.customers c
-    set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
-    where c.id = v_customer;
+    from (select * from public.send_logs limit 1000) l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
+      and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
+    limit 1 for update of c skip locked;
+    update public.customers c set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() where c.id = v_customer;
     return v_log;
 end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
--- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
--- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
--- it.
-create or replace function public.try_sms_retry_queue()
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? A sample is rehearsed to each of its ends, and before it the
+-- oldest due text with the row that it has. Everything is rolled back. A row each:
+--   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
+--   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
+--   mark of the database whether a worker that texts send_to and reaches the database at address fits it
+create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
     v_ends text;
-    v_failed record;
+    v_row public.sms_retry_queue;
+    v_attempt_id constant uuid := gen_random_uuid();
+    v_step text;
+    v_answer text;
+    v_state text;
+    v_context text;
 begin
-    subject := 'rehearsal of queue, claim, begin and finish';
-    ok := true;
-    foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
-        select * into v_failed from smsretry.rehearse_text(v_ends);
-        if v_failed.step is not null then
-            -- No text to try with, or a lock: nothing is known to be wrong.
-            ok := v_failed.state in ('SR000', '55P03', '40P01');
-            advice := case when ok then 'could not be tried: ' else 'fails: ' end
-                || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
-                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end
-                || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
-            exit;
+    foreach v_ends in array array['due', 'completed', 'failed', 'cancelled'] loop
+        begin
+            v_answer := null;
+            if v_ends = 'due' then
+                select q.* into v_row from public.sms_retry_queue q
+                where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
+                order by q.scheduled_for limit 1 for update skip locked;
+                continue when v_row.id is null;
+            else
+                v_step := 'claim_sms_texts';
+                perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
+                v_step := 'number_key';
+                perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+                v_step := 'making a sample text';
+                v_row.send_log_id := smsretry.sample_text();
+                if v_row.send_log_id is null then
+                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
+                        'does not wait' using errcode = 'SR000';
+                end if;
+                v_step := 'queue_sms_retry';
+                select q.result into v_answer from public.queue_sms_retry(v_row.send_log_id) q where q.result <> 'queued';
+                select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+                delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+            end if;
+            if v_ends = 'cancelled' then
+                v_step := 'record_sms_consent';
+                select 'that nothing was cancelled' into v_answer from public.customers c
+                cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', c.business_id) s
+                where c.id = v_row.customer_id and s.cancelled = 0;
+            elsif v_answer is null then
+                v_step := 'claim_sms_retry';
+                select c.claim_no into v_row.claim_no from public.claim_sms_retry(v_row.id) c;
+                v_step := 'begin_sms_attempt';
+                select b.answer || coalesce(': ' || b.why, '') into v_answer
+                from public.begin_sms_attempt(
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+                    sender_id => (smsretry.sender_of(v_row.business_id, v_row.message_class)).id,
+                    send_to => 'listed', listed => true) b -- or a mark would answer
+                where b.answer <> 'go';
+            end if;
+            if v_ends <> 'cancelled' and v_answer is null then
+                v_step := 'finish_sms_attempt';
+                perform from public.finish_sms_attempt(
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
+                    next_status => replace(v_ends, 'due', 'completed'),
+                    outcome => case v_ends when 'failed' then 'rejected' else 'accepted' end,
+                    twilio_sid => case when v_ends <> 'failed' then 'SM' || replace(v_attempt_id::text, '-', '') end);
+                select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
+                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id
+                where q.id = v_row.id and (q.status, l.status::text)
+                    is distinct from (replace(v_ends, 'due', 'completed'), case v_ends when 'failed' then 'failed' else 'sent' end);
+            end if;
+            v_step := case when v_answer is not null then v_step end;
+            raise exception 'it answered %', v_answer using errcode = 'SR500';
+        exception when others then
+            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
+        end;
+        subject := case v_ends when 'due' then 'oldest due text' else 'rehearsal of a text' end;
+        -- No text to try with, or a lock: nothing is known to be wrong.
+        ok := v_step is null or v_ends = 'due' or v_state in ('SR000', '55P03', '40P01');
+        advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+            || left(smsretry.numberless(v_answer), 300)
+            || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
+            when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
+            when v_state in ('42P01', '42883', '42704', '3F000')
+                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+            else '' end;
+        if v_step is not null or v_ends = 'cancelled' then
+            return next;
+            exit when v_ends <> 'due';
         end if;
     end loop;
+    subject := 'mark of the database';
+    advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
+    ok := advice is null;
     return next;
-    if not ok then
-        return;
-    end if;
-    select * into v_failed from smsretry.rehearse_scheduled_send();
-    if v_failed.step is not null then
-        subject := 'rehearsal of a scheduled send';
-        advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
-            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
-            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
-                || 'at the rules and triggers of send_logs and scheduled_sends' end
-            || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
-        return next;
-    end if;
 end
 $$;
 
@@ -8469,16 +8220,14 @@ end
 $$;
 
 -- ======== schemas/rights/public_functions.sql ========
--- What holds for each of our functions in public: who may call it, and how its calls are planned.
---
--- Only the backend calls them. A Supabase project lets everybody call a new one. A function that a migration created anew
--- (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+-- What holds for each of our functions in public. Only the backend calls them, though a Supabase project lets everybody call a new
+-- one. A function that a migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
 --
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
--- of the application's that fires first in such a call is planned so, too.
+-- as if an index were almost free, and those that read much plan each statement that has a variable anew. A trigger of the
+-- application's that fires first in such a call is planned so, too.
 do $$
 declare
     version regprocedure;
@@ -8488,12 +8237,21 @@ declare
 begin
     for version, granted, reads_much in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
-            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'describe_sms_tables',
-            'examine_sms_retries', 'explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
+            'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
-        )
+            'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
+            'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries',
+            'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry',
+            'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt',
+            'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs',
+            'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due',
+            'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry',
+            'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries',
+            'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit',
+            'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run',
+            'try_sms_retry_queue')
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
         execute format('grant execute on function %s to service_role', version);

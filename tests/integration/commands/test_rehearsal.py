@@ -6,9 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate
+from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.doctor.database import database_findings
 from smsretry.errors import MigrationError
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.process.http import LocalServer
@@ -17,7 +16,6 @@ from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.isolation.test_bad_input import changed
-from tests.integration.migrations.test_beside_others import everything
 
 ROWS = """
 select 'businesses' as what, to_jsonb(t) as row from businesses t
@@ -31,14 +29,12 @@ order by 1, 2
 
 
 def _rehearse(database: Database) -> dict[str, Any]:
-    return database.one("select * from try_sms_retry_queue()")
+    return database.rows("select * from try_sms_retry_queue()")[0]
 
 
 def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(migrated: Database) -> None:
     """Not even a customer."""
-    assert _rehearse(migrated) == {
-        "subject": "rehearsal of queue, claim, begin and finish", "ok": True, "advice": None,
-    }  # fmt: skip
+    assert _rehearse(migrated) == {"subject": "rehearsal of a text", "ok": True, "advice": None}
     assert migrated.rows(ROWS) == []
 
 
@@ -53,7 +49,7 @@ def test_a_rehearsal_touches_no_row_of_the_application(
         with connection.transaction():
             connection.execute("select 1 from sms_retry_queue for update")
             connection.execute("select 1 from customers for update")
-            [finding] = operators.rehearse()
+            [finding, *_] = operators.rehearse("all")
         assert (finding.ok, finding.advice) == (True, None)
         assert connection.execute(ROWS).fetchall() == before
 
@@ -63,7 +59,7 @@ def test_a_rehearsal_touches_no_row_of_the_application(
     [
         (
             "alter table sms_retry_queue add check (status <> 'cancelled')",
-            "fails: record_sms_consent (SR500): an opt-out cancelled nothing",
+            "fails: record_sms_consent (SR500): it answered that nothing was cancelled",
         ),
         (
             "alter table sms_retry_queue add check (completed_by is not null or status <> 'completed')",
@@ -85,10 +81,11 @@ def test_a_rehearsal_touches_no_row_of_the_application(
         ),
         (
             "revoke update on sms_send_attempts from service_role",
-            "fails: finish_sms_attempt (42501): permission denied for table sms_send_attempts. A grant is missing: "
-            "run `smsretry migrate --again`",
+            "fails: finish_sms_attempt (42501): permission denied for table sms_send_attempts in "
+            "public.finish_sms_attempt. A grant is missing: run `smsretry migrate --again`",
         ),
-        ("revoke select on send_logs from service_role", "fails: making a sample text (42501): permission denied "),
+        ("delete from smsretry.secret", "fails: number_key (P0002): "),
+        ("revoke select on send_logs from service_role", "fails: claim_sms_texts (42501): permission denied "),
     ],
 )
 def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database, harm: str, said: str) -> None:
@@ -108,7 +105,7 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     found = _rehearse(original)
     assert found["ok"]
     assert found["advice"].startswith(
-        "could not be tried: making a sample text (SR000): there is no text to try it with: the tables refuse a new one"
+        "would not go out now, or could not be tried: making a sample text (SR000): the tables refuse a new one"
     )
 
     original.run(
@@ -123,90 +120,13 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     assert original.rows(ROWS) == before
 
 
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (
-            "alter table send_logs add column campaign text not null",
-            'fails: making its send log (23502): null value in column "campaign" of relation "send_logs" violates',
-        ),
-        (
-            "alter table send_logs add check (customer_id is null)",
-            'fails: making its send log (23514): new row for relation "send_logs" violates check constraint',
-        ),
-        (
-            "alter table scheduled_sends add column template text not null",
-            "fails: schedule_sms (SR409): scheduled_sends does not take the text: 23502, template. What the appl",
-        ),
-        (
-            """create function busy() returns trigger language plpgsql as $$
-               begin return null; end $$;
-               create trigger busy before update on scheduled_sends for each row execute function busy()""",
-            "fails: queue_scheduled_sms (SR409): its row does not become queued; a trigger on scheduled_sends swallows",
-        ),
-    ],
-)
-def test_a_rehearsal_says_why_no_scheduled_send_would_become_a_text(migrated: Database, harm: str, said: str) -> None:
-    """By the name of what is in the way. No other text depends on it. A text that was there hid it."""
-    with migrated.connection.transaction(force_rollback=True):
-        migrated.run(harm)
-        migrated.run("set local role service_role")
-        found = migrated.rows("select * from try_sms_retry_queue()")
-    assert [(row["subject"], row["ok"]) for row in found] == [
-        ("rehearsal of queue, claim, begin and finish", True),
-        ("rehearsal of a scheduled send", True),
-    ]
-    assert found[1]["advice"].startswith(said)
-
-
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (
-            "alter table send_logs add column campaign text not null",
-            'rehearsal of a scheduled send fails: making its send log (23502): null value in column "campaign" of ',
-        ),
-        (
-            """alter table send_logs drop column subject;
-               alter table send_logs add column subject text generated always as ('Hi from ' || channel) stored""",
-            "rehearsal of a scheduled send fails: making its send log (428C9): cannot insert a non-DEFAULT value into ",
-        ),
-    ],
-)
-def test_a_migration_warns_of_what_keeps_scheduled_sends_from_becoming_texts(
-    original: Database, harm: str, said: str
-) -> None:
-    """Also where no customer can be made to try it with. It is no reason to refuse it: nobody need plan a text."""
-    warned: list[str] = []
-    original.run(f"alter table customers add column full_name text not null; {harm}")
-    migrate(original.url, warn=warned.append)
-    assert warned[0].startswith("rehearsal of queue, claim, begin and finish could not be tried: making a sample text")
-    assert [warning.startswith(said) for warning in warned[1:]] == [True]
-
-
-def test_a_migration_after_which_no_text_could_be_sent_is_not_kept(original: Database) -> None:
-    """What no look at the catalog can see."""
-    original.run(
-        """create function busy() returns trigger language plpgsql as $$
-           begin if new.reason is null then raise exception 'a reason is needed'; end if; return new; end $$;
-           create trigger busy before insert on sms_retry_queue for each row execute function busy()"""
-    )
-    before = everything(original)
-    with pytest.raises(MigrationError) as raised:
-        migrate(original.url)
-    assert str(raised.value).startswith(
-        "With this migration no text could be sent: a rehearsal fails: queue_sms_retry (P0001): a reason is needed. "
-    )
-    assert everything(original) == before
-
-
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_nobody_but_the_service_may_rehearse(migrated: Database, role: str) -> None:
-    """Nor look at the shapes, make a sample text, or count answers."""
+    """Nor look at the objects, make a sample text, or count answers."""
     migrated.run(f"set role {role}")
     for call in (
         "try_sms_retry_queue()",
-        "examine_sms_retries('shapes')",
+        "examine_sms_retries()",
         "smsretry.sample_text()",
         "count_sms_answer(1)",
     ):
@@ -230,11 +150,14 @@ def test_answers_that_are_cut_off_are_noticed(limited: SupabaseOperators, ok: bo
     assert ok or "cut off after 20 rows" in (finding.advice or "")
 
 
-@pytest.mark.parametrize("max_rows", [1])
-def test_what_the_doctor_asks_is_never_cut_off(limited: SupabaseOperators) -> None:
-    """The cut is told first, and alone: columns that an answer has no room for are there."""
-    bad = [one.subject for one in database_findings(limited) if not one.ok]
-    assert bad == ["rows of an answer"]
+def test_the_oldest_due_text_is_rehearsed_with_its_own_row(business: Business, operators: SupabaseOperators) -> None:
+    """What is wrong with it alone is a warning: others go out."""
+    business.due_text()
+    business.connection.execute("update customers set sms_consent_status = 'unknown'")
+    oldest, sample, _ = operators.rehearse("all")
+    assert (oldest.subject, oldest.ok) == ("oldest due text", True)
+    assert "begin_sms_attempt (SR500): it answered ended: Customer opted out" in str(oldest.advice)
+    assert (sample.subject, sample.ok, sample.advice) == ("rehearsal of a text", True, None)
 
 
 def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(original: Database) -> None:
@@ -251,8 +174,9 @@ def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what
     with pytest.raises(MigrationError) as raised:
         migrate(original.url)
     said = str(raised.value)
-    assert 'queue_sms_retry (42P01): relation "texts_seen" does not exist. Trigger "Note it" of ' in said
-    assert "count_it" not in said
-    statement = said.partition("Run: ")[2].partition(". Look for")[0]
-    assert statement.startswith("alter function public.note() set search_path = public")
-    original.run(statement)
+    assert (
+        'queue_sms_retry (42P01): relation "texts_seen" does not exist in public.note. A trigger\'s function that'
+        in said
+    )
+    original.run("alter function note() set search_path = public")
+    assert migrate(original.url) == migrations()

@@ -52,8 +52,8 @@ def test_a_key_of_the_wrong_role(stack: Stack, settings: Settings, role: str) ->
         queue.claim_due(1)
     status = 401 if role == "anon" else 403
     assert str(raised.value) == (
-        f"Supabase refused the key (HTTP {status}). SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key "
-        "of this project, not the anon key."
+        f"Supabase refused the key (HTTP {status}: 42501). SUPABASE_SERVICE_ROLE_KEY must be the service_role (or "
+        "secret) key of this project, not the anon key."
     )
 
 
@@ -64,7 +64,7 @@ def test_a_key_that_is_none(settings: Settings) -> None:
         pytest.raises(QueueRefused) as raised,
     ):
         queue.claim_due(1)
-    assert str(raised.value).startswith("Supabase refused the key (HTTP 401).")
+    assert str(raised.value).startswith("Supabase refused the key (HTTP 401: Invalid API key")
     assert "hunter2" not in str(raised.value)
 
 
@@ -92,7 +92,7 @@ def test_supabase_answers_with_a_web_page(settings: Settings, status: int) -> No
         200: "claim_sms_texts answered with something that is not its JSON. Check that SUPABASE_URL (…) is the "
         "project's URL, not a web page's or the database's.",
         404: "There is no Supabase API at SUPABASE_URL (…): it answered 404 to claim_sms_texts.",
-        502: "Supabase could not answer claim_sms_texts now (502). The next run tries again.",
+        502: "Supabase answers claim_sms_texts with HTTP 502: Welcome. The next run tries again.",
     }
     assert re.sub(r"http://127\.0\.0\.1:\d+", "…", str(raised.value)) == expected[status]
 
@@ -215,8 +215,12 @@ def test_a_revoked_grant_is_no_wrong_key(queue: SupabaseQueue, operators: Supaba
     """The doctor says the same of it."""
     with pytest.raises(QueueMismatch, match=r"service_role lacks a grant\. Run `smsretry migrate --again`"):
         queue.claim_due(1)
-    [found] = [finding.advice for finding in operators.check_access() if not finding.ok]
-    assert str(found).startswith("service_role may not call public.claim_sms_texts(")
+    objects, rehearsed = operators.check_objects()[0], operators.rehearse("all")[0]
+    assert (objects.ok, objects.subject.partition("(")[0]) == (False, "function public.claim_sms_texts")
+    assert (rehearsed.ok, "A grant is missing: run `smsretry migrate --again`" in str(rehearsed.advice)) == (
+        False,
+        True,
+    )
 
 
 @pytest.mark.parametrize("path", ["/rest/v1", "/rest/v1/"])

@@ -78,7 +78,6 @@ NULLS = {
     ("begin_sms_attempt", "retry_id"): "lost",
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",
-    ("examine_sms_retries", "part"): "SR422",
     ("finish_sms_attempt", "retry_id"): "not applied",
     ("finish_sms_attempt", "claim_no"): "not applied",
     ("finish_sms_attempt", "attempt_id"): "not applied",

@@ -13,7 +13,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.forecast import Forecast
-from smsretry.doctor import reader_finding
+from smsretry.doctor.database import reader_finding
 from smsretry.errors import InputError, QueueRefused
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.process.http import LocalServer
@@ -245,9 +245,9 @@ def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: 
     assert refused.exit_code == 1
     assert "SUPABASE_SERVICE_ROLE_KEY is not set" in refused.stderr
     assert "SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key" in refused.stderr
-    assert command("explain", "--row", row, **only | {"SUPABASE_ANON_KEY": None}).stderr.startswith(
-        "Error: Supabase refused the key (HTTP 401). Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY: the"
-    )
+    keyless = command("explain", "--row", row, **only | {"SUPABASE_ANON_KEY": None}).stderr
+    assert keyless.startswith("Error: Supabase refused the key (HTTP 401: Invalid API key ")
+    assert "Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY: the" in keyless
     assert "SUPABASE_READER_KEY must be a token of the role smsretry_reader" in (
         command("status", **only | {"SUPABASE_READER_KEY": stack.key("anon")}).stderr
     )

@@ -20,9 +20,7 @@ import psycopg
 import pytest
 
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
-from smsretry.adapters.migrations.next_migration import changed
-from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.migrations.sections import whole
+from smsretry.adapters.migrations.schemas import schema_files, whole
 from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
@@ -84,7 +82,6 @@ def old(original: Database) -> Old:
 
 def test_the_migrations_are_what_the_schema_files_say() -> None:
     """As long as nothing is released the first of them is written anew: python -m tests.record_schema"""
-    assert changed(migrations(), schema_files()) == []
     assert migrations()[0].text == whole(schema_files()), "run: python -m tests.record_schema"
     assert len(migrations()) <= 3
 
@@ -157,7 +154,7 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     migrate(original.url, warn=warned.append)
     assert warned == []
     assert complaints(original.connection) == {}
-    assert original.one("select * from try_sms_retry_queue()")["advice"] is None
+    assert [row["advice"] for row in original.rows("select * from try_sms_retry_queue()")] == [None, None]
     assert original.one("select sms_consent_status from customers") == {"sms_consent_status": "unknown"}
 
 
@@ -213,6 +210,9 @@ def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_nex
     original.run("update sms_retry_queue set scheduled_for = '-infinity', attempt_count = -1 where status = 'pending'")
     warned: list[str] = []
     migrate(original.url, warn=warned.append)
+    assert warned.pop().startswith(
+        "oldest due text would not go out now, or could not be tried: claim_sms_retry (23514): "
+    )
     broken = {warning.split(" ")[5].strip(":"): original.rows(warning.partition(": ")[2]) for warning in warned}
     assert broken == {
         "sms_retry_queue_status": [{"id": old.failed}],

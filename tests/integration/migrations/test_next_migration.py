@@ -1,32 +1,31 @@
 """The next migration is written from what changed in supabase/schemas, and brings every database there."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
+import psycopg
 import pytest
 
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
-from smsretry.adapters.migrations.next_migration import BY_HAND, changed, next_migration
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
-from smsretry.adapters.migrations.sections import recorded, sections
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, Snapshot, lacking, snapshot
 from tests.integration.invented import changed_files, edited, following
+from tests.next_migration import BY_HAND, next_migration, recorded, titles
+from tests.record_schema import path, why_codes
 
 AT = "20261201000000"
-_RIGHTS = ("schemas/rights/internal_functions.sql", "schemas/rights/public_functions.sql")
-"""They say how each function is planned, too: what `create or replace` forgets."""
-_RELOAD = "PostgREST learns of the change at once"
+_ALWAYS = (
+    "all locks at once, in the order in which a claim takes them",
+    "schemas/rights/internal_functions.sql",
+    "schemas/rights/public_functions.sql",
+    "PostgREST learns of the change at once",
+)
+"""The rights say how each function is planned, too: what `create or replace` forgets."""
 
 
 def _titles(files: list[SchemaFile]) -> list[str]:
-    return [section.title for section in sections(following(files).text)]
+    return [title for title in titles(following(files).text) if title not in _ALWAYS]
 
 
 @pytest.fixture
@@ -62,83 +61,117 @@ def test_a_new_database_takes_all_at_once_and_again_brings_back_what_was_dropped
     """Nothing of what an earlier file made and a later one replaced comes back."""
     every = [*migrations(), following(changed_files())]
     assert migrate(empty.url, shipped=every) == every
-    empty.run("drop function end_sms_retry; drop function smsretry.put_back; drop index sms_retry_queue_turns")
+    empty.run("drop function end_sms_retry; drop function smsretry.put_back; drop index sms_retry_queue_next")
     assert migrate(empty.url, again=True, shipped=every, schema=changed_files()) == []
     assert snapshot(empty) == invented_schema
+
+
+def _made(name: str, text: str, *, folder: str = "helpers") -> SchemaFile:
+    return SchemaFile(f"{folder}/{name}.sql", text)
+
+
+_HELPER = """create or replace function smsretry.halved(n {type})
+returns numeric language sql immutable set search_path = pg_catalog, pg_temp as $$ select n / 2 $$;
+"""
+_VIEW = """create or replace view smsretry.halves with (security_invoker = true) as
+select q.id, smsretry.{function} as half from public.sms_retry_queue q;
+"""
+_ANSWER = """create or replace function smsretry.halves_of(id uuid)
+returns setof smsretry.halves language sql stable set search_path = pg_catalog, pg_temp as $$
+    select * from smsretry.halves h where h.id = halves_of.id $$;
+"""
+_TRIGGER = """create or replace function smsretry.{name}()
+returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$ begin return new; end $$;
+"""
+_ON = """drop trigger if exists smsretry_noticed on public.send_logs;
+create trigger smsretry_noticed before update on public.send_logs for each row execute function smsretry.{name}();
+"""
+_RESTING = [
+    _made("halved", _HELPER.format(type="integer")),
+    _made("noticed", _TRIGGER.format(name="noticed")),
+    _made("halves", _VIEW.format(function="halved(q.attempt_count)"), folder="views"),
+    _made("halves_of", _ANSWER),
+    _made("on_send_logs", _ON.format(name="noticed"), folder="triggers"),
+]
+"""A view that rests on a function, a function that rests on the view, a trigger that rests on a function."""
+_CHANGES = {
+    "a helper has another signature": {"halved": _HELPER.format(type="numeric")},
+    "the view changes": {"halves": _VIEW.format(function="halved(q.max_attempts)")},
+    "the helper is gone": {"halved": "", "halves": _VIEW.format(function="retry_delay(q.attempt_count)")},
+    "the view and what answers it are gone": {"halves": "", "halves_of": ""},
+    "the trigger's function has another name": {"noticed": "", "on_send_logs": _ON.format(name="seen")},
+    "all at once": {
+        "halved": _HELPER.format(type="numeric"), "halves": "", "halves_of": "", "noticed": "",
+        "on_send_logs": _ON.format(name="seen"),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", _CHANGES)
+def test_what_rests_on_something_is_dropped_before_it_and_made_after_it(empty: Database, what: str) -> None:
+    """PostgreSQL drops nothing on which something rests. What is gone waits until nothing rests on it any more."""
+    change, seen = _CHANGES[what], _made("seen", _TRIGGER.format(name="seen"))
+    with_them = [*schema_files(), *_RESTING]
+    first = following(with_them)
+    changed = [replace(file, text=change.get(file.name, file.text)) for file in _RESTING]
+    later = [*schema_files(), seen, *(file for file in changed if file.text)]
+    second = next_migration("second", [*migrations(), first], later, at=AT)
+    assert second
+    every = [*migrations(), first, second]
+    assert migrate(empty.url, shipped=every) == every
+    for file in later:
+        kind = {"function": "to_regproc", "view": "to_regclass"}.get(file.kind)
+        assert kind is None or empty.one(f"select {kind}('{file.creates}') is not null as there")["there"]
+    left = empty.rows(
+        """select proname as name from pg_proc where proname in ('halved', 'halves_of', 'noticed')
+           union all select relname from pg_class where relname = 'halves'"""
+    )
+    assert {row["name"] for row in left} == {file.name for file in changed if file.text} - {"on_send_logs"}
+
+
+def test_a_new_code_is_a_line_of_the_vocabulary_and_a_migration_of_one_list(empty: Database) -> None:
+    """`python -m tests.record_schema` writes the list. Rows that were there are not looked at."""
+    domain = path("supabase", "schemas", "policy", "why_code.sql").read_text(encoding="utf-8")
+    assert why_codes(domain) == domain, "run: python -m tests.record_schema"
+    one_more = edited(schema_files(), {"why_code": ("'unforeseen'", "'unforeseen', 'of_tomorrow'")})
+    assert _titles(one_more) == ["schemas/policy/why_code.sql"]
+    migrate(empty.url)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        empty.rows("select 'of_tomorrow'::smsretry.why_code")
+    migrate(empty.url, shipped=[*migrations(), following(one_more)])
+    assert empty.one("select 'of_tomorrow'::smsretry.why_code as why_code") == {"why_code": "of_tomorrow"}
 
 
 def test_what_changes_otherwise_than_by_adding_is_written_by_a_person(empty: Database, fresh_schema: Snapshot) -> None:
     """`create … if not exists` would change nothing, and nobody would notice. Nothing of such a file is kept."""
     for name, change in (
         ("sms_retry_queue", ("last_error text,", "last_error varchar,")),
-        ("sms_retry_queue", ("create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer",
-                             "create index if not exists sms_retry_queue_customer on public.sms_retry_queue (claim")),
-        ("turns", ("'doubtful', ", "")),
+        ("sms_retry_queue", ("(customer_id)", "(claim_no)")),
         ("customers", ("timezone text", "timezone text, name text")),
-    ):  # fmt: skip
+    ):
         made = following(edited(schema_files(), {name: change}))
         assert made.text.count(BY_HAND) == 1, name
     migrate(empty.url)
     with pytest.raises(MigrationError, match=r"public\.customers is not written yet"):
         migrate(empty.url, shipped=[*migrations(), made])
     assert snapshot(empty) == fresh_schema
-    less = following([file for file in schema_files() if file.creates != "smsretry.circuit"])
-    assert f"{BY_HAND} smsretry.circuit is gone" in less.text
+    less = following([file for file in schema_files() if file.creates != "smsretry.imported_files"])
+    assert f"{BY_HAND} smsretry.imported_files is gone" in less.text
 
 
 def test_the_next_migration_holds_what_changed_and_nothing_else() -> None:
-    """And what returns the changed view: a function cannot keep the old one."""
-    assert _titles(changed_files()) == [
-        "drop public.begin_sms_attempt",
-        "drop public.claim_due_sms_retries",
-        "drop public.claim_sms_retry",
-        "drop public.claim_suspect_sms_retry",
-        "drop public.defer_sms_retry",
-        "drop smsretry.take",
-        "drop public.claim_doubtful_sms_retries",
-        "drop public.preview_sms_retries",
-        "schemas/desk/set_sms_state_stop.sql is removed",
-        "what an existing public.sms_retry_queue lacks",
-        "schemas/tables/sms_retry_queue.sql",
-        "drop smsretry.claimed_retry",
-        "schemas/views/claimed_retry.sql",
-        "schemas/worker/admit_send.sql",
-        "schemas/worker/begin_sms_attempt.sql",
-        "schemas/worker/check_outcome.sql",
-        "schemas/worker/claim_due_sms_retries.sql",
-        "schemas/worker/claim_sms_retry.sql",
-        "schemas/worker/claim_suspect_sms_retry.sql",
-        "schemas/worker/defer_sms_retry.sql",
-        "schemas/worker/end_sms_retry.sql",
-        "schemas/worker/take.sql",
-        "schemas/doubt/claim_doubtful_sms_retries.sql",
-        "schemas/desk/preview_sms_retries.sql",
-        "schemas/desk/sms_queue_length.sql",
-        *_RIGHTS,
-        _RELOAD,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "titles"),
-    [
-        ("fenced", ("for update", "for no key update"), ["schemas/worker/fenced.sql"]),
-        (
-            "check_sms_retries",
-            ("max_minutes integer default null", "max_minutes integer default 7"),
-            ["schemas/checks/check_sms_retries.sql"],
-        ),
-        (
-            "is_sent",
-            ("function smsretry.is_sent(", "function smsretry.was_sent("),
-            ["drop smsretry.is_sent", "schemas/helpers/is_sent.sql"],
-        ),
-    ],
-    ids=["another body", "another default", "another name"],
-)
-def test_a_function_is_dropped_only_if_it_must_be(name: str, change: tuple[str, str], titles: list[str]) -> None:
-    """So that its callers never miss it, and an owner's grants stay."""
-    assert _titles(edited(schema_files(), {name: change})) == [*titles, *_RIGHTS, _RELOAD]
+    """A function is dropped only if it must be, so that its callers never miss it, and an owner's grants stay."""
+    for name, change, dropped in (
+        ("fenced", ("for update", "for no key update"), []),
+        ("check_sms_retries", ("max_minutes integer default null", "max_minutes integer default 7"), []),
+        ("is_sent", ("function smsretry.is_sent(", "function smsretry.was_sent("), ["drop smsretry.is_sent"]),
+    ):
+        files = edited(schema_files(), {name: change})
+        [made] = [file for file in files if file.name == name]
+        told = _titles(files)
+        assert [title for title in told if title.startswith("drop")][-1:] == dropped
+        assert f"schemas/{made.path}" in told
+        assert len(told) == 1 or dropped
 
 
 def test_a_public_function_that_is_created_anew_keeps_the_roles_of_the_owners_own_that_may_call_it(
@@ -171,33 +204,7 @@ def test_what_is_recorded_is_not_written_again_and_versions_rise() -> None:
     assert texts == {file.name: file.text for file in changed_files()}
     assert next_migration("more", every, changed_files(), at=AT) is None
     elsewhere = [replace(file, path=f"elsewhere/{file.name}.sql") for file in schema_files()]
-    assert changed(migrations(), elsewhere) == []
+    assert next_migration("moved", migrations(), elsewhere, at=AT) is None
     back = next_migration("back", [*every, Migration("20270101000000", "last", "")], schema_files(), at=AT)
     assert back is not None
     assert back.version == "20270101000001"
-
-
-def test_the_command_writes_the_file_and_says_what_to_do(tmp_path: Path) -> None:
-    """In a copy of the package: a body is edited, the command run twice, and then the whole cannot be written anew."""
-    shutil.copytree(str(files("smsretry")), tmp_path / "smsretry", ignore=shutil.ignore_patterns("__pycache__"))
-    folder = tmp_path / "smsretry" / "supabase"
-
-    def run(name: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "smsretry.adapters.migrations.next_migration", name]
-        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-        ended = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        return ended.returncode, ended.stdout + ended.stderr
-
-    assert run("nothing") == (0, "Nothing to do: the migrations record every file of supabase/schemas as it is.\n")
-    assert run("No name")[0] == 1
-    fence = folder / "schemas" / "worker" / "fenced.sql"
-    fence.write_text(fence.read_text().replace("for update", "for no key update"))
-    code, said = run("gentler_fence")
-    assert code == 0
-    [written] = folder.joinpath("migrations").glob("*_gentler_fence.sql")
-    assert f"Wrote {written}." in said
-    assert "for no key update" in written.read_text()
-    assert run("again")[1].startswith("Nothing to do")
-    assert (run("--whole")[0], "The schema was released" in run("--whole")[1]) == (1, True)

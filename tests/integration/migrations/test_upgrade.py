@@ -14,7 +14,6 @@ from threading import Event
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
-from smsretry.adapters.migrations.next_migration import next_migration
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -24,6 +23,7 @@ from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
 from tests.integration.invented import changed_files, edited, following, gently_changed_files
+from tests.next_migration import next_migration
 from tests.support.waiting import until
 
 TEXTS = 120
@@ -155,7 +155,7 @@ def test_a_worker_that_no_longer_fits_stops_and_says_what_to_do(own_stack: Stack
         schema_files(),
         {
             "begin_sms_attempt": (" quiet_hours_rule text,\n", " quiet_hours_rule text, desk text,\n"),
-            "rehearse_text": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', desk => ''"),
+            "try_sms_retry_queue": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', desk => ''"),
         },
     )
     workers = work_while_migrating(own_stack, stricter)

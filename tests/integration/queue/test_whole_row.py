@@ -41,7 +41,6 @@ WAYS_OUT: Final[Mapping[str, tuple[str, set[str]]]] = {
 }
 """The call, and the columns that it does not take from the variable, with the reason above."""
 ONE_OF_FEW: Final = {
-    "why_code": "expired",
     "status": "processing",
     "reason": "rate_limit",
     "attempt_count": 1,
@@ -53,7 +52,7 @@ ONE_OF_FEW: Final = {
 def _other(column: str, kind: str, now: datetime) -> object:
     by_type = {
         "uuid": str(uuid4()), "text": f"another {column}", "int4": 41, "int8": 42, "bool": True,
-        "timestamptz": (now + timedelta(days=9)).isoformat(),
+        "timestamptz": (now + timedelta(days=9)).isoformat(), "why_code": "expired",
     }  # fmt: skip
     return ONE_OF_FEW.get(column, by_type[kind])
 

@@ -1,42 +1,97 @@
--- Rehearse for `smsretry doctor` and `smsretry migrate`: one sample text ends completed, one failed, one cancelled.
--- Everything is rolled back, and no row of the application's is touched. ok is false if a step failed; advice says which, or
--- why it could not be tried now. A second row reports a failing scheduled send; it is ok, because no other text depends on
--- it.
-create or replace function public.try_sms_retry_queue()
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? A sample is rehearsed to each of its ends, and before it the
+-- oldest due text with the row that it has. Everything is rolled back. A row each:
+--   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
+--   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
+--   mark of the database whether a worker that texts send_to and reaches the database at address fits it
+create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
     v_ends text;
-    v_failed record;
+    v_row public.sms_retry_queue;
+    v_attempt_id constant uuid := gen_random_uuid();
+    v_step text;
+    v_answer text;
+    v_state text;
+    v_context text;
 begin
-    subject := 'rehearsal of queue, claim, begin and finish';
-    ok := true;
-    foreach v_ends in array array['completed', 'failed', 'cancelled'] loop
-        select * into v_failed from smsretry.rehearse_text(v_ends);
-        if v_failed.step is not null then
-            -- No text to try with, or a lock: nothing is known to be wrong.
-            ok := v_failed.state in ('SR000', '55P03', '40P01');
-            advice := case when ok then 'could not be tried: ' else 'fails: ' end
-                || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300)
-                || case when v_failed.state = '42501' then '. A grant is missing: run `smsretry migrate --again`' else '' end
-                || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
-            exit;
+    foreach v_ends in array array['due', 'completed', 'failed', 'cancelled'] loop
+        begin
+            v_answer := null;
+            if v_ends = 'due' then
+                select q.* into v_row from public.sms_retry_queue q
+                where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
+                order by q.scheduled_for limit 1 for update skip locked;
+                continue when v_row.id is null;
+            else
+                v_step := 'claim_sms_texts';
+                perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
+                v_step := 'number_key';
+                perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+                v_step := 'making a sample text';
+                v_row.send_log_id := smsretry.sample_text();
+                if v_row.send_log_id is null then
+                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
+                        'does not wait' using errcode = 'SR000';
+                end if;
+                v_step := 'queue_sms_retry';
+                select q.result into v_answer from public.queue_sms_retry(v_row.send_log_id) q where q.result <> 'queued';
+                select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+                delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+            end if;
+            if v_ends = 'cancelled' then
+                v_step := 'record_sms_consent';
+                select 'that nothing was cancelled' into v_answer from public.customers c
+                cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', c.business_id) s
+                where c.id = v_row.customer_id and s.cancelled = 0;
+            elsif v_answer is null then
+                v_step := 'claim_sms_retry';
+                select c.claim_no into v_row.claim_no from public.claim_sms_retry(v_row.id) c;
+                v_step := 'begin_sms_attempt';
+                select b.answer || coalesce(': ' || b.why, '') into v_answer
+                from public.begin_sms_attempt(
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+                    sender_id => (smsretry.sender_of(v_row.business_id, v_row.message_class)).id,
+                    send_to => 'listed', listed => true) b -- or a mark would answer
+                where b.answer <> 'go';
+            end if;
+            if v_ends <> 'cancelled' and v_answer is null then
+                v_step := 'finish_sms_attempt';
+                perform from public.finish_sms_attempt(
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
+                    next_status => replace(v_ends, 'due', 'completed'),
+                    outcome => case v_ends when 'failed' then 'rejected' else 'accepted' end,
+                    twilio_sid => case when v_ends <> 'failed' then 'SM' || replace(v_attempt_id::text, '-', '') end);
+                select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
+                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id
+                where q.id = v_row.id and (q.status, l.status::text)
+                    is distinct from (replace(v_ends, 'due', 'completed'), case v_ends when 'failed' then 'failed' else 'sent' end);
+            end if;
+            v_step := case when v_answer is not null then v_step end;
+            raise exception 'it answered %', v_answer using errcode = 'SR500';
+        exception when others then
+            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
+        end;
+        subject := case v_ends when 'due' then 'oldest due text' else 'rehearsal of a text' end;
+        -- No text to try with, or a lock: nothing is known to be wrong.
+        ok := v_step is null or v_ends = 'due' or v_state in ('SR000', '55P03', '40P01');
+        advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+            || left(smsretry.numberless(v_answer), 300)
+            || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
+            when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
+            when v_state in ('42P01', '42883', '42704', '3F000')
+                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+            else '' end;
+        if v_step is not null or v_ends = 'cancelled' then
+            return next;
+            exit when v_ends <> 'due';
         end if;
     end loop;
+    subject := 'mark of the database';
+    advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
+    ok := advice is null;
     return next;
-    if not ok then
-        return;
-    end if;
-    select * into v_failed from smsretry.rehearse_scheduled_send();
-    if v_failed.step is not null then
-        subject := 'rehearsal of a scheduled send';
-        advice := 'fails: ' || v_failed.step || ' (' || v_failed.state || '): ' || left(v_failed.message, 300) || case v_failed.step
-            when 'schedule_sms' then '. What the application inserts by itself is queued; for the call, give what is named a default'
-            else '. Until that is fixed, scheduled sends are held and become no texts: give what is named a default, or look '
-                || 'at the rules and triggers of send_logs and scheduled_sends' end
-            || smsretry.advice_on_triggers(v_failed.state, v_failed.context);
-        return next;
-    end if;
 end
 $$;

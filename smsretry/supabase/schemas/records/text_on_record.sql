@@ -36,7 +36,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                       where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
        smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code,
+       smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
        smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
        -- It could not go out before it was queued, unless it was planned.

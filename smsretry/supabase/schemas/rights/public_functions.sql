@@ -1,13 +1,11 @@
--- What holds for each of our functions in public: who may call it, and how its calls are planned.
---
--- Only the backend calls them. A Supabase project lets everybody call a new one. A function that a migration created anew
--- (smsretry.granted_…) keeps the roles of the owner's own that may call it.
+-- What holds for each of our functions in public. Only the backend calls them, though a Supabase project lets everybody call a new
+-- one. A function that a migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
 --
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much (reads_much) plan each statement that has a variable anew. A trigger
--- of the application's that fires first in such a call is planned so, too.
+-- as if an index were almost free, and those that read much plan each statement that has a variable anew. A trigger of the
+-- application's that fires first in such a call is planned so, too.
 do $$
 declare
     version regprocedure;
@@ -17,12 +15,21 @@ declare
 begin
     for version, granted, reads_much in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
-            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'describe_sms_tables',
-            'examine_sms_retries', 'explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
+            'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-        'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts', 'check_sms_mark', 'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit', 'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue'
-        )
+            'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
+            'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries',
+            'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry',
+            'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt',
+            'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs',
+            'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due',
+            'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry',
+            'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries',
+            'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit',
+            'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run',
+            'try_sms_retry_queue')
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
         execute format('grant execute on function %s to service_role', version);

@@ -17,7 +17,7 @@ begin
                count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
                count(*) filter (where q.held_since is not null),
                min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               mode() within group (order by q.why_code) filter (
+               mode() within group (order by q.why_code::text) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
                mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))

@@ -21,7 +21,7 @@ begin
         why text,
         held_since timestamptz,
         look_at timestamptz,
-        why_code text,
+        why_code smsretry.why_code,
         created_at timestamptz not null default now(),
         updated_at timestamptz not null default now()
     );
@@ -62,7 +62,7 @@ alter table public.scheduled_sends add column if not exists created_by uuid;
 alter table public.scheduled_sends add column if not exists why text;
 alter table public.scheduled_sends add column if not exists held_since timestamptz;
 alter table public.scheduled_sends add column if not exists look_at timestamptz;
-alter table public.scheduled_sends add column if not exists why_code text;
+alter table public.scheduled_sends add column if not exists why_code smsretry.why_code;
 alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
 alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
 comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
@@ -88,16 +88,6 @@ begin
             ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
             -- The numbers: smsretry.longest_body, longest_reason.
             ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
-            ('scheduled_sends_why_code', $c$why_code in (
-                'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
-                'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent',
-                'expired', 'not_listed', 'operator', 'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling',
-                'no_time_zone', 'no_opening', 'hours_unreadable', 'state_stopped', 'mark_mismatch',
-                'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
-                'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
-                'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up',
-                'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
-                'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')$c$),
             ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
             ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
         ) as r (name, expression)

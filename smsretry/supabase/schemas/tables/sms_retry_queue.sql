@@ -35,22 +35,12 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
     window_closes_at timestamptz,
-    why_code text,
+    why_code smsretry.why_code,
     first_due_at timestamptz,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
     constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    -- smsretry/vocabulary.py says what each means.
-    constraint sms_retry_queue_why_code check (why_code in (
-        'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long',
-        'bad_row', 'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator',
-        'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
-        'hours_unreadable', 'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed',
-        'sending_stopped', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable',
-        'rate_limited', 'account_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
-        'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable',
-        'ambiguous', 'unforeseen')),
     constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (

@@ -39,7 +39,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        -- Only preview_sms_retries fills these in.
        null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
        smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       q.why_code, null::text as refused_code,
+       q.why_code::text as why_code, null::text as refused_code,
        -- The claims of due texts set it.
        true as others_wait,
        -- Null: the sender of the runner's environment.
