@@ -42,6 +42,10 @@ _TRIAL: Final = (
 )
 _TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
 """Whose texts need no A2P campaign, as those of any other US number do."""
+_UNHEARD: Final = (
+    "nobody hears what is texted to it, so a STOP is known to Twilio alone: give it the address of a webhook "
+    "(smsretry/webhooks/README.md)"
+)
 _UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
 """Not an advice: it is so of each subaccount that its parent serves."""
 
@@ -83,7 +87,7 @@ class Checks:
         if is_main:
             yield from _balance(client, account)
         if not sid.startswith("MG"):
-            yield self._ask(of_sender, lambda: _number(client, sid), mend, optional=True)
+            yield self._ask(of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
         elif not own:
             yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
         else:
@@ -143,30 +147,35 @@ def _balance(client: Any, account: str) -> Iterator[Finding]:
         yield Finding(subject="Twilio balance", ok=True, advice=advice)
 
 
-def _number(client: Any, number: str) -> _Found:
-    """Whether the account owns it, and whether it can text."""
+def _number(subject: str, client: Any, number: str) -> _Found:
+    """Whether the account owns it, whether it can text, and who hears what is texted to it."""
     found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
     owned = [one for one in found if one.phone_number == number]  # Twilio also finds longer ones, of which it is a part
     if not owned:
         return "the account does not own it: check the number, or give the account that owns it"
-    can_text = (owned[0].capabilities or {}).get("sms", True)
-    return None if can_text else "cannot text, because it has no SMS capability: take another number of the account's"
+    if not (owned[0].capabilities or {}).get("sms", True):
+        return "cannot text, because it has no SMS capability: take another number of the account's"
+    heard = owned[0].sms_url or owned[0].sms_application_sid
+    return None if heard else Finding(subject=subject, ok=True, advice=_UNHEARD)
 
 
 def _service(subject: str, service: Any) -> _Found:
-    """Whether a messaging service has what can text, and whether carriers take its texts."""
+    """Whether a messaging service has what can text, whether carriers take its texts, and who hears the answers."""
     numbers = service.phone_numbers.list(limit=100, page_size=100)
     if not any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) and not any(
         kind.list(limit=1, page_size=1) for kind in (service.short_codes, service.alpha_senders)
     ):
         return "it has no number that can text: add one to its sender pool in the Twilio console"
-    if not any(one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number)) for one in numbers):
-        return None
-    states = [str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)]
-    if not states:
-        return Finding(subject=subject, ok=True, advice="it has no A2P campaign, so carriers take no text to the US")
-    unverified = f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
-    return None if "VERIFIED" in states else unverified
+    if any(one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number)) for one in numbers):
+        states = [str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)]
+        if not states:
+            advice = "it has no A2P campaign, so carriers take no text to the US"
+            return Finding(subject=subject, ok=True, advice=advice)
+        if "VERIFIED" not in states:
+            return f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
+    told = service.fetch()
+    heard = told.inbound_request_url or told.use_inbound_webhook_on_number  # each number of the pool then has its own
+    return None if heard else Finding(subject=subject, ok=True, advice=_UNHEARD)
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:

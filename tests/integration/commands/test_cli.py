@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrations
-from smsretry.local.stack import Stack
+from smsretry.local.stack import SENDER, Stack
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
@@ -92,8 +92,9 @@ def test_process_without_settings_names_the_variables(command: Command) -> None:
     )
 
 
-def test_doctor_finds_everything_in_order(command: Command) -> None:
+def test_doctor_finds_everything_in_order(stack: Stack, command: Command) -> None:
     """Settings, connection, functions and their grants, zone data, Twilio's account and sender."""
+    stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
     result = command("doctor")
     assert result.exit_code == 0, result.output
     for subject in (
@@ -102,33 +103,13 @@ def test_doctor_finds_everything_in_order(command: Command) -> None:
         "SMSRETRY_IN_DOUBT (not set: resend)",
         "Supabase connection and key",
         "functions, tables and the like (",
-        "rights",
-        "row level security of send_logs",
-        "role anon",
+        "rehearsal of a text",
+        "mark of the database",
         "Twilio credentials",
         "Twilio number",
     ):
         assert f"ok   {subject}" in result.output
     assert "bad" not in result.output
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "bad  Supabase: Supabase did not answer count_sms_answer"),
-        ({"TWILIO_AUTH_TOKEN": "wrong"}, "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check "),
-        (
-            {"TWILIO_BASE_URL": "http://127.0.0.1:9"},
-            "bad  Twilio credentials: 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
-        ),
-        ({"TWILIO_FROM_NUMBER": "+12125550100"}, "bad  Twilio number: the account does not own it: check the number"),
-    ],
-)
-def test_doctor_says_what_is_wrong_and_what_to_do(command: Command, changes: dict[str, str], line: str) -> None:
-    """One line a finding; the exit code says that there is one."""
-    result = command("doctor", **changes)
-    assert result.exit_code == 1
-    assert line in result.output
 
 
 def test_doctor_tells_programs_the_same_as_json(command: Command) -> None:
@@ -138,18 +119,6 @@ def test_doctor_tells_programs_the_same_as_json(command: Command) -> None:
     assert bad.exit_code == 1
     told = json.loads(bad.stdout)
     assert next(finding["subject"] for finding in told["findings"] if not finding["ok"]) == "Twilio credentials"
-
-
-def test_doctor_notices_a_function_that_anyone_may_call(stack: Stack, command: Command) -> None:
-    """What the obvious design leaves open."""
-    with stack.connect() as connection:
-        connection.execute("grant execute on function claim_due_sms_retries to anon")
-        try:
-            result = command("doctor")
-        finally:
-            connection.execute("revoke execute on function claim_due_sms_retries from anon")
-    assert result.exit_code == 1
-    assert "bad  rights: anon may call public.claim_due_sms_retries(integer), and that is not" in result.output
 
 
 def test_migrate_has_nothing_to_do_on_a_migrated_database(stack: Stack, command: Command) -> None:
@@ -228,7 +197,7 @@ def test_a_state_is_stopped_and_its_texts_held_until_the_stop_is_lifted(
     held, sent = business.due_text(phone="+12255550123"), business.due_text()
     assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
     warned = command("doctor").output
-    assert "warn texts to LA: are stopped since 2027-01-12 17:00 UTC (A hurricane); `smsretry stop LA --lift`" in warned
+    assert "warn texts to LA: stopped: A hurricane; `smsretry stop LA --lift` lets them go" in warned
     command("process")
     waiting = business.row(held)
     assert (waiting["status"], waiting["attempt_count"]) == ("pending", 0)

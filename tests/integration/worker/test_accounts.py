@@ -138,6 +138,7 @@ def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
 ) -> None:
     """So it is with a standard key. A message that it does not find is not kept, and doctor has nothing to say."""
     stack.twilio.accounts.main.api_keys[KEY] = "key's"
+    stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
     twilio = connect(**BY_KEY)
     assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
     assert [(one.ok, one.advice) for one in twilio.check()] == [(True, None)] * 2
@@ -221,6 +222,9 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
 ) -> None:
     """The account, and then the number, or the service and its registration."""
     parent = connect()
+    [active, (ok, unheard)] = checked(parent, dentist, NUMBER)
+    assert (active, ok, "a STOP is known to Twilio alone" in unheard) == ((True, f"account {dentist.sid}"), True, True)
+    dentist.webhooks[NUMBER] = "https://app.example.com/sms"
     assert checked(parent, dentist, NUMBER) == [(True, f"account {dentist.sid}"), (True, "number …0101")]
     [active, service] = checked(parent, dentist, SERVICE)
     assert (active, service[0]) == ((True, f"account {dentist.sid}"), True)
@@ -234,6 +238,8 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     dentist.campaigns[SERVICE] = ["IN_PROGRESS"]
     assert "its A2P campaign is IN_PROGRESS" in checked(own, dentist, SERVICE)[1][1]
     dentist.campaigns[SERVICE] = ["VERIFIED"]
+    assert "a STOP is known to Twilio alone" in checked(own, dentist, SERVICE)[1][1]
+    dentist.webhooks[SERVICE] = "https://app.example.com/sms"
     assert checked(own, dentist, SERVICE)[1] == (True, f"messaging service {SERVICE}")
     (ok, advice) = checked(own, dentist, EMPTY)[1]
     assert (ok, "it has no number that can text" in advice) == (False, True)
@@ -249,6 +255,7 @@ def test_what_a_service_texts_from_decides_what_is_asked_of_it(
     """A short code is a sender, too, and a toll-free number needs no campaign. A number without SMS is none."""
     own = connect(twilio_accounts=SecretStr(listed(**{dentist.sid: {"auth_token": dentist.auth_token}})))
     fine = (True, f"messaging service {EMPTY}")
+    dentist.webhooks[EMPTY] = "https://app.example.com/sms"
     dentist.short_codes[EMPTY] = ["12345"]
     assert checked(own, dentist, EMPTY)[1] == fine
     del dentist.short_codes[EMPTY]
