@@ -1,71 +1,41 @@
-"""Is everything in place? Settings, connections, functions, grants, queue, zone data, provider, Prefect."""
+"""Would a text that is due now go out, and if not, what do I do? What decides it is asked, part by part."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime, timedelta
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.doctor.age import tables_age_finding, zone_data_finding
-from smsretry.doctor.callback import callback_findings
 from smsretry.doctor.clocks import clock_findings
-from smsretry.doctor.key import key_problem
-from smsretry.doctor.look import Look
-from smsretry.doctor.surroundings import surroundings
-from smsretry.doctor.together import together
-from smsretry.doctor.usable import usable_settings
-from smsretry.doctor.variables import contradictions, each_variable, misspelled, quoted
-from smsretry.errors import QueueError, SettingsError
+from smsretry.doctor.database import database_findings, reader_finding
+from smsretry.doctor.facts import fact_findings
+from smsretry.doctor.prefect import prefect_findings
+from smsretry.doctor.provider import provider_findings
+from smsretry.doctor.together import Part, together
+from smsretry.doctor.variables import variable_findings
 from smsretry.retry.models import Finding
-from smsretry.settings import load_reading_settings, setting_problems
+from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
 
 
 def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
 
-    What is wrong in one place hides no other: each part is checked that has the settings for it.
-
     Args:
         now: this machine's clock, which is compared with others and tells the age of the data.
         environment: all variables, to notice a misspelled one.
     """
-    yield from _data(now().date())
-    problems, (settings, lacking) = setting_problems(), usable_settings()
-    key = None if "SUPABASE_SERVICE_ROLE_KEY" in lacking else key_problem(settings, now())
-    yield from each_variable({"SUPABASE_SERVICE_ROLE_KEY": key, **problems} if key else problems, environment)
-    yield from misspelled(environment)
-    yield from quoted(environment)
-    yield from contradictions(settings, environment)
-    look = Look(settings, lacking, problems, now)
-    yield from together(
-        {
-            "proxies and certificates": lambda: surroundings(environment),
-            "TWILIO_STATUS_CALLBACK_URL": lambda: callback_findings(settings),
-            "Supabase": look.at_database,
-            "reader's key": lambda: reader_finding(environment),
-            "Twilio": look.at_provider,
-            "senders of the businesses": look.at_senders,
-            "Prefect": lambda: look.at_prefect(environment),
-        }
-    )
-    yield from clock_findings(look.ahead, rehearsal=settings.twilio_base_url is not None)
-
-
-def _data(today: date) -> Iterator[Finding]:
-    try:
-        yield zone_data_finding(today)
-    except Exception as error:  # noqa: BLE001 - of a package that is not as it was installed
-        advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
-        yield Finding(subject="time zone data", ok=False, advice=advice)
-    yield tables_age_finding(today)
-
-
-def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the key for questions reads, if there is one."""
-    if not environment.get("SUPABASE_READER_KEY"):
-        return
-    advice = None
-    try:
-        with SupabaseOperators(load_reading_settings()) as reader:
-            reader.status()
-    except (QueueError, SettingsError) as error:
-        advice = str(error)
-    yield Finding(subject="reader's key", ok=advice is None, advice=advice)
+    yield from fact_findings(now().date())
+    problems = setting_problems()
+    yield from variable_findings(problems, environment)
+    ahead = dict[str, timedelta]()
+    parts: dict[str, Part] = {
+        "reader's key": lambda: reader_finding(environment),
+        "Prefect": lambda: prefect_findings(ahead, now),
+    }
+    settings = None if problems else Settings()
+    if not problems.keys() & variables(ReadingSettings):
+        database = (settings or ReadingSettings()).model_copy(update={"supabase_reader_key": None})
+        parts = {"Supabase": lambda: database_findings(database, ahead, now), **parts}
+    if settings:
+        parts["Twilio"] = lambda: provider_findings(settings, ahead, now)
+    yield from together(parts)
+    yield from clock_findings(ahead, rehearsal=bool(settings and settings.twilio_base_url))
+    if problems:
+        yield Finding(subject="Twilio", ok=True, advice="was not asked: put the settings right first, then ask again")

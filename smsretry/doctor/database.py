@@ -1,40 +1,121 @@
-"""The database, part by part: a part that cannot be examined hides no other."""
+"""The database: is it there, is everything in it as it should be, would a text go out, and does one wait too long?"""
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
 
-from smsretry.adapters.supabase.examining import ROWS_OF_AN_ANSWER, SupabaseExaminer
+from smsretry.adapters.answering import slow_finding
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.doctor.queue import queue_findings
-from smsretry.errors import QueueError, QueueMismatch
+from smsretry.doctor.clocks import DATABASE
+from smsretry.errors import QueueError, SettingsError
+from smsretry.instants import span
+from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
+from smsretry.settings import ReadingSettings, load_reading_settings
+
+PATIENCE: Final = 10.0
+"""Seconds that the doctor waits for one answer at most, however long a run would."""
+_START: Final = "start `smsretry serve` under a supervisor, or let cron run `smsretry process`"
 
 
-def database_findings(database: SupabaseExaminer) -> Iterator[Finding]:
-    """What decides about the other lines comes first: the connection, and whether answers are cut off.
+def database_findings(
+    settings: ReadingSettings, ahead: dict[str, timedelta], now: Callable[[], datetime]
+) -> Iterator[Finding]:
+    """Findings; the connection comes first. A part that cannot be examined hides no other."""
+    limited = {"supabase_timeout_seconds": min(settings.supabase_timeout_seconds, PATIENCE)}
+    with SupabaseOperators(settings.model_copy(update=limited)) as database:
 
-    Trouble that several parts meet alike is told once.
-    """
-    told = set[str]()
-    try:
-        first = database.check_longest_answer()
-    except QueueMismatch as error:
-        first = [Finding(subject=ROWS_OF_AN_ANSWER, ok=False, advice=str(error))]
-    except QueueError as error:
-        yield Finding(subject="Supabase", ok=False, advice=str(error))
-        return
-    yield from chain([Finding(subject="Supabase connection and key", ok=True)], first)
-    for subject, ask in (
-        ("functions and tables", database.check_objects),
-        ("access", database.check_access),
-        ("reminders", database.check_reminders),
-        ("shapes of the application's tables", database.check_shapes),
-        ("rehearsal of queue, claim, begin and finish", database.rehearse),
-        ("state of the queue", lambda: queue_findings(QueueStatus.of(database.whole_status()))),
-    ):
+        def state() -> Iterator[Finding]:
+            status = QueueStatus.of(database.status())
+            ahead[DATABASE] = status.at - now()
+            for check in (_stopped, _oldest, _last_run, _held, _planned):
+                yield from check(status)
+
         try:
-            yield from ask()
+            longest = database.check_longest_answer()
         except QueueError as error:
-            if str(error) not in told:
+            yield Finding(subject="Supabase", ok=False, advice=str(error))
+            return
+        yield Finding(subject="Supabase connection and key", ok=True)
+        parts: dict[str, Callable[[], Iterable[Finding]]] = {
+            "rows of an answer": lambda: longest,
+            "functions, tables and the like": database.check_objects,
+            "rehearsal of a text": lambda: database.rehearse(settings.send_to),
+            "whom texts go to": lambda: _audience(settings),
+            "state of the queue": state,
+        }
+        for subject, part in parts.items():
+            try:
+                yield from part()
+            except QueueError as error:
                 yield Finding(subject=subject, ok=False, advice=str(error))
-            told.add(str(error))
+        look = "look at the project's load and region, and the network from here"
+        yield from slow_finding("Supabase", database.fastest, look)
+
+
+def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the key for questions reads, if there is one."""
+    if not environment.get("SUPABASE_READER_KEY"):
+        return
+    advice = None
+    try:
+        with SupabaseOperators(load_reading_settings()) as reader:
+            reader.status()
+    except (QueueError, SettingsError) as error:
+        advice = str(error)
+    yield Finding(subject="reader's key", ok=advice is None, advice=advice)
+
+
+def _audience(settings: ReadingSettings) -> Iterator[Finding]:
+    told = settings.audience.told
+    advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
+    yield Finding(subject=f"whom texts go to: {told or 'texts everybody'}", ok=True, advice=advice if told else None)
+
+
+def _stopped(status: QueueStatus) -> Iterator[Finding]:
+    for line in status.stopped:
+        all_stop = line.name in ("sending", "environment")
+        lift = "" if all_stop else f"; `smsretry stop {line.name} --lift` lets them go"
+        subject = line.name if all_stop else f"texts to {line.name}"
+        yield Finding(subject=subject, ok=True, advice=f"stopped: {line.told or 'no reason was kept'}{lift}")
+
+
+def _oldest(status: QueueStatus) -> Iterator[Finding]:
+    overdue, before_any_run = span(status.overdue_seconds), status.silent_seconds is None
+    if status.overdue_seconds < status.late_seconds:
+        late = f", due for {overdue}" if status.overdue_seconds else ": none"
+        yield Finding(subject=f"oldest due text{late}", ok=True)
+        return
+    why = "the first run takes it" if before_any_run else "runs do not take it, or it is stopped: `smsretry status`"
+    yield Finding(subject="oldest due text", ok=before_any_run, advice=f"has been due for {overdue}: {why}")
+
+
+def _last_run(status: QueueStatus) -> Iterator[Finding]:
+    if status.silent_seconds is None:
+        yield Finding(subject="last finished run", ok=True, advice=f"there is none yet: {_START}")
+        return
+    silent, ok = span(status.silent_seconds), status.silent_seconds < status.late_seconds
+    advice = None if ok else f"was {silent} ago: {_START}"
+    yield Finding(subject=f"last finished run, {silent} ago" if ok else "last finished run", ok=ok, advice=advice)
+
+
+def _held(status: QueueStatus) -> Iterator[Finding]:
+    if status.held:
+        advice = f"{status.held_texts} wait for something that a person can fix: `smsretry status` says for what"
+        yield Finding(subject="held texts", ok=True, advice=advice)
+
+
+def _planned(status: QueueStatus) -> Iterator[Finding]:
+    for line in status.scheduled:
+        late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
+        if line.name == "held":
+            advice = f"{line.texts} wait for something that a person can fix: `smsretry status` says for what"
+            yield Finding(subject="held scheduled sends", ok=True, advice=advice)
+        elif line.name == "late" and late >= status.late_seconds:
+            advice = (
+                f"{line.texts} wait though their time has passed, the first for {span(late)}: the next run lets those "
+                f"go that are late by less than {span(LIFE.total_seconds())}, and cancels the others. Cancel before it "
+                "what is not wanted"
+            )
+            yield Finding(subject="late scheduled sends", ok=True, advice=advice)

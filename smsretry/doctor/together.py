@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -22,36 +21,27 @@ def together(parts: Mapping[str, Part], *, seconds: float = SECONDS) -> Iterator
         seconds: from now.
     """
     ends = monotonic() + seconds
-    for asked in [_Asked(subject, part) for subject, part in parts.items()]:
-        yield from asked.findings(ends, seconds)
+    for subject, (thread, found) in {subject: _asked(subject, part) for subject, part in parts.items()}.items():
+        thread.join(max(0.01, ends - monotonic()))
+        unfinished = thread.is_alive()
+        yield from list(found)
+        if unfinished:
+            advice = f"was not checked to the end, because answers took more than {seconds:.0f} s: is it up?"
+            yield Finding(subject=subject, ok=False, advice=advice)
 
 
-class _Asked:
-    """A part that is under way in a thread of its own. The process does not wait for one that hangs."""
+def _asked(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
+    """A part that is under way in a thread of its own, which the process does not wait for."""
+    found = list[Finding]()
 
-    def __init__(self, subject: str, part: Part) -> None:
-        self._subject = subject
-        self._part = part
-        self._found: SimpleQueue[Finding | None] = SimpleQueue()
-        threading.Thread(target=self._run, name=f"doctor: {subject}", daemon=True).start()
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            for finding in self._part():
-                self._found.put(finding)
+            for finding in part():
+                found.append(finding)
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the other parts are told all the same
             advice = f"could not be checked to the end ({why(error)}): fix what is bad above, and ask again"
-            self._found.put(Finding(subject=self._subject, ok=False, advice=advice))
-        self._found.put(None)
+            found.append(Finding(subject=subject, ok=False, advice=advice))
 
-    def findings(self, ends: float, seconds: float) -> Iterator[Finding]:
-        while True:
-            try:
-                finding = self._found.get(timeout=max(0.01, ends - monotonic()))
-            except Empty:
-                advice = f"was not checked to the end, because answers took more than {seconds:.0f} s: is it up?"
-                yield Finding(subject=self._subject, ok=False, advice=advice)
-                return
-            if finding is None:
-                return
-            yield finding
+    thread = threading.Thread(target=run, name=f"doctor: {subject}", daemon=True)
+    thread.start()
+    return thread, found

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-import yaml
 
-from smsretry.adapters.prefect.definition import ROOT, Deployment, declared
+from smsretry.adapters.prefect.definition import Deployment, declared
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
@@ -35,7 +34,6 @@ class Registry:
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
         self.say("update concurrency_limit_v2 set slot_decay_per_second = 0.033")
-        self.install_alerts()
         while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
             time.sleep(0.02)
 
@@ -60,38 +58,6 @@ class Registry:
             **changes,
         }
         return str(self.prefect.post("deployments/", body)["id"])
-
-    def install_alerts(self) -> None:
-        """The automations of the file, if one is not there, with a notification block that notifies nobody."""
-        entries = yaml.safe_load((ROOT / "flows/automations/automations.yaml").read_text())["automations"]
-        on = [row for row in self.prefect.post("automations/filter", {"limit": 200}) if row["enabled"]]
-        as_they_are, as_they_must_be = (
-            {
-                (row["name"], row["trigger"].get("within"), *(action["type"] for action in row["actions"]))
-                for row in rows
-            }
-            for rows in (on, entries)
-        )
-        named = {"block_documents": {"name": {"any_": ["nobody"]}}}
-        if as_they_are == as_they_must_be and self.prefect.post("block_documents/filter", named):
-            return
-        self._forget_alerts()
-        block = self._block()
-        for entry in entries:
-            actions = [
-                {**action, "block_document_id": block} if action["type"] == "send-notification" else action
-                for action in entry["actions"]
-            ]
-            self.prefect.post("automations/", {**entry, "actions": actions, "enabled": True})
-
-    def _block(self) -> str:
-        """A block document; which kind is of no account to whoever only looks whether it is there."""
-        kind = {"name": "Nobody", "slug": "nobody"}
-        known = self.prefect.http.get(f"{self.api_url}/block_types/slug/nobody")
-        block_type = known.json() if known.is_success else self.prefect.post("block_types/", kind)
-        schema = self.prefect.post("block_schemas/", {"fields": {}, "block_type_id": block_type["id"]})
-        document = {"name": "nobody", "block_type_id": block_type["id"], "block_schema_id": schema["id"]}
-        return str(self.prefect.post("block_documents/", document)["id"])
 
     def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
         """A run of it that is in this state; returns its id."""
@@ -136,9 +102,7 @@ class Registry:
         )
 
     def _forget_alerts(self) -> None:
-        self.say(
-            "delete from automation where name like 'smsretry: %'; delete from block_document where name = 'nobody'"
-        )
+        self.say("delete from automation where name like 'smsretry: %'")
 
 
 def _limit(wanted: Deployment) -> dict[str, Any]:

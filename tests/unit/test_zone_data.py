@@ -12,7 +12,7 @@ import pytest
 import tzdata
 
 from smsretry.data import DATA_VERSION, TZDATA, place_names, tables_age, zone_countries
-from smsretry.doctor.age import MAX_TABLES_AGE, tables_age_finding, zone_data_finding
+from smsretry.doctor.facts import MAX_TABLES_AGE, fact_findings
 
 QUESTION = """
 import json, zoneinfo
@@ -55,7 +55,7 @@ def test_the_pinned_data_decides_where_the_systems_is_wrong(tmp_path: Path) -> N
 )
 def test_old_zone_data_is_told_with_what_to_do(version: str, today: date, ok: bool, advice: str) -> None:
     """Older than 90 days: a warning. Older than what the release was made with: an error."""
-    finding = zone_data_finding(today, version)
+    finding, _ = fact_findings(today, version)
     assert (finding.ok, version in finding.subject) == (ok, True)
     assert (finding.advice or "").startswith(advice)
     assert bool(finding.advice) == bool(advice)
@@ -71,10 +71,7 @@ def test_old_tables_are_told_with_what_to_do() -> None:
     """Half a year after they were reviewed: a warning. Their age is always said."""
     made = date.fromisoformat(DATA_VERSION)
     assert tables_age(made + timedelta(days=3)) == timedelta(days=3)
-    young, old = (
-        tables_age_finding(made + MAX_TABLES_AGE),
-        tables_age_finding(made + MAX_TABLES_AGE + timedelta(days=1)),
-    )
+    (_, young), (_, old) = (fact_findings(made + MAX_TABLES_AGE + timedelta(days=days)) for days in (0, 1))
     assert young.subject == f"quiet-hours tables of {DATA_VERSION}, 180 days old"
     assert (young.ok, young.advice, old.ok) == (True, None, True)
     assert "python -m smsretry.data.review" in (old.advice or "")

@@ -1,6 +1,6 @@
 """Short requests to Prefect's API. A failure is a sentence that names the host."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Any, Final, Self
@@ -40,11 +40,8 @@ class PrefectApi:
         self._key = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._http = httpx.Client(verify=trusted(), timeout=10)
         self._asking = 0.0
-        self.fastest: float | None = None
-        """Seconds that the fastest of all answers took. None: none came."""
-        self.now = datetime.fromtimestamp(0, UTC)
+        self.told_at: datetime | None = None
         """The server's time in its last answer that told one."""
-        self.tells_time = False
 
     def __enter__(self) -> Self:
         return self
@@ -58,13 +55,13 @@ class PrefectApi:
         url = httpx.URL(self.url)
         return f"{url.host}:{url.port}" if url.port else url.host
 
-    def ask(self, path: str, body: dict[str, Any] | None = None, *, as_anyone: bool = False) -> Any:
-        """The answer to a GET, or with a body to a POST. `as_anyone`: without the auth string.
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer to a GET, or with a body to a POST.
 
         Raises:
             PrefectError: no answer came, or one that is not the API's.
         """
-        answer = self._answer(path, body, as_anyone=as_anyone)
+        answer = self._answer(path, body)
         if answer.status_code in (401, 403):
             raise PrefectRefused(f"{self.host} {self._refused()}")
         if answer.is_redirect:
@@ -74,30 +71,26 @@ class PrefectApi:
                 "the API's address there, because runs cannot be reported through it"
             )
         if "date" in answer.headers:
-            self.now, self.tells_time = parsedate_to_datetime(answer.headers["date"]), True
+            self.told_at = parsedate_to_datetime(answer.headers["date"])
         try:
             return answer.raise_for_status().json()
         except (httpx.HTTPStatusError, ValueError):
             kind = PrefectLacks if answer.status_code == 404 else PrefectError
             raise kind(self._no_api(answer.status_code, path)) from None
 
-    def _answer(self, path: str, body: dict[str, Any] | None, *, as_anyone: bool) -> httpx.Response:
-        method, auth = "GET" if body is None else "POST", None if as_anyone else self._auth
+    def _answer(self, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        method = "GET" if body is None else "POST"
         if self._asking > _MOST_SECONDS:
             raise PrefectError(f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked")
         asked = monotonic()
         try:
-            answer = self._http.request(
-                method, f"{self.url}/{path}", json=body, auth=auth, headers={} if as_anyone else self._key
-            )
+            answer = self._http.request(method, f"{self.url}/{path}", json=body, auth=self._auth, headers=self._key)
         except httpx.HTTPError as error:
             raise PrefectError(
                 f"{self.host} does not answer ({why(error)}): check PREFECT_API_URL, and that the Prefect "
                 "server runs and can be reached from here"
             ) from None
-        took = monotonic() - asked
-        self._asking += took
-        self.fastest = took if self.fastest is None else min(took, self.fastest)
+        self._asking += monotonic() - asked
         return answer
 
     def _refused(self) -> str:

@@ -105,11 +105,7 @@ class RegisteredSchedule(BaseModel):
 class RegisteredLimit(BaseModel):
     """A deployment's limit as the server counts it. Older servers tell its number alone."""
 
-    name: str
     limit: int
-    active_slots: int = 0
-    slot_decay_per_second: float = 0
-    """How fast it forgets places that nobody gives back."""
 
 
 class Registered(BaseModel):
@@ -117,9 +113,7 @@ class Registered(BaseModel):
 
     id: str
     name: str
-    flow_id: str
     work_pool_name: str | None = None
-    work_queue_name: str | None = None
     concurrency_limit: int | None = None
     concurrency_options: dict[str, Any] | None = None
     global_concurrency_limit: RegisteredLimit | None = None
@@ -139,11 +133,6 @@ class Registered(BaseModel):
         """Its limit, with what becomes of a run that is too many."""
         limit = self.global_concurrency_limit.limit if self.global_concurrency_limit else self.concurrency_limit
         return None if limit is None else Limit(limit=limit, **(self.concurrency_options or {}))
-
-    @property
-    def runs_by_itself(self) -> bool:
-        """Whether the server makes runs of it."""
-        return not self.paused and any(one.active for one in self.schedules)
 
 
 def differences(declared: Deployment, found: Registered) -> list[str]:

@@ -322,27 +322,6 @@ def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plai
     assert unread() == 0
 
 
-def test_the_doctor_counts_what_came_in_without_a_known_sender(stack: Stack, shops: Shops) -> None:
-    """A webhook that does not pass on what Twilio says. It says nothing while no business has a sender of its own."""
-    barber = shops["barber"]
-
-    def told() -> list[str]:
-        found = barber.connection.execute(
-            "select advice from smsretry.check_reminders() where subject = 'texts that come in'"
-        )
-        return [row["advice"] for row in found]
-
-    stack.move_clock(MINUTE)
-    hear(barber, "STOP", service=BARBER)
-    assert told() == []
-    hear(barber, "START")
-    hear(barber, "STOP")
-    [advice] = told()
-    assert "2 times in a week" in advice
-    barber.connection.execute("delete from smsretry.business_senders; delete from smsretry.senders")
-    assert told() == []
-
-
 # The provider's refusal
 
 

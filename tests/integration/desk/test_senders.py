@@ -354,8 +354,6 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
         "the sender of the environment is stopped: Refused", {("senders", "sending"), ("stopped", "environment")}
     )  # fmt: skip
     assert told("") == ("sending is stopped: Refused", {("senders", "sending"), ("stopped", "sending")})
-    reminders = business.connection.execute("select subject from smsretry.check_reminders()").fetchall()
-    assert {"subject": "sending"} in reminders
 
 
 def test_a_sender_without_credentials_is_told_with_its_texts(business: Business) -> None:

@@ -4,15 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.doctor.queue import queue_findings
+from smsretry.doctor.database import database_findings
 from smsretry.local.stack import Stack
 from smsretry.retry import before
 from smsretry.retry.models import Claim
 from smsretry.sending.scheduled import AHEAD, queue_scheduled_sends
+from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, fates_of, run_over
 
@@ -113,13 +112,13 @@ def test_a_time_that_has_passed_means_at_once_where_it_is_planned_by_a_call(
 
 
 def test_the_doctor_counts_what_is_past_before_anything_is_switched_on(
-    stack: Stack, business: Business, operators: SupabaseOperators
+    stack: Stack, business: Business, settings: Settings
 ) -> None:
     """How many, since when, and what the first run will do."""
     for _ in range(3):
         business.scheduled(due=-timedelta(days=200))
     business.scheduled(due=HOUR)
-    [found] = [each for each in queue_findings(QueueStatus.of(operators.status())) if "scheduled" in each.subject]
+    [found] = [each for each in database_findings(settings, {}, stack.now) if "scheduled sends" in each.subject]
     assert (found.subject, found.ok) == ("late scheduled sends", True)
     assert found.advice is not None
     assert found.advice.startswith(

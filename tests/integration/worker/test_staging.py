@@ -21,10 +21,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import MarkDatabase, Preview, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.doctor.audience import audience_findings
+from smsretry.doctor.database import database_findings
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
-from smsretry.retry.models import Text
+from smsretry.retry.models import Finding, Text
 from smsretry.retry.outcome import Accepted, Rejected
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
@@ -320,39 +320,23 @@ def test_a_run_says_in_its_numbers_whom_it_texts(business: Business, runner: Sen
 
 
 def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
-    business: Business, operators: SupabaseOperators, settings: Settings
+    stack: Stack, operators: SupabaseOperators, settings: Settings
 ) -> None:
-    """A business that does not exist is a warning. Where mark and settings disagree, nothing would go out."""
-    nobody_knows = UUID(int=99)
+    """Where mark and settings disagree, nothing would go out."""
+
+    def told(**changes: Any) -> dict[str, Finding]:
+        found = database_findings(settings.model_copy(update=changes), {}, stack.now)
+        return {finding.subject: finding for finding in found}
+
     mark(operators, "staging")
-    assert all(finding.ok for finding in operators.rehearse())
-    everybody, marked = audience_findings(operators, settings)
-    assert (everybody.subject, everybody.advice) == ("whom texts go to: texts everybody", None)
-    assert (marked.subject, marked.ok) == ("the database is marked as staging", False)
-    assert marked.advice is not None
-    assert "SMSRETRY_SEND_TO" in marked.advice
-    some = settings.model_copy(update=listed(FRIEND) | {"send_to_businesses": f"{nobody_knows},{business.id}"})
-    restricted, marked, unknown = audience_findings(operators, some)
-    assert (restricted.subject, restricted.ok) == ("whom texts go to: texts only 1 number and 2 businesses", True)
-    assert restricted.advice is not None
-    assert (marked.ok, marked.advice) == (True, None)
-    assert (unknown.ok, str(nobody_knows) in (unknown.advice or ""), str(business.id) in (unknown.advice or "")) == (
-        True,
-        True,
-        False,
-    )
-
-
-def test_doctor_warns_of_a_production_whose_address_a_copy_may_have(
-    business: Business, operators: SupabaseOperators, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a copy of the whole network a worker reaches the copy at the same name, and texts everybody."""
-    advice = []
-    for address in ("kong:8000", "10.0.0.7", "ref.supabase.co"):
-        monkeypatch.setattr(operators, "address", address)
-        mark(operators, "production")
-        advice.append(list(audience_findings(operators, settings))[1].advice)
-    assert ["may have the same address" in (told or "") for told in advice] == [True, True, False]
+    everybody = told()
+    assert everybody["whom texts go to: texts everybody"].advice is None
+    assert everybody["rehearsal of a text"].advice is None
+    assert not everybody["mark of the database"].ok
+    assert "SMSRETRY_SEND_TO" in str(everybody["mark of the database"].advice)
+    some = told(**listed(FRIEND))
+    assert "cancelled, unsent" in str(some["whom texts go to: texts only 1 number"].advice)
+    assert (some["mark of the database"].ok, some["mark of the database"].advice) == (True, None)
 
 
 def test_doctor_names_a_variable_that_is_set_to_nothing(command: Command) -> None:

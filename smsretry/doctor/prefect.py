@@ -1,0 +1,200 @@
+"""Prefect: do its settings load, is its server there, are the deployments registered and on, does somebody run them?"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectLacks
+from smsretry.adapters.prefect.definition import Deployment, Registered, declared, differences
+from smsretry.doctor.clocks import PREFECT
+from smsretry.instants import span
+from smsretry.retry.models import Finding
+from smsretry.settings import PrefectSettings
+
+_SILENT: Final = timedelta(minutes=2)
+"""A runner and a worker ask for runs every few seconds; Prefect itself counts one as gone after a minute."""
+_NO_RUN: Final = timedelta(minutes=5)
+_PAGE: Final = 200
+_LOAD_SECONDS: Final = 20.0
+_SETTINGS: Final = """
+import json, tempfile
+from prefect.settings import get_current_settings
+settings = get_current_settings()
+settings.home.mkdir(parents=True, exist_ok=True)
+tempfile.TemporaryFile(dir=settings.home).close()
+print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries]))
+"""
+_STORAGE: Final = """
+from prefect.results import get_default_result_storage
+get_default_result_storage(_sync=True)
+"""
+_ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
+"""Where in a traceback the error's own lines begin."""
+_START: Final = "start `smsretry serve`, or a worker, under a supervisor"
+_REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
+
+
+def prefect_findings(ahead: dict[str, timedelta], now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Findings, in the order in which to mend them. Reads only."""
+    loaded = _settings()
+    yield loaded
+    try:
+        settings = PrefectSettings()
+    except ValidationError:
+        advice = "must be the address of Prefect's API: http://<host>:4200/api"
+        yield Finding(subject="PREFECT_API_URL", ok=False, advice=advice)
+        return
+    if not settings.prefect_api_url:
+        advice = "is not set, so whether anything runs is unknown: right only where cron runs `smsretry process`"
+        yield Finding(subject="PREFECT_API_URL", ok=True, advice=advice)
+        return
+    with PrefectApi(settings) as api:
+        try:
+            api.ask("health")
+            yield Finding(subject=f"Prefect's API at {api.host}", ok=True)
+            at = api.told_at or now()
+            ahead[PREFECT] = at - now()
+            if loaded.ok:
+                yield _storage()
+            registered = _registered(api)
+            for wanted in declared():
+                yield from _deployment(api, wanted, registered, at)
+        except PrefectError as error:
+            yield Finding(subject="Prefect's API", ok=False, advice=str(error))
+
+
+def _settings() -> Finding:
+    """Prefect's own, of environment, .env, prefect.toml, pyproject.toml and profile; and can its folder be written?"""
+    subject, (loaded, problem) = "Prefect's settings", _loaded(_SETTINGS)
+    if problem:
+        return Finding(subject=subject, ok=False, advice=f"{problem}. `prefect config view` shows where each is from")
+    url, *retries = json.loads(loaded.splitlines()[-1]) if loaded else (None,)
+    told, ours = (urlsplit(one or "").netloc.rpartition("@")[2] for one in (url, os.environ.get("PREFECT_API_URL")))
+    problems = [
+        f"name the server {told}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
+        if told and told != ours else "",
+        "repeat runs or tasks (default_retries), and the queue alone repeats here: unset that" if any(retries) else "",
+    ]  # fmt: skip
+    return Finding(subject=subject, ok=True, advice="; ".join(filter(None, problems)) or None)
+
+
+def _storage() -> Finding:
+    """Where results are stored. Asked only if the server answers: Prefect would start one of its own."""
+    return _finding("Prefect's result storage", _loaded(_STORAGE)[1])
+
+
+def _loaded(words: str) -> tuple[str, str | None]:
+    """What a process of its own prints, which loads what `smsretry serve` loads; and why it cannot be loaded."""
+    command = [sys.executable, "-P", "-c", words]
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own words
+            command, capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "", None  # a busy machine; whether runs start is told by the last one
+    if ended.returncode == 0:
+        return ended.stdout, None
+    *_, error = _ERROR.split(ended.stderr)
+    said = [line.partition(" [type=")[0].strip() for line in error.splitlines() if "further information" not in line]
+    return "", f"cannot be loaded, so no run starts: {'; '.join(said[:3])[:300]}"
+
+
+def _registered(api: PrefectApi) -> list[Registered]:
+    """All deployments of the server."""
+    rows = list[Registered]()
+    while len(rows) % _PAGE == 0:
+        more = api.ask("deployments/filter", {"limit": _PAGE, "offset": len(rows)})
+        if not more:
+            break
+        rows += TypeAdapter(list[Registered]).validate_python(more)
+    return rows
+
+
+def _deployment(
+    api: PrefectApi, wanted: Deployment, registered: Sequence[Registered], at: datetime
+) -> Iterator[Finding]:
+    """One of ours. Of several with its name it is the one that is most like it."""
+    named = [row for row in registered if row.name == wanted.name]
+    found = min(named, key=lambda row: len(differences(wanted, row)), default=None)
+    if found is None:
+        yield _finding(f"deployment {wanted.name}", f"is not registered: {_REGISTER}")
+        return
+    unlike = "; ".join(differences(wanted, found))
+    yield _finding(
+        f"deployment {wanted.name}", f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None
+    )
+    if env := sorted((found.job_variables or {}).get("env") or {}):
+        advice = (
+            f"set {', '.join(env)} for its runs: what is checked here does not count there, and Prefect shows it to all"
+        )
+        yield Finding(subject=f"job variables of {wanted.name}", ok=True, advice=advice)
+    if wanted.schedules:
+        yield _finding(f"schedule of {wanted.name}", _switched_off(found))
+        yield _finding(f"runner of {wanted.name}", _no_runner(api, found, at))
+        yield _last_completed(api, wanted, found, at)
+
+
+def _switched_off(found: Registered) -> str | None:
+    if found.paused:
+        return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
+    off = [row.slug or "unnamed" for row in found.schedules if not row.active]
+    if off or not found.schedules:
+        return f"{', '.join(off) or 'there is none, or it'} is switched off: switch it on in the UI, or {_REGISTER}"
+    return None
+
+
+def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
+    if pool := found.work_pool_name:
+        try:
+            there = api.ask(f"work_pools/{quote(pool)}")
+        except PrefectLacks:
+            return f"the work pool {pool} is gone: `prefect work-pool create --type process {pool}`"
+        if there["is_paused"]:
+            return f"the work pool {pool} is paused, so nothing runs: `prefect work-pool resume {pool}`"
+        if there.get("status") == "NOT_READY":
+            return f"the work pool {pool} has no worker: start `prefect worker start --pool {pool}` under a supervisor"
+    if found.last_polled is None:
+        return f"none has ever asked for its runs: {_START}"
+    silent = at - found.last_polled
+    return f"none has asked for its runs for {span(silent.total_seconds())}: {_START}" if silent > _SILENT else None
+
+
+def _last_completed(api: PrefectApi, wanted: Deployment, found: Registered, at: datetime) -> Finding:
+    """When one last completed; and if that is long ago, what has become of those since."""
+    subject = f"last completed run of {wanted.name}"
+    completed = _runs(api, found, {"type": {"any_": ["COMPLETED"]}}, limit=1)
+    since = datetime.fromisoformat(completed[0]["end_time"]) if completed else found.created
+    age = max(at - since, timedelta())
+    if age <= max(_NO_RUN, 2 * min(schedule.period for schedule in wanted.schedules)):
+        return _finding(f"{subject}, {span(age.total_seconds())} ago" if completed else f"{subject}: none yet", None)
+    advice = f"was {span(age.total_seconds())} ago" if completed else f"never was, in {span(age.total_seconds())}"
+    open_ = _runs(api, found, {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}})
+    waiting = Counter(row["state"]["name"] for row in [*open_, *_runs(api, found, {"name": {"any_": ["Late"]}})])
+    if waiting:
+        advice += f"; {', '.join(f'{n} {state}' for state, n in waiting.items())}: cancel in the UI those that hang"
+    ended = _runs(api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1)
+    if ended and datetime.fromisoformat(ended[0]["end_time"]) > since:
+        advice += f"; the newest one ended {ended[0]['state']['name']}: {ended[0]['state']['message']}"
+    return _finding(subject, advice)
+
+
+def _runs(api: PrefectApi, found: Registered, state: dict[str, Any], limit: int = _PAGE) -> list[dict[str, Any]]:
+    wanted = {"deployment_id": {"any_": [found.id]}, "state": state}
+    if limit == 1:
+        wanted["end_time"] = {"is_null_": False}
+    body = {"flow_runs": wanted, "sort": "END_TIME_DESC" if limit == 1 else "ID_DESC", "limit": limit}
+    rows: list[dict[str, Any]] = api.ask("flow_runs/filter", body)
+    return rows
+
+
+def _finding(subject: str, problem: str | None) -> Finding:
+    return Finding(subject=subject, ok=problem is None, advice=problem)
