@@ -80,7 +80,7 @@ def process_sms_retries(
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
-        with stopped_by(run.senders, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
+        with stopped_by(run.flow_control, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_status(at_desk)
             texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)

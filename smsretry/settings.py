@@ -65,10 +65,6 @@ class ReadingSettings(SendToSettings):
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
 
-    segments_per_second: float | None = Field(
-        DEFAULT.segments_per_second, gt=0, le=1000, validation_alias="SMSRETRY_SEGMENTS_PER_SECOND"
-    )
-    """What the sender sends, all workers together. Not set: as fast as Twilio takes them; it queues the rest."""
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""
 
@@ -103,7 +99,6 @@ class ReadingSettings(SendToSettings):
             quiet_hours_rules=self.quiet_hours_rules,
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
             closing_guard=timedelta(seconds=max(self.closing_guard_seconds, longest + 5)),
-            segments_per_second=self.segments_per_second,
             delivery_retries=self.delivery_retries,
         )
 

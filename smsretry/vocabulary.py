@@ -20,6 +20,9 @@ SendTo: TypeAlias = Literal["all", "listed", "nobody"]
 Mark: TypeAlias = Literal["production", "staging"]
 """What a person said that a database is. Only production's workers text everybody, and only in its one place."""
 
+StopKind: TypeAlias = Literal["everybody", "sender", "business", "state"]
+"""What may have stopped, as stored in `smsretry.stops.kind`. A state's marketing texts are stopped by a person."""
+
 RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
 

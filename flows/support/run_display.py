@@ -186,8 +186,8 @@ def show_run(
         processed=processed,
         recovered=run.recovered,
         interrupted=run.interrupted,
-        circuit_was_open=run.circuit_was_open,
-        circuit_closed=run.circuit_closed,
+        circuit_was_open=run.sending_was_stopped,
+        circuit_closed=run.sending_resumed,
         before=before,
         after=after,
     )

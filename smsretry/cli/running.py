@@ -110,7 +110,7 @@ def process(
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with stopped_by(run.senders, signal.SIGINT, signal.SIGTERM):
+        with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
         if planned.stopped_because:  # what waited in the queue went out all the same
             print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
@@ -120,7 +120,7 @@ def process(
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
         deliveries = DeliverySummary([])
-        if not run.senders.stopped_because:
+        if not run.flow_control.stopped_because:
             with delivery_services() as messages:
                 deliveries = sync_deliveries(messages)
     if as_json:

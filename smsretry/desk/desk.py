@@ -128,7 +128,7 @@ class Desk:
         waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
         due = {text.business_id for text in texts if text.state == "due" and text.business_id}
         senders = [sender for business in due for sender in self.records.senders(business)]
-        slow = {(one.account, one.sender): one.slow for one in senders}
+        slow: dict[tuple[str | None, str | None], str | None] = {(one.account, one.sender): one.slow for one in senders}
         stops = self._stops(waiting.values())
 
         def explained(text: TextRecord) -> Explanation:
@@ -177,19 +177,17 @@ class Desk:
             profile=self.profile,
             business_id=form.business_id,
             complete=len(waiting) <= PREVIEW_ROWS,
-            stops=Stops.of(status.stopped_because, status.environment_stopped_because, senders),
+            stops=Stops.of(status.stopped_because, senders),
             audience=self.audience,
             senders=senders,
         )
 
     def _stops(self, texts: Iterable[WaitingText | UnreadText]) -> Stops:
         """Why these do not go out now, if any of their senders has stopped."""
-        stopped = [one for one in texts if isinstance(one, WaitingText) and one.circuit_open]
-        if not stopped:
+        if not [*texts]:
             return NO_STOPS
-        status = self.status()
-        senders = self.records.senders() if any(one.sender for one in stopped) else []
-        return Stops.of(status.stopped_because, status.environment_stopped_because, senders)
+        status, senders = self.status(), self.records.senders()
+        return Stops.of(status.stopped_because, senders)
 
     def _senders(self, form: WhichSenders | CheckSenders) -> list[CheckedSender]:
         found = self.records.senders(form.business_id)

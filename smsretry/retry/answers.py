@@ -10,14 +10,6 @@ from smsretry.retry.models import Claim, ItemResult, KnownCode, Value
 from smsretry.vocabulary import Fate, ScheduledResult
 
 
-class Lease(Value):
-    """Answer of `lease_sms_time`: a share of a sender's time."""
-
-    begins_at: Instant
-    asked_at: Instant
-    """The database's clock when it was taken."""
-
-
 class InterruptedRun(Value):
     """An earlier run that never finished, and what its sends came to. It is reported once."""
 
@@ -77,17 +69,19 @@ class Begun(Value):
 
     go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
     changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient has
-    had all texts that a rule permits. spent: its sender has used its day. held: the worker texts everybody and the
-    database is no production here, or the other way round. ended: the row is finished, and `why` says why.
+    had all texts that a rule permits. busy: its sender's time is given away for longer than a worker waits. spent: its
+    sender has used its day. held: the worker texts everybody and the database is no production here, or the other way
+    round. ended: the row is finished, and `why` says why.
     """
 
-    answer: Literal["go", "lost", "changed", "closed", "capped", "spent", "held", "ended"]
+    answer: Literal["go", "lost", "changed", "closed", "capped", "busy", "spent", "held", "ended"]
     why: str | None
     decided_at: Instant = Field(description="The database's clock when it answered.")
     reached_at: Instant | None = Field(
         None,
-        description="If capped: when the text was sent that must leave the cap's window first. If spent: when the day "
-        "turns over. If held: when it is looked at again.",
+        description="If it goes: when it leaves; None: now. If busy: when there is time for it. If capped: when the "
+        "text was sent that must leave the cap's window first. If spent: when the day turns over. If held: when it is "
+        "looked at again.",
     )
     why_code: KnownCode = None
 

@@ -26,7 +26,7 @@ BUSY_DELAY: Final = timedelta(minutes=1)
 UNASKED_DELAY: Final = timedelta(seconds=30)
 """How long a text waits if the database cannot be asked about it: until the next run, behind texts that were due."""
 SUSPECTED_DELAY: Final = timedelta(minutes=1)
-"""The shortest wait of a text whose business's texts fail: until the next run."""
+"""How long a row that is claimed alone waits while its sender has stopped. Given back, it would keep others from it."""
 _PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders resume`"
 _SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
@@ -116,17 +116,6 @@ def unasked(at: datetime, why: str) -> Defer:
     return Defer(why, "database_trouble", until=at + UNASKED_DELAY)
 
 
-def suspected(claim: Claim, why: str, why_code: WhyCode = "business_trouble") -> Defer:
-    """Wait while the business's texts fail: the longer they fail, the longer, one text after the other.
-
-    Some are due at each run, so that one of them can be tried.
-    """
-    first = claim.claimed_at + SUSPECTED_DELAY
-    lasts = claim.claimed_at - (claim.business_circuit_opened_at or claim.claimed_at)
-    over = min(lasts, HELD_LOOK - SUSPECTED_DELAY)
-    return Defer(why, why_code, until=spread(first, key=claim.id, over=over, closes_at=first + over))
-
-
 def _due(claim: Claim) -> str:
     """Since when a text was due that ends untouched. To the day only, because equal reasons are counted together."""
     return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)" if claim.due_since else ""
@@ -157,11 +146,11 @@ def _wait(
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
         return Cancel(f"Expires before it may go out. {why}", "expired")
     if check.can_send:
-        return Defer(why, why_code, until=opening, for_window=True, window_closes_at=check.closes_at)
+        return Defer(why, why_code, until=opening, for_window=True)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - profile.closing_guard, claim.expires_at or closes_at) - MIN_LIFE
     until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
-    return Defer(why, why_code, until=until, for_window=True, window_closes_at=check.next_closes_at)
+    return Defer(why, why_code, until=until, for_window=True)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:

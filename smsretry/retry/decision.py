@@ -80,8 +80,6 @@ class Defer(Decision):
     until: datetime
     for_window: bool = False
     """Whether it waits for a permitted hour, or for room in a day. That costs none of its life."""
-    window_closes_at: datetime | None = None
-    """When that window closes. None: not known."""
 
     def due_at(self, at: datetime) -> datetime:  # noqa: ARG002 - it is a moment
         return self.until

@@ -36,7 +36,7 @@ ENVIRONMENT: Final = SenderId()
 
 
 class AssignedSender(Value):
-    """A business's own sender, as `smsretry.senders` has it. It never gets another account or address."""
+    """What a claimed text goes out from, as `smsretry.senders` has it. It never gets another account or address."""
 
     id: UUID
     account: str
@@ -47,10 +47,11 @@ class AssignedSender(Value):
     spent_until: Instant | None = Field(
         None, description="When the day turns over that it has used. None: it has some left."
     )
+    is_environments: bool = Field(False, description="Whether it is that of the environment, and no business's own.")
 
 
 class Claim(Value):
-    """One row of `claim_due_sms_retries`: a text owed to a person, in our charge until the lease runs out."""
+    """One claimed row: a text owed to a person, in our charge until the lease runs out."""
 
     id: UUID
     business_id: UUID
@@ -63,22 +64,10 @@ class Claim(Value):
     max_attempts: int
     rate_limit_count: int
     account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
-    circuit_open: bool = Field(description="Sending had stopped: of the claimed rows one goes first, the probe.")
-    circuit_opened_at: Instant | None = Field(None, description="Since when. An older database does not say.")
-    business_circuit_opened_at: Instant | None = Field(
-        None, description="Since when this business's texts have failed while others' went out: one of them is tried."
+    sender: AssignedSender | None = Field(
+        None, description="None: that of the environment, which the database does not know."
     )
-    business_circuit_tried_at: Instant | None = Field(None, description="When the last of them was tried.")
-    provider_circuit_opened_at: Instant | None = Field(
-        None, description="Since when nobody's texts go out, whatever the sender."
-    )
-    sender: AssignedSender | None = Field(None, description="None: the sender of the environment.")
-    suspects_wait: bool = Field(False, description="Rows are due that are claimed alone, after all others.")
-    others_wait: bool = Field(
-        True, description="Some business has a text due and none in this claim. An older database does not say."
-    )
-    sender_others_wait: bool = Field(True, description="Likewise some business that texts through the same sender.")
-    stopped_states: tuple[str, ...] = Field(description="US states to which an operator lets no marketing text go.")
+    stopped_states: tuple[str, ...] = Field((), description="US states to which an operator lets no marketing text go.")
     attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
     attempt_begun_at: Instant | None
     in_doubt_since: Instant | None

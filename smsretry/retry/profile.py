@@ -28,8 +28,6 @@ class Profile:
     closing_guard: timedelta = timedelta(seconds=60)
     """No text may still be in the provider's queue this long before closing, so that a request that is slow to arrive
     is not valid past it."""
-    segments_per_second: float | None = None
-    """The sender's rate. None: as fast as its provider takes them."""
     delivery_retries: int = 1
     """How often a text is sent again that the provider accepted and a carrier lost. Each costs as much as a text."""
 

@@ -1,272 +1,393 @@
-"""May another send of this sender begin? A breaker, a throttle and a rate limit, and what is in flight.
+"""May another send begin? Five rules, which the threads of a run share.
 
-It stops the sender when the trouble is not the text's: its account is refused, or its requests fail several times in a
-row. Texts that were to be sent then go back untouched, and other senders' go on. When the provider asks to go slower,
-the sends wait, and then fewer of them are under way at once. What stops every sender is the run's: `RunControl`.
+1. Until somebody was answered, 3 sends of a business are under way at most, and 10 of the run; those that failed count.
+   After 3 failures in a row nobody counts as answered.
+2. A business whose sends fail 3 times in a row is put off while others' go out.
+3. A sender stops when its account is refused for certain, or when 4 of its businesses fail and none goes out (all of
+   them, if it has fewer).
+4. Everybody stops when 4 senders fail and nothing goes out (all of them, if there are fewer).
+5. What has stopped is tried with one text at a time, and a text that goes out lifts it. When the provider asks to go
+   slower, the business's texts wait; if it asks two businesses, the sender's do, and then half as many are under way.
+
+A failure is a request that reached nobody, or got no clear answer; for a business also a refusal of the account that
+may concern its destinations alone. Any other answer counts as success: the provider, or the sender, works.
 """
 
-from collections.abc import Sequence
+import threading
+import time
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
 from math import inf
 from time import monotonic
-from typing import Final, assert_never
+from typing import Final, Generic, TypeVar, assert_never
 from uuid import UUID
 
-from smsretry.retry import before
-from smsretry.retry.decision import GiveBack, PutOff
+from smsretry.errors import QueueError
+from smsretry.retry.answers import Begun
+from smsretry.retry.before import SUSPECTED_DELAY, unasked
+from smsretry.retry.decision import Defer, GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.sending.breaker import Breaker
-from smsretry.sending.in_flight import InFlight
-from smsretry.sending.rate_limit import RateLimit
-from smsretry.sending.run_control import RunControl
-from smsretry.sending.throttle import Throttle
+from smsretry.retry.segments import segments, sending_seconds
+from smsretry.sending.ports import Batch, Stops
+from smsretry.vocabulary import StopKind, WhyCode
 
-PROBE_SECONDS: Final = 60.0
-"""How long the others wait for the outcome of the probe: longer than a send takes."""
+IN_A_ROW: Final = 3
+"""Failures in a row that stop a business, a sender, or everybody; and sends of a business that nobody has answered."""
+AT_FIRST: Final = 10
+"""Sends of a run that nobody has answered: an outage costs no more texts."""
+SEVERAL: Final = 4
+"""Businesses, or senders, that must fail before it is the trouble of what they share. 10 sends are of as many."""
 PATIENCE_SECONDS: Final = 3.0
-"""How long a text waits for its own sender, where another sender's text waits for a thread. Then it goes back."""
-_BOOKED: Final = "Its sender is given away for the next seconds: it goes when there is time for it"
-_OTHERS_FIRST: Final = "It waits for its sender's other texts, and leaves its place to other senders' meanwhile"
+"""How long a text waits for its business or its sender, where another's waits for a thread. Then it goes back."""
+LONGEST_SECONDS: Final = 60.0
+"""How long it waits at most: longer than a send takes."""
+SLOWER_SECONDS: Final = 1.0
+"""How long a sender waits when the provider asks to go slower and does not say how long. Its limits are per second."""
+LOOK_UP_SECONDS: Final = 0.5
+"""How often a waiting thread checks: a signal that stops the run cannot wake it."""
+_OTHERS_FIRST: Final = "It waits for other texts of its business or sender, and leaves its place to others meanwhile"
+_FAILING: Final = "Texts of this business came to nothing ({}), others go out: one of them is tried each time"
+_REFUSED: Final = "The account is refused, not the text: {}. Run `smsretry doctor`"
+_STOPPED: Final = "Sending does not work: {}. The provider's status page and the network tell more"
+K = TypeVar("K", bound=Hashable)
+Stop = tuple[StopKind, str]
+EVERYBODY: Final[Stop] = ("everybody", "")
+
+
+class Failures(Generic[K]):
+    """Failures in a row: of each group (businesses of a sender, or senders), and of all since the last success."""
+
+    def __init__(self) -> None:
+        self.of: Final = Counter[K]()
+        self.in_a_row = 0
+        self._failing = set[K]()
+
+    def failed(self, group: K) -> None:
+        self.of[group] += 1
+        self.in_a_row += 1
+        self._failing.add(group)
+
+    def succeeded(self, group: K) -> None:
+        self.of.pop(group, None)
+        self.in_a_row = 0
+        self._failing.clear()
+
+    def are_of_all(self, groups: int) -> bool:
+        """Whether nothing goes well, of several groups, or of all that there are."""
+        return self.in_a_row >= IN_A_ROW and len(self._failing) >= min(SEVERAL, groups)
+
+
+@dataclass(slots=True, eq=False)
+class _Sender:
+    """What the run knows of one sender."""
+
+    id: UUID | None
+    """None: that of the environment, if the database knows none."""
+    failures: Failures[UUID] = field(default_factory=Failures)
+    """By business."""
+    businesses: set[UUID] = field(default_factory=set)
+    """Whose texts the run has claimed of it."""
+    under_way: int = 0
+    stopped_because: str | None = None
+    at_once: float = inf
+    """How many sends may be under way since the provider asked to go slower."""
+    waits_until: float = 0.0
+    """Until when it waits because the provider asked, by `time.monotonic`."""
+    slowed: dict[UUID, float] = field(default_factory=dict)
+    """Likewise its businesses."""
+    free_at: float = 0.0
+    """When its next text may leave, by its rate."""
 
 
 class FlowControl:
-    """One per run and sender; shared by the run's threads."""
+    """One per run; shared by its threads."""
 
-    def __init__(self, rate_limit: RateLimit | None = None, run: RunControl | None = None) -> None:
-        self.run: Final = run or RunControl()
-        """What it shares with the run's other senders."""
-        self.rate_limit: Final = rate_limit
-        self._lock: Final = self.run.lock
-        self._throttle = Throttle()
-        self.in_flight: Final = InFlight()
-        """What the run has claimed of this sender, and has not seen to its next state."""
-        self.breaker: Final = Breaker(self.in_flight)
-        """What the run has learned of this sender."""
-        self.businesses = set[UUID]()
-        """Whose texts the run has claimed of it."""
-        self.may_identify_cause = False
-        """Whether its texts of the last claim might tell whose trouble it is."""
-        self._stopped_because: str | None = None
-        self._has_too_many = False
-        """Whether a text of it went back because others' waited for a thread, and no send has ended since."""
-
-    @property
-    def stopped_because(self) -> str | None:
-        """Why no further send may begin."""
-        return self._stopped_because or self.run.stopped_because
-
-    @property
-    def database_trouble(self) -> str | None:
-        """Why the database could not be asked."""
-        return self.run.database_trouble
-
-    @property
-    def open_because(self) -> str | None:
-        """Why the breaker is open, and what to do about it: the trouble outlasts this run, and the next one probes."""
-        return self.breaker.open_because
-
-    @property
-    def sending_works(self) -> bool:
-        """Whether the provider has accepted a text, or refused one for its own sake."""
-        return bool(self.breaker.sends.successful)
-
-    @property
-    def cause_is_unknown(self) -> bool:
-        """Whether nobody knows yet whose trouble it is: the rows in flight must show it before others are claimed."""
-        with self._lock:
-            return self.breaker.cause_is_unknown
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more of it can go out in this run."""
-        with self._lock:
-            # Where it was open, a claim helps only if it may bring a text that shows whose trouble it is.
-            hopeless = self.breaker.cause_is_unknown and self.breaker.probes.was_open and not self.may_identify_cause
-            return self._stopped_because is not None or (hopeless and not len(self.in_flight))
-
-    @property
-    def is_unsettled(self) -> bool:
-        """Whether its rows in flight must show first whose trouble it is."""
-        return self.cause_is_unknown and len(self.in_flight) > 0
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether more of its texts would only wait, while other senders' might go."""
-        return self._has_too_many or self._throttle.is_waiting
-
-    def claimed(self, claims: Sequence[Claim], *, nobody_else_is_due: bool = True) -> None:
-        """Take note of rows that were claimed, by a run that has one sender.
+    def __init__(self, stops: Stops | None = None, *, threads: int | None = None) -> None:
+        """Prepare.
 
         Args:
-            nobody_else_is_due: whether every business with a text due has one among them.
+            stops: tells the next run, and other machines, what has stopped. None: nobody is told.
+            threads: texts that the run processes at once. None: each has a thread.
         """
-        self.run.claimed(claims, nobody_else_is_due=nobody_else_is_due)
-        self.took(claims, nobody_else_is_due=nobody_else_is_due)
+        # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
+        self._lock: Final = threading.Condition(threading.RLock())
+        self._stops = stops
+        self._threads = threads
+        self._in_flight = dict[UUID, Claim]()
+        self._senders = dict[UUID | None, _Sender]()
+        self._under_way = Counter[UUID]()
+        """Sends that were let in and have not ended, by business."""
+        self._answered = set[UUID]()
+        """Businesses of which a send was answered, since the last failures in a row."""
+        self._failures = Failures[UUID | None]()
+        """By sender."""
+        self._database = Failures[UUID]()
+        """Calls about texts that were not answered, by business."""
+        self._trials = dict[Stop, UUID]()
+        """What had stopped before this run, and the text that tries whether it works again."""
+        self._full = set[str]()
+        """Senders and businesses whose texts went back because too many of theirs are under way."""
+        self._ahead = inf
+        """By how much this process's clock is ahead of the database's, but for the time of the fastest answer."""
+        self._news = list[tuple[Stop, str | None]]()
+        """What is still to be told of stops."""
+        self.lead = 0.0
+        """Seconds that the last answer to a begin took: no text's turn comes sooner."""
+        self.stopped = dict[Stop, str]()
+        """What does not work beyond this run, and why."""
+        self.tried = set[Stop]()
+        """What had stopped before this run, and was tried."""
+        self.lifted = set[Stop]()
+        """What of that works."""
+        self.database_trouble: str | None = None
+        """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
+        self.claims_one_by_one = False
+        """Whether each claim brings one row: what goes back would come again, and keep others from it."""
+        self.run_stopped_because: str | None = None
+        """Why no further send of the run may begin."""
 
-    def took(self, claims: Sequence[Claim], *, nobody_else_is_due: bool) -> None:
-        """Take note of this sender's rows among those that were claimed."""
-        due = [claim for claim in claims if claim.in_doubt_since is None]
-        self.businesses |= {claim.business_id for claim in due}
-        if self.rate_limit:
-            self.rate_limit.expect((claim.id, claim.body or "") for claim in due)
-        self.in_flight.add(claims)
+    # What was claimed
+
+    def claimed(self, batch: Batch) -> None:
+        """Take note of rows that were claimed, and of what had stopped of what they need."""
         with self._lock:
-            self.breaker.nobody_else_is_due = nobody_else_is_due
-            self._evaluate()
-            self.may_identify_cause = self.breaker.may_identify_cause(due)
+            for claim in batch.texts:
+                self._in_flight[claim.id] = claim
+                if claim.in_doubt_since is None:
+                    self._sender(claim).businesses.add(claim.business_id)
+                    self._trials |= {stop: claim.id for stop in _needs(claim) if stop in batch.stops}
+            self.tried |= set(self._trials)
 
     def done(self, claim: Claim) -> None:
-        """Take note that a row is in its next state. The last innocent in flight settles whose trouble it is."""
-        if self.rate_limit:
-            self.rate_limit.forget(claim.id)
-        self.in_flight.remove(claim)
+        """Take note that a row is in its next state."""
         with self._lock:
-            self._evaluate()
-        self.run.in_flight.remove(claim)  # wakes who waits for room: it must see what followed
-        with self._lock:
-            self.run.evaluate()
-            self._lock.notify_all()  # another may be the best probe now
+            if self._in_flight.get(claim.id) is claim:  # else it was given back, and has been claimed again
+                del self._in_flight[claim.id]
+            self._trials = {stop: text for stop, text in self._trials.items() if text != claim.id}
+            self._lock.notify_all()
 
-    def start_half_open(self, claim: Claim | None = None) -> None:
-        """The breaker was open before this run: one send goes first while the others wait for it.
+    def _sender(self, claim: Claim) -> _Sender:
+        key = claim.sender.id if claim.sender else None
+        return self._senders.setdefault(key, _Sender(key))
+
+    @property
+    def without(self) -> set[str]:
+        """Senders and businesses, by id, of which nothing is to be claimed now."""
+        with self._lock:
+            now, senders = monotonic(), self._senders.values()
+            waiting = {str(one.id) for one in senders if one.id and one.waits_until > now}
+            waiting |= {str(business) for one in senders for business, until in one.slowed.items() if until > now}
+            return waiting | self._full | {subject for _, subject in [*self._trials, *self.stopped] if subject}
+
+    def wait_for_room(self, at_most: int, until: float) -> bool:
+        """Wait until so few rows are in flight that others may be claimed. False: nothing more is to be claimed.
 
         Args:
-            claim: says since when.
+            until: by `time.monotonic`.
         """
-        since = claim.circuit_opened_at if claim else None
         with self._lock:
-            self.breaker.probes.was_open = True
-            self.breaker.probes.start(open_for=claim.claimed_at - since if claim and since else None)
+            while self.run_stopped_because is None and (now := monotonic()) < until:
+                if len(self._in_flight) <= at_most and EVERYBODY not in self._trials:
+                    return True
+                self._lock.wait(min(LOOK_UP_SECONDS, until - now))
+            return False
+
+    def wait_for_trials(self, until: float) -> bool:
+        """Wait until it is known whether what had stopped works again. False: nothing is being tried."""
+        with self._lock:
+            is_trying = bool(self._trials)
+            while self._trials and self.run_stopped_because is None and (now := monotonic()) < until:
+                self._lock.wait(min(LOOK_UP_SECONDS, until - now))
+            return is_trying
 
     # Before a send
 
     def admit(self, claim: Claim) -> PutOff | None:
-        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`.
-
-        Raises:
-            QueueError: the sender's time could not be leased.
-        """
-        put_off = self._put_off(claim) or self._wait_for_turn(claim) or self._let_in(claim)
+        """Let a send begin, or say why not. A send that was let in is followed by `observe`, or by `withdraw`."""
+        began = monotonic()
         with self._lock:
-            if isinstance(put_off, GiveBack) and not self.stopped_because:
-                # It is due and was not tried: until the next claim, what becomes of others proves nothing.
-                self.breaker.nobody_else_is_due = False
-                self.run.went_back()
-        return put_off
+            sender = self._sender(claim)
+            while not (put_off := self._put_off(sender, claim)):
+                waits_for = self._waits_for(sender, claim)
+                if waits_for is None:
+                    sender.under_way += 1
+                    self._under_way[claim.business_id] += 1
+                    return None
+                waited = monotonic() - began
+                if waited > (PATIENCE_SECONDS if waits_for and self._is_short_of_threads else LONGEST_SECONDS):
+                    self._full.add(waits_for)
+                    return self._back(claim, _OTHERS_FIRST, "sending_stopped")
+                self._lock.wait(LOOK_UP_SECONDS)
+            return put_off
 
-    def _let_in(self, claim: Claim) -> PutOff | None:
-        outage, breaker = self.run.outage, self.breaker
-        with self._lock:
-            if not (self._wait_for_others(claim) and self._wait_for_throttle()):
-                self._has_too_many = True
-                return GiveBack(_OTHERS_FIRST, "sending_stopped")
-            if put_off := self._put_off(claim) or outage.put_off_for_probe(claim) or breaker.put_off_for_probe(claim):
-                return put_off
-            outage.began(claim)
-            breaker.began(claim)
-            return None
-
-    def _wait_for_turn(self, claim: Claim) -> PutOff | None:
-        while self.rate_limit and not self.stopped_because:
-            patience = inf if self.run.claims_one_by_one else PATIENCE_SECONDS
-            seconds = self.rate_limit.seconds_to_turn(claim.id, claim.body or "", patience=patience)
-            if seconds is None:
-                return GiveBack(_BOOKED, "sender_rate")
-            if not seconds:
-                return None
-            self.wait(seconds)
+    def _put_off(self, sender: _Sender, claim: Claim) -> PutOff | None:
+        """Where the text waits if sending has stopped, or for trouble of its own business."""
+        if why := self.run_stopped_because:
+            return GiveBack(why, "sending_stopped")
+        if why := sender.stopped_because:
+            return self._back(claim, why, "sending_stopped")
+        if why := self.stopped.get(_business(claim)):
+            return self._back(claim, why, "business_trouble")
+        if self._database.of[claim.business_id] >= IN_A_ROW:
+            return unasked(claim.claimed_at, self.database_trouble or "")
+        if max(sender.waits_until, sender.slowed.get(claim.business_id, 0.0)) > monotonic() + PATIENCE_SECONDS:
+            return self._back(claim, "The provider asks to go slower", "rate_limited")
         return None
 
-    def _wait_for_others(self, claim: Claim) -> bool:
-        """Wait for the probe, or for the first answers. False: another sender's text should have the thread now."""
+    def _back(self, claim: Claim, why: str, why_code: WhyCode) -> PutOff:
+        if self.claims_one_by_one:
+            return Defer(why, why_code, until=claim.claimed_at + SUSPECTED_DELAY)
+        return GiveBack(why, why_code)
 
-        def may_go() -> bool:
-            waits = self.run.outage.must_wait(claim) or self.breaker.must_wait(claim)
-            return self.stopped_because is not None or not waits
-
-        def leaves() -> bool:
-            return self._keeps_others_waiting and not self.run.outage.holds_everybody_up
-
-        patience = min(PATIENCE_SECONDS, PROBE_SECONDS)
-        if self._lock.wait_for(may_go, patience):
-            return True
-        self._lock.wait_for(lambda: may_go() or leaves(), PROBE_SECONDS - patience)
-        return may_go() or not leaves()
-
-    def _wait_for_throttle(self) -> bool:
-        """Wait as long as the provider asks. False: another sender's text should have the thread now."""
-        patient_until = monotonic() + PATIENCE_SECONDS
-        while self._throttle.is_full(self.breaker.under_way) and not self.stopped_because:
-            if monotonic() + self._throttle.seconds > patient_until and self._keeps_others_waiting:
-                return False
-            self._lock.wait(self._throttle.seconds)
-        return True
+    def _waits_for(self, sender: _Sender, claim: Claim) -> str | None:
+        """Which business or sender has too many sends under way, by id; '': the run. None: it may begin."""
+        business, under_way = claim.business_id, sum(self._under_way.values())
+        if not self._answered and under_way + self._failures.in_a_row >= AT_FIRST:
+            return ""
+        if business not in self._answered and self._under_way[business] + sender.failures.of[business] >= IN_A_ROW:
+            return str(business)
+        if sender.slowed.get(business, 0.0) > monotonic():
+            return str(business)
+        return str(sender.id) if sender.under_way >= sender.at_once or sender.waits_until > monotonic() else None
 
     @property
-    def _keeps_others_waiting(self) -> bool:
-        return self.run.is_short_of_threads and len(self.in_flight) < len(self.run.in_flight)
+    def _is_short_of_threads(self) -> bool:
+        return self._threads is not None and len(self._in_flight) > self._threads
 
-    def _put_off(self, claim: Claim) -> PutOff | None:
-        """Where the text waits if sending has stopped, or for trouble of its own business."""
+    def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
+        """Wait until the moment at which the text leaves, by its sender's rate: two seconds, or what is late here.
+
+        The database gives each text its turn, at one rate for all machines. Texts whose turns have passed, because
+        answers took unequally long, keep their distance all the same.
+        """
         with self._lock:
-            if self.run.stopped_because is None and self._stopped_because and self.run.claims_one_by_one:
-                return before.suspected(claim, self._stopped_because, "sending_stopped")
-            if why := self.stopped_because:
-                return GiveBack(why, "sending_stopped")
-            if claim.business_id in self.run.failing_at_the_database:
-                return before.unasked(claim.claimed_at, self.database_trouble or "")
-            why = self.breaker.reason_to_wait(claim)
-            return before.suspected(claim, why) if why else None
+            self._ahead = min(self._ahead, monotonic() - begun.decided_at.timestamp())
+            leaves = begun.reached_at.timestamp() + self._ahead if begun.reached_at else 0.0
+            if claim.sender and (per_second := claim.sender.segments_per_second):
+                sender = self._sender(claim)
+                leaves = max(leaves, sender.free_at, monotonic())
+                sender.free_at = leaves + sending_seconds(segments(claim.body or ""), per_second)
+        time.sleep(max(leaves - monotonic(), 0))
 
     # After it
 
     def withdraw(self, claim: Claim) -> None:
         """The send that was let in did not begin."""
         with self._lock:
-            self._ended(claim)
+            self._ended(self._sender(claim), claim)
 
-    def observe(self, claim: Claim, outcome: Outcome) -> None:
-        """Learn from what became of a send."""
+    def observe(self, claim: Claim, outcome: Outcome) -> float | None:
+        """Learn from what became of a send. Returns for how many seconds the provider asks its sender to wait."""
+        slower = None
         with self._lock:
-            self._ended(claim)
+            sender = self._sender(claim)
+            self._ended(sender, claim)
             match outcome:
                 case Accepted():
-                    self.run.outage.succeeded(claim)
-                    self._succeeded(claim)
+                    self._succeeded(sender, claim)
                 case Rejected(refusal, retry_after):
-                    self.run.outage.succeeded(claim)
-                    self._refused(claim, refusal, retry_after.total_seconds() if retry_after else 0.0)
+                    slower = self._refused(sender, claim, refusal, retry_after)
                 case NotSent(why) | InDoubt(why):
-                    self.run.outage.failed(claim, why)
-                    self.breaker.failed(claim, why)
+                    self._failures.failed(sender.id)
+                    self._failed(sender, claim, why)
+                    senders = sum(1 for one in self._senders.values() if one.businesses)
+                    if (senders > 1 and self._failures.are_of_all(senders)) or self._trials.get(EVERYBODY) == claim.id:
+                        self._stop(EVERYBODY, _STOPPED.format(why))
+                        self.stop(_STOPPED.format(why))
                 case _:
                     assert_never(outcome)
-            self._evaluate()
-            self.run.evaluate()
+            if self._failures.in_a_row >= IN_A_ROW:
+                self._answered.clear()
+        self._tell()
+        return slower
 
-    def _ended(self, claim: Claim) -> None:
-        self.run.outage.ended(claim)
-        self.breaker.ended(claim)
-        self._has_too_many = False
+    def _ended(self, sender: _Sender, claim: Claim) -> None:
+        sender.under_way -= 1
+        self._under_way[claim.business_id] -= 1
+        self._full -= {subject for _, subject in _needs(claim)}
         self._lock.notify_all()
 
-    def _succeeded(self, claim: Claim) -> None:
-        self._throttle.release()
-        self.breaker.succeeded(claim)
+    def _succeeded(self, sender: _Sender, claim: Claim) -> None:
+        """The provider took it, or refused it for its own sake. Whatever had stopped works again."""
+        self._failures.succeeded(sender.id)
+        sender.failures.succeeded(claim.business_id)
+        sender.at_once += 1 / sender.at_once  # one more for each full round of texts taken
+        self._answered.add(claim.business_id)
+        sender.stopped_because = None
+        self._lift(_needs(claim))
 
-    def _refused(self, claim: Claim, refusal: Refusal, retry_after: float) -> None:
-        may_wait_until = self.run.may_wait_until
+    def _lift(self, stops: Iterable[Stop]) -> None:
+        for stop in stops:
+            if stop in self._trials or stop in self.stopped:
+                self.lifted |= {stop} if self._trials.pop(stop, None) else set()
+                self.stopped.pop(stop, None)
+                self._news.append((stop, None))
+
+    def _refused(self, sender: _Sender, claim: Claim, refusal: Refusal, retry_after: timedelta | None) -> float | None:
+        if refusal.kind not in ("account", "rate_limit") or refusal.level == "recipient":
+            self._succeeded(sender, claim)
+            return None
+        self._failures.succeeded(sender.id)  # the provider is there
+        self._lift([EVERYBODY])
         if refusal.kind == "account":
-            self.breaker.refused(claim, refusal)
-        elif refusal.kind != "rate_limit" or refusal.level == "recipient":
-            self._succeeded(claim)
-        elif self.breaker.is_shared_limit(claim):
-            if not self._throttle.slow_down(self.breaker.under_way, retry_after, may_wait_until=may_wait_until):
-                self._stop_sender(f"The provider asks to go slower ({refusal})")
-        else:
-            if not self._throttle.is_waiting:  # else it belongs to the same burst
-                self.breaker.sends.failed_alone(claim)
-            self._throttle.slow_down(self.breaker.under_way, 0.0, may_wait_until=may_wait_until)
+            if refusal.certain:
+                self._stop_sender(sender, _REFUSED.format(refusal.text))
+            else:
+                self._business_failed(sender, claim, refusal.text)
+            return None
+        now = monotonic()
+        seconds = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
+        sender.slowed = {one: until for one, until in sender.slowed.items() if until > now}
+        sender.slowed[claim.business_id] = now + seconds
+        if len(sender.slowed) < min(2, len(sender.businesses)):
+            return None  # it may be this business's recipients alone
+        is_same_burst = sender.waits_until > now  # which was answered by waiting
+        sender.waits_until = max(sender.waits_until, now + seconds)
+        if is_same_burst:
+            return None
+        sender.at_once = max(1, min(sender.at_once, sender.under_way + 1) / 2)
+        return seconds
+
+    def _failed(self, sender: _Sender, claim: Claim, why: str) -> None:
+        """The sender's send came to nothing. That of a business which is known to fail proves nothing of the sender."""
+        if not self._tries(claim, _business(claim)):
+            sender.failures.failed(claim.business_id)
+            if sender.failures.are_of_all(len(sender.businesses)):
+                self._stop_sender(sender, _STOPPED.format(why))
+        self._business_failed(sender, claim, why, counted=True)
+
+    def _business_failed(self, sender: _Sender, claim: Claim, why: str, *, counted: bool = False) -> None:
+        sender.failures.of[claim.business_id] += 0 if counted else 1
+        if self._tries(claim, _of_sender(sender)):  # and it does not work yet
+            self._stop_sender(sender, _STOPPED.format(why))
+        if sender.failures.of[claim.business_id] >= IN_A_ROW or self._tries(claim, _business(claim)):
+            self._stop(_business(claim), _FAILING.format(why))
+
+    def _tries(self, claim: Claim, stop: Stop) -> bool:
+        return self._trials.get(stop) == claim.id
+
+    def _stop_sender(self, sender: _Sender, why: str) -> None:
+        sender.stopped_because = sender.stopped_because or why
+        self._stop(_of_sender(sender), sender.stopped_because)
+
+    def _stop(self, stop: Stop, why: str) -> None:
+        if stop == ("sender", "None"):
+            self.stop(why)  # it has no name by which a claim could leave it out
+        elif stop not in self.stopped:
+            self.stopped[stop] = why
+            self._news.append((stop, why))
+        self._lock.notify_all()
+
+    def _tell(self) -> None:
+        """Tell the next run, and other machines. If they cannot be told, they find out by themselves."""
+        while self._stops and self._news:
+            with suppress(IndexError, QueueError):
+                (kind, subject), why = self._news.pop(0)
+                self._stops.set_stop(kind, subject, why)
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.
@@ -274,29 +395,53 @@ class FlowControl:
         No further send begins once that is so for every business of the run. Until then it may be this row's trouble
         alone.
         """
-        self.run.database_failed(claim, why)
+        with self._lock:
+            self.database_trouble = self.database_trouble or why
+            self._database.failed(claim.business_id)
+            if self._database.are_of_all(len({each.business_id for each in self._in_flight.values()})):
+                self.stop(why)
 
-    def database_answered(self, claim: Claim) -> None:
-        """The database could be asked about this text: earlier trouble was a row's own, or has passed."""
-        self.run.database_answered(claim)
-
-    def _evaluate(self) -> None:
-        """Stop this sender if its trouble is no single business's."""
-        self.breaker.evaluate()
-        if self.breaker.open_because:
-            self._stop_sender(self.breaker.open_because)
-
-    def _stop_sender(self, why: str) -> None:
-        self._stopped_because = self.stopped_because or why  # the first reason stays
-        self.run.wake_all()
+    def database_answered(self, claim: Claim, seconds: float) -> None:
+        """The database could be asked about this text, which took so long."""
+        with self._lock:
+            self._database.succeeded(claim.business_id)
+            self.lead = seconds
 
     # The run
 
-    def wait(self, seconds: float) -> None:
-        """Wait so long, or until sending is stopped."""
-        with self.run.stops:
-            self.run.stops.wait_for(lambda: self.stopped_because, seconds)
+    @property
+    def stopped_because(self) -> str | None:
+        """Why no further send may begin: of any sender, or of none that has texts."""
+        with self._lock:
+            reasons = [one.stopped_because for one in self._senders.values() if one.businesses]
+            return self.run_stopped_because or (reasons[0] if reasons and all(reasons) else None)
+
+    def businesses_of(self, sender: str) -> int:
+        """How many businesses had texts to go out from this sender, by its id, in this run."""
+        with self._lock:
+            return sum(len(one.businesses) for one in self._senders.values() if str(one.id) == sender)
 
     def stop(self, why: str) -> None:
-        """Let no further send of the run begin. The reason ends with this run."""
-        self.run.stop(why)
+        """Let no further send begin. The reason ends with this run."""
+        with self._lock:
+            self.run_stopped_because = self.run_stopped_because or why
+            self._lock.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until the run is stopped."""
+        with self._lock:
+            self._lock.wait_for(lambda: self.run_stopped_because, seconds)
+
+
+def _needs(claim: Claim) -> list[Stop]:
+    """What must not have stopped, or else this text is the one that tries it."""
+    own: list[Stop] = [("sender", str(claim.sender.id))] if claim.sender else []
+    return [EVERYBODY, *own, _business(claim)]
+
+
+def _business(claim: Claim) -> Stop:
+    return "business", str(claim.business_id)
+
+
+def _of_sender(sender: _Sender) -> Stop:
+    return "sender", str(sender.id)

@@ -4,6 +4,7 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -24,6 +25,7 @@ from smsretry.sending.ports import ClaimedTexts, Sender
 from smsretry.sending.reconciling import reconcile
 from smsretry.sending.requests import Begin, Finish
 
+_BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
 
@@ -89,11 +91,7 @@ class _Item:
             # The application may have none, and leave them to the workers.
             hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
             return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
-        try:
-            put_off = self.flow_control.admit(self.claim)
-        except QueueError as error:
-            return self._unasked(error)
-        if put_off:
+        if put_off := self.flow_control.admit(self.claim):
             return self._put_off(put_off)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
@@ -150,9 +148,11 @@ class _Item:
             audience=self.sender.audience,
             first_send=self.first_send,
             run_id=self.run_id,
+            lead=self.flow_control.lead,
         )
+        asked = time.monotonic()
         begun = self.queue.begin(request)
-        self.flow_control.database_answered(self.claim)
+        self.flow_control.database_answered(self.claim, time.monotonic() - asked)
         return begun
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
@@ -165,6 +165,7 @@ class _Item:
 
     def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:
         if begun.answer == "go":
+            self.flow_control.wait_for_turn(self.claim, begun)
             return self._go(attempt_id, decision.valid_until - begun.decided_at, asked)
         self.flow_control.withdraw(self.claim)
         match begun.answer:
@@ -173,6 +174,8 @@ class _Item:
             case "capped":
                 reached_at = begun.reached_at or begun.decided_at
                 return self._put_off(before.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
+            case "busy":
+                return self._put_off(Defer(_BUSY, "sender_rate", until=begun.reached_at or begun.decided_at))
             case "spent":
                 turns_at = begun.reached_at or begun.decided_at
                 return self._put_off(before.after_day(self.claim, turns_at=turns_at, profile=self.profile))
@@ -205,7 +208,9 @@ class _Item:
             outcome = self.sender.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
             outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
-        self.flow_control.observe(claim, outcome)
+        if slower := self.flow_control.observe(claim, outcome):
+            with suppress(QueueError):  # then the other machines find out by themselves
+                self.queue.slow_down(self.sent_from, slower)
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:

@@ -1,12 +1,12 @@
 """What sending needs from the outside: a queue, by who calls it, and a provider. Requests cross over as values."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.audience import Audience
 from smsretry.retry.decision import AfterLook, Arrived, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
@@ -14,36 +14,49 @@ from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look,
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Profile
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one claim brought."""
+
+    texts: Sequence[Claim] = ()
+    stops: Collection[tuple[StopKind, str]] = ()
+    """What has stopped of what they need: each is tried with one of them. The subject is an id; '' for everybody."""
+    next_in: float | None = None
+    """Seconds until something else is due that may be claimed. None: nothing is known to be."""
 
 
 class Claims(Protocol):
     """For a run that looks for work."""
 
-    def claim_due(
-        self,
-        limit: int,
-        *,
-        default: SenderId = ENVIRONMENT,
-        segments_per_second: float | None = None,
-        without: Collection[str] = (),
-    ) -> list[Claim]:
-        """Take charge of up to `limit` due rows, business by business in turns, of each sender what it can send soon.
+    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
+        """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come.
+
+        Who was served longest ago goes first, and of each sender about half a second's worth is taken.
 
         Args:
             default: the sender of the environment, for every business without one of its own.
-            segments_per_second: what that one sends; None: as fast as its provider takes them.
-            without: senders (`SenderId.sent_by`) whose texts are not to be claimed now.
+            without: senders and businesses, by id, of which nothing is to be claimed now.
+
+        Raises:
+            QueueCancelled: the database was too slow for so many.
         """
 
-    def claim_doubtful(self, limit: int) -> list[Claim]:
-        """Take charge of up to `limit` rows in doubt whose next look has come."""
-
-    def claim_suspect(self) -> list[Claim]:
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
 
-    def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
-        """Seconds until a text, or a look for one in doubt, is due: 0 if one is. None: none waits."""
+
+class Stops(Protocol):
+    """For a run that remembers what works."""
+
+    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+        """Remember for the next runs that something does not work, or with None that it works again.
+
+        Args:
+            subject: the sender's or the business's id; '' for everybody.
+        """
 
 
 class ClaimedTexts(Protocol):
@@ -68,6 +81,9 @@ class ClaimedTexts(Protocol):
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         """Act on the result of a look for a text in doubt."""
 
+    def slow_down(self, sender: SenderId, seconds: float) -> None:
+        """Let nothing more of this sender's leave for so long, whoever sends it."""
+
 
 class Entry(ClaimedTexts, Protocol):
     """For the application, whose texts enter here. A first send goes through the queue at once."""
@@ -78,52 +94,36 @@ class Entry(ClaimedTexts, Protocol):
     def schedule(self, request: ScheduleText) -> Scheduled:
         """Plan a text for a time."""
 
-    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+    def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
         """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
 
 
 class ScheduledSends(Protocol):
     """For the run that queues planned texts."""
 
-    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
-        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more."""
-
-
-class Circuits(Protocol):
-    """For a run that remembers what works."""
-
-    def set_circuit(
-        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
-    ) -> None:
-        """Remember for the next run that sending does not work, or with None that it works again.
+    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
+        """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more.
 
         Args:
-            sender: the sender (`SenderId.sent_by`) that the circuit belongs to. Empty: the provider's, for everybody.
-            businesses: those whose texts alone fail; None: everybody's do.
-            own: whether it is a business's own sender. If it was removed meanwhile, there is nothing to remember.
+            without: those that could not be changed just now.
         """
 
 
-class RetryQueue(Claims, Circuits, ScheduledSends, Entry, Protocol):
+class RetryQueue(Claims, Stops, ScheduledSends, Entry, Protocol):
     """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
 
-    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
+    ) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
         Args:
             send_to: whom it texts, stored with it.
+            default: the sender of its environment, which is known from then on.
         """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Take back the rows whose worker has been silent for this many minutes."""
-
-    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        """Take this many segments of the sender's time, which all workers share.
-
-        Args:
-            segments: 0: take nothing, and tell the database's clock.
-            lead: how many seconds from now the time begins at the soonest.
-        """
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
         """End a run, and store its summary."""

@@ -53,6 +53,8 @@ class Begin:
     first_send: bool = False
     """Whether it is the text's very first send, and not one of its retries."""
     run_id: UUID | None = None
+    lead: float = 0.0
+    """Seconds until the answer is here, as a rule: its turn with its sender comes no sooner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,27 +6,35 @@ The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID, uuid4
 
-from smsretry.errors import QueueError
+from smsretry.errors import QueueCancelled, QueueError
+from smsretry.privacy import masked_sender
 from smsretry.retry.answers import InterruptedRun, Recovered
-from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.models import AssignedSender, Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
-from smsretry.sending.breaker import Breaker
-from smsretry.sending.claiming import Claiming
-from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.outage import Outage
+from smsretry.sending.flow_control import EVERYBODY, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import Services
-from smsretry.sending.remembering import remember, resumed_senders, stopped_senders
-from smsretry.sending.senders import Senders
-from smsretry.sending.summary import RunSummary
+from smsretry.sending.ports import Batch, Services
+from smsretry.sending.summary import RunSummary, StoppedSender
 
 CLAIM_SIZE: Final = 50
 """Due rows that one claim takes, and as many in doubt."""
-_T = TypeVar("_T")
+FEWEST_SUSPECTS: Final = 50
+"""Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
+POLL_SECONDS: Final = 1.0
+"""How often a run that waits for what comes due looks for what has come meanwhile."""
+ATTENTIVE_SECONDS: Final = 0.25
+"""The same while it lingers: where a text was due at once, the next one often is."""
+BUSY_SECONDS: Final = 5.0
+"""How long a run waits for what is due in a moment, even when its time is over: its sender's next turn, as a rule."""
+LONGEST_SECONDS: Final = 600.0
+"""How long a run that waits for nothing goes on claiming while it finds something due."""
+LINGER_SECONDS: Final = 5.0
+"""How long a run that had something to do waits for more, although it knows of nothing that will be due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +46,13 @@ class ItemFailed:
 
 
 class Run:
-    """One run over the queue, with the flow controls that its rows share."""
+    """One run over the queue, with the flow control that its rows share."""
 
     def __init__(self, services: Services, run_id: UUID | None = None) -> None:
-        queue, profile = services.queue, services.profile
         self._services = services
-        self._started = monotonic()
+        self._default: Final = services.sender.default
+        self._started = self._until = monotonic()
+        """`_until`: when the run claims no more."""
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
         self.concurrency: Final = services.concurrency
@@ -53,30 +62,41 @@ class Run:
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent and were not reported before."""
         self.recovered: list[Recovered] = []
-        self.claim_size: Final = CLAIM_SIZE
+        self.claim_size = CLAIM_SIZE
         """Due rows that one claim takes at most."""
-        self.senders: Final = Senders(
-            queue.lease, services.sender.default, profile.segments_per_second, threads=self.concurrency
-        )
-        self._claiming = Claiming(queue, self.senders, in_flight=self.concurrency)
+        self.flow_control: Final = FlowControl(services.queue, threads=self.concurrency)
+        self._senders = dict[str, AssignedSender]()
+        """Those that its texts go out from, by id."""
+        self._next_in: float | None = None
+        """Seconds until something else is due, as the last claim said."""
         self._ended_because: str | None = None
-
-    @property
-    def flow_control(self) -> FlowControl:
-        """That of the environment's sender."""
-        return self.senders.environment
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
-        self.interrupted = self._services.queue.start_run(
-            self.id, stale_minutes, self._services.sender.audience.send_to
-        )
-        self.recovered = self._services.queue.recover(stale_minutes)
+        queue, audience = self._services.queue, self._services.sender.audience
+        self.interrupted = queue.start_run(self.id, stale_minutes, audience.send_to, default=self._default)
+        self.recovered = queue.recover(stale_minutes)
         return self.recovered
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
-        return self._claiming.claim(limit)
+        queue, size = self._services.queue, min(limit, self.claim_size)
+        without = self.flow_control.without
+        try:
+            batch = queue.claim_texts(size, default=self._default, without=without)
+        except QueueCancelled:
+            if size == 1:
+                raise
+            # One of the rows takes all the time, perhaps a trigger's of its business: the others go on beside it.
+            self.claim_size = 1
+            batch = queue.claim_texts(1, default=self._default, without=without)
+        self._next_in = batch.next_in
+        return self._claimed(batch)
+
+    def _claimed(self, batch: Batch) -> list[Claim]:
+        self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts if claim.sender}
+        self.flow_control.claimed(batch)
+        return list(batch.texts)
 
     def drain(self, first: Sequence[Claim], *, limit: int, seconds: float) -> Iterator[list[Claim]]:
         """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
@@ -87,62 +107,118 @@ class Run:
             limit: the most due rows that the run takes.
             seconds: the run's time, counted from its start. 0: it takes what is due and waits for nothing.
         """
-        return self._until_an_error(
-            self._claiming.drain(self.claim, first, limit=limit, size=self.claim_size, seconds=seconds)
-        )
+        claims, left, seen = list(first), limit, set[UUID]()
+        ends = self._started + seconds
+        self._until = ends if seconds else self._started + LONGEST_SECONDS
+        idle_from = monotonic()
+        while True:
+            new = {each.id for each in claims} - seen  # what was given back may come again
+            seen |= new
+            if claims:
+                yield claims
+            left -= sum(each.in_doubt_since is None for each in claims)
+            if not left or not self.flow_control.wait_for_room(self.concurrency, self._until):
+                return
+            if new:
+                idle_from = monotonic()
+            elif self.flow_control.wait_for_trials(self._until):
+                pass  # what they tried may be claimed now
+            elif (pause := self._pause(ends, idle_from if seen else -inf)) is None:
+                return
+            else:
+                self.flow_control.wait(pause)
+            try:
+                claims = self.claim(min(self.claim_size, left))
+            except QueueError as error:  # the rows in flight are finished, and the next run asks again
+                self._ended_because = str(error)
+                return
+
+    def _pause(self, ends: float, idle_from: float) -> float | None:
+        """Seconds until the next look, after one that brought nothing new. None: nothing will be due in time."""
+        now, due_in = monotonic(), self._next_in
+        lingers = now < min(idle_from + LINGER_SECONDS, ends)
+        if not lingers and (due_in is None or now + due_in >= max(ends, idle_from + BUSY_SECONDS)):
+            return None
+        look = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
+        return min(look, due_in) if due_in else look
 
     def suspects(self) -> Iterator[Claim]:
-        """Rows whose claims have died more than once, each claimed when the one before it is done."""
-        return self._until_an_error(self._claiming.suspects())
+        """Rows whose claims have died more than once, each claimed when the one before it is done.
 
-    def _until_an_error(self, claims: Iterator[_T]) -> Iterator[_T]:
-        """If the database cannot be asked, the rows in flight are finished, and the next run asks again."""
-        try:
+        One of them may be what kills its worker, which has nothing else in flight then.
+        """
+        seen = set[UUID]()
+        self.flow_control.claims_one_by_one = True
+        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.flow_control.run_stopped_because:
+            try:
+                claims = self._claimed(self._services.queue.claim_suspect(default=self._default))
+            except QueueError as error:
+                self._ended_because = self._ended_because or str(error)
+                return
             yield from claims
-        except QueueError as error:
-            self._ended_because = self._ended_because or str(error)
+            if not claims or claims[0].id in seen:  # it was given back, and would only come again
+                return
+            seen.add(claims[0].id)
 
     def process(self, claim: Claim) -> ItemResult:
         """Bring one row to its next state."""
         queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
         try:
             return process_sms_retry_item(
-                claim, queue=queue, sender=sender, flow_control=self.senders.of(claim), profile=profile, run_id=self.id
+                claim, queue=queue, sender=sender, flow_control=self.flow_control, profile=profile, run_id=self.id
             )
         finally:
-            self.senders.done(claim)
+            self.flow_control.done(claim)
 
     @property
-    def circuit_was_open(self) -> bool:
-        """Whether sending had stopped before this run, of everybody or of the environment's sender."""
-        return any(circuit.probes.was_open for circuit in self._circuits)
+    def sending_stopped(self) -> bool:
+        """Whether sending does not work beyond this run, to anybody or from the environment's sender."""
+        return any(self._is_everybodys(stop) for stop in self.flow_control.stopped)
 
     @property
-    def circuit_closed(self) -> bool:
-        """Whether this run found that it works again."""
-        were_open = [circuit for circuit in self._circuits if circuit.probes.was_open]
-        return bool(were_open) and all(each.sends.successful and not each.open_because for each in were_open)
+    def sending_was_stopped(self) -> bool:
+        """Whether that was so before this run."""
+        return any(self._is_everybodys(stop) for stop in self.flow_control.tried)
 
     @property
-    def _circuits(self) -> tuple[Outage, Breaker]:
-        return self.senders.run.outage, self.senders.environment.breaker
+    def sending_resumed(self) -> bool:
+        """Whether that was so before this run, and it works again."""
+        return not self.sending_stopped and any(self._is_everybodys(stop) for stop in self.flow_control.lifted)
+
+    def _is_everybodys(self, stop: tuple[str, str]) -> bool:
+        return stop == EVERYBODY or (stop[0] == "sender" and not self._is_own(stop[1]))
+
+    def _is_own(self, sender: str) -> bool:
+        """Whether it is a business's own sender, and not that of the environment."""
+        return sender in self._senders and self._senders[sender].sent_by != self._default.sent_by
 
     def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
-        """Store for the next run whether sending works, and add up this run."""
-        # The suspects have had their turn, too.
-        self.senders.claimed([], nobody_else_is_due=self._claiming.nobody_else_is_due)
-        remember(self.senders, self._services.queue)
+        """End the run, and add it up."""
+        control = self.flow_control
         results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
             recovered=self.recovered,
             results=results,
             errors=len(items) - len(results),
             duration_seconds=monotonic() - self._started,
-            stopped_because=self.flow_control.stopped_because or self._ended_because,
-            circuit_open=any(circuit.open_because for circuit in self._circuits),
-            database_broken=self.senders.run.database_trouble is not None,
-            stopped_senders=stopped_senders(self.senders),
-            resumed_senders=resumed_senders(self.senders),
+            stopped_because=control.stopped_because or self._ended_because,
+            circuit_open=self.sending_stopped,
+            database_broken=control.database_trouble is not None,
+            stopped_senders=[
+                StoppedSender(
+                    sender=masked_sender(self._senders[subject].sent_by),
+                    why=why,
+                    is_news=(kind, subject) not in control.tried,
+                    businesses=control.businesses_of(subject),
+                )
+                for (kind, subject), why in control.stopped.items()
+                if kind == "sender" and self._is_own(subject)
+            ],
+            resumed_senders=[
+                masked_sender(self._senders[subject].sent_by)
+                for kind, subject in control.lifted
+                if kind == "sender" and self._is_own(subject)
+            ],
             texts_only=self._services.sender.audience.told,
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
@@ -162,7 +238,7 @@ def run_once(
             return ItemFailed(claim.id, str(error))
 
     with ThreadPoolExecutor(run.concurrency) as pool:
-        first = run.claim(min(limit, run.claim_size))
+        first = run.claim(limit)
         under_way = [
             pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims
         ]

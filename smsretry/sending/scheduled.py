@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 from typing import Final
+from uuid import UUID
 
 from smsretry.errors import QueueError
 from smsretry.retry.answers import ScheduledSend
@@ -41,13 +42,14 @@ def queue_scheduled_sends(
     Args:
         seconds: how long to go on at most; the next minute's run takes the rest.
     """
-    until, done = monotonic() + seconds, Queueing()
+    until, done, held = monotonic() + seconds, Queueing(), set[UUID]()
     while True:
         try:
-            took = queue.queue_scheduled(batch, ahead)
+            took = queue.queue_scheduled(batch, ahead, without=held)
         except QueueError as error:
             done.stopped_because = str(error)
             return done
+        held |= {send.scheduled_id for send in took if send.result == "held"}  # some of them nobody can change
         done.sends += took
         if len(took) < batch or monotonic() >= until:
             return done

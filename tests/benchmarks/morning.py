@@ -71,8 +71,13 @@ def main() -> None:
         ahead = given.texts / given.per_second / 3
         with at.stack.connect() as connection:
             newcomer = connection.execute(_NEWCOMER, {"texts": _FEW, "ahead": ahead}).fetchone()
+            told = at.stack.environment()
+            connection.execute(
+                "insert into smsretry.senders (account, sent_by, segments_per_second) values (%s, %s, %s)",
+                [told["TWILIO_ACCOUNT_SID"], told["TWILIO_FROM_NUMBER"], given.per_second],
+            )
         assert newcomer
-        done = at.run_all([WORKER] * given.workers, SMSRETRY_SEGMENTS_PER_SECOND=str(given.per_second))
+        done = at.run_all([WORKER] * given.workers)
         whose, sends = owners(at), accepted(at)
         last = max(moment for moment, number in sends if whose[number] == newcomer["business"])
         meanwhile = sum(newcomer["scheduled_for"] < moment <= last for moment, _ in sends)

@@ -36,7 +36,7 @@ with b as (
 insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, reason)
 select business_id, id, customer_id, smsretry.clock() - interval '1 second', 'twilio_error' from s
 """
-_EMPTY = "truncate businesses, customers, send_logs, smsretry.consents, smsretry.runs, smsretry.sender_time cascade"
+_EMPTY = "truncate businesses, customers, send_logs, smsretry.consents, smsretry.runs, smsretry.senders cascade"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ insert into smsretry.business_senders (business_id, sender_id)
 select b.id, s.id from (select id, row_number() over () as n from businesses) b
 join (select id, row_number() over () as n from s) s using (n)
 """
-_EMPTY = "truncate smsretry.business_senders, smsretry.senders, smsretry.sender_time, smsretry.default_senders"
+_EMPTY = "truncate smsretry.business_senders, smsretry.senders"
 
 
 def services(count: int) -> list[str]:

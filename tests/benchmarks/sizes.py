@@ -59,10 +59,8 @@ drop table row_to_be;
 """
 _LATER = "update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour' where status = 'pending'"
 CALLS = {
-    "claim of 50": "select count(*) from claim_sms_texts(50)",
-    "claim of 50 in doubt": "select count(*) from claim_doubtful_sms_retries(50)",
+    "claim of 50": "select jsonb_array_length(claim_sms_texts(50) -> 'texts')",
     "recover": "select count(*) from recover_stuck_sms_retries(10)",
-    "next due": "select next_sms_due()",
     "status": "select count(*) from sms_status()",
     "a person's number": "select count(*) from look_up_sms(phone => '+12125559999')",
     "opt-out": "select customers from record_sms_consent((select phone from customers order by id limit 1), "

@@ -47,8 +47,12 @@ def environment(stack: Stack, business: Business, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("SMSRETRY_QUIET_HOURS_RULES", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "stops.csv").write_text("phone,date\n+12125550101,2026-03-02\n")
+    (tmp_path / "number.txt").write_text("+12125550100\n")
+    (tmp_path / "stops.csv").write_text("phone,date\n+12125550101,2026-03-02T10:00:00-05:00\n")
     customer = business.customer(phone="+12125550100")
+    business.connection.execute(
+        "select record_inbound_sms('+12125550100', %s, null, 'Please discontinue these')", ["SM" + "d" * 32]
+    )
     open_accounts(stack)
     senders = {"$BUSINESS": str(business.id), "$ACCOUNT": HARBOR.account, "$SERVICE": HARBOR.service}
     senders["$CUSTOMER"] = str(customer)
@@ -61,7 +65,11 @@ def test_every_smsretry_command_of_a_shell_block_runs_on_the_stack(block: Block,
     printed = []
     for words in block.commands():
         if words[0] == "smsretry" and words[1] not in OF_THEIR_OWN:
-            done = CliRunner().invoke(app, [environment.get(word, word) for word in words[1:]])
+            given = ""
+            if words[-2:-1] == ["<"]:
+                *words, _, file = words
+                given = Path(file).read_text()
+            done = CliRunner().invoke(app, [environment.get(word, word) for word in words[1:]], input=given)
             answers = (0, CLOSED) if words[1] == "quiet-hours" else (0,)
             assert done.exit_code in answers, f"{words}: {done.output} {done.exception}"
             printed += done.output.splitlines()

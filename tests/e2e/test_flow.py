@@ -132,7 +132,7 @@ def test_each_text_has_one_event_that_its_customers_feed_tells(
     assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(row)['send_log_id']}"
     assert told[0]["payload"] | {"next_at": None} == {
         "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
-        "code": 14107, "sender": None, "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
+        "code": 14107, "sender": "…0006", "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
     }  # fmt: skip
     of_business = wait_for_events(prefect, f"sms.business.{business.id}", 3)
     assert {event["resource"]["prefect.resource.id"] for event in of_business} == {
@@ -216,11 +216,11 @@ def test_a_run_leaves_one_page_with_what_needs_a_person_and_an_idle_one_leaves_n
     flow.run()
     (page, *_), (queue,) = prefect.artifacts("sms-run"), prefect.artifacts("sms-queue-now")
     for row in (failed, held):
-        assert f"[row {row}](/events?resource=sms.text.{row})" in page["data"]
+        assert f"/events?resource=sms.text.{row})" in page["data"]
     for told in ("# sent 1 · failed 1 · held 1", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
         assert told in page["data"]
     assert "- all: 3 before, 1 now" in page["data"]
-    assert queue["description"] == "held 1"
+    assert queue["description"] == "held 1, need somebody 1"
 
     idle, _ = flow.run()
     assert (idle["name"], "texts" in idle["tags"]) == ("idle", False)
@@ -229,7 +229,7 @@ def test_a_run_leaves_one_page_with_what_needs_a_person_and_an_idle_one_leaves_n
     business.due_text(due=timedelta(hours=1))
     flow.run()
     (queue,) = prefect.artifacts("sms-queue-now")
-    assert queue["description"] == "waiting 1, held 1"
+    assert queue["description"] == "waiting 1 · held 1, need somebody 1"
 
 
 def test_an_empty_queue_is_a_completed_run(stack: Stack, flow: FlowProcess) -> None:

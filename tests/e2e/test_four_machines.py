@@ -44,12 +44,10 @@ select business_id, id, customer_id, smsretry.clock() - interval '1 minute' from
 """
 _HOLD_CLAIMS = """
 alter function public.claim_sms_texts set statement_timeout = '120s';
-create or replace function smsretry.end_turn(
-    kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
-) returns void language plpgsql as 'begin perform pg_advisory_xact_lock_shared(4); end';
 select pg_advisory_lock(4)
 """
-"""A claim has chosen its rows and waits before it takes them. A trigger's wait would set their business apart."""
+_CHOSEN = "    if v_found.due > cardinality(ids)"
+"""Where a claim has chosen its rows, and waits before it takes them."""
 _LET_GO = "alter function public.claim_sms_texts set statement_timeout = '8s'"
 
 
@@ -143,8 +141,11 @@ def recovering(settings: Settings) -> Iterator[Run]:
 def all_claim_at_once(stack: Stack, count: int) -> Iterator[Callable[[], None]]:
     """Hold each run's first claim, its rows chosen, until so many have come as far. What is yielded waits for that."""
     with stack.connect() as gate, stack.connect() as observer:
-        was = gate.execute("select pg_get_functiondef('smsretry.end_turn'::regproc) as sql").fetchone()
+        was = gate.execute("select pg_get_functiondef('smsretry.texts_in_turn'::regproc) as sql").fetchone()
         assert was
+        assert _CHOSEN in was["sql"]
+        held = was["sql"].replace(_CHOSEN, f"    perform pg_advisory_xact_lock_shared(4);\n{_CHOSEN}")
+        gate.execute(held.encode())
         gate.execute(_HOLD_CLAIMS.encode())
 
         def wait() -> None:

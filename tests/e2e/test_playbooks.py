@@ -20,6 +20,7 @@ from smsretry.sending.ports import DeliveryServices
 from tests.conftest import Business
 from tests.e2e.documents import PLAYBOOKS, Block
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.support.platform import open_account
 from tests.support.restoring import back_up, restore
 
 _DATABASE = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
@@ -137,6 +138,10 @@ def we_must_stop_texting_a_state(scene: Scene) -> Story:
     assert scene.status(there) == "completed"
 
 
+OWN_ACCOUNT, OWN_SERVICE = "AC" + "5" * 32, "MG" + "5" * 32
+"""Of a business's own."""
+
+
 def somebody_opted_out_by_phone(scene: Scene) -> Story:
     """While a text waits for them."""
     row = scene.business.due_text(phone=PHONE)
@@ -168,35 +173,35 @@ def she_wants_texts_again(scene: Scene) -> Story:
 
 def move_a_business_to_its_own_sender(scene: Scene) -> Story:
     """Texts go out before, meanwhile and after."""
-    settings = scene.stack.settings()
+    open_account(scene.stack, OWN_ACCOUNT, "token", subaccount=True, senders=[OWN_SERVICE])
     first = scene.business.due_text(phone="+12125550161")
     scene.live()
-    here = {"$BUSINESS": str(scene.business.id), "$ACCOUNT": settings.twilio_account_sid}
-    here |= {"$SERVICE": settings.twilio_sender, "$CUSTOMER": str(scene.business.row(first)["customer_id"])}
+    here = {"$BUSINESS": str(scene.business.id), "$ACCOUNT": OWN_ACCOUNT, "$SERVICE": OWN_SERVICE}
+    here |= {"$CUSTOMER": str(scene.business.row(first)["customer_id"])}
     yield here
     second = scene.business.due_text(phone="+12125550162")
     scene.live()
     [attempt] = scene.business.attempts_of(second)
-    assert (attempt["sent_account"], attempt["segments"]) == (settings.twilio_account_sid, 1)
+    assert (attempt["sent_account"], attempt["sent_by"]) == (OWN_ACCOUNT, OWN_SERVICE)
     yield here
     yield here
     third = scene.business.due_text(phone="+12125550163")
     scene.live()
     [attempt] = scene.business.attempts_of(third)
-    assert attempt["segments"] is None, "the environment's sender has no cap"
+    assert attempt["sent_account"] == scene.stack.settings().twilio_account_sid
     assert scene.sent() == ["+12125550161", "+12125550162", "+12125550163"]
 
 
 def the_account_of_a_business_was_suspended(scene: Scene) -> Story:
     """Its texts wait, and another business's go out."""
-    settings = scene.stack.settings()
+    open_account(scene.stack, OWN_ACCOUNT, "token", subaccount=True, senders=[OWN_SERVICE])
     other = Business(scene.business.connection, scene.business.now).open()
     scene.business.connection.execute(
         "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')",
-        [scene.business.id, settings.twilio_account_sid, settings.twilio_sender],
+        [scene.business.id, OWN_ACCOUNT, OWN_SERVICE],
     )
     row = scene.business.due_text(phone="+12125550161")
-    here = {"$SERVICE": settings.twilio_sender, "$ROW": str(row)}
+    here = {"$SERVICE": OWN_SERVICE, "$ROW": str(row)}
     yield here
     yield here
     other.due_text(phone="+12125550162")

@@ -197,7 +197,7 @@ def test_a_key_that_is_refused_is_an_owners_trouble_and_no_line_quotes_a_text(
         assert posting(url)(genuine) == 503
         assert posting(url)(replace(genuine, signature="forged")) == 403
     ours = [record.getMessage() for record in caplog.records if record.name == "smsretry.webhooks"]
-    assert re.match(r"Supabase refused the key \(HTTP 401\)", ours[0])
+    assert re.match(r"Supabase refused the key \(HTTP 401: ", ours[0])
     assert ours[1].startswith("HTTP 403: The signature fits no address")
     assert not [word for word in (secret, "4711", PHONE, PHONE[1:], "My sec") if word in caplog.text]
 

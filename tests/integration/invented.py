@@ -28,7 +28,7 @@ def gently_changed_files() -> list[SchemaFile]:
         schema_files(),
         {
             "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
-            "admit_send": ("'Expired before it could be sent'", "'It expired before it could be sent'"),
+            "finish_sms_run": ("update smsretry.runs r", "update only smsretry.runs r"),
             "check_outcome": ("error is missing: a text", "error is missing: the text"),
         },
     )
@@ -36,7 +36,7 @@ def gently_changed_files() -> list[SchemaFile]:
 
 def changed_files() -> list[SchemaFile]:
     """All that, the view with the column amid its own, parameters more, a function new and one gone."""
-    begin, defer = ("address text default null\n", "    why_code text default null\n")
+    begin, defer = ("address text default null\n", "why_code text default null\n")
     files = edited(
         gently_changed_files(),
         {

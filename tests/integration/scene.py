@@ -31,15 +31,13 @@ CHECKS = {
     "look_up_sms",
     "ask_sms_desk",
     "check_sms_retries",
-    "next_sms_due",
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
-    "circuit", "sender_time", "stopped_states", "consents", "events", "runs", "inbound_texts", "held_sends", "restores",
-    "set_apart", "turns", "business_circuits", "senders", "business_senders", "default_senders", "imported_files",
-    "mark",
+    "stops", "consents", "events", "runs", "inbound_texts", "restores", "turns", "senders", "business_senders",
+    "imported_files", "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -92,20 +90,16 @@ class Scene:
             },
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_sms_texts": {
-                "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "segments_per_second": 10, "without": [],
+                "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "without": [], "suspect": False,
             },
-            "claim_suspect_sms_retry": {},
-            "next_sms_due": {"sender": SENDER, "without": []},
-            "slow_sms_sender": {"sender": SENDER, "seconds": 5},
-            "lease_sms_time": {"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1},
-            "lease_sms_times": {"leases": [{"sender": SENDER, "segments": 5, "per_second": 10, "lead": 0.1}]},
+            "slow_sms_sender": {"account": ACCOUNT, "sender": SENDER, "seconds": 5},
             "mark_sms_database": {"kind": "production", "address": "db.example.com", **signed},
-            "claim_sms_retry": {"retry_id": str(self.due)},
+            "claim_sms_retry": {"retry_id": str(self.due), "account": ACCOUNT, "sender": SENDER},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
                 "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
-                "run_id": str(UUID(int=7)), "sender_id": None, "sent_account": ACCOUNT, "segments": None,
+                "run_id": str(UUID(int=7)), "sender_id": None, "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
                 "send_to": "all", "listed": True, "address": "db.example.com",
             },
             "finish_sms_attempt": {
@@ -124,7 +118,6 @@ class Scene:
             }]},
             "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
             "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "life": "48 hours"},
-            "claim_doubtful_sms_retries": {"limit_count": 10},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
                 "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
@@ -135,7 +128,7 @@ class Scene:
                 "delivery_status": "undelivered", "error_code": 30003, "account_sid": None,
             },
             "claim_sms_deliveries": {
-                "limit_count": 10, "first_look": "1 second", "lease": "10 minutes", "without": [],
+                "limit_count": 10, "lease": "10 minutes", "without": [],
             },
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
@@ -143,7 +136,7 @@ class Scene:
                 "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
-            "set_sms_circuit": {"why": "Twilio is down", "own": False},
+            "set_sms_stop": {"kind": "everybody", "subject": "", "why": "Twilio is down"},
             "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
@@ -156,7 +149,9 @@ class Scene:
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
                 "to_number": SENDER, "messaging_service_sid": None, "account_sid": ACCOUNT,
             },
-            "start_sms_run": {"run_id": str(UUID(int=7)), "stale_minutes": 10},
+            "start_sms_run": {
+                "run_id": str(UUID(int=7)), "stale_minutes": 10, "account": ACCOUNT, "sender": SENDER,
+            },
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"retry_id": str(self.due), "row_limit": 5},
             "look_up_sms": {"id": str(self.sent)},
@@ -222,7 +217,9 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     connection = business.connection
 
     def claim(row_id: UUID) -> int:
-        found = connection.execute("select claim_no from claim_sms_retry(%s)", [row_id]).fetchone()
+        found = connection.execute(
+            "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", [row_id]
+        ).fetchone()
         assert found is not None
         return int(found["claim_no"])
 

@@ -56,9 +56,6 @@ def claim_with(**changes: Any) -> Claim:
         "max_attempts": 3,
         "rate_limit_count": 0,
         "account_refusal_count": 0,
-        "circuit_open": False,
-        "others_wait": False,
-        "sender_others_wait": False,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
@@ -101,7 +98,7 @@ def refused(code: int, http_status: int = 400, *, retry_after: timedelta | None 
 
 
 def begun(
-    answer: Literal["go", "lost", "changed", "closed", "capped", "ended"] = "go",
+    answer: Literal["go", "lost", "changed", "closed", "capped", "busy", "ended"] = "go",
     *,
     at: datetime = NOON,
     why: str | None = None,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.decision import (
     AfterLook,
@@ -23,12 +23,13 @@ from smsretry.retry.decision import (
 from smsretry.retry.delivery import Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
+from smsretry.sending.ports import Batch
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled, SendTo
+from smsretry.vocabulary import Reconciled, SendTo, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
-"""A decision, or why the circuit is open."""
+"""A decision, or why something has stopped."""
 
 
 @dataclass
@@ -57,14 +58,14 @@ class FakeQueue:
     """What a call raises, by its name."""
     told: list[tuple[str, Told]] = field(default_factory=list)
     """The calls in order, each with its decision."""
-    senders: list[str] = field(default_factory=list)
-    """Whose circuits were opened or closed."""
-    businesses: list[tuple[str | None, set[UUID]]] = field(default_factory=list)
-    """Why, and of which businesses alone."""
+    asked: list[int] = field(default_factory=list)
+    """How many each claim asked for."""
     left_out: list[set[str]] = field(default_factory=list)
-    """The senders that each claim was to do without."""
-    leased: list[int] = field(default_factory=list)
-    """Segments of the sender's time that were leased."""
+    """The senders and businesses that each claim was to do without."""
+    stops: set[tuple[StopKind, str]] = field(default_factory=set)
+    """What has stopped."""
+    slowed: list[float] = field(default_factory=list)
+    """For how many seconds senders were to wait."""
     first_sends: list[bool] = field(default_factory=list)
     """Whether each send that was begun was its text's first."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -85,7 +86,9 @@ class FakeQueue:
         if call in self.trouble:
             raise self.trouble[call]
 
-    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
+    ) -> list[InterruptedRun]:
         return self.interrupted
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
@@ -95,45 +98,36 @@ class FakeQueue:
         self.recoveries.append(stale_minutes)
         return []
 
-    def claim_due(
-        self,
-        limit: int,
-        *,
-        default: SenderId = ENVIRONMENT,
-        segments_per_second: float | None = None,
-        without: Collection[str] = (),
-    ) -> list[Claim]:
+    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
+        self.asked.append(limit)
         self.left_out.append(set(without))
-        taken = [claim for claim in self.claims if _sender_of(claim, default) not in without][:limit]
+        due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
+        if ("everybody", "") in self.stops:
+            limit = min(limit, 1)
+        taken = due[:limit] + self.doubtful[:limit]
         self.claims = [claim for claim in self.claims if claim not in taken]
-        return taken
+        self.doubtful = self.doubtful[limit:]
+        return Batch(taken, [*self.stops], self.next_in())
 
-    def claim_doubtful(self, limit: int) -> list[Claim]:
-        taken, self.doubtful = self.doubtful[:limit], self.doubtful[limit:]
-        return taken
+    def next_in(self) -> float | None:
+        """Seconds until something else is due."""
+        return 0 if self.claims or self.doubtful else None
 
     def schedule(self, request: ScheduleText) -> Scheduled:
         return Scheduled(scheduled_id=request.scheduled_id, result="scheduled", due_at=request.scheduled_for)
 
-    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         self.aheads.append(ahead)
         taken, self.scheduled = self.scheduled[:limit], self.scheduled[limit:]
         return taken
 
-    def next_due(self, **_: object) -> float | None:
-        return 0 if self.claims or self.doubtful else None
-
-    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        self.leased.append(segments)
-        return Lease(begins_at=NOON, asked_at=NOON)
-
-    def claim_suspect(self) -> list[Claim]:
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
         self.suspicions += 1
         if "claim_suspect" in self.trouble:
             raise self.trouble["claim_suspect"]
-        return [self.suspects.pop(0)] if self.suspects else []
+        return Batch([self.suspects.pop(0)] if self.suspects else [], [*self.stops])
 
-    def claim_one(self, retry_id: UUID) -> Claim | None:
+    def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | None:
         return next((claim for claim in self.claims if claim.id == retry_id), None)
 
     def queue(self, request: QueueText) -> Queued:
@@ -175,12 +169,12 @@ class FakeQueue:
             return "sid_taken"
         return "wait" if sids & self.unanswered else "applied"
 
-    def set_circuit(
-        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
-    ) -> None:
-        self.senders.append(sender)
-        self._note("set_circuit" if businesses is None else "set_circuit of businesses", why)
-        self.businesses.append((why, set(businesses or ())))
+    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+        self._note("set_stop", why)
+        self.stops = {stop for stop in self.stops if stop != (kind, subject)} | ({(kind, subject)} if why else set())
+
+    def slow_down(self, sender: SenderId, seconds: float) -> None:
+        self.slowed.append(seconds)
 
     @property
     def calls(self) -> list[str]:
@@ -193,8 +187,8 @@ class FakeQueue:
         return [told for _, told in self.told]
 
 
-def _sender_of(claim: Claim, default: SenderId) -> str | None:
-    return claim.sender.sent_by if claim.sender else default.sent_by
+def _subjects(claim: Claim) -> set[str]:
+    return {str(claim.business_id), str(claim.sender.id if claim.sender else "")}
 
 
 @dataclass

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.retry.before import HELD_LOOK, LIFE, MIN_LIFE, after_cap, before_send, busy, suspected, with_expiry
+from smsretry.retry.before import HELD_LOOK, LIFE, MIN_LIFE, after_cap, before_send, busy, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
@@ -24,12 +24,12 @@ FLORIDA = "+13055550123"
 CAPPED = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
 
 
-def waits_until(until: datetime, *, closes_at: datetime, why: str, why_code: WhyCode = "quiet_hours") -> Defer:
+def waits_until(until: datetime, *, why: str, why_code: WhyCode = "quiet_hours") -> Defer:
     """For a permitted hour."""
-    return Defer(why, why_code, until=until, for_window=True, window_closes_at=closes_at)
+    return Defer(why, why_code, until=until, for_window=True)
 
 
-UNTIL_MORNING = waits_until(OPENING, closes_at=CLOSING + DAY, why=f"Quiet hours: {NEW_YORK_RULE}")
+UNTIL_MORNING = waits_until(OPENING, why=f"Quiet hours: {NEW_YORK_RULE}")
 EXPIRED = Cancel("Expired before it could be sent", "expired")
 EXPIRES = Cancel(f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired")
 
@@ -192,9 +192,9 @@ def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None
 def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it() -> None:
     """In Florida, which closes at 20:00. What expires before that would never be sent."""
     claim = claim_with(phone=FLORIDA)
-    in_time = waits_until(NOON, closes_at=CLOSING - HOUR, why=CAPPED, why_code="daily_cap")
+    in_time = waits_until(NOON, why=CAPPED, why_code="daily_cap")
     assert after_cap(claim, reached_at=NOON - DAY) == in_time
-    in_the_morning = waits_until(OPENING, closes_at=CLOSING + DAY - HOUR, why=CAPPED, why_code="daily_cap")
+    in_the_morning = waits_until(OPENING, why=CAPPED, why_code="daily_cap")
     assert after_cap(claim, reached_at=NIGHT - DAY, profile=AT_ONCE) == in_the_morning
     assert isinstance(after_cap(claim_with(phone=FLORIDA, expires_at=None), reached_at=NOON - MINUTE), Defer)
     expires = Cancel(f"Expires before it may go out. {CAPPED}", "expired")
@@ -322,12 +322,3 @@ def test_a_text_that_expires_soon_has_its_last_call_ten_seconds_before() -> None
 def test_a_text_whose_customer_is_locked_waits_a_minute() -> None:
     """Somebody else's transaction is nobody's failure."""
     assert busy(NOON) == Defer("Another transaction holds the customer locked", "customer_locked", until=NOON + MINUTE)
-
-
-def test_texts_of_a_business_in_trouble_spread_out_the_longer_it_lasts() -> None:
-    """From a minute, when it is new, up to the wait of what is held."""
-    lasting = [claim_with(id=UUID(int=n), business_circuit_opened_at=NOON - DAY) for n in range(50)]
-    new, *old = [suspected(each, "In trouble").until - NOON for each in (claim_with(), *lasting)]
-    assert new == MINUTE
-    assert MINUTE <= min(old) < 2 * MINUTE
-    assert 14 * MINUTE < max(old) <= HELD_LOOK

@@ -7,7 +7,7 @@ from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.records import WaitingText
 from smsretry.desk.questions.senders import SenderRecord, Stops
 from smsretry.retry.models import AssignedSender
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import DEFAULT, Profile
 from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with
 
 HOUR = timedelta(hours=1)
@@ -27,7 +27,13 @@ def texts(count: int, *, due: timedelta = timedelta(0), body: str = "Hello") -> 
 
 def ahead(claims: list[WaitingText], *, per_second: float | None, hours: int = 3) -> Forecast:
     """The hours from half past eight on."""
-    return forecast(claims, now=BEFORE_CLOSING, hours=hours, profile=Profile(segments_per_second=per_second))
+    return forecast(at_rate(claims, per_second), now=BEFORE_CLOSING, hours=hours, profile=DEFAULT)
+
+
+def at_rate(claims: list[WaitingText], per_second: float | None) -> list[WaitingText]:
+    """Those without a sender of their own go out from the environment's, at this rate."""
+    shared = AssignedSender(id=UUID(int=4), account=ACCOUNT, sent_by=SENDER, segments_per_second=per_second)
+    return [one if one.sender else one.model_copy(update={"sender": shared}) for one in claims]
 
 
 def test_without_a_rate_all_go_out_at_once() -> None:
@@ -84,7 +90,7 @@ def test_each_sender_has_its_own_rate() -> None:
     """A slow one and the environment's limit neither each other nor the fast one."""
     mixed = [*of(None, 50, 1000), *of(OWN, 300, 2000), *of(SLOW, 50, 3000)]
     records = [record(segments_per_second=1), record(sender_id=SLOW.id, segments_per_second=0.01)]
-    told = forecast(mixed, now=NOON, hours=1, profile=Profile(segments_per_second=0.01), senders=records)
+    told = forecast(at_rate(mixed, 0.01), now=NOON, hours=1, profile=DEFAULT, senders=records)
     assert {(one.takes, one.segments) for one in told.too_slow} == {(36, 50)}
     assert len(told.too_slow) == 2
 
@@ -111,17 +117,13 @@ def test_what_a_sender_s_day_has_no_room_for_is_named() -> None:
 
 
 def test_while_one_sender_is_stopped_the_texts_of_the_others_are_promised() -> None:
-    """And while the environment's is, those of the businesses with one of their own."""
+    """All of them while everybody is stopped."""
     texts = [*of(None, 2, 1000), *of(OWN, 3, 2000), *of(SLOW, 1, 3000)]
 
     def go_out(stops: Stops) -> dict[int, int]:
         told = forecast(texts, now=NOON, hours=1, profile=Profile(), stops=stops)
         return {one.business_id.int: one.go_out for one in told.businesses}
 
-    assert go_out(Stops.of(None, None, [record(stopped_at=NOON, stopped_because="Refused")])) == {
-        1000: 2,
-        2000: 0,
-        3000: 1,
-    }
-    assert go_out(Stops(environment="Refused")) == {1000: 0, 2000: 3, 3000: 1}
+    refused = [record(stopped_at=NOON, stopped_because="Refused")]
+    assert go_out(Stops.of(None, refused)) == {1000: 2, 2000: 0, 3000: 1}
     assert go_out(Stops("Twilio is down")) == {1000: 0, 2000: 0, 3000: 0}

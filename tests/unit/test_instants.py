@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import smsretry
 from smsretry.desk.questions.forecast import Forecast, HourAhead
 from smsretry.instants import on_clock, span
-from smsretry.retry.answers import InterruptedRun, Lease
+from smsretry.retry.answers import Begun, InterruptedRun
 from smsretry.retry.models import ItemResult, Value
 from tests.support.builders import NOON
 
@@ -40,8 +40,8 @@ def test_every_instant_that_is_read_from_outside_is_on_utcs_clock_at_once() -> N
     aware = {name: said for name, said in read.items() if "AwareDatetime" in said}
     assert len(aware) > 50
     assert [name for name, said in aware.items() if said.count("AwareDatetime") != said.count("_in_utc")] == []
-    lease = Lease(begins_at=TOKYO, asked_at=TOKYO)
-    assert (lease.begins_at, lease.begins_at.tzinfo) == (TOKYO, UTC)
+    answer = Begun(answer="go", why=None, decided_at=TOKYO)
+    assert (answer.decided_at, answer.decided_at.tzinfo) == (TOKYO, UTC)
 
 
 def test_results_runs_and_hours_name_the_zone_of_the_clock_that_they_show() -> None:

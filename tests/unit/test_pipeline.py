@@ -2,7 +2,6 @@
 
 import time
 import traceback
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -17,8 +16,9 @@ from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending import pipeline
-from smsretry.sending.flow_control import FlowControl
+from smsretry.sending.flow_control import EVERYBODY, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import Batch
 from smsretry.vocabulary import Fate
 from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -127,11 +127,7 @@ def test_a_begin_that_cannot_be_asked_puts_its_text_behind_the_others_and_shuts_
     assert queue.calls == ["begin", "put_off"]
     until = NOON + timedelta(seconds=30)
     assert queue.decisions[-1] == Defer("Supabase did not answer", "database_trouble", until=until)
-    assert (control.database_trouble, control.stopped_because, control.open_because) == (
-        result.detail,
-        result.detail,
-        None,
-    )
+    assert control.database_trouble == result.detail
     assert sender.texts == []
 
 
@@ -232,8 +228,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
         claim_with(claimed_at=CLOSING - timedelta(minutes=2)), queue=queue, sender=sender, profile=AT_ONCE
     )
     assert (result.fate, result.next_at) == ("Deferred", OPENING)
-    closes_at = CLOSING + timedelta(days=1)
-    wait = Defer(result.detail, "quiet_hours", until=OPENING, for_window=True, window_closes_at=closes_at)
+    wait = Defer(result.detail, "quiet_hours", until=OPENING, for_window=True)
     assert queue.told == [
         ("begin", Send(LAST_CALL, LAST_HOLD, "08:00–21:00 in America/New_York, the customer's zone")),
         ("put_off", wait),
@@ -329,33 +324,18 @@ def test_a_shut_flow_control_does_not_keep_evidence_from_being_looked_for() -> N
     assert len(sender.looks) == 1
 
 
-@pytest.mark.parametrize("answer", ["ended", "lost", "capped", "changed"])
-def test_a_probe_that_did_not_begin_lets_the_next_text_be_it(
-    answer: Literal["ended", "lost", "capped", "changed"],
+@pytest.mark.parametrize("answer", ["ended", "lost", "capped", "changed", "busy"])
+def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried(
+    answer: Literal["ended", "lost", "capped", "changed", "busy"],
 ) -> None:
-    """Its customer had opted out, say; that tells nothing of the provider."""
-    control = FlowControl()
-    control.start_half_open()
+    """Its customer had opted out, say; that tells nothing of the provider. The next claim brings another one."""
+    control, claim = FlowControl(), claim_with()
+    control.claimed(Batch([claim], [EVERYBODY]))
     queue = FakeQueue(answers=[begun(answer, why="Gone")])
-    fates = [
-        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control).fate
-        for _ in range(3)
-    ]
-    assert fates[1:] == ["Sent", "Sent"]
-
-
-@pytest.mark.parametrize("trouble", [QueueBusy("locked"), ValueError("a bug")], ids=["busy", "unforeseen"])
-def test_a_probe_whose_beginning_failed_lets_the_next_text_be_it(trouble: Exception) -> None:
-    """The trouble is that row's; it tells nothing of the provider either."""
-    control = FlowControl()
-    control.start_half_open()
-    queue = FakeQueue(trouble={"begin": trouble})
-    with suppress(UnforeseenError):
-        process_sms_retry_item(claim_with(), queue=queue, sender=FakeSender(), flow_control=control)
-    assert (
-        process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=FakeSender(), flow_control=control).fate
-        == "Sent"
-    )
+    assert process_sms_retry_item(claim, queue=queue, sender=FakeSender(), flow_control=control).fate != "Sent"
+    assert not control.lifted
+    assert process_sms_retry_item(claim, queue=queue, sender=FakeSender(), flow_control=control).fate == "Sent"
+    assert control.lifted == {EVERYBODY}
 
 
 # What the provider is told

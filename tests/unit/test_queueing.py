@@ -1,6 +1,7 @@
 """How long a run goes on to queue scheduled sends: batch by batch, until one is not full or its time is over."""
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,7 +24,7 @@ class Batches(FakeQueue):
         super().__init__()
         self.sizes = list(sizes)
 
-    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
+    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         if not self.sizes:
             raise QueueUnreachable("away")
         return [QUEUED] * self.sizes.pop(0)

@@ -55,5 +55,5 @@ def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:
 
 def test_what_the_environment_has_is_no_business_of_this_check() -> None:
     """The doctor has asked about it before. One whose address is not known cannot be asked about."""
-    assert list(sender_findings(check_senders([record(1, sender_id=None)], fine))) == []
+    assert list(sender_findings(check_senders([record(1, told_at=NOON)], fine))) == []
     assert check_senders([record(1, sent_by=None)], fine)[0].findings == ()

@@ -30,8 +30,8 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     ends: Values = {"life": interval(LIFE), "expires_at": claim.expires_at}
     match decision:
-        case Defer(until=until, for_window=True, window_closes_at=closes_at):
-            window: Values = {"reason": "quiet_hours", "window_closes_at": closes_at, "expires_at": claim.expires_at}
+        case Defer(until=until, for_window=True):
+            window: Values = {"reason": "quiet_hours", "expires_at": claim.expires_at}
             return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | window
         case Defer(until=until):
             return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | ends

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import cast, get_args
 
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.columns import after_delivery
-from smsretry.retry.delivery import FIRST_LOOK, AfterDelivery, OpenDelivery, Report
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.vocabulary import Followed
 
 
@@ -13,11 +13,7 @@ class SupabaseDeliveries(SupabaseCalls):
     """`ports.DeliveryRecords` over HTTP."""
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-        values = {
-            "limit_count": self.rows_of_an_answer(limit),
-            "first_look": interval(FIRST_LOOK),
-            "without": sorted(without),
-        }
+        values = {"limit_count": self.rows_of_an_answer(limit), "without": sorted(without)}
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values))
 

@@ -3,15 +3,22 @@
 No call waits for a group to fill: a thread that finds no request under way sends the calls that are there, and calls
 that come meanwhile are the next group. Each call gets its own answer or its own error. If anything happens to a group
 or to the thread that sends it, no thread waits for ever or gets another call's error: it repeats its call alone.
+A group answers within two seconds, whatever one of its calls waits for (`group_sms_calls`).
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
-from smsretry.errors import QueueError
+from postgrest.exceptions import APIError
+from pydantic import BaseModel
+
+from smsretry.adapters.supabase.advice import explain
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueMismatch, QueueSlow, QueueUnreachable
+from smsretry.retry.models import Claim
+from smsretry.settings import Settings
 
 LARGEST_GROUP: Final = 50
 """Calls of one request. `group_sms_calls` takes 100; a group of 50 is committed in about 15 ms."""
@@ -29,8 +36,6 @@ class Call:
     """Sorts the calls of a group, so that all groups lock in the same order."""
     leave_if_busy: bool = False
     """Whether the call is left for later, and does not wait, if somebody else holds a lock that it needs."""
-    business_id: UUID | None = None
-    """The business of its row."""
 
 
 class RepeatAlone(Exception):
@@ -169,3 +174,68 @@ def _another(error: QueueError) -> Exception:
         return type(error)(str(error))
     except Exception:  # noqa: BLE001 - a class that is made of something else
         return RepeatAlone()
+
+
+class _Answered(BaseModel):
+    """The result of one call of a group."""
+
+    place: int
+    answer: Any = None
+    code: str | None = None
+    message: str | None = None
+    hint: str | None = None
+
+
+class SupabaseGroups(SupabaseCalls):
+    """The calls about one claimed row each."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._begins = Groups(self.together)
+        self._others = Groups(self.together)
+
+    def about(
+        self, claim: Claim, function: str, values: Mapping[str, object], *, leave_if_busy: bool = False
+    ) -> object:
+        """Make a call about a claimed row, together with those of other threads.
+
+        Args:
+            leave_if_busy: the call is left for the next run if something is locked or slow.
+        """
+        values = {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values)
+        # As the functions lock: the number, and then its sender.
+        order = f"{claim.sender.id if claim.sender else ''} {claim.phone} {claim.business_id} {claim.id}"
+        call = Call(function, values, order, leave_if_busy)
+        try:
+            return (self._begins if leave_if_busy else self._others).call(call)
+        except RepeatAlone:
+            return self._alone(call)
+
+    def _alone(self, call: Call) -> object:
+        left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
+        return self.repeated(call.function, call.values, but_for=left)
+
+    def together(self, calls: Sequence[Call]) -> Sequence[Result]:
+        """Make several calls as one request and one transaction. Each has its own answer or error, in its place."""
+        if len(calls) == 1:
+            return [self._alone(calls[0])]
+        given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
+        try:
+            answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
+        except (QueueMismatch, QueueSlow, QueueBusy):  # it may not be called, or took too long: single calls may work
+            return [RepeatAlone() for _ in calls]
+        results = {one.place: self._result_of(calls, one) for one in self.many(_Answered, "group_sms_calls", answer)}
+        if not results:
+            raise self.not_ours("group_sms_calls")
+        return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
+
+    def _result_of(self, calls: Sequence[Call], answered: _Answered) -> Result:
+        if not 1 <= answered.place <= len(calls):
+            raise self.not_ours("group_sms_calls")
+        if not answered.code:
+            return answered.answer
+        call = calls[answered.place - 1]
+        error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
+        trouble = explain(call.function, error, url=self._url)
+        passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
+        return RepeatAlone() if passing else trouble

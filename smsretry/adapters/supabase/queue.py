@@ -7,33 +7,54 @@ from datetime import timedelta
 from typing import Any, Final, cast, get_args
 from uuid import UUID
 
+from pydantic import BaseModel, ValidationError
+
 from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_look, after_send, put_off
-from smsretry.adapters.supabase.grouped import SupabaseGroups
-from smsretry.adapters.supabase.rows import Unreadable
+from smsretry.adapters.supabase.groups import SupabaseGroups
+from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError
-from smsretry.retry.answers import Begun, Finished, InterruptedRun, Lease, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
 from smsretry.retry.decision import AfterLook, Arrived, Defer, Hold, PutOff
 from smsretry.retry.delivery import ASK_AGAIN
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
-from smsretry.retry.models import ENVIRONMENT, Claim, ItemResult, SenderId
+from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
+from smsretry.sending.ports import Batch
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled, SendTo
+from smsretry.vocabulary import Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
 
 
+class _Stop(BaseModel):
+    kind: StopKind
+    subject: str
+
+
+class _Claimed(BaseModel):
+    """What a claim answers: its rows, and once what concerns them all."""
+
+    texts: list[dict[str, Any]]
+    environment: AssignedSender | None
+    stops: list[_Stop]
+    stopped_states: tuple[str, ...]
+    longest_body: int
+    next_in: float | None
+
+
 class SupabaseQueue(SupabaseGroups):
     """`ports.RetryQueue` over HTTP. What several threads ask about their rows at the same time travels together."""
 
-    def start_run(self, run_id: UUID, stale_minutes: int, send_to: SendTo) -> list[InterruptedRun]:
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
+    ) -> list[InterruptedRun]:
         values = {"run_id": run_id, "stale_minutes": stale_minutes, "send_to": send_to, "address": self.address}
-        return self.rows(InterruptedRun, "start_sms_run", values)
+        return self.rows(InterruptedRun, "start_sms_run", values | _environment(default))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
         self.truth("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
@@ -43,37 +64,16 @@ class SupabaseQueue(SupabaseGroups):
         function = "recover_stuck_sms_retries"
         return self.readable(Recovered, function, self.once(function, values))
 
-    def claim_due(
-        self,
-        limit: int,
-        *,
-        default: SenderId = ENVIRONMENT,
-        segments_per_second: float | None = None,
-        without: Collection[str] = (),
-    ) -> list[Claim]:
-        values = {
-            "limit_count": self.rows_of_an_answer(limit),
-            "sender": default.sent_by,
-            "account": default.account,
-            "segments_per_second": segments_per_second,
-            "without": sorted(without),
-        }
-        return self.claims("claim_sms_texts", values)
+    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
+        values = {"limit_count": limit, "without": sorted(without)}
+        return self._claimed("claim_sms_texts", values | _environment(default))[0]
 
-    def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self.claims("claim_doubtful_sms_retries", {"limit_count": self.rows_of_an_answer(limit)})
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
+        return self._claimed("claim_sms_texts", {"limit_count": 1, "suspect": True} | _environment(default))[0]
 
-    def next_due(self, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> float | None:
-        """The same. `default` and `without`: as for `claim_due`."""
-        answer = self.repeated("next_sms_due", {"sender": default.sent_by, "without": sorted(without)})
-        return None if answer is None else self.number("next_sms_due", answer)
-
-    def lease(self, sender: str, segments: int, per_second: float, lead: float) -> Lease:
-        return self.leased(sender, segments, per_second, lead)
-
-    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        claims, others = self._claims_and_others("claim_sms_retry", {"retry_id": retry_id})
-        return (*claims, *others, None)[0]
+    def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
+        batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id} | _environment(default))
+        return (*batch.texts, *others, None)[0]
 
     def queue(self, request: QueueText) -> Queued:
         return self.row(Queued, "queue_sms_retry", _fields(request), ORDER)
@@ -83,17 +83,15 @@ class SupabaseQueue(SupabaseGroups):
         values["id"] = values.pop("scheduled_id")
         return self.row(Scheduled, "schedule_sms", values, ORDER)
 
-    def queue_scheduled(self, limit: int, ahead: timedelta) -> list[ScheduledSend]:
-        values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE)}
+    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
+        values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}
         # Repeated where no answer came: what is queued already is not found again.
         function = "queue_scheduled_sms"
         return self.readable(ScheduledSend, function, self.repeated(function, values))
 
-    def claim_suspect(self) -> list[Claim]:
-        return self.claims("claim_suspect_sms_retry", {})
-
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision
+        own = claim.sender if claim.sender and not claim.sender.is_environments else None
         values = {
             "attempt_id": request.attempt_id,
             "send_before": decision.send_before,
@@ -105,8 +103,9 @@ class SupabaseQueue(SupabaseGroups):
             "body": claim.body,
             "sent_by": request.sender.sent_by,
             "sent_account": request.sender.account,
-            "sender_id": claim.sender.id if claim.sender else None,
-            "segments": segments(claim.body or "") if claim.sender and claim.sender.segments_per_day else None,
+            "sender_id": own.id if own else None,
+            "segments": segments(claim.body or ""),
+            "lead": request.lead,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
             "expires_at": claim.expires_at,
@@ -116,16 +115,17 @@ class SupabaseQueue(SupabaseGroups):
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
-        return self.one(Begun, "begin_sms_attempt", self.begun(claim, "begin_sms_attempt", values))
+        function = "begin_sms_attempt"
+        return self.one(Begun, function, self.about(claim, function, values, leave_if_busy=True))
 
     def finish(self, request: Finish) -> Finished:
-        claim = request.claim
+        claim, function = request.claim, "finish_sms_attempt"
         values = {"attempt_id": request.attempt_id, **after_send(claim, request.outcome, request.decision)}
-        return self.one(Finished, "finish_sms_attempt", self.settled(claim, "finish_sms_attempt", values))
+        return self.one(Finished, function, self.about(claim, function, values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        return self.true(function, self.settled(claim, function, values))
+        return self.true(function, self.about(claim, function, values))
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
         meanwhile = Defer(decision.why, "delivery_open", until=claim.claimed_at + ASK_AGAIN)
@@ -141,29 +141,35 @@ class SupabaseQueue(SupabaseGroups):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_circuit(
-        self, why: str | None, *, sender: str = "", businesses: Collection[UUID] | None = None, own: bool = False
-    ) -> None:
-        ids = None if businesses is None else sorted(map(str, businesses))
-        self.truth("set_sms_circuit", {"why": why, "sender": sender, "business_ids": ids, "own": own})
+    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+        self.truth("set_sms_stop", {"kind": kind, "subject": subject, "why": why})
 
-    def claims(self, function: str, values: Mapping[str, object]) -> list[Claim]:
-        """Call a function that claims rows, and return those that can be read.
+    def slow_down(self, sender: SenderId, seconds: float) -> None:
+        self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
+
+    def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
+        """Call a function that claims rows: those that can be read, and what became of each of the others.
 
         Raises:
             QueueMismatch: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        return self._claims_and_others(function, values)[0]
-
-    def _claims_and_others(self, function: str, values: Mapping[str, object]) -> tuple[list[Claim], list[ItemResult]]:
-        """The same, with what became of the rows that cannot be read, each of which is put aside while others go on."""
-        rows = self.read(Claim, function, self.once(function, values))
+        answer = self.once(function, values)
+        try:
+            claimed = _Claimed.model_validate(answer)
+        except ValidationError:
+            claimed = None  # its error would quote the rows
+        if claimed is None:
+            raise self.not_ours(function)
+        environment = claimed.environment and claimed.environment.model_copy(update={"is_environments": True})
+        for_all = {"stopped_states": claimed.stopped_states, "longest_body": claimed.longest_body}
+        rows = read_rows(Claim, [row | for_all | {"sender": row.get("sender") or environment} for row in claimed.texts])
         if rows.foreign:
             for row in rows.given:
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
-        return rows.read, [self._put_aside(unreadable) for unreadable in rows.unreadable]
+        stops = [(stop.kind, stop.subject) for stop in claimed.stops]
+        return Batch(rows.read, stops, claimed.next_in), [self._put_aside(unreadable) for unreadable in rows.unreadable]
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
         row, fence = unreadable.row["id"], _fence(unreadable.row)
@@ -197,3 +203,7 @@ def _fence(row: Mapping[str, Any]) -> dict[str, object]:
 def _fields(request: QueueText | ScheduleText) -> dict[str, object]:
     """Each field of a request, by its name: the function's parameters have the same."""
     return {each.name: getattr(request, each.name) for each in fields(request)}
+
+
+def _environment(default: SenderId) -> dict[str, object]:
+    return {"account": default.account, "sender": default.sent_by}

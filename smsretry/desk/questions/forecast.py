@@ -1,7 +1,8 @@
 """Which texts go out in the hours to come: each as its claim would decide about it now, counted by hour."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +12,7 @@ from smsretry.desk.questions.records import Answer, UnreadText, WaitingText
 from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
 from smsretry.instants import on_clock
 from smsretry.retry.audience import EVERYBODY, Audience
-from smsretry.retry.models import Value
+from smsretry.retry.models import AssignedSender, Value
 from smsretry.retry.profile import Profile
 from smsretry.retry.segments import segments
 from smsretry.vocabulary import WhyCode
@@ -139,14 +140,17 @@ def forecast(
     """
     known, until = list(texts), now + timedelta(hours=hours)
     by_business = dict[UUID, list[Prediction]]()
-    by_hour, by_sender = Counter[int](), dict[UUID | None, Counter[int]]()
+    by_hour, by_sender = Counter[int](), dict[UUID, tuple[AssignedSender, Counter[int]]]()
     for text in known:
         if isinstance(text, UnreadText):
             continue
-        end = _end(predict(text, now=now, profile=profile, stopped=stops.why(text), audience=audience))
+        first = predict(text, now=now, profile=profile, stopped=stops.why(text), audience=audience)
+        end = _end(first)
+        if end.result == "goes out" and end.at >= until and first.then:  # what it waits for, and not that it is later
+            end = replace(first, at=end.at)
         goes, hour = end.result == "goes out" and end.at < until, int((end.at - now).total_seconds() // 3600)
-        if goes:
-            by_sender.setdefault(text.sender.id if text.sender else None, Counter())[hour] += segments(text.body or "")
+        if goes and text.sender:
+            by_sender.setdefault(text.sender.id, (text.sender, Counter()))[1][hour] += segments(text.body or "")
         if business_id in (None, text.business_id):
             by_business.setdefault(text.business_id, []).append(end)
             by_hour[hour] += goes
@@ -156,7 +160,7 @@ def forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
         businesses=tuple(_business(one, names.get(one), ends, until) for one, ends in most_first),
-        too_slow=tuple(_too_slow(senders, by_sender, now, profile)),
+        too_slow=tuple(_too_slow(senders, by_sender.values(), now)),
         complete=complete,
         stopped=stops.everybody,
         texts_only=audience.told,
@@ -188,14 +192,13 @@ def _business(business_id: UUID, name: str | None, ends: list[Prediction], until
 
 
 def _too_slow(
-    senders: Iterable[SenderRecord], by_sender: Mapping[UUID | None, Counter[int]], now: datetime, profile: Profile
+    senders: Iterable[SenderRecord], wants: Iterable[tuple[AssignedSender, Counter[int]]], now: datetime
 ) -> Iterator[TooSlow]:
     """What a sender does not reach in one hour waits for the next."""
     known = {one.sender_id: one for one in senders}
-    for sender_id, wanted in by_sender.items():
-        one = known.get(sender_id)
+    for sender, wanted in wants:
+        one, rate = known.get(sender.id), sender.segments_per_second
         title = one.whose if one else "the sender of the environment"
-        rate = one.segments_per_second if one and sender_id else profile.segments_per_second
         takes, over = int((rate or 0) * 3600), 0
         for hour in range(max(wanted) + 1) if rate else ():
             over += wanted[hour]

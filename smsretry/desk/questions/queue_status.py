@@ -157,11 +157,6 @@ class QueueStatus(Answer):
         return self._stopped("sending")
 
     @property
-    def environment_stopped_because(self) -> str | None:
-        """Why only the texts of businesses with a sender of their own go out; None if the others' do, too."""
-        return self._stopped("environment")
-
-    @property
     def sending_stopped(self) -> bool:
         """Whether nothing goes out. A stop for one US state holds only texts to that state."""
         return self.stopped_because is not None

@@ -31,7 +31,7 @@ def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[C
 
 def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
     """For the doctor: a line for each trouble of the businesses' own senders, and one for all that are in order."""
-    own = [one for one in checked if one.record.sender_id]
+    own = [one for one in checked if not one.record.told_at]
     for one in own:
         for finding in one.findings:
             if not finding.ok or finding.advice:

@@ -40,10 +40,13 @@ class SenderUser(Value):
 class SenderRecord(Value):
     """A row of `sms_senders`."""
 
-    sender_id: UUID | None = Field(description="None: the sender of the runners' environment.")
-    account: str | None
-    sender: str | None = Field(description="As people see it: a number's last four digits.")
+    sender_id: UUID
+    account: str
+    sender: str = Field(description="As people see it: a number's last four digits.")
     sent_by: str | None = Field(None, repr=False, exclude=True, description="All of it, if that was asked for.")
+    told_at: Instant | None = Field(
+        None, description="When a runner last told that it is that of its environment. None: it is no environment's."
+    )
     segments_per_second: float | None
     segments_per_day: int | None
     used_today: int | None
@@ -88,22 +91,19 @@ class SenderRecord(Value):
     @property
     def name(self) -> str:
         """What names it in a command. A number is named by its id, because it is not shown."""
-        number = self.sender is None or self.sender.startswith("…")
-        return str(self.sender_id) if number else str(self.sender)
+        return str(self.sender_id) if self.sender.startswith("…") else self.sender
 
     @property
     def title(self) -> str:
         """What it is, for people."""
-        if self.sender is None:
-            return "sender of the environment, which no run has told yet"
         which = f"{self.sender} of account {self.account}"
-        return f"sender of the environment, {which}" if self.sender_id is None else f"sender {which}"
+        return f"sender of the environment, {which}" if self.told_at else f"sender {which}"
 
     @property
     def whose(self) -> str:
         """It by the name of the business that it texts for."""
         names = [user.business for user in self.used_by if user.business]
-        if self.sender_id is None or not names:
+        if self.told_at or not names:
             return self.title
         return f"the sender of {names[0]}{f' and {self.businesses - 1} more' if self.businesses > 1 else ''}"
 
@@ -112,8 +112,7 @@ class SenderRecord(Value):
         yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
         if not self.troubled:
             return
-        if self.sender_id:
-            yield f"  id {self.sender_id}"
+        yield f"  id {self.sender_id}"
         if self.paused_at:
             yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
         if self.stopped_at:
@@ -122,7 +121,7 @@ class SenderRecord(Value):
             yield f"  {self.slow}"
         yield from (f"  {event.code} by {event.who}: {event.because}" for event in self.events[:1])
         yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
-        if self.sender_id and self.state in ("paused", "stopped"):
+        if self.state in ("paused", "stopped"):
             yield f"  once that is fixed: smsretry senders resume {self.name} --because '…'"
 
     def _facts(self) -> Iterator[str]:
@@ -209,22 +208,21 @@ class Stops:
     """Why texts do not go out now, by whose: one text of each run is tried."""
 
     everybody: str | None = None
-    environment: str | None = None
-    """Of businesses without a sender of their own."""
-    own: Mapping[UUID, str] = field(default_factory=dict)
-    """Of those with one, by the sender's id."""
+    senders: Mapping[UUID, str] = field(default_factory=dict)
+    """By the sender's id."""
 
     @classmethod
-    def of(cls, everybody: str | None, environment: str | None, senders: Sequence[SenderRecord]) -> "Stops":
+    def of(cls, everybody: str | None, senders: Sequence[SenderRecord]) -> "Stops":
         """Of a status and of senders."""
-        stopped = {one.sender_id: one.stopped_because or "no reason was kept" for one in senders if one.stopped_at}
-        return cls(everybody, environment, {name: why for name, why in stopped.items() if name})
+        return cls(
+            everybody, {one.sender_id: one.stopped_because or "no reason was kept" for one in senders if one.stopped_at}
+        )
 
     def why(self, text: WaitingText) -> str | None:
         """Why this one does not go out."""
         if self.everybody is not None:
             return f"Sending is stopped: {self.everybody}"
-        stopped = self.own.get(text.sender.id) if text.sender else self.environment
+        stopped = self.senders.get(text.sender.id) if text.sender else None
         return None if stopped is None else f"Its sender is stopped: {stopped}"
 
 

@@ -17,14 +17,15 @@ from smsretry.privacy import masked_sender
 
 _ROWS: Final = """
     select b.name as business, smsretry.shown_sender(s.sent_by) as own_sender,
-           exists (select from smsretry.circuit c where c.sender = s.sent_by) as is_stopped,
+           exists (select from smsretry.stops c where c.kind = 'sender' and c.subject = s.id::text) as is_stopped,
            q.id, q.status, q.reason, q.scheduled_for, q.in_doubt_since, q.attempt_count, q.why, q.last_error,
            (select a.error_code from sms_send_attempts a
             where a.retry_id = q.id order by a.begun_at desc limit 1) as code,
            exists (select 1 from sms_send_attempts a
                    where a.retry_id = q.id and a.outcome = 'accepted' and a.settled_by = 'reconcile') as found
     from sms_retry_queue q join businesses b on b.id = q.business_id
-    cross join lateral smsretry.sender_of(b.id, 'any') s
+    left join smsretry.business_senders e on e.business_id = b.id
+    left join smsretry.senders s on s.id = e.sender_id
     order by own_sender nulls first, q.status = 'completed' desc, q.status, q.in_doubt_since is not null, q.reason,
              q.scheduled_for, q.id
 """

@@ -12,7 +12,7 @@ from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
 from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import Send
-from smsretry.retry.models import SenderId
+from smsretry.retry.models import ENVIRONMENT, SenderId
 from smsretry.sending.requests import Begin
 
 _LEASE: Final = timedelta(minutes=11)
@@ -53,7 +53,7 @@ def seed(stack: Stack) -> dict[UUID, str]:
 def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
     """A worker claims two rows, begins one, and is never heard of again."""
     with SupabaseQueue(stack.settings()) as queue:
-        held = {claim.id: claim for claim in queue.claim_due(limit=2)}
+        held = {claim.id: claim for claim in queue.claim_texts(2, default=ENVIRONMENT).texts}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
         queue.begin(

@@ -21,17 +21,11 @@ comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by 
 revoke all on schema smsretry from public, anon, authenticated;
 grant usage on schema smsretry to service_role;
 
--- ======== schemas/policy/carriers_day.sql ========
--- The day of the carriers that a moment is in. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
-create or replace function smsretry.carriers_day(at timestamptz, out begins timestamptz, out ends timestamptz)
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    k_zone constant text := 'America/Los_Angeles';
-    v_day constant timestamp := date_trunc('day', carriers_day.at at time zone k_zone);
-begin
-    begins := v_day at time zone k_zone;
-    ends := (v_day + interval '1 day') at time zone k_zone;
-end
+-- ======== schemas/policy/carriers_midnight.sql ========
+-- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
+create or replace function smsretry.carriers_midnight(at timestamptz)
+returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
 $$;
 
 -- ======== schemas/policy/century.sql ========
@@ -40,12 +34,6 @@ create or replace function smsretry.century()
 returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
     select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
 $$;
-
--- ======== schemas/policy/claims_ahead.sql ========
--- How long before a sender is free its next texts may be claimed, so that they are ready when it is. A worker that waits wakes
--- up a little later, and so claims for several senders at once.
-create or replace function smsretry.claims_ahead()
-returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '1 second' $$;
 
 -- ======== schemas/policy/everywhere.sql ========
 -- Stands for a business where something is said to each one, also to those that come to know the number later.
@@ -63,6 +51,11 @@ returns interval language sql immutable set search_path = pg_catalog, pg_temp as
 -- With fewer texts than this, a share that arrived means nothing.
 create or replace function smsretry.fewest_texts()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 20 $$;
+
+-- ======== schemas/policy/first_delivery_look.sql ========
+-- How long after a message was accepted its delivery is looked after first, so that the provider's callback may come before.
+create or replace function smsretry.first_delivery_look()
+returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
 
 -- ======== schemas/policy/largest_claim.sql ========
 -- The most rows of one answer: PostgREST cuts off answers at 1,000.
@@ -148,31 +141,6 @@ alter domain smsretry.why_code add constraint known check (value in (
     'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence',
     'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
--- ======== what an existing smsretry.business_circuits lacks ========
-alter table if exists smsretry.business_circuits
-    add column if not exists business_id uuid not null,
-    add column if not exists sender text not null default '',
-    add column if not exists opened_at timestamptz not null,
-    add column if not exists tried_at timestamptz not null,
-    add column if not exists why text not null;
-select pg_temp.add_rule('smsretry.business_circuits', 'business_circuits_pkey', $r$primary key (business_id, sender)$r$);
-
--- ======== schemas/tables/business_circuits.sql ========
--- Businesses whose texts fail while others' go out: each run tries one text of theirs, and defers the rest. There is no
--- foreign key, so that no lock of a business's row holds up a run. What is a day old is forgotten.
-create table if not exists smsretry.business_circuits (
-    business_id uuid not null,
-    sender text not null default '',
-    opened_at timestamptz not null,
-    tried_at timestamptz not null,
-    why text not null,
-    primary key (business_id, sender)
-);
-comment on column smsretry.business_circuits.tried_at is 'When the last of its texts was tried. While everybody''s circuit is open, who was tried longest ago goes first.';
-
-revoke all on smsretry.business_circuits from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.business_circuits to service_role;
-
 -- ======== schemas/tables/businesses.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
 do $$
@@ -211,24 +179,6 @@ end
 $$;
 
 grant select on public.businesses to service_role;
-
--- ======== what an existing smsretry.circuit lacks ========
-alter table if exists smsretry.circuit
-    add column if not exists sender text primary key default '',
-    add column if not exists opened_at timestamptz not null,
-    add column if not exists why text not null;
-select pg_temp.add_rule('smsretry.circuit', 'circuit_pkey', $r$primary key (sender)$r$);
-
--- ======== schemas/tables/circuit.sql ========
--- The circuit breaker between runs: a sender's row exists while its account, or Twilio itself, cannot send.
-create table if not exists smsretry.circuit (
-    sender text primary key default '',
-    opened_at timestamptz not null,
-    why text not null
-);
-
-revoke all on smsretry.circuit from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.circuit to service_role;
 
 -- ======== what an existing smsretry.consents lacks ========
 alter table if exists smsretry.consents
@@ -346,34 +296,6 @@ create index if not exists events_about on smsretry.events (about, id);
 -- Default privileges may be wide.
 revoke all on smsretry.events from public, anon, authenticated;
 grant select, insert on smsretry.events to service_role;
-
--- ======== what an existing smsretry.held_sends lacks ========
-alter table if exists smsretry.held_sends
-    add column if not exists scheduled_id uuid primary key,
-    add column if not exists held_since timestamptz not null,
-    add column if not exists look_at timestamptz not null,
-    add column if not exists expired boolean not null,
-    add column if not exists why text not null;
-select pg_temp.add_rule('smsretry.held_sends', 'held_sends_pkey', $r$primary key (scheduled_id)$r$);
-select pg_temp.add_rule('smsretry.held_sends', 'held_sends_why', $r$check (length(why) <= 2000)$r$);
-
--- ======== schemas/tables/held_sends.sql ========
--- Scheduled sends that are held and cannot be told so in their own row, because a trigger or a rule refuses every change of
--- it. They are looked at again from here, and stand in nobody's way meanwhile. A row that is changed after all is taken out
--- by the trigger smsretry_scheduled_send_changed, and one that is gone by prune_sms_history.
-create table if not exists smsretry.held_sends (
-    scheduled_id uuid primary key,
-    held_since timestamptz not null,
-    look_at timestamptz not null,
-    expired boolean not null,
-    why text not null,
-    constraint held_sends_why check (length(why) <= 2000)
-);
-comment on column smsretry.held_sends.expired is 'It was held for too long. Once its row can be changed, it is cancelled.';
-
--- Default privileges may be wide.
-revoke all on smsretry.held_sends from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.held_sends to service_role;
 
 -- ======== what an existing smsretry.imported_files lacks ========
 alter table if exists smsretry.imported_files
@@ -652,8 +574,6 @@ $$;
 
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
-create index if not exists scheduled_sends_turns
-    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 -- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
@@ -711,39 +631,19 @@ create index if not exists send_logs_customer_changed
 -- insert: of a scheduled send; update: what became of the text
 grant select, insert, update on public.send_logs to service_role;
 
--- ======== what an existing smsretry.sender_time lacks ========
-alter table if exists smsretry.sender_time
-    add column if not exists sender text primary key,
-    add column if not exists free_at timestamptz not null,
-    add column if not exists after uuid;
-select pg_temp.add_rule('smsretry.sender_time', 'sender_time_pkey', $r$primary key (sender)$r$);
-
--- ======== schemas/tables/sender_time.sql ========
--- Until when each sender's time is given away: what it sends next, it sends then. One row a sender; all workers share it.
-create table if not exists smsretry.sender_time (
-    sender text primary key,
-    free_at timestamptz not null,
-    after uuid
-);
-comment on column smsretry.sender_time.after is 'Of a sender with a rate that several businesses share: the one served last. The next claim goes on behind it.';
-
--- Default privileges may be wide.
-revoke all on smsretry.sender_time from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.sender_time to service_role;
-
 -- ======== what an existing smsretry.senders lacks ========
 alter table if exists smsretry.senders
     add column if not exists id uuid primary key default gen_random_uuid(),
     add column if not exists account text not null,
     add column if not exists sent_by text not null,
+    add column if not exists told_at timestamptz,
     add column if not exists segments_per_second double precision,
     add column if not exists segments_per_day integer,
     add column if not exists paused_at timestamptz,
     add column if not exists paused_because text,
-    add column if not exists spent_until timestamptz,
-    add column if not exists spent_cap integer,
-    add column if not exists counted_to timestamptz,
-    add column if not exists counted_segments bigint not null default 0,
+    add column if not exists free_at timestamptz,
+    add column if not exists day_ends_at timestamptz,
+    add column if not exists day_segments bigint not null default 0,
     add column if not exists created_at timestamptz not null default now();
 select pg_temp.add_rule('smsretry.senders', 'senders_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_one', $r$unique (account, sent_by)$r$);
@@ -759,28 +659,23 @@ select pg_temp.add_rule('smsretry.business_senders', 'business_senders_business_
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_sender_id_fkey', $r$foreign key (sender_id) references smsretry.senders (id)$r$);
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_pkey', $r$primary key (business_id, message_class)$r$);
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check (message_class in ('any', 'marketing', 'transactional'))$r$);
-alter table if exists smsretry.default_senders
-    add column if not exists sent_by text primary key,
-    add column if not exists account text not null,
-    add column if not exists segments_per_second double precision,
-    add column if not exists seen_at timestamptz not null;
-select pg_temp.add_rule('smsretry.default_senders', 'default_senders_pkey', $r$primary key (sent_by)$r$);
 
 -- ======== schemas/tables/senders.sql ========
 -- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's. Its account and address
--- never change: a business that moves gets another sender, and its attempts still name the old one.
+-- never change: a business that moves gets another sender, and its attempts still name the old one. Who has none of its own is
+-- sent for by the environment's sender: the one that a runner has told last.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null,
     sent_by text not null,
+    told_at timestamptz,
     segments_per_second double precision,
     segments_per_day integer,
     paused_at timestamptz,
     paused_because text,
-    spent_until timestamptz,
-    spent_cap integer,
-    counted_to timestamptz,
-    counted_segments bigint not null default 0,
+    free_at timestamptz,
+    day_ends_at timestamptz,
+    day_segments bigint not null default 0,
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
     -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
@@ -791,14 +686,14 @@ create table if not exists smsretry.senders (
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
 );
-comment on table smsretry.senders is 'The businesses'' own senders. What has none here is sent by the sender of the runner''s environment.';
 comment on column smsretry.senders.account is 'The provider''s account that owns it: a subaccount''s SID, or that of a business''s own account. Credentials are the runner''s.';
 comment on column smsretry.senders.sent_by is 'A messaging service''s SID, or a number.';
+comment on column smsretry.senders.told_at is 'When a runner last told that it is the sender of its environment. Null: of businesses alone.';
 comment on column smsretry.senders.segments_per_second is 'What it sends. Null: as fast as the provider takes them.';
 comment on column smsretry.senders.segments_per_day is 'What a carrier takes of it in a day, which turns over at midnight Pacific time. Null: not limited here.';
 comment on column smsretry.senders.paused_because is 'Why its texts wait. Null: it sends.';
-comment on column smsretry.senders.spent_until is 'When the day turns over that it has used, as a send found: smsretry.spent_day. spent_cap: its segments_per_day then.';
-comment on column smsretry.senders.counted_to is 'How far into its day its sends were added up: counted_segments. smsretry.day_used adds what came later.';
+comment on column smsretry.senders.free_at is 'Until when its time is given away: what is begun next goes out then. One for all machines.';
+comment on column smsretry.senders.day_segments is 'What has begun in the day that ends at day_ends_at, if it has a cap.';
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
 -- Which sender a business's texts go out from.
@@ -812,41 +707,8 @@ create table if not exists smsretry.business_senders (
 );
 create index if not exists business_senders_sender on smsretry.business_senders (sender_id, business_id);
 
--- The senders of the runners' environments, which send for every business without one of its own. Each is written by the
--- first claim of its runner.
-create table if not exists smsretry.default_senders (
-    sent_by text primary key,
-    account text not null,
-    segments_per_second double precision,
-    seen_at timestamptz not null
-);
-
-revoke all on smsretry.senders, smsretry.business_senders, smsretry.default_senders from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.senders, smsretry.business_senders, smsretry.default_senders to service_role;
-
--- ======== what an existing smsretry.set_apart lacks ========
-alter table if exists smsretry.set_apart
-    add column if not exists business_id uuid primary key,
-    add column if not exists at timestamptz not null,
-    add column if not exists retry_at timestamptz not null,
-    add column if not exists why text not null;
-select pg_temp.add_rule('smsretry.set_apart', 'set_apart_pkey', $r$primary key (business_id)$r$);
-select pg_temp.add_rule('smsretry.set_apart', 'set_apart_why', $r$check (length(why) <= 200)$r$);
-
--- ======== schemas/tables/set_apart.sql ========
--- Businesses for which a trigger of the application's was slow, or refused a row. Their rows come last in a claim, one at a
--- time, and not before retry_at. A row that is taken quickly ends that. Their own rows cannot be written.
-create table if not exists smsretry.set_apart (
-    business_id uuid primary key,
-    at timestamptz not null,
-    retry_at timestamptz not null,
-    why text not null,
-    constraint set_apart_why check (length(why) <= 200)
-);
-comment on column smsretry.set_apart.why is 'What happened, for a person: how long it took, or the SQLSTATE. No words of the database''s, which may quote a row.';
-
-revoke all on smsretry.set_apart from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.set_apart to service_role;
+revoke all on smsretry.senders, smsretry.business_senders from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.senders, smsretry.business_senders to service_role;
 
 -- ======== what an existing public.sms_retry_queue lacks ========
 alter table if exists public.sms_retry_queue
@@ -879,14 +741,14 @@ alter table if exists public.sms_retry_queue
     add column if not exists held_since timestamptz,
     add column if not exists claimed_by_application boolean not null default false,
     add column if not exists expires_at timestamptz,
-    add column if not exists window_closes_at timestamptz,
     add column if not exists why_code smsretry.why_code,
-    add column if not exists first_due_at timestamptz;
+    add column if not exists first_due_at timestamptz,
+    add column if not exists work text generated always as (case when status = 'processing' then 'under_way' when status <> 'pending' then null when recover_count >= 2 then 'suspect' when in_doubt_since is not null then 'doubtful' else 'texts' end) stored;
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check (held_since is null or (status in ('pending', 'processing') and why is not null))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check (status <> 'processing' or claimed_at is not null)$r$);
@@ -930,9 +792,14 @@ create table if not exists public.sms_retry_queue (
     held_since timestamptz,
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
-    window_closes_at timestamptz,
     why_code smsretry.why_code,
     first_due_at timestamptz,
+    work text generated always as (case
+        when status = 'processing' then 'under_way'
+        when status <> 'pending' then null
+        when recover_count >= 2 then 'suspect' -- smsretry.suspect_after
+        when in_doubt_since is not null then 'doubtful'
+        else 'texts' end) stored,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -942,7 +809,6 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
@@ -974,43 +840,27 @@ comment on column public.sms_retry_queue.account_refusal_count is 'How often Twi
 comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
 comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
-comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
 comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
+comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
 
-create unique index if not exists sms_retry_queue_one_live_row
-    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
--- only with the status and so cost no HOT update.
-create index if not exists sms_retry_queue_next
-    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
-    where status = 'pending' and in_doubt_since is null;
--- The claim walks these business by business. No two have the same order, so that none can be taken for another.
-create index if not exists sms_retry_queue_turns
-    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
-    where status = 'pending' and in_doubt_since is null;
-create index if not exists sms_retry_queue_due_closing
-    on public.sms_retry_queue (business_id, window_closes_at, id)
-    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
-create index if not exists sms_retry_queue_in_doubt
-    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
-create index if not exists sms_retry_queue_turns_in_doubt
-    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
-create index if not exists sms_retry_queue_suspect
-    on public.sms_retry_queue (recover_count, scheduled_for)
-    where status = 'pending' and recover_count > 0;
+-- One live row a text. Its ended rows are found here, too.
+create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
+    send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
-create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
--- For the desk.
-create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
+-- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns, and sms_status counts by them.
+-- They change only with the status, and so cost no HOT update.
+create index if not exists sms_retry_queue_work
+    on public.sms_retry_queue (work, scheduled_for, id)
+    include (business_id, message_class, reason, attempt_count, held_since) where work is not null;
+-- The claim walks these business by business when more is due than it can take.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id) where work = 'texts';
 -- For the desk and for pruning. A row enters it once.
-create index if not exists sms_retry_queue_ended
-    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
--- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
-create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+create index if not exists sms_retry_queue_ended on public.sms_retry_queue (updated_at) where work is null;
 
 alter table public.sms_retry_queue enable row level security;
 
@@ -1153,26 +1003,20 @@ comment on column public.sms_send_attempts.delivery_status is 'What Twilio last 
 comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
 comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: begun by an older version, from the account of the environment.';
-comment on column public.sms_send_attempts.segments is 'How many segments it has, if its sender has a cap a day.';
+comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
 comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to.
-create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
-create index if not exists sms_send_attempts_open
-    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
-create index if not exists sms_send_attempts_turns
-    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
--- What a sender with a cap has sent in the day.
-create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
-    where segments is not null;
--- A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a share of the
--- table, every look at the day would read all that was added since the last one.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and those that have none are
+-- here by when their delivery is looked at.
+create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
+    where sent_to is not null or delivery_look_at is not null;
+-- The day's sends. A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a
+-- share of the table, every look at the day would read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.
@@ -1191,66 +1035,62 @@ grant select on public.sms_send_attempts to authenticated;
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
 
--- ======== what an existing smsretry.stopped_states lacks ========
-alter table if exists smsretry.stopped_states
-    add column if not exists state text primary key check (state ~ '^[A-Z]{2}$'),
-    add column if not exists stopped_at timestamptz not null,
+-- ======== what an existing smsretry.stops lacks ========
+alter table if exists smsretry.stops
+    add column if not exists kind text not null,
+    add column if not exists subject text not null default '',
+    add column if not exists since timestamptz not null,
     add column if not exists why text not null;
-select pg_temp.add_rule('smsretry.stopped_states', 'stopped_states_pkey', $r$primary key (state)$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_pkey', $r$primary key (kind, subject)$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_kind', $r$check (kind in ('everybody', 'sender', 'business', 'state'))$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check (case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$' else subject ~ '^[0-9a-f-]{36}$' end)$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_why', $r$check (length(why) between 1 and 2000)$r$);
 
--- ======== schemas/tables/stopped_states.sql ========
--- US states to which no marketing text goes until somebody lifts the stop: some forbid it during a declared emergency.
-create table if not exists smsretry.stopped_states (
-    state text primary key check (state ~ '^[A-Z]{2}$'),
-    stopped_at timestamptz not null,
-    why text not null
+-- ======== schemas/tables/stops.sql ========
+-- What is stopped, until when nobody lifts it or a text goes out again: what the next run must know.
+--   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble · business (its id): its texts
+--   come to nothing while others' go out. Of each of these one text is tried, again and again.
+--   state (two letters): a person lets no marketing text go there; some US states forbid it during a declared emergency
+create table if not exists smsretry.stops (
+    kind text not null,
+    subject text not null default '',
+    since timestamptz not null,
+    why text not null,
+    primary key (kind, subject),
+    constraint stops_kind check (kind in ('everybody', 'sender', 'business', 'state')),
+    constraint stops_subject check (case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$'
+                                              else subject ~ '^[0-9a-f-]{36}$' end),
+    constraint stops_why check (length(why) between 1 and 2000)
 );
 
 -- Default privileges may be wide.
-revoke all on smsretry.stopped_states from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.stopped_states to service_role;
+revoke all on smsretry.stops from public, anon, authenticated;
+grant select, insert, update, delete on smsretry.stops to service_role;
 
 -- ======== what an existing smsretry.turns lacks ========
 alter table if exists smsretry.turns
     add column if not exists kind text not null,
-    add column if not exists place integer not null,
-    add column if not exists after uuid not null;
-select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, place)$r$);
+    add column if not exists business_id uuid not null,
+    add column if not exists served timestamptz not null;
+select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, business_id)$r$);
 select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))$r$);
 
 -- ======== schemas/tables/turns.sql ========
--- The business served last, by kind of work. The next claim begins behind it, in order of the businesses' ids, so that
--- nobody waits for more than one round. Claims at the same moment each go round from a place of their own.
+-- Which business was served when, by kind of work: who was served longest ago goes first, and whoever was never served before
+-- all others. Only a claim that cannot take all that is due writes here.
 create table if not exists smsretry.turns (
     kind text not null,
-    place integer not null,
-    after uuid not null,
-    primary key (kind, place),
+    business_id uuid not null,
+    served timestamptz not null,
+    primary key (kind, business_id),
     constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
-)
--- Rewritten by every claim that cannot take all there is.
-with (fillfactor = 20);
+);
+-- Behind the business that was served last, the next claim looks for others.
+create index if not exists turns_served on smsretry.turns (kind, served, business_id);
 
--- They begin apart, so that claims at the same moment do not meet.
-insert into smsretry.turns (kind, place, after)
-select k.kind, p.place, md5(k.kind || p.place)::uuid
-from unnest(array['texts', 'doubtful', 'scheduled', 'deliveries']) as k (kind) cross join generate_series(1, 8) as p (place)
-on conflict do nothing;
-
+-- Default privileges may be wide.
 revoke all on smsretry.turns from public, anon, authenticated;
 grant select, insert, update, delete on smsretry.turns to service_role;
-
--- ======== schemas/helpers/circuits.sql ========
--- The open circuits. own: of a sender of the businesses'; otherwise of the environment's, or of everybody (sender '').
-create or replace function smsretry.circuits()
-returns table (sender text, own boolean, opened_at timestamptz, why text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select c.sender, not smsretry.is_environments(c.sender), c.opened_at, c.why
-    from smsretry.circuit c order by c.sender;
-end
-$$;
 
 -- ======== schemas/helpers/clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
@@ -1265,45 +1105,19 @@ begin
 end
 $do$;
 
--- ======== schemas/helpers/day_used.sql ========
--- What a sender with a cap has used of the carriers' day: segments of what may have gone out.
---   settled: of them those begun before settled_at · afresh: how many of those smsretry.spent_until has not noted yet
-create or replace function smsretry.day_used(
-    sender smsretry.senders, at timestamptz, settled_at timestamptz default null,
-    out segments bigint, out settled bigint, out afresh bigint
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_from timestamptz := (smsretry.carriers_day(at)).begins;
-    v_noted bigint := 0;
-begin
-    if sender.counted_to > v_from and sender.counted_to <= at then -- else the clock was set back
-        v_from := sender.counted_to;
-        v_noted := sender.counted_segments;
-    end if;
-    select v_noted + coalesce(sum(a.segments), 0), v_noted + coalesce(sum(a.segments) filter (where a.begun_at < settled_at), 0),
-           count(*) filter (where a.begun_at < settled_at)
-    into segments, settled, afresh
-    from public.sms_send_attempts a
-    where a.segments is not null and a.sent_by = sender.sent_by and a.begun_at >= v_from
-      and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt');
-end
-$$;
-
 -- ======== schemas/helpers/decided_by.sql ========
 -- A fingerprint of what a decision to send was made from: number, zones, the business's hours, the words, their class and which
--- states are stopped. If it differs when the send begins, decide again. Each value is cut as in the claim, because a tenant
+-- states are stopped (as smsretry.stopped_states tells them). If it differs when the send begins, decide again. Each value is cut as in the claim, because a tenant
 -- may store megabytes.
 create or replace function smsretry.decided_by(
-    phone text, timezone text, business_timezone text, business_hours text, body text, message_class text, stopped_states text[]
+    phone text, timezone text, business_timezone text, business_hours text, body text, message_class text, stopped_states text
 )
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
                          left(coalesce(decided_by.business_timezone, ''), 100),
                          left(coalesce(decided_by.business_hours, ''), 1000), decided_by.message_class,
-                         array_to_string(decided_by.stopped_states, ','),
+                         decided_by.stopped_states,
                          left(coalesce(decided_by.body, ''), smsretry.longest_body() + 1)));
 end
 $$;
@@ -1356,19 +1170,6 @@ begin
     return (select w.at from (select instant_of.written::timestamptz as at) w where w.at <@ smsretry.century());
 exception when data_exception then
     return null;
-end
-$$;
-
--- ======== schemas/helpers/is_environments.sql ========
--- Whether a sender is the runners' environments': no business has it as its own, or a runner has told it lately, compared with
--- the others'. One that the environment had before may be a business's own by now, and speaks for that one alone.
-create or replace function smsretry.is_environments(sent_by text)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return not exists (select from smsretry.senders s where s.sent_by = is_environments.sent_by)
-        or exists (select from smsretry.default_senders d
-                   where d.sent_by = is_environments.sent_by
-                     and d.seen_at > (select max(o.seen_at) from smsretry.default_senders o) - interval '1 day');
 end
 $$;
 
@@ -1617,54 +1418,20 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
 $$;
 
--- ======== schemas/helpers/same_circuit.sql ========
--- Whether a circuit kept under `kept_as` is the one of `sender`. own: it has one for itself. All others, by
--- whatever sender, are the environment's: smsretry.is_environments.
-create or replace function smsretry.same_circuit(kept_as text, sender text, own boolean)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case when own or sender = '' then kept_as = sender
-                else smsretry.is_environments(kept_as) end
-$$;
-
--- ======== schemas/helpers/sender_now.sql ========
--- The sender of a business's texts of this class, as a claim tells it, and its circuit. Null: smsretry.sender_of. The
--- environment's circuit is that of any sender which smsretry.is_environments.
-create or replace function smsretry.sender_now(
-    business_id uuid, message_class text, out sent_by text, out sender jsonb, out opened_at timestamptz
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_sender constant smsretry.senders := smsretry.sender_of(sender_now.business_id, sender_now.message_class);
-begin
-    if v_sender.id is null then
-        opened_at := (
-            select min(c.opened_at) from smsretry.circuit c
-            where c.sender <> '' and ( -- as smsretry.is_environments, which is dear for hundreds of open ones
-                not exists (select from smsretry.senders s where s.sent_by = c.sender)
-                or exists (select from smsretry.default_senders d where d.sent_by = c.sender) and smsretry.is_environments(c.sender)));
-        return;
-    end if;
-    sent_by := v_sender.sent_by;
-    sender := jsonb_build_object(
-        'id', v_sender.id, 'account', v_sender.account, 'sent_by', v_sender.sent_by,
-        'segments_per_second', v_sender.segments_per_second, 'segments_per_day', v_sender.segments_per_day,
-        'paused_because', v_sender.paused_because, 'spent_until', smsretry.spent_day(v_sender, smsretry.clock()));
-    opened_at := (select c.opened_at from smsretry.circuit c where c.sender = v_sender.sent_by);
-end
-$$;
-
 -- ======== schemas/helpers/sender_of.sql ========
--- The sender of a business's texts of this class. All null: it has none of its own, and the environment's sends for it.
+-- The sender of a business's texts of this class: its own, or else that of the runners' environment, as one told it last. All
+-- null: no runner has told any yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
 returns smsretry.senders language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender smsretry.senders;
 begin
-    select s.* into v_sender
-    from smsretry.business_senders b
-    join smsretry.senders s on s.id = b.sender_id
-    where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
-    order by b.message_class = 'any' limit 1;
+    select s.* into v_sender from smsretry.senders s
+    where s.id = coalesce(
+        (select b.sender_id from smsretry.business_senders b
+         where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
+         order by b.message_class = 'any' limit 1),
+        (select t.id from smsretry.senders t where t.told_at is not null order by t.told_at desc limit 1));
     return v_sender;
 end
 $$;
@@ -1693,26 +1460,6 @@ begin
 end
 $$;
 
--- ======== schemas/helpers/senders_of.sql ========
--- Who sends a business's texts of each class: smsretry.sender_of by id, both at once. Null: the environment's sender.
-create or replace function smsretry.senders_of(business_id uuid, out marketing uuid, out transactional uuid)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_any uuid;
-    v_row record;
-begin
-    for v_row in select b.message_class, b.sender_id from smsretry.business_senders b where b.business_id = senders_of.business_id loop
-        case v_row.message_class
-            when 'marketing' then marketing := v_row.sender_id;
-            when 'transactional' then transactional := v_row.sender_id;
-            else v_any := v_row.sender_id;
-        end case;
-    end loop;
-    marketing := coalesce(marketing, v_any);
-    transactional := coalesce(transactional, v_any);
-end
-$$;
-
 -- ======== schemas/helpers/sends_through.sql ========
 -- Whether a business's texts, of either class, go out from one of these senders now (as smsretry.heard_by has them).
 create or replace function smsretry.sends_through(business_id uuid, senders text[])
@@ -1721,7 +1468,7 @@ begin
     return exists (
         select 1 from unnest(array['marketing', 'transactional']) c (message_class)
         cross join lateral smsretry.sender_of(sends_through.business_id, c.message_class) s
-        where coalesce(s.sent_by, '') = any (sends_through.senders));
+        where s.sent_by = any (sends_through.senders));
 end
 $$;
 
@@ -1732,14 +1479,6 @@ returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as
 begin
     return case when shown_sender.sent_by like '+%' then smsretry.masked(shown_sender.sent_by) else shown_sender.sent_by end;
 end
-$$;
-
--- ======== schemas/helpers/spent_day.sql ========
--- When the day turns over of a sender that has used it; null: it has not, or may send more now than it might then. A begin
--- notes it: smsretry.spent_until.
-create or replace function smsretry.spent_day(sender smsretry.senders, at timestamptz)
-returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when sender.spent_until > at and sender.segments_per_day <= sender.spent_cap then sender.spent_until end
 $$;
 
 -- ======== schemas/helpers/standing_opt_outs.sql ========
@@ -1760,6 +1499,14 @@ where o.said = 'opted_out' and not exists (
 
 grant select on smsretry.standing_opt_outs to service_role;
 
+-- ======== schemas/helpers/stopped_states.sql ========
+-- The US states to which no marketing text goes, in order.
+create or replace view smsretry.stopped_states with (security_invoker = true) as
+select array_agg(s.subject order by s.subject) as states, string_agg(s.subject, ',' order by s.subject) as told
+from smsretry.stops s where s.kind = 'state';
+
+grant select on smsretry.stopped_states to service_role;
+
 -- ======== schemas/helpers/text_state.sql ========
 -- A text's state in a word for people; the one definition.
 --   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt | sent | failed | cancelled
@@ -1776,41 +1523,27 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 
--- ======== schemas/helpers/took_long.sql ========
--- Whether one row took so long to write that its business's other rows would hold up everybody.
-create or replace function smsretry.took_long(began timestamptz)
-returns boolean language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select clock_timestamp() - took_long.began > interval '250 milliseconds'
+-- ======== schemas/helpers/told_sender.sql ========
+-- A sender as a claim tells it to a worker; null: there is none.
+create or replace function smsretry.told_sender(sender smsretry.senders)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case when sender.id is not null then jsonb_build_object(
+        'id', sender.id, 'account', sender.account, 'sent_by', sender.sent_by, 'segments_per_second', sender.segments_per_second,
+        'segments_per_day', sender.segments_per_day, 'paused_because', sender.paused_because,
+        'spent_until', case when sender.day_segments >= sender.segments_per_day and sender.day_ends_at > smsretry.clock()
+                            then sender.day_ends_at end) end;
+end
 $$;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
+-- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
-       a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
-       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
-       array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
-       -- Values are cut: a body of megabytes would cost the other rows of the claim.
-       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
-       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
-       smsretry.found_sid(l.provider_message_id) as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       -- The application's own processor goes by this; our workers check again at begin.
-       case when q.claimed_by_application and exists (
-                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
-            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
-                           array(select s.state from smsretry.stopped_states s order by s.state)) as decided_by,
-       coalesce(u.sids, '{}') as lost_sids,
-       -- Since when it might have gone out: not before it was queued, unless it was planned.
-       case when q.scheduled_for < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.scheduled_for end as due_since,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why, q.why_code::text as why_code,
+       q.rate_limit_count, q.account_refusal_count, q.message_class,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(
@@ -1818,23 +1551,26 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       v.opened_at as circuit_opened_at,
-       t.opened_at as business_circuit_opened_at, t.tried_at as business_circuit_tried_at,
-       exists (select 1 from public.sms_retry_queue o
-               where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
-       -- Only preview_sms_retries fills these in.
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       q.why_code::text as why_code, null::text as refused_code,
-       -- The claims of due texts set it.
-       true as others_wait,
-       -- Null: the sender of the runner's environment.
-       v.sender, a.sent_account,
-       -- Where lost_sids are, in the same order.
-       coalesce(u.accounts, '{}') as lost_accounts,
-       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
-       -- As others_wait, of those with the same sender.
-       true as sender_others_wait
+       -- Values are cut: a body of megabytes would cost the other rows of the claim.
+       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
+       left(c.timezone, 100) as timezone,
+       -- The application's own processor goes by this; our workers check again at begin.
+       case when q.claimed_by_application and exists (
+                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
+            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
+                           (select s.told from smsretry.stopped_states s)) as decided_by,
+       -- Since when it might have gone out: not before it was queued, unless it was planned.
+       case when q.scheduled_for < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s
+                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
+            then q.created_at else q.scheduled_for end as due_since,
+       coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
+       o.sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -1842,10 +1578,9 @@ left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
-left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
 left join lateral (
-    select min(o.opened_at) as opened_at, max(o.tried_at) as tried_at from smsretry.business_circuits o
-    where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) t on true
+    select smsretry.told_sender(s) as sender from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) o on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
@@ -1854,9 +1589,9 @@ left join lateral (
            array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
     from public.sms_send_attempts m
     where (q.last_error is not null
-           or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
+           or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
-      and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+      and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 grant select on smsretry.claimed_retry to service_role;
@@ -1867,35 +1602,20 @@ create or replace view smsretry.scheduled_claim with (security_invoker = true) a
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
        s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
-       s.held_since is not null or h.scheduled_id is not null as held, coalesce(h.why, s.why) as why, null::uuid as attempt_id, null::timestamptz as in_doubt_since,
-       0 as reconcile_count, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
-       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by,
-       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
-       array(select t.state from smsretry.stopped_states t order by t.state) as stopped_states,
+       s.held_since is not null as held, s.why, s.why_code::text as why_code, 0 as rate_limit_count, 0 as account_refusal_count, s.message_class,
+       null::uuid as attempt_id, null::timestamptz as in_doubt_since, 0 as reconcile_count,
+       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by, null::text as sent_account,
+       array[]::text[] as other_bodies,
        true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, s.body, s.message_class,
-                           array(select t.state from smsretry.stopped_states t order by t.state)) as decided_by,
-       array[]::text[] as lost_sids,
-       s.scheduled_for as due_since,
-       array[]::text[] as other_bodies,
-       v.opened_at as circuit_opened_at,
-       null::timestamptz as business_circuit_opened_at, null::timestamptz as business_circuit_tried_at,
-       false as suspects_wait,
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       case when h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code, null::text as refused_code,
-       true as others_wait, v.sender, null::text as sent_account, array[]::text[] as lost_accounts,
-       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
-       true as sender_others_wait
+       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
+       left(c.timezone, 100) as timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours, null::text as decided_by,
+       s.scheduled_for as due_since, array[]::text[] as lost_sids, array[]::text[] as lost_accounts, smsretry.told_sender(o) as sender
 from public.scheduled_sends s
-left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
 left join public.businesses b on b.id = s.business_id
-left join lateral smsretry.sender_now(s.business_id, s.message_class) v on true
+left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.status = 'scheduled';
 
 grant select on smsretry.scheduled_claim to service_role;
@@ -2026,29 +1746,18 @@ begin
     if tg_table_name = 'customers' then
         select array_agg(w.id) into v_ids from (
             select q.id from public.sms_retry_queue q
-            where q.customer_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+            where q.customer_id = new.id and q.work in ('texts', 'suspect') and q.scheduled_for > v_now
               and q.why_code = any (v_waits)
             for update skip locked) w;
     else
         select array_agg(w.id) into v_ids from (
             select q.id from public.sms_retry_queue q
-            where q.business_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+            where q.business_id = new.id and q.work = 'texts' and q.scheduled_for > v_now
               and q.why_code = any (v_waits)
             for update skip locked) w;
     end if;
     update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now where q.id = any (v_ids);
     return null;
-end
-$$;
-
--- ======== schemas/queue/put_back.sql ========
--- Return a row to pending until it is due. Locked: as in close_row.
-create or replace function smsretry.put_back(retry public.sms_retry_queue, due timestamptz, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.status := 'pending';
-    retry.scheduled_for := put_back.due;
-    perform smsretry.save_row(retry, put_back.at);
 end
 $$;
 
@@ -2119,7 +1828,7 @@ begin
             v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
             queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
             v_now, v_now)
-        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        on conflict do nothing
         returning id, 'queued', sms_retry_queue.scheduled_for;
         if found then
             return;
@@ -2133,10 +1842,15 @@ $$;
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
 -- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
--- worker holds has no lease, and one that has ended waits for nothing. Only take_row and supersede write columns themselves.
-create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
+-- worker holds has no lease, and one that has ended waits for nothing. due: it goes back to pending, until then. Only take,
+-- follow_opt_out and supersede write columns themselves.
+create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz, due timestamptz default null)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    if due is not null then
+        retry.status := 'pending';
+        retry.scheduled_for := save_row.due;
+    end if;
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
@@ -2157,8 +1871,7 @@ begin
         rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
         error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
         held_since = retry.held_since,
-        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
-        window_closes_at = retry.window_closes_at
+        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
     where q.id = retry.id;
 end
 $$;
@@ -2229,689 +1942,220 @@ returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.sms_send_attempts (
         id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments)
+        number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
     select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
            left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
            smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
            coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id,
-           write_attempt.sent_account, write_attempt.segments
+           write_attempt.sent_account, write_attempt.segments, retry.business_id
     from (select 1) one
     left join public.customers c on c.id = retry.customer_id
     left join public.send_logs l on l.id = retry.send_log_id;
 end
 $$;
 
--- ======== schemas/turns/businesses_of_sender.sql ========
--- Up to `most` businesses with a text due that this sender sends, by id round and round from behind `start`, and which of
--- their texts: any, or those of one class. sender_id null: the environment's. met: one of them, and its class, which spares most
--- looks if it is the only one. enable_sort: smsretry.next_in_turn.
-create or replace function smsretry.businesses_of_sender(
-    sender_id uuid, start uuid, most integer, at timestamptz, met uuid, met_class text, out businesses uuid[], out classes text[]
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+-- ======== schemas/turns/doubtful_in_turn.sql ========
+-- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
+-- for longest ago goes first. Locked rows are passed over.
+--   served: the businesses, if more is due than was taken · next_at: when the next one is due
+create or replace function smsretry.doubtful_in_turn(most integer, at timestamptz, out ids uuid[], out served uuid[], out next_at timestamptz)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
 #variable_conflict use_variable
 declare
-    v_business uuid := start;
-    v_wrapped boolean := false;
-    v_of record;
-    v_classes text[];
+    v_oldest record;
 begin
-    if sender_id is not null and not exists (
-        select from smsretry.business_senders b where b.sender_id = sender_id and b.business_id <> met)
-    then
-        businesses := array[met];
-        classes := array[met_class];
-        return;
+    select coalesce(array_agg(o.id order by o.scheduled_for, o.id), '{}') as ids, array_agg(o.business_id order by o.scheduled_for, o.id) as businesses
+    into v_oldest
+    from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
+          where q.work = 'doubtful' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * most) o;
+    ids := array(
+        select q.id from unnest(smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+        join public.sms_retry_queue q on q.id = u.id
+        where q.work = 'doubtful' and q.scheduled_for <= at
+        order by u.place limit most for update of q skip locked);
+    if cardinality(v_oldest.ids) > cardinality(ids) then
+        served := array(select distinct q.business_id from public.sms_retry_queue q where q.id = any (ids));
     end if;
-    businesses := '{}';
-    classes := '{}';
-    for v_looks in 1 .. 5000 loop
-        exit when cardinality(businesses) >= most;
-        if sender_id is null then
-            select q.business_id into v_business from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-              and (q.business_id, q.message_class) > (v_business, 'transactional')
-            order by q.business_id, q.message_class, q.scheduled_for limit 1;
-        else
-            select b.business_id into v_business from smsretry.business_senders b
-            where b.sender_id = sender_id and b.business_id > v_business order by b.sender_id, b.business_id limit 1;
-        end if;
-        if v_business is null then -- there is none behind: on from the first one
-            exit when v_wrapped;
-            v_wrapped := true;
-            v_business := '00000000-0000-0000-0000-000000000000'; -- which may be one
-        end if;
-        exit when v_wrapped and v_business > start;
-        select * into v_of from smsretry.senders_of(v_business);
-        v_classes := array_remove(array[
-            case when v_of.marketing is not distinct from sender_id then 'marketing' end,
-            case when v_of.transactional is not distinct from sender_id then 'transactional' end], null);
-        if smsretry.has_due_text(v_business, v_classes, at) then
-            businesses := businesses || v_business;
-            classes := classes || case when cardinality(v_classes) = 2 then 'any' else v_classes[1] end;
-        end if;
-    end loop;
-end
-$$;
-
--- ======== schemas/turns/claim_by_sender.sql ========
--- Lock up to limit_count due texts, as smsretry.claim_in_turn, and of each sender no more than it can send soon. Parameters:
--- smsretry.turns_of_senders.
---   ids: in turns · businesses, owners: whose turn it was, and whose sender's · last: of each sender with a rate, the business
---   served last, for smsretry.end_turns_of_senders · complete: whether nobody else has any due
-create or replace function smsretry.claim_by_sender(
-    limit_count integer, at timestamptz, sender text, per_second double precision, without text[],
-    out ids uuid[], out businesses uuid[], out owners uuid[], out last jsonb, out complete boolean
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    k_peek constant integer := greatest(4 * limit_count, 200);
-    v_turn record;
-    v_memory record;
-    v_places uuid[];
-    v_classes text[];
-    v_served uuid;
-    v_text record;
-    v_owner text;
-    v_due boolean;
-begin
-    ids := '{}';
-    last := '{}';
-    select t.place, t.after into v_memory from smsretry.turns t
-    where t.kind = 'texts' order by t.place limit 1 for update skip locked;
-    select * into v_turn from smsretry.turns_of_senders(
-        at, coalesce(v_memory.after, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid), 2 * limit_count, k_peek,
-        sender, per_second, without);
-    complete := v_turn.complete;
-    -- The businesses of a sender with a rate go round from its own memory, in the place of the first of them.
-    select array_agg(o.business order by o.lane, o.behind, o.business), array_agg(o.class order by o.lane, o.behind, o.business),
-           array_agg(o.owner order by o.lane, o.behind, o.business), array_agg(o.place order by o.lane, o.behind, o.business)
-    into businesses, v_classes, owners, v_places
-    from (
-        select u.business, u.class, u.owner, first_value(u.place) over w as place, min(u.n) over w as lane,
-               coalesce(u.business <= (v_turn.afters ->> u.owner::text)::uuid, false) as behind
-        from unnest(v_turn.businesses, v_turn.classes, v_turn.owners, v_turn.places) with ordinality as u (business, class, owner, place, n)
-        window w as (partition by case when v_turn.rooms ->> u.owner::text is null then u.n::text else u.owner::text end order by u.n)
-    ) o;
-    if businesses is null then
-        businesses := '{}';
-        owners := '{}';
-        return;
-    end if;
-    for v_text in
-        select * from smsretry.texts_of_turns(businesses, v_classes, k_peek / cardinality(businesses) + 1, limit_count, at)
-    loop
-        exit when cardinality(ids) >= limit_count;
-        v_owner := owners[v_text.place];
-        continue when (v_turn.rooms ->> v_owner)::integer = 0;
-        select q.status = 'pending' and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after() and q.in_doubt_since is null
-        into v_due from public.sms_retry_queue q where q.id = v_text.id for update skip locked;
-        if v_due then
-            ids := ids || v_text.id;
-            v_served := v_places[v_text.place];
-            if v_turn.rooms ->> v_owner is not null then
-                v_turn.rooms := v_turn.rooms || jsonb_build_object(v_owner, (v_turn.rooms ->> v_owner)::integer - 1);
-                last := last || jsonb_build_object(v_owner, businesses[v_text.place]);
-            end if;
-        end if;
-    end loop;
-    if v_turn.seen > limit_count then
-        perform smsretry.end_turn('texts', v_memory.place, v_places, v_turn.passed, v_served, cardinality(ids) = limit_count);
-    end if;
-end
-$$;
-
--- ======== schemas/turns/claim_in_turn.sql ========
--- Lock up to limit_count due rows of this kind, business by business in turns, from where the last claim ended. Rows that
--- are locked, or no longer due, are passed over. Kinds and settled: smsretry.in_turn.
---   ids: in turns · businesses: whose turn it was · complete: whether nobody else has any due
-create or replace function smsretry.claim_in_turn(
-    kind text, limit_count integer, at timestamptz, settled timestamptz default null,
-    out ids uuid[], out businesses uuid[], out complete boolean
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_turn record;
-    v_id uuid;
-    v_business uuid;
-    v_due boolean;
-    v_served uuid;
-begin
-    select * into v_turn from smsretry.in_turn(kind, at, limit_count, settled);
-    ids := '{}';
-    businesses := v_turn.businesses;
-    complete := v_turn.passed is null;
-    if cardinality(businesses) = 0 then
-        return;
-    end if;
-    -- A loop, and each row by its id alone: without statistics a join may read a whole index for each, and `limit` beside
-    -- `skip locked` may take far more rows.
-    foreach v_id in array smsretry.work_in_turn(kind, businesses, v_turn.each, limit_count, at, settled) loop
-        exit when cardinality(ids) >= limit_count;
-        if kind = 'deliveries' then
-            select a.delivery_look_at <= claim_in_turn.at, a.business_id into v_due, v_business
-            from public.sms_send_attempts a where a.id = v_id for update skip locked;
-        else
-            select q.status = 'pending' and q.scheduled_for <= claim_in_turn.at and q.recover_count < smsretry.suspect_after()
-                       and (q.in_doubt_since is not null) = (kind = 'doubtful'), q.business_id
-            into v_due, v_business
-            from public.sms_retry_queue q where q.id = v_id for update skip locked;
-        end if;
-        if v_due then
-            ids := ids || v_id;
-            v_served := v_business;
-        end if;
-    end loop;
-    perform smsretry.end_turn(
-        kind, v_turn.place, businesses, v_turn.passed, v_served, cardinality(ids) = limit_count);
-end
-$$;
-
--- ======== schemas/turns/end_turn.sql ========
--- A claim has ended: the next one from this place begins behind the last business served; or, if too little could be taken
--- because the rest is locked, behind all that were tried.
-create or replace function smsretry.end_turn(
-    kind text, place integer, businesses uuid[], passed uuid, served uuid, enough boolean
-)
-returns void language sql set search_path = pg_catalog, pg_temp as $$
-    update smsretry.turns t
-    set after = coalesce(
-        end_turn.passed,
-        case when end_turn.enough then end_turn.served else end_turn.businesses[cardinality(end_turn.businesses)] end,
-        t.after)
-    where t.kind = end_turn.kind and t.place = end_turn.place
-$$;
-
--- ======== schemas/turns/end_turns_of_senders.sql ========
--- A claim has ended: each of these senders goes on behind the business that was served last. Never waits.
---   last: smsretry.claim_by_sender; sender: the environment's
-create or replace function smsretry.end_turns_of_senders(last jsonb, sender text)
-returns void language sql set search_path = pg_catalog, pg_temp
--- Each sender by its key: a join of another kind would read all senders.
-set enable_hashjoin = off set enable_mergejoin = off as $$
-    update smsretry.sender_time t
-    set after = l.business
-    from (
-        select coalesce(s.sent_by, end_turns_of_senders.sender) as sent_by, e.value::uuid as business
-        from jsonb_each_text(end_turns_of_senders.last) e
-        left join smsretry.senders s on s.id = e.key::uuid
-    ) l
-    where t.sender = l.sent_by and t.after is distinct from l.business
-      and t.sender in (
-          select f.sender from smsretry.sender_time f where f.sender = l.sent_by for update skip locked)
-$$;
-
--- ======== schemas/turns/has_due_text.sql ========
--- Whether a business has a text of these classes due. One index probe each. The callers have
--- set enable_sort: smsretry.next_in_turn.
-create or replace function smsretry.has_due_text(business_id uuid, classes text[], at timestamptz)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_class text;
-    v_due timestamptz;
-begin
-    foreach v_class in array has_due_text.classes loop
-        select q.scheduled_for into v_due from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-          and q.business_id = has_due_text.business_id and q.message_class = v_class
-        order by q.business_id, q.message_class, q.scheduled_for limit 1;
-        if v_due <= has_due_text.at then
-            return true;
-        end if;
-    end loop;
-    return false;
+    next_at := (select q.scheduled_for from public.sms_retry_queue q
+                where q.work = 'doubtful' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
 end
 $$;
 
 -- ======== schemas/turns/in_turn.sql ========
--- Whose turn it is: the businesses with due work of this kind, by id round and round, behind the one served last. Neither
--- what nor how much they wrote changes the order.
---   kind: texts | doubtful | scheduled | deliveries (settled: accepted no later than that, unless they failed)
---   businesses: up to twice limit_count, because locked rows are passed over; empty: nothing is due
---   each: how many of each to look at first, several times what is taken for the same reason
---   place: of smsretry.turns, locked until end_turn; null: all that is due fits into the claim, or all places are taken and
---     the order begins anywhere
---   passed: how far was looked, if too many wait for later; the longest waiting are then added, and the next claim goes on
-create or replace function smsretry.in_turn(
-    kind text, at timestamptz, limit_count integer, settled timestamptz default null,
-    out businesses uuid[], out each integer, out place integer, out passed uuid
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_peek constant integer := greatest(4 * limit_count, 200);
-    v_known uuid[];
-    v_seen bigint;
-    v_start uuid;
+-- Put due work in the order of turns: who was served longest ago goes first, with what has waited longest.
+--   ids, businesses: of the work, the longest waiting first
+create or replace function smsretry.in_turn(kind text, ids uuid[], businesses uuid[])
+returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-    select w.businesses, w.seen into v_known, v_seen from smsretry.waited_longest(kind, at, v_peek, settled) w;
-    if v_seen <= limit_count then
-        businesses := coalesce(v_known, '{}');
-        each := limit_count;
-        return;
-    end if;
-    select t.place, t.after into place, v_start from smsretry.turns t
-    where t.kind = in_turn.kind order by t.place limit 1 for update skip locked;
-    v_start := coalesce(v_start, md5(concat(clock_timestamp(), pg_backend_pid()))::uuid);
-    if v_seen = v_peek then -- there may be more, of others
-        select n.businesses, n.passed into businesses, passed
-        from smsretry.next_in_turn(kind, at, v_start, 2 * limit_count, settled) n;
-    end if;
-    if v_seen < v_peek or passed is not null then
-        businesses := coalesce(businesses, '{}') || array(
-            select b from unnest(v_known) b where (b = any (businesses)) is not true order by b <= coalesce(passed, v_start), b);
-    end if;
-    each := v_peek / greatest(cardinality(businesses), 1) + 1;
+    return (select coalesce(array_agg(w.id order by w.turn, w.served nulls first, w.business_id), '{}')
+    from (select u.id, u.business_id, t.served, row_number() over (partition by u.business_id order by u.place) as turn
+          from unnest(in_turn.ids, in_turn.businesses) with ordinality as u (id, business_id, place)
+          left join smsretry.turns t on t.kind = in_turn.kind and t.business_id = u.business_id) w);
 end
 $$;
 
--- ======== schemas/turns/next_in_turn.sql ========
--- Up to `most` businesses with due work of this kind, by id round and round from behind `start`. Kinds: smsretry.in_turn.
---   passed: how far was looked, if 5,000 that wait for later came before there were enough
--- One index probe a business; none of its other rows is read. enable_sort is off, so that the order's own index is used.
-create or replace function smsretry.next_in_turn(
-    kind text, at timestamptz, start uuid, most integer, settled timestamptz, out businesses uuid[], out passed uuid
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-declare
-    v_business uuid := start;
-    v_class text := 'transactional'; -- the last one: the next step goes to another business
-    v_edge timestamptz := 'infinity'; -- likewise
-    v_due timestamptz;
-    v_wrapped boolean := false;
+-- ======== schemas/turns/note_served.sql ========
+-- These businesses were served now, in this order. If another claim is noting its own at this moment, this one notes nothing: it may wait for nobody,
+-- and they only come to their next turn a little sooner.
+create or replace function smsretry.note_served(kind text, businesses uuid[], at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    businesses := '{}';
-    for v_looks in 1 .. 5000 loop
-        case kind
-        when 'texts' then
-            select q.business_id, q.message_class, q.scheduled_for into v_business, v_class, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-              and (q.business_id, q.message_class) > (v_business, v_class)
-            order by q.business_id, q.message_class, q.scheduled_for limit 1;
-        when 'doubtful' then
-            select q.business_id, q.scheduled_for into v_business, v_due from public.sms_retry_queue q
-            where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
-              and (q.business_id, q.scheduled_for) > (v_business, v_edge)
-            order by q.business_id, q.scheduled_for limit 1;
-        when 'scheduled' then
-            select s.business_id, coalesce(s.look_at, s.scheduled_for) into v_business, v_due from public.scheduled_sends s
-            where s.status = 'scheduled' and (s.business_id, coalesce(s.look_at, s.scheduled_for)) > (v_business, v_edge)
-              and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
-            order by s.business_id, coalesce(s.look_at, s.scheduled_for) limit 1;
-        when 'deliveries' then
-            select a.business_id, a.delivery_look_at into v_business, v_due from public.sms_send_attempts a
-            where a.delivery_look_at is not null and (a.business_id, a.delivery_look_at) > (v_business, v_edge)
-              and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
-            order by a.business_id, a.delivery_look_at limit 1;
-        end case;
-        v_edge := 'infinity';
-        if v_business is null then -- there is none behind: on from the first one
-            exit when v_wrapped;
-            v_wrapped := true;
-            v_business := '00000000-0000-0000-0000-000000000000';
-            v_class := '';
-            v_edge := '-infinity';
-            continue;
-        end if;
-        exit when v_wrapped and v_business > start;
-        if v_due <= at then
-            businesses := businesses || v_business;
-            exit when cardinality(businesses) >= most;
-            v_class := 'transactional';
-        end if;
-        if v_looks = 5000 then
-            passed := v_business;
-        end if;
-    end loop;
+    if cardinality(note_served.businesses) > 0 and pg_try_advisory_xact_lock(hashtextextended('smsretry.turns ' || note_served.kind, 0)) then
+        insert into smsretry.turns (kind, business_id, served)
+        select note_served.kind, u.id, note_served.at + max(u.place) * interval '1 microsecond'
+        from unnest(note_served.businesses) with ordinality as u (id, place) where u.id is not null group by u.id
+        on conflict on constraint turns_pkey do update set served = excluded.served;
+    end if;
 end
 $$;
 
--- ======== schemas/turns/next_text.sql ========
--- The next step of smsretry.turns_of_senders: the oldest text of the business and class that follow, and whether it is due.
--- From look 5,001 on: of the known ones, which are due. The callers have
--- set enable_sort: smsretry.next_in_turn.
-create or replace function smsretry.next_text(
-    business uuid, class text, at timestamptz, known_businesses uuid[], known_classes text[], look integer,
-    out business_id uuid, out message_class text, out due boolean
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- ======== schemas/turns/rooms.sql ========
+-- How many texts a claim may take of each of these lanes. A lane is what a business sends of one class, through one sender.
+-- environment: the sender of businesses that have none of their own; without: senders and businesses of which nothing is taken.
+--   of_sender: about half a second's worth, so that its texts are ready when it is, and others' threads do not wait for it; null:
+--     any number. A sender that is paused, or has used its day, has room: its texts are put off, which costs no time
+--   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the sender is busy
+create or replace function smsretry.rooms(businesses uuid[], classes text[], at timestamptz, environment uuid, without uuid[])
+returns table (business_id uuid, message_class text, sender_id uuid, of_sender integer, of_business integer, free_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
 begin
-    if next_text.look > 5000 then
-        business_id := next_text.known_businesses[next_text.look - 5000];
-        message_class := next_text.known_classes[next_text.look - 5000];
-        due := true;
-        return;
-    end if;
-    select q.business_id, q.message_class, q.scheduled_for <= next_text.at into business_id, message_class, due
-    from public.sms_retry_queue q
-    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-      and (q.business_id, q.message_class) > (next_text.business, next_text.class)
-    order by q.business_id, q.message_class, q.scheduled_for limit 1;
-end
-$$;
-
--- ======== schemas/turns/oldest_texts.sql ========
--- The businesses, and the classes, of the `most` due texts that have waited longest, and how many texts there are; in order of
--- turns behind `start`. enable_sort: smsretry.next_in_turn.
-create or replace function smsretry.oldest_texts(
-    at timestamptz, start uuid, most integer, out businesses uuid[], out classes text[], out seen bigint
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-begin
-    select array_agg(d.business_id order by d.business_id <= start, d.business_id, d.message_class),
-           array_agg(d.message_class order by d.business_id <= start, d.business_id, d.message_class), coalesce(sum(d.n), 0)
-    into businesses, classes, seen
-    from (
-        select n.business_id, n.message_class, count(*) as n
-        from (select q.business_id, q.message_class from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
-              order by q.scheduled_for, q.id limit most) n
-        group by n.business_id, n.message_class
-    ) d;
-end
-$$;
-
--- ======== schemas/turns/others_in_turn.sql ========
--- Due work of these businesses other than texts, in turns: the longest waiting of each, then the next; at most `each` a
--- business. Kinds, and enable_sort: smsretry.next_in_turn.
-create or replace function smsretry.others_in_turn(
-    kind text, businesses uuid[], each integer, at timestamptz, settled timestamptz default null
-)
-returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-begin
-    return (
-        select array_agg(w.id order by w.turn, b.place)
-        from unnest(businesses) with ordinality as b (id, place)
-        cross join lateral (
-            select n.id, row_number() over () as turn
-            from (
-                (select q.id from public.sms_retry_queue q
-                 where kind = 'doubtful'
-                   and q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
-                   and (q.business_id, q.scheduled_for) >= (b.id, '-infinity') and (q.business_id, q.scheduled_for) <= (b.id, at)
-                 order by q.business_id, q.scheduled_for, q.id limit each)
-                union all
-                (select s.id from public.scheduled_sends s
-                 where kind = 'scheduled' and s.status = 'scheduled'
-                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) >= (b.id, '-infinity')
-                   and (s.business_id, coalesce(s.look_at, s.scheduled_for)) <= (b.id, at)
-                   and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
-                 order by s.business_id, coalesce(s.look_at, s.scheduled_for), s.id limit each)
-                union all
-                (select a.id from public.sms_send_attempts a
-                 where kind = 'deliveries' and a.delivery_look_at is not null
-                   and (a.business_id, a.delivery_look_at) >= (b.id, '-infinity') and (a.business_id, a.delivery_look_at) <= (b.id, at)
-                   and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
-                 order by a.business_id, a.delivery_look_at, a.id limit each)
-            ) n
-        ) w);
-end
-$$;
-
--- ======== schemas/turns/others_of_sender.sql ========
--- Whether a business of this sender has a text due and none in the claim, which has one of each of `claimed`. Stops at the
--- first. sender_id null: the environment's.
-create or replace function smsretry.others_of_sender(sender_id uuid, claimed uuid[], at timestamptz)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select from smsretry.businesses_of_sender(
-            others_of_sender.sender_id, others_of_sender.claimed[cardinality(others_of_sender.claimed)],
-            cardinality(others_of_sender.claimed) + 1, others_of_sender.at, others_of_sender.claimed[1], null) o
-        where not o.businesses <@ others_of_sender.claimed)
-$$;
-
--- ======== schemas/turns/sender_room.sql ========
--- How many texts of a sender a claim may take; null: any number. sender_id: of smsretry.senders; null: the environment's, which
--- is `sender` and sends per_second. after: whose turn it was last among the businesses that share it.
---   room: about a second's worth; 0: it is not to be claimed from (`without`), or its time is given away until free_at
-create or replace function smsretry.sender_room(
-    sender_id uuid, sender text, per_second double precision, without text[], at timestamptz,
-    out room integer, out free_at timestamptz, out after uuid
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_sender smsretry.senders;
-    v_sent_by text := sender;
-    v_rate double precision := per_second;
-begin
-    if sender_id is not null then
-        select * into v_sender from smsretry.senders s where s.id = sender_id;
-        v_sent_by := v_sender.sent_by;
-        v_rate := case when v_sent_by = sender then least(v_sender.segments_per_second, per_second)
-                       else v_sender.segments_per_second end;
-    end if;
-    if v_sent_by = any (without) then
-        room := 0;
-        return;
-    end if;
-    select t.after, t.free_at into after, free_at from smsretry.sender_time t where t.sender = v_sent_by;
-    -- Its worker puts these off, which costs no time of the sender.
-    if v_sender.paused_at is not null or smsretry.spent_day(v_sender, at) is not null then
-        free_at := null;
-    -- More than an hour: a rate was set wrong, and lease_sms_time starts over.
-    elsif free_at > at + smsretry.claims_ahead() and free_at <= at + interval '1 hour' then
-        room := 0;
-    else
-        free_at := null;
-        room := case when v_rate > 0 then greatest(least(v_rate, smsretry.largest_claim()), 1)::integer end;
-        -- One is tried, and the others wait for it.
-        if sender_id is not null and exists (select from smsretry.circuit c where c.sender = v_sent_by) then
-            room := least(room, 3);
-        end if;
-    end if;
+    return query
+    select l.business_id, l.message_class, s.id,
+           case when s.id = any (rooms.without) or l.business_id = any (rooms.without) then 0
+                when s.paused_at is not null or s.day_segments >= s.segments_per_day and s.day_ends_at = m.midnight then null
+                when b.is_busy then 0
+                when exists (select from smsretry.stops x where x.kind = 'sender' and x.subject = s.id::text) then 1
+                when s.segments_per_second is not null then greatest(s.segments_per_second / 2, 1)::integer end,
+           case when exists (select from smsretry.stops x where x.kind = 'business' and x.subject = l.business_id::text) then 1 end,
+           case when b.is_busy then s.free_at end
+    from (select smsretry.carriers_midnight(rooms.at) as midnight offset 0) m
+    cross join unnest(rooms.businesses, rooms.classes) l (business_id, message_class)
+    left join lateral (
+        select o.sender_id from smsretry.business_senders o
+        where o.business_id = l.business_id and o.message_class in (l.message_class, 'any')
+        order by o.message_class = 'any' limit 1) own on true
+    left join smsretry.senders s on s.id = coalesce(own.sender_id, rooms.environment)
+    -- More than an hour: the clock was set back.
+    cross join lateral (select s.free_at > rooms.at + interval '100 ms' and s.free_at < rooms.at + interval '1 hour' as is_busy) b;
 end
 $$;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
--- Due texts of these businesses, in turns: the first of each, then the second. Within a business, transactional texts come
--- first, then those whose window closes within the hour. At most `each` of each class of a business. enable_sort: next_in_turn.
---   classes: of each business, any, or those of one class · place: which of the businesses · turn: its first, second …
+-- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the transactional ones. Locked rows are
+-- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
+-- The oldest 4 × most are looked at. If that is not all, the lanes behind the business that was served last are, too, so that
+-- nobody waits behind another's backlog.
+--   served: the businesses, if more is due than was taken · next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
-    businesses uuid[], each integer, at timestamptz, classes text[] default null, out id uuid, out place bigint, out turn bigint
+    most integer, at timestamptz, environment uuid, without uuid[], out ids uuid[], out served uuid[], out next_at timestamptz
 )
-returns setof record language sql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-    select c.id, b.place, row_number() over (
-               partition by b.place order by c.message_class desc, c.closes_soon, c.scheduled_for, c.id)
-    from unnest(texts_in_turn.businesses) with ordinality as b (id, place)
-    cross join lateral (
-        select d.id, d.message_class, d.scheduled_for,
-               case when d.window_closes_at between texts_in_turn.at and texts_in_turn.at + interval '1 hour'
-                    then d.window_closes_at end as closes_soon
-        from (
-            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'marketing'
-               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'transactional', '-infinity')
-               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'transactional', texts_in_turn.at)
-             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
-            union
-            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-               and coalesce(texts_in_turn.classes[b.place], q.message_class) in ('any', q.message_class)
-               and q.window_closes_at is not null and q.scheduled_for <= texts_in_turn.at
-               and (q.business_id, q.window_closes_at) >= (b.id, texts_in_turn.at)
-               and (q.business_id, q.window_closes_at) <= (b.id, texts_in_turn.at + interval '1 hour')
-             order by q.business_id, q.window_closes_at, q.id limit texts_in_turn.each)
-            union
-            (select q.id, q.message_class, q.scheduled_for, q.window_closes_at from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-               and coalesce(texts_in_turn.classes[b.place], 'any') <> 'transactional'
-               and (q.business_id, q.message_class, q.scheduled_for) >= (b.id, 'marketing', '-infinity')
-               and (q.business_id, q.message_class, q.scheduled_for) <= (b.id, 'marketing', texts_in_turn.at)
-             order by q.business_id, q.message_class, q.scheduled_for, q.id limit texts_in_turn.each)
-        ) d
-    ) c
-$$;
-
--- ======== schemas/turns/texts_of_turns.sql ========
--- Due texts in turns, and the place of each one's turn: smsretry.texts_in_turn. At first only `each` of a turn, and up to `most`
--- if a few of them have most of what is due.
-create or replace function smsretry.texts_of_turns(
-    businesses uuid[], classes text[], each integer, most integer, at timestamptz, out id uuid, out place bigint
-)
-returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_ids uuid[];
-    v_places bigint[];
-    v_each integer;
-begin
-    foreach v_each in array array[texts_of_turns.each, texts_of_turns.most] loop
-        if v_ids is null or cardinality(v_ids) < texts_of_turns.most and v_each > texts_of_turns.each then
-            select array_agg(t.id order by t.turn, t.place), array_agg(t.place order by t.turn, t.place) into v_ids, v_places
-            from smsretry.texts_in_turn(texts_of_turns.businesses, v_each, texts_of_turns.at, texts_of_turns.classes) t;
-        end if;
-    end loop;
-    return query select * from unnest(v_ids, v_places);
-end
-$$;
-
--- ======== schemas/turns/turns_of_senders.sql ========
--- Whose turn it is among businesses with senders of their own: as smsretry.in_turn for texts, in places behind `start`. A
--- sender with no room is passed over. One with a rate has the place of its business that comes first, and there goes round
--- among all of its businesses, from its own memory, so that none of them depends on where others' turns are.
--- sender, per_second, without: smsretry.sender_room.
---   businesses, classes, owners, places: each a turn. classes: any, or texts of one alone · owners: the sender's id; the zero
---     one: the environment's · places: the business at whose place it is
---   rooms, afters: by owner, smsretry.sender_room · seen: how many texts are due, of the first `peek` · passed: how far was looked, if there were too many looks · complete: whether that is everybody who is due
---   free_at: when the first of the busy senders that were passed over is free
-create or replace function smsretry.turns_of_senders(
-    at timestamptz, start uuid, most integer, peek integer, sender text, per_second double precision, without text[],
-    out businesses uuid[], out classes text[], out owners uuid[], out places uuid[], out rooms jsonb, out afters jsonb,
-    out seen bigint, out passed uuid, out complete boolean, out free_at timestamptz
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- Without statistics a plan would read whole tables instead of the first rows of an index.
+set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
-    k_environment constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_known record;
-    v_next record;
-    v_of record;
-    v_room record;
-    v_lane record;
-    v_owner uuid;
-    v_busy uuid[] := '{}';
-    v_mixed boolean;
-    v_look integer := 0;
-    v_last text := 'transactional'; -- the last one: the next step goes to another business
-    v_at uuid := start;
-    v_wrapped boolean := false;
+    k_first constant uuid := '00000000-0000-0000-0000-000000000000';
+    k_steps constant integer := 5;
+    v_peek constant integer := 4 * greatest(most, 25);
+    v_step constant integer := 2 * greatest(most, 25);
+    v_businesses uuid[];
+    v_classes text[];
+    v_seen integer;
+    v_behind uuid;
+    v_class text := 'transactional'; -- the last one: the next lane is another business's
+    v_looks integer;
+    v_found record;
+    v_with_room integer := 0;
+    v_lanes jsonb := '[]';
 begin
-    businesses := '{}'; classes := '{}'; owners := '{}'; places := '{}'; rooms := '{}'; afters := '{}';
-    complete := true;
-    select * into v_known from smsretry.oldest_texts(at, start, peek);
-    seen := v_known.seen;
-    if seen < peek then
-        v_look := 5000; -- these are all there are
+    select array_agg(o.business_id), array_agg(o.message_class), coalesce(sum(o.n), 0) into v_businesses, v_classes, v_seen
+    from (select n.business_id, n.message_class, count(*) as n
+          from (select q.business_id, q.message_class from public.sms_retry_queue q
+                where q.work = 'texts' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit v_peek) n
+          group by n.business_id, n.message_class) o;
+    if v_seen < v_peek then -- these are all
+        next_at := (select q.scheduled_for from public.sms_retry_queue q
+                    where q.work = 'texts' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
     end if;
-    loop
-        v_look := v_look + 1;
-        select * into v_next from smsretry.next_text(v_at, v_last, at, v_known.businesses, v_known.classes, v_look);
-        exit when v_next.business_id is null and (v_wrapped or v_look > 5000);
-        if v_next.business_id is null then
-            v_wrapped := true; v_at := k_environment; v_last := '';
-            continue;
+    for v_count in 0 .. k_steps loop
+        if v_count = 1 then
+            v_behind := coalesce((select t.business_id from smsretry.turns t where t.kind = 'texts'
+                                  order by t.kind desc, t.served desc, t.business_id desc limit 1), k_first);
         end if;
-        exit when v_wrapped and v_look <= 5000 and v_next.business_id > start;
-        v_at := v_next.business_id;
-        v_last := v_next.message_class;
-        if v_look = 5000 then
-            passed := v_at;
+        if v_count > 0 then
+            -- The next lanes round and round, and whether their oldest text is due: one index probe each, and none of its other texts.
+            with recursive lane (n, business_id, message_class, due, first) as (
+                select 0, v_behind, v_class, false, null::text
+                union all
+                select l.n + 1, x.business_id, x.message_class, x.scheduled_for <= at, coalesce(l.first, x.business_id || x.message_class)
+                from lane l
+                cross join lateral (
+                    (select q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
+                     where q.work = 'texts' and (q.business_id, q.message_class) > (l.business_id, l.message_class)
+                     order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
+                    union all -- there is none behind
+                    (select q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
+                     where q.work = 'texts' order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
+                    limit 1) x
+                where l.n < v_step and x.business_id || x.message_class is distinct from l.first)
+            select array_agg(l.business_id) filter (where l.due), array_agg(l.message_class) filter (where l.due), max(l.n),
+                   (array_agg(l.business_id order by l.n desc))[1], (array_agg(l.message_class order by l.n desc))[1]
+            into v_businesses, v_classes, v_looks, v_behind, v_class
+            from lane l;
         end if;
-        continue when not v_next.due;
-        if cardinality(businesses) >= most and seen >= peek then
-            complete := false;
-            exit;
-        end if;
-        select * into v_of from smsretry.senders_of(v_at);
-        v_owner := coalesce(case v_last when 'marketing' then v_of.marketing else v_of.transactional end, k_environment);
-        v_mixed := v_of.marketing is distinct from v_of.transactional;
-        if not v_mixed then
-            v_last := 'transactional';
-        end if;
-        continue when v_owner = any (v_busy);
-        continue when array_position(businesses, v_at) is not null and (not v_mixed or v_look > 5000 and seen >= peek);
-        if not rooms ? v_owner::text then
-            select * into v_room from smsretry.sender_room(nullif(v_owner, k_environment), sender, per_second, without, at);
-            if v_room.room = 0 then
-                v_busy := v_busy || v_owner;
-                free_at := least(free_at, v_room.free_at);
-                continue;
-            end if;
-            rooms := rooms || jsonb_build_object(v_owner, v_room.room);
-            afters := afters || jsonb_build_object(v_owner, coalesce(v_room.after, start));
-            if v_room.room > 0 and seen >= peek then
-                select * into v_lane from smsretry.businesses_of_sender(
-                    nullif(v_owner, k_environment), coalesce(v_room.after, start), least(2 * v_room.room, most), at,
-                    v_at, case when v_mixed then v_next.message_class else 'any' end);
-                businesses := businesses || v_lane.businesses; classes := classes || v_lane.classes;
-                owners := owners || array_fill(v_owner, array[cardinality(v_lane.businesses)]);
-                places := places || array_fill(v_at, array[cardinality(v_lane.businesses)]);
-            end if;
-        end if;
-        -- A null is any number.
-        continue when rooms ->> v_owner::text is not null and seen >= peek;
-        businesses := businesses || v_at; classes := classes || case when v_mixed then v_next.message_class else 'any' end;
-        owners := owners || v_owner; places := places || v_at;
+        select coalesce(jsonb_agg(r) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at into v_found
+        from smsretry.rooms(v_businesses, v_classes, at, environment, without) r;
+        v_lanes := v_lanes || v_found.lanes;
+        v_with_room := case when v_count > 0 then v_with_room + jsonb_array_length(v_found.lanes) else 0 end;
+        next_at := least(next_at, v_found.free_at - interval '100 ms');
+        exit when v_seen < v_peek or v_with_room >= most or v_looks < v_step;
     end loop;
-    complete := complete and passed is null and free_at is null;
-end
-$$;
 
--- ======== schemas/turns/waited_longest.sql ========
--- The businesses of the `most` due items of this kind that have waited longest, and how many items there are: a cheap way to
--- see that little or nothing is due. Kinds: smsretry.in_turn.
-create or replace function smsretry.waited_longest(
-    kind text, at timestamptz, most integer, settled timestamptz, out businesses uuid[], out seen bigint
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_sort = off set enable_incremental_sort = off set jit = off as $$
-begin
-    case kind
-    when 'texts' then
-        select array_agg(distinct n.business_id), count(*) into businesses, seen
-        from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
-              order by q.scheduled_for, q.id limit most) n;
-    when 'doubtful' then
-        select array_agg(distinct n.business_id), count(*) into businesses, seen
-        from (select q.business_id from public.sms_retry_queue q
-              where q.status = 'pending' and q.in_doubt_since is not null and q.scheduled_for <= at and q.recover_count < smsretry.suspect_after()
-              order by q.scheduled_for, q.id limit most) n;
-    when 'scheduled' then
-        select array_agg(distinct n.business_id), count(*) into businesses, seen
-        from (select s.business_id from public.scheduled_sends s
-              where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= at
-                -- No join, so that the index is walked in order and only as far as needed.
-                and coalesce((select h.look_at from smsretry.held_sends h where h.scheduled_id = s.id), at) <= at
-              order by coalesce(s.look_at, s.scheduled_for), s.id limit most) n;
-    when 'deliveries' then
-        select array_agg(distinct n.business_id), count(*) into businesses, seen
-        from (select a.business_id from public.sms_send_attempts a
-              where a.delivery_look_at <= at and (a.finished_at <= settled or smsretry.is_lost(a.delivery_status))
-              order by a.delivery_look_at limit most) n;
-    end case;
-end
-$$;
-
--- ======== schemas/turns/work_in_turn.sql ========
--- Due work of these businesses in turns: at first only `each` of a business, and up to `most` if a few of them have most of
--- it. Kinds and settled: smsretry.in_turn.
-create or replace function smsretry.work_in_turn(
-    kind text, businesses uuid[], each integer, most integer, at timestamptz, settled timestamptz default null
-)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_ids uuid[];
-    v_each integer;
-begin
-    foreach v_each in array array[each, most] loop
-        if v_ids is null or cardinality(v_ids) < most and v_each > each then
-            v_ids := coalesce(case kind when 'texts' then array(select t.id from smsretry.texts_in_turn(businesses, v_each, at) t order by t.turn, t.place)
-                                        else smsretry.others_in_turn(kind, businesses, v_each, at, settled) end, '{}');
+    ids := '{}';
+    if v_lanes = '[]' then
+        return;
+    end if;
+    -- Of each sender, the lanes that were served longest ago; of these, some texts each; and of those as many as there is room for.
+    -- A business whose own texts come to nothing is the last to try its sender.
+    select coalesce(array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
+                        filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)), '{}') as ids,
+           count(*) as due
+    into v_found
+    from (
+        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
+        from (
+            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.scheduled_for, t.id) as turn
+            from (
+                select o.*, count(*) over () as lanes
+                from (
+                    select r.*, u.served, row_number() over (partition by r.sender_id order by u.served nulls first, r.business_id) as nth_lane
+                    from (select distinct e.* from jsonb_to_recordset(v_lanes) as e (
+                              business_id uuid, message_class text, sender_id uuid, of_sender integer, of_business integer)) r
+                    left join smsretry.turns u on u.kind = 'texts' and u.business_id = r.business_id
+                ) o
+                where o.nth_lane <= coalesce(2 * o.of_sender, o.nth_lane)
+                order by o.served nulls first, o.business_id limit v_step
+            ) l
+            cross join lateral (
+                select q.id, q.scheduled_for from public.sms_retry_queue q
+                where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
+                order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1 + 4 * v_step / l.lanes) t
+        ) d
+    ) c;
+    ids := array(
+        select q.id from unnest(v_found.ids) with ordinality as u (id, place)
+        join public.sms_retry_queue q on q.id = u.id
+        where q.work = 'texts' and q.scheduled_for <= at
+        order by u.place limit most for update of q skip locked);
+    if v_found.due > cardinality(ids) or v_seen = v_peek then
+        served := array(select q.business_id from unnest(ids) with ordinality as u (id, place)
+                        join public.sms_retry_queue q on q.id = u.id order by u.place);
+        if v_looks = v_step and v_with_room < most then
+            served := served || v_behind; -- so that the next claim looks further
         end if;
-    end loop;
-    return v_ids;
+    end if;
 end
 $$;
 
@@ -2927,7 +2171,7 @@ begin
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
         twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at end,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at + smsretry.first_delivery_look() end,
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
@@ -2939,82 +2183,6 @@ begin
         provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
     where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
     return 'recorded';
-end
-$$;
-
--- ======== schemas/worker/admit_send.sql ========
--- Whether the send of a claimed row may begin now. Parameters and answers: begin_sms_attempt. A text that may not go is
--- ended here, and one whose earlier message may have gone out is put in doubt.
-create or replace function smsretry.admit_send(
-    retry public.sms_retry_queue, send_before timestamptz, phone text, decided_by text, cap integer, cap_since timestamptz,
-    expires_at timestamptz, life interval, sender_id uuid, segments integer,
-    out answer text, out why text, out why_code text, out decided_at timestamptz, out reached_at timestamptz
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_customer public.customers;
-    v_business public.businesses;
-    v_log public.send_logs;
-    v_key bytea;
-    v_sender smsretry.senders;
-    v_spent_until timestamptz;
-begin
-    -- `for share`: an opt-out is either seen here or waits until this send is begun.
-    select * into v_customer from public.customers c
-    where c.id = retry.customer_id and c.business_id = retry.business_id for share;
-    if phone is null then
-        perform smsretry.lock_number(retry.business_id, v_customer.phone);
-    end if;
-    v_key := smsretry.number_key(retry.business_id, v_customer.phone);
-    select * into v_business from public.businesses b where b.id = retry.business_id;
-    if cap is not null then
-        reached_at := smsretry.cap_reached_at(retry.business_id, v_customer.phone, cap, cap_since);
-    end if;
-    -- `for share`: what finish could not write must not be sent.
-    select * into v_log from public.send_logs l
-    where l.id = retry.send_log_id and l.business_id = retry.business_id for share;
-    decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-
-    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
-        answer := 'changed'; -- deleted: the next decision says so
-        return;
-    end if;
-    select r.why, r.why_code into why, why_code
-    from smsretry.refusal(
-        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
-    if why_code is null and retry.expires_at <= decided_at then
-        why := 'Expired before it could be sent';
-        why_code := 'expired';
-    end if;
-    if why_code is not null then
-        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, decided_at);
-        answer := 'ended';
-        return;
-    end if;
-    retry.expires_at := coalesce(retry.expires_at, expires_at, decided_at + life);
-    why := smsretry.put_in_doubt(retry, decided_at);
-    if why is not null then
-        why_code := (select q.why_code from public.sms_retry_queue q where q.id = retry.id);
-    end if;
-    v_sender := smsretry.sender_of(retry.business_id, retry.message_class);
-    if v_sender.segments_per_day is not null then
-        v_spent_until := smsretry.spent_until(v_sender, segments, decided_at);
-    end if;
-    answer := case
-        when why is not null then 'lost'
-        when decided_at >= send_before then 'closed'
-        when v_customer.phone is distinct from coalesce(phone, v_customer.phone)
-            or smsretry.decided_by(
-                v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
-                retry.message_class, array(select s.state from smsretry.stopped_states s order by s.state)) <> decided_by
-            or v_sender.id is distinct from sender_id or v_sender.paused_at is not null
-            then 'changed'
-        when v_spent_until is not null then 'spent'
-        when reached_at is not null then 'capped'
-        else 'go'
-    end;
-    reached_at := coalesce(case when answer = 'spent' then v_spent_until end, reached_at);
 end
 $$;
 
@@ -3033,7 +2201,7 @@ begin
                 body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
                 life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
                 expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
-                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer, lead => (v ->> 'lead')::double precision,
                 send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
         when 'finish_sms_attempt' then
             return (select to_jsonb(f) from public.finish_sms_attempt(
@@ -3048,8 +2216,8 @@ begin
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
-                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+                life => (v ->> 'life')::interval, expires_at => (v ->> 'expires_at')::timestamptz,
+                why_code => v ->> 'why_code'));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
@@ -3069,16 +2237,17 @@ $$;
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
---   answer: go
+--   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
 --     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
 --       was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | spent    the sender has used its day, which turns over at reached_at
+--     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
 --     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- sender_id: the business's own sender as the claim told it; null: it had none. sent_account and sent_by are what the request will
+-- name; segments and lead: smsretry.take_turn.
 -- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
@@ -3088,7 +2257,7 @@ create or replace function public.begin_sms_attempt(
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
     phone text default null, body text default null, sent_by text default null, decided_by text default null,
     life interval default null, run_id uuid default null, expires_at timestamptz default null,
-    sender_id uuid default null, sent_account text default null, segments integer default null,
+    sender_id uuid default null, sent_account text default null, segments integer default 1, lead double precision default 0,
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
@@ -3098,50 +2267,117 @@ set lock_timeout = '2s' as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_expires_at timestamptz;
 begin
     perform smsretry.wait_shortly();
     if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
-    end if;
-    if send_to not in ('all', 'listed', 'nobody') then
+    elsif send_to not in ('all', 'listed', 'nobody') then
         raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
-    end if;
-    if cap is not null and cap_since is null then
+    elsif cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
     -- One at a time to a number, or two texts would each be counted without the other.
     perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     v_row := smsretry.fenced(retry_id, claim_no);
     decided_at := smsretry.clock();
-    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null and v_row.attempt_id <> attempt_id then
+    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
+        -- go: the answer to the same call was lost on its way
+        answer := case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end;
+        return next;
+        return;
+    end if;
+
+    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
+    if phone is null then
+        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
+    end if;
+    select * into v_business from public.businesses b where b.id = v_row.business_id;
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    decided_at := smsretry.clock(); -- after these locks: waiting for them took time
+    v_expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        return next;
+        return;
+    end if;
+
+    select r.why, r.why_code into why, why_code
+    from smsretry.refusal(
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text,
+        smsretry.number_key(v_row.business_id, v_customer.phone)) r;
+    if why_code is null and v_row.expires_at <= decided_at then
+        why := 'Expired before it could be sent';
+        why_code := 'expired';
+    end if;
+    if why_code is not null then
+        perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+        answer := 'ended';
+        return next;
+        return;
+    end if;
+    v_row.expires_at := v_expires_at;
+    select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
+    if why is not null then
         answer := 'lost';
-    elsif v_row.begun_at is not null then
-        answer := 'go'; -- the answer to the same call was lost on its way
+    elsif decided_at >= send_before then
+        answer := 'closed';
+    elsif v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
+                               v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
+        or sender_id is distinct from (
+            select b.sender_id from smsretry.business_senders b
+            where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+            order by b.message_class = 'any' limit 1) then
+        answer := 'changed';
     else
-        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
-        into answer, why, why_code, decided_at, reached_at
-        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
-        if answer = 'go' then
-            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
-            from smsretry.withhold_send(
-                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        reached_at := case when cap is not null then smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since) end;
+        answer := case when reached_at is not null then 'capped' end;
+    end if;
+    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
+    if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
+        why := smsretry.mark_mismatch(send_to, address);
+        if why is not null then
+            answer := 'held';
+            why_code := 'mark_mismatch';
+            reached_at := decided_at + smsretry.mark_look();
+            v_row.why := why;
+            v_row.why_code := why_code;
+            v_row.held_since := coalesce(v_row.held_since, decided_at);
+            perform smsretry.save_row(v_row, decided_at, due => reached_at);
+        elsif send_to <> 'all' then
+            answer := 'ended';
+            why := 'Not sent: it would have gone out now, but '
+                || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
+                                else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+            why_code := 'not_listed';
+            perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
         end if;
-        if answer = 'go' then
-            perform smsretry.write_attempt(
-                v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
-            v_row.begun_at := decided_at;
-            v_row.attempt_id := attempt_id;
-            v_row.last_attempted_at := decided_at;
-            v_row.why := null;
-            v_row.why_code := null;
-            v_row.held_since := null;
-            v_row.recover_count := 0;
-            v_row.claimed_by_application := false;
-            v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
-            perform smsretry.save_row(v_row, decided_at);
-        end if;
+    end if;
+    if answer is null then
+        select t.answer, t.free_at into answer, reached_at
+        from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+    end if;
+    if answer = 'go' then
+        perform smsretry.write_attempt(
+            v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
+            quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+        v_row.begun_at := decided_at;
+        v_row.attempt_id := attempt_id;
+        v_row.last_attempted_at := decided_at;
+        v_row.why := null;
+        v_row.why_code := null;
+        v_row.held_since := null;
+        v_row.recover_count := 0;
+        v_row.claimed_by_application := false;
+        perform smsretry.save_row(v_row, decided_at);
     end if;
     return next;
 end
@@ -3154,7 +2390,7 @@ create or replace function smsretry.cap_reached_at(business_id uuid, phone text,
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id from public.customers c
-        -- is true: smsretry.judge_opt_outs
+        -- is true: by the number's index alone
         where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (
@@ -3200,10 +2436,9 @@ end
 $$;
 
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
--- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
--- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
--- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
--- others_wait: a business has a text due and none in this claim.
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
+-- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
+-- made. So a text that a begin would call sent, or put in doubt, comes to that here.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -3212,146 +2447,138 @@ set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_turn record;
-    v_claims smsretry.claimed_retry[];
-    v_claim smsretry.claimed_retry;
-    v_others_wait boolean;
+    v_row public.sms_retry_queue;
+    v_taken uuid[];
 begin
-    select * into v_turn
-    from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
-    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);
-    v_others_wait := not v_turn.complete or exists (
-        select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
-    foreach v_claim in array v_claims loop
-        v_claim.others_wait := v_others_wait;
-        v_claim.sender_others_wait := v_others_wait;
-        return next v_claim;
+    select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
+    for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
+        if exists (select from public.send_logs l
+                   where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
+                     and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+            perform smsretry.close_row(v_row, 'cancelled', 'Already sent', 'already_sent', null, v_now);
+        elsif exists (select from smsretry.restores) then
+            perform smsretry.put_in_doubt(v_row, v_now);
+        end if;
     end loop;
+    v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
+    perform smsretry.note_served('texts', v_turn.served, v_now);
+    return query select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id;
+end
+$$;
+
+-- ======== schemas/worker/claim_of.sql ========
+-- What a claim tells a worker, as JSON: the texts, and once what concerns them all.
+--   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which has this account and address
+--   stops: what is stopped of what they need, each of which is tried with one of them (smsretry.stops)
+--   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in: seconds until something else is
+--   due that can be claimed; null: nothing is
+create or replace function smsretry.claim_of(ids uuid[], account text, sender text, at timestamptz, next_at timestamptz default null)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- Rows by their ids, whatever the statistics are.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+    v_texts jsonb := '[]';
+    v_environment jsonb;
+    v_stops jsonb := '[]';
+begin
+    if cardinality(claim_of.ids) > 0 then
+        v_environment := (
+            select smsretry.told_sender(s) from smsretry.senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
+        v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
+                    from smsretry.claimed_retry r where r.id = any (claim_of.ids));
+        v_stops := (
+            select coalesce(jsonb_agg(jsonb_build_object('kind', s.kind, 'subject', s.subject)), '[]') from smsretry.stops s
+            where s.kind = 'everybody'
+               or s.subject in (select t.value ->> 'business_id' from jsonb_array_elements(v_texts) t
+                                union all
+                                select coalesce(nullif(t.value -> 'sender', 'null'), v_environment) ->> 'id' from jsonb_array_elements(v_texts) t));
+    end if;
+    return jsonb_build_object(
+        'texts', v_texts, 'environment', v_environment, 'longest_body', smsretry.longest_body(), 'stops', v_stops,
+        'stopped_states', (select coalesce(to_jsonb(s.states), '[]') from smsretry.stopped_states s),
+        'next_in', extract(epoch from greatest(claim_of.next_at - claim_of.at, interval '0')) * case when claim_of.next_at is not null then 1 end);
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_retry.sql ========
--- Claim one pending row by its id, due or not, for the caller who has just queued it. No row: it is not pending, or in
--- doubt. Raises if it cannot be claimed.
-create or replace function public.claim_sms_retry(retry_id uuid)
-returns setof smsretry.claimed_retry
+-- Claim one pending row by its id, due or not, for the caller who has just queued it: as claim_sms_texts. No text: it is not
+-- pending, or in doubt. Raises if it cannot be claimed.
+create or replace function public.claim_sms_retry(retry_id uuid, account text default null, sender text default null)
+returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_ids constant uuid[] := array(
+        select q.id from public.sms_retry_queue q
+        where q.id = claim_sms_retry.retry_id
+          -- is true: by its id alone; with old statistics an index of all that waits is walked
+          and (q.status = 'pending' and q.in_doubt_since is null) is true
+        for update);
+    v_taken uuid[];
 begin
-    perform 1 from public.sms_retry_queue q
-    where q.id = claim_sms_retry.retry_id
-      -- is true: by its id alone; with old statistics an index of all that waits is walked
-      and (q.status = 'pending' and q.in_doubt_since is null) is true
-    for update;
-    if found then
-        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
-        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
-    end if;
+    v_taken := smsretry.take(v_ids, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_texts.sql ========
--- For a worker: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn),
--- and of each sender about what it sends in a second. Returns rows of smsretry.claimed_retry in JSON. A sender whose time is given away is passed over. Within a business,
--- transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
--- sender, account, segments_per_second: of the worker's environment, which sends for every business without a sender of its
--- own. Null: it is not known, or as fast as the provider takes them.
---   without: senders whose texts are not to be claimed now
---   others_wait: a business has a text due and none in this claim · sender_others_wait: one with the same sender has
+-- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt whose next look has come. Who was
+-- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
+-- stopped gives one text, which is tried.
+--   account, sender: of the worker's environment, which sends for every business without a sender of its own
+--   without: senders and businesses, by id, of which nothing is to be claimed now
+--   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
+-- Returns what smsretry.claim_of says.
 create or replace function public.claim_sms_texts(
-    limit_count integer, sender text default null, account text default null,
-    segments_per_second double precision default null, without text[] default '{}'
+    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false
 )
-returns setof jsonb
+returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-#variable_conflict use_variable
-begin
-    perform smsretry.note_default_sender(sender, account, segments_per_second);
-    return query
-    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}')) t;
-end
-$$;
-
--- ======== schemas/worker/claim_suspect_sms_retry.sql ========
--- Claim one due suspect row alone, because it may kill its worker, or none. The one whose claims died least often goes
--- first; one that cannot be claimed is passed over.
-create or replace function public.claim_suspect_sms_retry()
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_id uuid;
-begin
-    for v_id in
-        select q.id from public.sms_retry_queue q
-        where q.status = 'pending' and q.recover_count >= smsretry.suspect_after() and q.scheduled_for <= v_now
-        order by q.recover_count, q.scheduled_for
-        limit 50
-        for update skip locked
-    loop
-        return query select * from smsretry.take(array[v_id], v_now);
-        exit when found or clock_timestamp() > v_until;
-    end loop;
-end
-$$;
-
--- ======== schemas/worker/claim_texts.sql ========
--- The claims of due texts by workers, who begin each send: claim_sms_texts.
--- Rows of smsretry.claimed_retry, as JSON.
-create or replace function smsretry.claim_texts(limit_count integer, sender text, per_second double precision, without text[])
-returns setof jsonb
-language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit integer := smsretry.rows_of_claim(limit_count);
-    v_turn record;
-    v_claims smsretry.claimed_retry[];
-    v_claim smsretry.claimed_retry;
-    v_claimed uuid[];
-    v_others_wait boolean;
-    v_wait jsonb := '{}';
-    v_owner text;
+    v_doubtful record;
+    v_found record;
+    v_id uuid;
+    v_taken uuid[] := '{}';
 begin
-    if exists (select from smsretry.business_senders) then
-        select * into v_turn from smsretry.claim_by_sender(v_limit, v_now, sender, per_second, without);
-    else
-        v_limit := least(v_limit, (select r.room from smsretry.sender_room(null, sender, per_second, without, v_now) r));
-        select t.*, null::jsonb as last into v_turn from smsretry.claim_in_turn('texts', v_limit, v_now) t;
+    if suspect then
+        for v_id in
+            select q.id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
+            order by q.recover_count, q.scheduled_for limit 50 for update skip locked
+        loop
+            v_taken := smsretry.take(array[v_id], v_now);
+            exit when v_taken <> '{}';
+        end loop;
+        return smsretry.claim_of(v_taken, account, sender, v_now);
     end if;
-    v_claims := array(select t from smsretry.take(v_turn.ids, v_now) t);
-    v_claimed := array(select c.business_id from unnest(v_claims) c);
-    v_others_wait := not v_turn.complete or not v_turn.businesses <@ v_claimed;
-    foreach v_claim in array v_claims loop
-        v_claim.others_wait := v_others_wait;
-        v_claim.sender_others_wait := v_others_wait;
-        if v_turn.last is not null and v_others_wait then
-            v_owner := coalesce(v_claim.sender ->> 'id', '');
-            if not v_wait ? v_owner then
-                v_wait := v_wait || jsonb_build_object(v_owner, smsretry.others_of_sender(
-                    nullif(v_owner, '')::uuid,
-                    array(select c.business_id from unnest(v_claims) c where coalesce(c.sender ->> 'id', '') = v_owner), v_now));
-            end if;
-            v_claim.sender_others_wait := (v_wait ->> v_owner)::boolean;
-        end if;
-        return next to_jsonb(v_claim);
-    end loop;
-    if v_turn.last <> '{}' then
-        perform smsretry.end_turns_of_senders(v_turn.last, sender);
+    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now);
+    if exists (select from smsretry.stops s where s.kind = 'everybody') then
+        v_limit := least(v_limit, 1);
     end if;
+    select * into v_found from smsretry.texts_in_turn(
+        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
+    if v_doubtful.ids || v_found.ids <> '{}' then
+        v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
+        perform smsretry.note_served('texts', v_found.served || array( -- what could not be taken is not tried again and again
+            select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken)), v_now);
+    elsif v_found.served <> '{}' then
+        perform smsretry.note_served('texts', v_found.served, v_now);
+    end if;
+    return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
 end
 $$;
 
 -- ======== schemas/worker/defer_sms_retry.sql ========
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
--- window_closes_at: when the window that it waits for closes; null: not known.
 -- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
 -- long it is of use from now on.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
-    why_code text default null
+    life interval default null, expires_at timestamptz default null, why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -3369,9 +2596,8 @@ begin
         v_row.why := why;
         v_row.why_code := why_code;
         v_row.held_since := null;
-        v_row.window_closes_at := coalesce(window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
-        perform smsretry.put_back(v_row, until, smsretry.clock());
+        perform smsretry.save_row(v_row, smsretry.clock(), due => until);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
@@ -3447,6 +2673,9 @@ declare
     v_now timestamptz;
     v_row public.sms_retry_queue;
     v_number integer;
+    v_account text;
+    v_sender text;
+    v_segments integer;
 begin
     perform smsretry.wait_shortly();
     perform smsretry.check_outcome(outcome, next_status, error, retry_in);
@@ -3461,10 +2690,14 @@ begin
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
-            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = attempt_id
-        returning a.attempt_number into v_number;
+        returning a.attempt_number, a.sent_account, a.sent_by, a.segments into v_number, v_account, v_sender, v_segments;
+        if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
+            update smsretry.senders s set day_segments = greatest(s.day_segments - v_segments, 0)
+            where s.account = v_account and s.sent_by = v_sender and s.segments_per_day is not null;
+        end if;
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
@@ -3484,7 +2717,7 @@ begin
                 v_row.held_since := case when held then v_now end;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
-                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
+                perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
@@ -3518,22 +2751,25 @@ $$;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
 -- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
--- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may.
---   place: in the array, from 1 · answer: the function's · code, message, hint: its error · seconds: how long it took; null
---   with the code 57014: no time was left, and it was not made
+-- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may. Returns for each call that was made:
+--   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
+-- One without an answer was not made: no time was left.
 -- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
 -- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
 -- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
 -- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
-returns table (place integer, answer jsonb, code text, message text, hint text, seconds double precision)
+returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '2s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;
-    v_began timestamptz;
-    v_over boolean := false;
+    v_code text;
+    v_message text;
+    v_hint text;
+    v_answer jsonb;
+    v_answers jsonb := '[]';
 begin
     if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
         raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
@@ -3544,37 +2780,24 @@ begin
         from jsonb_array_elements(group_sms_calls.calls) with ordinality c
         order by c.value ->> 'lock_order', c.ordinality
     loop
-        place := v_call.place;
-        answer := null;
-        code := null;
-        message := null;
-        hint := null;
-        seconds := null;
-        v_began := clock_timestamp();
-        if v_over or v_began > v_until then
-            code := '57014';
-            return next;
-            continue;
-        end if;
+        v_code := null;
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
-            answer := smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values');
+            v_answer := jsonb_build_object('answer', smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values'));
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
-            when query_canceled then -- the time is over and is not counted again: nothing more is begun
-                get stacked diagnostics code = returned_sqlstate, message = message_text;
-                answer := null;
-                v_over := true;
-            when others then
-                get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
-                answer := null;
-                if code = '55P03' then
+            when query_canceled or others then
+                get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_hint = pg_exception_hint;
+                v_answer := jsonb_build_object('code', v_code, 'message', v_message, 'hint', v_hint);
+                if v_code = '55P03' then
                     perform set_config('smsretry.wait', '10ms', true);
                 end if;
         end;
-        seconds := extract(epoch from clock_timestamp() - v_began);
-        return next;
+        v_answers := v_answers || (v_answer || jsonb_build_object('place', v_call.place));
+        exit when v_code = '57014' -- the time is over and is not counted again: nothing more is begun
+            or clock_timestamp() > v_until;
     end loop;
+    return v_answers;
 end
 $$;
 
@@ -3603,149 +2826,12 @@ begin
         v_row.why_code := why_code;
         v_row.held_since := coalesce(v_row.held_since, v_now);
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
-        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
         where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
-end
-$$;
-
--- ======== schemas/worker/lease_sms_time.sql ========
--- Reserve a sender's time for so many segments, in one piece, so that all workers together keep its rate. Unused time is lost.
---   begins_at: `lead` seconds from now at the soonest, because the answer takes a while · asked_at: the database's clock
--- No segments: nothing is reserved. If more than an hour is reserved, a rate was set wrong, and it starts over from now.
-create or replace function public.lease_sms_time(
-    sender text, segments integer, per_second double precision, lead double precision default 0
-)
-returns table (begins_at timestamptz, asked_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_now timestamptz := smsretry.clock();
-    v_first timestamptz;
-    v_takes interval;
-    v_ends timestamptz;
-begin
-    if (lease_sms_time.per_second > 0) is not true then
-        raise exception 'per_second must be above 0' using errcode = 'SR422';
-    end if;
-    if (lease_sms_time.segments > 0) is not true then
-        return query select v_now, v_now;
-        return;
-    end if;
-    v_takes := make_interval(secs => lease_sms_time.segments / lease_sms_time.per_second);
-    v_first := v_now + make_interval(secs => least(greatest(coalesce(lease_sms_time.lead, 0), 0), 60));
-    insert into smsretry.sender_time as s (sender, free_at) values (lease_sms_time.sender, v_first + v_takes)
-    on conflict (sender) do update
-        set free_at = case when s.free_at > v_now + interval '1 hour' then v_first else greatest(s.free_at, v_first) end + v_takes
-    returning s.free_at into v_ends;
-    return query select v_ends - v_takes, v_now;
-end
-$$;
-
--- ======== schemas/worker/lease_sms_times.sql ========
--- Make several calls of lease_sms_time as one request, for workers with many senders. leases: [{"sender", "segments",
--- "per_second", "lead"}]. Sorted by sender, so that two requests do not deadlock. What somebody has locked, or what is wrong,
--- gets no answer, and its worker asks for it alone. A locked sender is waited for a moment once, and then hardly at all.
---   place: in the array, from 1
-create or replace function public.lease_sms_times(leases jsonb)
-returns table (place integer, begins_at timestamptz, asked_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '200ms' as $$
-#variable_conflict use_column
-declare
-    v_lease record;
-begin
-    if (jsonb_typeof(lease_sms_times.leases) = 'array' and jsonb_array_length(lease_sms_times.leases) between 1 and 100) is not true then
-        raise exception 'leases must be an array of 1 to 100 leases' using errcode = 'SR422';
-    end if;
-    for v_lease in
-        select e.value, e.ordinality::integer as place from jsonb_array_elements(lease_sms_times.leases) with ordinality e
-        order by e.value ->> 'sender' collate "C", e.ordinality
-    loop
-        begin
-            return query
-            select v_lease.place, l.begins_at, l.asked_at
-            from public.lease_sms_time(
-                v_lease.value ->> 'sender', (v_lease.value ->> 'segments')::integer,
-                (v_lease.value ->> 'per_second')::double precision, (v_lease.value ->> 'lead')::double precision) l;
-        exception when others then
-            if sqlstate = '55P03' then
-                perform set_config('lock_timeout', '10ms', true);
-            end if;
-        end;
-    end loop;
-end
-$$;
-
--- ======== schemas/worker/next_sms_due.sql ========
--- In how many seconds a text, or a look for evidence, is due: 0 if one is, null if none waits. Suspect rows do not count. A text
--- whose sender is busy is due shortly before that one is free. sender: of the worker's environment; null: the one that was
--- seen last. without: senders whose texts do not count.
-create or replace function public.next_sms_due(sender text default null, without text[] default '{}')
-returns double precision language plpgsql stable security invoker
-set search_path = pg_catalog, pg_temp set enable_sort = off as $$
-#variable_conflict use_variable
-declare
-    k_from constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_now constant timestamptz := smsretry.clock();
-    v_due timestamptz;
-    v_turn record;
-begin
-    select q.scheduled_for into v_due from public.sms_retry_queue q
-    where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-    order by q.scheduled_for limit 1;
-    if v_due <= v_now and (
-        cardinality(without) > 0 or exists (select from smsretry.sender_time t where t.free_at > v_now + smsretry.claims_ahead()))
-    then
-        sender := coalesce(sender, (select d.sent_by from smsretry.default_senders d order by d.seen_at desc limit 1));
-        select * into v_turn from smsretry.turns_of_senders(v_now, k_from, 1, 200, sender, null, coalesce(without, '{}'));
-        if cardinality(v_turn.businesses) = 0 and v_turn.passed is null then
-            select least(q.scheduled_for, v_turn.free_at - smsretry.claims_ahead() / 2) into v_due
-            from (select min(f.scheduled_for) as scheduled_for from (
-                      select q.scheduled_for from public.sms_retry_queue q
-                      where q.status = 'pending' and q.in_doubt_since is null and q.recover_count < smsretry.suspect_after()
-                        and q.scheduled_for > v_now
-                      order by q.scheduled_for limit 1) f) q;
-        end if;
-    end if;
-    select least(v_due, (
-        select q.scheduled_for from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is not null and q.recover_count < smsretry.suspect_after()
-        order by q.scheduled_for limit 1)) into v_due;
-    return extract(epoch from greatest(v_due - v_now, interval '0'))
-        -- Greatest ignores a null.
-        * case when v_due is not null then 1 end;
-end
-$$;
-
--- ======== schemas/worker/note_default_sender.sql ========
--- Keep what the sender of a runner's environment is. Notes once an hour that it still is (smsretry.is_environments), or once a
--- minute if another was seen since. Locks no row that is as it was, or all claims would wait for each other.
-create or replace function smsretry.note_default_sender(sender text, account text, per_second double precision)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_known smsretry.default_senders;
-begin
-    if sender is null or account is null then
-        return;
-    end if;
-    select * into v_known from smsretry.default_senders d where d.sent_by = sender;
-    if v_known.sent_by is null then
-        insert into smsretry.default_senders (sent_by, account, segments_per_second, seen_at)
-        values (sender, account, per_second, smsretry.clock()) on conflict do nothing;
-    elsif (v_known.account, v_known.segments_per_second) is distinct from (account, per_second)
-        or v_known.seen_at < smsretry.clock() - interval '1 hour'
-        or v_known.seen_at < smsretry.clock() - interval '1 minute'
-            and exists (select from smsretry.default_senders d where d.seen_at > v_known.seen_at)
-    then
-        update smsretry.default_senders d
-        set account = note_default_sender.account, segments_per_second = per_second, seen_at = smsretry.clock()
-        where d.sent_by = (select f.sent_by from smsretry.default_senders f where f.sent_by = sender for update skip locked);
-    end if;
 end
 $$;
 
@@ -3786,7 +2872,7 @@ begin
             end if;
         end if;
     end if;
-    perform smsretry.put_back(retry, v_due, recover_row.at);
+    perform smsretry.save_row(retry, recover_row.at, due => v_due);
 end
 $$;
 
@@ -3805,8 +2891,6 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_began timestamptz;
-    v_skip uuid[] := '{}';
     v_stale public.sms_retry_queue;
 begin
     if stale_minutes is null or stale_minutes < 1 then
@@ -3815,171 +2899,79 @@ begin
     end if;
     for v_stale in
         select * from public.sms_retry_queue q
-        where q.status = 'processing'
+        where q.work = 'under_way'
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
-          -- A trigger is slow for these, or refuses them.
-          and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
-        order by q.id
+        order by random() -- one that takes all the time does not come first each time
         limit smsretry.largest_claim()
         for update skip locked
     loop
-        v_began := clock_timestamp();
-        exit when v_began > v_until; -- the next run takes the rest
-        continue when v_stale.business_id = any (v_skip);
+        exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
-                perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
                 -- The next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
-        if smsretry.took_long(v_began) then
-            v_skip := v_skip || v_stale.business_id;
-            perform smsretry.set_business_apart(v_stale.business_id, v_began, null, v_now);
-        end if;
     end loop;
 end
 $$;
 
--- ======== schemas/worker/set_business_apart.sql ========
--- A row of this business has been written since `began`, or could not be (state: its SQLSTATE). The business is left alone
--- ten times as long, ten minutes at most, so that its triggers take a tenth of everybody's time. Never waits, never fails.
-create or replace function smsretry.set_business_apart(business_id uuid, began timestamptz, state text, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $$
-#variable_conflict use_column
-declare
-    v_seconds constant numeric := extract(epoch from clock_timestamp() - set_business_apart.began);
-begin
-    insert into smsretry.set_apart as s (business_id, at, retry_at, why)
-    values (
-        set_business_apart.business_id, set_business_apart.at,
-        set_business_apart.at + least(make_interval(secs => 10 * v_seconds::double precision), interval '10 minutes'),
-        case when set_business_apart.state is null or set_business_apart.state = '57014'
-             then 'A row took ' || round(v_seconds, 1) || ' s to write'
-             else 'A row could not be written (' || set_business_apart.state || ')' end
-            || ': look at the triggers of sms_retry_queue')
-    on conflict (business_id) do update set at = excluded.at, retry_at = excluded.retry_at, why = excluded.why;
-exception when others then
-    raise warning 'Business % could not be set apart: %', set_business_apart.business_id, sqlstate;
-end
-$$;
-
--- ======== schemas/worker/set_sms_circuit.sql ========
--- Open the circuit breaker of a sender, or close it (why null). why: what is wrong and what to do. sender: whose it is; '': the
--- provider's, which is everybody's. An environment's (smsretry.is_environments) replaces earlier ones of the environment;
--- closing it closes the provider's, too. business_ids: of these businesses alone; null: of all
--- that the sender sends for, and closing that closes theirs. own: the caller knows it as a sender of the businesses'; if nobody
--- has it any more, nothing is done. Returns whether it is open.
-create or replace function public.set_sms_circuit(
-    why text, sender text default '', business_ids uuid[] default null, own boolean default false
-)
+-- ======== schemas/worker/set_sms_stop.sql ========
+-- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that it works again (why null). kind,
+-- subject: smsretry.stops. Returns whether it is stopped. A sender or business that is gone by now has nothing to remember.
+create or replace function public.set_sms_stop(kind text, subject text, why text)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_sender constant text := coalesce(set_sms_circuit.sender, '');
-    v_why constant text := left(smsretry.numberless(set_sms_circuit.why), smsretry.longest_reason());
-    v_own constant boolean := not smsretry.is_environments(v_sender);
 begin
-    if set_sms_circuit.own and not v_own then -- it was removed meanwhile, and would count as the environment's
+    if set_sms_stop.why is null then
+        delete from smsretry.stops s where s.kind = set_sms_stop.kind and s.subject = set_sms_stop.subject;
         return false;
     end if;
-    if set_sms_circuit.business_ids is not null then
-        if v_why is null then
-            delete from smsretry.business_circuits b
-            where b.business_id = any (set_sms_circuit.business_ids) and smsretry.same_circuit(b.sender, v_sender, v_own);
-            return false;
-        end if;
-        delete from smsretry.business_circuits b where b.tried_at < v_now - interval '1 day';
-        insert into smsretry.business_circuits (business_id, sender, opened_at, tried_at, why)
-        select distinct i.id, v_sender, v_now, v_now, v_why from unnest(set_sms_circuit.business_ids) as i (id)
-        where i.id is not null
-        order by i.id -- so that two runs lock them in the same order
-        on conflict (business_id, sender) do update set tried_at = excluded.tried_at, why = excluded.why;
-        return true;
-    end if;
-    if v_why is null then
-        delete from smsretry.business_circuits b where smsretry.same_circuit(b.sender, v_sender, v_own);
-        delete from smsretry.circuit c where smsretry.same_circuit(c.sender, v_sender, v_own);
+    if set_sms_stop.kind = 'sender' and not exists (select from smsretry.senders s where s.id::text = set_sms_stop.subject) then
         return false;
     end if;
-    insert into smsretry.circuit (sender, opened_at, why) values (v_sender, v_now, v_why)
-    on conflict (sender) do update set why = excluded.why;
-    delete from smsretry.circuit c
-    where v_sender <> '' and c.sender not in ('', v_sender) and smsretry.same_circuit(c.sender, v_sender, v_own);
+    insert into smsretry.stops (kind, subject, since, why)
+    values (set_sms_stop.kind, set_sms_stop.subject, smsretry.clock(), left(smsretry.numberless(set_sms_stop.why), smsretry.longest_reason()))
+    on conflict on constraint stops_pkey do update set why = excluded.why;
     return true;
 end
 $$;
 
 -- ======== schemas/worker/slow_sms_sender.sql ========
 -- The provider asks to go slower with a sender: its time is given away for so many seconds, a quarter of an hour at most, and no
--- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free.
-create or replace function public.slow_sms_sender(sender text, seconds double precision)
+-- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free; null: nobody
+-- has this sender any more.
+create or replace function public.slow_sms_sender(account text, sender text, seconds double precision)
 returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_until constant timestamptz :=
-        v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900));
     v_free_at timestamptz;
 begin
-    if slow_sms_sender.sender is null then
-        raise exception 'sender must be given: whose texts go slower' using errcode = 'SR422';
-    end if;
-    insert into smsretry.sender_time as s (sender, free_at) values (slow_sms_sender.sender, v_until)
-    on conflict (sender) do update
-    -- More than an hour: a rate was set wrong (lease_sms_time).
-    set free_at = case when s.free_at > v_now + interval '1 hour' then v_until else greatest(s.free_at, v_until) end
+    update smsretry.senders s
+    set free_at = greatest(case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
+                           v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)))
+    where s.sent_by = slow_sms_sender.sender and (slow_sms_sender.account is null or s.account = slow_sms_sender.account)
     returning s.free_at into v_free_at;
     return extract(epoch from v_free_at - v_now);
 end
 $$;
 
--- ======== schemas/worker/spent_until.sql ========
--- When the day turns over at the carriers, if the sender has no room left in it for so many segments; null: it has. A text with
--- more segments than a whole day has goes out when nothing else did. Notes on the sender how far it was counted, or each begin
--- of a long day would count all of it; and that it is spent, so that the next claims know, once there is no room for a single
--- segment. Never waits: others in this transaction may hold what the holder of the sender's row wants.
-create or replace function smsretry.spent_until(sender smsretry.senders, segments integer, at timestamptz)
-returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    -- By then, the outcome is known of almost all; one that is in doubt counts.
-    v_settled constant timestamptz := at - interval '1 minute';
-    v_used record;
-    v_turns_at timestamptz;
-    v_spent_until timestamptz;
-begin
-    select * into v_used from smsretry.day_used(sender, at, v_settled);
-    if v_used.segments + least(coalesce(segments, 1), sender.segments_per_day) > sender.segments_per_day then
-        v_turns_at := (smsretry.carriers_day(at)).ends;
-    end if;
-    v_spent_until := case when v_used.segments >= sender.segments_per_day then v_turns_at end;
-    if v_used.afresh > 200 or (v_spent_until, sender.segments_per_day) is distinct from (sender.spent_until, sender.spent_cap)
-            and v_spent_until is not null then
-        update smsretry.senders s
-        set counted_to = case when v_used.afresh > 200 then v_settled else s.counted_to end,
-            counted_segments = case when v_used.afresh > 200 then v_used.settled else s.counted_segments end,
-            spent_until = coalesce(v_spent_until, s.spent_until),
-            spent_cap = case when v_spent_until is not null then sender.segments_per_day else s.spent_cap end
-        where s.id = (select f.id from smsretry.senders f where f.id = sender.id for update skip locked);
-    end if;
-    return v_turns_at;
-end
-$$;
-
 -- ======== schemas/worker/start_sms_run.sql ========
--- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
--- long a silent run counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then
--- returns none.
-create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null, send_to text default null, address text default null)
+-- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
+-- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
+-- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+create or replace function public.start_sms_run(
+    run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
+    account text default null, sender text default null
+)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -3988,6 +2980,9 @@ declare
 begin
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    insert into smsretry.senders (account, sent_by, told_at)
+    select start_sms_run.account, start_sms_run.sender, v_now where start_sms_run.account <> start_sms_run.sender
+    on conflict on constraint senders_one do update set told_at = excluded.told_at;
     return query
     with silent as (
         update smsretry.runs r set interrupted_at = v_now
@@ -4011,142 +3006,92 @@ end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found pending and locked, and return those that could be claimed. by_application:
--- smsretry.take_row. If a trigger of the application's is slow for one business, or refuses a row, that row stays pending,
--- its business is set apart, and the others are claimed. What there was no time for stays pending, too.
-create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false)
-returns setof smsretry.claimed_retry
-language plpgsql set search_path = pg_catalog, pg_temp
+-- Claim these rows, which the caller has found due and locked, and return those that it could. If they cannot be taken together,
+-- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
+-- what refuses is raised.
+create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false, alone boolean default false)
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
--- Without statistics a plan would read whole tables.
-set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_order uuid[];
-    v_owners uuid[];
-    v_apart uuid[];
-    v_began timestamptz;
-    v_took uuid[] := '{}';
-    v_whose uuid[] := '{}';
-    v_skip uuid[] := '{}';
-    v_tried integer := 0;
-    v_state text;
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_now_taken uuid[];
+    v_taken uuid[] := '{}';
 begin
-    -- Of a business that is set apart, one row after the others, and another one each time: not all may be slow.
-    select array_agg(o.id order by o.apart, o.place), array_agg(o.business_id order by o.apart, o.place),
-           array_agg(o.business_id) filter (where o.apart)
-    into v_order, v_owners, v_apart
-    from (
-        select q.id, q.business_id, i.place, s.business_id is not null as apart, s.retry_at,
-               row_number() over (partition by q.business_id order by md5(q.id::text || take.at::text)) as nth
-        from unnest(take.ids) with ordinality as i (id, place)
-        join public.sms_retry_queue q on q.id = i.id
-        left join smsretry.set_apart s on s.business_id = q.business_id
-    ) o
-    where not o.apart or (o.nth = 1 and o.retry_at <= take.at);
-
-    begin
-        for n in 1 .. coalesce(cardinality(v_order), 0) loop
-            v_began := clock_timestamp();
-            exit when v_began > v_until;
-            continue when v_owners[n] = any (v_skip);
-            v_tried := n;
-            if smsretry.take_row(v_order[n], take.at, take.by_application) then
-                v_took := v_took || v_order[n];
-                v_whose := v_whose || v_owners[n];
-            end if;
-            if smsretry.took_long(v_began) then
-                v_skip := v_skip || v_owners[n];
-                perform smsretry.set_business_apart(v_owners[n], v_began, null, take.at);
-            elsif v_owners[n] = any (v_apart) then
-                delete from smsretry.set_apart s where s.business_id = v_owners[n];
-            end if;
-        end loop;
-        set constraints all immediate; -- what is only asked at the end would undo all of them
-    exception
-        when query_canceled then
-            v_state := sqlstate;
-        when others then
-            v_state := sqlstate;
-    end;
-    if v_state = '57014' then
-        -- The statement timeout does not start again: only what was quick is repeated.
-        perform smsretry.set_business_apart(v_owners[v_tried], v_began, v_state, take.at);
-        v_took := smsretry.take_each(v_took, v_whose, take.at, take.by_application);
-    elsif v_state is not null then
-        v_took := smsretry.take_each(v_order, v_owners, take.at, take.by_application);
-    end if;
-    -- Planned each time: PostgreSQL 15 would keep a plan that walks a whole index, if the tables were small when it was made.
-    return query execute
-    'select r.* from smsretry.claimed_retry r where r.id = any ($1) order by r.scheduled_for, r.id' using v_took;
-end
-$$;
-
--- ======== schemas/worker/take_each.sql ========
--- Claim rows one by one, because one of them could not be written: it stays as it is, and its business is set apart. owners:
--- the rows' businesses. Returns those that were claimed.
-create or replace function smsretry.take_each(ids uuid[], owners uuid[], at timestamptz, by_application boolean)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_began timestamptz;
-    v_took uuid[] := '{}';
-    v_skip uuid[] := '{}';
-begin
-    for n in 1 .. coalesce(cardinality(take_each.ids), 0) loop
-        continue when take_each.owners[n] = any (v_skip);
-        v_began := clock_timestamp();
+    for v_try in 0 .. coalesce(cardinality(take.ids), 0) loop -- at first all together, and then each
         begin
-            if smsretry.take_row(take_each.ids[n], take_each.at, take_each.by_application) then
-                v_took := v_took || take_each.ids[n];
-            end if;
+            with taken as (
+                update public.sms_retry_queue q
+                set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
+                    claimed_by_application = take.by_application,
+                    attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
+                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end) and q.status = 'pending'
+                returning q.id)
+            select array_agg(t.id) into v_now_taken from taken t;
             set constraints all immediate; -- a deferred check would undo the others, too
+            v_taken := v_taken || v_now_taken;
+            exit when v_try = 0;
         exception
-            when query_canceled then -- no time is left, and it is not counted again
-                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
+            when query_canceled then
+                if cardinality(take.ids) > 1 then
+                    raise; -- no time is left: its caller claims one at a time
+                end if;
                 exit;
             when others then
-                perform smsretry.set_business_apart(take_each.owners[n], v_began, sqlstate, take_each.at);
-                if smsretry.took_long(v_began) then
-                    v_skip := v_skip || take_each.owners[n]; -- it waits for something: so would its other rows
+                if alone then
+                    raise;
                 end if;
+                raise warning 'A row could not be claimed: %', sqlstate;
         end;
     end loop;
-    return v_took;
+    return v_taken;
 end
 $$;
 
--- ======== schemas/worker/take_row.sql ========
--- Claim one row, which the caller has found pending and locked; false: it was ended or put in doubt instead. Its status is not
--- asked for again: without statistics the planner would walk a partial index. A row in doubt keeps its attempt. by_application:
--- the claimer sends without a begin, so a text that a begin would call sent or put in doubt comes to that here.
-create or replace function smsretry.take_row(id uuid, at timestamptz, by_application boolean)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- ======== schemas/worker/take_turn.sql ========
+-- A text of so many segments takes its turn with the sender that it goes out from: the one with this account and address. All
+-- machines share its rate and its day.
+--   answer: go · busy: its time is given away until free_at, for longer than a worker waits · spent: its day is used until free_at
+--     · changed: it is paused
+--   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it leaves no sooner
+-- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of them do not deadlock.
+create or replace function smsretry.take_turn(
+    account text, sender text, segments integer, lead double precision, at timestamptz, out answer text, out free_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
-    v_row public.sms_retry_queue;
-    v_refused record;
+    k_longest constant interval := '2 seconds';
+    v_sender smsretry.senders;
+    v_midnight timestamptz;
+    v_used bigint;
 begin
-    if take_row.by_application then
-        select * into v_row from public.sms_retry_queue q where q.id = take_row.id;
-        select r.* into v_refused
-        from public.send_logs l, smsretry.refusal(true, null, null) r
-        where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
-          and smsretry.is_sent(l.provider_message_id, l.status::text);
-        if found then
-            perform smsretry.close_row(v_row, 'cancelled', v_refused.why, v_refused.why_code, null, take_row.at);
-            return false;
-        end if;
-        if exists (select 1 from smsretry.restores) and smsretry.put_in_doubt(v_row, take_row.at) is not null then
-            return false;
-        end if;
+    answer := 'go';
+    select * into v_sender from smsretry.senders s where s.account = take_turn.account and s.sent_by = sender;
+    if v_sender.segments_per_second is null and v_sender.segments_per_day is null and v_sender.paused_at is null
+        and (v_sender.free_at < at) is not false then
+        return; -- as most are: nothing is written
     end if;
-    update public.sms_retry_queue q
-    -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    set status = 'processing', claim_no = greatest(q.claim_no, 1000000 * (select count(*) from smsretry.restores)) + 1,
-        claimed_at = take_row.at, begun_at = null,
-        claimed_by_application = take_row.by_application,
-        attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take_row.at
-    where q.id = take_row.id;
-    return true;
+    select * into v_sender from smsretry.senders s where s.id = v_sender.id for update;
+    v_midnight := smsretry.carriers_midnight(at);
+    v_used := case when v_sender.day_ends_at = v_midnight then v_sender.day_segments else 0 end;
+    free_at := greatest(case when v_sender.free_at < at + interval '1 hour' then v_sender.free_at end, -- more: the clock was set back
+                        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2)));
+    if v_sender.paused_at is not null then
+        answer := 'changed';
+    elsif v_used > 0 and v_used + segments > v_sender.segments_per_day then -- one with more segments than a day has goes first
+        answer := 'spent';
+        free_at := v_midnight;
+    elsif free_at > at + k_longest then
+        answer := 'busy';
+    else
+        update smsretry.senders s
+        set free_at = case when s.segments_per_second is null then s.free_at else take_turn.free_at + make_interval(secs => segments / s.segments_per_second) end,
+            day_ends_at = case when s.segments_per_day is not null then v_midnight end,
+            day_segments = case when s.segments_per_day is not null then v_used + segments else 0 end
+        where s.id = v_sender.id;
+    end if;
 end
 $$;
 
@@ -4159,84 +3104,6 @@ begin
     if current_setting('smsretry.wait', true) <> '' then
         perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
     end if;
-end
-$$;
-
--- ======== schemas/worker/withhold_send.sql ========
--- A send that nothing else keeps: may it leave from here? Parameters and answers: begin_sms_attempt. The last check, so that
--- a staging copy shows what would have gone out, and when.
---   go · ended: the worker texts only others, so the text is cancelled · held: worker and mark disagree, so the
---   text waits until somebody has said which is right
-create or replace function smsretry.withhold_send(
-    retry public.sms_retry_queue, send_to text, listed boolean, address text, expires_at timestamptz, at timestamptz,
-    out answer text, out why text, out why_code text, out reached_at timestamptz
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-begin
-    if send_to = 'listed' and coalesce(listed, false) then -- a person named whom it may text, which is right everywhere
-        answer := 'go';
-        return;
-    end if;
-    why := smsretry.mark_mismatch(send_to, address);
-    if why is not null then
-        why_code := 'mark_mismatch';
-        reached_at := at + smsretry.mark_look();
-        retry.why := why;
-        retry.why_code := why_code;
-        retry.held_since := coalesce(retry.held_since, at);
-        retry.expires_at := coalesce(retry.expires_at, expires_at);
-        perform smsretry.put_back(retry, reached_at, at);
-        answer := 'held';
-    elsif coalesce(send_to, 'all') <> 'all' then
-        why := 'Not sent: it would have gone out now, but '
-            || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
-                            else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
-        why_code := 'not_listed';
-        perform smsretry.close_row(retry, 'cancelled', why, why_code, null, at);
-        answer := 'ended';
-    else
-        answer := 'go';
-    end if;
-end
-$$;
-
--- ======== schemas/doubt/claim_doubtful_sms_retries.sql ========
--- Claim up to limit_count rows in doubt (smsretry.rows_of_claim) whose next look for evidence is due. Businesses take turns,
--- the longest waiting row of each first. Suspect rows are left to claim_suspect_sms_retry.
-create or replace function public.claim_doubtful_sms_retries(limit_count integer default null)
-returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] := (smsretry.claim_in_turn('doubtful', smsretry.rows_of_claim(limit_count), v_now)).ids;
-begin
-    return query select * from smsretry.take(v_ids, v_now);
-end
-$$;
-
--- ======== schemas/doubt/doubt.sql ========
--- Put a text in doubt because a restored backup may have forgotten its send between since and until. That send is written as
--- an attempt. The first look is due at once. who, because: of the person who recorded the restore. Returns why. The row is locked.
-create or replace function smsretry.doubt(
-    retry public.sms_retry_queue, since timestamptz, until timestamptz, who text, because text, at timestamptz
-)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.claimed_at := doubt.since;
-    retry := smsretry.begin_for_application(retry);
-    update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = doubt.at
-    where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
-    retry.in_doubt_since := doubt.until;
-    retry.reconcile_count := 0;
-    retry.recover_count := 0;
-    retry.held_since := null;
-    retry.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
-    retry.why_code := 'restored';
-    perform smsretry.put_back(retry, doubt.at, doubt.at);
-    perform smsretry.note_event(retry.id, 'put_in_doubt', doubt.who, doubt.because);
-    return retry.why;
 end
 $$;
 
@@ -4353,33 +3220,44 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/doubt/put_in_doubt.sql ========
--- Put a row in doubt if a message of its text may have left already. Returns why; null: nothing was done.
-create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Put a row in doubt if a message of its text may have left already: by an earlier send, or in the time that a restored backup has
+-- forgotten, whose send is then written as an attempt. The first look is due at once. Says why; nulls: nothing was done. The row is
+-- locked.
+create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz, out why text, out why_code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
     v_earlier record;
     v_forgotten record;
 begin
     -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
-    if retry.claim_no > 1 then
-        select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id);
-        if v_earlier.attempt_id is not null then
-            retry.attempt_id := v_earlier.attempt_id;
-            retry.in_doubt_since := v_earlier.since;
-            retry.reconcile_count := 0;
-            retry.held_since := null;
-            retry.why := v_earlier.why;
-            retry.why_code := 'in_doubt';
-            perform smsretry.put_back(retry, put_in_doubt.at, put_in_doubt.at);
-            return v_earlier.why;
-        end if;
+    select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id) where retry.claim_no > 1;
+    select * into v_forgotten from smsretry.forgotten(retry) where v_earlier.attempt_id is null;
+    if v_earlier.attempt_id is not null then
+        retry.attempt_id := v_earlier.attempt_id;
+        retry.in_doubt_since := v_earlier.since;
+        why := v_earlier.why;
+        why_code := 'in_doubt';
+    elsif v_forgotten.since is null then
+        return;
+    else
+        retry.claimed_at := v_forgotten.since;
+        retry := smsretry.begin_for_application(retry);
+        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = put_in_doubt.at
+        where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
+        retry.in_doubt_since := v_forgotten.until;
+        retry.recover_count := 0;
+        why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+        why_code := 'restored';
     end if;
-    select * into v_forgotten from smsretry.forgotten(retry);
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := why;
+    retry.why_code := why_code;
+    perform smsretry.save_row(retry, at, due => at);
     if v_forgotten.since is not null then
-        return smsretry.doubt(
-            retry, v_forgotten.since, v_forgotten.until, v_forgotten.who, v_forgotten.because, put_in_doubt.at);
+        perform smsretry.note_event(retry.id, 'put_in_doubt', v_forgotten.who, v_forgotten.because);
     end if;
-    return null;
 end
 $$;
 
@@ -4450,7 +3328,7 @@ begin
             perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
-            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+            perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
         end if;
     else
         if decision = 'look_again' then
@@ -4458,7 +3336,7 @@ begin
             v_row.why := case when v_row.held_since is null then v_row.why end;
             v_row.held_since := null;
         end if;
-        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;
     return 'applied';
 exception when unique_violation then -- two looks found the same message at the same moment
@@ -4487,7 +3365,7 @@ begin
     retry.held_since := null;
     retry.why := null;
     retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
-    perform smsretry.put_back(retry, resend.at, resend.at);
+    perform smsretry.save_row(retry, resend.at, due => resend.at);
 end
 $$;
 
@@ -4610,7 +3488,7 @@ $$;
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
 --   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
---   An attempt that names no sender may have gone out from any · now: what a business texted from earlier does not count
+--   An attempt that names no sender may have gone out from any, and one that nobody knows is an environment's: it may have changed · now: what a business texted from earlier does not count
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -4626,7 +3504,8 @@ begin
                    select from public.sms_send_attempts a
                    where a.number_key = known.number_key
                      and (a.sent_by is null or array[a.sent_by, a.sent_account] && businesses_of.senders
-                          or '' = any (businesses_of.senders) and smsretry.is_environments(a.sent_by))))
+                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)
+                             and exists (select from smsretry.senders s where s.told_at is not null and s.sent_by = any (businesses_of.senders)))))
         order by 1);
 end
 $$;
@@ -4733,8 +3612,8 @@ $$;
 
 -- ======== schemas/consent/heard_by.sql ========
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
--- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender, and
--- an account for all of its senders, those included that are gone. An environment may have a SID in capitals.
+-- account. A number may belong to a service, and the provider stops or starts both. An account stands for all of its senders, those
+-- included that are gone. An environment may have a SID in capitals.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
@@ -4746,25 +3625,19 @@ declare
     v_account constant text := nullif(lower(btrim(heard_by.account)), '');
     v_known record;
 begin
-    lifts := not exists (select 1 from smsretry.senders);
+    lifts := not exists (select from smsretry.business_senders);
     if lifts then
         return;
     end if;
-    with known as (
-        select s.sent_by, s.account, s.sent_by as sender, lower(s.sent_by) in (v_service, v_number) as named from smsretry.senders s
-        union all
-        select d.sent_by, d.account, x.sender, lower(d.sent_by) in (v_service, v_number)
-        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender)
-        where x.sender <> '' or smsretry.is_environments(d.sent_by))
-    select array_agg(distinct k.sender) filter (where k.named and coalesce(lower(k.account) = v_account, true)) as named,
-           array_agg(distinct k.sender) filter (where lower(k.account) = v_account)
-               || array_agg(distinct k.account) filter (where lower(k.account) = v_account) as of_account,
-           count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
-           bool_or(k.named) as known
-    into v_known from known k;
+    select array_agg(distinct s.sent_by) filter (where s.named and coalesce(lower(s.account) = v_account, true)) as named,
+           array_agg(distinct s.sent_by) filter (where lower(s.account) = v_account)
+               || array_agg(distinct s.account) filter (where lower(s.account) = v_account) as of_account,
+           count(distinct s.sent_by) filter (where lower(s.account) = v_account) as in_account,
+           coalesce(bool_or(s.named), false) as known, bool_or(s.told_at is not null) as told
+    into v_known from (select o.*, lower(o.sent_by) in (v_service, v_number) as named from smsretry.senders o) s;
     -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
     -- environment's, which no run has told yet.
-    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+    if v_known.named is null and (v_known.known or not v_known.told) then
         return;
     end if;
     senders := coalesce(v_known.named, v_known.of_account);
@@ -5074,13 +3947,15 @@ create or replace function smsretry.mark_customer(
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_sent_by text;
     v_senders text[];
 begin
     if mark_customer.opted_out then
-        if exists (select from smsretry.senders) then
-            select a.sent_by into v_sent_by from public.sms_send_attempts a where a.id = mark_customer.attempt_id;
-            v_senders := array_remove(array[v_sent_by, case when smsretry.is_environments(v_sent_by) then '' end], null);
+        if exists (select from smsretry.business_senders) then
+            -- One that nobody knows is an environment's: it may have changed.
+            v_senders := array(select s.sent_by from public.sms_send_attempts a
+                               join smsretry.senders s on s.sent_by = a.sent_by or s.told_at is not null and not exists (
+                                   select from smsretry.senders o where o.sent_by = a.sent_by)
+                               where a.id = mark_customer.attempt_id);
         end if;
         perform smsretry.say_opted_out(
             array(select retry.business_id
@@ -5420,8 +4295,8 @@ $$;
 
 -- ======== schemas/scheduled/keep_scheduled.sql ========
 -- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
--- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this,
--- smsretry.held_sends keeps it, and the others go on. The caller holds the row locked.
+-- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this, it stays as it is,
+-- and only the answer says why. The caller holds the row locked.
 create or replace function smsretry.keep_scheduled(
     send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
     out result text, out why text, out why_code text
@@ -5429,8 +4304,7 @@ create or replace function smsretry.keep_scheduled(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    v_since timestamptz;
-    v_expired boolean;
+    v_expired constant boolean := keep_scheduled.trouble is not null and coalesce(send.held_since + keep_scheduled.life <= keep_scheduled.at, false);
     v_status text;
     v_due timestamptz;
     v_state text;
@@ -5438,43 +4312,32 @@ declare
     v_column text;
     v_rule text;
 begin
-    v_since := coalesce(
-        send.held_since, (select h.held_since from smsretry.held_sends h where h.scheduled_id = send.id));
-    v_expired := keep_scheduled.trouble is not null and coalesce(v_since + keep_scheduled.life <= keep_scheduled.at, false);
-    begin
-        result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
-        why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
-        why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
-        update public.scheduled_sends s
-        set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
-            why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
-            why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
-            held_since = case keep_scheduled.result when 'held' then coalesce(v_since, keep_scheduled.at)
-                                                    when 'later' then s.held_since end,
-            look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
-        where s.id = send.id
-        returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
-        if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
-            raise exception 'It stays as it was' using errcode = 'SR409';
-        end if;
-        set constraints all immediate; -- a deferred check would undo the others, too
-    exception when others then
-        get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-            v_rule = constraint_name;
-        raise warning 'Scheduled send % could not be changed: %', send.id, v_state;
-        result := 'held';
-        why_code := 'row_refused';
-        why := left(concat_ws('. ', keep_scheduled.trouble, case
-            when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
-                || 'that swallows or undoes updates'
-            else 'Its row cannot be changed: '
-                || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
-        insert into smsretry.held_sends (scheduled_id, held_since, look_at, expired, why)
-        values (send.id, coalesce(v_since, keep_scheduled.at), keep_scheduled.look_at, v_expired, keep_scheduled.why)
-        on conflict (scheduled_id) do update
-        set look_at = excluded.look_at, expired = held_sends.expired or excluded.expired, why = excluded.why;
-    end;
+    result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
+    why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
+    why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
+    update public.scheduled_sends s
+    set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
+        why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
+        why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
+        held_since = case keep_scheduled.result when 'held' then coalesce(s.held_since, keep_scheduled.at)
+                                                when 'later' then s.held_since end,
+        look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
+    where s.id = send.id
+    returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
+    if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
+        raise exception 'It stays as it was' using errcode = 'SR409';
+    end if;
+    set constraints all immediate; -- a deferred check would undo the others, too
+exception when others then
+    get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name, v_rule = constraint_name;
+    result := 'held';
+    why_code := 'row_refused';
+    why := left(concat_ws('. ', keep_scheduled.trouble, case
+        when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
+            || 'that swallows or undoes updates'
+        else 'Its row cannot be changed: '
+            || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+            || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
 end
 $$;
 
@@ -5501,53 +4364,6 @@ begin
             using errcode = 'SR409';
     end if;
     return v_made;
-end
-$$;
-
--- ======== schemas/scheduled/make_text.sql ========
--- Queue the text of a scheduled send, or keep it for later. An error is its own trouble: it is held and says what to mend.
--- busy: its business was locked a moment ago, so it is not tried. state: the SQLSTATE if it failed. The row is locked.
-create or replace function smsretry.make_text(
-    send public.scheduled_sends, life interval, busy boolean, until timestamptz, at timestamptz,
-    out result text, out why text, out retry_id uuid, out why_code text, out state text
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_look_at constant timestamptz := until + interval '13 minutes'; -- of what somebody must mend
-    v_table text;
-    v_column text;
-    v_rule text;
-    v_message text;
-begin
-    if exists (select 1 from smsretry.held_sends h where h.scheduled_id = send.id and h.expired) then
-        select k.result, k.why, k.why_code into result, why, why_code
-        from smsretry.keep_scheduled(send, 'It was held for too long', life, v_look_at, at) k;
-        return;
-    end if;
-    state := case when busy then '55P03' end;
-    if state is null then
-        begin
-            select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
-            from smsretry.queue_scheduled(send, at, life) q;
-        exception when query_canceled or others then
-            get stacked diagnostics state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                v_rule = constraint_name, v_message = message_text;
-        end;
-    end if;
-    if state in ('55P03', '40P01', '40001') then
-        select k.result, k.why, k.why_code into result, why, why_code
-        from smsretry.keep_scheduled(send, null, life, until + interval '30 seconds', at) k;
-    elsif state <> '57014' then
-        -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-        select k.result, k.why, k.why_code into result, why, why_code
-        from smsretry.keep_scheduled(
-            send, 'Its text cannot be made: ' || case
-                when state like 'SR%' then v_message
-                else concat_ws(', ', state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-            end, life, v_look_at, at) k;
-    end if;
 end
 $$;
 
@@ -5622,60 +4438,80 @@ end
 $$;
 
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
--- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim).
--- Businesses take turns, the oldest of each first. Each is a subtransaction of its own: send log, queue row and status, or
--- none of them. May be repeated. Sends that are held are passed over until their next look.
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
+-- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
+-- status, or none of them. May be repeated.
 --   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+-- without: scheduled sends that are left out, because nobody could change them just now
 -- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
 create or replace function public.queue_scheduled_sms(
-    limit_count integer default null, ahead interval default null, life interval default null
+    limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
 )
 returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+#variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := smsretry.rows_of_claim(limit_count);
     v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
     v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_turn record;
+    v_oldest record;
     v_id uuid;
-    v_taken integer := 0;
-    v_served uuid;
     v_send public.scheduled_sends;
-    v_made record;
-    v_began timestamptz;
+    v_served uuid[] := '{}';
     v_busy uuid[] := '{}';
-    v_slow uuid[] := '{}';
+    v_state text;
+    v_table text;
+    v_column text;
+    v_rule text;
+    v_message text;
 begin
-    select * into v_turn from smsretry.in_turn('scheduled', v_until, v_limit);
-    foreach v_id in array smsretry.work_in_turn('scheduled', v_turn.businesses, v_turn.each, v_limit, v_until) loop
-        v_began := clock_timestamp();
-        exit when v_taken >= v_limit or v_began > v_latest; -- the next call takes the rest
-        -- By its id alone: see smsretry.claim_in_turn.
+    select array_agg(o.id order by o.due, o.id) as ids, array_agg(o.business_id order by o.due, o.id) as businesses into v_oldest
+    from (select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due from public.scheduled_sends s
+          where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until and s.id <> all (without)
+          order by coalesce(s.look_at, s.scheduled_for), s.id limit 4 * greatest(v_limit, 200)) o;
+    foreach v_id in array smsretry.in_turn('scheduled', v_oldest.ids, v_oldest.businesses) loop
+        exit when cardinality(v_served) >= v_limit or clock_timestamp() > v_latest; -- the next call takes the rest
         select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
-        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true
-            or v_send.business_id = any (v_slow)
-            or exists (select 1 from smsretry.set_apart a where a.business_id = v_send.business_id and a.retry_at > v_now);
-        v_taken := v_taken + 1;
-        v_served := v_send.business_id;
-        select * into v_made from smsretry.make_text(v_send, life, v_send.business_id = any (v_busy), v_until, v_now);
-        if v_made.state in ('55P03', '40P01', '40001') then
+        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true;
+        v_served := v_served || v_send.business_id;
+        scheduled_id := v_send.id;
+        business_id := v_send.business_id;
+        customer_id := v_send.customer_id;
+        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
+        if v_state is null then
+            begin
+                select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
+                from smsretry.queue_scheduled(v_send, v_now, life) q;
+            exception
+                when query_canceled then
+                    exit; -- the time is over and is not counted again
+                when others then
+                    get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                        v_rule = constraint_name, v_message = message_text;
+            end;
+        end if;
+        if v_state in ('55P03', '40P01', '40001') then
             v_busy := v_busy || v_send.business_id;
+            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
+            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
+        elsif v_state is not null then
+            -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
+            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
+            from smsretry.keep_scheduled(
+                v_send, 'Its text cannot be made: ' || case
+                    when v_state like 'SR%' then v_message
+                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                end, life, v_until + interval '13 minutes', v_now) k;
         end if;
-        if v_made.state = '57014'
-            or v_made.state is distinct from '55P03' and smsretry.took_long(v_began) then
-            -- A trigger is slow for this business: its other sends come later.
-            v_slow := v_slow || v_send.business_id;
-            perform smsretry.set_business_apart(v_send.business_id, v_began, v_made.state, v_now);
-            exit when v_made.state = '57014'; -- the time is over and is not counted again
-        end if;
-        return query
-        select v_send.id, v_send.business_id, v_send.customer_id, v_made.result, v_made.why, v_made.retry_id, v_made.why_code;
+        return next;
     end loop;
-    perform smsretry.end_turn(
-        'scheduled', v_turn.place, v_turn.businesses, v_turn.passed, v_served, v_taken = v_limit);
+    if cardinality(v_served) < cardinality(v_oldest.ids) then
+        perform smsretry.note_served('scheduled', v_served, v_now);
+    end if;
 end
 $$;
 
@@ -5754,7 +4590,7 @@ $$;
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
 -- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
--- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked).
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5764,7 +4600,6 @@ declare
     v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
     v_refusal text;
 begin
-    delete from smsretry.held_sends h where h.scheduled_id = old.id;
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
@@ -5802,7 +4637,7 @@ begin
             v_text.why := null;
             v_text.why_code := null;
             v_text.reason := null;
-            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+            perform smsretry.save_row(v_text, v_now, due => new.scheduled_for);
         end if;
     end if;
     perform set_config(v_note, 'changed', true);
@@ -5858,16 +4693,14 @@ returns text language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
--- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
--- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
--- come first. A failure is due at once. The claim lasts for `lease`.
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision, of the 4 × as many that
+-- have waited longest; who was served longest ago goes first. A failure is due at once. The claim lasts for `lease`.
 --   without: accounts whose messages stay as they are; '' stands for messages that name none
 --   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
 --   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
-    without text[] default '{}'
+    limit_count integer default 1000, lease interval default '10 minutes', without text[] default '{}'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -5875,26 +4708,29 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
     sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
 declare
     k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
-    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
+    v_oldest record;
     v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and k_most and v_first_look >= interval '0'
-        and claim_sms_deliveries.lease >= interval '0') is not true then
-        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    if (claim_sms_deliveries.limit_count between 1 and k_most and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, and lease 0 or more' using errcode = 'SR422';
     end if;
-    -- Behind those of such accounts others may wait, so more are looked at.
-    v_ids := (smsretry.claim_in_turn(
-        'deliveries', case when cardinality(without) > 0 then k_most else limit_count end, v_now, v_now - v_first_look)).ids;
-    if cardinality(without) > 0 then
-        v_ids := array(
-            select u.id from unnest(v_ids) with ordinality as u (id, turn)
-            where not exists (select 1 from public.sms_send_attempts a
-                              where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
-            order by u.turn limit claim_sms_deliveries.limit_count);
+    select array_agg(o.id order by o.delivery_look_at, o.id) as ids, array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
+    into v_oldest
+    from (select a.id, a.business_id, a.delivery_look_at from public.sms_send_attempts a
+          where a.sent_to is null and a.delivery_look_at <= v_now
+            and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
+          order by a.sent_to, a.delivery_look_at limit 4 * claim_sms_deliveries.limit_count) o;
+    v_ids := array(
+        select a.id from unnest(smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+        join public.sms_send_attempts a on a.id = u.id
+        where a.delivery_look_at <= v_now
+        order by u.place limit claim_sms_deliveries.limit_count for update of a skip locked);
+    if cardinality(v_ids) < cardinality(v_oldest.ids) then
+        perform smsretry.note_served('deliveries', array(select a.business_id from public.sms_send_attempts a where a.id = any (v_ids)), v_now);
     end if;
     return query
     with taken as (
@@ -5917,7 +4753,7 @@ begin
            (select count(*) from public.sms_send_attempts a
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
               and a.delivery_excused and a.id <> t.id),
-           (smsretry.carriers_day(v_now)).ends
+           smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
@@ -6031,16 +4867,6 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
 $$;
 
--- ======== schemas/delivery/open_delivery.sql ========
--- Copy the business to an attempt whose delivery opens, so that deliveries can be looked at in turns.
-create or replace function smsretry.open_delivery()
-returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    new.business_id := (select q.business_id from public.sms_retry_queue q where q.id = new.retry_id);
-    return new;
-end
-$$;
-
 -- ======== schemas/delivery/record_delivery.sql ========
 -- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
 -- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
@@ -6132,7 +4958,7 @@ begin
     retry.why_code := send_again.why_code;
     retry.recover_count := 0;
     retry.reconcile_count := 0;
-    perform smsretry.put_back(retry, send_again.due, send_again.at);
+    perform smsretry.save_row(retry, send_again.at, due => send_again.due);
 end
 $$;
 
@@ -6255,11 +5081,10 @@ begin
     set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
                                    else coalesce(segments_per_second, s.segments_per_second) end,
         segments_per_day = case when 'segments_per_day' = any (unlimited) then null
-                                else coalesce(segments_per_day, s.segments_per_day) end
+                                else coalesce(segments_per_day, s.segments_per_day) end,
+        -- What was given away was at the old rate.
+        free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
-        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
-    end if;
     perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
         'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;
@@ -6270,38 +5095,22 @@ begin
 end
 $$;
 
--- ======== schemas/senders/close_sender_circuits.sql ========
--- Forget that texts of a sender did not go out: the next one is simply tried.
-create or replace function smsretry.close_sender_circuits(sent_by text)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    delete from smsretry.circuit c where c.sender = close_sender_circuits.sent_by and c.sender <> '';
-    delete from smsretry.business_circuits b where b.sender = close_sender_circuits.sent_by and b.sender <> '';
-end
-$$;
-
 -- ======== schemas/senders/forget_unused_senders.sql ========
--- Delete the senders that no business uses. Attempts keep what they went out from. A circuit goes with its sender, or it
--- would count as one of the environment's. In two steps: what is locked first is looked at again, and whoever is about to
--- share one is not disturbed.
+-- Delete the senders that no business uses, and what is stopped of them. Attempts keep what they went out from. A sender that a
+-- runner told stays. In two steps: what is locked first is looked at again, and whoever is about to share one is not disturbed.
 create or replace function smsretry.forget_unused_senders()
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_unused constant uuid[] := array(
         select s.id from smsretry.senders s
-        where not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+        where s.told_at is null and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
         order by s.id for update skip locked);
-    v_sender smsretry.senders;
 begin
-    for v_sender in
+    with gone as (
         delete from smsretry.senders s
         where s.id = any (v_unused) and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
-        returning s.*
-    loop
-        if not exists (select from smsretry.senders s where s.sent_by = v_sender.sent_by) then
-            perform smsretry.close_sender_circuits(v_sender.sent_by);
-        end if;
-    end loop;
+        returning s.id)
+    delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
 end
 $$;
 
@@ -6324,13 +5133,13 @@ begin
         begin
             for v_row in
                 select q.* from public.sms_retry_queue q
-                where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
+                where q.business_id = v_business and q.work = 'texts'
                   and q.scheduled_for > v_now
                   and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
                 order by q.id for update skip locked
             loop
                 exit when clock_timestamp() > v_until;
-                perform smsretry.put_back(v_row, v_now, v_now);
+                perform smsretry.save_row(v_row, v_now, due => v_now);
                 v_texts := v_texts + 1;
             end loop;
             v_all := v_all + v_texts;
@@ -6384,7 +5193,7 @@ begin
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
     if v_sender.id is null then
         raise exception 'There is no such sender: sms_senders lists them'
-            using errcode = 'SR422', hint = 'The sender of the runners'' environment is set there.';
+            using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
     end if;
     if cardinality(v_ids) > 1 then
         raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
@@ -6452,7 +5261,7 @@ end
 $$;
 
 -- ======== schemas/senders/resume_sms_sender.sql ========
--- For a person: what was wrong with a sender is mended. Its pause ends, its circuit closes, and its texts that waited are due
+-- For a person: what was wrong with a sender is mended. Its pause ends, nothing of it is stopped any more, and its texts that waited are due
 -- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
 create or replace function public.resume_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer, released integer)
@@ -6464,7 +5273,9 @@ begin
     perform smsretry.check_who_and_why(who, because);
     v_sender := smsretry.one_sender(named);
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
-    perform smsretry.close_sender_circuits(v_sender.sent_by);
+    delete from smsretry.stops x
+    where x.kind = 'sender' and x.subject = v_sender.id::text
+       or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
     perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
         'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;
@@ -6476,40 +5287,35 @@ end
 $$;
 
 -- ======== schemas/senders/sms_senders.sql ========
--- For a person: the senders, in pages (after the id of the last), and on the first page that of the runners' environment
--- (sender_id null), as far as a run has told it. business_id: only those that text for it. sender: as people see it; sent_by:
--- all of it, if with_numbers.
---   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
---   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
---   wait for a person · oldest: the due time of the oldest due text · events: what people did to it, the last five
+-- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
+-- it; sent_by: all of it, if with_numbers.
+--   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
+--   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: 20 of them,
+--   those with the most texts first · held: their texts that wait for a person · oldest: the due time of the oldest due text
+--   events: what people did to it, the last five
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
-    sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
-    used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text, stopped_at timestamptz,
-    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, events jsonb,
-    asked_at timestamptz
+    sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
+    segments_per_day integer, used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text,
+    stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
+    oldest timestamptz, events jsonb, asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+    v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
     with listed as (
-        (select s.id, s.account, s.sent_by, s.segments_per_second, s.segments_per_day, s.paused_at, s.paused_because
-         from smsretry.senders s where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
-           and (sms_senders.business_id is null or exists (
-               select from smsretry.business_senders b where b.sender_id = s.id and b.business_id = sms_senders.business_id))
-         order by s.id limit v_limit)
-        union all
-        (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
-         from (select 1) one left join smsretry.default_senders d on true
-         where sms_senders.after_id is null and (sms_senders.business_id is null or (
-             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
-         order by d.seen_at desc nulls last limit 1)
+        select s.* from smsretry.senders s
+        where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
+          and (sms_senders.business_id is null or s.id in (
+              select (smsretry.sender_of(sms_senders.business_id, k.class)).id from unnest(array['marketing', 'transactional']) k (class)))
+        order by s.id limit v_limit
     ),
     users as (
         select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
@@ -6517,8 +5323,7 @@ begin
               select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
     ),
     texts as materialized (
-        select t.* from smsretry.texts_by_sender(
-            case when sms_senders.after_id is not null then array(select u.business_id from users u) end, v_now) t
+        select t.* from smsretry.texts_by_sender(null, v_now) t where t.sender_id in (select l.id from listed l)
     ),
     told as (
         select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
@@ -6530,18 +5335,15 @@ begin
         group by 1, 2, 3
     )
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
-           l.segments_per_second, l.segments_per_day,
-           case when l.segments_per_day is not null then (
-               select (smsretry.day_used(s, v_now)).segments from smsretry.senders s where s.id = l.id) end,
-           (smsretry.carriers_day(v_now)).ends,
-           l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
+           l.told_at, l.segments_per_second, l.segments_per_day,
+           case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
+           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '[]'),
            n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
            coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
-                     from (select x.* from smsretry.events x where x.about = l.id order by x.id desc limit 5) t), '[]'),
+                     from (select e.* from smsretry.events e where e.about = l.id order by e.id desc limit 5) t), '[]'),
            v_now
     from listed l
-    left join lateral (select o.opened_at, o.why from smsretry.circuits() o
-                       where case when l.id is null then not o.own else o.sender = l.sent_by end limit 1) c on true
+    left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
                coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
@@ -6550,10 +5352,10 @@ begin
                    'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
                    order by t.place) filter (where t.place <= 20) as used_by
         from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
-              from told o where o.of_sender is not distinct from l.id) t
+              from told o where o.of_sender = l.id) t
         left join public.businesses b on b.id = t.business_id
     ) n
-    order by l.id nulls first;
+    order by l.id;
 end
 $$;
 
@@ -6582,7 +5384,7 @@ begin
                mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
         from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null
+        where q.work in ('texts', 'suspect') and q.in_doubt_since is null
           and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
         group by q.business_id, q.message_class
     ) t;
@@ -6732,7 +5534,7 @@ $$;
 create or replace view smsretry.prunable_texts with (security_invoker = true) as
 select q.id, q.updated_at
 from public.sms_retry_queue q
-where q.status in ('completed', 'failed', 'cancelled') and not smsretry.is_unsettled(q.id);
+where q.work is null and not smsretry.is_unsettled(q.id);
 
 -- ======== schemas/records/scheduled_on_record.sql ========
 -- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
@@ -6741,12 +5543,12 @@ create or replace view smsretry.scheduled_on_record with (security_invoker = tru
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
-       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
-       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, s.updated_at, smsretry.clock()),
                       k.last), k.first) as since,
-       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), smsretry.longest_reason()) as why,
+       left(smsretry.numberless(s.why), smsretry.longest_reason()) as why,
        null::integer as code,
-       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, k.first), k.last) end as next_at,
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
        0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
@@ -6757,19 +5559,17 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' then array['cancel'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
-       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
+       s.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
-       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       smsretry.shown_sender(o.sent_by) as sender, o.account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
        case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
-left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
-left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
 
 grant select on smsretry.scheduled_on_record to service_role;
@@ -6815,7 +5615,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
-       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       smsretry.shown_sender(o.sent_by) as sender, o.account,
        -- It could not go out before it was queued, unless it was planned.
        case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
@@ -6825,8 +5625,7 @@ left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
 left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
-left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
-left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
+left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
 
 grant select on smsretry.text_on_record to service_role;
 
@@ -7163,7 +5962,7 @@ begin
         v_row.held_since := null;
         v_row.why_code := 'operator';
     end if;
-    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.save_row(v_row, at, due => at);
     perform smsretry.note_event(v_row.id, 'looked_again', who, because);
     return null;
 end
@@ -7313,13 +6112,16 @@ create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
-returns setof smsretry.claimed_retry
+returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
+    v_refused record;
+    v_doubted text;
+    v_texts_at timestamptz[];
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
         raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
@@ -7327,7 +6129,7 @@ begin
     v_ids := array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null
+             where q.work in ('texts', 'suspect') and q.in_doubt_since is null
                and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
                and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
                and (preview_sms_retries.after_due is null
@@ -7351,21 +6153,25 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        select r.why, r.why_code into v_claim.refused, v_claim.refused_code
+        select r.why, r.why_code into v_refused
         from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
+        v_doubted := null;
         if v_claim.claim_no > 0 then
-            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+            select d.why into v_doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
         end if;
-        v_claim.texts_at := '{}';
-        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+        v_texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_texts_at) < 20 loop
             v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1,
                 v_claim.claimed_at - preview_sms_retries.cap_window);
             exit when v_at is null;
-            v_claim.texts_at := v_claim.texts_at || v_at;
+            v_texts_at := v_texts_at || v_at;
         end loop;
-        return next v_claim;
+        return next to_jsonb(v_claim) || jsonb_build_object(
+            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'doubted', v_doubted, 'texts_at', to_jsonb(v_texts_at),
+            'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
+            'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;
 end
 $$;
@@ -7434,8 +6240,8 @@ begin
         where o.at < v_before and not exists (select from public.sms_retry_queue q where q.id = o.about)
           and not exists (select from smsretry.senders s where s.id = o.about)
         order by o.id limit 10 * prune_sms_history.batch));
-    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
-    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
+    delete from smsretry.turns t where t.served < smsretry.clock() - interval '7 days';
+    delete from smsretry.stops s where s.kind = 'business' and s.since < smsretry.clock() - interval '7 days';
     return next;
 end
 $$;
@@ -7486,7 +6292,7 @@ begin
     v_row.reason := null;
     v_row.why_code := 'operator';
     v_row.why := 'Requeued by ' || who || ': ' || because;
-    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.save_row(v_row, at, due => at);
     perform smsretry.note_event(v_row.id, 'requeued', who, because);
 end
 $$;
@@ -7495,19 +6301,11 @@ $$;
 -- Stop marketing texts to a US state, or lift the stop (why null). why: the emergency. Returns whether it is stopped.
 create or replace function public.set_sms_state_stop(state text, why text)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 begin
     if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
         raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
     end if;
-    if set_sms_state_stop.why is null then
-        delete from smsretry.stopped_states s where s.state = set_sms_state_stop.state;
-        return false;
-    end if;
-    insert into smsretry.stopped_states (state, stopped_at, why)
-    values (set_sms_state_stop.state, smsretry.clock(), smsretry.numberless(set_sms_state_stop.why))
-    on conflict (state) do update set why = excluded.why;
-    return true;
+    return public.set_sms_stop('state', set_sms_state_stop.state, set_sms_state_stop.why);
 end
 $$;
 
@@ -7545,7 +6343,7 @@ begin
         (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
                                    'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text)
          from public.sms_retry_queue e
-         where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+         where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
         union all
         (select jsonb_build_object('part', 'inbound', 'name', 'unsure', 'texts', count(distinct t.number_key), 'oldest', min(t.heard_at),
@@ -7600,22 +6398,22 @@ declare
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
         where q.held_since is not null and status_of_senders.at is not null
-          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+          and q.work in ('texts', 'suspect') and q.why_code in ('no_credentials', 'account_refused'));
     v_due bigint := 0;
 begin
     if exists (select from smsretry.senders s where s.segments_per_second is not null) then
         select count(*) into v_due from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= status_of_senders.at;
+        where q.work = 'texts' and q.scheduled_for <= status_of_senders.at;
     end if;
     return query
     with states as materialized (
-        select s.*, c.opened_at, c.why,
-               case when s.paused_at is not null then 'paused' when c.opened_at is not null then 'stopped'
-                    when s.segments_per_day is not null
-                        and (smsretry.day_used(s, status_of_senders.at)).segments >= s.segments_per_day then 'spent'
+        select s.*, x.since, x.why,
+               case when s.paused_at is not null then 'paused' when x.since is not null then 'stopped'
+                    when s.day_segments >= s.segments_per_day and s.day_ends_at = smsretry.carriers_midnight(status_of_senders.at) then 'spent'
                     else 'sending' end as state
         from smsretry.senders s
-        left join smsretry.circuit c on c.sender = s.sent_by
+        left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
+        where exists (select from smsretry.business_senders b where b.sender_id = s.id)
     ),
     suspected as (
         select t.id from states t where t.state <> 'sending' or t.segments_per_second * k_late <= v_due
@@ -7643,8 +6441,8 @@ begin
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
         'business_id', case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
-        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.opened_at, case t.trouble when 'sender_rate' then t.oldest end),
-        'next_at', case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end, 'why_code', t.trouble,
+        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
+        'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
         'told', 'account ' || t.account || ': ' || case t.trouble
             when 'sender_paused' then 'paused: ' || smsretry.numberless(t.paused_because)
             when 'sending_stopped' then 'stopped: ' || t.why
@@ -7692,18 +6490,20 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_stops.sql ========
--- sms_status: what is stopped. sending: everybody's texts; environment: those of businesses without a sender of their own.
+-- sms_status: what is stopped. sending: everybody's texts; environment: those of businesses without a sender of their own; else a
+-- state, to which no marketing text goes. A business's own sender has a line of smsretry.status_of_senders.
 create or replace function smsretry.status_of_stops()
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     select jsonb_build_object(
-        'part', 'stopped', 'oldest', c.opened_at, 'told', c.why,
-        'name', case when c.sender <> '' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
-    from smsretry.circuits() c where not c.own
-    union all
-    (select jsonb_build_object('part', 'stopped', 'name', s.state, 'oldest', s.stopped_at, 'told', s.why)
-     from smsretry.stopped_states s order by s.state);
+        'part', 'stopped', 'oldest', s.since, 'told', s.why,
+        'name', case when s.kind = 'state' then s.subject
+                     when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
+    from smsretry.stops s
+    where s.kind in ('everybody', 'state')
+       or s.kind = 'sender' and exists (select from smsretry.senders e where e.id::text = s.subject and e.told_at is not null)
+    order by s.kind = 'state', s.subject;
 end
 $$;
 
@@ -7720,7 +6520,7 @@ begin
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
         from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
-              where n.status = 'pending' and n.in_doubt_since is null order by n.scheduled_for, n.id) q
+              where n.work in ('texts', 'suspect') order by n.work, n.scheduled_for, n.id) q
         group by 1, 2, 3, 4
     ),
     live as materialized (
@@ -7731,22 +6531,21 @@ begin
         from waiting w
         union all
         select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        from public.sms_retry_queue q where q.work = 'doubtful' having count(*) > 0
         union all
         select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.status = 'processing' group by 1
+        from public.sms_retry_queue q where q.work = 'under_way' group by 1
     )
     (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
                                'next_at', min(p.due) filter (where p.due > status_of_waiting.at),
                                'ref', min(p.id::text) filter (where p.name = 'held'))
      from (
-         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+         select s.id, case when s.held_since is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written infinity.
                 case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
-         left join smsretry.held_sends h on h.scheduled_id = s.id
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
@@ -7757,12 +6556,12 @@ begin
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
     (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
-     from public.sms_retry_queue q where q.held_since is not null and q.status in ('pending', 'processing') having count(*) > 0)
+     from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)
     union all
     (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
                                'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text)
      from public.sms_retry_queue q
-     where q.held_since is not null and q.status in ('pending', 'processing')
+     where q.held_since is not null and q.work is not null
      group by left(q.why, 200), q.why_code, q.business_id order by count(*) desc limit 50);
 end
 $$;
@@ -7887,31 +6686,33 @@ declare
     v_overdue bigint;
     v_oldest timestamptz;
     v_unqueued bigint;
-    v_circuit text;
+    v_stopped text;
     v_run timestamptz;
     v_wrong text;
 begin
     select count(*), min(q.scheduled_for) into v_overdue, v_oldest
     from public.sms_retry_queue q
-    where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    where q.work = 'texts' and q.scheduled_for <= v_since;
     select count(*) into v_unqueued
     from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
-      and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     -- Four of them: a whole account's senders may be stopped.
-    select string_agg(case when c.own then 'sender ' || smsretry.shown_sender(c.sender) || ' is stopped: '
-                           when c.sender <> '' and exists (select from smsretry.business_senders)
-                               then 'the sender of the environment is stopped: '
-                           else 'sending is stopped: ' end || c.why, ' · ' order by c.place) filter (where c.place <= 4)
+    select string_agg(case when c.kind = 'everybody' or c.told_at is not null and not exists (select from smsretry.business_senders)
+                               then 'sending is stopped: '
+                           when c.told_at is not null then 'the sender of the environment is stopped: '
+                           else 'sender ' || smsretry.shown_sender(c.sent_by) || ' is stopped: ' end || c.why, ' · ' order by c.place)
+                   filter (where c.place <= 4)
                || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
-    into v_circuit
-    from (select o.*, row_number() over (order by o.own, o.opened_at, o.sender) as place from smsretry.circuits() o) c;
+    into v_stopped
+    from (select x.kind, x.why, s.sent_by, s.told_at, row_number() over (order by x.kind, s.told_at desc nulls last, x.since, x.subject) as place
+          from smsretry.stops x left join smsretry.senders s on x.kind = 'sender' and s.id::text = x.subject
+          where x.kind in ('everybody', 'sender')) c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
         case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        v_circuit,
+        v_stopped,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
     if v_wrong <> '' then
@@ -8098,13 +6899,18 @@ begin
                 where c.id = v_row.customer_id and s.cancelled = 0;
             elsif v_answer is null then
                 v_step := 'claim_sms_retry';
-                select c.claim_no into v_row.claim_no from public.claim_sms_retry(v_row.id) c;
+                v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+                if v_row.claim_no is null then
+                    raise exception 'it took no row' using errcode = 'SR500';
+                end if;
                 v_step := 'begin_sms_attempt';
                 select b.answer || coalesce(': ' || b.why, '') into v_answer
                 from public.begin_sms_attempt(
                     retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
                     send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                    sender_id => (smsretry.sender_of(v_row.business_id, v_row.message_class)).id,
+                    sender_id => (select b.sender_id from smsretry.business_senders b
+                                  where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+                                  order by b.message_class = 'any' limit 1),
                     send_to => 'listed', listed => true) b -- or a mark would answer
                 where b.answer <> 'go';
             end if;
@@ -8153,11 +6959,6 @@ $$;
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
     before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
-
-drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
-create trigger smsretry_open_delivery
-    before insert or update of delivery_look_at on public.sms_send_attempts
-    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
 
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed
@@ -8242,16 +7043,15 @@ begin
         from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
             'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
-            'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries',
-            'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry',
-            'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt',
-            'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs',
-            'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due',
-            'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry',
-            'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries',
-            'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit',
-            'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run',
-            'try_sms_retry_queue')
+            'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
+            'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
+            'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
+            'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
+            'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
+            'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
+            'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
+            'resume_sms_sender', 'schedule_sms', 'set_sms_state_stop', 'set_sms_stop', 'settle_sms_attempt',
+            'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue')
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
         execute format('grant execute on function %s to service_role', version);

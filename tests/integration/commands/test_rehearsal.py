@@ -77,7 +77,7 @@ def test_a_rehearsal_touches_no_row_of_the_application(
             """create function busy() returns trigger language plpgsql as $$
                begin if new.status = 'processing' then return null; end if; return new; end $$;
                create trigger busy before update on sms_retry_queue for each row execute function busy()""",
-            "fails: begin_sms_attempt (SR500): it answered lost",
+            "fails: claim_sms_retry (SR500): it took no row",
         ),
         (
             "revoke update on sms_send_attempts from service_role",
@@ -85,7 +85,7 @@ def test_a_rehearsal_touches_no_row_of_the_application(
             "public.finish_sms_attempt. A grant is missing: run `smsretry migrate --again`",
         ),
         ("delete from smsretry.secret", "fails: number_key (P0002): "),
-        ("revoke select on send_logs from service_role", "fails: claim_sms_texts (42501): permission denied "),
+        ("revoke select on send_logs from service_role", "fails: queue_sms_retry (42501): permission denied "),
     ],
 )
 def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database, harm: str, said: str) -> None:

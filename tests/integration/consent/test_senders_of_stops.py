@@ -21,6 +21,7 @@ from tests.integration.hearing import (
     sends_from,
 )
 from tests.support.builders import ACCOUNT, PHONE, SENDER, begin, finish, give_up, refused, run
+from tests.support.claims import claim_due
 
 BARBER_ACCOUNT: Final = "AC" + "1" * 32
 BARBER: Final = "MG" + "1" * 32
@@ -328,7 +329,7 @@ def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plai
 def refuse(business: Business, queue: SupabaseQueue, sent_by: str | None, account: str | None) -> None:
     """A text of this business is refused because the recipient is unsubscribed from the sender."""
     row = business.due_text()
-    [claim] = [c for c in queue.claim_due(50) if c.id == row]
+    [claim] = [c for c in claim_due(queue, 50) if c.id == row]
     attempt = uuid4()
     begin(queue, claim, attempt)
     business.connection.execute(
@@ -418,7 +419,7 @@ def test_a_stop_to_the_environments_sender_holds_although_no_run_has_told_which_
 ) -> None:
     """Right after an upgrade, or if the application sends by itself. A business's own sender is in the same account."""
     barber = shops["barber"]
-    barber.connection.execute("delete from smsretry.default_senders")
+    barber.connection.execute("delete from smsretry.senders where told_at is not null")
     sends_from(barber, ACCOUNT, "MG" + "7" * 32)
     hear(barber, "STOP", service=SENDER, account=ACCOUNT)
     assert out(shops) == ["barber", "dentist", "baker", "florist"]

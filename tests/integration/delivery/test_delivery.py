@@ -20,7 +20,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError
-from smsretry.retry.delivery import OpenDelivery
+from smsretry.retry.delivery import FIRST_LOOK, OpenDelivery
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
@@ -29,6 +29,7 @@ from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.integration.hearing import another, sends_from
 from tests.support.builders import SID, run
+from tests.support.claims import claim_due
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 
@@ -214,7 +215,7 @@ def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
     stack.twilio.report(sid, "undelivered", 30008)
     assert sync(stack, services) == "retried 1"
     stack.move_clock(timedelta(minutes=31))
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert settle(business, sid, "delivered") == "recorded"
     assert business.log_of(row)["status"] == "delivered"
     begun = business.connection.execute(
@@ -380,6 +381,7 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(
 ) -> None:
     """Its lease went by, and another look is under way."""
     row = accepted(business, queue, sender)
+    stack.move_clock(FIRST_LOOK)
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     late = business.connection.execute(claim).fetchone()
     stack.move_clock(timedelta(minutes=11))
@@ -411,10 +413,11 @@ _ANOTHER = """
     ids=["ended", "queued", "another accepted", "another under way"],
 )
 def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, meanwhile: str
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, meanwhile: str
 ) -> None:
     """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
     row = accepted(business, queue, sender)
+    stack.move_clock(FIRST_LOOK)
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     look = business.connection.execute(claim).fetchone()
     business.connection.execute(meanwhile.encode())
@@ -426,10 +429,11 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
 
 
 def test_a_look_that_saw_no_failure_does_not_act_on_one(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """Whatever it has decided: the message is on its way, and no callback says otherwise."""
     row = accepted(business, queue, sender)
+    stack.move_clock(FIRST_LOOK)
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     look = business.connection.execute(claim).fetchone()
     gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'sent', error => 'A landline')"
@@ -597,9 +601,9 @@ def many(business: Business, name: str, seconds: list[int | None], *, ago: timed
                    (id, business_id, send_log_id, customer_id, status, scheduled_for, attempt_count, updated_at)
                select id, %(business)s, id, id, 'completed', at, 1, at from text)
            insert into sms_send_attempts
-               (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid,
-                delivery_status, delivery_at)
-           select id, id, 1, 1, at - interval '2 seconds', at, 'accepted', 'response',
+               (id, retry_id, business_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                twilio_sid, delivery_status, delivery_at)
+           select id, id, %(business)s, 1, 1, at - interval '2 seconds', at, 'accepted', 'response',
                   'SM' || replace(id::text, '-', ''), case when seconds is null then 'undelivered' else 'delivered' end,
                   at + make_interval(secs => coalesce(seconds, 60))
            from text""",

@@ -24,6 +24,7 @@ from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import DeliveryServices
 from tests.conftest import Business
 from tests.support.builders import BODY, results_of, run, run_over
+from tests.support.claims import claim_due
 
 HALF_AN_HOUR = timedelta(minutes=31)
 
@@ -354,7 +355,7 @@ def test_a_worker_that_lost_its_claim_records_no_arrival(
     """It changes nothing; whoever has the row now asks, too."""
     row, sid = lost_text(stack, business, queue, sender, services)
     stack.move_clock(HALF_AN_HOUR)
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     before = business.row(row)
     arrived = Arrived("Arrived after all", sid=sid, status="delivered")
     assert not queue.arrived(claim.model_copy(update={"claim_no": claim.claim_no - 1}), arrived)

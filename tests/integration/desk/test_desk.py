@@ -19,6 +19,7 @@ from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.scene import Scene
 from tests.support.builders import AT_ONCE, BODY, PHONE, fates_of, run_over
+from tests.support.claims import claim_due
 from tests.support.desk import ordered, told
 
 
@@ -151,7 +152,7 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
 ) -> None:
     """With who and why in the row's error, where the application reads it."""
     claimed = business.due_text()
-    assert len(queue.claim_due(1)) == 1
+    assert len(claim_due(queue, 1)) == 1
     waiting = business.due_text(due=timedelta(hours=1))
     ask = Cancel(business_id=business.id, dry_run=False, who="Ann", because="The shop has closed")
     change = ordered(desk, ask)
@@ -250,7 +251,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     run = run_over(queue, sender)
     assert fates_of(run) == ["Held"]
     business.due_text(due=timedelta(minutes=-20))
-    queue.set_circuit("Twilio is down")
+    queue.set_stop("everybody", "", "Twilio is down")
     status = desk.status()
     assert status.queue == {"due": 1, "held": 1}
     assert int(status.overdue_seconds) == 1200

@@ -143,9 +143,9 @@ def test_the_status_asks_for_a_person_when_a_monitor_would(
     assert "a text is overdue by 11 min" in agree().stdout
     fates_of(run_over(queue, sender))
     assert agree().exit_code == 0
-    queue.set_circuit("Twilio is down")
+    queue.set_stop("everybody", "", "Twilio is down")
     assert "sending is stopped" in agree().stdout
-    queue.set_circuit(None)
+    queue.set_stop("everybody", "", None)
     stack.move_clock(timedelta(minutes=30))
     assert "no run has finished for 30 min" in agree().stdout
 

@@ -26,7 +26,7 @@ KNOWN = {
     "queue.depth": """select count(*), smsretry.text_state(q, smsretry.clock()) from sms_retry_queue q
                       where status in ('pending', 'processing') group by 2""",
     "scheduled.sends": "select count(*), 'waiting' from scheduled_sends",
-    "stopped": "select count(*), 'state' from smsretry.stopped_states",
+    "stopped": "select count(*), 'state' from smsretry.stops where kind = 'state'",
     "recent.sends": "select count(*), outcome from sms_send_attempts group by 2",
     "recent.deliveries": ACCEPTED,
     "day.deliveries": ACCEPTED,

@@ -22,6 +22,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.support.claims import next_due
 
 HOURS: Final = 26
 """How far ahead is looked: past the next opening."""
@@ -142,14 +143,14 @@ def _held_and_mended(world: World) -> UUID:
     return row
 
 
-def _circuit_open(world: World) -> UUID:
-    world.queue.set_circuit("Twilio is down")
+def _stopped(world: World) -> UUID:
+    world.queue.set_stop("everybody", "", "Twilio is down")
     world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
     return world.business.due_text()
 
 
-def _circuit_open_and_opted_out(world: World) -> UUID:
-    world.queue.set_circuit("Twilio is down")
+def _stopped_and_opted_out(world: World) -> UUID:
+    world.queue.set_stop("everybody", "", "Twilio is down")
     world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
     return _with_consent(world, "opted_out")
 
@@ -236,8 +237,8 @@ STATES: Final[dict[str, Make]] = {
     "in a stopped state": _stopped_state,
     "held": _held_and_still_so,
     "held and mended": _held_and_mended,
-    "circuit open": _circuit_open,
-    "circuit open, opted out": _circuit_open_and_opted_out,
+    "stopped": _stopped,
+    "stopped, opted out": _stopped_and_opted_out,
     "put back in doubt": _put_back_in_doubt,
     "business without hours": _without_business_hours,
     "without any zone": _without_any_zone,
@@ -266,7 +267,7 @@ def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
         ).fetchone()
         if left <= 0 or not found:
             break
-        due = world.queue.next_due()
+        due = next_due(world.business.connection)
         world.stack.move_clock(timedelta(seconds=min(max(left if due is None else due, 30), 1800, left + 1)))
         if world.stack.now() < until:
             world.run()
@@ -348,7 +349,7 @@ def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "name", ["opted out", "sent already", "capped", "circuit open", "put back in doubt", "scheduled, opted out"]
+    "name", ["opted out", "sent already", "capped", "stopped", "put back in doubt", "scheduled, opted out"]
 )
 def test_a_desk_that_does_not_ask_what_begin_asks_says_what_is_untrue(
     world: World, settings: Settings, name: str

@@ -21,6 +21,7 @@ from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import ACCOUNT, AT_ONCE, fates_of, run_over
+from tests.support.claims import claim_due
 from tests.support.desk import told
 
 HOUR = timedelta(hours=1)
@@ -58,7 +59,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
     )
     told = command("senders").stdout
     assert f"sender …0006 of account {account}: sending; 1 business; 2.5 segments a second; 0 of 2000 segments" in told
-    assert told.startswith("senders 2\nsender of the environment, which no run has told yet: sending; 0 businesses")
+    assert told.startswith("senders 1\n")
     assert said(command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)).startswith("Changed")
     assert "a second" not in command("senders").stdout
     paused = command("senders", "pause", "-", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n")
@@ -180,7 +181,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str
 ) -> None:
     """As the last run told it. The list has it, too."""
-    queue.claim_due(1, default=sender.default)
+    claim_due(queue, 1, default=sender.default)
     row = business.due_text()
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Sent"]
     business.due_text(due=HOUR)
@@ -225,9 +226,7 @@ def test_a_preview_says_what_a_sender_s_day_does_not_reach(business: Business, c
     sent = business.due_text(phone="+12125550111")
     business.connection.execute("update sms_retry_queue set status = 'completed' where id = %s", [sent])
     business.connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
-           values (gen_random_uuid(), %s, 1, 1, smsretry.clock(), %s, 2)""",
-        [sent, SENDER],
+        "update smsretry.senders set day_segments = 2, day_ends_at = smsretry.carriers_midnight(smsretry.clock())"
     )
     for _ in range(7):
         business.due_text()
@@ -244,7 +243,9 @@ def test_a_stopped_sender_stops_the_preview_of_its_own_texts_alone(
     other.due_text()
     row = business.due_text()
     business.connection.execute(
-        "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Twilio 30034')", [SENDER]
+        """insert into smsretry.stops (kind, subject, since, why)
+           select 'sender', id::text, smsretry.clock(), 'Twilio 30034' from smsretry.senders where sent_by = %s""",
+        [SENDER],
     )
     told = command("preview", "--hours", 1).stdout
     assert told.startswith("1 to go out in the next 1 h, 1 not")

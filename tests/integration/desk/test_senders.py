@@ -11,7 +11,6 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
-from smsretry.retry.models import SenderId
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, AT_ONCE, SENDER, fates_of, run_over
 from tests.support.waiting import until_locked_out
@@ -66,7 +65,7 @@ def test_a_business_gets_a_sender_and_others_share_it(business: Business, neighb
     again = add(neighbor)
     assert (first["businesses"], again["businesses"], again["sender_id"]) == (1, 2, first["sender_id"])
     assert sender_of(business) == sender_of(neighbor) == SENDER
-    [_, one] = listed(business)
+    [one] = listed(business)
     assert (one["segments_per_second"], one["segments_per_day"], one["used_today"], one["businesses"]) == (
         3,
         2000,
@@ -87,7 +86,7 @@ def test_a_class_s_own_sender_outranks_the_one_for_any(business: Business) -> No
     assert sender_of(business) == SENDER
     assert call(business, "remove_sms_sender", business_id=business.id, **SIGNED)["businesses"] == 0
     assert sender_of(business) is None
-    assert [one["sender_id"] for one in listed(business)] == [None], "a sender that nobody uses is gone"
+    assert [one["sender_id"] for one in listed(business)] == [], "a sender that nobody uses is gone"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_a_sender_that_cannot_be_one_is_refused_in_words(
     with pytest.raises(psycopg.Error, match=words) as refused:
         add(business, **values)
     assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
-    assert [one["sender_id"] for one in listed(business)] == [None]
+    assert [one["sender_id"] for one in listed(business)] == []
 
 
 def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business: Business) -> None:
@@ -135,7 +134,7 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business
     call(business, "pause_sms_sender", named=SENDER, **SIGNED)
     add(business, NUMBER)
     assert sender_of(business) == NUMBER
-    assert [one["sender"] for one in listed(business)] == [None, "…0199"]
+    assert [one["sender"] for one in listed(business)] == ["…0199"]
 
 
 def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
@@ -149,7 +148,7 @@ def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
     assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Held"]
     held = business.row(row)
     assert (held["why_code"], held["attempt_count"]) == ("sender_paused", 0)
-    [_, listed_one] = listed(business)
+    [listed_one] = listed(business)
     assert (listed_one["held"], listed_one["paused_because"]) == (1, "The campaign is suspended")
     assert listed_one["used_by"][0] | {"why": ""} == {
         "business_id": str(business.id), "business": "Maple Street Dental", "message_class": "any",
@@ -225,23 +224,30 @@ def test_of_two_who_give_a_business_its_first_sender_at_once_the_second_is_told(
     assert sender_of(business) == NUMBER
 
 
-def test_resuming_or_removing_a_sender_closes_its_circuit_and_no_other(business: Business, neighbor: Business) -> None:
-    """The circuit of a sender that is gone would count as one of the environment's."""
+STOP = """insert into smsretry.stops (kind, subject, since, why)
+          select case when s.id is null then 'everybody' else 'sender' end, coalesce(s.id::text, ''),
+                 smsretry.clock(), 'Refused'
+          from (select %s::text as named) n left join smsretry.senders s on s.sent_by = n.named"""
+
+
+def test_resuming_or_removing_a_sender_lifts_its_stop_and_no_other(business: Business, neighbor: Business) -> None:
+    """A sender that is gone has nothing to be tried."""
     add(business)
     add(neighbor, OTHER)
 
-    def open_circuits() -> list[str]:
-        found = business.connection.execute("select sender from smsretry.circuit order by sender").fetchall()
+    def stopped() -> list[str]:
+        found = business.connection.execute(
+            """select coalesce(e.sent_by, '') as sender from smsretry.stops s
+               left join smsretry.senders e on e.id::text = s.subject order by 1"""
+        ).fetchall()
         return [one["sender"] for one in found]
 
     for who in ("", SENDER, OTHER):
-        business.connection.execute(
-            "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [who]
-        )
+        business.connection.execute(STOP, [who])
     call(business, "resume_sms_sender", named=SENDER, **SIGNED)
-    assert open_circuits() == ["", OTHER]
+    assert stopped() == ["", OTHER]
     call(neighbor, "remove_sms_sender", business_id=neighbor.id, **SIGNED)
-    assert open_circuits() == [""]
+    assert stopped() == [""]
 
 
 def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(business: Business, neighbor: Business) -> None:
@@ -269,7 +275,7 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
 
     def change(**values: Any) -> tuple[Any, Any]:
         call(business, "change_sms_sender", named=SENDER, **SIGNED, **values)
-        [_, one] = listed(business)
+        [one] = listed(business)
         return one["segments_per_second"], one["segments_per_day"]
 
     assert change(segments_per_second=2.5) == (2.5, 10)
@@ -284,21 +290,23 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
 def test_another_rate_counts_at_once(business: Business) -> None:
     """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
     add(business, segments_per_second=0.01)
-    call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=0.01)
+    business.connection.execute("update smsretry.senders set free_at = smsretry.clock() + interval '5 minutes'")
     call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
-    leased = call(business, "lease_sms_time", sender=SENDER, segments=3, per_second=10)
-    assert leased["begins_at"] == leased["asked_at"]
+    found = business.connection.execute(
+        "select coalesce(free_at <= smsretry.clock(), true) as is_free from smsretry.senders"
+    ).fetchone()
+    assert found == {"is_free": True}
 
 
 def test_no_number_is_listed_unless_it_is_asked_for(business: Business) -> None:
     """The doctor needs it, to ask the provider."""
     add(business, NUMBER)
     assert NUMBER not in str(listed(business))
-    assert [one["sent_by"] for one in listed(business, with_numbers=True)] == [None, NUMBER]
+    assert [one["sent_by"] for one in listed(business, with_numbers=True)] == [NUMBER]
 
 
 def test_senders_are_listed_page_by_page(business: Business) -> None:
-    """Each once, and the environment's on the first."""
+    """Each once."""
     for number in range(5):
         add(Business(business.connection, business.now).open(), f"MG{number:032}")
     business.due_text()
@@ -306,20 +314,19 @@ def test_senders_are_listed_page_by_page(business: Business) -> None:
     while not pages or pages[-1]:
         pages.append(listed(business, after_id=after, row_limit=2))
         after = pages[-1][-1]["sender_id"] if pages[-1] else None
-    assert [len(page) for page in pages] == [3, 2, 1, 0]
+    assert [len(page) for page in pages] == [2, 2, 1, 0]
     assert sorted(one["sender"] for page in pages for one in page if one["sender_id"]) == [
         f"MG{n:032}" for n in range(5)
     ]
-    assert (pages[0][0]["sender_id"], pages[0][0]["due"]) == (None, 1)
 
 
 def test_a_sender_whose_business_is_deleted_goes_with_the_next_order(business: Business, neighbor: Business) -> None:
     """Its row refers to no business any more."""
     add(neighbor, OTHER)
     business.connection.execute("delete from businesses where id = %s", [neighbor.id])
-    assert [one["businesses"] for one in listed(business)] == [0, 0]
+    assert [one["businesses"] for one in listed(business)] == [0]
     add(business)
-    assert [one["sender"] for one in listed(business)] == [None, SENDER]
+    assert [one["sender"] for one in listed(business)] == [SENDER]
 
 
 def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business: Business, neighbor: Business) -> None:
@@ -332,12 +339,10 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
     )
     neighbor.due_text(due=HOUR)
 
-    def told(*circuits: str) -> tuple[str, set[tuple[str, str]]]:
-        business.connection.execute("delete from smsretry.circuit")
-        for one in circuits:
-            business.connection.execute(
-                "insert into smsretry.circuit (sender, opened_at, why) values (%s, smsretry.clock(), 'Refused')", [one]
-            )
+    def told(*whose: str) -> tuple[str, set[tuple[str, str]]]:
+        business.connection.execute("delete from smsretry.stops")
+        for one in whose:
+            business.connection.execute(STOP, [one])
         status = business.connection.execute("select * from sms_status()").fetchall()
         parts = {(line["part"], line["name"]) for line in status if line["part"] in ("stopped", "sender", "senders")}
         try:
@@ -350,6 +355,9 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
     assert told(NUMBER) == (
         "sender …0199 is stopped: Refused", {("senders", "sending"), ("senders", "stopped"), ("sender", "…0199")}
     )  # fmt: skip
+    business.connection.execute(
+        "insert into smsretry.senders (account, sent_by, told_at) values (%s, %s, smsretry.clock())", [ACCOUNT, OTHER]
+    )
     assert told(OTHER) == (
         "the sender of the environment is stopped: Refused", {("senders", "sending"), ("stopped", "environment")}
     )  # fmt: skip
@@ -359,7 +367,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
 def test_a_sender_without_credentials_is_told_with_its_texts(business: Business) -> None:
     """As is one that has used its day, while texts wait for it."""
     add(business, segments_per_day=2)
-    row = business.due_text(due=HOUR)
+    business.due_text(due=HOUR)
     business.connection.execute(
         "update sms_retry_queue set held_since = smsretry.clock(), why = 'No credentials', why_code = 'no_credentials'"
     )
@@ -374,9 +382,7 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     business.connection.execute("update sms_retry_queue set held_since = null, why_code = 'day_spent'")
     assert sender_line() is None
     business.connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
-           values (gen_random_uuid(), %s, 1, 1, smsretry.clock(), %s, 2)""",
-        [row, SENDER],
+        "update smsretry.senders set day_segments = 2, day_ends_at = smsretry.carriers_midnight(smsretry.clock())"
     )
     line = sender_line()
     assert line is not None
@@ -409,9 +415,9 @@ def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(b
             other.due_text()
     add(business, message_class="marketing")
     shown = listed(business, business_id=business.id)
-    assert [one["sender"] for one in shown] == [None, SENDER]
-    assert shown[1]["used_by"][0]["business_id"] == str(business.id)
-    assert (len(shown[1]["used_by"]), shown[1]["businesses"]) == (20, 22)
+    assert [one["sender"] for one in shown] == [SENDER]
+    assert shown[0]["used_by"][0]["business_id"] == str(business.id)
+    assert (len(shown[0]["used_by"]), shown[0]["businesses"]) == (20, 22)
     add(business, OTHER)
     assert {one["sender"] for one in listed(business, business_id=business.id)} == {SENDER, OTHER}
 
@@ -421,7 +427,7 @@ def test_a_text_counts_once_if_a_class_and_all_texts_have_the_same_sender(busine
     add(business)
     add(business, message_class="marketing")
     business.due_text()
-    [_, one] = listed(business)
+    [one] = listed(business)
     assert (one["due"], one["businesses"], sum(user["due"] for user in one["used_by"])) == (1, 1, 1)
     assert [line["sender_id"] for line in listed(business, business_id=business.id)] == [one["sender_id"]]
 
@@ -431,36 +437,6 @@ def test_the_environments_sender_is_not_listed_for_a_business_with_one_for_each_
     add(business, message_class="marketing")
     add(business, message_class="transactional")
     assert [one["sender"] for one in listed(business, business_id=business.id)] == [SENDER]
-
-
-def test_the_environments_sender_is_the_one_that_a_run_has_told_last(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """Also if it had that one before. A claim notes it once an hour."""
-    for told, later in ((SENDER, timedelta(days=2)), (OTHER, 2 * HOUR), (SENDER, HOUR / 2)):
-        queue.claim_due(0, default=SenderId(ACCOUNT, told))
-        assert listed(business)[0]["sender"] == told
-        stack.move_clock(later)
-    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
-    seen = business.connection.execute(
-        "select smsretry.clock() - seen_at as ago from smsretry.default_senders where sent_by = %s", [SENDER]
-    ).fetchone()
-    assert seen is not None
-    assert HOUR / 2 <= seen["ago"] < HOUR
-
-
-def test_the_environments_circuit_stops_its_businesses_also_if_one_has_its_sender_as_its_own(
-    business: Business, neighbor: Business, queue: SupabaseQueue
-) -> None:
-    """A business may name the environment's sender, for one class or to give it back later."""
-    row = neighbor.due_text()
-    queue.claim_due(0, default=SenderId(ACCOUNT, SENDER))
-    add(business)
-    business.connection.execute("select set_sms_circuit('Refused', %s)", [SENDER])
-    shown = business.connection.execute(
-        "select circuit_open from smsretry.claimed_retry where id = %s", [row]
-    ).fetchone()
-    assert shown == {"circuit_open": True}
 
 
 def test_an_order_is_carried_out_although_one_business_s_rules_refuse_it(

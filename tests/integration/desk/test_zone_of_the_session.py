@@ -37,7 +37,7 @@ def test_every_instant_is_told_on_the_clock_that_it_names(
 ) -> None:
     """Preview, story, status, senders and what a run tells of one that was interrupted."""
     sent = business.due_text()
-    queue.start_run(UUID(int=6), stale_minutes=10, send_to="all")
+    queue.start_run(UUID(int=6), stale_minutes=10, send_to="all", default=sender.default)
     run_over(queue, sender)
     business.due_text(due=timedelta(hours=1, minutes=5))
     assert "  from Tue 12 Jan 18:00 UTC  " in command("preview").stdout

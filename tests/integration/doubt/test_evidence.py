@@ -20,6 +20,7 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.reconciling import reconcile
 from tests.conftest import Business
 from tests.support.builders import BODY, PHONE, begin, resolution, run, sent_by_hand
+from tests.support.claims import claim_doubtful, claim_due, next_due
 
 HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
 SHORT = "Reminder: your visit is tomorrow"
@@ -55,7 +56,9 @@ def an_hour(stack: Stack, queue: SupabaseQueue, sender: TwilioSender, *, minutes
     """
     for wait in [*[HALF_A_MINUTE] * 4, *[5 * MINUTE] * (minutes // 5)]:
         stack.move_clock(wait)
-        if queue.next_due() == 0:
+        with stack.connect() as connection:
+            is_due = next_due(connection) == 0
+        if is_due:
             run(queue, sender)
 
 
@@ -420,7 +423,7 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
     """The claim of the text in doubt could not know its words, and it may be what is found."""
     row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
     stack.move_clock(timedelta(seconds=61))
-    [claim] = queue.claim_doubtful(1)
+    [claim] = claim_doubtful(queue, 1)
     stack.move_clock(timedelta(seconds=1))
     in_doubt(stack, business, queue, sender, BODY + FOOTER, AcceptThenDrop())
     held = "reconcile_sms_retry(%s, %s, 'hold', error => 'It may be', look_in => '1 minute', ambiguous => array['SM1'])"
@@ -441,10 +444,10 @@ def test_the_bodies_of_other_texts_are_given_to_a_look_and_to_nothing_else(
     for n in range(20):
         in_doubt(stack, business, queue, sender, f"Further text {n}", DropUnaccepted())
     due = business.due_text()
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert (claim.id, claim.other_bodies) == (due, ())
     stack.move_clock(2 * MINUTE)
-    [first, *_] = queue.claim_doubtful(50)
+    [first, *_] = claim_doubtful(queue, 50)
     assert len(first.other_bodies) == len(set(first.other_bodies)) == 20
     assert first.other_bodies[:2] == ("Text 1 of an hour, to the same number", "Text 2 of an hour, to the same number")
     assert "to the same number" not in repr(first)
@@ -462,7 +465,7 @@ def pages_of_a_look(business: Business) -> int:
 
     Those are the first of a connection, and the one that follows an analyze by autovacuum.
     """
-    look = b"explain (analyze, buffers, format json) select * from claim_doubtful_sms_retries(1)"
+    look = b"explain (analyze, buffers, format json) select * from claim_sms_texts(1)"
     touched = []
     for _ in range(3):
         with business.connection.transaction(force_rollback=True):
@@ -565,12 +568,12 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(
     """Three of them would use up a text that was never at Twilio."""
     row = business.due_text()
     for _ in range(3):
-        [claim] = queue.claim_due(10)
+        [claim] = claim_due(queue, 10)
         assert begin(queue, claim).answer == "go"
         for _ in range(15):
             stack.move_clock(timedelta(minutes=3))
             queue.recover(10)
-            for doubt in queue.claim_doubtful(10):
+            for doubt in claim_doubtful(queue, 10):
                 reconcile(doubt, queue=queue, sender=sender, profile=DEFAULT)
             if business.row(row)["in_doubt_since"] is None and business.row(row)["status"] == "pending":
                 break

@@ -23,6 +23,7 @@ from smsretry.local.twilio.faults import (
 )
 from smsretry.retry import backoff
 from smsretry.retry.decision import Complete
+from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.conftest import Business
@@ -41,6 +42,7 @@ from tests.support.builders import (
     run_over,
     sent_by_hand,
 )
+from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
 HOLD = Profile(in_doubt="hold")
 ACCEPTED = [
@@ -187,7 +189,7 @@ def test_a_callback_that_comes_before_the_answer_is_the_answer(
 ) -> None:
     """Twilio's report may be faster than its response; the sender's own finish then changes nothing."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     begin(queue, claim, attempt)
     assert settle(business, attempt) == "settled"
@@ -202,11 +204,11 @@ def test_a_callback_about_an_earlier_send_of_the_row_leaves_the_row_to_the_later
 ) -> None:
     """Its send log says that it was sent, and keeps the message that it names."""
     row, sends = business.due_text(), [uuid4(), uuid4()]
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim, sends[0])
     finish(queue, claim, sends[0], refused(30003), retry())
     stack.move_clock(timedelta(minutes=2))
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim, sends[1])
     named = SID
     if meanwhile == "completed":
@@ -280,7 +282,7 @@ def test_of_two_looks_that_find_one_message_at_the_same_moment_one_is_told_that_
     assert run(queue, sender) == ["Sent"]
     doubtful(stack, business, queue, sender, DropUnaccepted())
     wait_for_work(stack, business)
-    [claim] = queue.claim_doubtful(1)
+    [claim] = claim_doubtful(queue, 1)
     with business.connection.transaction(force_rollback=True):
         business.connection.execute(
             """create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
@@ -300,7 +302,8 @@ def test_of_two_like_texts_to_one_number_each_is_sent_once(
     doubted = doubtful(stack, business, queue, sender, DropUnaccepted())
     other = business.due_text()
     stack.move_clock(timedelta(minutes=1))
-    (claim,) = queue.claim_due(1)
+    claim = queue.claim_one(other)
+    assert isinstance(claim, Claim)
     attempt = uuid4()
     begin(queue, claim, attempt)
     sent = sent_by_hand(sender, PHONE, BODY)
@@ -382,7 +385,7 @@ def test_a_persons_word_waits_while_a_worker_looks(
     """The worker may be finding the message at this moment."""
     row = doubtful(stack, business, queue, sender, AcceptThenDrop())
     wait_for_work(stack, business)
-    assert len(queue.claim_doubtful(1)) == 1
+    assert len(claim_doubtful(queue, 1)) == 1
     before = business.attempts_of(row)
     assert not operators.resolve(resolution(row, None))
     assert business.attempts_of(row) == before
@@ -403,7 +406,7 @@ def test_what_a_dead_worker_had_begun_is_found_as_well(
 ) -> None:
     """It died between Twilio's answer and the database."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim, sent_by=sender.default.sent_by)
     sent_by_hand(sender, PHONE, BODY)
     stack.move_clock(timedelta(minutes=11))
@@ -421,7 +424,7 @@ def test_a_recovered_doubt_is_looked_for_when_every_other_is(
     Only a death in a look makes it suspect.
     """
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim)
     monkeypatch.setattr(backoff, "LOOK_DELAYS", (timedelta(minutes=7),))
     for deaths in (0, 1):
@@ -431,7 +434,7 @@ def test_a_recovered_doubt_is_looked_for_when_every_other_is(
         waits = business.row(row)["scheduled_for"] - stack.now()
         assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
         stack.move_clock(timedelta(minutes=8))
-        assert [look.id for look in queue.claim_doubtful(1)] == [recovered.id]
+        assert [look.id for look in claim_doubtful(queue, 1)] == [recovered.id]
 
 
 def test_a_doubt_outlives_every_worker_that_dies_over_it(
@@ -441,7 +444,7 @@ def test_a_doubt_outlives_every_worker_that_dies_over_it(
     row = doubtful(stack, business, queue, sender, AcceptThenDrop())
     for _ in range(10):
         stack.move_clock(timedelta(minutes=16))
-        assert len([*queue.claim_doubtful(1), *queue.claim_suspect()]) == 1
+        assert len([*claim_doubtful(queue, 1), *claim_suspect(queue)]) == 1
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
     stack.move_clock(timedelta(minutes=16))
@@ -455,8 +458,8 @@ def test_a_text_in_doubt_is_not_given_to_who_would_simply_send_it(
     """The application's own call of claim_due_sms_retries never returns one, and it cannot be begun."""
     doubtful(stack, business, queue, sender, AcceptThenDrop())
     stack.move_clock(timedelta(hours=1))
-    assert queue.claim_due(10) == []
-    (claim,) = queue.claim_doubtful(10)
+    assert business.connection.execute("select from claim_due_sms_retries(10)").fetchall() == []
+    (claim,) = queue.claim_texts(10).texts
     assert begin(queue, claim).answer == "lost"
 
 

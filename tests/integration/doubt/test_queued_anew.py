@@ -28,6 +28,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.doubt.test_in_doubt import half_an_hour, settle
 from tests.support.builders import BODY, begin, resolution, run, run_over
+from tests.support.claims import claim_doubtful, claim_due
 
 SO_LONG = LIFE + timedelta(hours=1)
 WHY = "An earlier send of this text may have gone out: it is looked for before another one leaves"
@@ -152,7 +153,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(
     row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
     new = by_an_insert(business, queue, row)
     attempt = business.row(new)["attempt_id"]
-    claims = queue.claim_doubtful(1) if held else []
+    claims = claim_doubtful(queue, 1) if held else []
     assert settle(business, attempt) == "settled"
     assert settle(business, attempt) == "already_settled"
     assert business.row(new)["status"] == "completed"
@@ -232,7 +233,7 @@ def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
     assert [attempt.outcome for attempt in told.text.history] == ["in_doubt"]
     [before] = desk.explain(WhichText(retry_id=row))
     assert (before.text.state, [attempt.outcome for attempt in before.text.history]) == ("failed", ["in_doubt"])
-    assert told.text.can == before.text.can == ("resolve_sms_doubt",)
+    assert told.text.can == before.text.can == ("resolve",)
     cancel = Cancel(retry_ids=[row, new], dry_run=False, who="Ann", because="No longer wanted")
     assert operators.order(cancel).skipped == {
         "It is unknown whether it went out: evidence is looked for": 1,
@@ -255,7 +256,7 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     assert operators.order(requeue).skipped == {
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt": 1
     }
-    assert operators.explain(WhichText(retry_id=newer))[0].can == ("resolve_sms_doubt",)
+    assert operators.explain(WhichText(retry_id=newer))[0].can == ("resolve",)
     assert operators.resolve(resolution(newer, None))
     assert operators.order(requeue).changed == 1
     assert run(queue, sender) == ["Sent"]
@@ -267,7 +268,7 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begi
     """Whatever the row says, a send is asked for the doubts of its text. A worker of any version has lost its claim."""
     row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
     business.connection.execute("update sms_retry_queue set status = 'pending', expires_at = null")
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     begun = begin(queue, claim)
     assert (begun.answer, begun.why) == ("lost", WHY)
     assert begin(queue, claim).answer == "lost"
@@ -283,10 +284,10 @@ def test_a_row_that_somebody_put_back_while_it_was_sent_is_in_doubt_as_its_send_
 ) -> None:
     """Its attempt has no outcome yet: that is a doubt, too."""
     row = business.due_text()
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     begin(queue, claim)
     business.connection.execute("update sms_retry_queue set status = 'pending', begun_at = null, attempt_id = null")
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert begin(queue, claim).answer == "lost"
     assert business.row(row)["attempt_id"] == business.attempts_of(row)[0]["id"]
 

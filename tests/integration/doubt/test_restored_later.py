@@ -28,6 +28,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import DeliveryServices
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, NOON, fates_of, run_over
+from tests.support.claims import claim_due
 from tests.support.restoring import back_up, restore
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -62,7 +63,7 @@ class World:
         assert self.run() == ["Sent"]
         for name in ("failed", "cancelled", "anew"):
             self.rows[name] = self.business.due_text(phone=_NUMBERS[name])
-            [claim] = self.queue.claim_due(1)
+            [claim] = claim_due(self.queue, 1)
             end = Cancel if name == "cancelled" else Fail
             assert self.queue.put_off(claim, end("Something passing", "unforeseen"))
         for name in ("early", "tomorrow"):

@@ -16,6 +16,7 @@ from smsretry.retry.decision import Hold
 from smsretry.retry.models import Text
 from tests.conftest import Business
 from tests.support.builders import BODY, PHONE, begin, doubt, finish, results_of, run, run_over
+from tests.support.claims import claim_due
 
 
 def another(business: Business) -> Business:
@@ -50,7 +51,7 @@ def test_fifty_megabytes_in_a_column_cost_the_claim_no_time(
     cheap = _fewest_pages_of_a_claim(business)
     business.connection.execute(change.encode(), [hostile.id])
     assert _fewest_pages_of_a_claim(business) - cheap < OF_ONE_VALUE
-    assert good in [claim.id for claim in queue.claim_due(50)]
+    assert good in [claim.id for claim in claim_due(queue, 50)]
 
 
 def _fewest_pages_of_a_claim(business: Business) -> int:
@@ -92,7 +93,7 @@ def test_a_held_text_that_the_applications_processor_claims_can_be_queued_again(
 ) -> None:
     """The insert of its next try had met a constraint, and the processor then gave the text up."""
     row = business.due_text()
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     queue.put_off(claim, Hold("No zone", "no_time_zone", look_in=timedelta(minutes=1)))
     stack.move_clock(timedelta(minutes=2))
     business.connection.execute("select * from claim_due_sms_retries(10)")
@@ -232,7 +233,7 @@ def test_a_claim_made_while_the_clock_was_ahead_is_recovered(
     """Its lease had lasted until then."""
     business.due_text()
     stack.move_clock(timedelta(days=400))
-    queue.claim_due(1)
+    claim_due(queue, 1)
     stack.move_clock(timedelta(days=-400))
     assert len(queue.recover(10)) == 1
     assert run(queue, sender) == ["Sent"]
@@ -244,7 +245,7 @@ def test_a_text_in_doubt_whose_clock_was_set_back_is_held_and_not_sent_again(
     """Its message seemed older than its own send, so it had been sent again."""
     row, attempt = business.due_text(), uuid4()
     stack.move_clock(timedelta(hours=1))
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     begin(queue, claim, attempt, sent_by=sender.default.sent_by)
     stack.move_clock(timedelta(hours=-1))
     stack.twilio.fail(AcceptThenDrop())

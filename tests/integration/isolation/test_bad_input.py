@@ -21,6 +21,7 @@ from smsretry.local.stack import Stack
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import results_of, run_over
+from tests.support.claims import claim_due
 
 
 def changed(settings: Settings, **changes: str) -> Settings:
@@ -49,7 +50,7 @@ def test_a_key_of_the_wrong_role(stack: Stack, settings: Settings, role: str) ->
         SupabaseQueue(changed(settings, supabase_service_role_key=key)) as queue,
         pytest.raises(QueueRefused) as raised,
     ):
-        queue.claim_due(1)
+        claim_due(queue, 1)
     status = 401 if role == "anon" else 403
     assert str(raised.value) == (
         f"Supabase refused the key (HTTP {status}: 42501). SUPABASE_SERVICE_ROLE_KEY must be the service_role (or "
@@ -63,7 +64,7 @@ def test_a_key_that_is_none(settings: Settings) -> None:
         SupabaseQueue(changed(settings, supabase_service_role_key="hunter2")) as queue,
         pytest.raises(QueueRefused) as raised,
     ):
-        queue.claim_due(1)
+        claim_due(queue, 1)
     assert str(raised.value).startswith("Supabase refused the key (HTTP 401: Invalid API key")
     assert "hunter2" not in str(raised.value)
 
@@ -72,7 +73,7 @@ def test_supabase_is_not_there(settings: Settings) -> None:
     """Names the variable, and what happens next."""
     url = f"http://127.0.0.1:{free_port()}"
     with SupabaseQueue(changed(settings, supabase_url=url)) as queue, pytest.raises(QueueUnreachable) as raised:
-        queue.claim_due(1)
+        claim_due(queue, 1)
     assert str(raised.value) == (
         f"Supabase did not answer claim_sms_texts (ConnectError). Check SUPABASE_URL ({url}) and that the "
         "project is up. The next run tries again."
@@ -87,7 +88,7 @@ def test_supabase_answers_with_a_web_page(settings: Settings, status: int) -> No
         return HTMLResponse("<html>Welcome</html>", status_code=status)
 
     with answering(page, settings) as queue, pytest.raises((QueueMismatch, QueueUnreachable)) as raised:
-        queue.claim_due(1)
+        claim_due(queue, 1)
     expected = {
         200: "claim_sms_texts answered with something that is not its JSON. Check that SUPABASE_URL (…) is the "
         "project's URL, not a web page's or the database's.",
@@ -104,7 +105,7 @@ def test_the_database_was_never_migrated(settings: Settings) -> None:
         return JSONResponse({"code": "PGRST202", "message": "…", "details": None, "hint": None}, status_code=404)
 
     with answering(unknown, settings) as queue, pytest.raises(QueueMismatch) as raised:
-        queue.claim_due(1)
+        claim_due(queue, 1)
     assert str(raised.value) == (
         "The database has no function claim_sms_texts with these parameters: it is older or newer than this "
         "version, or somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there "
@@ -116,10 +117,18 @@ def test_the_database_is_of_another_version(settings: Settings) -> None:
     """Its rows lack what this one needs; the row is not quoted."""
 
     async def old(_request: Request) -> Response:
-        return JSONResponse([{"id": str(UUID(int=1)), "status": "processing", "phone": "+12125550123"}])
+        row = {"id": str(UUID(int=1)), "status": "processing", "phone": "+12125550123"}
+        for_all: dict[str, object] = {
+            "environment": None,
+            "stops": [],
+            "stopped_states": [],
+            "longest_body": 1600,
+            "next_in": None,
+        }
+        return JSONResponse({"texts": [row], **for_all})
 
     with answering(old, settings) as queue, pytest.raises(QueueMismatch) as raised:
-        queue.claim_due(1)
+        claim_due(queue, 1)
     said = "claim_sms_texts answered with unusable columns: account_refusal_count, attempt_begun_at, "
     assert str(raised.value).startswith(said)
     assert str(raised.value).endswith("Run `smsretry migrate` with this version.")
@@ -183,7 +192,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings, status: int, code: 
         return JSONResponse({"code": code, "message": "…", "details": None, "hint": None}, status_code=status)
 
     with answering(refusal, settings) as queue, pytest.raises(QueueMismatch) as raised:
-        queue.claim_due(1)
+        claim_due(queue, 1)
     assert advice in str(raised.value)
     assert ("smsretry migrate" in str(raised.value)) is (code in ("PGRST202", "PGRST203", "42501", "42P01"))
 
@@ -196,7 +205,7 @@ def test_a_refused_key_is_still_a_refused_key(settings: Settings, status: int) -
         return JSONResponse({"message": "Invalid API key"}, status_code=status)
 
     with answering(refusal, settings) as queue, pytest.raises(QueueRefused):
-        queue.claim_due(1)
+        claim_due(queue, 1)
 
 
 @pytest.fixture
@@ -214,7 +223,7 @@ def revoked(stack: Stack) -> Iterator[None]:
 def test_a_revoked_grant_is_no_wrong_key(queue: SupabaseQueue, operators: SupabaseOperators) -> None:
     """The doctor says the same of it."""
     with pytest.raises(QueueMismatch, match=r"service_role lacks a grant\. Run `smsretry migrate --again`"):
-        queue.claim_due(1)
+        claim_due(queue, 1)
     objects, rehearsed = operators.check_objects()[0], operators.rehearse("all")[0]
     assert (objects.ok, objects.subject.partition("(")[0]) == (False, "function public.claim_sms_texts")
     assert (rehearsed.ok, "A grant is missing: run `smsretry migrate --again`" in str(rehearsed.advice)) == (

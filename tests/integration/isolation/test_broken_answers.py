@@ -33,6 +33,7 @@ from smsretry.local.stack import Stack
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import run
+from tests.support.claims import claim_due
 
 LIMIT_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1
@@ -140,7 +141,7 @@ def test_a_claim_whose_answer_trickles_is_trouble_that_passes(trickle: Trickle, 
     changes = {"supabase_url": trickle.url, "supabase_timeout_seconds": LIMIT_SECONDS}
     with SupabaseQueue(Settings.model_validate(settings.model_dump() | changes)) as queue:
         with pytest.raises(QueueUnreachable, match="ReadTimeout"):
-            queue.claim_due(1)
+            claim_due(queue, 1)
         assert trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
@@ -150,7 +151,7 @@ def test_it_is_the_same_behind_tls(secure_trickle: Trickle, settings: Settings) 
     changes = {"supabase_url": secure_trickle.url, "supabase_timeout_seconds": LIMIT_SECONDS}
     with SupabaseQueue(Settings.model_validate(settings.model_dump() | changes)) as queue:
         with pytest.raises(QueueUnreachable, match="ReadTimeout"):
-            queue.claim_due(1)
+            claim_due(queue, 1)
         assert secure_trickle.gone.wait(MOST_PIECES * PAUSE_SECONDS)
 
 
@@ -177,7 +178,7 @@ def _claim_from(answer: Response, settings: Settings) -> None:
     with LocalServer(app) as server:
         elsewhere = Settings.model_validate(settings.model_dump() | {"supabase_url": server.url})
         with SupabaseQueue(elsewhere) as queue:
-            queue.claim_due(1)
+            claim_due(queue, 1)
 
 
 def test_an_answer_whose_compression_is_broken_is_trouble_that_passes(settings: Settings) -> None:

@@ -66,6 +66,9 @@ def test_recovery_after_a_very_long_time_recovers_nothing(scene: Scene) -> None:
     assert (response.status_code, response.json()) == (200, [])
 
 
+NOTHING_CLAIMED: dict[str, object] = {
+    "texts": [], "environment": None, "stops": [], "stopped_states": [], "longest_body": 1600, "next_in": None,
+}  # fmt: skip
 NULLS = {
     ("queue_sms_retry", "send_log_id"): "SR404",
     ("queue_sms_retry", "attempt_count"): "SR422",
@@ -74,7 +77,7 @@ NULLS = {
     ("schedule_sms", "customer_id"): "SR404",
     ("schedule_sms", "body"): "SR422",
     ("schedule_sms", "scheduled_for"): "SR422",
-    ("claim_sms_retry", "retry_id"): [],
+    ("claim_sms_retry", "retry_id"): NOTHING_CLAIMED,
     ("begin_sms_attempt", "retry_id"): "lost",
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",

@@ -10,6 +10,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.support.builders import results_of, run, run_over
+from tests.support.claims import claim_due, claim_suspect
 
 IMPOSSIBLE = ["infinity", "-infinity", "0044-03-15 12:00+00 BC", "10000-01-01 00:00+00"]
 
@@ -35,7 +36,7 @@ def test_an_error_of_megabytes_is_cut_where_it_enters(
            values (%s, %s, %s, %s, repeat('x', 5000000))""",
         [business.id, business.send_log(customer), customer, stack.now()],
     )
-    [claim] = queue.claim_due(10)
+    [claim] = claim_due(queue, 10)
     assert len(business.row(claim.id)["last_error"]) == 2000
 
 
@@ -68,15 +69,15 @@ def test_a_text_whose_workers_die_is_never_failed_and_is_claimed_alone(
     """After six dead workers a text that was never tried had been given up, with an untrue reason."""
     rows = [business.due_text(phone=f"+1212555{n:04}") for n in range(5)]
     for _ in range(7):
-        queue.claim_due(50)
-        while queue.claim_suspect():
+        claim_due(queue, 50)
+        while claim_suspect(queue):
             pass
         stack.move_clock(timedelta(minutes=26))
         queue.recover(10)
     assert {business.row(row)["status"] for row in rows} == {"pending"}
-    assert queue.claim_due(50) == [], "they are under suspicion"
+    assert claim_due(queue, 50) == [], "they are under suspicion"
     stack.move_clock(timedelta(minutes=16))
-    assert len(queue.claim_suspect()) == 1
+    assert len(claim_suspect(queue)) == 1
     stack.move_clock(timedelta(minutes=30))
     queue.recover(10)
     stack.move_clock(timedelta(minutes=16))

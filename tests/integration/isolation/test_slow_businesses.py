@@ -1,6 +1,5 @@
 """One business's trigger sleeps or refuses, its rows are locked or huge: nobody else's text is later for it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,9 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase import grouped
 from smsretry.adapters.supabase.groups import Call, NotMade, RepeatAlone
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueBusy, QueueSlow
@@ -21,6 +18,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.groups import in_groups
 from tests.support.builders import SENDER, fates_of, run_over
+from tests.support.claims import claim_due, claim_suspect
 from tests.support.impatience import impatient
 
 _TRIGGER = """
@@ -79,7 +77,7 @@ def _calls(claims: list[Claim], function: str) -> list[Call]:
     return [
         Call(
             function, {"retry_id": claim.id, "claim_no": claim.claim_no} | by_function[function](claim),
-            f"{claim.phone} {claim.id}", function == "begin_sms_attempt", claim.business_id,
+            f"{claim.phone} {claim.id}", function == "begin_sms_attempt",
         )
         for claim in claims
     ]  # fmt: skip
@@ -94,7 +92,7 @@ def test_a_call_that_sleeps_is_cancelled_alone_and_what_was_done_is_done(
     """The group's time is over then: what was not made belongs to the next group."""
     _texts(business, 6)
     _texts(slow, 1, area=305)
-    claims = sorted(queue.claim_due(10), key=lambda claim: claim.phone or "")
+    claims = sorted(claim_due(queue, 10), key=lambda claim: claim.phone or "")
     with impatient(stack), trigger(stack, slow, "perform pg_sleep(30)"):
         told, _ = in_groups(queue, _calls([*claims[:3], claims[-1], *claims[3:-1]], "begin_sms_attempt"))
         assert isinstance(told[3], RepeatAlone | QueueSlow)
@@ -109,13 +107,11 @@ def test_a_group_that_is_slow_ends_after_a_second_and_the_next_one_takes_the_res
     """Not cancelled: each of them is quick enough alone."""
     _texts(slow, 5, area=205)
     _texts(business, 3)
-    claims = sorted(queue.claim_due(10), key=lambda claim: claim.phone or "")
+    claims = sorted(claim_due(queue, 10), key=lambda claim: claim.phone or "")
     with trigger(stack, slow, "perform pg_sleep(0.4)"):
         told = queue.together(_calls(claims, "defer_sms_retry"))
     assert type(told[0]) is bool
     assert {type(one) for one in told[4:]} == {NotMade}
-    assert queue._loners.has(slow.id)
-    assert not queue._loners.has(business.id)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +129,7 @@ def test_thirty_locked_rows_hold_up_a_group_for_half_a_second_whatever_is_called
 ) -> None:
     """An operator's transaction: two seconds each would be a minute, past every timeout."""
     _texts(business, 34)
-    claims = sorted(queue.claim_due(40), key=lambda claim: claim.phone or "")
+    claims = sorted(claim_due(queue, 40), key=lambda claim: claim.phone or "")
     with impatient(stack, seconds=3), stack.connect() as other, other.transaction():
         locked = [claim.id for claim in claims[:30]]
         other.execute("select 1 from sms_retry_queue where id = any (%s) for update", [locked])
@@ -150,7 +146,7 @@ def test_what_only_a_commit_asks_fails_its_own_call(
     """A deferred constraint trigger of the application's."""
     _texts(business, 2)
     _texts(slow, 1, area=305)
-    claims = sorted(queue.claim_due(10), key=lambda claim: claim.phone or "")
+    claims = sorted(claim_due(queue, 10), key=lambda claim: claim.phone or "")
     with trigger(stack, slow, "raise exception 'No'", deferred=True):
         told = queue.together(_calls(claims, "defer_sms_retry"))
     assert [isinstance(one, Exception) for one in told] == [False, False, True]
@@ -170,15 +166,14 @@ def test_megabytes_in_a_tenant_s_columns_are_not_copied(
     assert len(attempt["consent_source"]) == 200
 
 
-def test_an_answer_that_is_cut_off_is_asked_for_again(
+def test_an_answer_that_is_cut_off_costs_no_claim(
     queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business
 ) -> None:
-    """max-rows below a group and a claim: nothing is claimed that is not told, and nothing sent is called an error."""
-    _texts(business, 60)
+    """max-rows below a group and a claim: each of them is one value."""
+    _texts(business, 40)
     stack.rpc_faults.max_rows = 10
-    fates = [fate for _ in range(6) for fate in fates_of(run_over(queue, sender))]
-    assert fates == ["Sent"] * 60
-    assert len(stack.twilio.ledger.entries()) == 60
+    assert fates_of(run_over(queue, sender)) == ["Sent"] * 40
+    assert len(stack.twilio.ledger.entries()) == 40
 
 
 # In a run
@@ -201,69 +196,16 @@ def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(
 
 @pytest.mark.parametrize("deferred", [False, True])
 def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(
-    queue: SupabaseQueue,
-    stack: Stack,
-    operators: SupabaseOperators,
-    business: Business,
-    slow: Business,
-    *,
-    deferred: bool,
+    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business, *, deferred: bool
 ) -> None:
-    """Its rows stay as they are; the business is set apart, with what a person looks for."""
+    """A claim that fails as a whole is made again row by row. What is refused stays as it is, and has its turns."""
     rows = _texts(business, 5)
     _texts(slow, 5)
-    refuses = "raise exception 'No'"
-    with trigger(stack, slow, refuses, deferred=deferred):
-        assert {claim.id for claim in queue.claim_due(10)} == set(rows)
-        assert queue.claim_due(10) == []
-    (apart,) = business.connection.execute("select * from smsretry.set_apart").fetchall()
-    assert (apart["business_id"], apart["why"]) == (
-        slow.id, "A row could not be written (P0001): look at the triggers of sms_retry_queue",
-    )  # fmt: skip
-    assert len([claim for _ in range(5) for claim in queue.claim_due(10)]) == 5
-    assert business.connection.execute("select 1 from smsretry.set_apart").fetchall() == []
-
-
-@pytest.mark.parametrize(("slow_now", "claimed"), [(True, [1, 1, 0]), (False, [3, 1, 0])])
-def test_of_a_business_that_is_slow_or_was_one_row_is_claimed_and_none_before_its_time(
-    business: Business, slow_now: bool, claimed: list[int]
-) -> None:
-    """One that is slow is set apart at once; one that was is tried again once its time has come."""
-    now, connection = business.now(), business.connection
-    was, waits = (Business(connection, business.now).open() for _ in range(2))
-    for shop, area in ((business, 212), (was, 305), (waits, 205)):
-        _texts(shop, 3, area=area)
-    connection.execute(
-        "insert into smsretry.set_apart values (%s, %s, %s, 'It was slow'), (%s, %s, %s, 'It was slow')",
-        [was.id, now, now, waits.id, now, now + timedelta(hours=1)],
-    )
-    with connection.transaction(force_rollback=True):
-        connection.execute(
-            f"""create or replace function smsretry.took_long(began timestamptz) returns boolean language sql
-                as 'select {slow_now}'""".encode()
-        )
-        took = connection.execute(
-            "select business_id from smsretry.take(array(select id from sms_retry_queue), smsretry.clock())"
-        ).fetchall()
-        apart = connection.execute("select business_id from smsretry.set_apart").fetchall()
-    took_of = Counter(row["business_id"] for row in took)
-    assert [took_of[shop.id] for shop in (business, was, waits)] == claimed
-    assert {row["business_id"] for row in apart} == ({business.id, was.id, waits.id} if slow_now else {waits.id})
-
-
-def test_recovery_leaves_a_business_that_is_set_apart(
-    queue: SupabaseQueue, stack: Stack, business: Business, slow: Business
-) -> None:
-    """Until its time has come."""
-    (row,), (left,) = _texts(business, 1), _texts(slow, 1)
-    assert len(queue.claim_due(10)) == 2
-    stack.move_clock(timedelta(minutes=11))
-    business.connection.execute(
-        "insert into smsretry.set_apart values (%s, %s, %s, 'It was slow')",
-        [slow.id, stack.now(), stack.now() + timedelta(minutes=1)],
-    )
-    queue.recover(10)
-    assert [business.row(row)["status"], slow.row(left)["status"]] == ["pending", "processing"]
+    with trigger(stack, slow, "raise exception 'No'", deferred=deferred):
+        assert {claim.id for claim in claim_due(queue, 10)} == set(rows)
+        later = set(_texts(business, 3))
+        assert {claim.id for _ in range(4) for claim in claim_due(queue, 3)} == later
+    assert len(claim_due(queue, 10)) == 5
 
 
 def test_a_suspect_that_cannot_be_claimed_is_passed_over(
@@ -274,7 +216,7 @@ def test_a_suspect_that_cannot_be_claimed_is_passed_over(
     for row, count in ((bad, 2), (good, 3)):
         business.connection.execute("update sms_retry_queue set recover_count = %s where id = %s", [count, row])
     with trigger(stack, slow, "raise exception 'No'"):
-        assert [claim.id for claim in queue.claim_suspect()] == [good]
+        assert [claim.id for claim in claim_suspect(queue)] == [good]
 
 
 def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(
@@ -283,7 +225,7 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(
     """What dead workers held is taken back: the slow business's last."""
     rows = _texts(business, 5)
     _texts(slow, 10)
-    queue.claim_due(20)
+    claim_due(queue, 20)
     stack.move_clock(timedelta(minutes=11))
     with impatient(stack, seconds=2), trigger(stack, slow, "perform pg_sleep(0.3)"):
         for _ in range(2):
@@ -302,24 +244,3 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_scheduled_sends(
         for _ in range(2):
             queue_scheduled_sends(queue)
     assert [business.scheduled_send(one)["status"] for one in planned] == ["queued"] * 5
-
-
-def test_a_business_travels_alone_after_a_slow_call(queue: SupabaseQueue) -> None:
-    """For a while."""
-    business_id = uuid4()
-    queue._loners.note(business_id, 0.1)
-    assert not queue._loners.has(business_id)
-    queue._loners.note(business_id, 0.4)
-    assert queue._loners.has(business_id)
-
-
-def test_a_database_that_is_far_away_makes_no_business_slow(
-    queue: SupabaseQueue, business: Business, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each call travelled alone when the way there and back took a quarter of a second, which any call takes."""
-    business.due_text()
-    (call,) = _calls(queue.claim_due(1), "defer_sms_retry")
-    monkeypatch.setattr(grouped, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(queue, "fastest", 1000.0)
-    assert queue.alone(call) is True
-    assert not queue._loners.has(business.id)

@@ -18,6 +18,7 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once
 from tests.conftest import Business
+from tests.support.claims import claim_doubtful, claim_due
 
 UNREADABLE: Final = ("-infinity", "0044-03-15 12:00+00 BC")
 
@@ -119,7 +120,7 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
     stack.move_clock(timedelta(minutes=2))
     business.connection.execute("update sms_retry_queue set expires_at = 'infinity' where id = %s", [row_id])
 
-    assert queue.claim_doubtful(50) == []
+    assert claim_doubtful(queue, 50) == []
 
     row = _readable(business, row_id)
     assert row["status"] == "pending"
@@ -133,7 +134,7 @@ def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(
 ) -> None:
     """A row that cannot be read must not stop the run before it has claimed anything."""
     good, bad = business.due_text(), business.due_text(phone="+12125550199")
-    queue.claim_due(50)
+    claim_due(queue, 50)
     stack.move_clock(timedelta(minutes=11))
     business.connection.execute(
         "update sms_retry_queue set in_doubt_since = 'infinity', attempt_id = gen_random_uuid() where id = %s", [bad]
@@ -150,24 +151,19 @@ def test_when_columns_are_missing_all_claims_are_given_back(
     rows = [business.due_text(phone=f"+1212555010{n}") for n in range(3)]
     before = [business.row(row_id) for row_id in rows]
     with stack.connect() as connection:
-        connection.execute("alter function claim_sms_texts rename to newer_claim")
+        [was] = connection.execute("select pg_get_functiondef('smsretry.claim_of'::regproc) as sql").fetchall()
+        assert "jsonb_agg(to_jsonb(r) " in was["sql"]
         connection.execute(
-            """create function claim_sms_texts(
-                   limit_count integer, sender text, account text, segments_per_second float, without text[]
-               ) returns setof jsonb
-               language sql as 'select to_jsonb(t) - ''decided_by'' from newer_claim(limit_count) t'"""
+            was["sql"].replace("jsonb_agg(to_jsonb(r) ", "jsonb_agg(to_jsonb(r) - 'decided_by' ").encode()
         )
-        connection.execute("revoke all on function claim_sms_texts from public")
-        connection.execute("grant execute on function claim_sms_texts to service_role")
         try:
             with pytest.raises(QueueMismatch, match="unusable columns: decided_by"):
-                queue.claim_due(50)
+                claim_due(queue, 50)
         finally:
-            connection.execute("drop function claim_sms_texts")
-            connection.execute("alter function newer_claim rename to claim_sms_texts")
+            connection.execute(was["sql"].encode())
 
     after = [business.row(row_id) for row_id in rows]
     assert {row["status"] for row in after} == {"pending"}
     assert [row["scheduled_for"] for row in after] == [row["scheduled_for"] for row in before]
     assert {row["recover_count"] for row in after} == {0}
-    assert len(queue.claim_due(50)) == len(rows)
+    assert len(claim_due(queue, 50)) == len(rows)

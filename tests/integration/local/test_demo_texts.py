@@ -24,6 +24,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.run import run_once
 from tests.e2e.documents import demo_rows
 from tests.support.builders import run_over
+from tests.support.claims import claim_due
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
             connection.execute(
                 "update sms_retry_queue set scheduled_for = smsretry.clock() + interval '1 day' where id <> %s", [row]
             )
-            [claim] = [claim for claim in queue.claim_due(10) if claim.id == row]
+            [claim] = [claim for claim in claim_due(queue, 10) if claim.id == row]
             fates.append(process_sms_retry_item(claim, queue=queue, sender=sender).fate)
             connection.execute(
                 """update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock()

@@ -61,7 +61,7 @@ def test_a_new_database_takes_all_at_once_and_again_brings_back_what_was_dropped
     """Nothing of what an earlier file made and a later one replaced comes back."""
     every = [*migrations(), following(changed_files())]
     assert migrate(empty.url, shipped=every) == every
-    empty.run("drop function end_sms_retry; drop function smsretry.put_back; drop index sms_retry_queue_next")
+    empty.run("drop function end_sms_retry; drop function smsretry.note_served; drop index sms_retry_queue_work")
     assert migrate(empty.url, again=True, shipped=every, schema=changed_files()) == []
     assert snapshot(empty) == invented_schema
 

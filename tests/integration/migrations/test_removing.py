@@ -47,7 +47,7 @@ def removed(original: Database) -> tuple[Database, UUID, UUID]:
         business, _NUMBER,
     )["id"]  # fmt: skip
     begun = _text(original, business, customer)
-    claim = original.one("select claim_no from claim_sms_retry(%s)", begun)
+    claim = original.one("select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", begun)
     original.one(
         "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')",
         begun, claim["claim_no"], uuid4(),

@@ -24,6 +24,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
 from tests.integration.invented import changed_files, edited, following, gently_changed_files
 from tests.next_migration import next_migration
+from tests.support.claims import claim_due
 from tests.support.waiting import until
 
 TEXTS = 120
@@ -61,7 +62,7 @@ class Worker:
                 if len(self.stack.twilio.ledger.entries()) >= TEXTS - AFTER:
                     self.migrated.wait()
                 try:
-                    claims = queue.claim_due(3)
+                    claims = claim_due(queue, 3)
                     control = FlowControl()
                     for claim in claims:
                         process_sms_retry_item(claim, queue=queue, sender=sender, flow_control=control)
@@ -102,7 +103,7 @@ def finish_after_a_while(stack: Stack) -> None:
         for _ in range(4):
             stack.move_clock(timedelta(minutes=11))
             queue.recover(10)
-            for claim in [*queue.claim_doubtful(TEXTS), *queue.claim_due(TEXTS)]:
+            for claim in queue.claim_texts(TEXTS).texts:
                 process_sms_retry_item(claim, queue=queue, sender=sender)
 
 

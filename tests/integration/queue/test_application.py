@@ -21,6 +21,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.integration.hearing import another
 from tests.support.builders import PHONE, run, sent_by_hand
+from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
 
 @pytest.mark.parametrize(
@@ -67,12 +68,12 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
     """It is not sent, and nobody is said to have opted out who was only deleted."""
     row_id = business.due_text()
     row = business.row(row_id)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     key = row["customer_id"] if gone == "customers" else row["send_log_id"]
     business.connection.execute(f"delete from {gone} where id = %s".encode(), [key])
 
     assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "GivenBack"
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     result = process_sms_retry_item(claim, queue=queue, sender=sender)
 
     reason = {"customers": "Customer not found", "send_logs": "Send log not found"}[gone]
@@ -86,7 +87,7 @@ def test_a_row_whose_claims_keep_dying_says_so(business: Business, queue: Supaba
     """It waits, is claimed alone, and a person can see why."""
     row_id = business.due_text()
     for _ in range(2):
-        assert queue.claim_due(1)
+        assert claim_due(queue, 1)
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
 
@@ -118,7 +119,7 @@ def test_a_customer_that_is_locked_costs_the_worker_one_wait(
     It might have gone out now, so its life counts from here: what is locked for days is of no use afterwards.
     """
     row_id = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     requests: list[str] = []
     queue._http.event_hooks["request"].append(lambda request: requests.append(request.url.path))
     with stack.connect() as other, other.transaction():
@@ -142,10 +143,10 @@ def test_a_row_in_doubt_whose_looks_keep_dying_is_claimed_alone(
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
         stack.move_clock(timedelta(minutes=2))
-        claimed = queue.claim_doubtful(5)
+        claimed = claim_doubtful(queue, 5)
 
     assert claimed == []
-    (claim,) = queue.claim_suspect()
+    (claim,) = claim_suspect(queue)
     assert claim.id == row_id
     assert claim.in_doubt_since is not None
 
@@ -248,7 +249,7 @@ def test_our_own_claims_are_not_superseded(
 ) -> None:
     """A row that our worker holds stays the one live row of its text, whatever attempts somebody counts."""
     row = business.due_text()
-    [claim] = queue.claim_due(50)
+    [claim] = claim_due(queue, 50)
     [queued] = business.connection.execute(
         "select * from queue_sms_retry(%s, 'twilio_error', 1)", [business.row(row)["send_log_id"]]
     ).fetchall()

@@ -19,6 +19,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.run import ItemFailed, run_once
 from tests.conftest import Business
 from tests.support.builders import BODY, NOON, PHONE, begin, results_of, run_over
+from tests.support.claims import claim_due
 from tests.support.waiting import until
 
 PASSING = JsonError(21702, http_status=400)
@@ -105,7 +106,7 @@ def test_consent_is_read_when_the_send_begins_and_not_when_the_row_was_claimed(
 ) -> None:
     """An opt-out between claim and send wins, and the consent a send was made under is on record."""
     stays, leaves = business.due_text(), business.due_text(phone="+12125550124")
-    claims = {claim.id: claim for claim in queue.claim_due(10)}
+    claims = {claim.id: claim for claim in claim_due(queue, 10)}
     business.connection.execute(
         """update customers set sms_consent_status = 'opted_out'
            where id = (select customer_id from sms_retry_queue where id = %s)""",
@@ -138,7 +139,7 @@ def test_a_text_whose_window_closes_between_claim_and_send_is_not_sent(
     """The window is checked again, by the database's clock, as the send begins."""
     stack.move_clock(timedelta(hours=8, minutes=58))  # 20:58 in New York
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=2))
     result = process_sms_retry_item(claim, queue=queue, sender=sender)
     assert result.fate == "Deferred"
@@ -152,7 +153,7 @@ def test_a_text_whose_window_closes_while_its_begin_waits_for_a_lock_is_not_sent
     """The clock that decides is read after the last lock. The application had the send log in its hands meanwhile."""
     stack.move_clock(timedelta(hours=8, minutes=58))  # 20:58 in New York
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     with ThreadPoolExecutor(1) as pool, stack.connect() as application:
         with application.transaction():
             application.execute("select from send_logs for update")
@@ -168,7 +169,7 @@ def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes
 ) -> None:
     """It costs no attempt."""
     row = business.due_text()
-    queue.claim_due(1)
+    claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=9))
     assert queue.recover(10) == []
     stack.move_clock(timedelta(minutes=1, seconds=1))
@@ -181,7 +182,7 @@ def test_two_workers_never_hold_the_same_row(stack: Stack, business: Business, q
     """Eight claimers at once, each for ten of a hundred."""
     rows = {business.due_text() for _ in range(100)}
     with ThreadPoolExecutor(8) as pool:
-        batches = list(pool.map(queue.claim_due, [10] * 8))
+        batches = list(pool.map(lambda _: claim_due(queue, 10), range(8)))
     claimed = [claim.id for batch in batches for claim in batch]
     assert all(len(batch) <= 10 for batch in batches)
     assert len(claimed) == len(set(claimed))

@@ -23,6 +23,7 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.support.builders import PHONE, begin, finish, give_up, refused, run
+from tests.support.claims import claim_doubtful, claim_due
 
 FLORIDA = "+13055550123"
 DAY = timedelta(hours=24)
@@ -162,7 +163,7 @@ def test_begin_says_when_there_is_room_and_begins_nothing(
     for at in sent:
         app_sent(business, customer, at=at)
     row = text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     before = business.row(row)
     answer = begin(queue, claim, cap=3)
     assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
@@ -187,7 +188,7 @@ def in_doubt(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twi
 
 def under_way(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, customer: UUID) -> None:
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert begin(queue, claim, cap=3).answer == "go"
 
 
@@ -219,7 +220,7 @@ def not_sent(stack: Stack, business: Business, queue: SupabaseQueue, sender: Twi
 
 def _end(business: Business, queue: SupabaseQueue, customer: UUID, outcome: Outcome) -> None:
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     begin(queue, claim, attempt, cap=3)
     finish(queue, claim, attempt, outcome, give_up("It did not go out"))
@@ -230,7 +231,7 @@ def in_doubt_and_not_found(
 ) -> None:
     in_doubt(stack, business, queue, sender, customer)
     stack.move_clock(timedelta(minutes=2))
-    (claim,) = queue.claim_doubtful(1)
+    (claim,) = claim_doubtful(queue, 1)
     assert queue.reconcile(claim, Retry("No evidence", "no_evidence", delay=timedelta(0))) == "applied"
     business.connection.execute("update sms_retry_queue set status = 'cancelled' where id = %s", [claim.id])
 
@@ -294,7 +295,7 @@ def test_what_may_have_reached_the_phone_counts(
         accepted(stack, business, queue, sender, customer)
     event(stack, business, queue, sender, customer)
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert begin(queue, claim, cap=3).answer == "capped"
 
 
@@ -308,7 +309,7 @@ def test_what_did_not_reach_the_phone_from_this_business_today_does_not_count(
         accepted(stack, business, queue, sender, customer)
     event(stack, business, queue, sender, customer)
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert begin(queue, claim, cap=3).answer == "go"
 
 
@@ -326,7 +327,7 @@ def test_a_text_in_doubt_whose_send_log_says_sent_counts_once(
         [stack.now(), stack.twilio.ledger.entries()[-1].sid],
     )
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert begin(queue, claim, cap=3).answer == "go"
 
 
@@ -338,7 +339,7 @@ def test_a_number_that_was_changed_after_the_claim_gets_no_fourth_text(
     for _ in range(3):
         app_sent(business, business.customer(phone=FLORIDA), at=stack.now())
     text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     business.connection.execute("update customers set phone = '+13055550188' where id = %s", [customer])
     process_sms_retry_item(claim, queue=queue, sender=sender)
     assert not stack.twilio.ledger.entries(FLORIDA)
@@ -391,7 +392,7 @@ def test_of_sends_begun_at_the_same_moment_one_gets_the_last_place(
             app_sent(business, person, at=stack.now())
         for number in range(6):
             text_to(business, people[number % 2])
-        claims, together = queue.claim_due(6), Barrier(6)
+        claims, together = claim_due(queue, 6), Barrier(6)
 
         def at_once(claim: Claim, together: Barrier = together) -> str:
             together.wait()
@@ -411,7 +412,7 @@ def test_a_begin_waits_for_another_ones_end_before_it_counts(
     rows = [text_to(business, business.customer(phone=FLORIDA)) for _ in range(2)]
     for _ in range(2):
         app_sent(business, business.row(rows[0])["customer_id"], at=stack.now())
-    claims = {claim.id: claim for claim in queue.claim_due(2)}
+    claims = {claim.id: claim for claim in claim_due(queue, 2)}
     with ThreadPoolExecutor(1) as pool:
         with business.connection.transaction(force_rollback=first == "rolls back"):
             answer = business.connection.execute(
@@ -436,7 +437,7 @@ def test_a_begin_waits_for_no_other_number(stack: Stack, business: Business, que
         text_to(business, business.customer(phone="+13055550188")),
         text_to(neighbor, neighbor.customer(phone=FLORIDA)),
     ]
-    claims = {claim.id: claim for claim in queue.claim_due(3)}
+    claims = {claim.id: claim for claim in claim_due(queue, 3)}
     with ThreadPoolExecutor(1) as pool, business.connection.transaction():
         business.connection.execute(
             "select * from begin_sms_attempt(%s, %s, %s, %s, 'test', cap => 3, cap_since => %s)",
@@ -454,7 +455,7 @@ def test_the_same_begin_repeated_is_not_capped_by_itself(
     for _ in range(2):
         app_sent(business, customer, at=stack.now())
     row = text_to(business, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     stack.rpc_faults.drop_after_commit("begin_sms_attempt")
     assert [begin(queue, claim, attempt, cap=3).answer for _ in range(2)] == ["go", "go"]

@@ -12,6 +12,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.support.builders import BODY, begin, results_of, run, run_over, sent_by_hand
+from tests.support.claims import claim_due
 
 LOUISIANA = "+15045550123"
 
@@ -142,7 +143,7 @@ CHANGES = {
     "hours": "update businesses set sms_hours = '09:00-10:00'",
     "words": "update send_logs set subject = 'We are closed tomorrow'",
     "class": "update sms_retry_queue set message_class = 'transactional'",
-    "stopped states": "insert into smsretry.stopped_states (state, stopped_at, why) values ('NY', now(), 'A storm')",
+    "stopped states": "insert into smsretry.stops (kind, subject, since, why) values ('state', 'NY', now(), 'A storm')",
 }
 
 
@@ -152,7 +153,7 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
 ) -> None:
     """The next run decides anew: it may be night there."""
     business.due_text()
-    [claim] = queue.claim_due(10)
+    [claim] = claim_due(queue, 10)
     business.connection.execute(CHANGES[what].encode())
     assert begin(queue, claim).answer == "changed"
 
@@ -162,7 +163,7 @@ def test_words_that_change_before_the_send_begins_are_the_ones_that_go_out(
 ) -> None:
     """The ones of its claim had gone out."""
     row = business.due_text()
-    [claim] = queue.claim_due(10)
+    [claim] = claim_due(queue, 10)
     business.connection.execute(CHANGES["words"].encode())
     result = process_sms_retry_item(claim, queue=queue, sender=sender)
     assert (result.fate, result.why_code) == ("GivenBack", "data_changed")

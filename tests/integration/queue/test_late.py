@@ -14,6 +14,7 @@ from smsretry.sending.scheduled import AHEAD, queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, fates_of, run_over
+from tests.support.claims import claim_due
 
 HOUR = timedelta(hours=1)
 WHY = "Expired before it could be sent: it was due on 2027-01-12 (UTC)"
@@ -93,7 +94,7 @@ def test_a_planned_text_that_was_queued_in_time_counts_from_its_own_time(
     stack.move_clock(48 * HOUR)
     queue_scheduled_sends(queue, seconds=5)
     due = business.scheduled_send(scheduled)["scheduled_for"]
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert claim.due_since == due
     assert before.with_expiry(claim, at=claim.claimed_at).expires_at == due + before.LIFE
 

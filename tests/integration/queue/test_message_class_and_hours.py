@@ -22,6 +22,7 @@ from smsretry.vocabulary import MessageClass
 from tests.conftest import Business
 from tests.integration.isolation.test_access import acting_as
 from tests.support.builders import BODY, begin, fates_of, results_of, run, run_over
+from tests.support.claims import claim_due
 
 FLORIDA = "+13055550123"
 OFFICE = "Mon-Fri 09:00-18:00, Sat 10:00-16:00"
@@ -65,7 +66,7 @@ def test_a_queued_text_has_the_class_it_was_queued_with(
     """And every claim of it tells."""
     row = queued(business, queue, given)
     assert business.row(row)["message_class"] == given
-    assert [claim.message_class for claim in queue.claim_due(1)] == [given]
+    assert [claim.message_class for claim in claim_due(queue, 1)] == [given]
 
 
 def test_a_text_of_no_stated_class_is_marketing(business: Business, queue: SupabaseQueue) -> None:
@@ -299,7 +300,7 @@ def test_a_waiting_row_says_why_until_its_send_begins(
     assert business.row(row)["why"] == why
     assert (item.detail, item.next_at) == (why, business.row(row)["scheduled_for"])
     stack.set_clock(business.row(row)["scheduled_for"] + timedelta(seconds=1))
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert business.row(row)["why"] == why
     begin(queue, claim)
     assert business.row(row)["why"] is None

@@ -23,6 +23,7 @@ from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import MESSAGE_ID, DeliveryStatus
 from tests.conftest import Business
 from tests.support.builders import SID, run
+from tests.support.claims import claim_due
 
 
 def answer(business: Business, query: str, *values: object) -> object:
@@ -53,7 +54,7 @@ def test_without_stale_minutes_recovery_waits_as_long_as_a_run_does(
 ) -> None:
     """The application's call had that default before there was a package."""
     business.due_text()
-    queue.claim_due(1)
+    claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=minutes))
     assert answer(business, "select count(*) from recover_stuck_sms_retries()") == recovered
 
@@ -76,7 +77,7 @@ def test_what_the_application_recovers_has_an_end_from_its_first_look_on(
 def test_a_claim_tells_how_long_a_body_may_be_and_one_character_more(business: Business, queue: SupabaseQueue) -> None:
     """So a body of megabytes is seen to be too long, and costs the other rows of its claim nothing."""
     business.due_text(body="x" * 5_000_000)
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert claim.longest_body == answer(business, "select smsretry.longest_body()")
     assert len(claim.body or "") - 1 == claim.longest_body
 
@@ -87,7 +88,7 @@ def test_a_claim_tells_no_more_of_a_number_than_its_last_digits(
 ) -> None:
     """Four digits of five would be nearly all of it."""
     business.due_text(phone=phone)
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     assert claim.masked == told
 
 
@@ -141,7 +142,7 @@ def test_a_table_takes_as_much_as_is_ever_kept(business: Business, table: str, c
         business.connection.execute(change, [1])
 
 
-@pytest.mark.parametrize("column", ["scheduled_for", "expires_at", "window_closes_at", "last_attempted_at"])
+@pytest.mark.parametrize("column", ["scheduled_for", "expires_at", "last_attempted_at"])
 @pytest.mark.parametrize(("end", "beyond"), [("lower", "-1 second"), ("upper", "1 second")])
 def test_a_row_takes_the_times_that_are_ours(business: Business, column: str, end: str, beyond: str) -> None:
     """Likewise."""
@@ -204,7 +205,7 @@ def test_a_scheduled_send_whose_line_cannot_be_read_hides_no_other(business: Bus
     bad, good = business.scheduled(), business.scheduled(phone="+12125550100")
     business.connection.execute(
         f"""alter function queue_scheduled_sms rename to queue_scheduled_sms_as_it_is;
-            create function queue_scheduled_sms(limit_count integer, ahead interval, life interval)
+            create function queue_scheduled_sms(limit_count integer, ahead interval, life interval, without uuid[])
             returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid)
             language sql as $$
                 select q.scheduled_id, q.business_id, q.customer_id,

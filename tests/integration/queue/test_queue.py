@@ -16,6 +16,7 @@ from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
 from tests.support.builders import NOON, SID, begin, finish, give_up, refused, results_of, retry, run_over
+from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
 
 def test_a_claim_of_ten_on_a_table_without_statistics_takes_ten(stack: Stack) -> None:
@@ -34,7 +35,7 @@ def test_a_claim_of_ten_on_a_table_without_statistics_takes_ten(stack: Stack) ->
             [business.id, customer, business.id, customer],
         )
         with SupabaseQueue(stack.settings()) as queue:
-            assert len(queue.claim_due(10)) == 10
+            assert len(claim_due(queue, 10)) == 10
         counted = connection.execute("select count(*) from sms_retry_queue where status = 'processing'").fetchone()
         assert counted == {"count": 10}
 
@@ -46,7 +47,7 @@ def test_a_claim_takes_at_most_what_it_asks_for(
     """And nothing when it asks for nothing."""
     for _ in range(12):
         business.due_text()
-    assert len(queue.claim_due(limit)) == claimed
+    assert len(claim_due(queue, limit)) == claimed
 
 
 def test_a_business_with_a_thousand_texts_does_not_keep_another_waiting(
@@ -56,7 +57,7 @@ def test_a_business_with_a_thousand_texts_does_not_keep_another_waiting(
     flood = [business.due_text(due=timedelta(minutes=-60 + i)) for i in range(30)]
     other = Business(business.connection, stack.now).open()
     late = [other.due_text(due=timedelta(minutes=-1)) for _ in range(2)]
-    claimed = {claim.id for claim in queue.claim_due(6)}
+    claimed = {claim.id for claim in claim_due(queue, 6)}
     assert set(late) < claimed
     assert claimed - set(late) == set(flood[:4])
 
@@ -69,7 +70,7 @@ def test_a_row_that_is_not_due_or_in_doubt_or_ended_is_not_claimed(
     for status in ("completed", "failed", "cancelled"):
         row = business.due_text()
         business.connection.execute("update sms_retry_queue set status = %s where id = %s", [status, row])
-    assert queue.claim_due(10) == []
+    assert claim_due(queue, 10) == []
 
 
 def test_the_claim_number_rises_with_every_claim_and_never_falls(
@@ -79,23 +80,23 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(
     business.due_text()
     numbers = []
     for _ in range(3):
-        (claim,) = queue.claim_due(1)
+        (claim,) = claim_due(queue, 1)
         numbers.append(claim.claim_no)
         queue.put_off(claim, Defer("Quiet hours", "quiet_hours", until=stack.now(), for_window=True))
-    queue.claim_due(1)
+    claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert [*numbers, claim.claim_no] == [1, 2, 3, 5]
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """Neither begin nor defer nor give back nor end nor finish, whatever it believes."""
     row = business.due_text()
-    (stale,) = queue.claim_due(1)
+    (stale,) = claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
-    (fresh,) = queue.claim_due(1)
+    (fresh,) = claim_due(queue, 1)
     attempt = uuid4()
     assert begin(queue, fresh, attempt).answer == "go"
     before = business.row(row)
@@ -116,7 +117,7 @@ def test_a_worker_that_gave_its_claim_back_begins_nothing(
 ) -> None:
     """The row still has its claim number, and waits."""
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert queue.put_off(
         claim, Defer("Quiet hours", "quiet_hours", until=stack.now() + timedelta(hours=1), for_window=True)
     )
@@ -126,12 +127,12 @@ def test_a_worker_that_gave_its_claim_back_begins_nothing(
 def _look(stack: Stack, business: Business, queue: SupabaseQueue) -> Claim:
     """At a text whose worker died as it sent it."""
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim)
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
     stack.move_clock(timedelta(minutes=2))
-    (look,) = queue.claim_doubtful(1)
+    (look,) = claim_doubtful(queue, 1)
     return look
 
 
@@ -157,7 +158,7 @@ def test_the_end_that_a_text_has_outranks_the_worker_s(business: Business, queue
     row = business.due_text()
     business.connection.execute("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
     end = business.row(row)["expires_at"]
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begins = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
     later = [end, end + timedelta(hours=1)]
     assert business.connection.execute(begins, [claim.id, claim.claim_no, *later]).fetchone() == {"answer": "go"}
@@ -167,7 +168,7 @@ def test_the_end_that_a_text_has_outranks_the_worker_s(business: Business, queue
 def test_what_has_begun_is_neither_put_off_nor_ended(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """Only its outcome moves it, whatever its own worker says meanwhile."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     begin(queue, claim)
     before = business.row(row)
     assert not queue.put_off(claim, Defer("Quiet hours", "quiet_hours", until=stack.now(), for_window=True))
@@ -179,7 +180,7 @@ def test_what_has_begun_is_neither_put_off_nor_ended(stack: Stack, business: Bus
 def test_what_is_no_sms_any_more_does_not_begin(business: Business, queue: SupabaseQueue) -> None:
     """The application has made it another message."""
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     business.connection.execute("update send_logs set channel = 'email'")
     assert begin(queue, claim).answer == "changed"
 
@@ -190,7 +191,7 @@ def test_what_is_another_business_s_since_the_claim_does_not_begin(
 ) -> None:
     """Consent was given to one business, and the text is that one's."""
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     other = Business(business.connection, stack.now).open()
     business.connection.execute(f"update {table} set business_id = %s".encode(), [other.id])
     assert begin(queue, claim).answer == "changed"
@@ -199,7 +200,7 @@ def test_what_is_another_business_s_since_the_claim_does_not_begin(
 def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The row is in doubt by then, and only evidence may settle it."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     begin(queue, claim, attempt)
     stack.move_clock(timedelta(minutes=11))
@@ -214,7 +215,7 @@ def test_a_finish_after_recovery_changes_nothing(stack: Stack, business: Busines
 def test_the_lease_starts_again_when_a_send_begins(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The last of fifty claimed rows is not taken back while it is being sent."""
     business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     stack.move_clock(timedelta(minutes=9))
     begin(queue, claim)
     stack.move_clock(timedelta(minutes=9))
@@ -226,7 +227,7 @@ def test_a_claim_from_a_clock_that_was_ahead_is_taken_back(
 ) -> None:
     """Its lease would last until that time has come."""
     row = business.due_text()
-    queue.claim_due(1)
+    claim_due(queue, 1)
     stack.move_clock(timedelta(days=-1))
     assert [recovered.id for recovered in queue.recover(10)] == [row]
 
@@ -236,18 +237,17 @@ def test_recovery_passes_over_what_its_worker_writes_at_this_moment(
 ) -> None:
     """It waits for nobody, and takes the others back."""
     written, silent = business.due_text(), business.due_text()
-    queue.claim_due(2)
+    claim_due(queue, 2)
     stack.move_clock(timedelta(minutes=11))
     with stack.connect() as worker, worker.transaction():
         worker.execute("select from sms_retry_queue where id = %s for update", [written])
         assert [recovered.id for recovered in queue.recover(10)] == [silent]
-    assert business.connection.execute("select from smsretry.set_apart").fetchall() == []
 
 
 def test_a_claim_sends_at_most_once(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """A second begin under the same claim is refused; the same begin repeated is the same begin."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     assert [begin(queue, claim, attempt).answer for _ in range(3)] == ["go", "go", "go"]
     assert begin(queue, claim).answer == "lost"
@@ -260,9 +260,11 @@ def test_a_claim_by_its_id_takes_only_what_waits(stack: Stack, business: Busines
     row = business.due_text()
 
     def claimed() -> int:
-        return len(business.connection.execute("select from claim_sms_retry(%s)", [row]).fetchall())
+        answer = business.connection.execute("select claim_sms_retry(%s) as told", [row]).fetchone()
+        assert answer
+        return len(answer["told"]["texts"])
 
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert claimed() == 0
     begin(queue, claim)
     stack.move_clock(timedelta(minutes=11))
@@ -274,7 +276,7 @@ def test_a_claim_by_its_id_takes_only_what_waits(stack: Stack, business: Busines
 def test_a_finish_may_be_repeated(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """The second says the same and changes nothing, so a lost answer costs nothing."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     attempt = uuid4()
     begin(queue, claim, attempt)
     busy = retry(timedelta(minutes=5), why="busy")
@@ -326,7 +328,7 @@ def test_what_was_put_off_may_be_put_off_so_once_more(
 ) -> None:
     """The second says the same and changes nothing; another decision is no repetition."""
     row = business.due_text()
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     assert queue.put_off(claim, said)
     before = business.row(row)
     assert queue.put_off(claim, said)
@@ -351,7 +353,7 @@ def test_a_claim_whose_answer_is_lost_is_harmless(
     row = business.due_text()
     stack.rpc_faults.drop_after_commit("claim_sms_texts", times=1)
     with pytest.raises(QueueUnreachable, match="did not answer claim_sms_texts"):
-        queue.claim_due(10)
+        claim_due(queue, 10)
     assert business.row(row)["status"] == "processing"
     stack.move_clock(timedelta(minutes=11))
     queue.recover(10)
@@ -370,7 +372,7 @@ def test_a_text_known_to_be_sent_is_never_sent_again(
         "update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text)", [SID]
     )
     row = business.queue_row(log, customer)
-    (claim,) = queue.claim_due(1)
+    (claim,) = claim_due(queue, 1)
     result = process_sms_retry_item(claim, queue=queue, sender=sender)
     assert (result.fate, result.detail) == ("Cancelled", "Already sent")
     assert business.log_of(row)["status"] == "sent"
@@ -383,14 +385,14 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
     """Twice with others, then by itself; nobody tried to send it, so it is not failed."""
     row, other = business.due_text(), business.due_text()
     for claims in range(1, 3):
-        assert {claim.id for claim in queue.claim_due(2)} == {row, other}
+        assert {claim.id for claim in claim_due(queue, 2)} == {row, other}
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
         assert business.row(row)["recover_count"] == claims
     for _ in range(20):
-        assert queue.claim_due(2) == []
+        assert claim_due(queue, 2) == []
         stack.move_clock(timedelta(minutes=16))
-        assert [claim.id for claim in queue.claim_suspect()] in ([row], [other])
+        assert [claim.id for claim in claim_suspect(queue)] in ([row], [other])
         stack.move_clock(timedelta(minutes=11))
         queue.recover(10)
     rows = [business.row(each) for each in (row, other)]
@@ -405,7 +407,7 @@ def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_f
     rows = {deaths: business.due_text() for deaths in (4, 2, 3)}
     for deaths, row in rows.items():
         business.connection.execute("update sms_retry_queue set recover_count = %s where id = %s", [deaths, row])
-    assert [claim.id for _ in rows for claim in queue.claim_suspect()] == [rows[2], rows[3], rows[4]]
+    assert [claim.id for _ in rows for claim in claim_suspect(queue)] == [rows[2], rows[3], rows[4]]
 
 
 # the deaths so far, how long after the next one a row under suspicion is claimed again
@@ -430,7 +432,7 @@ def test_a_send_that_begins_clears_its_row_of_suspicion(stack: Stack, business: 
     """Whatever killed the workers before, it is not what claims it."""
     row = business.due_text()
     business.connection.execute("update sms_retry_queue set recover_count = 5")
-    [claim] = queue.claim_suspect()
+    [claim] = claim_suspect(queue)
     assert begin(queue, claim).answer == "go"
     assert business.row(row)["recover_count"] == 0
 
@@ -440,7 +442,7 @@ def test_one_row_that_cannot_be_recovered_keeps_no_other_stuck(
 ) -> None:
     """Recovery goes row by row."""
     bad, good = business.due_text(), business.due_text()
-    queue.claim_due(2)
+    claim_due(queue, 2)
     jam = "alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'pending') not valid"
     business.connection.execute(sql.SQL(jam).format(bad))
     try:

@@ -35,7 +35,7 @@ ENDED: Final = NOBODY_HAS_IT | {
 """Likewise: how it ended, and that it waits for nothing more."""
 WAYS_OUT: Final[Mapping[str, tuple[str, set[str]]]] = {
     "smsretry.save_row": ("smsretry.save_row({row}, now())", {"updated_at"}),
-    "smsretry.put_back": ("smsretry.put_back({row}, now(), now())", NOBODY_HAS_IT | {"scheduled_for"}),
+    "smsretry.save_row, due": ("smsretry.save_row({row}, now(), due => now())", NOBODY_HAS_IT | {"scheduled_for"}),
     "smsretry.close_row": ("smsretry.close_row({row}, 'failed', 'No', null, 1, now())", ENDED),
     "smsretry.complete_row": ("smsretry.complete_row({row}, null, now())", ENDED),
 }
@@ -63,7 +63,7 @@ def forgotten_columns(connection: psycopg.Connection[dict[str, Any]], row_id: UU
     columns = connection.execute(
         """select attname as name, t.typname as kind from pg_attribute a
            join pg_type t on t.oid = a.atttypid
-           where attrelid = 'sms_retry_queue'::regclass and attnum > 0 and not attisdropped"""
+           where attrelid = 'sms_retry_queue'::regclass and attnum > 0 and not attisdropped and attgenerated = ''"""
     ).fetchall()
     [before] = connection.execute("select now(), to_jsonb(q) as row from sms_retry_queue q where id = %s", [row_id])
     wanted = {

@@ -25,6 +25,7 @@ from smsretry.vocabulary import DeliveryStatus, MessageClass, OutcomeName, Reaso
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE, results_of, run, run_over
+from tests.support.claims import claim_due
 
 Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
 DAY: Final = timedelta(days=1)
@@ -207,7 +208,7 @@ def test_the_desk_tells_why_in_a_word(
     assert "failed, texts 1, Customer has no phone number [no_phone]" in status
     [ahead] = desk.preview(Preview(hours=1)).businesses
     assert ahead.why_codes == {"quiet_hours": 1, "no_time_zone": 1}
-    assert "why: " in command("preview", "--hours", "1").stdout
+    assert "1: Quiet hours: " in command("preview", "--hours", "1").stdout
 
 
 def test_a_preview_names_the_word_of_what_the_begin_would_refuse(business: Business, desk: Desk) -> None:
@@ -225,7 +226,7 @@ def test_a_worker_of_version_1_0_0_writes_sentences_alone_and_they_are_told_as_b
 ) -> None:
     """It gives no word, and one from before is not kept for its new sentence."""
     row = business.due_text()
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     business.connection.execute("update sms_retry_queue set why_code = 'quiet_hours' where id = %s", [row])
     business.connection.execute(
         "select end_sms_retry(%s, %s, 'cancelled', 'Expired before it could be sent')", [row, claim.claim_no]
@@ -272,7 +273,9 @@ Scene: TypeAlias = Callable[[Business], UUID]
 
 
 def _begun(business: Business, row: UUID) -> None:
-    [claim] = business.connection.execute("select claim_no from claim_sms_retry(%s)", [row]).fetchall()
+    [claim] = business.connection.execute(
+        "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", [row]
+    ).fetchall()
     business.connection.execute(
         "select begin_sms_attempt(%s, %s, %s, smsretry.clock() + interval '1 hour', 'test')",
         [row, claim["claim_no"], uuid4()],

@@ -10,6 +10,7 @@ import psycopg
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.retry.models import Claim, SenderId
 from tests.support.builders import ACCOUNT, SENDER
+from tests.support.claims import claim_due
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -78,7 +79,7 @@ def add_texts(connection: Connection, business: UUID, count: int, *, message_cla
 
 def claim(queue: SupabaseQueue, limit: int = 50, **more: Any) -> list[Claim]:
     """A worker's claim."""
-    return queue.claim_due(limit, default=DEFAULT, **more)
+    return claim_due(queue, limit, default=DEFAULT, **more)
 
 
 def by_business(claims: Sequence[Claim]) -> Counter[UUID]:

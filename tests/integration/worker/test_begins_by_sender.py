@@ -11,8 +11,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun
 from smsretry.retry.audience import EVERYBODY
+from smsretry.retry.decision import Fail
 from smsretry.retry.models import Claim, SenderId
-from smsretry.sending.requests import Begin
+from smsretry.retry.outcome import Refusal, Rejected
+from smsretry.sending.requests import Begin, Finish
 from tests.conftest import Business
 from tests.integration.worker.senders import DEFAULT, Connection, add_texts, claim, give_sender, shops
 from tests.support.builders import run, send
@@ -105,16 +107,17 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(business: Business, queue
     (shop,) = shops(connection, 1)
     give_sender(connection, 1, [shop], cap=3)
     add_texts(connection, shop, 8)
-    answers = [_begin(queue, one) for one in claim(queue)]
+    claims = claim(queue)
+    answers = [_begin(queue, one) for one in claims]
     assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
     assert {answer.reached_at and answer.reached_at.isoformat() for answer in answers[3:]} == {
         "2027-01-13T08:00:00+00:00"
     }
-    connection.execute(
-        """update sms_send_attempts
-           set outcome = 'rejected', finished_at = begun_at, sent_to = null, sent_body = null
-           where id = (select id from sms_send_attempts limit 1)"""
-    )
+    refusal = Rejected(Refusal("permanent", "No such number"))
+    attempt = business.attempts_of(claims[0].id)[0]["id"]
+    assert queue.finish(
+        Finish(claim=claims[0], attempt_id=attempt, outcome=refusal, decision=Fail("No such number"))
+    ).applied
     add_texts(connection, shop, 3)
     assert [_begin(queue, one).answer for one in claim(queue)] == ["go", "spent", "spent"]
 
@@ -137,99 +140,26 @@ def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_
     assert later.sender
     assert later.sender.spent_until is None
     assert [_begin(queue, one).answer for one in short[1:]] == ["go", "go", "spent", "spent"]
-    connection.execute("delete from sms_send_attempts")
+    connection.execute("update smsretry.senders set day_segments = 0")
     assert _begin(queue, long).answer == "go"
-
-
-def test_a_long_day_is_added_up_once(business: Business, queue: SupabaseQueue) -> None:
-    """And comes to the same: each begin adds what came since."""
-    connection = business.connection
-    (shop,) = shops(connection, 1)
-    sent_by = give_sender(connection, 1, [shop], cap=502)
-    add_texts(connection, shop, 4)
-    connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
-                                          sent_by, segments)
-           select gen_random_uuid(), q.id, 1, n, at, at, 'rejected', %s, 1
-           from (select id from sms_retry_queue limit 1) q,
-                (select n, smsretry.clock() - make_interval(mins => 2 + n %% 60) as at
-                 from generate_series(100, 700) n)""",
-        [sent_by],
-    )
-    connection.execute(
-        """update sms_send_attempts
-           set outcome = 'accepted', settled_by = 'response', twilio_sid = 'SM' || md5(id::text)
-           where id in (select id from sms_send_attempts limit 500)"""
-    )
-    assert [_begin(queue, one).answer for one in claim(queue)] == ["go", "go", "spent", "spent"]
-    counted = connection.execute("select counted_segments from smsretry.senders").fetchone()
-    assert counted == {"counted_segments": 500}
-
-
-def test_what_a_sender_has_used_of_its_day_is_its_own_and_of_this_day(business: Business) -> None:
-    """What was added up is a part of it, unless the clock was set back since."""
-    connection = business.connection
-    (shop,) = shops(connection, 1)
-    sent_by, other = (give_sender(connection, number, [], cap=100) for number in (1, 2))
-    add_texts(connection, shop, 1)
-    connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, sent_by, segments)
-           select gen_random_uuid(), q.id, 1, n, smsretry.clock() - make_interval(hours => ago), sender, 10 ^ n
-           from sms_retry_queue q,
-                (values (0, %(s)s, 2), (1, %(s)s, 0), (2, %(o)s, 0), (3, %(s)s, 25)) a (n, sender, ago)""",
-        {"s": sent_by, "o": other},
-    )
-
-    def used(counted_to: str) -> int:
-        [row] = connection.execute(
-            f"""update smsretry.senders s set counted_segments = 50, counted_to = {counted_to}
-                where sent_by = %s returning (smsretry.day_used(s, smsretry.clock())).segments""".encode(),
-            [sent_by],
-        ).fetchall()
-        return int(row["segments"])
-
-    assert used("null") == 11
-    assert used("smsretry.clock() - interval '1 hour'") == 60
-    assert used("smsretry.clock() + interval '1 hour'") == 11
-    assert used("smsretry.clock() - interval '1 day'") == 11
-
-
-def test_a_sender_that_somebody_changes_at_this_moment_keeps_no_begin_waiting(
-    business: Business, queue: SupabaseQueue, stack: Stack
-) -> None:
-    """That its day is spent is only noted by the next."""
-    connection = business.connection
-    (shop,) = shops(connection, 1)
-    give_sender(connection, 1, [shop], cap=1)
-    add_texts(connection, shop, 3)
-    claims = claim(queue)
-    assert _begin(queue, claims[0]).answer == "go"
-    spent = "select spent_until is not null as noted from smsretry.senders"
-    with stack.connect() as other, other.transaction():
-        other.execute("select from smsretry.senders for update")
-        assert _begin(queue, claims[1]).answer == "spent"
-    assert connection.execute(spent).fetchall() == [{"noted": False}]
-    assert _begin(queue, claims[2]).answer == "spent"
-    assert connection.execute(spent).fetchall() == [{"noted": True}]
 
 
 def test_a_claim_of_a_sender_that_has_used_its_day_says_so(business: Business, queue: SupabaseQueue) -> None:
     """Whatever its rate, for its texts wait without it; until the day turns over or its cap is raised."""
     connection = business.connection
     (shop,) = shops(connection, 1)
-    sent_by = give_sender(connection, 1, [shop], cap=1, rate=1)
+    give_sender(connection, 1, [shop], cap=1, rate=1)
     add_texts(connection, shop, 2)
     (one,) = claim(queue, 1)
     assert _begin(queue, one).answer == "go"
     (one,) = claim(queue)
     assert _begin(queue, one).answer == "spent"
     add_texts(connection, shop, 5)
-    queue.lease(sent_by, 9, 1, 0)
     told = {one.sender and str(one.sender.spent_until) for one in claim(queue)}
     assert told == {"2027-01-13 08:00:00+00:00"}
     connection.execute("update smsretry.senders set segments_per_day = 2")
     connection.execute("update sms_retry_queue set status = 'pending' where begun_at is null")
-    connection.execute("delete from smsretry.sender_time")
+    connection.execute("update smsretry.senders set free_at = null")
     (one,) = claim(queue)
     assert one.sender
     assert one.sender.spent_until is None
@@ -238,7 +168,7 @@ def test_a_claim_of_a_sender_that_has_used_its_day_says_so(business: Business, q
 def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """At the next opening, each with the reason; the texts of others go out."""
+    """At the next opening, each with the reason. The environment's sender is a row like any other, shared or not."""
     connection = business.connection
     (other,) = shops(connection, 1)
     own = connection.execute(
@@ -250,9 +180,9 @@ def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow
     connection.execute("insert into smsretry.business_senders values (%s, 'any', %s)", [business.id, own["id"]])
     rows = [business.due_text(phone=f"+1212555{n:04}") for n in range(5)]
     add_texts(connection, other, 1)
-    assert Counter(run(queue, sender)) == {"Deferred": 3, "Sent": 3}
+    assert Counter(run(queue, sender)) == {"Deferred": 4, "Sent": 2}
     waiting = [row for row in map(business.row, rows) if row["status"] == "pending"]
     assert {(row["why_code"], row["attempt_count"]) for row in waiting} == {("day_spent", 0)}
     assert {row["scheduled_for"].isoformat()[:13] for row in waiting} == {"2027-01-13T13"}
     stack.move_clock(timedelta(days=1))
-    assert Counter(run(queue, sender)) == {"Deferred": 1, "Sent": 2}
+    assert Counter(run(queue, sender)) == {"Deferred": 2, "Sent": 2}

@@ -35,6 +35,7 @@ from smsretry.vocabulary import Mark
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, resolution, results_of, run, run_over
+from tests.support.claims import claim_due
 
 FRIEND: Final = "+12125550177"
 """Somebody of the team."""
@@ -157,7 +158,7 @@ def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(
 ) -> None:
     """A copy of production has its stops and its senders, and no runner that could mend them."""
     row = business.due_text()
-    queue.set_circuit("The account is suspended")
+    queue.set_stop("everybody", "", "The account is suspended")
     business.connection.execute(
         """with s as (
                insert into smsretry.senders (id, account, sent_by) values (gen_random_uuid(), %s, %s) returning id)
@@ -185,8 +186,8 @@ def test_nobody_is_nobody_whatever_else_a_caller_says(
     """A caller that says both of a text had it begun, and the provider's refusal made it a failure."""
     row = business.due_text()
     queue, sender = runner(send_to="nobody")
-    begun = queue.begun
-    monkeypatch.setattr(queue, "begun", lambda claim, name, v: begun(claim, name, v | {"listed": True}))
+    about = queue.about
+    monkeypatch.setattr(queue, "about", lambda claim, name, v, **more: about(claim, name, v | {"listed": True}, **more))
     assert run(queue, sender) == ["Cancelled"]
     assert business.row(row)["why_code"] == "not_listed"
 
@@ -197,7 +198,7 @@ def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
     """What is listed is what is texted: the begin reads the number again."""
     row = business.due_text(phone=FRIEND)
     queue, sender = runner(**listed(FRIEND))
-    [claim] = queue.claim_due(1)
+    [claim] = claim_due(queue, 1)
     business.connection.execute("update customers set phone = %s", [PHONE])
     assert process_sms_retry_item(claim, queue=queue, sender=sender).why_code == "data_changed"
     assert run(queue, sender) == ["Cancelled"]

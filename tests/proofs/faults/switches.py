@@ -48,15 +48,15 @@ def remove_asking(stack: Stack) -> None:
         connection.execute(view.replace(_ASKED_ABOUT, "false").encode())
 
 
-_THE_SAME: Final = "v_sender.id is distinct from sender_id"
+_THE_SAME: Final = "or sender_id is distinct from ("
 
 
 def remove_sender(stack: Stack) -> None:
     """Let a send begin from whichever sender its claim had."""
-    [function] = [file.text for file in schema_files() if file.creates == "smsretry.admit_send"]
-    assert _THE_SAME in function, "admit_send compares senders in another way: change this switch"
+    [function] = [file.text for file in schema_files() if file.creates == "public.begin_sms_attempt"]
+    assert _THE_SAME in function, "begin compares senders in another way: change this switch"
     with stack.connect() as connection:
-        connection.execute(function.replace(_THE_SAME, "false").encode())
+        connection.execute(function.replace(_THE_SAME, "or null = (").encode())
 
 
 def remove_fence(stack: Stack) -> None:

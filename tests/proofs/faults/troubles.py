@@ -45,7 +45,7 @@ LASTING: Final[tuple[Fault, ...]] = (
     ListError(20503, http_status=503),
 )
 _CALLS: Final = (
-    "claim_sms_texts", "claim_doubtful_sms_retries", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
+    "claim_sms_texts", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
     "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
 )  # fmt: skip
 _DELIVERY_CALLS: Final = ("claim_sms_deliveries", "finish_sms_delivery", "settle_sms_attempt")

@@ -31,7 +31,7 @@ from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline, run
-from smsretry.sending.ports import Services
+from smsretry.sending.ports import Batch, Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import Run
 from smsretry.sending.scheduled import queue_scheduled_sends
@@ -51,24 +51,21 @@ class MortalQueue(SupabaseQueue):
         self._fate = fate
         self._only_once = order.stall_at is not None
         """Of a worker that is put to sleep: what it claims after it wakes is its own, and no late write."""
-        self._claimed = set[str]()
+        self._has_claimed = False
 
-    def claim_due(self, limit: int, **senders: Any) -> list[Claim]:
-        return self._claim("due", lambda: super(MortalQueue, self).claim_due(limit, **senders))
+    def claim_texts(self, limit: int, **more: Any) -> Batch:
+        return self._learned(lambda: super(MortalQueue, self).claim_texts(limit, **more))
 
-    def claim_doubtful(self, limit: int) -> list[Claim]:
-        return self._claim("in doubt", lambda: super(MortalQueue, self).claim_doubtful(limit))
+    def claim_suspect(self, **more: Any) -> Batch:
+        return self._learned(lambda: super(MortalQueue, self).claim_suspect(**more))
 
-    def claim_suspect(self) -> list[Claim]:
-        return [] if self._only_once else self._claim("suspect", super().claim_suspect)
-
-    def _claim(self, what: str, claim: Callable[[], list[Claim]]) -> list[Claim]:
-        if self._only_once and what in self._claimed:
-            return []
-        self._claimed.add(what)
-        claims = claim()
-        self._fate.learn(claims)
-        return claims
+    def _learned(self, claim: Callable[[], Batch]) -> Batch:
+        if self._only_once and self._has_claimed:
+            return Batch()
+        self._has_claimed = True
+        batch = claim()
+        self._fate.learn(batch.texts)
+        return batch
 
     def begin(self, request: Begin) -> Begun:
         body = request.claim.body or ""

@@ -57,7 +57,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "lost by a carrier": LOST,
     "looked after, and lost": (*LOST, "a delivery is looked after", "look 1 after a message asks Twilio"),
     "put back, because it was lost": PUT_BACK,
-    "refused for now": (*BEGUN, "worker 1 sends: refused for now", "worker 1 finish"),
+    "refused for now": (*BEGUN, "worker 1 sends: refused for now", "worker 1 slow_down", "worker 1 finish"),
     "failed": (*BEGUN, "worker 1 sends: refused for good", "worker 1 finish"),
     "opted out": ("the customer texts STOP",),
     "in doubt, and opted out": (*ARRIVED, "the customer texts STOP"),

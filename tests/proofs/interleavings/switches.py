@@ -66,9 +66,12 @@ SWITCHES: Final = {
                 r"smsretry\.fenced\(retry_id, claim_no\)",
                 "(select q from public.sms_retry_queue q where q.id = retry_id)",
             ),
-            (r"or v_row\.begun_at is not null and v_row\.attempt_id <> attempt_id", ""),
+            (
+                r"or v_row\.begun_at is not null then",
+                "or v_row.begun_at is not null and v_row.attempt_id = attempt_id then",
+            ),
         ),
-        sees=_DOUBLED,
+        sees="begin is refused",  # by the rule that a claim has one attempt
         stage=(*CLAIM, "a lease goes by", "recover", "claim due"),
         actors=(workers,),
         depth=5,
@@ -87,25 +90,30 @@ SWITCHES: Final = {
         depth=6,
     ),
     "begin reads consent": Switch(
-        replaces="smsretry.admit_send",
-        edits=((r"v_customer\.sms_consent_status::text, v_key\)", "'opted_in', null)"),),
+        replaces="public.begin_sms_attempt",
+        edits=(
+            (
+                r"v_customer\.sms_consent_status::text,\s+smsretry\.number_key\(.*?\)\)",
+                "'opted_in', null)",
+            ),
+        ),
         sees="a send began after the customer had said stop",
         stage=CLAIM,
         actors=(*AT_WORK, customers, inbound),
         depth=3,
     ),
     "begin reads the clock": Switch(
-        replaces="smsretry.admit_send",
-        edits=((r"when decided_at >= send_before then 'closed'", ""),),
+        replaces="public.begin_sms_attempt",
+        edits=((r"decided_at >= send_before", "false"),),
         sees="a send began outside the window",
         stage=CLAIM,
         depth=2,
     ),
     "begin knows its text's end": Switch(  # so does the decision that names the last moment for it
-        replaces="smsretry.admit_send",
+        replaces="public.begin_sms_attempt",
         edits=(
-            (r"when decided_at >= send_before then 'closed'", ""),
-            (r"retry\.expires_at <= decided_at", "false"),
+            (r"decided_at >= send_before", "false"),
+            (r"v_row\.expires_at <= decided_at", "false"),
         ),
         sees="a send began past its text's end",
         stage=("it is of use for an hour", *CLAIM),

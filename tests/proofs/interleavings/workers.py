@@ -13,6 +13,7 @@ from tests.proofs.interleavings.state import State
 from tests.proofs.interleavings.steps import Step, in_window, instant, nth
 from tests.proofs.interleavings.worker import Call, Worker, unreachable
 from tests.proofs.interleavings.world import Refused, World
+from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
 WORKERS: Final = 2
 """At once."""
@@ -147,9 +148,9 @@ def _dying(place: int) -> Callable[[World, State], State]:
 
 def _claims(name: str, world: World, state: State) -> State:
     if name == "claim_suspect":
-        claims: list[Claim] = world.queue.claim_suspect()
+        claims: list[Claim] = claim_suspect(world.queue)
     elif name == "claim_doubtful":
-        claims = world.queue.claim_doubtful(1)
+        claims = claim_doubtful(world.queue, 1)
     else:
-        claims = world.queue.claim_due(1, default=SENDER)
+        claims = claim_due(world.queue, 1, default=SENDER)
     return replace(state, workers=(*state.workers, *(Worker(claim) for claim in claims)))

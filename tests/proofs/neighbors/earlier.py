@@ -1,6 +1,8 @@
 """What the package did before a mending, or would do without it."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import httpx
 from postgrest.exceptions import APIError
@@ -8,27 +10,30 @@ from postgrest.exceptions import APIError
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim, Look, SenderId
-from smsretry.sending.breaker import Breaker
-from smsretry.sending.senders import Senders
-from smsretry.sending.tally import IN_A_ROW
+from smsretry.sending.flow_control import IN_A_ROW, Failures, FlowControl
+from smsretry.sending.ports import Batch
 
 
-def all_or_nothing(self: SupabaseQueue, function: str, values: dict[str, object]) -> list[Claim]:
+def all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[Claim]:
     """An answer was read as a whole."""
-    return self.rows(Claim, function, values)
+    rows = read_rows(kind, answer)
+    rows.foreign.update(*(row.columns for row in rows.unreadable))
+    return rows
 
 
-_claim_doubtful, _put_off = SupabaseQueue.claim_doubtful, SupabaseQueue.put_off
+_claim_texts, _put_off = SupabaseQueue.claim_texts, SupabaseQueue.put_off
 
 
-def as_the_rows_say_now(self: SupabaseQueue, limit: int) -> list[Claim]:
+def as_the_rows_say_now(self: SupabaseQueue, limit: int, **more: object) -> Batch:
     """Evidence was compared with the rows."""
-    found = _claim_doubtful(self, limit)
-    return [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in found]
+    batch = _claim_texts(self, limit, **more)  # type: ignore[arg-type]
+    texts = [claim.model_copy(update={"sent_to": claim.phone, "sent_body": claim.body}) for claim in batch.texts]
+    return Batch(texts, batch.stops, batch.next_in)
 
 
 def keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
@@ -52,31 +57,14 @@ def read_at_once(self: SupabaseCalls, function: str, values: dict[str, object]) 
         raise explain(function, error, url=self._url) from None
 
 
-def ten_businesses(self: Breaker) -> bool:
-    """Ten businesses' refusals were the account's."""
-    return len(self._refusals.businesses) >= 10
-
-
-def whosever_they_are(self: Breaker, claim: Claim, why: str) -> None:
-    """Three failures in a row were everybody's trouble, and one of a probe."""
-    self.sends.failed(claim)
-    if self.probes.half_open or self.sends.in_a_row >= IN_A_ROW:
-        self.open(why)
+def whosever_they_are(self: Failures[object], groups: int | None = None) -> bool:
+    """Three failures in a row were everybody's trouble."""
+    return self.in_a_row >= IN_A_ROW
 
 
 def nothing(*_: object) -> None:
     """No such step."""
     return
-
-
-def always(*_: object) -> bool:
-    """No such question."""
-    return True
-
-
-def all_of_them(_self: SupabaseCalls, wanted: int) -> int:
-    """An answer was taken to hold whatever was claimed."""
-    return wanted
 
 
 _look_up = TwilioSender.look_up
@@ -87,6 +75,7 @@ def in_the_environments_account(self: TwilioSender, phone: str, *, sender: Sende
     return _look_up(self, phone, sender=SenderId(self.default.account, sender.sent_by), **when)
 
 
-def one_for_all(self: Senders, claim: Claim) -> str:
-    """There was one sender."""
-    return self.default.sent_by or ""
+def the_senders(self: FlowControl, sender: Any, _: Claim, why: str, *, counted: bool = False) -> None:
+    """A refusal that may be one destination's was the account's."""
+    if not counted:
+        self._stop_sender(sender, why)

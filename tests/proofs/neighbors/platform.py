@@ -43,7 +43,10 @@ class WrongToken(WithSender):
     """Its own account's token was rotated, and the runner has the old one for a while."""
 
     name, foreign = "wrong token", True
-    may_end = ("completed", "pending: Twilio 20003")  # one is tried ever less often, until somebody resumes the sender
+    may_end = (
+        "completed",
+        "(pending|held): Twilio 20003",
+    )  # one is tried ever less often, until somebody resumes the sender
 
     def trouble(self, street: Street) -> None:
         street.credentials[self.sender.account] = "0" * 32
@@ -104,7 +107,7 @@ class SlowFlood(WithSender):
     """Hundreds of texts at once, older than anybody else's, for a sender of one segment a second."""
 
     name, texts, segments_per_second = "flood at a slow sender", 200, 1.0
-    may_end = ("completed", "pending: ")
+    may_end = ("completed", "(pending|held): ")
 
     def due(self, street: Street, n: int) -> float:
         return -60 + n / 1000

@@ -55,7 +55,7 @@ class Chain(Neighbor):
                 business_id=new_id(street.seed, "business", self.name, shop),
                 phone=f"+4479{len(street.texts) % 100_000_000:08}",
                 zone="Europe/London",
-                may_end=("pending: Twilio 21606",),
+                may_end=("held: Twilio 21606", "pending: "),
             )
             for shop in shops
         ]

@@ -3,27 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
+from smsretry.adapters.supabase import queue
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
-from smsretry.sending import claiming
-from smsretry.sending.breaker import Breaker
-from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.probes import Probes
-from smsretry.sending.senders import Senders
+from smsretry.sending.flow_control import Failures, FlowControl
 from tests.proofs.neighbors import earlier
 from tests.proofs.neighbors.deaths import Killer, Poison, PoisonInDoubt
 from tests.proofs.neighbors.midflight import Changer, Editor, Twin
 from tests.proofs.neighbors.moved import MovesInDoubt, MovesInFlight
 from tests.proofs.neighbors.odd import Odd
-from tests.proofs.neighbors.platform import DayIsUsed, Suspended
-from tests.proofs.neighbors.poor import Chain, Firewalled
+from tests.proofs.neighbors.platform import DayIsUsed
+from tests.proofs.neighbors.poor import Firewalled
 from tests.proofs.neighbors.report import Report, run
-from tests.proofs.neighbors.slow import Refuser, ShortAnswers
+from tests.proofs.neighbors.slow import Refuser
 from tests.proofs.neighbors.stoppers import OwnWords, StopAtOne, Tomorrow
 from tests.proofs.neighbors.street import TIMEOUT_SECONDS, Neighbor
 from tests.proofs.neighbors.tenants import Refused, Settings, TwoRows, WellBehaved
@@ -36,7 +32,6 @@ _TRIGGER: Final = """
     create trigger spoilt before update on public.sms_retry_queue for each row execute function smsretry.spoilt();
 """
 _BEGIN: Final = "public.begin_sms_attempt"
-_ADMIT: Final = "smsretry.admit_send"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +79,7 @@ SWITCHES: Final = {
     "row by row": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Odd()],
-        patches=((SupabaseQueue, "claims", earlier.all_or_nothing),),
+        patches=((queue, "read_rows", earlier.all_or_nothing),),
     ),
     "giving back": Switch(
         sees="late",
@@ -104,24 +99,10 @@ SWITCHES: Final = {
         replaces=_BEGIN,
     ),
     "claims row by row": Switch(
-        sees="bugs",
-        neighbors=lambda: [WellBehaved(6), Refuser()],
-        sql="""create or replace function smsretry.take(
-                   ids uuid[], at timestamptz, by_application boolean default false)
-               returns setof smsretry.claimed_retry language plpgsql as $$
-               begin
-                   perform smsretry.take_row(i.id, take.at, take.by_application) from unnest(take.ids) as i (id);
-                   return query select r.* from smsretry.claimed_retry r where r.id = any (take.ids);
-               end $$""",
-        replaces="smsretry.take",
-        minutes=8,
-    ),
-    "rows of an answer": Switch(
         sees="late",
-        neighbors=lambda: [WellBehaved(40), ShortAnswers()],
-        patches=((SupabaseCalls, "rows_of_an_answer", earlier.all_of_them),),
-        minutes=4,
-        stale=10,
+        neighbors=lambda: [WellBehaved(40), Refuser()],
+        edits=((r"for v_try in 0 \.\. coalesce\(cardinality\(take\.ids\), 0\)", "for v_try in 0 .. 0"),),
+        replaces="smsretry.take",
     ),
     "suspects in doubt": Switch(
         sees="late",
@@ -143,45 +124,32 @@ SWITCHES: Final = {
             (r"v_customer\.phone is distinct from coalesce\(phone, v_customer\.phone\)", "false"),
             (r"<> decided_by", "is null"),
         ),
-        replaces=_ADMIT,
+        replaces=_BEGIN,
     ),
     "deleted in mid-flight": Switch(
         sees="untrue end",
         neighbors=lambda: [WellBehaved(4), Changer()],
         edits=((r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false"),),
-        replaces=_ADMIT,
+        replaces=_BEGIN,
     ),
     "several businesses": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(12), Refused()],
-        patches=((Breaker, "_account_is_refused", earlier.always),),
+        patches=((FlowControl, "_business_failed", earlier.the_senders),),
         minutes=8,
     ),
-    "every business": Switch(
-        sees="late",
-        neighbors=lambda: [WellBehaved(12), Chain()],
-        patches=(
-            (Breaker, "_account_is_refused", earlier.ten_businesses),
-            (Probes, "is_best", earlier.always),
-            (claiming, "probe_rank", earlier.always),  # the oldest text first, whosever it is
-        ),
-        minutes=8,
-    ),
-    "by business": Switch(
+    "several fail, and what has stopped is tried": Switch(  # each would do alone
         sees="late",
         neighbors=lambda: [WellBehaved(12), Firewalled(HtmlError(http_status=403), "a firewall's page", 60)],
-        patches=(
-            (Breaker, "failed", earlier.whosever_they_are),
-            (Probes, "is_best", earlier.always),
-            (Breaker, "reason_to_wait", earlier.nothing),
-            (Breaker, "to_remember", frozenset[UUID]()),
-        ),
+        patches=((Failures, "are_of_all", earlier.whosever_they_are),),
+        edits=((r"(x\.kind = 'sender' and x\.subject = s\.id::text\)) then 1", r"\1 then 0"),),
+        replaces="smsretry.rooms",
         minutes=8,
     ),
     "what was sent": Switch(
         sees="doubled",
         neighbors=lambda: [WellBehaved(4), Editor()],
-        patches=((SupabaseQueue, "claim_doubtful", earlier.as_the_rows_say_now),),
+        patches=((SupabaseQueue, "claim_texts", earlier.as_the_rows_say_now),),
         minutes=28,
     ),
     "the log's SID": Switch(
@@ -230,27 +198,27 @@ SWITCHES: Final = {
     ),
     "turns go on": Switch(
         sees="late",
-        neighbors=lambda: [WellBehaved(10), Backlog(8)],
-        edits=((r"t\.kind = end_turn\.kind", "false"),),
-        replaces="smsretry.end_turn",
+        neighbors=lambda: [WellBehaved(10), Backlog(40)],
+        edits=(
+            (
+                r"order by c\.turn, c\.of_business nulls first, c\.served nulls first, c\.business_id",
+                "order by c.business_id",
+            ),
+        ),
+        replaces="smsretry.texts_in_turn",
         minutes=10,
     ),
     "the business's sender": Switch(
         sees="wrong sender",
         neighbors=lambda: [WellBehaved(4), MovesInFlight()],
-        edits=((r"v_sender\.id is distinct from sender_id", "false"),),
-        replaces=_ADMIT,
+        edits=((r"or sender_id is distinct from \(", "or null = ("),),
+        replaces=_BEGIN,
     ),
     "the sender's account": Switch(
         sees="doubled",
         neighbors=lambda: [WellBehaved(4), MovesInDoubt()],
         patches=((TwilioSender, "look_up", earlier.in_the_environments_account),),
         minutes=40,
-    ),
-    "a circuit each": Switch(
-        sees="late",
-        neighbors=lambda: [WellBehaved(12), Suspended()],
-        patches=((Senders, "_key", earlier.one_for_all),),
     ),
     "who heard the stop": Switch(
         sees="untrue end",
@@ -263,14 +231,14 @@ SWITCHES: Final = {
     "a day's cap": Switch(
         sees="bugs",
         neighbors=lambda: [WellBehaved(4), DayIsUsed()],
-        edits=((r"when v_spent_until is not null then 'spent'", ""),),
-        replaces=_ADMIT,
+        edits=((r"then v_used \+ segments else 0 end", "then 0 else 0 end"),),
+        replaces="smsretry.take_turn",
         minutes=16,
     ),
     "turns of all": Switch(
         sees="late",
         neighbors=lambda: [WellBehaved(4), ScheduledFlood(290)],
-        edits=((r"v_seen = v_peek", "false"), (r"v_seen < v_peek", "true")),
+        edits=((r"order by w\.turn, w\.served nulls first, w\.business_id", "order by w.id"),),
         replaces="smsretry.in_turn",
         minutes=16,
     ),

@@ -68,7 +68,8 @@ class Refused(Neighbor):
 
     def _texts(self, street: Street, owner: str, n: int, count: int) -> list[Text]:
         texts = [
-            street.text(owner, len(street.texts), n - 60 * 24, may_end=("pending: Twilio 21606",)) for _ in range(count)
+            street.text(owner, len(street.texts), n - 60 * 24, may_end=("held: Twilio 21606", "pending: "))
+            for _ in range(count)
         ]
         for text in texts:
             street.stack.twilio.fail(JsonError(21606, http_status=400), to=text.phone, times=None)

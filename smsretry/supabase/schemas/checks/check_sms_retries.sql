@@ -11,31 +11,33 @@ declare
     v_overdue bigint;
     v_oldest timestamptz;
     v_unqueued bigint;
-    v_circuit text;
+    v_stopped text;
     v_run timestamptz;
     v_wrong text;
 begin
     select count(*), min(q.scheduled_for) into v_overdue, v_oldest
     from public.sms_retry_queue q
-    where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= v_since;
+    where q.work = 'texts' and q.scheduled_for <= v_since;
     select count(*) into v_unqueued
     from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since
-      and not exists (select 1 from smsretry.held_sends h where h.scheduled_id = s.id);
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     -- Four of them: a whole account's senders may be stopped.
-    select string_agg(case when c.own then 'sender ' || smsretry.shown_sender(c.sender) || ' is stopped: '
-                           when c.sender <> '' and exists (select from smsretry.business_senders)
-                               then 'the sender of the environment is stopped: '
-                           else 'sending is stopped: ' end || c.why, ' · ' order by c.place) filter (where c.place <= 4)
+    select string_agg(case when c.kind = 'everybody' or c.told_at is not null and not exists (select from smsretry.business_senders)
+                               then 'sending is stopped: '
+                           when c.told_at is not null then 'the sender of the environment is stopped: '
+                           else 'sender ' || smsretry.shown_sender(c.sent_by) || ' is stopped: ' end || c.why, ' · ' order by c.place)
+                   filter (where c.place <= 4)
                || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
-    into v_circuit
-    from (select o.*, row_number() over (order by o.own, o.opened_at, o.sender) as place from smsretry.circuits() o) c;
+    into v_stopped
+    from (select x.kind, x.why, s.sent_by, s.told_at, row_number() over (order by x.kind, s.told_at desc nulls last, x.since, x.subject) as place
+          from smsretry.stops x left join smsretry.senders s on x.kind = 'sender' and s.id::text = x.subject
+          where x.kind in ('everybody', 'sender')) c;
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
             || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
         case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        v_circuit,
+        v_stopped,
         case when v_run is null then 'no run has finished in 7 days'
              when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
     if v_wrong <> '' then

@@ -47,13 +47,18 @@ begin
                 where c.id = v_row.customer_id and s.cancelled = 0;
             elsif v_answer is null then
                 v_step := 'claim_sms_retry';
-                select c.claim_no into v_row.claim_no from public.claim_sms_retry(v_row.id) c;
+                v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+                if v_row.claim_no is null then
+                    raise exception 'it took no row' using errcode = 'SR500';
+                end if;
                 v_step := 'begin_sms_attempt';
                 select b.answer || coalesce(': ' || b.why, '') into v_answer
                 from public.begin_sms_attempt(
                     retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
                     send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                    sender_id => (smsretry.sender_of(v_row.business_id, v_row.message_class)).id,
+                    sender_id => (select b.sender_id from smsretry.business_senders b
+                                  where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+                                  order by b.message_class = 'any' limit 1),
                     send_to => 'listed', listed => true) b -- or a mark would answer
                 where b.answer <> 'go';
             end if;

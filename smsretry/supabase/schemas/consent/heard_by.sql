@@ -1,6 +1,6 @@
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
--- account. A number may belong to a service, and the provider stops or starts both. '' stands for the environment's sender, and
--- an account for all of its senders, those included that are gone. An environment may have a SID in capitals.
+-- account. A number may belong to a service, and the provider stops or starts both. An account stands for all of its senders, those
+-- included that are gone. An environment may have a SID in capitals.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
@@ -12,25 +12,19 @@ declare
     v_account constant text := nullif(lower(btrim(heard_by.account)), '');
     v_known record;
 begin
-    lifts := not exists (select 1 from smsretry.senders);
+    lifts := not exists (select from smsretry.business_senders);
     if lifts then
         return;
     end if;
-    with known as (
-        select s.sent_by, s.account, s.sent_by as sender, lower(s.sent_by) in (v_service, v_number) as named from smsretry.senders s
-        union all
-        select d.sent_by, d.account, x.sender, lower(d.sent_by) in (v_service, v_number)
-        from smsretry.default_senders d cross join lateral (values (d.sent_by), ('')) x (sender)
-        where x.sender <> '' or smsretry.is_environments(d.sent_by))
-    select array_agg(distinct k.sender) filter (where k.named and coalesce(lower(k.account) = v_account, true)) as named,
-           array_agg(distinct k.sender) filter (where lower(k.account) = v_account)
-               || array_agg(distinct k.account) filter (where lower(k.account) = v_account) as of_account,
-           count(distinct k.sent_by) filter (where lower(k.account) = v_account) as in_account,
-           bool_or(k.named) as known
-    into v_known from known k;
+    select array_agg(distinct s.sent_by) filter (where s.named and coalesce(lower(s.account) = v_account, true)) as named,
+           array_agg(distinct s.sent_by) filter (where lower(s.account) = v_account)
+               || array_agg(distinct s.account) filter (where lower(s.account) = v_account) as of_account,
+           count(distinct s.sent_by) filter (where lower(s.account) = v_account) as in_account,
+           coalesce(bool_or(s.named), false) as known, bool_or(s.told_at is not null) as told
+    into v_known from (select o.*, lower(o.sent_by) in (v_service, v_number) as named from smsretry.senders o) s;
     -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
     -- environment's, which no run has told yet.
-    if v_known.named is null and (v_known.known or not exists (select from smsretry.default_senders)) then
+    if v_known.named is null and (v_known.known or not v_known.told) then
         return;
     end if;
     senders := coalesce(v_known.named, v_known.of_account);

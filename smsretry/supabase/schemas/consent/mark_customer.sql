@@ -8,13 +8,15 @@ create or replace function smsretry.mark_customer(
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_sent_by text;
     v_senders text[];
 begin
     if mark_customer.opted_out then
-        if exists (select from smsretry.senders) then
-            select a.sent_by into v_sent_by from public.sms_send_attempts a where a.id = mark_customer.attempt_id;
-            v_senders := array_remove(array[v_sent_by, case when smsretry.is_environments(v_sent_by) then '' end], null);
+        if exists (select from smsretry.business_senders) then
+            -- One that nobody knows is an environment's: it may have changed.
+            v_senders := array(select s.sent_by from public.sms_send_attempts a
+                               join smsretry.senders s on s.sent_by = a.sent_by or s.told_at is not null and not exists (
+                                   select from smsretry.senders o where o.sent_by = a.sent_by)
+                               where a.id = mark_customer.attempt_id);
         end if;
         perform smsretry.say_opted_out(
             array(select retry.business_id

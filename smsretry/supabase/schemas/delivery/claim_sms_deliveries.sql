@@ -1,13 +1,11 @@
--- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision. Businesses
--- take turns, the longest waiting message of each first; none younger than first_look, so that the provider's callback may
--- come first. A failure is due at once. The claim lasts for `lease`.
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision, of the 4 × as many that
+-- have waited longest; who was served longest ago goes first. A failure is due at once. The claim lasts for `lease`.
 --   without: accounts whose messages stay as they are; '' stands for messages that name none
 --   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
 --   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
 --   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, first_look interval default null, lease interval default '10 minutes',
-    without text[] default '{}'
+    limit_count integer default 1000, lease interval default '10 minutes', without text[] default '{}'
 )
 returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
@@ -15,26 +13,29 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
     sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
 declare
     k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
-    v_first_look constant interval := coalesce(claim_sms_deliveries.first_look, interval '0');
+    v_oldest record;
     v_ids uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and k_most and v_first_look >= interval '0'
-        and claim_sms_deliveries.lease >= interval '0') is not true then
-        raise exception 'limit_count must be 1 to 10000, first_look and lease 0 or more' using errcode = 'SR422';
+    if (claim_sms_deliveries.limit_count between 1 and k_most and claim_sms_deliveries.lease >= interval '0') is not true then
+        raise exception 'limit_count must be 1 to 10000, and lease 0 or more' using errcode = 'SR422';
     end if;
-    -- Behind those of such accounts others may wait, so more are looked at.
-    v_ids := (smsretry.claim_in_turn(
-        'deliveries', case when cardinality(without) > 0 then k_most else limit_count end, v_now, v_now - v_first_look)).ids;
-    if cardinality(without) > 0 then
-        v_ids := array(
-            select u.id from unnest(v_ids) with ordinality as u (id, turn)
-            where not exists (select 1 from public.sms_send_attempts a
-                              where a.id = u.id and coalesce(a.sent_account, '') = any (claim_sms_deliveries.without))
-            order by u.turn limit claim_sms_deliveries.limit_count);
+    select array_agg(o.id order by o.delivery_look_at, o.id) as ids, array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
+    into v_oldest
+    from (select a.id, a.business_id, a.delivery_look_at from public.sms_send_attempts a
+          where a.sent_to is null and a.delivery_look_at <= v_now
+            and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
+          order by a.sent_to, a.delivery_look_at limit 4 * claim_sms_deliveries.limit_count) o;
+    v_ids := array(
+        select a.id from unnest(smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+        join public.sms_send_attempts a on a.id = u.id
+        where a.delivery_look_at <= v_now
+        order by u.place limit claim_sms_deliveries.limit_count for update of a skip locked);
+    if cardinality(v_ids) < cardinality(v_oldest.ids) then
+        perform smsretry.note_served('deliveries', array(select a.business_id from public.sms_send_attempts a where a.id = any (v_ids)), v_now);
     end if;
     return query
     with taken as (
@@ -57,7 +58,7 @@ begin
            (select count(*) from public.sms_send_attempts a
             where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
               and a.delivery_excused and a.id <> t.id),
-           (smsretry.carriers_day(v_now)).ends
+           smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id

@@ -28,6 +28,6 @@ begin
     retry.why_code := send_again.why_code;
     retry.recover_count := 0;
     retry.reconcile_count := 0;
-    perform smsretry.put_back(retry, send_again.due, send_again.at);
+    perform smsretry.save_row(retry, send_again.at, due => send_again.due);
 end
 $$;

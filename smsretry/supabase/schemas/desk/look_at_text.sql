@@ -20,7 +20,7 @@ begin
         v_row.held_since := null;
         v_row.why_code := 'operator';
     end if;
-    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.save_row(v_row, at, due => at);
     perform smsretry.note_event(v_row.id, 'looked_again', who, because);
     return null;
 end

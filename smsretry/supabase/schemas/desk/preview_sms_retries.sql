@@ -6,13 +6,16 @@ create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
-returns setof smsretry.claimed_retry
+returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
+    v_refused record;
+    v_doubted text;
+    v_texts_at timestamptz[];
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
         raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
@@ -20,7 +23,7 @@ begin
     v_ids := array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.status = 'pending' and q.in_doubt_since is null
+             where q.work in ('texts', 'suspect') and q.in_doubt_since is null
                and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
                and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
                and (preview_sms_retries.after_due is null
@@ -44,21 +47,25 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        select r.why, r.why_code into v_claim.refused, v_claim.refused_code
+        select r.why, r.why_code into v_refused
         from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
+        v_doubted := null;
         if v_claim.claim_no > 0 then
-            select d.why into v_claim.doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
+            select d.why into v_doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
         end if;
-        v_claim.texts_at := '{}';
-        while preview_sms_retries.cap_window is not null and cardinality(v_claim.texts_at) < 20 loop
+        v_texts_at := '{}';
+        while preview_sms_retries.cap_window is not null and cardinality(v_texts_at) < 20 loop
             v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_claim.texts_at) + 1,
+                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1,
                 v_claim.claimed_at - preview_sms_retries.cap_window);
             exit when v_at is null;
-            v_claim.texts_at := v_claim.texts_at || v_at;
+            v_texts_at := v_texts_at || v_at;
         end loop;
-        return next v_claim;
+        return next to_jsonb(v_claim) || jsonb_build_object(
+            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'doubted', v_doubted, 'texts_at', to_jsonb(v_texts_at),
+            'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
+            'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;
 end
 $$;

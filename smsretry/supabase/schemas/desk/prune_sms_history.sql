@@ -61,8 +61,8 @@ begin
         where o.at < v_before and not exists (select from public.sms_retry_queue q where q.id = o.about)
           and not exists (select from smsretry.senders s where s.id = o.about)
         order by o.id limit 10 * prune_sms_history.batch));
-    delete from smsretry.held_sends h -- of scheduled sends that somebody deleted, or ended past our trigger
-    where not exists (select 1 from public.scheduled_sends s where s.id = h.scheduled_id and s.status = 'scheduled');
+    delete from smsretry.turns t where t.served < smsretry.clock() - interval '7 days';
+    delete from smsretry.stops s where s.kind = 'business' and s.since < smsretry.clock() - interval '7 days';
     return next;
 end
 $$;

@@ -43,7 +43,7 @@ begin
     v_row.reason := null;
     v_row.why_code := 'operator';
     v_row.why := 'Requeued by ' || who || ': ' || because;
-    perform smsretry.put_back(v_row, at, at);
+    perform smsretry.save_row(v_row, at, due => at);
     perform smsretry.note_event(v_row.id, 'requeued', who, because);
 end
 $$;

@@ -31,7 +31,7 @@ begin
         (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
                                    'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text)
          from public.sms_retry_queue e
-         where e.status in ('completed', 'failed', 'cancelled') and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
+         where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
         union all
         (select jsonb_build_object('part', 'inbound', 'name', 'unsure', 'texts', count(distinct t.number_key), 'oldest', min(t.heard_at),

@@ -10,22 +10,22 @@ declare
     v_held constant uuid[] := array(
         select distinct q.business_id from public.sms_retry_queue q
         where q.held_since is not null and status_of_senders.at is not null
-          and q.status = 'pending' and q.why_code in ('no_credentials', 'account_refused'));
+          and q.work in ('texts', 'suspect') and q.why_code in ('no_credentials', 'account_refused'));
     v_due bigint := 0;
 begin
     if exists (select from smsretry.senders s where s.segments_per_second is not null) then
         select count(*) into v_due from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= status_of_senders.at;
+        where q.work = 'texts' and q.scheduled_for <= status_of_senders.at;
     end if;
     return query
     with states as materialized (
-        select s.*, c.opened_at, c.why,
-               case when s.paused_at is not null then 'paused' when c.opened_at is not null then 'stopped'
-                    when s.segments_per_day is not null
-                        and (smsretry.day_used(s, status_of_senders.at)).segments >= s.segments_per_day then 'spent'
+        select s.*, x.since, x.why,
+               case when s.paused_at is not null then 'paused' when x.since is not null then 'stopped'
+                    when s.day_segments >= s.segments_per_day and s.day_ends_at = smsretry.carriers_midnight(status_of_senders.at) then 'spent'
                     else 'sending' end as state
         from smsretry.senders s
-        left join smsretry.circuit c on c.sender = s.sent_by
+        left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
+        where exists (select from smsretry.business_senders b where b.sender_id = s.id)
     ),
     suspected as (
         select t.id from states t where t.state <> 'sending' or t.segments_per_second * k_late <= v_due
@@ -53,8 +53,8 @@ begin
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
         'business_id', case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
-        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.opened_at, case t.trouble when 'sender_rate' then t.oldest end),
-        'next_at', case t.state when 'spent' then (smsretry.carriers_day(status_of_senders.at)).ends end, 'why_code', t.trouble,
+        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
+        'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
         'told', 'account ' || t.account || ': ' || case t.trouble
             when 'sender_paused' then 'paused: ' || smsretry.numberless(t.paused_because)
             when 'sending_stopped' then 'stopped: ' || t.why

@@ -10,7 +10,7 @@ begin
         select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
                count(*) as texts, min(q.scheduled_for) as oldest
         from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
-              where n.status = 'pending' and n.in_doubt_since is null order by n.scheduled_for, n.id) q
+              where n.work in ('texts', 'suspect') order by n.work, n.scheduled_for, n.id) q
         group by 1, 2, 3, 4
     ),
     live as materialized (
@@ -21,22 +21,21 @@ begin
         from waiting w
         union all
         select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.status = 'pending' and q.in_doubt_since is not null having count(*) > 0
+        from public.sms_retry_queue q where q.work = 'doubtful' having count(*) > 0
         union all
         select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.status = 'processing' group by 1
+        from public.sms_retry_queue q where q.work = 'under_way' group by 1
     )
     (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
                                'next_at', min(p.due) filter (where p.due > status_of_waiting.at),
                                'ref', min(p.id::text) filter (where p.name = 'held'))
      from (
-         select s.id, case when s.held_since is not null or h.scheduled_id is not null then 'held'
+         select s.id, case when s.held_since is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written infinity.
                 case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
          from public.scheduled_sends s
-         left join smsretry.held_sends h on h.scheduled_id = s.id
          where s.status = 'scheduled') p
      group by p.name order by p.name)
     union all
@@ -47,12 +46,12 @@ begin
      from live l where l.state = 'waiting' group by l.category order by l.category)
     union all
     (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
-     from public.sms_retry_queue q where q.held_since is not null and q.status in ('pending', 'processing') having count(*) > 0)
+     from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)
     union all
     (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
                                'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text)
      from public.sms_retry_queue q
-     where q.held_since is not null and q.status in ('pending', 'processing')
+     where q.held_since is not null and q.work is not null
      group by left(q.why, 200), q.why_code, q.business_id order by count(*) desc limit 50);
 end
 $$;

@@ -64,7 +64,7 @@ begin
             perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
-            perform smsretry.put_back(v_row, v_now + look_in, v_now);
+            perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
         end if;
     else
         if decision = 'look_again' then
@@ -72,7 +72,7 @@ begin
             v_row.why := case when v_row.held_since is null then v_row.why end;
             v_row.held_since := null;
         end if;
-        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;
     return 'applied';
 exception when unique_violation then -- two looks found the same message at the same moment

@@ -18,6 +18,6 @@ begin
     retry.held_since := null;
     retry.why := null;
     retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
-    perform smsretry.put_back(retry, resend.at, resend.at);
+    perform smsretry.save_row(retry, resend.at, due => resend.at);
 end
 $$;

@@ -5,6 +5,6 @@ begin
     return exists (
         select 1 from unnest(array['marketing', 'transactional']) c (message_class)
         cross join lateral smsretry.sender_of(sends_through.business_id, c.message_class) s
-        where coalesce(s.sent_by, '') = any (sends_through.senders));
+        where s.sent_by = any (sends_through.senders));
 end
 $$;

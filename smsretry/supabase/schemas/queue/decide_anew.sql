@@ -11,13 +11,13 @@ begin
     if tg_table_name = 'customers' then
         select array_agg(w.id) into v_ids from (
             select q.id from public.sms_retry_queue q
-            where q.customer_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+            where q.customer_id = new.id and q.work in ('texts', 'suspect') and q.scheduled_for > v_now
               and q.why_code = any (v_waits)
             for update skip locked) w;
     else
         select array_agg(w.id) into v_ids from (
             select q.id from public.sms_retry_queue q
-            where q.business_id = new.id and q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for > v_now
+            where q.business_id = new.id and q.work = 'texts' and q.scheduled_for > v_now
               and q.why_code = any (v_waits)
             for update skip locked) w;
     end if;

@@ -64,7 +64,7 @@ begin
             v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
             queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
             v_now, v_now)
-        on conflict (send_log_id) where status in ('pending', 'processing') do nothing
+        on conflict do nothing
         returning id, 'queued', sms_retry_queue.scheduled_for;
         if found then
             return;

@@ -1,9 +1,14 @@
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
 -- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
--- worker holds has no lease, and one that has ended waits for nothing. Only take_row and supersede write columns themselves.
-create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz)
+-- worker holds has no lease, and one that has ended waits for nothing. due: it goes back to pending, until then. Only take,
+-- follow_opt_out and supersede write columns themselves.
+create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz, due timestamptz default null)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    if due is not null then
+        retry.status := 'pending';
+        retry.scheduled_for := save_row.due;
+    end if;
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
@@ -24,8 +29,7 @@ begin
         rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
         error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
         held_since = retry.held_since,
-        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at,
-        window_closes_at = retry.window_closes_at
+        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
     where q.id = retry.id;
 end
 $$;

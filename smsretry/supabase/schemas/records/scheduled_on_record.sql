@@ -4,12 +4,12 @@ create or replace view smsretry.scheduled_on_record with (security_invoker = tru
 select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
-       case when s.status = 'scheduled' and (s.held_since is not null or h.scheduled_id is not null) then 'held' else s.status end as state,
-       greatest(least(coalesce(s.held_since, case s.status when 'scheduled' then h.held_since end, s.updated_at, smsretry.clock()),
+       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
+       greatest(least(coalesce(s.held_since, s.updated_at, smsretry.clock()),
                       k.last), k.first) as since,
-       left(smsretry.numberless(case when s.status = 'scheduled' then coalesce(h.why, s.why) else s.why end), smsretry.longest_reason()) as why,
+       left(smsretry.numberless(s.why), smsretry.longest_reason()) as why,
        null::integer as code,
-       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, h.look_at, k.first), k.last) end as next_at,
+       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, k.first), k.last) end as next_at,
        case when s.not_after between k.first and k.last then s.not_after end as expires_at,
        0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
@@ -20,19 +20,17 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        case when s.status = 'scheduled' then array['cancel'] else '{}' end::text[] as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
-       case when s.status = 'scheduled' and h.scheduled_id is not null then 'row_refused' else s.why_code end as why_code,
+       s.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
-       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       smsretry.shown_sender(o.sent_by) as sender, o.account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
        case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
 from public.scheduled_sends s
 cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
-left join smsretry.held_sends h on h.scheduled_id = s.id
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
-left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
 
 grant select on smsretry.scheduled_on_record to service_role;

@@ -38,7 +38,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
        case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
-       smsretry.shown_sender(case when o.id is null then d.sent_by else o.sent_by end) as sender, coalesce(o.account, d.account) as account,
+       smsretry.shown_sender(o.sent_by) as sender, o.account,
        -- It could not go out before it was queued, unless it was planned.
        case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
@@ -48,7 +48,6 @@ left join public.businesses b on b.id = q.business_id
 left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
 left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
-left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true
-left join lateral (select e.sent_by, e.account from smsretry.default_senders e where o.id is null order by e.seen_at desc limit 1) d on true;
+left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
 
 grant select on smsretry.text_on_record to service_role;

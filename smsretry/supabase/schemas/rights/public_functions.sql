@@ -20,16 +20,15 @@ begin
         from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
             'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
-            'check_sms_retries', 'claim_doubtful_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries',
-            'claim_sms_retry', 'claim_sms_texts', 'claim_suspect_sms_retry', 'count_sms_answer', 'defer_sms_retry',
-            'doubt_sms_retries', 'end_sms_retry', 'examine_sms_retries', 'explain_sms', 'finish_sms_attempt',
-            'finish_sms_delivery', 'finish_sms_run', 'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs',
-            'lease_sms_time', 'lease_sms_times', 'list_sms', 'look_up_sms', 'mark_sms_database', 'next_sms_due',
-            'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history', 'queue_scheduled_sms', 'queue_sms_retry',
-            'reconcile_sms_retry', 'record_inbound_sms', 'record_sms_consent', 'recover_stuck_sms_retries',
-            'remove_sms_sender', 'resolve_sms_doubt', 'resume_sms_sender', 'schedule_sms', 'set_sms_circuit',
-            'set_sms_state_stop', 'settle_sms_attempt', 'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run',
-            'try_sms_retry_queue')
+            'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
+            'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
+            'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
+            'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
+            'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
+            'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
+            'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
+            'resume_sms_sender', 'schedule_sms', 'set_sms_state_stop', 'set_sms_stop', 'settle_sms_attempt',
+            'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue')
     loop
         execute format('revoke all on function %s from public, anon, authenticated', version);
         execute format('grant execute on function %s to service_role', version);

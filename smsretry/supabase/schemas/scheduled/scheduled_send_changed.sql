@@ -1,6 +1,6 @@
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
 -- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
--- answer; the others of the statement are changed (smsretry.scheduled_sends_asked). It is no longer kept in held_sends.
+-- answer; the others of the statement are changed (smsretry.scheduled_sends_asked).
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -10,7 +10,6 @@ declare
     v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
     v_refusal text;
 begin
-    delete from smsretry.held_sends h where h.scheduled_id = old.id;
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
@@ -48,7 +47,7 @@ begin
             v_text.why := null;
             v_text.why_code := null;
             v_text.reason := null;
-            perform smsretry.put_back(v_text, new.scheduled_for, v_now);
+            perform smsretry.save_row(v_text, v_now, due => new.scheduled_for);
         end if;
     end if;
     perform set_config(v_note, 'changed', true);

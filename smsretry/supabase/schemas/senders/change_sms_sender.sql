@@ -24,11 +24,10 @@ begin
     set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
                                    else coalesce(segments_per_second, s.segments_per_second) end,
         segments_per_day = case when 'segments_per_day' = any (unlimited) then null
-                                else coalesce(segments_per_day, s.segments_per_day) end
+                                else coalesce(segments_per_day, s.segments_per_day) end,
+        -- What was given away was at the old rate.
+        free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    if segments_per_second is not null or 'segments_per_second' = any (unlimited) then -- what was given away at the old rate
-        update smsretry.sender_time t set free_at = least(t.free_at, smsretry.clock()) where t.sender = v_sender.sent_by;
-    end if;
     perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
         'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;

@@ -16,13 +16,13 @@ begin
         begin
             for v_row in
                 select q.* from public.sms_retry_queue q
-                where q.business_id = v_business and q.status = 'pending' and q.in_doubt_since is null
+                where q.business_id = v_business and q.work = 'texts'
                   and q.scheduled_for > v_now
                   and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
                 order by q.id for update skip locked
             loop
                 exit when clock_timestamp() > v_until;
-                perform smsretry.put_back(v_row, v_now, v_now);
+                perform smsretry.save_row(v_row, v_now, due => v_now);
                 v_texts := v_texts + 1;
             end loop;
             v_all := v_all + v_texts;

@@ -9,7 +9,7 @@ begin
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
     if v_sender.id is null then
         raise exception 'There is no such sender: sms_senders lists them'
-            using errcode = 'SR422', hint = 'The sender of the runners'' environment is set there.';
+            using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
     end if;
     if cardinality(v_ids) > 1 then
         raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';

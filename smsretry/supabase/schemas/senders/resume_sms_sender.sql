@@ -1,4 +1,4 @@
--- For a person: what was wrong with a sender is mended. Its pause ends, its circuit closes, and its texts that waited are due
+-- For a person: what was wrong with a sender is mended. Its pause ends, nothing of it is stopped any more, and its texts that waited are due
 -- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
 create or replace function public.resume_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer, released integer)
@@ -10,7 +10,9 @@ begin
     perform smsretry.check_who_and_why(who, because);
     v_sender := smsretry.one_sender(named);
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
-    perform smsretry.close_sender_circuits(v_sender.sent_by);
+    delete from smsretry.stops x
+    where x.kind = 'sender' and x.subject = v_sender.id::text
+       or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
     perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
         'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
     sender_id := v_sender.id;

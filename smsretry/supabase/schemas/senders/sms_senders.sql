@@ -1,37 +1,32 @@
--- For a person: the senders, in pages (after the id of the last), and on the first page that of the runners' environment
--- (sender_id null), as far as a run has told it. business_id: only those that text for it. sender: as people see it; sent_by:
--- all of it, if with_numbers.
---   used_today: of segments_per_day, until day_ends_at · stopped_…: its circuit · businesses: how many use it; the
---   environment's: how many have texts there · used_by: 20 of them, those with the most texts first · held: their texts that
---   wait for a person · oldest: the due time of the oldest due text · events: what people did to it, the last five
+-- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
+-- it; sent_by: all of it, if with_numbers.
+--   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
+--   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: 20 of them,
+--   those with the most texts first · held: their texts that wait for a person · oldest: the due time of the oldest due text
+--   events: what people did to it, the last five
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
-    sender_id uuid, account text, sender text, sent_by text, segments_per_second double precision, segments_per_day integer,
-    used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text, stopped_at timestamptz,
-    stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint, oldest timestamptz, events jsonb,
-    asked_at timestamptz
+    sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
+    segments_per_day integer, used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text,
+    stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
+    oldest timestamptz, events jsonb, asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+    v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
     with listed as (
-        (select s.id, s.account, s.sent_by, s.segments_per_second, s.segments_per_day, s.paused_at, s.paused_because
-         from smsretry.senders s where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
-           and (sms_senders.business_id is null or exists (
-               select from smsretry.business_senders b where b.sender_id = s.id and b.business_id = sms_senders.business_id))
-         order by s.id limit v_limit)
-        union all
-        (select null, d.account, d.sent_by, d.segments_per_second, null, null, null
-         from (select 1) one left join smsretry.default_senders d on true
-         where sms_senders.after_id is null and (sms_senders.business_id is null or (
-             select o.marketing is null or o.transactional is null from smsretry.senders_of(sms_senders.business_id) o))
-         order by d.seen_at desc nulls last limit 1)
+        select s.* from smsretry.senders s
+        where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
+          and (sms_senders.business_id is null or s.id in (
+              select (smsretry.sender_of(sms_senders.business_id, k.class)).id from unnest(array['marketing', 'transactional']) k (class)))
+        order by s.id limit v_limit
     ),
     users as (
         select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
@@ -39,8 +34,7 @@ begin
               select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
     ),
     texts as materialized (
-        select t.* from smsretry.texts_by_sender(
-            case when sms_senders.after_id is not null then array(select u.business_id from users u) end, v_now) t
+        select t.* from smsretry.texts_by_sender(null, v_now) t where t.sender_id in (select l.id from listed l)
     ),
     told as (
         select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
@@ -52,18 +46,15 @@ begin
         group by 1, 2, 3
     )
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
-           l.segments_per_second, l.segments_per_day,
-           case when l.segments_per_day is not null then (
-               select (smsretry.day_used(s, v_now)).segments from smsretry.senders s where s.id = l.id) end,
-           (smsretry.carriers_day(v_now)).ends,
-           l.paused_at, smsretry.numberless(l.paused_because), c.opened_at, c.why, n.businesses, coalesce(n.used_by, '[]'),
+           l.told_at, l.segments_per_second, l.segments_per_day,
+           case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
+           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '[]'),
            n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
            coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
-                     from (select x.* from smsretry.events x where x.about = l.id order by x.id desc limit 5) t), '[]'),
+                     from (select e.* from smsretry.events e where e.about = l.id order by e.id desc limit 5) t), '[]'),
            v_now
     from listed l
-    left join lateral (select o.opened_at, o.why from smsretry.circuits() o
-                       where case when l.id is null then not o.own else o.sender = l.sent_by end limit 1) c on true
+    left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
                coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
@@ -72,9 +63,9 @@ begin
                    'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
                    order by t.place) filter (where t.place <= 20) as used_by
         from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
-              from told o where o.of_sender is not distinct from l.id) t
+              from told o where o.of_sender = l.id) t
         left join public.businesses b on b.id = t.business_id
     ) n
-    order by l.id nulls first;
+    order by l.id;
 end
 $$;

@@ -22,7 +22,7 @@ begin
                mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
                    where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
         from public.sms_retry_queue q
-        where q.status = 'pending' and q.in_doubt_since is null
+        where q.work in ('texts', 'suspect') and q.in_doubt_since is null
           and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
         group by q.business_id, q.message_class
     ) t;

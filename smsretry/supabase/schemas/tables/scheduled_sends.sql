@@ -106,8 +106,6 @@ $$;
 
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
-create index if not exists scheduled_sends_turns
-    on public.scheduled_sends (business_id, (coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 -- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;

@@ -34,9 +34,14 @@ create table if not exists public.sms_retry_queue (
     held_since timestamptz,
     claimed_by_application boolean not null default false,
     expires_at timestamptz,
-    window_closes_at timestamptz,
     why_code smsretry.why_code,
     first_due_at timestamptz,
+    work text generated always as (case
+        when status = 'processing' then 'under_way'
+        when status <> 'pending' then null
+        when recover_count >= 2 then 'suspect' -- smsretry.suspect_after
+        when in_doubt_since is not null then 'doubtful'
+        else 'texts' end) stored,
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -46,7 +51,6 @@ create table if not exists public.sms_retry_queue (
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and window_closes_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
@@ -78,43 +82,27 @@ comment on column public.sms_retry_queue.account_refusal_count is 'How often Twi
 comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
 comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
 comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
-comment on column public.sms_retry_queue.window_closes_at is 'When the window closes that a deferred row waits for; null if none is known. In the hour before, it goes before other texts of its business.';
 comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
 comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
 comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
+comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
 
-create unique index if not exists sms_retry_queue_one_live_row
-    on public.sms_retry_queue (send_log_id) where status in ('pending', 'processing');
--- What is due: the claim looks here first, and mostly finds nothing. sms_status counts by the included columns, which change
--- only with the status and so cost no HOT update.
-create index if not exists sms_retry_queue_next
-    on public.sms_retry_queue (scheduled_for, id) include (reason, attempt_count, held_since)
-    where status = 'pending' and in_doubt_since is null;
--- The claim walks these business by business. No two have the same order, so that none can be taken for another.
-create index if not exists sms_retry_queue_turns
-    on public.sms_retry_queue (business_id, message_class, scheduled_for, id)
-    where status = 'pending' and in_doubt_since is null;
-create index if not exists sms_retry_queue_due_closing
-    on public.sms_retry_queue (business_id, window_closes_at, id)
-    where status = 'pending' and in_doubt_since is null and window_closes_at is not null;
-create index if not exists sms_retry_queue_in_doubt
-    on public.sms_retry_queue (scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
-create index if not exists sms_retry_queue_turns_in_doubt
-    on public.sms_retry_queue (business_id, scheduled_for, id) where status = 'pending' and in_doubt_since is not null;
-create index if not exists sms_retry_queue_suspect
-    on public.sms_retry_queue (recover_count, scheduled_for)
-    where status = 'pending' and recover_count > 0;
+-- One live row a text. Its ended rows are found here, too.
+create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
+    send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
-create index if not exists sms_retry_queue_send_log on public.sms_retry_queue (send_log_id);
--- For the desk.
-create index if not exists sms_retry_queue_held on public.sms_retry_queue (held_since) where held_since is not null;
+-- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns, and sms_status counts by them.
+-- They change only with the status, and so cost no HOT update.
+create index if not exists sms_retry_queue_work
+    on public.sms_retry_queue (work, scheduled_for, id)
+    include (business_id, message_class, reason, attempt_count, held_since) where work is not null;
+-- The claim walks these business by business when more is due than it can take.
+create index if not exists sms_retry_queue_turns
+    on public.sms_retry_queue (business_id, message_class, scheduled_for, id) where work = 'texts';
 -- For the desk and for pruning. A row enters it once.
-create index if not exists sms_retry_queue_ended
-    on public.sms_retry_queue (updated_at) where status in ('completed', 'failed', 'cancelled');
--- Recovery reads all claims. By id, because an index on the lease itself would cost every begin its HOT update.
-create index if not exists sms_retry_queue_claimed on public.sms_retry_queue (id) where status = 'processing';
+create index if not exists sms_retry_queue_ended on public.sms_retry_queue (updated_at) where work is null;
 
 alter table public.sms_retry_queue enable row level security;
 

@@ -65,26 +65,20 @@ comment on column public.sms_send_attempts.delivery_status is 'What Twilio last 
 comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.business_id is 'Whose it is, kept from when its delivery is open: deliveries are looked after business by business. See smsretry.open_delivery.';
 comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: begun by an older version, from the account of the environment.';
-comment on column public.sms_send_attempts.segments is 'How many segments it has, if its sender has a cap a day.';
+comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
 comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to.
-create index if not exists sms_send_attempts_unknown on public.sms_send_attempts (sent_to) where sent_to is not null;
-create index if not exists sms_send_attempts_open
-    on public.sms_send_attempts (delivery_look_at) where delivery_look_at is not null;
-create index if not exists sms_send_attempts_turns
-    on public.sms_send_attempts (business_id, delivery_look_at, id) where delivery_look_at is not null;
--- What a sender with a cap has sent in the day.
-create index if not exists sms_send_attempts_day on public.sms_send_attempts (sent_by, begun_at) include (segments, outcome)
-    where segments is not null;
--- A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a share of the
--- table, every look at the day would read all that was added since the last one.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and those that have none are
+-- here by when their delivery is looked at.
+create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
+    where sent_to is not null or delivery_look_at is not null;
+-- The day's sends. A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a
+-- share of the table, every look at the day would read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.

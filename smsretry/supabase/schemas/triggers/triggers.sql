@@ -4,11 +4,6 @@ drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
     before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
 
-drop trigger if exists smsretry_open_delivery on public.sms_send_attempts;
-create trigger smsretry_open_delivery
-    before insert or update of delivery_look_at on public.sms_send_attempts
-    for each row when (new.delivery_look_at is not null and new.business_id is null) execute function smsretry.open_delivery();
-
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();

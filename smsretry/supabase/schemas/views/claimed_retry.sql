@@ -1,30 +1,10 @@
--- What a claim returns to its worker: a row with everything that decides about it. Row level security is the caller's.
+-- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, q.rate_limit_count, q.account_refusal_count, q.message_class,
-       a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by,
-       v.opened_at is not null or exists (select 1 from smsretry.circuit o where o.sender = '') as circuit_open,
-       array(select s.state from smsretry.stopped_states s order by s.state) as stopped_states,
-       -- Values are cut: a body of megabytes would cost the other rows of the claim.
-       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
-       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
-       smsretry.found_sid(l.provider_message_id) as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       -- The application's own processor goes by this; our workers check again at begin.
-       case when q.claimed_by_application and exists (
-                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
-            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
-                           array(select s.state from smsretry.stopped_states s order by s.state)) as decided_by,
-       coalesce(u.sids, '{}') as lost_sids,
-       -- Since when it might have gone out: not before it was queued, unless it was planned.
-       case when q.scheduled_for < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.scheduled_for end as due_since,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why, q.why_code::text as why_code,
+       q.rate_limit_count, q.account_refusal_count, q.message_class,
+       q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(
@@ -32,23 +12,26 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       v.opened_at as circuit_opened_at,
-       t.opened_at as business_circuit_opened_at, t.tried_at as business_circuit_tried_at,
-       exists (select 1 from public.sms_retry_queue o
-               where o.status = 'pending' and o.recover_count >= smsretry.suspect_after() and o.scheduled_for <= smsretry.clock()) as suspects_wait,
-       -- Only preview_sms_retries fills these in.
-       null::text as refused, null::text as doubted, null::timestamptz[] as texts_at,
-       smsretry.longest_body() as longest_body, smsretry.masked(left(c.phone, 40)) as number,
-       q.why_code::text as why_code, null::text as refused_code,
-       -- The claims of due texts set it.
-       true as others_wait,
-       -- Null: the sender of the runner's environment.
-       v.sender, a.sent_account,
-       -- Where lost_sids are, in the same order.
-       coalesce(u.accounts, '{}') as lost_accounts,
-       (select o.opened_at from smsretry.circuit o where o.sender = '') as provider_circuit_opened_at,
-       -- As others_wait, of those with the same sender.
-       true as sender_others_wait
+       -- Values are cut: a body of megabytes would cost the other rows of the claim.
+       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
+       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+       smsretry.found_sid(l.provider_message_id) as known_sid,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
+       left(c.timezone, 100) as timezone,
+       -- The application's own processor goes by this; our workers check again at begin.
+       case when q.claimed_by_application and exists (
+                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
+            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
+       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
+       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
+                           (select s.told from smsretry.stopped_states s)) as decided_by,
+       -- Since when it might have gone out: not before it was queued, unless it was planned.
+       case when q.scheduled_for < q.created_at
+                 and not exists (select 1 from public.scheduled_sends s
+                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
+            then q.created_at else q.scheduled_for end as due_since,
+       coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
+       o.sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -56,10 +39,9 @@ left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
-left join lateral smsretry.sender_now(q.business_id, q.message_class) v on true
 left join lateral (
-    select min(o.opened_at) as opened_at, max(o.tried_at) as tried_at from smsretry.business_circuits o
-    where o.business_id = q.business_id and smsretry.same_circuit(o.sender, coalesce(v.sent_by, '-'), v.sent_by is not null)) t on true
+    select smsretry.told_sender(s) as sender from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) o on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
@@ -68,9 +50,9 @@ left join lateral (
            array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
     from public.sms_send_attempts m
     where (q.last_error is not null
-           or cardinality(array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id)) > 1)
+           or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
-      and m.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+      and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 grant select on smsretry.claimed_retry to service_role;

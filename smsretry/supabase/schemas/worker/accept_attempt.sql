@@ -9,7 +9,7 @@ begin
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
         twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at end,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at + smsretry.first_delivery_look() end,
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then

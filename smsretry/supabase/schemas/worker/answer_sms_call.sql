@@ -12,7 +12,7 @@ begin
                 body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
                 life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
                 expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
-                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer,
+                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer, lead => (v ->> 'lead')::double precision,
                 send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
         when 'finish_sms_attempt' then
             return (select to_jsonb(f) from public.finish_sms_attempt(
@@ -27,8 +27,8 @@ begin
             return to_jsonb(public.defer_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval, window_closes_at => (v ->> 'window_closes_at')::timestamptz,
-                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+                life => (v ->> 'life')::interval, expires_at => (v ->> 'expires_at')::timestamptz,
+                why_code => v ->> 'why_code'));
         when 'hold_sms_retry' then
             return to_jsonb(public.hold_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',

@@ -1,15 +1,16 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
---   answer: go
+--   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
 --     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
 --       was made from: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | spent    the sender has used its day, which turns over at reached_at
+--     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
 --     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- sender_id: of smsretry.senders; null: the environment's. sent_account and sent_by are what the request will name.
+-- sender_id: the business's own sender as the claim told it; null: it had none. sent_account and sent_by are what the request will
+-- name; segments and lead: smsretry.take_turn.
 -- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
 -- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
@@ -19,7 +20,7 @@ create or replace function public.begin_sms_attempt(
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
     phone text default null, body text default null, sent_by text default null, decided_by text default null,
     life interval default null, run_id uuid default null, expires_at timestamptz default null,
-    sender_id uuid default null, sent_account text default null, segments integer default null,
+    sender_id uuid default null, sent_account text default null, segments integer default 1, lead double precision default 0,
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
@@ -29,50 +30,117 @@ set lock_timeout = '2s' as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
+    v_customer public.customers;
+    v_business public.businesses;
+    v_log public.send_logs;
+    v_expires_at timestamptz;
 begin
     perform smsretry.wait_shortly();
     if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
-    end if;
-    if send_to not in ('all', 'listed', 'nobody') then
+    elsif send_to not in ('all', 'listed', 'nobody') then
         raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
-    end if;
-    if cap is not null and cap_since is null then
+    elsif cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
     -- One at a time to a number, or two texts would each be counted without the other.
     perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
     v_row := smsretry.fenced(retry_id, claim_no);
     decided_at := smsretry.clock();
-    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null and v_row.attempt_id <> attempt_id then
+    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
+        -- go: the answer to the same call was lost on its way
+        answer := case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end;
+        return next;
+        return;
+    end if;
+
+    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
+    select * into v_customer from public.customers c
+    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
+    if phone is null then
+        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
+    end if;
+    select * into v_business from public.businesses b where b.id = v_row.business_id;
+    select * into v_log from public.send_logs l
+    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    decided_at := smsretry.clock(); -- after these locks: waiting for them took time
+    v_expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        return next;
+        return;
+    end if;
+
+    select r.why, r.why_code into why, why_code
+    from smsretry.refusal(
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text,
+        smsretry.number_key(v_row.business_id, v_customer.phone)) r;
+    if why_code is null and v_row.expires_at <= decided_at then
+        why := 'Expired before it could be sent';
+        why_code := 'expired';
+    end if;
+    if why_code is not null then
+        perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+        answer := 'ended';
+        return next;
+        return;
+    end if;
+    v_row.expires_at := v_expires_at;
+    select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
+    if why is not null then
         answer := 'lost';
-    elsif v_row.begun_at is not null then
-        answer := 'go'; -- the answer to the same call was lost on its way
+    elsif decided_at >= send_before then
+        answer := 'closed';
+    elsif v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
+                               v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
+        or sender_id is distinct from (
+            select b.sender_id from smsretry.business_senders b
+            where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+            order by b.message_class = 'any' limit 1) then
+        answer := 'changed';
     else
-        select a.answer, a.why, a.why_code, a.decided_at, case when a.answer in ('capped', 'spent') then a.reached_at end
-        into answer, why, why_code, decided_at, reached_at
-        from smsretry.admit_send(v_row, send_before, phone, decided_by, cap, cap_since, expires_at, life, sender_id, segments) a;
-        if answer = 'go' then
-            select w.answer, w.why, w.why_code, w.reached_at into answer, why, why_code, reached_at
-            from smsretry.withhold_send(
-                v_row, send_to, listed, address, coalesce(expires_at, decided_at + life), decided_at) w;
+        reached_at := case when cap is not null then smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since) end;
+        answer := case when reached_at is not null then 'capped' end;
+    end if;
+    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
+    if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
+        why := smsretry.mark_mismatch(send_to, address);
+        if why is not null then
+            answer := 'held';
+            why_code := 'mark_mismatch';
+            reached_at := decided_at + smsretry.mark_look();
+            v_row.why := why;
+            v_row.why_code := why_code;
+            v_row.held_since := coalesce(v_row.held_since, decided_at);
+            perform smsretry.save_row(v_row, decided_at, due => reached_at);
+        elsif send_to <> 'all' then
+            answer := 'ended';
+            why := 'Not sent: it would have gone out now, but '
+                || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
+                                else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+            why_code := 'not_listed';
+            perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
         end if;
-        if answer = 'go' then
-            perform smsretry.write_attempt(
-                v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-                quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
-            v_row.begun_at := decided_at;
-            v_row.attempt_id := attempt_id;
-            v_row.last_attempted_at := decided_at;
-            v_row.why := null;
-            v_row.why_code := null;
-            v_row.held_since := null;
-            v_row.recover_count := 0;
-            v_row.claimed_by_application := false;
-            v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
-            perform smsretry.save_row(v_row, decided_at);
-        end if;
+    end if;
+    if answer is null then
+        select t.answer, t.free_at into answer, reached_at
+        from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+    end if;
+    if answer = 'go' then
+        perform smsretry.write_attempt(
+            v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
+            quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+        v_row.begun_at := decided_at;
+        v_row.attempt_id := attempt_id;
+        v_row.last_attempted_at := decided_at;
+        v_row.why := null;
+        v_row.why_code := null;
+        v_row.held_since := null;
+        v_row.recover_count := 0;
+        v_row.claimed_by_application := false;
+        perform smsretry.save_row(v_row, decided_at);
     end if;
     return next;
 end

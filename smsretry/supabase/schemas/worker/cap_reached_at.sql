@@ -4,7 +4,7 @@ create or replace function smsretry.cap_reached_at(business_id uuid, phone text,
 returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id from public.customers c
-        -- is true: smsretry.judge_opt_outs
+        -- is true: by the number's index alone
         where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (

@@ -1,7 +1,6 @@
--- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns
--- (smsretry.in_turn). Within a business, transactional texts come first, then those whose window closes within the hour.
--- Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been made.
--- others_wait: a business has a text due and none in this claim.
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
+-- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
+-- made. So a text that a begin would call sent, or put in doubt, comes to that here.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -10,19 +9,21 @@ set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_turn record;
-    v_claims smsretry.claimed_retry[];
-    v_claim smsretry.claimed_retry;
-    v_others_wait boolean;
+    v_row public.sms_retry_queue;
+    v_taken uuid[];
 begin
-    select * into v_turn
-    from smsretry.claim_in_turn('texts', smsretry.rows_of_claim(limit_count), v_now);
-    v_claims := array(select t from smsretry.take(v_turn.ids, v_now, true) t);
-    v_others_wait := not v_turn.complete or exists (
-        select from unnest(v_turn.businesses) b where b not in (select c.business_id from unnest(v_claims) c));
-    foreach v_claim in array v_claims loop
-        v_claim.others_wait := v_others_wait;
-        v_claim.sender_others_wait := v_others_wait;
-        return next v_claim;
+    select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
+    for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
+        if exists (select from public.send_logs l
+                   where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
+                     and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+            perform smsretry.close_row(v_row, 'cancelled', 'Already sent', 'already_sent', null, v_now);
+        elsif exists (select from smsretry.restores) then
+            perform smsretry.put_in_doubt(v_row, v_now);
+        end if;
     end loop;
+    v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
+    perform smsretry.note_served('texts', v_turn.served, v_now);
+    return query select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id;
 end
 $$;

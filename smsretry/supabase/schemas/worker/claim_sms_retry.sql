@@ -1,17 +1,19 @@
--- Claim one pending row by its id, due or not, for the caller who has just queued it. No row: it is not pending, or in
--- doubt. Raises if it cannot be claimed.
-create or replace function public.claim_sms_retry(retry_id uuid)
-returns setof smsretry.claimed_retry
+-- Claim one pending row by its id, due or not, for the caller who has just queued it: as claim_sms_texts. No text: it is not
+-- pending, or in doubt. Raises if it cannot be claimed.
+create or replace function public.claim_sms_retry(retry_id uuid, account text default null, sender text default null)
+returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_ids constant uuid[] := array(
+        select q.id from public.sms_retry_queue q
+        where q.id = claim_sms_retry.retry_id
+          -- is true: by its id alone; with old statistics an index of all that waits is walked
+          and (q.status = 'pending' and q.in_doubt_since is null) is true
+        for update);
+    v_taken uuid[];
 begin
-    perform 1 from public.sms_retry_queue q
-    where q.id = claim_sms_retry.retry_id
-      -- is true: by its id alone; with old statistics an index of all that waits is walked
-      and (q.status = 'pending' and q.in_doubt_since is null) is true
-    for update;
-    if found then
-        perform smsretry.take_row(claim_sms_retry.retry_id, smsretry.clock(), false);
-        return query select r.* from smsretry.claimed_retry r where r.id = claim_sms_retry.retry_id;
-    end if;
+    v_taken := smsretry.take(v_ids, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;

@@ -1,21 +1,49 @@
--- For a worker: claim up to limit_count due rows (smsretry.rows_of_claim), business by business in turns (smsretry.in_turn),
--- and of each sender about what it sends in a second. Returns rows of smsretry.claimed_retry in JSON. A sender whose time is given away is passed over. Within a business,
--- transactional texts come first, then those whose window closes within the hour. Neither doubtful nor suspect rows.
--- sender, account, segments_per_second: of the worker's environment, which sends for every business without a sender of its
--- own. Null: it is not known, or as fast as the provider takes them.
---   without: senders whose texts are not to be claimed now
---   others_wait: a business has a text due and none in this claim · sender_others_wait: one with the same sender has
+-- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt whose next look has come. Who was
+-- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
+-- stopped gives one text, which is tried.
+--   account, sender: of the worker's environment, which sends for every business without a sender of its own
+--   without: senders and businesses, by id, of which nothing is to be claimed now
+--   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
+-- Returns what smsretry.claim_of says.
 create or replace function public.claim_sms_texts(
-    limit_count integer, sender text default null, account text default null,
-    segments_per_second double precision default null, without text[] default '{}'
+    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false
 )
-returns setof jsonb
+returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_limit integer := smsretry.rows_of_claim(limit_count);
+    v_doubtful record;
+    v_found record;
+    v_id uuid;
+    v_taken uuid[] := '{}';
 begin
-    perform smsretry.note_default_sender(sender, account, segments_per_second);
-    return query
-    select t from smsretry.claim_texts(limit_count, sender, segments_per_second, coalesce(without, '{}')) t;
+    if suspect then
+        for v_id in
+            select q.id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
+            order by q.recover_count, q.scheduled_for limit 50 for update skip locked
+        loop
+            v_taken := smsretry.take(array[v_id], v_now);
+            exit when v_taken <> '{}';
+        end loop;
+        return smsretry.claim_of(v_taken, account, sender, v_now);
+    end if;
+    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now);
+    if exists (select from smsretry.stops s where s.kind = 'everybody') then
+        v_limit := least(v_limit, 1);
+    end if;
+    select * into v_found from smsretry.texts_in_turn(
+        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
+    if v_doubtful.ids || v_found.ids <> '{}' then
+        v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
+        perform smsretry.note_served('texts', v_found.served || array( -- what could not be taken is not tried again and again
+            select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken)), v_now);
+    elsif v_found.served <> '{}' then
+        perform smsretry.note_served('texts', v_found.served, v_now);
+    end if;
+    return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
 end
 $$;

@@ -1,11 +1,9 @@
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
--- window_closes_at: when the window that it waits for closes; null: not known.
 -- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
 -- long it is of use from now on.
 create or replace function public.defer_sms_retry(
     retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, window_closes_at timestamptz default null, expires_at timestamptz default null,
-    why_code text default null
+    life interval default null, expires_at timestamptz default null, why_code text default null
 )
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as begin_sms_attempt
@@ -23,9 +21,8 @@ begin
         v_row.why := why;
         v_row.why_code := why_code;
         v_row.held_since := null;
-        v_row.window_closes_at := coalesce(window_closes_at, v_row.window_closes_at);
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
-        perform smsretry.put_back(v_row, until, smsretry.clock());
+        perform smsretry.save_row(v_row, smsretry.clock(), due => until);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way

@@ -19,6 +19,9 @@ declare
     v_now timestamptz;
     v_row public.sms_retry_queue;
     v_number integer;
+    v_account text;
+    v_sender text;
+    v_segments integer;
 begin
     perform smsretry.wait_shortly();
     perform smsretry.check_outcome(outcome, next_status, error, retry_in);
@@ -33,10 +36,14 @@ begin
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
-            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now end,
+            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
         where a.id = attempt_id
-        returning a.attempt_number into v_number;
+        returning a.attempt_number, a.sent_account, a.sent_by, a.segments into v_number, v_account, v_sender, v_segments;
+        if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
+            update smsretry.senders s set day_segments = greatest(s.day_segments - v_segments, 0)
+            where s.account = v_account and s.sent_by = v_sender and s.segments_per_day is not null;
+        end if;
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
@@ -56,7 +63,7 @@ begin
                 v_row.held_since := case when held then v_now end;
                 v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
                 v_row.in_doubt_since := case when v_doubt then v_now end;
-                perform smsretry.put_back(v_row, v_now + retry_in, v_now);
+                perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
             perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);

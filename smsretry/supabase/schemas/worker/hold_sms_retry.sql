@@ -22,7 +22,7 @@ begin
         v_row.why_code := why_code;
         v_row.held_since := coalesce(v_row.held_since, v_now);
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
-        perform smsretry.put_back(v_row, v_now + look_in, v_now);
+        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way

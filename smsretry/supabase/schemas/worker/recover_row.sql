@@ -34,6 +34,6 @@ begin
             end if;
         end if;
     end if;
-    perform smsretry.put_back(retry, v_due, recover_row.at);
+    perform smsretry.save_row(retry, recover_row.at, due => v_due);
 end
 $$;

@@ -12,8 +12,6 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_began timestamptz;
-    v_skip uuid[] := '{}';
     v_stale public.sms_retry_queue;
 begin
     if stale_minutes is null or stale_minutes < 1 then
@@ -22,35 +20,26 @@ begin
     end if;
     for v_stale in
         select * from public.sms_retry_queue q
-        where q.status = 'processing'
+        where q.work = 'under_way'
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
-          -- A trigger is slow for these, or refuses them.
-          and not exists (select 1 from smsretry.set_apart s where s.business_id = q.business_id and s.retry_at > v_now)
-        order by q.id
+        order by random() -- one that takes all the time does not come first each time
         limit smsretry.largest_claim()
         for update skip locked
     loop
-        v_began := clock_timestamp();
-        exit when v_began > v_until; -- the next run takes the rest
-        continue when v_stale.business_id = any (v_skip);
+        exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             perform smsretry.recover_row(v_stale, look_in, life, v_now);
             return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
-                perform smsretry.set_business_apart(v_stale.business_id, v_began, sqlstate, v_now);
                 exit;
             when others then
                 -- The next run tries it again.
                 raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
         end;
-        if smsretry.took_long(v_began) then
-            v_skip := v_skip || v_stale.business_id;
-            perform smsretry.set_business_apart(v_stale.business_id, v_began, null, v_now);
-        end if;
     end loop;
 end
 $$;

@@ -1,7 +1,10 @@
--- A run begins. Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how
--- long a silent run counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then
--- returns none.
-create or replace function public.start_sms_run(run_id uuid, stale_minutes integer default null, send_to text default null, address text default null)
+-- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
+-- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
+-- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+create or replace function public.start_sms_run(
+    run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
+    account text default null, sender text default null
+)
 returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -10,6 +13,9 @@ declare
 begin
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    insert into smsretry.senders (account, sent_by, told_at)
+    select start_sms_run.account, start_sms_run.sender, v_now where start_sms_run.account <> start_sms_run.sender
+    on conflict on constraint senders_one do update set told_at = excluded.told_at;
     return query
     with silent as (
         update smsretry.runs r set interrupted_at = v_now

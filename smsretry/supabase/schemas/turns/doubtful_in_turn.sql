@@ -1,0 +1,26 @@
+-- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
+-- for longest ago goes first. Locked rows are passed over.
+--   served: the businesses, if more is due than was taken · next_at: when the next one is due
+create or replace function smsretry.doubtful_in_turn(most integer, at timestamptz, out ids uuid[], out served uuid[], out next_at timestamptz)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
+#variable_conflict use_variable
+declare
+    v_oldest record;
+begin
+    select coalesce(array_agg(o.id order by o.scheduled_for, o.id), '{}') as ids, array_agg(o.business_id order by o.scheduled_for, o.id) as businesses
+    into v_oldest
+    from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
+          where q.work = 'doubtful' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * most) o;
+    ids := array(
+        select q.id from unnest(smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+        join public.sms_retry_queue q on q.id = u.id
+        where q.work = 'doubtful' and q.scheduled_for <= at
+        order by u.place limit most for update of q skip locked);
+    if cardinality(v_oldest.ids) > cardinality(ids) then
+        served := array(select distinct q.business_id from public.sms_retry_queue q where q.id = any (ids));
+    end if;
+    next_at := (select q.scheduled_for from public.sms_retry_queue q
+                where q.work = 'doubtful' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
+end
+$$;
