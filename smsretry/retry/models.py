@@ -62,7 +62,6 @@ class Claim(Value):
     scheduled_for: Instant
     attempt_count: int
     max_attempts: int
-    rate_limit_count: int
     account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
     sender: AssignedSender | None = Field(
         None, description="None: that of the environment, which the database does not know."
@@ -75,14 +74,11 @@ class Claim(Value):
     sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
     sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
-    sent_account: str | None = Field(
-        None, description="Likewise the account. None: the environment's; an older version does not say."
-    )
+    sent_account: str | None = Field(None, description="Likewise the account. None: the environment's.")
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
-        description="Likewise bodies of other sends to that number whose fate is unknown. "
-        "An older database names none.",
+        description="Likewise bodies of other sends to that number whose fate is unknown.",
     )
     known_sid: str | None = Field(description="The provider's id of the text, if its send log has one.")
     log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
@@ -93,8 +89,7 @@ class Claim(Value):
     customer_found: bool
     body: str | None = Field(repr=False)
     longest_body: int | None = Field(
-        None,
-        description="The most characters it may have; a longer body is cut to one more. An older database tells none.",
+        None, description="The most characters it may have; a longer body is cut to one more."
     )
     channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
     phone: str | None = Field(repr=False)
@@ -107,22 +102,19 @@ class Claim(Value):
     business_timezone: str | None
     business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
     message_class: MessageClass
-    lost_sids: tuple[str, ...] = Field(
-        (),
-        description="Messages of this text that did not arrive, newest first. An older database names none.",
-    )
+    lost_sids: tuple[str, ...] = Field((), description="Messages of this text that did not arrive, newest first.")
     lost_accounts: tuple[str, ...] = Field(
         (), description="Their accounts, in the same order. Empty: the environment's."
     )
     due_since: Instant | None = Field(
         None,
         description="Since when it might have gone out, apart from quiet hours: its due time, or when its row was "
-        "made if that is later and it was not planned. An older database does not say.",
+        "made if that is later and it was not planned.",
     )
 
     @property
     def masked(self) -> str:
-        """The number's last digits; none if an older database does not tell them."""
+        """The number's last digits; none if it has no number."""
         return self.number or "…"
 
 
@@ -138,7 +130,7 @@ class ItemResult(Value):
     next_at: Instant | None = None
     """When the row is due again."""
     why_code: KnownCode = None
-    """Why, for programs. None: it was sent, or an older version says nothing."""
+    """Why, for programs. None: it was sent."""
 
     @classmethod
     def lost(cls, claim: Claim) -> Self:

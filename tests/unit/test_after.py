@@ -55,7 +55,7 @@ def test_the_most_attempts_are_the_rows_own() -> None:
 @pytest.mark.parametrize(("attempts", "minutes"), [(0, 1), (1, 5), (2, 15)])
 def test_what_is_not_the_texts_fault_costs_no_attempt(attempts: int, minutes: int) -> None:
     """Rate limits and requests that never left are tried again even at the last attempt."""
-    claim, delay = claim_with(attempt_count=attempts, rate_limit_count=99), minutes * MINUTE
+    claim, delay = claim_with(attempt_count=attempts), minutes * MINUTE
     assert after_send(claim, refused(20429, 429)) == Retry(
         SLOWER, "rate_limited", 20429, delay=delay, reason="rate_limit"
     )

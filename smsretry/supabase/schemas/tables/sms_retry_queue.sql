@@ -87,7 +87,7 @@ comment on column public.sms_retry_queue.message_class is 'marketing: every quie
 comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
 comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
-comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: by an older version, so that nobody knows how late it is.';
+comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: before smsretry was here, so that nobody knows how late it is.';
 
 -- One live row a text. Its ended rows are found here, too.
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
