@@ -42,8 +42,8 @@ def _become(module: str, *arguments: str) -> NoReturn:
     """
     if find_spec(_FLOWS) is None:
         raise SmsRetryError(
-            f"There is no module {_FLOWS}: this environment has the repository as it was before 1.1.0. Install it "
-            "again (`pip install -e .` in the repository)"
+            f"There is no module {_FLOWS}: the installation is incomplete. Install it again (`pip install -e .` in the "
+            "repository)"
         )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", f"{_FLOWS}.{module}", *arguments])  # noqa: S606 - no shell is meant
