@@ -121,18 +121,20 @@ def _status(status: QueueStatus, forms: FormAddress) -> str:
     def listed(which: Mapping[str, Any] | None, words: str) -> str:
         return link(words, _form(forms, ListTexts, which)) if which else plain(words)
 
-    def need(one: Need) -> tuple[str, ...]:
+    def need(one: Need) -> str:
+        """As lines, because Prefect's UI breaks a line of a list and cuts off a wide table."""
         first = f"{plain(one.lever.first)}, then " if one.lever.first else ""
         do = first + link(one.lever.words, lever_link(one.lever, forms))
-        since = status.ago(one.since).strip(" ()")
-        return plain(one.what), plain(one.whose), listed(one.list, str(one.texts or "")), since, do
+        texts = listed(one.list, f"texts {one.texts}") if one.texts else ""
+        about = [f"**{plain(one.whose)}**" if one.whose else "", texts, status.ago(one.since).strip(" ()")]
+        return f"- {', '.join(filter(None, about))}: {linked(one.what)}\n    - {do}"
 
     needs = [need(one) for one in status.needs()]
     parts = [f"# {plain(status.name)}"]
     if status.mark:
         parts.append(f"The database is marked as {plain(status.mark.name)}.")
     if needs:
-        parts += ["## Needs somebody", table(("what", "business", "texts", "since", "what to do"), needs)]
+        parts += ["## Needs somebody", "\n".join(needs)]
     for title, columns, rows in status.tables():
         cells = []
         for row in rows:

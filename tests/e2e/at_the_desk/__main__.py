@@ -46,7 +46,7 @@ def _in_the_browser(up: Up, pictures: Path | None) -> Diary:
 
 
 def _at_the_command_line(up: Up) -> Diary:
-    customer, code = _failed(up, "Bo")
+    customer, code = _failed(up, "Wren")
     diary = Diary("Command line")
     by_command({**up.started.environment, **up.settings}, customer, code, diary)
     return diary
