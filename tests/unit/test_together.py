@@ -1,8 +1,11 @@
 """Parts that are asked at once: in their order, and none stops another."""
 
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
-from threading import Barrier, Event
+from itertools import repeat
+from queue import Queue
+from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
@@ -42,22 +45,25 @@ def test_a_part_that_breaks_is_told_and_stops_no_other() -> None:
 
 
 def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And so is what others found meanwhile."""
-    end, other_found, now = Event(), Event(), 0.0
-    monkeypatch.setattr(import_module("smsretry.doctor.together"), "monotonic", lambda: now)
+    """And so is what others found meanwhile. The time is over once both have found what they find."""
+    end, told, others = Event(), Event(), Queue[Thread]()
 
     def hangs() -> Iterator[Finding]:
         yield Finding(subject="first", ok=True)
+        told.set()
         end.wait()
 
     def other() -> Iterator[Finding]:
+        others.put(current_thread())
         yield from fine("other")
-        other_found.set()
 
-    telling = together({"hangs": hangs, "other": other}, seconds=120)
-    found = [next(telling)]
-    assert other_found.wait(120)
-    now = 120
-    found += telling
+    def clock() -> Iterator[float]:
+        yield 0.0
+        assert told.wait(60)
+        others.get(timeout=60).join(60)
+        yield from repeat(120.0)
+
+    monkeypatch.setattr(import_module("smsretry.doctor.together"), "monotonic", partial(next, clock()))
+    found = list(together({"hangs": hangs, "other": other}, seconds=120))
     end.set()
     assert [(one.subject, one.ok) for one in found] == [("first", True), ("hangs", False), ("other", True)]
