@@ -57,7 +57,7 @@ class OpenDelivery(Value):
     send_log_id: UUID | None
     sid: str = Field(validation_alias="twilio_sid", description="The provider's id of it.")
     account: str | None = Field(
-        None, validation_alias="sent_account", description="That it went out from. None: the environment's."
+        None, validation_alias="sent_account", description="That it went out from. None: nobody wrote it down."
     )
     sent_by: str | None = Field(None, repr=False, description="The messaging service or number that it went out from.")
     accepted_at: Instant

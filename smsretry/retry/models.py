@@ -74,7 +74,7 @@ class Claim(Value):
     sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
     sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
-    sent_account: str | None = Field(None, description="Likewise the account. None: the environment's.")
+    sent_account: str | None = Field(None, description="Likewise the account. None: nobody wrote it down.")
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
@@ -104,7 +104,7 @@ class Claim(Value):
     message_class: MessageClass
     lost_sids: tuple[str, ...] = Field((), description="Messages of this text that did not arrive, newest first.")
     lost_accounts: tuple[str, ...] = Field(
-        (), description="Their accounts, in the same order. Empty: the environment's."
+        (), description="Their accounts, in the same order. Empty: nobody wrote it down."
     )
     due_since: Instant | None = Field(
         None,

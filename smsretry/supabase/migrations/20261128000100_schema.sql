@@ -1003,7 +1003,7 @@ comment on column public.sms_send_attempts.delivery_status is 'What Twilio last 
 comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: that of the environment.';
+comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null, as sent_by: nobody wrote it down, because the application''s own processor sent it, or a restored backup forgot it.';
 comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
 comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
@@ -3141,7 +3141,8 @@ $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
 -- The last send of this text, by any of its rows, that may have gone out; nulls: there is none. Evidence of it is looked for
--- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: every begin calls this.
+-- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: each insert calls this, and each
+-- begin of a row that was claimed before.
 --   since: when it came into doubt · why: what the row says meanwhile
 create or replace function smsretry.earlier_doubt(
     send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
@@ -3488,7 +3489,9 @@ $$;
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
 --   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
---   An attempt that names no sender may have gone out from any, and one that nobody knows is an environment's: it may have changed · now: what a business texted from earlier does not count
+--   An attempt that names no sender is the application's own, and may have gone out from any. One that nobody knows is an
+--   environment's, which may have changed.
+--   now: what a business texted from earlier does not count
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

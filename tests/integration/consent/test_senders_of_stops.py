@@ -103,7 +103,7 @@ def test_a_stop_holds_for_the_businesses_that_use_the_sender_which_heard_it(
 def test_without_senders_a_stop_and_a_start_are_everybodys_whatever_the_webhook_names(
     stack: Stack, business: Business
 ) -> None:
-    """As in version 1.0."""
+    """There is one sender, and it is everybody's."""
     shops = {"one": business, "two": another(business)}
     environment_sends_from(business, ACCOUNT, SENDER)
     for shop in shops.values():
@@ -164,7 +164,7 @@ def test_a_stop_to_the_sender_that_a_business_has_left_holds_if_it_texted_the_nu
 def test_a_text_that_names_no_sender_counts_for_any_and_one_of_an_unknown_sender_for_the_environments(
     shops: Shops, sent_by: str | None, heard: str, holds: bool
 ) -> None:
-    """Older versions did not keep it, and an environment may have changed."""
+    """The application's own processor keeps none, and an environment may have changed."""
     text_from(shops["dentist"], None, sent_by)
     hear(shops["dentist"], "STOP", service=heard)
     assert ("dentist" in out(shops)) is holds
@@ -362,7 +362,7 @@ def test_a_refusal_holds_for_the_businesses_that_share_the_sender(
 def test_a_refusal_of_the_environments_sender_holds_for_those_without_one(
     shops: Shops, queue: SupabaseQueue, sent_by: str | None
 ) -> None:
-    """Also if an older version sent it, or another environment."""
+    """Also if the application sent it, or another environment."""
     refuse(shops["baker"], queue, sent_by, None)
     assert [name for name, shop in shops.items() if opted_out(shop)] == ["baker", "florist"]
 
@@ -370,7 +370,7 @@ def test_a_refusal_of_the_environments_sender_holds_for_those_without_one(
 def test_without_senders_a_refusal_is_of_the_business_whose_text_it_was(
     business: Business, queue: SupabaseQueue
 ) -> None:
-    """As in version 1.0."""
+    """No run has told who else uses the sender."""
     other = another(business)
     other.customer()
     refuse(business, queue, SENDER, ACCOUNT)

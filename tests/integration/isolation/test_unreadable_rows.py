@@ -25,7 +25,7 @@ UNREADABLE: Final = ("-infinity", "0044-03-15 12:00+00 BC")
 
 @pytest.fixture
 def unbounded(stack: Stack) -> Iterator[None]:
-    """A database without the bounds on instants, such as one of an earlier version."""
+    """A database without the bounds on instants, such as one whose owner took them away."""
     with stack.connect() as connection:
         row = connection.execute(
             "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = 'sms_retry_queue_instants'"

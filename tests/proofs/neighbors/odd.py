@@ -65,7 +65,7 @@ class Odd(Neighbor):
                 text.may_end += ("in doubt: The worker died",)
         street.move_in(self.name, texts, zone="Nowhere/At_All")
         self._try_what_is_refused(street)
-        # An earlier version had no bounds, and a row of its is still here.
+        # Somebody takes the bounds away.
         found = street.connection.execute(
             "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = 'sms_retry_queue_instants'"
         ).fetchone()

@@ -1,7 +1,9 @@
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
 --   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
---   An attempt that names no sender may have gone out from any, and one that nobody knows is an environment's: it may have changed · now: what a business texted from earlier does not count
+--   An attempt that names no sender is the application's own, and may have gone out from any. One that nobody knows is an
+--   environment's, which may have changed.
+--   now: what a business texted from earlier does not count
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,5 +1,6 @@
 -- The last send of this text, by any of its rows, that may have gone out; nulls: there is none. Evidence of it is looked for
--- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: every begin calls this.
+-- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: each insert calls this, and each
+-- begin of a row that was claimed before.
 --   since: when it came into doubt · why: what the row says meanwhile
 create or replace function smsretry.earlier_doubt(
     send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text

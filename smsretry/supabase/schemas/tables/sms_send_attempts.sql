@@ -65,7 +65,7 @@ comment on column public.sms_send_attempts.delivery_status is 'What Twilio last 
 comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
 comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
 comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null: that of the environment.';
+comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null, as sent_by: nobody wrote it down, because the application''s own processor sent it, or a restored backup forgot it.';
 comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
 comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
 comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
