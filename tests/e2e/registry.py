@@ -34,8 +34,8 @@ class Registry:
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
         self.say("update concurrency_limit_v2 set slot_decay_per_second = 0.033")
-        while self.prefect.get(f"deployments/{ids[0]}")["last_polled"] is None:  # it is noted after the answer
-            time.sleep(0.02)
+        while any(one["last_polled"] is None for one in self.prefect.post("deployments/filter", {})):
+            time.sleep(0.02)  # it is noted after the answer
 
     def register(self, deployment: str, **changes: Any) -> str:
         """Register one of `prefect.yaml`, changed as told; returns its id."""
