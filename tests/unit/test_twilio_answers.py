@@ -1,18 +1,24 @@
-"""What an HTTP answer of Twilio means: accepted, rejected, not sent, or nobody knows."""
+"""What Twilio's answer means, or that none came: accepted, rejected, not sent, or nobody knows."""
 
 import json
+import socket
 from datetime import timedelta
+from http.client import RemoteDisconnected
 from typing import get_args
 
-import pytest
+import requests.exceptions as http
+import twilio.base.exceptions as sdk
+import urllib3.exceptions as wire
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.http import outcome_of_exception
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.support.builders import PHONE, SID, refused
 
-MMS_SID = f"MM{SID[2:]}"
 HTML = f"<html><body>Bad gateway for {PHONE}</body></html>"
 
 
@@ -21,101 +27,51 @@ def refusal(status: object, code: object = 21211) -> str:
     return json.dumps({"code": code, "message": f"The 'To' number {PHONE} is invalid", "status": status})
 
 
-ANSWERS = [
-    # Accepted: success and a SID.
-    pytest.param(201, json.dumps({"sid": SID, "status": "queued"}), Accepted(SID), id="201 with a SID"),
-    pytest.param(200, json.dumps({"sid": SID}), Accepted(SID), id="200 with a SID"),
-    pytest.param(201, json.dumps({"sid": MMS_SID}), Accepted(MMS_SID), id="201 with the SID of an MMS"),
-    # Rejected: Twilio itself says that it made no message.
-    pytest.param(400, refusal(400), refused(21211), id="400 in Twilio's JSON"),
-    pytest.param(401, refusal(401, 20003), refused(20003, 401), id="401 in Twilio's JSON"),
-    pytest.param(429, refusal(429, 20429), refused(20429, 429), id="429 in Twilio's JSON"),
-    pytest.param(407, refusal(407, 20003), refused(20003, 407), id="407 in Twilio's JSON"),
-    # Not sent: a proxy stands before Twilio.
-    pytest.param(407, HTML, NotSent("A proxy asks for credentials: check HTTPS_PROXY"), id="407 of a proxy"),
-    pytest.param(407, "", NotSent("A proxy asks for credentials: check HTTPS_PROXY"), id="407 with nothing"),
+CLEAR: list[tuple[int, str, Outcome]] = [
+    (201, json.dumps({"sid": SID, "status": "queued"}), Accepted(SID)),
+    (201, json.dumps({"sid": f"MM{SID[2:]}"}), Accepted(f"MM{SID[2:]}")),
+    (400, refusal(400), refused(21211)),
+    (401, refusal(401, 20003), refused(20003, 401)),
+    (407, refusal(407, 20003), refused(20003, 407)),
+    (429, refusal(429, 20429), refused(20429, 429)),
 ]
-NO_SID = "Twilio answered with success but without a message SID"
-NOT_TWILIO = "Twilio answered with something that is not Twilio's JSON (HTTP 400)"
-IN_DOUBT = [
+PROVES_NOTHING: list[tuple[int, str]] = [
     # A success that names no message.
-    pytest.param(201, "", NO_SID, id="201 with nothing"),
-    pytest.param(201, HTML, NO_SID, id="201 with HTML"),
-    pytest.param(201, json.dumps({"sid": None}), NO_SID, id="201 with a null SID"),
-    pytest.param(201, json.dumps({"sid": "CA" + SID[2:]}), NO_SID, id="201 with the SID of a call"),
-    pytest.param(201, json.dumps({"sid": SID[:-1]}), NO_SID, id="201 with a short SID"),
-    pytest.param(201, json.dumps({"sid": SID + "\n"}), NO_SID, id="201 with a SID and a line break"),
-    pytest.param(201, json.dumps({"sid": [SID]}), NO_SID, id="201 with a list for a SID"),
-    pytest.param(201, json.dumps([{"sid": SID}]), NO_SID, id="201 with a JSON list"),
-    pytest.param(201, json.dumps({"sid": SID})[:-1], NO_SID, id="201 cut short"),
-    pytest.param(202, "null", NO_SID, id="202 with null"),
-    # A refusal that is not Twilio's.
-    pytest.param(429, HTML, "Twilio answered with something that is not Twilio's JSON (HTTP 429)", id="429 with HTML"),
-    pytest.param(400, "", NOT_TWILIO, id="400 with nothing"),
-    pytest.param(400, refusal(404), NOT_TWILIO, id="other status"),
-    pytest.param(400, refusal("400"), NOT_TWILIO, id="status as text"),
-    pytest.param(400, refusal(400, True), NOT_TWILIO, id="code true"),
-    pytest.param(
-        400,
-        refusal(400, "21211"),
-        NOT_TWILIO,
-        id="code as text",
-    ),
-    pytest.param(400, refusal(400, None), NOT_TWILIO, id="code null"),
-    pytest.param(
-        400,
-        f"[{refusal(400)}]",
-        NOT_TWILIO,
-        id="400 with a JSON list",
-    ),
+    *((201, body) for body in ("", HTML, "[" * 100_000, json.dumps([{"sid": SID}]), json.dumps({"sid": SID})[:-1])),
+    *((201, json.dumps({"sid": sid})) for sid in (None, [SID], SID[:-1], f"{SID}\n", f"CA{SID[2:]}")),
+    (202, "null"),
+    # A refusal that is not Twilio's: a gateway's, or of another shape.
+    *((400, body) for body in ("", HTML, refusal(404), refusal("400"), f"[{refusal(400)}]")),
+    *((400, refusal(400, code)) for code in (True, "21211", None)),
+    (429, HTML),
     # Somebody else answered, or Twilio failed half-way: it may have made the message.
-    pytest.param(302, "", "Twilio answered with something that is not Twilio's JSON (HTTP 302)", id="302"),
-    pytest.param(500, refusal(500, 20500), "Twilio answered with an error of its own (HTTP 500)", id="500 in JSON"),
-    pytest.param(503, HTML, "Twilio answered with an error of its own (HTTP 503)", id="503 with HTML"),
-    pytest.param(504, "", "Twilio answered with an error of its own (HTTP 504)", id="504 with nothing"),
+    (302, ""),
+    (500, refusal(500, 20500)),
+    (503, HTML),
 ]
 
 
-@pytest.mark.parametrize(("http_status", "body", "outcome"), ANSWERS)
-def test_a_clear_answer_is_taken_at_its_word(http_status: int, body: str, outcome: Outcome) -> None:
-    """Accepted needs a success with a SID; rejected needs Twilio's own JSON."""
-    assert outcome_of_answer(http_status, body) == outcome
+def test_a_clear_answer_is_taken_at_its_word() -> None:
+    """Accepted needs a success with a SID; rejected needs Twilio's own JSON. Before Twilio may stand a proxy."""
+    for status, body, outcome in CLEAR:
+        assert outcome_of_answer(status, body) == outcome
+    for body in (HTML, ""):
+        assert isinstance(outcome_of_answer(407, body), NotSent)
 
 
-@pytest.mark.parametrize(("http_status", "body", "why"), IN_DOUBT)
-def test_an_answer_that_proves_nothing_is_in_doubt(http_status: int, body: str, why: str) -> None:
+def test_an_answer_that_proves_nothing_is_in_doubt() -> None:
     """It is never taken for a failure: the text may have gone out."""
-    assert outcome_of_answer(http_status, body) == InDoubt(why)
+    for status, body in PROVES_NOTHING:
+        assert isinstance(outcome_of_answer(status, body), InDoubt), (status, body[:80])
 
 
-WAITS = [
-    # the header, seconds
-    (None, None),
-    ("0", 0),
-    ("7", 7),
-    ("999999", 999_999),
-    ("1000000", None),  # eleven days: nonsense
-    ("", None),
-    ("-1", None),
-    ("1.5", None),
-    (" 7", None),
-    ("7\n", None),
-    ("\u0667", None),
-    ("Tue, 12 Jan 2027 17:00:07 GMT", None),
-]
-
-
-@pytest.mark.parametrize(("header", "seconds"), WAITS)
-def test_what_twilio_asks_to_wait_is_read_in_whole_seconds(header: str | None, seconds: int | None) -> None:
+def test_what_twilio_asks_to_wait_is_read_in_whole_seconds() -> None:
     """Anything else is as if it were not there."""
-    outcome = outcome_of_answer(429, refusal(429, 20429), retry_after=header)
-    wait = None if seconds is None else timedelta(seconds=seconds)
-    assert outcome == refused(20429, 429, retry_after=wait)
-
-
-def test_deeply_nested_json_is_in_doubt_like_any_other_nonsense() -> None:
-    """Reading an answer never raises."""
-    assert outcome_of_answer(201, "[" * 100_000) == InDoubt(NO_SID)
+    waits: dict[str | None, int | None] = {"0": 0, "7": 7, "999999": 999_999}
+    waits |= dict.fromkeys((None, "", "1000000", "-1", "1.5", " 7", "7\n", "\u0667", "Tue, 12 Jan 2027 17:00:07 GMT"))
+    for header, seconds in waits.items():
+        wait = None if seconds is None else timedelta(seconds=seconds)
+        assert outcome_of_answer(429, refusal(429, 20429), retry_after=header) == refused(20429, 429, retry_after=wait)
 
 
 statuses = st.integers(min_value=100, max_value=599)
@@ -143,7 +99,60 @@ def test_every_answer_has_an_outcome(http_status: int, body: str) -> None:
 def test_an_outcome_never_quotes_the_answer(http_status: int, words: str) -> None:
     """Twilio's messages name the recipient; our phrases do not."""
     for body in (words, json.dumps({"message": words, "status": words, "sid": words}, ensure_ascii=False)):
-        outcome = outcome_of_answer(http_status, body)
-        assert isinstance(outcome, NotSent | InDoubt)
-        assert words not in outcome.why
-        assert words not in repr(outcome)
+        assert words not in repr(outcome_of_answer(http_status, body))
+
+
+# No answer came
+
+POOL = HTTPSConnectionPool("api.twilio.com")
+CONNECTION = HTTPSConnection("api.twilio.com")
+REFUSED = wire.NewConnectionError(CONNECTION, "Failed to establish a new connection: [Errno 111] Connection refused")
+NO_SUCH_NAME = wire.NameResolutionError("api.twilio.com", CONNECTION, socket.gaierror("Name or service not known"))
+TOO_SLOW = wire.ConnectTimeoutError(CONNECTION, "Connection to api.twilio.com timed out. (connect timeout=5)")
+CLOSED, RESET = RemoteDisconnected("Remote end closed connection without response"), ConnectionResetError(104, "reset")
+
+
+def gave_up(reason: Exception) -> wire.MaxRetryError:
+    """urllib3's wrapping of the reason for which it gave up."""
+    return wire.MaxRetryError(POOL, "/2010-04-01/Accounts/Messages.json", reason)
+
+
+def at_proxy(cause: Exception) -> http.ProxyError:
+    """What urllib3 says of any trouble with a proxy, also of one that broke off after the request."""
+    return http.ProxyError(gave_up(wire.ProxyError("Unable to connect to proxy", cause)))
+
+
+def test_a_request_that_never_left_was_not_sent() -> None:
+    """It may be made again without fear of a second text."""
+    for error in (
+        *(http.ConnectionError(gave_up(reason)) for reason in (REFUSED, NO_SUCH_NAME, TOO_SLOW)),
+        http.ConnectTimeout(gave_up(TOO_SLOW)),
+        at_proxy(REFUSED),
+        at_proxy(OSError("Tunnel connection failed: 407")),
+        http.InvalidURL("Invalid URL"),
+        http.MissingSchema("No scheme supplied"),
+        http.InvalidHeader("Invalid header"),
+    ):
+        assert isinstance(outcome_of_exception(error), NotSent), error
+
+
+def test_a_request_that_may_have_left_is_in_doubt() -> None:
+    """Twilio may have made the message before the connection broke. No word of an error is quoted."""
+    for error in (
+        *(http.ConnectionError(wire.ProtocolError(f"Connection aborted for {PHONE}", one)) for one in (RESET, CLOSED)),
+        http.ConnectionError(gave_up(wire.ProtocolError("Connection aborted."))),
+        http.ConnectionError(),
+        at_proxy(CLOSED),
+        at_proxy(RESET),
+        http.ReadTimeout(wire.ReadTimeoutError(POOL, "/", "Read timed out. (read timeout=35)")),
+        http.Timeout(),
+        http.SSLError(gave_up(wire.SSLError("bad record mac"))),
+        http.ChunkedEncodingError(wire.ProtocolError("broken")),
+        http.JSONDecodeError("Expecting value", "<html>", 0),
+        http.RequestException(),
+        sdk.TwilioRestException(500, "/Messages.json"),
+        ValueError(f"for {PHONE}"),
+    ):
+        outcome = outcome_of_exception(error)
+        assert isinstance(outcome, InDoubt), error
+        assert PHONE not in outcome.why

@@ -73,7 +73,6 @@ class Accounts:
         self._troubles = dict[str, str]()
         """What is wrong with an account's entry. Of none: with the list."""
         self._read(settings)
-        self._is_main_listed = self.main in self._entries
         self._entries[self.main] = _Entry.model_construct(
             auth_token=settings.twilio_auth_token,
             api_key_sid=settings.twilio_api_key_sid,
@@ -111,9 +110,6 @@ class Accounts:
         """What is wrong with the list."""
         for trouble in self._troubles.values():
             yield Finding(subject=self._variable, ok=False, advice=trouble)
-        if self._is_main_listed:
-            unused = f"has an entry for {self.main}, which is not used: TWILIO_ACCOUNT_SID has variables of its own"
-            yield Finding(subject=self._variable, ok=True, advice=unused)
 
     def _read(self, settings: Settings) -> None:
         text = settings.twilio_accounts.get_secret_value() if settings.twilio_accounts else "{}"
