@@ -21,7 +21,10 @@ from tests.e2e.documents import FRONT_PAGE, Document, documents, file_names
 DOCUMENTS: Final = documents()
 RUNNING: Final = Document(ROOT / "flows" / "README.md")
 PACKAGE: Final = Document(ROOT / "smsretry" / "README.md")
-ELSEWHERE: Final = {"postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"}
+ELSEWHERE: Final = {
+    *("postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"),
+    *("app/api/twilio/route.ts", "supabase/functions/twilio/index.ts"),
+}
 """Folders of the stack's data and of the application's project; what a contributor writes."""
 SUFFIXES: Final = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
 

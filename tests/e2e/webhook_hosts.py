@@ -14,11 +14,11 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import pytest
 
+from smsretry.local.demo.run import ROOT
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
 from smsretry.webhooks import webhook as python_webhook
-from tests.e2e.documents import documents
 from tests.support.builders import PHONE
 
 URL: Final = "https://app.example/twilio"
@@ -28,6 +28,7 @@ OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
 Webhook = Callable[[Callback], int]
 """Takes what Twilio posts, and answers with an HTTP status."""
 _HERE: Final = Path(__file__).parent
+_WEBHOOKS: Final = ROOT / "smsretry" / "webhooks"
 _PACKAGES: Final = ("twilio@6.2.0", "typescript@7.0.2", "@types/node@26.6.6")
 _CALLED_AS_A_ROUTE: Final = """
 import { POST } from "./route.js"
@@ -45,12 +46,6 @@ class More(Callback):
     def body(self) -> bytes:
         """The form as it travels."""
         return f"{urlencode(self.form)}&{self.added}".encode()
-
-
-def shown(containing: str) -> str:
-    """The one block of TypeScript that the documents show of it."""
-    [text] = [b.text for document in documents() for b in document.blocks("ts") if containing in b.text]
-    return text
 
 
 def address(url: str, called: str) -> str:
@@ -103,7 +98,8 @@ def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
 def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
     """The Edge Function, run by Node with as much of Deno as it needs."""
     script = directory / "webhook.mjs"
-    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{shown('Deno.serve')}", encoding="utf-8")
+    function = (_WEBHOOKS / "edge_function.ts").read_text(encoding="utf-8")
+    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{function}", encoding="utf-8")
     environment = environment_of(stack, several=several)
     if several:  # as Supabase gives it the secret keys now; older projects have the one key
         environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
@@ -115,7 +111,7 @@ def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[
 def in_next(stack: Stack, directory: Path) -> Iterator[Webhook]:
     """The route of Next.js, compiled with twilio-node, and called as Next.js calls it. Needs npm and its registry."""
     (directory / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    (directory / "route.ts").write_text(shown("route.ts"), encoding="utf-8")
+    shutil.copy(_WEBHOOKS / "route.ts", directory)
     _run(directory, "npm", "install", "--silent", "--no-audit", "--no-fund", *_PACKAGES)
     _run(directory, "npx", "tsc", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "route.ts")
     script = directory / "webhook.mjs"
