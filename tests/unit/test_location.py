@@ -1,19 +1,20 @@
 """Where the person may be: a set of zones with their origins, never a guess."""
 
-import pytest
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from smsretry import data
 from smsretry.phone import recipient_problem
+from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.location import Location, locate
 from smsretry.quiet_hours.numbers import US_ZONES
 from smsretry.quiet_hours.rules import EVERY_STATE
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Phoenix",
-    "America/Los_Angeles",
+    f"America/{city}" for city in ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles")
 )
 BOISE, CENTER = "America/Boise", "America/North_Dakota/Center"
 EDMONTON, HALIFAX, ST_JOHNS = "America/Edmonton", "America/Halifax", "America/St_Johns"
@@ -35,166 +36,147 @@ def at_area_code(npa: int) -> Location:
     return locate(None, phone=f"+1{npa}5550123")
 
 
-SPLIT = {
-    208: {BOISE, DENVER, LA},
-    219: {CHICAGO, NY},
-    270: {CHICAGO, NY},
-    308: {CHICAGO, DENVER},
-    423: {CHICAGO, NY},
-    541: {DENVER, LA},
-    574: {CHICAGO, NY},
-    605: {CHICAGO, DENVER, CENTER},
-    606: {CHICAGO, NY},
-    620: {CHICAGO, DENVER},
-    701: {CHICAGO, DENVER, CENTER},
-    775: {BOISE, DENVER, LA},
-    785: {CHICAGO, DENVER},
-    812: {CHICAGO, NY},
-    850: {CHICAGO, NY},
-    906: {CHICAGO, NY},
-    907: {"America/Adak", "America/Anchorage", "America/Juneau", "Pacific/Honolulu"},
-    928: {DENVER, PHOENIX},
-    250: {EDMONTON, VANCOUVER},
-    418: {HALIFAX, TORONTO},
-    807: {TORONTO, WINNIPEG},
-    867: {EDMONTON, "America/Fort_Nelson", TORONTO, VANCOUVER, "America/Whitehorse", WINNIPEG},
+ZONES: list[tuple[tuple[int, ...], set[str]]] = [
+    # Split area codes, for which the answer of phonenumbers depends on the exchange; three overlays of such.
+    ((219, 270, 364, 423, 448, 574, 606, 812, 850, 906, 930), {CHICAGO, NY}),
+    ((308, 620, 785), {CHICAGO, DENVER}),
+    ((605, 701), {CHICAGO, DENVER, CENTER}),
+    ((208, 775), {BOISE, DENVER, LA}),
+    ((458, 541), {DENVER, LA}),
+    ((907,), {"America/Adak", "America/Anchorage", "America/Juneau", "Pacific/Honolulu"}),
+    ((928,), {DENVER, PHOENIX}),
+    ((236, 250), {EDMONTON, VANCOUVER}),
+    ((418,), {HALIFAX, TORONTO}),
+    ((807,), {TORONTO, WINNIPEG}),
+    ((867,), {EDMONTON, "America/Fort_Nelson", TORONTO, VANCOUVER, "America/Whitehorse", WINNIPEG}),
+    # Where phonenumbers is wrong.
+    ((689,), {NY}),
+    ((474,), {EDMONTON, "America/Regina"}),
+    ((879,), {HALIFAX, ST_JOHNS}),
+    # Abroad.
+    ((876,), {"America/Jamaica"}),
+    ((671,), {"Pacific/Guam"}),
+]
+NEW: dict[int, tuple[set[str], str, int | None]] = {
+    # rows of our own: zones, state, and the older area code that it overlays
+    201: ({NY}, "NJ", None),
+    357: ({LA}, "CA", 559),
+    436: ({NY}, "OH", None),
+    457: ({CHICAGO}, "LA", 318),
+    465: ({NY}, "NY", 718),
+    471: ({CHICAGO}, "MS", 662),
+    483: ({CHICAGO}, "AL", 334),
+    621: ({CHICAGO}, "TX", None),
+    624: ({NY}, "NY", 716),
+    679: ({NY}, "MI", None),
+    729: ({CHICAGO, NY}, "TN", 423),
+    837: ({LA}, "CA", 530),
+    861: ({CHICAGO}, "IL", 309),
+    924: ({CHICAGO}, "MN", 507),
 }
-"""The 22 area codes whose answer in phonenumbers depends on the exchange."""
-LIBRARY_WRONG = {
-    219: {CHICAGO, NY},
-    270: {CHICAGO, NY},
-    423: {CHICAGO, NY},
-    689: {NY},
-    474: {EDMONTON, "America/Regina"},
-    879: {HALIFAX, ST_JOHNS},
-}
-"""The six that phonenumbers gets wrong."""
-OVERLAYS = {364: {CHICAGO, NY}, 448: {CHICAGO, NY}, 930: {CHICAGO, NY}, 458: {DENVER, LA}, 236: {EDMONTON, VANCOUVER}}
-NEW = {
-    201: ({NY}, {"NJ"}),
-    357: ({LA}, {"CA"}),
-    436: ({NY}, {"OH"}),
-    457: ({CHICAGO}, {"LA"}),
-    465: ({NY}, {"NY"}),
-    471: ({CHICAGO}, {"MS"}),
-    483: ({CHICAGO}, {"AL"}),
-    621: ({CHICAGO}, {"TX"}),
-    624: ({NY}, {"NY"}),
-    679: ({NY}, {"MI"}),
-    729: ({CHICAGO, NY}, {"TN"}),
-    837: ({LA}, {"CA"}),
-    861: ({CHICAGO}, {"IL"}),
-    924: ({CHICAGO}, {"MN"}),
-}
-"""Rows of our own: in service and unknown to phonenumbers, or wrong in the table made from it."""
-HOURS_TABLES = ("country_windows", "holiday_overrides", "us_quiet_hours")
-OVERLAYS_OF = {
-    357: 559, 457: 318, 465: 718, 471: 662, 483: 334, 624: 716, 729: 423, 837: 530, 861: 309, 924: 507,
-}  # fmt: skip
 
 
-@pytest.mark.parametrize(("npa", "expected"), [*SPLIT.items(), *LIBRARY_WRONG.items(), *OVERLAYS.items()])
-def test_an_area_code_gives_every_zone_it_reaches_into(npa: int, expected: set[str]) -> None:
-    """Split area codes, the library's errors, and overlays of split ones."""
-    assert zones(at_area_code(npa)) == expected
+def test_an_area_code_gives_every_zone_it_reaches_into() -> None:
+    """Split area codes, the library's errors, and overlays of split ones. Guam is a US territory, Jamaica is abroad."""
+    for npas, expected in ZONES:
+        for npa in npas:
+            assert zones(at_area_code(npa)) == expected, npa
+    assert (at_area_code(876).country, at_area_code(671).country) == ("JM", "US")
 
 
-def test_there_are_22_split_area_codes() -> None:
-    """The list of the measurements is complete."""
-    assert len(SPLIT) == 22
-
-
-@pytest.mark.parametrize("npa", NEW)
-def test_a_new_area_code_that_the_library_does_not_know_is_not_refused(npa: int) -> None:
-    """It lies in one state, and has the zones that people there have."""
-    found = at_area_code(npa)
-    assert (zones(found), states(found)) == NEW[npa]
-    assert found.refused is None
-
-
-@pytest.mark.parametrize(("npa", "partner"), OVERLAYS_OF.items())
-def test_an_overlay_lies_where_its_older_partner_does(npa: int, partner: int) -> None:
+def test_a_new_area_code_that_the_library_does_not_know_lies_in_one_state_where_its_older_partner_does() -> None:
     """An overlay gives the same places a second area code."""
-    assert zones(at_area_code(npa)) == zones(at_area_code(partner))
-    assert states(at_area_code(npa)) == states(at_area_code(partner))
+    for npa, (expected, state, partner) in NEW.items():
+        found, older = at_area_code(npa), at_area_code(partner or npa)
+        assert (zones(found), states(found), found.refused) == (expected, {state}, None), npa
+        assert (zones(found), states(found)) == (zones(older), states(older)), npa
 
 
-@pytest.mark.parametrize("npa", [328, 535, 761])
-def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state(npa: int) -> None:
-    """It may be anywhere in the country, and any state's rules may hold."""
-    found = at_area_code(npa)
-    assert (zones(found), states(found)) == (set(US_ZONES), {EVERY_STATE})
-    assert found.where == f"every US zone (area code {npa} is in no table)"
-
-
-def test_a_caribbean_area_code_is_abroad() -> None:
-    """+1 876 is Jamaica; +1 671 is Guam, a US territory."""
-    assert (zones(at_area_code(876)), at_area_code(876).country) == ({"America/Jamaica"}, "JM")
-    assert (zones(at_area_code(671)), at_area_code(671).country) == ({"Pacific/Guam"}, "US")
+def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state() -> None:
+    """It may be anywhere in the country, and any state's rules may hold, also where the customer's zone is known."""
+    for npa in (328, 535, 761):
+        found = at_area_code(npa)
+        assert (zones(found), states(found)) == (set(US_ZONES), {EVERY_STATE})
+        assert f"area code {npa} is in no table" in found.where
+    found = locate("America/Kentucky/Louisville", phone="+13285550123")
+    assert (zones(found), states(found)) == ({"America/Kentucky/Louisville"}, {EVERY_STATE, "KY"})
 
 
 REFUSED = {
-    "+18005550123": "toll-free",
-    "+18335550123": "toll-free",
-    "+19005550123": "premium-rate",
-    "+15005550123": "personal",
-    "+16005550123": "non-geographic",
-    "+448001111111": "toll-free",
-    "+449012345678": "premium-rate",
-    "+12115550123": "service code",
-    "+19115550123": "service code",
-    "+12905550123": "kept for longer numbers",
-    "+19995550123": "kept for longer numbers",
-    "+15555550123": "no area code",
-    "+17005550123": "carriers' own",
-    "+17105550123": "emergency",
-    "+18225550123": "kept for toll-free",
-    "+18805550123": "kept for toll-free",
-    "+18885550123": "is toll-free",
-    "+19765550123": "no area code",
-    "+10125550123": "malformed",
-    "+12121550123": "malformed",
-    "+1212555012": "wrong length",
-    "2125550123": "not E.164",
-    "": "not E.164",
-    "+9992125550123": "no known country code",
+    "toll-free": ("+18005550123", "+18335550123", "+18885550123", "+448001111111"),
+    "premium-rate": ("+19005550123", "+449012345678"),
+    "personal": ("+15005550123",),
+    "non-geographic": ("+16005550123",),
+    "service code": ("+12115550123", "+19115550123"),
+    "kept for longer numbers": ("+12905550123", "+19995550123"),
+    "no area code": ("+15555550123", "+19765550123"),
+    "carriers' own": ("+17005550123",),
+    "emergency": ("+17105550123",),
+    "kept for toll-free": ("+18225550123", "+18805550123"),
+    "malformed": ("+10125550123", "+12121550123"),
+    "wrong length": ("+1212555012",),
+    "not E.164": ("2125550123", ""),
+    "no known country code": ("+9992125550123",),
 }
 
 
-@pytest.mark.parametrize(("phone", "why"), REFUSED.items())
-def test_a_number_that_is_nobodys_phone_is_refused_by_name(phone: str, why: str) -> None:
+def test_a_number_that_is_nobodys_phone_is_refused_by_name() -> None:
     """Whatever zone is known besides; the reason never quotes the number."""
-    found = locate(NY, phone=phone, fallback=CHICAGO)
-    assert found.refused is not None
-    assert why in found.refused
-    assert not found.zones
-    assert not phone or phone not in found.refused
-    assert recipient_problem(phone) == found.refused
+    for why, phones in REFUSED.items():
+        for phone in phones:
+            found = locate(NY, phone=phone, fallback=CHICAGO)
+            assert why in (found.refused or ""), phone
+            assert not found.zones
+            assert not phone or phone not in (found.refused or "")
+            assert recipient_problem(phone) == found.refused
 
 
 def test_the_customers_own_zone_is_the_only_one_but_the_area_codes_state_still_counts() -> None:
     """A Floridian number in Louisville: Kentucky's clock, both states' rules."""
     found = locate("America/Kentucky/Louisville", phone="+13055550123", fallback=LA)
-    assert zones(found) == {"America/Kentucky/Louisville"}
-    assert states(found) == {"FL", "KY"}
+    assert (zones(found), states(found)) == ({"America/Kentucky/Louisville"}, {"FL", "KY"})
 
 
-def test_the_businesss_zone_joins_the_area_codes_and_says_so() -> None:
-    """Each member says where it came from."""
+def test_the_businesss_zone_joins_a_number_with_its_calling_code_and_no_other() -> None:
+    """Each member says where it came from. Nobody with a Japanese number is thought to be in New York."""
     found = locate(None, phone="+18505550123", fallback=DENVER)
-    assert {zone.name: zone.origin for zone in found.zones} == {
-        CHICAGO: "area code 850",
-        NY: "area code 850",
-        DENVER: "the business's zone",
-    }
+    of_number = dict.fromkeys((CHICAGO, NY), "area code 850")
+    assert {zone.name: zone.origin for zone in found.zones} == of_number | {DENVER: "the business's zone"}
+    assert zones(locate(None, phone="+14165550123", fallback=LA)) == {TORONTO, LA}
+    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
+    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
+    for business in (NY, "US/Eastern", "Eastern Standard Time"):
+        found = locate(None, phone="+819012345678", fallback=business)
+        assert zones(found) == {"Asia/Tokyo"}
+        assert "is not where a +81 number is from" in found.notes[-1]
 
 
-def test_without_a_country_the_text_is_held_whatever_the_businesss_zone_is() -> None:
-    """A satellite phone may be anywhere."""
-    found = locate(None, phone="+870773111632", fallback=NY)
-    assert not found.zones
-    assert found.held == "No time zone is known for a +870 number: set the customer's timezone to where they are"
+ALIASES = {
+    "EST": {NY},
+    "edt": {NY},
+    " CST ": {CHICAGO},
+    "US Eastern": {NY},
+    "Eastern Standard Time": {NY},
+    "US Mountain Standard Time": {PHOENIX},
+    "MST": {DENVER, PHOENIX},
+    "PST8PDT": {LA},
+    "Tokyo Standard Time": {"Asia/Tokyo"},
+}
 
+
+def test_names_that_stand_for_a_place_are_read_as_it_and_others_are_unknown() -> None:
+    """Windows names and abbreviations; a note says what was made of them. Else the area code decides."""
+    for name, expected in ALIASES.items():
+        found = locate(name, phone="+12125550123")
+        assert zones(found) == expected
+        assert "is read as" in found.notes[0]
+    for name in ("UTC", "GMT+5", "Etc/GMT+5", "local", "America/NewYork", "x" * 300, "UTC-11"):
+        found = locate(name, phone="+12125550123")
+        assert zones(found) == {NY}
+        assert "names no place" in found.notes[0]
+
+
+# Abroad
 
 CORRECTED = {
     "+6281234567890": {"Asia/Jakarta", "Asia/Jayapura", "Asia/Makassar"},
@@ -213,67 +195,72 @@ CORRECTED = {
 }
 
 
-@pytest.mark.parametrize(("phone", "expected"), CORRECTED.items())
-def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own(phone: str, expected: set[str]) -> None:
-    """It knows Jakarta alone for Indonesia, Santiago alone for Chile, and takes Recife for Noronha."""
-    assert zones(locate(None, phone=phone)) == expected
-
-
-def test_a_russian_mobile_may_be_in_kaliningrad_or_kamchatka() -> None:
-    """Ten hours lie between them."""
+def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own() -> None:
+    """It knows Jakarta alone for Indonesia. A Russian mobile may be in Kaliningrad or, ten hours away, in Kamchatka."""
+    for phone, expected in CORRECTED.items():
+        assert zones(locate(None, phone=phone)) == expected
     assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(locate(None, phone="+79123456789"))
 
 
-def test_the_businesss_zone_joins_a_number_with_its_calling_code_and_no_other() -> None:
-    """Toronto and New York share +1; nobody with a Japanese number is thought to be in New York."""
-    assert zones(locate(None, phone="+14165550123", fallback=LA)) == {TORONTO, LA}
-    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
-    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
-    for business in (NY, "US/Eastern", "Eastern Standard Time"):
-        found = locate(None, phone="+819012345678", fallback=business)
-        assert zones(found) == {"Asia/Tokyo"}
-        assert found.notes[-1].endswith("is not where a +81 number is from")
+def test_without_a_country_the_text_is_held_whatever_the_businesss_zone_is() -> None:
+    """A satellite phone may be anywhere."""
+    found = locate(None, phone="+870773111632", fallback=NY)
+    assert not found.zones
+    assert "set the customer's timezone" in (found.held or "")
 
 
-ALIASES = {
-    "EST": {NY},
-    "edt": {NY},
-    " CST ": {CHICAGO},
-    "US Eastern": {NY},
-    "Eastern Standard Time": {NY},
-    "US Mountain Standard Time": {PHOENIX},
-    "MST": {DENVER, PHOENIX},
-    "PST8PDT": {LA},
-    "Tokyo Standard Time": {"Asia/Tokyo"},
+SEASONS = [datetime(2027, month, 2, tzinfo=UTC) for month in (1, 4, 7, 10, 12)]
+MOBILES = {
+    region: phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (number := phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE))
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), ALIASES.items())
-def test_names_that_stand_for_a_place_are_read_as_it(name: str, expected: set[str]) -> None:
-    """Windows names and abbreviations; a note says what was made of them."""
-    found = locate(name, phone="+12125550123")
-    assert zones(found) == expected
-    assert "is read as" in found.notes[0]
+def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_the_business_has() -> None:
+    """In some season: another one for each pair of a country and a zone."""
+    assert len(MOBILES) > 219
+    for n, (region, business) in enumerate(product(MOBILES, (None, *US_ZONES, "America/Puerto_Rico"))):
+        at = SEASONS[n % len(SEASONS)]
+        check = check_quiet_hours(None, at=at, phone=MOBILES[region], fallback=business)
+        assert check.can_send or check.next_send_at is not None, (region, business, at, check.held)
+        assert (check.next_send_at or at) - at < timedelta(days=8)
 
 
-@pytest.mark.parametrize("name", ["UTC", "GMT+5", "Etc/GMT+5", "local", "America/NewYork", "x" * 300, "UTC-11"])
-def test_a_name_that_stands_for_no_place_is_unknown_and_the_reason_kept(name: str) -> None:
-    """The area code then decides."""
-    found = locate(name, phone="+12125550123")
-    assert zones(found) == {NY}
-    assert "names no place" in found.notes[0]
+def test_a_business_in_guam_shares_its_calling_code_with_bermuda_and_no_hour() -> None:
+    """The customer may well be on Guam, and it is never day at both: a person must say where they are."""
+    check = check_quiet_hours(None, at=SEASONS[2], phone=MOBILES["BM"], fallback="Pacific/Guam")
+    assert "Set the customer's timezone" in (check.held or "")
+    own = check_quiet_hours("Pacific/Guam", at=SEASONS[2], phone=MOBILES["BM"], fallback="Pacific/Guam")
+    assert own.held is None
 
 
-def test_every_zone_of_every_table_is_a_place() -> None:
-    """A misspelt row would hold texts for ever."""
+# The tables
+
+
+def test_every_zone_of_every_table_is_a_place_and_every_row_of_our_own_has_a_source() -> None:
+    """A misspelt row would hold texts for ever; a rule without a source is an opinion."""
     named = {zone for row in data.table("npa_zones") for zone in row["conservative_union"].split("+")}
-    for table in ("npa_overrides", "zone_aliases", "number_zones"):
-        named |= {zone for row in data.table(table) for zone in row["zones"].split("+") if zone}
-    named |= {row["zone"] for row in data.table("zone_states")}
+    for name in ("npa_overrides", "zone_aliases", "number_zones"):
+        named |= {zone for row in data.table(name) for zone in row["zones"].split("+") if zone}
+    named |= {row["zone"] for row in data.table("zone_states")} | set(US_ZONES)
     assert named <= data.place_names()
+    for name in (
+        *("country_windows", "holiday_overrides", "us_quiet_hours", "npa_overrides", "npa_refused", "number_zones"),
+        *("zone_aliases", "zone_states"),
+    ):
+        assert all(row["source"] for row in data.table(name)), name
 
 
-def test_every_row_of_our_own_tables_has_a_source() -> None:
-    """A rule without a source is an opinion."""
-    names = [*HOURS_TABLES, "npa_overrides", "npa_refused", "number_zones", "zone_aliases", "zone_states"]
-    assert all(row["source"] for name in names for row in data.table(name))
+def test_a_zone_lies_in_its_country() -> None:
+    """From the pinned data; an older name lies where the zone lies that it stands for. The rest are old offsets."""
+    for zone, country in {
+        "America/New_York": "US",
+        "US/Eastern": "US",
+        "America/Toronto": "CA",
+        "Europe/Oslo": "NO",
+        "Africa/El_Aaiun": "EH",
+        "Pacific/Guam": "GU",
+    }.items():
+        assert data.zone_countries(zone) == {country}
+    assert {name for name in data.place_names() if not data.zone_countries(name)} <= {"Mexico/BajaNorte"}
