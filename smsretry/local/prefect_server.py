@@ -13,8 +13,7 @@ import httpx
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
-from smsretry.local.process.environment import inherited
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.process.http import free_port
 from smsretry.local.process.interrupt import pause
 

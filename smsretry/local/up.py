@@ -21,13 +21,13 @@ from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
 from smsretry.local.demo.senders import HARBOR, PILATES, open_accounts
 from smsretry.local.demo.stream import Stream
-from smsretry.local.directory import stack_directory
+from smsretry.local.postgres.server import LOCK
 from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
-from smsretry.local.process.environment import SETTINGS, inherited
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.journey import usual_journey
+from smsretry.settings import Settings, variables
 
 _UI_PORT: Final = 4200
 _SERVED_SECONDS: Final = 60
@@ -51,7 +51,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
     if port is not None:
         refuse_taken(port)  # before anything is started
     with ExitStack() as running:
-        directory = running.enter_context(stack_directory(data_dir))
+        directory = _of_a_stack(data_dir.absolute())
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
             stack.twilio.journey = usual_journey
@@ -78,6 +78,13 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
         if browse and not webbrowser.open(server.url):
             console.print("No browser could be opened here.")
         _stay(stack, server, runner, stream)
+
+
+def _of_a_stack(directory: Path) -> Path:
+    """A mistyped name costs nobody a folder. Raises LocalStackError: it is somebody else's."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / "postgres" / LOCK).exists():
+        raise LocalStackError(f"{directory} holds other things than a stack's data: give another --data-dir.")
+    return directory
 
 
 def _start_server(home: Path, stack: Stack, port: int | None, running: ExitStack) -> PrefectServer:
@@ -110,7 +117,9 @@ def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
     """What another terminal needs to reach this stack, for a shell. It holds keys: only this user may read it."""
     settings = stack.environment()
     lines = [f"export {name}={shlex.quote(value)}" for name, value in {**addresses, **settings}.items()]
-    lines += [f"unset {name}" for name in sorted(SETTINGS - settings.keys())]  # another installation's
+    lines += [
+        f"unset {name}" for name in sorted(variables(Settings).keys() - settings.keys())
+    ]  # another installation's
     file.unlink(missing_ok=True)
     file.touch(mode=0o600, exist_ok=False)
     file.write_text("\n".join([*lines, ""]))

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.environment import inherited
+from smsretry.local.process.guarded_process import inherited
 
 
 @pytest.fixture(scope="module")

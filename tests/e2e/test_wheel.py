@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.environment import inherited
+from smsretry.local.process.guarded_process import inherited
 
 NEEDED = ("flows", "smsretry", "LICENSE", "README.md", "prefect.yaml", "pyproject.toml")
 SHOW = """

@@ -17,8 +17,7 @@ from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
 from smsretry.local.prefect_server import PrefectServer
-from smsretry.local.process.environment import inherited
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 

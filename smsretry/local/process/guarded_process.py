@@ -7,18 +7,26 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pwd import struct_passwd
+from typing import Final
 
-from smsretry.errors import LocalStackError
 from smsretry.local.process import guard
+from smsretry.settings import Settings, variables
 
-_TAIL_LINES = 20
+_TAIL_LINES: Final = 20
 
 
 class GuardedProcess:
     """A running command under `smsretry.local.process.guard`. Its output is appended to `log`.
 
-    Ends with this process because this process alone holds the other end of the guard's stdin. A child made by
+    It ends with this process because this process alone holds the other end of the guard's pipe. A child made by
     `os.fork` without exec holds it too; one made by `subprocess` does not.
+
+    Args:
+        stop_signal: how it is asked to end.
+        grace_seconds: how long it has for that, before SIGKILL.
+        account: run it as this user, which needs root.
+        keeps: file descriptors that it has as well.
     """
 
     def __init__(
@@ -26,68 +34,54 @@ class GuardedProcess:
         command: Sequence[str],
         *,
         log: Path,
-        stop_signal: signal.Signals = signal.SIGTERM,
-        grace_seconds: float = 10.0,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        user: str | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        grace_seconds: float = 10.0,
+        account: struct_passwd | None = None,
+        keeps: Sequence[int] = (),
     ) -> None:
-        """Start it. `user` needs root. Raises LocalStackError if the command cannot be run."""
         self.log = log
-        pid_reader, pid_writer = os.pipe()
-        options = ["--signal", stop_signal.name, "--grace", str(grace_seconds), "--pid-fd", str(pid_writer)]
-        if user is not None:
-            options += ["--user", user]
-        with os.fdopen(pid_reader) as reported, log.open("ab") as output:
-            try:
-                self._guard = subprocess.Popen(
-                    # By its path and isolated: nothing of the package or the environment can slow or break it.
-                    [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    env=env,
-                    cwd=cwd,
-                    pass_fds=[pid_writer],
-                    start_new_session=True,
-                )
-            finally:
-                os.close(pid_writer)
-            pid = reported.readline().strip()
-        if not pid:
-            self._wait(None)
-            raise LocalStackError(f"{command[0]} did not start; the end of {log}:\n{self.log_tail()}")
-        self.pid = int(pid)
+        user = f"{account.pw_uid}:{account.pw_gid}" if account else ""
+        # By its path and isolated: nothing of the package or the environment can slow or break it.
+        guarded = [sys.executable, "-I", "-S", guard.__file__, stop_signal.name, str(grace_seconds), user, "--"]
+        with log.open("ab") as output:
+            self._guard = subprocess.Popen(
+                [*guarded, *command], stdin=subprocess.PIPE, stdout=output, stderr=output, env=env, cwd=cwd,
+                pass_fds=keeps, start_new_session=True, bufsize=0,
+            )  # fmt: skip
 
     def poll(self) -> int | None:
-        """The command's exit code, 128 + n after signal n; None while it runs."""
+        """The command's exit code, 128 + n after signal n, 127 if it cannot be run; None while it runs."""
         return self._guard.poll()
 
-    def stop(self, timeout: float | None = None) -> int:
-        """Send the stop signal and wait, by default for as long as the guard's grace takes; then kill. Exit code."""
-        self._close_stdin()
-        try:
-            return self._wait(timeout)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+    def stop(self) -> int:
+        """Send the stop signal and wait, for as long as its grace takes. Exit code."""
+        return self._end(b"")
 
     def kill(self) -> int:
-        """SIGKILL the command and its children, as a crash would. Exit code."""
-        if self.poll() is None:
-            guard.kill_tree(self.pid)
-        return self._wait(None)
+        """SIGKILL the command and its process group, as a crash would. Exit code."""
+        return self._end(b"\n")
 
     def log_tail(self) -> str:
         """The last lines of its output."""
-        with contextlib.suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
-    def _wait(self, timeout: float | None) -> int:
-        code = self._guard.wait(timeout)
-        self._close_stdin()
-        return code
+    def _end(self, word: bytes) -> int:
+        pipe = self._guard.stdin
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(BrokenPipeError):  # it has ended by itself
+                pipe.write(word)
+            pipe.close()
+        return self._guard.wait()
 
-    def _close_stdin(self) -> None:
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
+
+def inherited() -> dict[str, str]:
+    """This process's environment without what would steer Prefect, and without another installation's settings.
+
+    A real account's TWILIO_MESSAGING_SERVICE_SID, say, would be taken for the stand-in's.
+    """
+    settings = variables(Settings)
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_") and name not in settings
+    }

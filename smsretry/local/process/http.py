@@ -10,8 +10,8 @@ Uvicorn offers an app no way to do that, so the protocol below hands each reques
 import asyncio
 import contextlib
 import socket
-import struct
 import threading
+import time
 from typing import Final, Self
 
 import uvicorn
@@ -21,12 +21,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HOST: Final = "127.0.0.1"
 _TRANSPORT: Final = "smsretry.transport"
-_START_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 # Longer than any test or demo keeps a pooled connection idle: a server that closes one just as the client reuses it
 # would look like an answer lost on the way.
 _KEEP_ALIVE_SECONDS: Final = 300
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST and not FIN
 
 
 def free_port() -> int:
@@ -37,7 +35,7 @@ def free_port() -> int:
 
 
 class DropConnection(Response):
-    """In place of a response: the connection is reset before a byte of it, or closed after `head` of its body.
+    """In place of a response: the connection breaks before a byte of it, or after `head` of its body.
 
     `head` goes out under a Content-Length one byte larger, so the client sees a body cut short. A client that
     reads the whole head cannot mistake it for a complete answer.
@@ -49,15 +47,11 @@ class DropConnection(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport: asyncio.Transport = scope["state"][_TRANSPORT]
-        if self._head is None:
-            with contextlib.suppress(OSError):  # the client was quicker, and the socket is closed
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
-        else:
+        if self._head is not None:
             self.headers["content-length"] = str(len(self._head) + 1)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self._head, "more_body": True})
-            transport.close()
+        transport.close()
         # Uvicorn answers 500 for an app that returns before it has noticed that the connection is gone.
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -79,23 +73,32 @@ class LocalServer:
         return f"http://{_HOST}:{self._port}"
 
     def start(self) -> Self:
-        """Return when requests are being answered. Raises OSError if somebody else has taken its port since."""
-        if self._server is not None:
-            raise RuntimeError(f"Already serving at {self.url}: call stop() first")
+        """Return when requests are being answered.
+
+        Raises:
+            OSError: somebody else has taken its port since.
+            RuntimeError: its app did not start.
+        """
         listener = socket.create_server((_HOST, self._port), backlog=512)
         # asyncio sets this only on sockets it made itself; without it every answer waits 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = listener.getsockname()[1]
-        server = _Server(self._app, listener)
-        server.start()
-        self._server = server
+        self._server = _Server(self._app, listener)
+        while not self._server.started:
+            if not self._server.thread.is_alive():
+                listener.close()
+                raise RuntimeError("The local server did not start: its app failed")
+            time.sleep(0.005)
         return self
 
     def stop(self) -> None:
         """Close every connection, cancel what is still being answered, join the thread. May be called again."""
         server, self._server = self._server, None
         if server is not None:
-            server.stop()
+            server.should_exit = True
+            server.thread.join(_STOP_SECONDS)
+            if server.thread.is_alive():
+                raise RuntimeError("The local server did not stop: its app blocks the event loop, or its own shutdown")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -107,9 +110,7 @@ class LocalServer:
 class _Protocol(H11Protocol):
     """Hands each request its transport, and writes no access log: paths hold phone numbers."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"{type(transport).__name__} is no TCP transport")
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the only kind there is
         super().connection_made(transport)
         # Here and not by uvicorn's own `access_log=False`, which would mute every uvicorn of this process.
         self.access_log = False
@@ -122,38 +123,14 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
-                self._answer,
-                interface="asgi3",
-                http=_Protocol,
-                ws="none",
-                loop="asyncio",
-                log_config=None,
+                self._answer, interface="asgi3", http=_Protocol, ws="none", loop="asyncio", log_config=None,
                 date_header=False,  # the app's clock may be another one than the machine's
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
-        )
+        )  # fmt: skip
         self._app = app
-        self._listener = listener
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="LocalServer", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait(_START_SECONDS)
-        if not self.started:
-            self.should_exit = True
-            self._listener.close()
-            raise RuntimeError(f"The local server did not start: its app failed, or took over {_START_SECONDS:.0f} s")
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self._thread.join(_STOP_SECONDS)
-        if self._thread.is_alive():
-            raise RuntimeError("The local server did not stop: its app blocks the event loop, or its own shutdown")
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready.set()
+        self.thread = threading.Thread(target=self._run_on, args=(listener,), name="LocalServer", daemon=True)
+        self.thread.start()
 
     async def main_loop(self) -> None:
         """Look for the end ten times as often as uvicorn does: tests start and stop a server each."""
@@ -169,23 +146,19 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # one turn, in which each request learns that nobody waits for its answer
-        tasks = list(self.server_state.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        if tasks := list(self.server_state.tasks):
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks, timeout=1)
         await self.lifespan.shutdown()
 
-    def _run(self) -> None:
-        # Uvicorn reports a failed start-up by SystemExit; `started` tells the same to the caller's thread.
-        with contextlib.suppress(SystemExit):
-            self.run(sockets=[self._listener])
-        self._ready.set()
+    def _run_on(self, listener: socket.socket) -> None:
+        with contextlib.suppress(SystemExit):  # by which uvicorn reports a failed start-up
+            self.run(sockets=[listener])
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            # Uvicorn logs a cancelled request as an app's error; at the end it is our own doing.
-            if not self.should_exit:
+            if not self.should_exit:  # uvicorn would log it as an app's error; at the end it is our own doing
                 raise

@@ -2,8 +2,7 @@
 
 Sources: "Subaccounts" (the parent's auth token reaches its subaccounts' resources of 2010; a subaccount's reaches
 neither the parent nor a sister), "API keys" (a key reaches one account, a parent's is nowhere said to reach more,
-and only a main key may read `/Accounts`), "Suspended accounts" and the error catalog (20003, 20005, 21606, 21660,
-21701, 21704, 30023, 30034).
+and only a main key may read `/Accounts`), "Suspended accounts" and the error catalog (20003, 20005, 30023, 30034).
 """
 
 import base64
@@ -12,11 +11,10 @@ import secrets
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from smsretry.local.twilio.ledger import Entry, Request
+from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.segments import segments
 
 _PACIFIC: Final = ZoneInfo("America/Los_Angeles")
@@ -56,15 +54,8 @@ class Account:
         """A parent that is suspended suspends its subaccounts."""
         return self.status == "active" and (self.owner is None or self.owner.is_active)
 
-    def renew(self) -> None:
-        """As it was before anybody changed it: an active account with its numbers, its money and its keys."""
-        self.status, self.is_trial, self.balance = "active", False, "20.00"
-        for told in (self.webhooks, self.voice_only, self.refused_by_carriers, self.segments_per_day):
-            told.clear()
 
-
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """Credentials that fit."""
 
     account: Account
@@ -87,32 +78,33 @@ class Accounts:
 
     def add(self, account: Account) -> Account:
         """Open an account."""
-        with self._lock:
-            self._accounts[account.sid] = account
+        self._accounts = {**self._accounts, account.sid: account}
         return account
 
     def forget_others(self) -> None:
-        """Only the first account is left, and is as it was."""
-        with self._lock:
-            self._accounts = {self.main.sid: self.main}
-            self._used.clear()
-        self.main.renew()
+        """Only the first account is left: active, with its numbers, its money and its keys."""
+        main = self.main
+        self._accounts = {main.sid: main}
+        self._used.clear()
+        main.status, main.is_trial, main.balance = "active", False, "20.00"
+        for told in (main.webhooks, main.voice_only, main.refused_by_carriers, main.segments_per_day):
+            told.clear()
 
-    def find(self, sid: str | None) -> Account | None:
-        """The account of a SID; None: of a message that names none."""
-        return self.main if sid is None else self._accounts.get(sid)
+    def find(self, sid: str) -> Account | None:
+        """The account of a SID."""
+        return self._accounts.get(sid)
 
     def of(self, entry: Entry) -> Account:
         """The account that sent a message."""
-        return self.find(entry.account_sid) or self.main
+        return self._accounts.get(entry.account_sid, self.main)
 
     def owner_of(self, number: str | None) -> Account | None:
         """The account that has a number."""
-        return next((one for one in tuple(self._accounts.values()) if number in one.numbers), None)
+        return next((one for one in self._accounts.values() if number in one.numbers), None)
 
     def tokens(self) -> dict[str, list[str]]:
         """The auth token of each account, as a webhook's settings list them."""
-        return {sid: [one.auth_token] for sid, one in tuple(self._accounts.items())}
+        return {sid: [one.auth_token] for sid, one in self._accounts.items()}
 
     def speaker(self, authorization: str) -> Login | None:
         """Whose credentials these are. None: nobody's."""
@@ -122,21 +114,19 @@ class Accounts:
         except (binascii.Error, UnicodeDecodeError):
             return None
         named = self._accounts.get(name)
-        account = named or next((one for one in tuple(self._accounts.values()) if name in one.api_keys), None)
+        account = named or next((one for one in self._accounts.values() if name in one.api_keys), None)
         if account is None or scheme.lower() != "basic":
             return None
         expected = account.auth_token if named else account.api_keys[name]
         known = secrets.compare_digest(expected.encode(), secret.encode())
         return Login(account, is_token=named is not None) if known else None
 
-    def verdict(self, account: Account, request: Request, at: datetime) -> int | None:
+    def verdict(self, entry: Entry) -> int | None:
         """Twilio's code for an accepted message that carriers do not take. None: they take it."""
-        sender = request.sent_by or ""
-        if code := account.refused_by_carriers.get(sender):
-            return code
-        if sender not in account.segments_per_day:
-            return None
-        day = sender, f"{at.astimezone(_PACIFIC):%Y-%m-%d}"
+        account, sender = self.of(entry), entry.sent_by or ""
+        if sender in account.refused_by_carriers or sender not in account.segments_per_day:
+            return account.refused_by_carriers.get(sender)
+        day = sender, f"{entry.accepted_at.astimezone(_PACIFIC):%Y-%m-%d}"
         with self._lock:
-            self._used[day] += segments(request.body)
+            self._used[day] += segments(entry.body)
             return _OVER_THE_CAP if self._used[day] > account.segments_per_day[sender] else None

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from twilio.request_validator import RequestValidator
 
 from smsretry.local.twilio.ledger import Entry
-from smsretry.local.twilio.resources import API
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Callback:
 
 def signed(url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str) -> Callback:
     """What this account posts, without the fields that have no value."""
-    told = {"AccountSid": account_sid, "ApiVersion": API, **form}
+    told = {"AccountSid": account_sid, "ApiVersion": "2010-04-01", **form}
     given = {name: value for name, value in told.items() if value is not None}
     return Callback(url, given, RequestValidator(auth_token).compute_signature(url, given))
 

@@ -1,14 +1,31 @@
-"""The ways in which the Twilio stand-in can be made to fail, and the order in which it will.
+"""Twilio's errors, the ways in which the stand-in can be made to fail, and the order in which it will.
 
 A fault of sending strikes a request that Twilio would otherwise accept; `accepted` says whether the message is in the
 ledger all the same, which is the one thing the sender cannot see.
 """
 
+import asyncio
+import json
 import threading
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from smsretry.local.process.http import DropConnection
+
+_PAGE_OF_HTML: Final = "<html><body><h1>This page is not Twilio's JSON</h1></body></html>"
+_TRUNCATED_BYTES: Final = 80  # of about 900: the SID comes much later
+_TOLD: Final = "The stand-in was told to answer with this error"
+
+
+def error(code: int, http_status: int, text: str = _TOLD, headers: Mapping[str, str] | None = None) -> Response:
+    """Twilio's error JSON, under its status. Its `message` often quotes the recipient's number."""
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return JSONResponse({"code": code, "message": text, "more_info": more, "status": http_status}, http_status, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +35,15 @@ class JsonError:
     code: int
     _: KW_ONLY
     http_status: int
-    message: str = "The stand-in was told to answer with this error"
+    message: str = _TOLD
     retry_after: timedelta | None = None
     """Sent as the `Retry-After` header, in whole seconds. Twilio documents none for this endpoint."""
     accepted: bool = False
+
+    async def answer(self, _created: Mapping[str, Any]) -> Response:
+        """What the sender gets in place of a 201 with `created`, which is empty if the fault accepts nothing."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(int(self.retry_after.total_seconds()))}
+        return error(self.code, self.http_status, self.message, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +54,25 @@ class HtmlError:
     http_status: int = 503
     accepted: bool = False
 
+    async def answer(self, _created: Mapping[str, Any]) -> Response:
+        """That page."""
+        return HTMLResponse(_PAGE_OF_HTML, self.http_status)
+
 
 @dataclass(frozen=True, slots=True)
 class DropUnaccepted:
-    """The whole request was read, and forgotten: the connection is reset without a byte of an answer."""
+    """The whole request was read, and forgotten: the connection ends without a byte of an answer."""
 
     accepted: ClassVar[bool] = False
 
+    async def answer(self, _created: Mapping[str, Any]) -> Response:
+        """None."""
+        return DropConnection()
+
 
 @dataclass(frozen=True, slots=True)
-class AcceptThenDrop:
-    """The message is accepted; then the connection is reset without a byte of an answer."""
+class AcceptThenDrop(DropUnaccepted):
+    """The message is accepted; then the connection ends without a byte of an answer."""
 
     accepted: ClassVar[bool] = True
 
@@ -53,6 +83,11 @@ class AcceptThenWait:
 
     wait: timedelta
     accepted: ClassVar[bool] = True
+
+    async def answer(self, created: Mapping[str, Any]) -> Response:
+        """It, late."""
+        await asyncio.sleep(self.wait.total_seconds())
+        return JSONResponse(created, 201)
 
 
 class BrokenAnswer(Enum):
@@ -66,6 +101,18 @@ class BrokenAnswer(Enum):
     @property
     def accepted(self) -> bool:
         return True
+
+    async def answer(self, created: Mapping[str, Any]) -> Response:
+        """As the value says."""
+        match self:
+            case BrokenAnswer.EMPTY:
+                return Response(status_code=201, media_type="application/json")
+            case BrokenAnswer.HTML:
+                return HTMLResponse(_PAGE_OF_HTML, 201)
+            case BrokenAnswer.TRUNCATED:
+                return DropConnection(json.dumps(created).encode()[:_TRUNCATED_BYTES], http_status=201)
+            case BrokenAnswer.WITHOUT_SID:
+                return JSONResponse({**created, "sid": None}, 201)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +154,7 @@ _Kind = TypeVar("_Kind")
 class _Planned:
     fault: Fault
     to: str | None
-    left: int | None
+    left: float
 
 
 class FaultPlan:
@@ -117,12 +164,10 @@ class FaultPlan:
         self._lock = threading.Lock()
         self._planned: list[_Planned] = []
 
-    def add(self, fault: Fault, *, to: str | None, times: int | None) -> None:
-        """Plan one fault for the next `times` requests; None: for every one until `clear`."""
-        if times is not None and times < 1:
-            raise ValueError(f"times is {times}: give a count of at least 1, or None for 'until healed'")
+    def add(self, fault: Fault, *, to: str | None, times: float) -> None:
+        """Plan one fault for the next `times` requests."""
         with self._lock:
-            self._planned = [planned for planned in self._planned if planned.left != 0]
+            self._planned = [planned for planned in self._planned if planned.left]
             self._planned.append(_Planned(fault, to, times))
 
     def clear(self) -> None:
@@ -134,7 +179,7 @@ class FaultPlan:
         """Use up the next fault of these kinds for a request about this number."""
         with self._lock:
             for planned in self._planned:
-                if isinstance(planned.fault, kinds) and planned.left != 0 and planned.to in (None, to):
-                    planned.left = None if planned.left is None else planned.left - 1
+                if isinstance(planned.fault, kinds) and planned.left and planned.to in (None, to):
+                    planned.left -= 1
                     return planned.fault
         return None

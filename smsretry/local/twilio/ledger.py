@@ -1,10 +1,11 @@
 """What the Twilio stand-in accepted: the record by which a test counts real texts."""
 
 import threading
-import uuid
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, Self
+from uuid import uuid4
 
 TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 """What Twilio puts before every body of a trial account, and stores."""
@@ -12,30 +13,20 @@ _ON_ITS_WAY: Final = ("sent", "delivered", "undelivered", "read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """The parameters of one `POST Messages` that passed validation."""
+class Entry:
+    """One accepted message."""
 
+    sid: str
+    account_sid: str
+    """The account that sent it."""
     to: str = field(repr=False)
     sender: str | None = field(repr=False)
     """The `From` number. None when only a messaging service was named: Twilio picks a number later."""
     messaging_service_sid: str | None
     body: str = field(repr=False)
+    """As it is stored, so with the prefix of a trial account."""
     status_callback: str | None
     validity_period: timedelta | None
-
-    @property
-    def sent_by(self) -> str | None:
-        """What it names: a messaging service or a number."""
-        return self.messaging_service_sid or self.sender
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Request):
-    """One accepted message. `body` is as stored, so with the prefix of a trial account."""
-
-    sid: str
-    account_sid: str | None = None
-    """The account that sent it. None: the stand-in's first."""
     accepted_at: datetime
     """By the stand-in's clock."""
     clock_ahead: timedelta = timedelta(0)
@@ -49,6 +40,26 @@ class Entry(Request):
     """When `status` was last set."""
     arrived: bool = False
     """Whether the phone got it, whatever Twilio says."""
+
+    @classmethod
+    def of(cls, form: Mapping[str, str], *, to: str, is_trial: bool, **known: Any) -> Self:
+        """The message that a `POST Messages` creates."""
+        validity = form.get("ValidityPeriod")
+        return cls(
+            sid=f"SM{uuid4().hex}",
+            to=to,
+            sender=form.get("From") or None,
+            messaging_service_sid=form.get("MessagingServiceSid") or None,
+            body=TRIAL_PREFIX * is_trial + form["Body"],
+            status_callback=form.get("StatusCallback") or None,
+            validity_period=timedelta(seconds=int(validity)) if validity else None,
+            **known,
+        )
+
+    @property
+    def sent_by(self) -> str | None:
+        """What it names: a messaging service or a number."""
+        return self.messaging_service_sid or self.sender
 
 
 class Ledger:
@@ -76,13 +87,6 @@ class Ledger:
         """Forget everything, as no real ledger can."""
         with self._lock:
             self._entries.clear()
-
-    def accept(self, request: Request, *, account_sid: str, at: datetime, trial: bool, clock_ahead: timedelta) -> Entry:
-        """Record one message under a new SID."""
-        sid = f"SM{uuid.uuid4().hex}"
-        entry = Entry(**asdict(request), sid=sid, account_sid=account_sid, accepted_at=at, clock_ahead=clock_ahead)
-        self.put(replace(entry, body=TRIAL_PREFIX + entry.body) if trial else entry)
-        return self._entries[sid]
 
     def put(self, entry: Entry) -> None:
         """Record a message as it is, such as one that somebody else sent."""

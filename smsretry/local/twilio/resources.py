@@ -1,25 +1,30 @@
-"""Twilio's JSON: a message property for property; of other resources what tells their state.
+"""Twilio's JSON: a message property for property; of other resources what tells their state. And its lists.
 
-Source: Twilio's OpenAPI description (twilio-oai 2.6.7) and captured answers. Numbers are strings where Twilio's are.
+Sources: Twilio's OpenAPI description (twilio-oai 2.6.7) and captured answers. Numbers are strings where Twilio's are.
+The list of messages has no filter on body, status, creation date or messaging service, and ignores parameters that
+Twilio does not know.
 """
 
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.segments import segments
 
 API: Final = "2010-04-01"
-_MESSAGING: Final = "https://messaging.twilio.com"
-_MADE: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-"""When accounts, numbers and services were."""
+Json = dict[str, Any]
+Query = Sequence[tuple[str, str]]
+_DEFAULT_SIZE: Final = 50
+_LARGEST_SIZE: Final = 1000
+_PAGING: Final = ("Page", "PageSize", "PageToken")
 
 
-def message(entry: Entry, account_sid: str) -> dict[str, Any]:
+def message(entry: Entry, account_sid: str) -> Json:
     """The Message resource: exactly its 20 properties."""
     uri = f"/{API}/Accounts/{account_sid}/Messages/{entry.sid}"
     unrouted = entry.sender is None
@@ -48,94 +53,112 @@ def message(entry: Entry, account_sid: str) -> dict[str, Any]:
     }
 
 
-def account(account: Account) -> dict[str, Any]:
-    """The Account resource, without its auth token."""
+def account(account: Account) -> Json:
+    """The Account resource."""
     return {
-        "date_created": _rfc2822(_MADE),
-        "date_updated": _rfc2822(_MADE),
-        "friendly_name": "Stand-in",
         "owner_account_sid": (account.owner or account).sid,
         "sid": account.sid,
         "status": "suspended" if account.status == "active" and not account.is_active else account.status,
         "type": "Trial" if account.is_trial else "Full",
-        "uri": f"/{API}/Accounts/{account.sid}.json",
     }
 
 
-def balance(account: Account) -> dict[str, Any]:
-    """The Balance resource."""
-    return {"account_sid": account.sid, "balance": account.balance, "currency": "USD"}
+def numbers(account: Account, containing: str) -> list[Json]:
+    """IncomingPhoneNumber resources."""
+    return [
+        {
+            "account_sid": account.sid,
+            "capabilities": {"voice": True, "sms": number not in account.voice_only, "fax": False},
+            "phone_number": number,
+            "sid": _sid("PN", number),
+            "sms_url": account.webhooks.get(number, ""),
+        }
+        for number in sorted(account.numbers)
+        if containing in number
+    ]
 
 
-def phone_number(number: str, account: Account) -> dict[str, Any]:
-    """The IncomingPhoneNumber resource: the properties that tell whose it is and that it can text."""
-    sid, texts = _sid("PN", number), number not in account.voice_only
-    return {
-        "account_sid": account.sid,
-        "api_version": API,
-        "capabilities": {"voice": True, "sms": texts, "mms": texts, "fax": False},
-        "date_created": _rfc2822(_MADE),
-        "date_updated": _rfc2822(_MADE),
-        "friendly_name": number,
-        "phone_number": number,
-        "sid": sid,
-        "sms_method": "POST",
-        "sms_url": account.webhooks.get(number, ""),
-        "status": "in-use",
-        "uri": f"/{API}/Accounts/{account.sid}/IncomingPhoneNumbers/{sid}.json",
-    }
-
-
-def service(sid: str, account: Account) -> dict[str, Any]:
+def service(sid: str, account: Account) -> Json:
     """A messaging service."""
-    return {
-        **_of_messaging(sid, account),
-        "friendly_name": "Stand-in",
-        "inbound_method": "POST",
-        "inbound_request_url": account.webhooks.get(sid),
-        "sid": sid,
-        "smart_encoding": False,
-        "url": f"{_MESSAGING}/v1/Services/{sid}",
-        "use_inbound_webhook_on_number": False,
-        "validity_period": 36_000,
-    }
+    own = {"inbound_request_url": account.webhooks.get(sid), "use_inbound_webhook_on_number": False}
+    return {"account_sid": account.sid, "sid": sid, **own}
 
 
-def senders(kind: str, sid: str, account: Account) -> list[dict[str, Any]]:
-    """What a messaging service has of a kind, by the last word of its path. There are no alphanumeric senders here."""
-    common = {**_of_messaging(sid, account), "service_sid": sid, "country_code": "US"}
+def of_service(kind: str, sid: str, account: Account) -> Json | None:
+    """The only page of what a messaging service has of a kind, by the last word of its path; None: of no such kind."""
+
+    def listed(key: str, records: Iterable[Json]) -> Json:
+        return {"meta": {"key": key, "next_page_url": None}, key: list(records)}
+
+    in_us = {"country_code": "US"}
     match kind:
         case "PhoneNumbers":
-            return [
-                {
-                    **common,
-                    "sid": _sid("PN", number),
-                    "phone_number": number,
-                    "capabilities": ["Voice"] if number in account.voice_only else ["Voice", "SMS", "MMS"],
-                }
-                for number in sorted(account.services[sid])
-            ]
+            pool = sorted(account.services[sid])
+            able = {number: ["Voice"] if number in account.voice_only else ["Voice", "SMS"] for number in pool}
+            rows = ({"sid": _sid("PN", n), "phone_number": n, "capabilities": able[n], **in_us} for n in pool)
+            return listed("phone_numbers", rows)
         case "ShortCodes":
             codes = account.short_codes.get(sid, [])
-            return [{**common, "sid": _sid("SC", code), "short_code": code, "capabilities": ["SMS"]} for code in codes]
+            return listed("short_codes", ({"sid": _sid("SC", code), "short_code": code, **in_us} for code in codes))
+        case "AlphaSenders":
+            return listed("alpha_senders", ())
         case "Usa2p":
             states = account.campaigns.get(sid, [])
-            return [{**common, "sid": _sid("QE", sid + state), "campaign_status": state} for state in states]
+            return listed("compliance", ({"sid": _sid("QE", sid + one), "campaign_status": one} for one in states))
         case _:
-            return []
+            return None
 
 
-def only_page(path: str, key: str, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The only page of a list of the Messaging API."""
-    url = f"{_MESSAGING}{path}"
-    meta = {"first_page_url": url, "key": key, "next_page_url": None, "page": 0, "page_size": 50}
-    return {"meta": {**meta, "previous_page_url": None, "url": url}, key: list(records)}
+def select(entries: Iterable[Entry], query: Query) -> list[Entry]:
+    """The entries that pass every filter, newest first. Raises ValueError for a date that cannot be read."""
+    return [entry for entry in entries if all(_passes(entry, name, value) for name, value in query)][::-1]
 
 
-def _of_messaging(sid: str, account: Account) -> dict[str, Any]:
-    """What the resources of the Messaging API have in common. Their dates are ISO 8601."""
-    dated = dict.fromkeys(("date_created", "date_updated"), f"{_MADE:%Y-%m-%dT%H:%M:%SZ}")
-    return {"account_sid": account.sid, "messaging_service_sid": sid, **dated}
+def _passes(entry: Entry, name: str, value: str) -> bool:
+    match name:
+        case "To":
+            return entry.to == value
+        case "From":
+            # A message that waits for its service's choice of a number has none, so this filter misses it.
+            return entry.sender == value
+        case "DateSent" | "DateSent<" | "DateSent>":
+            # A date (YYYY-MM-DD) lasts a day from midnight UTC; a time (with T and Z) lasts a second.
+            start = datetime.fromisoformat(value)
+            start = start if start.tzinfo else start.replace(tzinfo=UTC)
+            length = timedelta(seconds=1) if "T" in value else timedelta(days=1)
+            if entry.sent_at is None:
+                # Whether Twilio lets a message without `date_sent` through is undocumented; users report it missing.
+                return False
+            sent = entry.sent_at.replace(microsecond=0)
+            return {"": start <= sent < start + length, "<": sent <= start, ">": sent >= start}[name[8:]]
+    return True
+
+
+def page(key: str, records: Sequence[Json], *, path: str, query: Query, endless: bool = False) -> Json:
+    """One page of a list of 2010, under the fields that the SDK pages by.
+
+    Like Twilio's, the token of the next page names the last record of this one, so that records which arrive
+    meanwhile shift nothing. Raises ValueError for a page or a size that is no number.
+    """
+    asked = dict(query)
+    size = min(max(int(asked.get("PageSize", _DEFAULT_SIZE)), 1), _LARGEST_SIZE)
+    number, start = max(int(asked.get("Page", 0)), 0), 0
+    if "PageToken" in asked:
+        start = [record["sid"] for record in records].index(asked["PageToken"].removeprefix("PA")) + 1
+    shown = records[start : start + size]
+
+    def uri(of_page: int, **more: str) -> str:
+        kept = [(name, value) for name, value in query if name not in _PAGING]
+        return f"{path}?{urlencode([*kept, ('PageSize', size), ('Page', of_page), *more.items()])}"
+
+    following = uri(number + 1, PageToken=f"PA{shown[-1]['sid']}") if start + size < len(records) else None
+    return {
+        "next_page_uri": uri(number) if endless else following,
+        "page": number,
+        "page_size": size,
+        "uri": uri(number),
+        key: list(shown),
+    }
 
 
 def _sid(prefix: str, name: str) -> str:

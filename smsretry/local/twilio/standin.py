@@ -10,6 +10,7 @@ behavior is undocumented it takes the stricter reading, each time said beside th
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,17 +23,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from smsretry.local.twilio import answers, lookups, resources
-from smsretry.local.twilio.accounts import Account, Accounts
+from smsretry.local.twilio import resources
+from smsretry.local.twilio.accounts import Account, Accounts, Login
 from smsretry.local.twilio.callbacks import Callback, inbound_form, signed, status_form
-from smsretry.local.twilio.faults import EndlessList, Fault, FaultPlan, FetchError, ListError, ListLag, SendFault
+from smsretry.local.twilio.faults import (
+    EndlessList,
+    Fault,
+    FaultPlan,
+    FetchError,
+    ListError,
+    ListLag,
+    SendFault,
+    error,
+)
 from smsretry.local.twilio.journey import Journey
 from smsretry.local.twilio.ledger import Entry, Ledger
-from smsretry.local.twilio.listing import select
-from smsretry.local.twilio.rules import Refusal, check_request
+from smsretry.local.twilio.rules import e164, refusal
 from smsretry.vocabulary import DeliveryStatus
 
-_Endpoint = Callable[[Request], Awaitable[Response]]
+_Endpoint = Callable[[Request, Login, Account], Awaitable[Response]]
 
 
 def _utc_now() -> datetime:
@@ -51,11 +60,11 @@ class TwilioStandin:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.ledger = Ledger()
-        self._behave()
         self.accounts: Final = Accounts(Account(sid=account_sid, auth_token=auth_token, numbers=set(senders)))
         """Its accounts. The first is the one that it was made with."""
         self._clock = clock
         self._faults = FaultPlan()
+        self._behave()
         self.app = self._build_app()
 
     def _behave(self) -> None:
@@ -89,9 +98,8 @@ class TwilioStandin:
 
         Kinds are `POST Messages.json`, `GET Messages.json` (where `to` is its `To` filter, and every page counts), and
         `GET Messages/{sid}.json`.
-        Raises ValueError if `times` is below 1.
         """
-        self._faults.add(fault, to=to, times=times)
+        self._faults.add(fault, to=to, times=math.inf if times is None else times)
 
     def heal(self) -> None:
         """No planned fault strikes any more. An answer that is already late stays late."""
@@ -148,86 +156,84 @@ class TwilioStandin:
         gets: list[tuple[str, _Endpoint]] = [
             (f"{account}/Messages.json", self._list_messages),
             (f"{account}/Messages/{{sid}}.json", self._fetch_message),
-            (f"{account}/IncomingPhoneNumbers.json", lookups.numbers),
-            (f"{account}/Balance.json", lookups.balance),
-            (f"{account}.json", lookups.account),
-            (service, lookups.service),
-            (f"{service}/{{kind}}", lookups.service),
-            (f"{service}/Compliance/Usa2p", lookups.service),
+            (f"{account}/IncomingPhoneNumbers.json", _numbers),
+            (f"{account}/Balance.json", _balance),
+            (f"{account}.json", _account),
+            (service, _service),
+            (f"{service}/{{kind}}", _service),
+            (f"{service}/Compliance/{{kind}}", _service),
         ]
         return Starlette(
             routes=[
                 Route(f"{account}/Messages.json", self._guard(self._create_message), methods=["POST"]),
                 *(Route(path, self._guard(endpoint), methods=["GET"]) for path, endpoint in gets),
             ],
-            exception_handlers={404: answers.not_found},
+            exception_handlers={404: _not_found},
         )
 
-    def _guard(self, endpoint: _Endpoint) -> _Endpoint:
+    def _guard(self, endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             login = self.accounts.speaker(request.headers.get("authorization", ""))
             if login is None or not login.account.is_active:
-                return answers.unauthorized()
+                return _unauthorized()
             account = self.accounts.find(request.path_params.get("account_sid", login.account.sid))
             if account is None or not login.reaches(account):
-                return answers.not_found(request)
-            request.state.account, request.state.login = account, login
-            response = await endpoint(request)
+                return _not_found(request)
+            response = await endpoint(request, login, account)
             response.headers["Date"] = format_datetime(self._clock() + self.clock_ahead, usegmt=True)
             return response
 
         return guarded
 
-    async def _create_message(self, request: Request) -> Response:
+    async def _create_message(self, request: Request, _login: Login, account: Account) -> Response:
         self.posts += 1
-        account: Account = request.state.account
         if not account.is_active:
-            return answers.error(20005, 403, "Account not active")
+            return error(20005, 403, "Account not active")
         form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-        checked = check_request(form, account, self.accounts)
-        if isinstance(checked, Refusal):
-            return answers.error(checked.code, 400, checked.message)
-        fault = self._faults.next(checked.to, *get_args(SendFault))
+        if refused := refusal(form, account, self.accounts):
+            return error(refused[0], 400, refused[1])
+        to = e164(form["To"]) or ""
+        fault: SendFault | None = self._faults.next(to, *get_args(SendFault))
         if fault is not None and not fault.accepted:
-            return await answers.faulty(fault, {})
-        entry = self.ledger.accept(
-            checked, account_sid=account.sid, at=self._clock(), trial=account.is_trial, clock_ahead=self.clock_ahead
-        )
+            return await fault.answer({})
+        entry = Entry.of(
+            form, to=to, is_trial=account.is_trial, account_sid=account.sid, accepted_at=self._clock(),
+            clock_ahead=self.clock_ahead,
+        )  # fmt: skip
+        self.ledger.put(entry)
         created = resources.message(entry, account.sid)
-        if code := self.accounts.verdict(account, checked, self._clock()):
+        if code := self.accounts.verdict(entry):
             self.report(entry.sid, "undelivered", code)
         await asyncio.sleep(self.seconds_each)
-        return JSONResponse(created, 201) if fault is None else await answers.faulty(fault, created)
+        return JSONResponse(created, 201) if fault is None else await fault.answer(created)
 
-    async def _list_messages(self, request: Request) -> Response:
+    async def _list_messages(self, request: Request, _login: Login, account: Account) -> Response:
         self.lists += 1
         to = request.query_params.get("To")
-        lag, error = self._faults.next(to, ListLag), self._faults.next(to, ListError)
-        if error:
-            return answers.error(error.code, error.http_status, "The stand-in was told to fail this list")
+        lag, failing = self._faults.next(to, ListLag), self._faults.next(to, ListError)
+        if failing:
+            return error(failing.code, failing.http_status)
         newest = self._clock() - (lag.lag if lag else timedelta(0))
-        account: Account = request.state.account
         visible = [
             entry
             for entry in self.ledger.entries()
             if entry.accepted_at <= newest and self.accounts.of(entry) is account
         ]
         try:
-            found = select(visible, request.query_params.multi_items())
+            found = resources.select(visible, request.query_params.multi_items())
         except ValueError:
-            return answers.error(20001, 400, "Invalid date value")
+            return error(20001, 400, "Invalid date value")
         told = self.retell([self._dated(entry) for entry in found])
-        printed = (self.misprint(resources.message(entry, account.sid)) for entry in told)
-        return lookups.paged(request, "messages", printed, endless=self._faults.next(to, EndlessList) is not None)
+        printed = [self.misprint(resources.message(entry, account.sid)) for entry in told]
+        return _paged(request, "messages", printed, endless=self._faults.next(to, EndlessList) is not None)
 
-    async def _fetch_message(self, request: Request) -> Response:
+    async def _fetch_message(self, request: Request, _login: Login, account: Account) -> Response:
         self.fetches += 1
         entry = self.ledger.find(request.path_params["sid"])
-        if error := self._faults.next(entry.to if entry else None, FetchError):
-            return answers.error(error.code, error.http_status, "The stand-in was told to fail this fetch")
-        account: Account = request.state.account
+        if failing := self._faults.next(entry.to if entry else None, FetchError):
+            return error(failing.code, failing.http_status)
         if entry is None or self.accounts.of(entry) is not account:
-            return answers.not_found(request)
+            return _not_found(request)
         return JSONResponse(resources.message(self._dated(entry), account.sid))
 
     def _dated(self, entry: Entry) -> Entry:
@@ -237,3 +243,48 @@ class TwilioStandin:
             self.report(entry.sid, *fared)
             entry = self._entry(entry.sid)
         return replace(entry, accepted_at=entry.accepted_at + entry.clock_ahead)
+
+
+async def _account(_request: Request, login: Login, account: Account) -> Response:
+    """The parent may read one that is suspended; a standard API key may read none."""
+    return JSONResponse(resources.account(account)) if login.is_token else _unauthorized()
+
+
+async def _balance(request: Request, login: Login, account: Account) -> Response:
+    """A subaccount has none; its parent pays."""
+    if account.owner:
+        return _not_found(request)
+    told = {"account_sid": account.sid, "balance": account.balance, "currency": "USD"}
+    return JSONResponse(told) if login.is_token else _unauthorized()
+
+
+async def _numbers(request: Request, _login: Login, account: Account) -> Response:
+    """A part of a number is enough, as at Twilio."""
+    containing = request.query_params.get("PhoneNumber", "")
+    return _paged(request, "incoming_phone_numbers", resources.numbers(account, containing))
+
+
+async def _service(request: Request, _login: Login, account: Account) -> Response:
+    """A messaging service and its lists: of the account whose credentials these are, and of no other."""
+    sid, kind = request.path_params["sid"], request.path_params.get("kind")
+    if sid not in account.services:
+        return _not_found(request)
+    told = resources.of_service(kind, sid, account) if kind else resources.service(sid, account)
+    return JSONResponse(told) if told else _not_found(request)
+
+
+def _paged(request: Request, key: str, records: Sequence[dict[str, Any]], *, endless: bool = False) -> Response:
+    query = request.query_params.multi_items()
+    try:
+        return JSONResponse(resources.page(key, records, path=request.url.path, query=query, endless=endless))
+    except ValueError:
+        return error(20001, 400, "Invalid page or page size")
+
+
+def _unauthorized() -> Response:
+    return error(20003, 401, "Authenticate", {"WWW-Authenticate": 'Basic realm="Twilio API"'})
+
+
+def _not_found(request: Request, _raised: Exception | None = None) -> Response:
+    """No such resource, or another account's."""
+    return error(20404, 404, f"The requested resource {request.url.path} was not found")

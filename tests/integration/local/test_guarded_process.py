@@ -7,97 +7,76 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from smsretry.errors import LocalStackError
-from smsretry.local.process import guard
 from smsretry.local.process.guarded_process import GuardedProcess
-from tests.support.processes import ends, is_alive
+from tests.support.processes import ends
+from tests.support.waiting import until
 
-_IGNORES_SIGTERM = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
-)
-
-
-def test_a_command_that_ends_by_itself_gives_its_exit_code(tmp_path: Path) -> None:
-    """The guard's exit code is the command's."""
-    process = GuardedProcess([sys.executable, "-c", "raise SystemExit(7)"], log=tmp_path / "log")
-    while process.poll() is None:
-        time.sleep(0.02)
-    assert process.poll() == 7
-    assert process.stop() == 7
+_IGNORES = "import signal, time; signal.signal({}, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+_STARTS_ONE_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from smsretry.local.process.guarded_process import GuardedProcess
+GuardedProcess(["sh", "-c", "echo $$; exec sleep 60"], log=Path(sys.argv[1]))
+time.sleep(60)
+"""
 
 
-def test_stopping_sends_the_chosen_signal(tmp_path: Path) -> None:
-    """A command ended by a signal gives 128 + its number, as in a shell."""
-    process = GuardedProcess(["sleep", "60"], log=tmp_path / "log", stop_signal=signal.SIGUSR1)
-    assert process.poll() is None
-    assert process.stop() == 128 + signal.SIGUSR1
-    assert not is_alive(process.pid)
+def _said(log: Path) -> str:
+    until(lambda: log.exists() and log.read_text().endswith("\n"))
+    return log.read_text().strip()
 
 
-def test_a_command_that_ignores_the_signal_is_killed_after_its_grace(tmp_path: Path) -> None:
-    """After the grace comes SIGKILL."""
-    process = GuardedProcess([sys.executable, "-c", _IGNORES_SIGTERM], log=tmp_path / "log", grace_seconds=0.2)
-    while "ready" not in process.log_tail():
-        time.sleep(0.02)
-    assert process.stop() == 128 + signal.SIGKILL
+def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
+    """Its own, 128 and the number of a signal, SIGKILL after its grace, and 127 with the reason if it cannot be run."""
+    itself = GuardedProcess([sys.executable, "-c", "raise SystemExit(7)"], log=tmp_path / "itself")
+    until(lambda: itself.poll() is not None)
+    told = GuardedProcess(["sleep", "60"], log=tmp_path / "told", stop_signal=signal.SIGUSR1)
+    ignores = [sys.executable, "-c", _IGNORES.format(int(signal.SIGUSR1))]
+    killed = GuardedProcess(ignores, log=tmp_path / "killed", stop_signal=signal.SIGUSR1, grace_seconds=0.2)
+    _said(killed.log)
+    crashed = GuardedProcess(["sleep", "60"], log=tmp_path / "crashed")
+    missing = GuardedProcess([str(tmp_path / "missing")], log=tmp_path / "log")
+    assert told.poll() is None
+    assert [itself.stop(), told.stop(), killed.stop(), crashed.kill(), missing.stop()] == [
+        7, 128 + signal.SIGUSR1, 128 + signal.SIGKILL, 128 + signal.SIGKILL, 127,
+    ]  # fmt: skip
+    assert [itself.kill(), told.stop()] == [7, 128 + signal.SIGUSR1], "and once more"
+    assert "No such file" in missing.log_tail()
 
 
 def test_what_a_command_started_ends_with_it(tmp_path: Path) -> None:
-    """Processes the command leaves in its group are ended too."""
+    """Processes that it leaves in its group."""
     process = GuardedProcess(["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "log")
-    while not process.log_tail():
-        time.sleep(0.02)
+    child = int(_said(process.log))
     process.stop()
-    assert ends(int(process.log_tail().split()[0]))
+    assert ends(child)
 
 
-def test_a_command_that_cannot_be_run_is_an_error_with_its_reason(tmp_path: Path) -> None:
-    """The error names the command and holds the end of its log."""
-    with pytest.raises(LocalStackError, match="No such file"):
-        GuardedProcess([str(tmp_path / "missing")], log=tmp_path / "log")
+@pytest.mark.parametrize("whom", ["its starter", "its guard"])
+def test_the_command_ends_when_somebody_is_killed(tmp_path: Path, whom: str) -> None:
+    """By kill -9, or for want of memory, which nobody sees coming."""
+    if whom == "its guard" and not sys.platform.startswith("linux"):
+        pytest.skip("only Linux tells a process that its parent died")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _STARTS_ONE_AND_WAITS, str(tmp_path / "log")]
+    with subprocess.Popen(command, env=environment) as starter:
+        pid = int(_said(tmp_path / "log"))
+        guard = psutil.Process(pid).parent()
+        assert guard is not None
+        victim = guard if whom == "its guard" else psutil.Process(starter.pid)
+        victim.kill()
+        assert ends(pid)
+        starter.kill()
 
 
-def test_the_guard_is_a_program_that_ends_with_its_standard_input() -> None:
-    """`python -m smsretry.local.process.guard` sends the signal when its stdin reaches its end."""
-    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGUSR1", "--", "sleep", "60"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE) as program:
-        program.communicate(timeout=120)
-    assert program.returncode == 128 + signal.SIGUSR1
-
-
-def test_a_guard_that_is_told_to_end_ends_its_command() -> None:
-    """SIGTERM to the guard reaches the command as its stop signal."""
-    command = ["sh", "-c", "echo started; sleep 60"]
-    arguments = [sys.executable, "-m", guard.__name__, "--signal", "SIGUSR1", "--", *command]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == b"started\n"
-        program.terminate()
-        assert program.wait(timeout=120) == 128 + signal.SIGUSR1
-
-
-def test_the_command_ends_though_nobody_reads_its_process_id_any_more(tmp_path: Path) -> None:
-    """Whoever is interrupted while it waits for the id closes its end; the guard then dies of no broken pipe."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    told = tmp_path / "pid"
-    command = ["sh", "-c", f"echo $$ > {told}; exec sleep 60"]
-    arguments = [sys.executable, guard.__file__, "--pid-fd", str(writer), "--", *command]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writer]) as program:
-        os.close(writer)
-        while not told.exists() or not (pid := told.read_text().strip()):
-            time.sleep(0.02)
-        assert is_alive(int(pid)), "the starter still lives"
-        _, errors = program.communicate(timeout=120)
-    assert ends(int(pid))
-    assert errors == b""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent died")
-def test_the_command_does_not_outlive_a_guard_that_is_killed(tmp_path: Path) -> None:
-    """By kill -9, or for want of memory, the guard ends without a word."""
-    process = GuardedProcess(["sleep", "60"], log=tmp_path / "log")
-    process._guard.kill()
-    assert ends(process.pid)
+def test_what_tells_everybody_to_end_leaves_the_guard_at_its_post(tmp_path: Path) -> None:
+    """A supervisor's SIGTERM reaches it as well; its command is still asked to end by the one who started it."""
+    process = GuardedProcess(["sh", "-c", "echo $$; exec sleep 60"], log=tmp_path / "log", stop_signal=signal.SIGUSR1)
+    guard = psutil.Process(int(_said(process.log))).parent()
+    assert guard is not None
+    guard.terminate()
+    time.sleep(0.1)
+    assert process.stop() == 128 + signal.SIGUSR1

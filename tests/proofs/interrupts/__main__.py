@@ -14,7 +14,9 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
     parser.add_argument(
-        "--without", choices=("mending",), help="the guard and Ctrl-C as they once were; exit 0 when a process is left"
+        "--without",
+        choices=("mending",),
+        help="nobody guards, and Ctrl-C interrupts anywhere; exit 0 when a process is left",
     )
     options = parser.parse_args()
     choose = aimed if options.without else plans

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final, Self
 
-from smsretry.local.directory import stack_directory
+from smsretry.local.postgres.server import LOCK
 from tests.proofs.interrupts.plans import Kind
 
 _THEIRS: Final = "all of it"
@@ -56,8 +56,8 @@ class Sandbox:
     def _plant(self) -> None:
         match self._kind:
             case "up with data":
-                with stack_directory(self._data):  # it had it before, and somebody put things there since
-                    pass
+                (self._data / "postgres").mkdir(parents=True)
+                (self._data / "postgres" / LOCK).touch()  # it had it before, and somebody put things there since
                 self._planted += [self._data / "thesis.txt", self._data / "postgres-dump" / "all.sql"]
             case "somebody else's directory":
                 self._planted += [self._data / "thesis.txt", self._data / "postgres" / "PG_VERSION"]

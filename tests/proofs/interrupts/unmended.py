@@ -1,4 +1,4 @@
-"""`smsretry` without the mending: Ctrl-C interrupts wherever it comes, and the guard dies of a broken pipe."""
+"""`smsretry` without what ends its parts: Ctrl-C interrupts wherever it comes, and nobody guards."""
 
 import signal
 

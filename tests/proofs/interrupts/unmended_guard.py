@@ -1,38 +1,16 @@
-"""The guard as it once was: if nobody reads the process id any more, it dies and leaves its command alone.
+"""In the place of the guard: starts the command, and looks after it no more."""
 
-It reports the id when its starter was interrupted, and so always at the moment that was once met by chance.
-Run by its path and isolated, as the guard is, so it finds the guard by its path, too.
-"""
-
-import importlib.util
-import os
-import select
+import subprocess
 import sys
-from pathlib import Path
-from types import ModuleType
 
 
-def _report(pid: int, to: int) -> None:
-    interrupted = select.poll()
-    interrupted.register(to, 0)
-    interrupted.poll()
-    try:
-        os.write(to, f"{pid}\n".encode())
-    except BrokenPipeError:
-        os._exit(1)
-    os.close(to)
-
-
-def _guard() -> ModuleType:
-    path = Path(__file__).parents[3] / "smsretry" / "local" / "process" / "guard.py"
-    spec = importlib.util.spec_from_file_location("guard", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    vars(module).update(_report=_report, _dies_with=lambda _guard: None)
-    return module
+def main() -> None:
+    """As the guard is called."""
+    account, _, *command = sys.argv[3:]
+    uid, _, gid = account.partition(":")
+    as_user = {"user": int(uid), "group": int(gid), "extra_groups": []} if uid else {}
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, close_fds=False, **as_user)  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":
-    sys.exit(_guard().main())
+    main()

@@ -16,7 +16,6 @@ import psutil
 import psycopg
 
 from smsretry.local.demo.clock import move_to_morning
-from smsretry.local.directory import stack_directory
 from smsretry.local.stack import Stack
 from tests.e2e.running_up import Up, running_up
 from tests.proofs.schedule.watch import Watch
@@ -117,7 +116,7 @@ def stand(
         second: of the minute in which that one's runs start, so that no other stack's start at the same time.
     """
     folder.mkdir()
-    with stack_directory(folder / "data") as directory, Stack(directory) as stack:
+    with Stack(folder / "data") as stack:
         move_to_morning(stack)
         ahead = stack.ahead
         with stack.connect() as connection:
