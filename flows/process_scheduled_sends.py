@@ -15,7 +15,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
-from smsretry.sending.ports import ScheduledSends
+from smsretry.sending.ports import RetryQueue
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
@@ -31,7 +31,7 @@ PAGE_KEY = "sms-scheduled"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def queue_due(queue: ScheduledSends, batch: int, ahead: timedelta) -> Queueing:
+def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
     """Make the texts of all scheduled sends whose time comes within `ahead`, batch by batch."""
     return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 

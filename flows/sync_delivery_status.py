@@ -14,7 +14,7 @@ from pydantic import Field
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.sending.summary import DeliverySummary
-from smsretry.wiring import delivery_services, desk
+from smsretry.wiring import desk, services
 
 from .support.ending import ends_soon
 from .support.forms import form
@@ -43,7 +43,7 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
         limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
     late = LateRuns()
-    with delivery_services() as connected, desk() as at_desk:
+    with services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
         status = None if summary.idle else queue_status(at_desk)
     with display_only():

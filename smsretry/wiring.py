@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.hearing import SupabaseHearing
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -22,7 +21,7 @@ from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.heard import Heard, NotTaken
-from smsretry.sending.ports import DeliveryServices, Provider, Services
+from smsretry.sending.ports import Provider, Services
 from smsretry.settings import Settings, load_reading_settings, load_settings
 
 
@@ -37,14 +36,6 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
     settings = settings or load_settings()
     with SupabaseQueue(settings) as queue, provider(settings) as sender:
         yield Services(queue, sender, settings.profile, settings.concurrency)
-
-
-@contextmanager
-def delivery_services(settings: Settings | None = None) -> Iterator[DeliveryServices]:
-    """Connect what looks after deliveries, and close it at the end."""
-    settings = settings or load_settings()
-    with SupabaseDeliveries(settings) as records, provider(settings) as reports:
-        yield DeliveryServices(records, reports, settings.profile, min(settings.concurrency, 10))
 
 
 @contextmanager

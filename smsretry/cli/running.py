@@ -105,7 +105,7 @@ def process(
     from smsretry.sending.scheduled import queue_scheduled_sends
     from smsretry.sending.signals import stopped_by
     from smsretry.sending.summary import DeliverySummary
-    from smsretry.wiring import delivery_services, push_metrics, services
+    from smsretry.wiring import push_metrics, services
 
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
@@ -121,7 +121,7 @@ def process(
             print_text(str(summary))
         deliveries = DeliverySummary([])
         if not run.flow_control.stopped_because:
-            with delivery_services() as messages:
+            with services() as messages:
                 deliveries = sync_deliveries(messages)
     if as_json:
         texts = [_as_json(item) for item in items]

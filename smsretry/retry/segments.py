@@ -25,11 +25,6 @@ def segments(body: str) -> int:
     return _pieces([1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67)
 
 
-def sending_seconds(count: int, per_second: float) -> float:
-    """How many seconds `count` segments take at this rate."""
-    return count / per_second
-
-
 def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:
     """How many messages characters of these sizes fill. No character is split between two."""
     if sum(sizes) <= whole:

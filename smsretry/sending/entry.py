@@ -9,7 +9,7 @@ from smsretry.retry.answers import Queued, Scheduled
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import Entry, Sender
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.requests import QueueText, ScheduleText
 from smsretry.vocabulary import MessageClass, Reason
 
@@ -24,7 +24,7 @@ def queue_sms_retry(
     scheduled_for: datetime | None = None,
     error: str | None = None,
     *,
-    queue: Entry,
+    queue: RetryQueue,
     message_class: MessageClass = "marketing",
 ) -> Queued:
     """Queue a retry for a text whose send failed for a moment or may not go out now.
@@ -60,7 +60,7 @@ def schedule_sms(
     body: str,
     scheduled_for: datetime,
     *,
-    queue: Entry,
+    queue: RetryQueue,
     not_after: datetime | None = None,
     message_class: MessageClass = "marketing",
     created_by: UUID | None = None,
@@ -105,7 +105,7 @@ def schedule_sms(
 def send_sms(
     send_log_id: UUID,
     *,
-    queue: Entry,
+    queue: RetryQueue,
     sender: Sender,
     profile: Profile = DEFAULT,
     message_class: MessageClass = "marketing",

@@ -16,7 +16,7 @@ may concern its destinations alone. Any other answer counts as success: the prov
 import threading
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,8 +31,8 @@ from smsretry.retry.before import SUSPECTED_DELAY, unasked
 from smsretry.retry.decision import Defer, GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.retry.segments import segments, sending_seconds
-from smsretry.sending.ports import Batch, Stops
+from smsretry.retry.segments import segments
+from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind, WhyCode
 
 IN_A_ROW: Final = 3
@@ -42,9 +42,9 @@ AT_FIRST: Final = 10
 SEVERAL: Final = 4
 """Businesses, or senders, that must fail before it is the trouble of what they share. 10 sends are of as many."""
 PATIENCE_SECONDS: Final = 3.0
-"""How long a text waits for its business or its sender, where another's waits for a thread. Then it goes back."""
+"""How long a text waits for its business or its sender. Then it goes back, and leaves its thread to another's."""
 LONGEST_SECONDS: Final = 60.0
-"""How long it waits at most: longer than a send takes."""
+"""How long it waits for the run: longer than a send takes."""
 SLOWER_SECONDS: Final = 1.0
 """How long a sender waits when the provider asks to go slower and does not say how long. Its limits are per second."""
 LOOK_UP_SECONDS: Final = 0.5
@@ -56,6 +56,7 @@ _STOPPED: Final = "Sending does not work: {}. The provider's status page and the
 K = TypeVar("K", bound=Hashable)
 Stop = tuple[StopKind, str]
 EVERYBODY: Final[Stop] = ("everybody", "")
+Tell = Callable[[StopKind, str, str | None], None]
 
 
 class Failures(Generic[K]):
@@ -91,7 +92,6 @@ class _Sender:
     """By business."""
     businesses: set[UUID] = field(default_factory=set)
     """Whose texts the run has claimed of it."""
-    under_way: int = 0
     stopped_because: str | None = None
     at_once: float = inf
     """How many sends may be under way since the provider asked to go slower."""
@@ -106,21 +106,21 @@ class _Sender:
 class FlowControl:
     """One per run; shared by its threads."""
 
-    def __init__(self, stops: Stops | None = None, *, threads: int | None = None) -> None:
+    def __init__(self, tell: Tell = lambda *_: None) -> None:
         """Prepare.
 
         Args:
-            stops: tells the next run, and other machines, what has stopped. None: nobody is told.
-            threads: texts that the run processes at once. None: each has a thread.
+            tell: tells the next run, and other machines, what has stopped; as a rule `RetryQueue.set_stop`.
         """
         # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
         self._lock: Final = threading.Condition(threading.RLock())
-        self._stops = stops
-        self._threads = threads
+        self._tell_next_run = tell
+        self._telling: Final = threading.Lock()
+        """One thread tells at a time, so that no lift is told before its stop."""
         self._in_flight = dict[UUID, Claim]()
         self._senders = dict[UUID | None, _Sender]()
-        self._under_way = Counter[UUID]()
-        """Sends that were let in and have not ended, by business."""
+        self._under_way = dict[UUID, Claim]()
+        """Sends that were let in and have not ended, by text."""
         self._answered = set[UUID]()
         """Businesses of which a send was answered, since the last failures in a row."""
         self._failures = Failures[UUID | None]()
@@ -214,11 +214,9 @@ class FlowControl:
             while not (put_off := self._put_off(sender, claim)):
                 waits_for = self._waits_for(sender, claim)
                 if waits_for is None:
-                    sender.under_way += 1
-                    self._under_way[claim.business_id] += 1
+                    self._under_way[claim.id] = claim
                     return None
-                waited = monotonic() - began
-                if waited > (PATIENCE_SECONDS if waits_for and self._is_short_of_threads else LONGEST_SECONDS):
+                if monotonic() > began + (PATIENCE_SECONDS if waits_for else LONGEST_SECONDS):
                     self._full.add(waits_for)
                     return self._back(claim, _OTHERS_FIRST, "sending_stopped")
                 self._lock.wait(LOOK_UP_SECONDS)
@@ -245,18 +243,19 @@ class FlowControl:
 
     def _waits_for(self, sender: _Sender, claim: Claim) -> str | None:
         """Which business or sender has too many sends under way, by id; '': the run. None: it may begin."""
-        business, under_way = claim.business_id, sum(self._under_way.values())
-        if not self._answered and under_way + self._failures.in_a_row >= AT_FIRST:
+        business, now = claim.business_id, monotonic()
+        if not self._answered and len(self._under_way) + self._failures.in_a_row >= AT_FIRST:
             return ""
-        if business not in self._answered and self._under_way[business] + sender.failures.of[business] >= IN_A_ROW:
+        if business not in self._answered:
+            under_way = sum(each.business_id == business for each in self._under_way.values())
+            if under_way + sender.failures.of[business] >= IN_A_ROW:
+                return str(business)
+        if sender.slowed.get(business, 0.0) > now:
             return str(business)
-        if sender.slowed.get(business, 0.0) > monotonic():
-            return str(business)
-        return str(sender.id) if sender.under_way >= sender.at_once or sender.waits_until > monotonic() else None
+        return str(sender.id) if sender.waits_until > now or self._under_way_of(sender) >= sender.at_once else None
 
-    @property
-    def _is_short_of_threads(self) -> bool:
-        return self._threads is not None and len(self._in_flight) > self._threads
+    def _under_way_of(self, sender: _Sender) -> int:
+        return sum(self._sender(claim) is sender for claim in self._under_way.values())
 
     def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
         """Wait until the moment at which the text leaves, by its sender's rate: two seconds, or what is late here.
@@ -270,22 +269,22 @@ class FlowControl:
             if claim.sender and (per_second := claim.sender.segments_per_second):
                 sender = self._sender(claim)
                 leaves = max(leaves, sender.free_at, monotonic())
-                sender.free_at = leaves + sending_seconds(segments(claim.body or ""), per_second)
+                sender.free_at = leaves + segments(claim.body or "") / per_second
         time.sleep(max(leaves - monotonic(), 0))
 
     # After it
 
     def withdraw(self, claim: Claim) -> None:
-        """The send that was let in did not begin."""
+        """The send did not begin, whether it was let in or not."""
         with self._lock:
-            self._ended(self._sender(claim), claim)
+            self._ended(claim)
 
     def observe(self, claim: Claim, outcome: Outcome) -> float | None:
         """Learn from what became of a send. Returns for how many seconds the provider asks its sender to wait."""
         slower = None
         with self._lock:
             sender = self._sender(claim)
-            self._ended(sender, claim)
+            self._ended(claim)
             match outcome:
                 case Accepted():
                     self._succeeded(sender, claim)
@@ -305,9 +304,8 @@ class FlowControl:
         self._tell()
         return slower
 
-    def _ended(self, sender: _Sender, claim: Claim) -> None:
-        sender.under_way -= 1
-        self._under_way[claim.business_id] -= 1
+    def _ended(self, claim: Claim) -> None:
+        self._under_way.pop(claim.id, None)
         self._full -= {subject for _, subject in _needs(claim)}
         self._lock.notify_all()
 
@@ -349,7 +347,7 @@ class FlowControl:
         sender.waits_until = max(sender.waits_until, now + seconds)
         if is_same_burst:
             return None
-        sender.at_once = max(1, min(sender.at_once, sender.under_way + 1) / 2)
+        sender.at_once = max(1, min(sender.at_once, self._under_way_of(sender) + 1) / 2)
         return seconds
 
     def _failed(self, sender: _Sender, claim: Claim, why: str) -> None:
@@ -384,10 +382,11 @@ class FlowControl:
 
     def _tell(self) -> None:
         """Tell the next run, and other machines. If they cannot be told, they find out by themselves."""
-        while self._stops and self._news:
-            with suppress(IndexError, QueueError):
+        with self._telling:
+            while self._news:
                 (kind, subject), why = self._news.pop(0)
-                self._stops.set_stop(kind, subject, why)
+                with suppress(QueueError):
+                    self._tell_next_run(kind, subject, why)
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.

@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import ClaimedTexts, Sender
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 from smsretry.sending.requests import Begin, Finish
 
@@ -32,7 +32,7 @@ _CHANGED: Final = "What the decision was made from has changed: the next run dec
 def process_sms_retry_item(
     claim: Claim,
     *,
-    queue: ClaimedTexts,
+    queue: RetryQueue,
     sender: Sender,
     flow_control: FlowControl | None = None,
     profile: Profile = DEFAULT,
@@ -73,7 +73,7 @@ class _Item:
     """One claimed row on its way, with what it needs."""
 
     claim: Claim
-    queue: ClaimedTexts
+    queue: RetryQueue
     sender: Sender
     flow_control: FlowControl
     profile: Profile
@@ -85,52 +85,72 @@ class _Item:
         decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        if not self.is_listed:  # it needs nothing of the provider: the begin says what becomes of it
-            return self._withheld(decision)
-        if why := self.sender.cannot_send_for(self.sent_from.account or ""):
-            # The application may have none, and leave them to the workers.
-            hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
-            return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
-        if put_off := self.flow_control.admit(self.claim):
-            return self._put_off(put_off)
+        if self._is_listed:  # else it needs nothing of the provider: the begin says what becomes of it
+            if why := self.sender.cannot_send_for(self._sent_from.account or ""):
+                # The application may have none, and leave them to the workers.
+                hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
+                return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
+            if put_off := self.flow_control.admit(self.claim):
+                return self._put_off(put_off)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
-            answer = self._lost_messages() or self._begin(attempt_id, decision)
-        except Exception as error:
+            answer = self._ask(attempt_id, decision)
+        except Exception:
             self.flow_control.withdraw(self.claim)
-            match error:
-                case QueueBusy():
-                    return self._put_off(before.busy(self.claim.claimed_at))
-                case QueueError():
-                    return self._unasked(error)
             raise
-        if isinstance(answer, Begun):
-            return self._begun(answer, attempt_id, decision, asked)
+        if isinstance(answer, Begun) and answer.answer == "go":
+            self.flow_control.wait_for_turn(self.claim, answer)
+            return self._go(attempt_id, decision.valid_until - answer.decided_at, asked)
         self.flow_control.withdraw(self.claim)
-        if isinstance(answer, Defer):
-            return self._put_off(answer)
-        return answer.result(self.claim) if self.queue.arrived(self.claim, answer) else ItemResult.lost(self.claim)
+        match answer:
+            case Begun():
+                return self._not_begun(answer)
+            case Arrived():
+                return answer.result(self.claim) if self.queue.arrived(self.claim, answer) else self._lost
+            case Defer():
+                return self._put_off(answer)
+            case _:
+                assert_never(answer)
 
     @property
-    def is_listed(self) -> bool:
+    def _is_listed(self) -> bool:
         """Whether this installation texts its customer."""
         return self.sender.audience.includes(phone=self.claim.phone, business_id=self.claim.business_id)
 
-    def _withheld(self, decision: Send) -> ItemResult:
-        attempt_id, asked = uuid4(), _stopwatch()
-        try:
-            begun = self._begin(attempt_id, decision)
-        except QueueBusy:
-            return self._put_off(before.busy(self.claim.claimed_at))
-        except QueueError as error:
-            return self._unasked(error)
-        return self._begun(begun, attempt_id, decision, asked)
-
     @property
-    def sent_from(self) -> SenderId:
+    def _sent_from(self) -> SenderId:
         """What it goes out from: the business's own sender, or that of the environment."""
         own = self.claim.sender
         return SenderId(own.account, own.sent_by) if own else self.sender.default
+
+    @property
+    def _lost(self) -> ItemResult:
+        return ItemResult.lost(self.claim)
+
+    def _ask(self, attempt_id: UUID, decision: Send) -> Begun | Arrived | Defer:
+        """May the request leave? First the provider is asked about messages that did not arrive, then the database."""
+        if self._is_listed and (settled := self._lost_messages()):
+            return settled
+        request = Begin(
+            claim=self.claim,
+            attempt_id=attempt_id,
+            decision=decision,
+            sender=self._sent_from,
+            audience=self.sender.audience,
+            first_send=self.first_send,
+            run_id=self.run_id,
+            lead=self.flow_control.lead,
+        )
+        began = time.monotonic()
+        try:
+            begun = self.queue.begin(request)
+        except QueueBusy:
+            return before.busy(self.claim.claimed_at)
+        except QueueError as error:
+            self.flow_control.database_failed(self.claim, str(error))
+            return before.unasked(self.claim.claimed_at, str(error))  # changes nothing if the send was begun after all
+        self.flow_control.database_answered(self.claim, time.monotonic() - began)
+        return begun
 
     def _lost_messages(self) -> Arrived | Defer | None:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
@@ -139,21 +159,26 @@ class _Item:
         said = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
         return before_sending_again(self.claim, said)
 
-    def _begin(self, attempt_id: UUID, decision: Send) -> Begun:
-        request = Begin(
-            claim=self.claim,
-            attempt_id=attempt_id,
-            decision=decision,
-            sender=self.sent_from,
-            audience=self.sender.audience,
-            first_send=self.first_send,
-            run_id=self.run_id,
-            lead=self.flow_control.lead,
-        )
-        asked = time.monotonic()
-        begun = self.queue.begin(request)
-        self.flow_control.database_answered(self.claim, time.monotonic() - asked)
-        return begun
+    def _not_begun(self, begun: Begun) -> ItemResult:
+        claim, profile, until = self.claim, self.profile, begun.reached_at or begun.decided_at
+        match begun.answer:
+            case "closed":  # it took so long that the window closed: decide again, by the clock that said so
+                return self.process(begun.decided_at)
+            case "capped":
+                return self._put_off(before.after_cap(claim, reached_at=until, profile=profile))
+            case "busy":
+                return self._put_off(Defer(_BUSY, "sender_rate", until=until))
+            case "spent":
+                return self._put_off(before.after_day(claim, turns_at=until, profile=profile))
+            case "changed":
+                return self._put_off(GiveBack(_CHANGED, "data_changed"))
+            case "go" | "ended" | "held" | "lost":
+                return begun.result(claim)
+            case _:
+                assert_never(begun.answer)
+
+    def _put_off(self, decision: PutOff) -> ItemResult:
+        return decision.result(self.claim) if self.queue.put_off(self.claim, decision) else self._lost
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
         took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
@@ -163,42 +188,11 @@ class _Item:
         outcome = self._send(attempt_id, valid_for)
         return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 
-    def _begun(self, begun: Begun, attempt_id: UUID, decision: Send, asked: float) -> ItemResult:
-        if begun.answer == "go":
-            self.flow_control.wait_for_turn(self.claim, begun)
-            return self._go(attempt_id, decision.valid_until - begun.decided_at, asked)
-        self.flow_control.withdraw(self.claim)
-        match begun.answer:
-            case "closed":  # it took so long that the window closed: decide again, by the clock that said so
-                return self.process(begun.decided_at)
-            case "capped":
-                reached_at = begun.reached_at or begun.decided_at
-                return self._put_off(before.after_cap(self.claim, reached_at=reached_at, profile=self.profile))
-            case "busy":
-                return self._put_off(Defer(_BUSY, "sender_rate", until=begun.reached_at or begun.decided_at))
-            case "spent":
-                turns_at = begun.reached_at or begun.decided_at
-                return self._put_off(before.after_day(self.claim, turns_at=turns_at, profile=self.profile))
-            case "changed":
-                return self._put_off(GiveBack(_CHANGED, "data_changed"))
-            case "ended" | "held" | "lost":
-                return begun.result(self.claim)
-            case _:
-                assert_never(begun.answer)
-
-    def _unasked(self, error: QueueError) -> ItemResult:
-        self.flow_control.database_failed(self.claim, str(error))
-        # Changes nothing if a send was begun and the answer lost.
-        return self._put_off(before.unasked(self.claim.claimed_at, str(error)))
-
-    def _put_off(self, decision: PutOff) -> ItemResult:
-        return decision.result(self.claim) if self.queue.put_off(self.claim, decision) else ItemResult.lost(self.claim)
-
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
         text = Text(
             attempt_id=attempt_id,
-            sender=self.sent_from,
+            sender=self._sent_from,
             business_id=claim.business_id,
             to=claim.phone or "",
             body=claim.body or "",
@@ -210,14 +204,14 @@ class _Item:
             outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
         if slower := self.flow_control.observe(claim, outcome):
             with suppress(QueueError):  # then the other machines find out by themselves
-                self.queue.slow_down(self.sent_from, slower)
+                self.queue.slow_down(self._sent_from, slower)
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
         request = Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision)
         done = self.queue.finish(request)
         if not done.applied:
-            return ItemResult.lost(self.claim)
+            return self._lost
         if done.status == "completed" and isinstance(decision, LookAgain):  # a report was faster than giving up
             return Complete("Reported to the status callback", sid=None, by="callback").result(self.claim)
         return decision.result(self.claim, due_at=done.scheduled_for if done.status == "pending" else None)

@@ -1,4 +1,4 @@
-"""What sending needs from the outside: a queue, by who calls it, and a provider. Requests cross over as values."""
+"""What sending needs from the outside: the queue and a provider. Requests cross over as values (`requests`)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,23 @@ class Batch:
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
 
 
-class Claims(Protocol):
-    """For a run that looks for work."""
+class RetryQueue(Protocol):
+    """The queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
+
+    # One run
+
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
+    ) -> list[InterruptedRun]:
+        """Begin a run, and return earlier ones that fell silent and were not reported yet.
+
+        Args:
+            send_to: whom it texts, stored with it.
+            default: the sender of its environment, which is known from then on.
+        """
+
+    def recover(self, stale_minutes: int) -> list[Recovered]:
+        """Take back the rows whose worker has been silent for this many minutes."""
 
     def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come.
@@ -47,10 +62,6 @@ class Claims(Protocol):
     def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
 
-
-class Stops(Protocol):
-    """For a run that remembers what works."""
-
     def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
         """Remember for the next runs that something does not work, or with None that it works again.
 
@@ -58,9 +69,10 @@ class Stops(Protocol):
             subject: the sender's or the business's id; '' for everybody.
         """
 
+    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+        """End a run, and store its summary."""
 
-class ClaimedTexts(Protocol):
-    """For one claimed row on its way. Each call names its claim number; the answer says whether the claim held."""
+    # One claimed row on its way. Each call names its claim number; the answer says whether the claim held.
 
     def begin(self, request: Begin) -> Begun:
         """Ask whether the request may leave.
@@ -84,22 +96,16 @@ class ClaimedTexts(Protocol):
     def slow_down(self, sender: SenderId, seconds: float) -> None:
         """Let nothing more of this sender's leave for so long, whoever sends it."""
 
-
-class Entry(ClaimedTexts, Protocol):
-    """For the application, whose texts enter here. A first send goes through the queue at once."""
+    # How texts enter
 
     def queue(self, request: QueueText) -> Queued:
         """Queue a retry; a text that has a live row keeps that one."""
 
-    def schedule(self, request: ScheduleText) -> Scheduled:
-        """Plan a text for a time."""
-
     def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
         """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
 
-
-class ScheduledSends(Protocol):
-    """For the run that queues planned texts."""
+    def schedule(self, request: ScheduleText) -> Scheduled:
+        """Plan a text for a time."""
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more.
@@ -108,32 +114,21 @@ class ScheduledSends(Protocol):
             without: those that could not be changed just now.
         """
 
+    # What became of accepted texts
 
-class RetryQueue(Claims, Stops, ScheduledSends, Entry, Protocol):
-    """All of the queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
-
-    def start_run(
-        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
-    ) -> list[InterruptedRun]:
-        """Begin a run, and return earlier ones that fell silent and were not reported yet.
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+        """Take charge of messages whose delivery is open, business by business in turns.
 
         Args:
-            send_to: whom it texts, stored with it.
-            default: the sender of its environment, which is known from then on.
+            without: accounts whose messages stay as they are. '' is that of the environment, if a message names none.
         """
 
-    def recover(self, stale_minutes: int) -> list[Recovered]:
-        """Take back the rows whose worker has been silent for this many minutes."""
-
-    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
-        """End a run, and store its summary."""
+    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+        """Keep a report, and act on what was decided from it."""
 
 
 class Sender(Protocol):
     """A provider of text messages, as far as sending needs it."""
-
-    def send(self, text: Text) -> Outcome:
-        """Make exactly one request. Whatever happens comes back as an outcome."""
 
     @property
     def audience(self) -> Audience:
@@ -145,6 +140,9 @@ class Sender(Protocol):
 
     def cannot_send_for(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
+
+    def send(self, text: Text) -> Outcome:
+        """Make exactly one request. Whatever happens comes back as an outcome."""
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
@@ -162,18 +160,15 @@ class Sender(Protocol):
             account: None: that of the environment. A message that another account keeps is never called not kept.
         """
 
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        """What a callback said of a message, with what its code means."""
+
 
 class Provider(Sender, Protocol):
     """All that smsretry needs of a provider. Another one is another adapter of this shape."""
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
-        """What a callback said of a message, with what its code means."""
-
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender of the environment? Sends nothing."""
-
-    def clock(self) -> datetime | None:
-        """The provider's clock in its last answer to this thread. None: it does not tell."""
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         """The same of a business's own sender, and is it registered, so far as that can be read? Four requests at most.
@@ -181,30 +176,8 @@ class Provider(Sender, Protocol):
         It may be called from several threads.
         """
 
-
-class DeliveryRecords(Protocol):
-    """The SQL functions that keep what became of accepted texts."""
-
-    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-        """Take charge of messages whose delivery is open, business by business in turns.
-
-        Args:
-            without: accounts whose messages stay as they are. '' is that of the environment, if a message names none.
-        """
-
-    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
-        """Keep a report, and act on what was decided from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryServices:
-    """What a look after deliveries works with."""
-
-    records: DeliveryRecords
-    reports: Provider
-    profile: Profile
-    concurrency: int = 10
-    """Messages looked up at once."""
+    def clock(self) -> datetime | None:
+        """The provider's clock in its last answer to this thread. None: it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

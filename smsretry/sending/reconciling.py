@@ -9,12 +9,12 @@ from smsretry.retry.decision import AfterLook
 from smsretry.retry.evidence import all_in_one, earliest_creation
 from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
-from smsretry.sending.ports import ClaimedTexts, Sender
+from smsretry.sending.ports import RetryQueue, Sender
 
 _UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
 
 
-def reconcile(claim: Claim, *, queue: ClaimedTexts, sender: Sender, profile: Profile) -> ItemResult:
+def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile) -> ItemResult:
     """Look for evidence of what became of a text in doubt: in the database first, then in the provider's list."""
     for decision in _decisions(claim, sender, profile):
         answer = queue.reconcile(claim, decision)

@@ -64,7 +64,7 @@ class Run:
         self.recovered: list[Recovered] = []
         self.claim_size = CLAIM_SIZE
         """Due rows that one claim takes at most."""
-        self.flow_control: Final = FlowControl(services.queue, threads=self.concurrency)
+        self.flow_control: Final = FlowControl(services.queue.set_stop)
         self._senders = dict[str, AssignedSender]()
         """Those that its texts go out from, by id."""
         self._next_in: float | None = None

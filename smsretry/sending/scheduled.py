@@ -9,7 +9,7 @@ from uuid import UUID
 
 from smsretry.errors import QueueError
 from smsretry.retry.answers import ScheduledSend
-from smsretry.sending.ports import ScheduledSends
+from smsretry.sending.ports import RetryQueue
 from smsretry.vocabulary import ScheduledResult
 
 BATCH: Final = 200
@@ -33,7 +33,7 @@ class Queueing:
 
 
 def queue_scheduled_sends(
-    queue: ScheduledSends, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
+    queue: RetryQueue, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
 ) -> Queueing:
     """Queue the scheduled sends whose time is near, batch by batch, until there are no more.
 

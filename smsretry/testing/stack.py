@@ -30,7 +30,7 @@ from smsretry.sending.summary import DeliverySummary, RunSummary
 from smsretry.testing.emptying import empty, remember_rows
 from smsretry.testing.schema import apply_schema
 from smsretry.vocabulary import Fate
-from smsretry.wiring import delivery_services, post_reader, recorder, services
+from smsretry.wiring import post_reader, recorder, services
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
@@ -153,7 +153,7 @@ class SmsStack(Stack):
 
     def look_after_deliveries(self) -> DeliverySummary:
         """Ask Twilio what became of accepted texts, as every five minutes; each is first due five minutes after it."""
-        with delivery_services(self.settings()) as connected:
+        with services(self.settings()) as connected:
             return sync_deliveries(connected)
 
     def report(self, message: Entry, status: str, error_code: int | None = None) -> httpx.Response | None:

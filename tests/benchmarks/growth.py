@@ -7,14 +7,12 @@ delivery is open are looked after: when Twilio says nothing final, and when all 
 
 import argparse
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
@@ -24,7 +22,7 @@ from smsretry.desk.desk import Desk
 from smsretry.desk.questions.records import Pruned
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices, Services
+from smsretry.sending.ports import Services
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.benchmarks.rig import DAY, Rig, rig
@@ -57,22 +55,14 @@ order by c.relkind desc, name
 """
 
 
-@dataclass
-class Counted:
-    """The SQL functions of deliveries, and how many calls were made."""
+class Counted(SupabaseQueue):
+    """Counts its calls."""
 
-    records: SupabaseDeliveries
-    calls: list[str] = field(default_factory=list)
+    calls = 0
 
-    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> Any:
-        """As it is."""
-        self.calls.append("claim")
-        return self.records.claim_deliveries(limit, without=without)
-
-    def follow(self, *about: Any) -> Any:
-        """As it is."""
-        self.calls.append("follow")
-        return self.records.follow(*about)
+    def _once(self, function: str, values: Mapping[str, object]) -> Any:
+        self.calls += 1
+        return super()._once(function, values)
 
 
 def sizes(connection: Connection) -> dict[str, int]:
@@ -135,17 +125,17 @@ def looks(at: Rig, texts: int) -> Iterator[Sequence[object]]:
     at.stack.set_clock(DAY + timedelta(days=100))
     send(at, texts)
     settings = at.stack.settings()
-    with SupabaseDeliveries(settings) as records, TwilioSender(settings) as sender:
+    with Counted(settings) as queue, TwilioSender(settings) as sender:
         for name, after, final in (("nothing final", 6, False), ("all delivered", 6, True), ("none is open", 6, False)):
             at.stack.move_clock(timedelta(minutes=after))
             for entry in at.stack.twilio.ledger.entries() if final else ():
                 at.stack.twilio.report(entry.sid, "delivered")
-            counted, fetched, began = Counted(records), at.stack.twilio.fetches, time.perf_counter()
-            came_to = sync_deliveries(DeliveryServices(counted, sender, DEFAULT), limit=10_000)
+            queue.calls, fetched, began = 0, at.stack.twilio.fetches, time.perf_counter()
+            came_to = sync_deliveries(Services(queue, sender, DEFAULT), limit=10_000)
             taken = time.perf_counter() - began
             share = texts / 1000
             fetches = at.stack.twilio.fetches - fetched
-            yield name, str(came_to), fetches / share, len(counted.calls) / share, 1000 * taken / share
+            yield name, str(came_to), fetches / share, queue.calls / share, 1000 * taken / share
 
 
 def main() -> None:

@@ -9,14 +9,13 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from tests.conftest import Business
 from tests.e2e.documents import PLAYBOOKS, Block
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
@@ -46,8 +45,8 @@ class Scene:
     def follow(self) -> None:
         """A run of `sync-delivery-status`, some minutes later."""
         self.stack.move_clock(timedelta(minutes=6))
-        with SupabaseDeliveries(self.stack.settings()) as records:
-            sync_deliveries(DeliveryServices(records, self.sender, AT_ONCE, 1), limit=100)
+        with SupabaseQueue(self.stack.settings()) as records:
+            sync_deliveries(Services(records, self.sender, AT_ONCE, 1), limit=100)
 
     def sent(self) -> list[str]:
         """The numbers that got a text, one entry a text."""

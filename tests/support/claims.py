@@ -5,10 +5,10 @@ from typing import Any
 import psycopg
 
 from smsretry.retry.models import Claim
-from smsretry.sending.ports import Claims
+from smsretry.sending.ports import RetryQueue
 
 
-def claim_due(queue: Claims, limit: int = 50, **options: Any) -> list[Claim]:
+def claim_due(queue: RetryQueue, limit: int = 50, **options: Any) -> list[Claim]:
     """The due ones of a claim."""
     return [claim for claim in queue.claim_texts(limit, **options).texts if claim.in_doubt_since is None]
 
@@ -24,11 +24,11 @@ def next_due(connection: psycopg.Connection[dict[str, Any]]) -> float | None:
     return seconds
 
 
-def claim_doubtful(queue: Claims, limit: int = 50) -> list[Claim]:
+def claim_doubtful(queue: RetryQueue, limit: int = 50) -> list[Claim]:
     """Those in doubt whose next look has come."""
     return [claim for claim in queue.claim_texts(limit).texts if claim.in_doubt_since is not None]
 
 
-def claim_suspect(queue: Claims) -> list[Claim]:
+def claim_suspect(queue: RetryQueue) -> list[Claim]:
     """The one suspect row that is claimed next, or none."""
     return list(queue.claim_suspect().texts)

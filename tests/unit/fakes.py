@@ -20,12 +20,12 @@ from smsretry.retry.decision import (
     Retry,
     Send,
 )
-from smsretry.retry.delivery import Word
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.sending.ports import Batch
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled, SendTo, StopKind
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
 Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook | str | None
@@ -169,6 +169,12 @@ class FakeQueue:
             return "sid_taken"
         return "wait" if sids & self.unanswered else "applied"
 
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+        return []
+
+    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+        return "applied"
+
     def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
         self._note("set_stop", why)
         self.stops = {stop for stop in self.stops if stop != (kind, subject)} | ({(kind, subject)} if why else set())
@@ -233,3 +239,6 @@ class FakeSender:
     def what_became_of(self, sid: str, *, account: str | None) -> Word:
         self.asked_about.append(sid)
         return self.words.get(sid)
+
+    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+        return Report(status)

@@ -109,7 +109,7 @@ def test_after_three_failures_in_a_row_nobody_counts_as_answered() -> None:
 def test_a_business_whose_texts_fail_three_times_in_a_row_is_put_off_while_others_go_out() -> None:
     """Its neighbors at the same sender notice nothing."""
     told = Told()
-    control = FlowControl(told)
+    control = FlowControl(told.set_stop)
     tried(control, TAKEN, text(OTHER))
     tried(control, PERHAPS, text(), text(), text())
     put_off = control.admit(text())
@@ -136,7 +136,7 @@ def test_a_business_whose_texts_fail_three_times_in_a_row_is_put_off_while_other
 def test_a_sender_stops_and_others_go_on(texts: list[Claim], outcome: Outcome) -> None:
     """By one refusal that is certain, or when nothing goes out of all that it sends."""
     told = Told()
-    control = FlowControl(told)
+    control = FlowControl(told.set_stop)
     others = text(uuid4(), sender=UUID(int=200))
     tried(control, TAKEN, others)
     tried(control, outcome, *texts)
@@ -163,7 +163,7 @@ def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
 def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> None:
     """Then no text is tried in vain; the next run begins with one."""
     told = Told()
-    control = FlowControl(told)
+    control = FlowControl(told.set_stop)
     tried(control, NOT_REACHED, text(), text(OTHER, UUID(int=200)), text())
     assert isinstance(control.admit(text(uuid4(), UUID(int=300))), GiveBack)
     assert control.stopped_because
@@ -187,7 +187,7 @@ STOPS: list[Stop] = [EVERYBODY, ("sender", str(SHARED)), ("business", str(ONE))]
 def test_what_has_stopped_is_tried_with_one_text_and_lifted_by_it(stop: Stop) -> None:
     """Until it is answered, nothing else of it is claimed."""
     told = Told()
-    control, trial = FlowControl(told), text()
+    control, trial = FlowControl(told.set_stop), text()
     control.claimed(Batch([trial], [stop]))
     assert control.without == ({stop[1]} if stop[1] else set())
     assert control.wait_for_room(50, monotonic() + 0.1) is (stop != EVERYBODY)
@@ -201,7 +201,7 @@ def test_what_has_stopped_is_tried_with_one_text_and_lifted_by_it(stop: Stop) ->
 def test_a_trial_that_fails_leaves_it_stopped(stop: Stop) -> None:
     """It was told already, and is told again with the newest reason."""
     told = Told()
-    control, trial = FlowControl(told), text()
+    control, trial = FlowControl(told.set_stop), text()
     control.claimed(Batch([trial], [stop]))
     assert control.admit(trial) is None
     control.observe(trial, NOT_REACHED)
@@ -213,7 +213,7 @@ def test_a_trial_that_fails_leaves_it_stopped(stop: Stop) -> None:
 
 def test_a_trial_that_came_to_no_send_proves_nothing() -> None:
     """Its customer may have opted out: it stays stopped, and the next claim tries another one."""
-    control, trial = FlowControl(Told()), text()
+    control, trial = FlowControl(Told().set_stop), text()
     control.claimed(Batch([trial], [EVERYBODY]))
     control.done(trial)
     assert not control.lifted
@@ -288,7 +288,7 @@ def test_a_database_that_cannot_be_told_of_a_stop_stops_no_text() -> None:
         def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
             raise QueueUnreachable("No answer")
 
-    control = FlowControl(Broken())
+    control = FlowControl(Broken().set_stop)
     tried(control, REFUSED, text())
     assert control.stopped
 
@@ -302,8 +302,8 @@ def test_a_signal_handler_may_stop_a_run_whose_own_thread_holds_the_lock() -> No
 
 
 def test_texts_that_wait_give_their_threads_to_others() -> None:
-    """Of a business that nobody has answered, where more rows are in flight than there are threads."""
-    control = FlowControl(threads=4)
+    """Of a business that nobody has answered."""
+    control = FlowControl()
     crowd = [text() for _ in range(6)]
     control.claimed(Batch(crowd))
     for one in crowd[:3]:

@@ -1,4 +1,4 @@
-"""The worker's calls, and the application's that queue a text."""
+"""The worker's calls, those that look after deliveries, and the application's that queue a text."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from smsretry.adapters.supabase.advice import ORDER
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.columns import after_look, after_send, put_off
+from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, put_off
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError
@@ -19,13 +19,13 @@ from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Reco
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
 from smsretry.retry.decision import AfterLook, Arrived, Defer, Hold, PutOff
-from smsretry.retry.delivery import ASK_AGAIN
+from smsretry.retry.delivery import ASK_AGAIN, AfterDelivery, OpenDelivery, Report
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
 from smsretry.sending.ports import Batch
 from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import Reconciled, SendTo, StopKind
+from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
@@ -146,6 +146,18 @@ class SupabaseQueue(SupabaseGroups):
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
         self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
+
+    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+        values = {"limit_count": self.rows_of_an_answer(limit), "without": sorted(without)}
+        function = "claim_sms_deliveries"
+        return self.readable(OpenDelivery, function, self.once(function, values))
+
+    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+        fence = {"attempt_id": message.attempt_id, "looks": message.looks}
+        answer = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
+        if answer not in get_args(Followed):
+            raise self.not_ours("finish_sms_delivery")
+        return cast(Followed, answer)
 
     def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
         """Call a function that claims rows: those that can be read, and what became of each of the others.

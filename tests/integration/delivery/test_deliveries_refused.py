@@ -2,20 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import FetchError
 from smsretry.retry.profile import DEFAULT
-from smsretry.sending import silence
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import run
@@ -24,10 +21,10 @@ REFUSALS = [FetchError(20003, http_status=401), FetchError(20429, http_status=42
 
 
 @pytest.fixture
-def services(settings: Settings, sender: TwilioSender) -> Iterator[DeliveryServices]:
+def services(settings: Settings, sender: TwilioSender) -> Iterator[Services]:
     """Four are asked for at once."""
-    with SupabaseDeliveries(settings) as records:
-        yield DeliveryServices(records, sender, DEFAULT, 4)
+    with SupabaseQueue(settings) as records:
+        yield Services(records, sender, DEFAULT, 4)
 
 
 @pytest.fixture
@@ -47,7 +44,7 @@ def sent(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioS
 @pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_run_ends_its_asking_soon_and_says_so(
-    stack: Stack, business: Business, services: DeliveryServices, refusal: FetchError
+    stack: Stack, business: Business, services: Services, refusal: FetchError
 ) -> None:
     """It had asked for all of them, up to 2,000, in each run. What was not asked about is as it was."""
     stack.twilio.fail(refusal, times=None)
@@ -60,7 +57,7 @@ def test_a_run_ends_its_asking_soon_and_says_so(
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_refusal_that_lasts_costs_a_few_requests_a_run(stack: Stack, services: DeliveryServices) -> None:
+def test_a_refusal_that_lasts_costs_a_few_requests_a_run(stack: Stack, services: Services) -> None:
     """And each of them is another message, until all have been asked about once."""
     stack.twilio.fail(REFUSALS[0], times=None)
     asked = []
@@ -78,19 +75,10 @@ def test_a_refusal_that_lasts_costs_a_few_requests_a_run(stack: Stack, services:
 
 
 @pytest.mark.usefixtures("sent")
-def test_messages_that_cannot_be_read_stop_nobody_else_s(stack: Stack, services: DeliveryServices) -> None:
+def test_messages_that_cannot_be_read_stop_nobody_else_s(stack: Stack, services: Services) -> None:
     """Those of one business: the other one's come in turns between them, and its answers say that Twilio answers."""
     for number in range(4):
         stack.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
     summary = sync_deliveries(services, limit=100)
     assert summary.stopped_because is None
     assert (summary.counts["delivered"], summary.counts["not asked"]) == (20, 4)
-
-
-@pytest.mark.usefixtures("sent")
-def test_without_an_end_to_its_asking_a_run_asks_for_all(stack: Stack, services: DeliveryServices) -> None:
-    """What the tests above would see."""
-    stack.twilio.fail(REFUSALS[0], times=None)
-    with patch.object(silence, "ENOUGH", 1000):
-        sync_deliveries(services, limit=100)
-    assert stack.twilio.fetches == 24

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -23,7 +22,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchEr
 from smsretry.retry.delivery import FIRST_LOOK, OpenDelivery
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.sending.summary import DeliverySummary
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -35,10 +34,10 @@ FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 
 
 @pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
     """The production adapters, over HTTP."""
-    with SupabaseDeliveries(stack.settings()) as records:
-        yield DeliveryServices(records, sender, DEFAULT, 4)
+    with SupabaseQueue(stack.settings()) as records:
+        yield Services(records, sender, DEFAULT, 4)
 
 
 def accepted(business: Business, queue: SupabaseQueue, sender: TwilioSender, **text: Any) -> UUID:
@@ -60,7 +59,7 @@ def settle(
     return str(found["answer"])
 
 
-def sync(stack: Stack, services: DeliveryServices, *, after: timedelta = timedelta(minutes=6)) -> str:
+def sync(stack: Stack, services: Services, *, after: timedelta = timedelta(minutes=6)) -> str:
     """A run of the deployment, some time later."""
     stack.move_clock(after)
     return str(sync_deliveries(services, limit=100))
@@ -112,7 +111,7 @@ def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
 
 
 def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
     row = business.due_text()
@@ -149,7 +148,7 @@ def test_a_status_that_nobody_knows_yet_is_no_error(
 
 @pytest.mark.parametrize("again", ["delivered", "undelivered"])
 def test_a_text_that_a_carrier_lost_is_sent_again_once(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices, again: str
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services, again: str
 ) -> None:
     """After half an hour, as another message; the second failure is the last."""
     row = accepted(business, queue, sender)
@@ -178,7 +177,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(
 
 
 def test_a_delivery_after_all_stops_the_next_message(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It was called lost and waits to be sent again."""
     row = accepted(business, queue, sender)
@@ -193,7 +192,7 @@ def test_a_delivery_after_all_stops_the_next_message(
 
 
 def test_twilio_is_asked_once_more_before_the_next_message_leaves(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It was delivered after all, and no callback said so."""
     row = accepted(business, queue, sender)
@@ -207,7 +206,7 @@ def test_twilio_is_asked_once_more_before_the_next_message_leaves(
 
 
 def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """That one cannot be taken back; if it fails, none follows."""
     row = accepted(business, queue, sender)
@@ -227,7 +226,7 @@ def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
 
 
 def test_a_delivery_after_all_leaves_the_next_message_in_doubt_to_its_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It may be with the recipient as well, and its SID is not known yet."""
     row = accepted(business, queue, sender)
@@ -256,7 +255,7 @@ def test_what_no_second_message_mends_is_given_up(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     code: int,
     name: str,
     phone_status: str | None,
@@ -277,7 +276,7 @@ def test_what_no_second_message_mends_is_given_up(
 
 
 def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """No callback says so, and yet the last word is right."""
     row = accepted(business, queue, sender)
@@ -290,7 +289,7 @@ def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
 
 
 def test_a_carriers_stop_opts_the_number_out(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """As Twilio's own answer 21610 does."""
     row = accepted(business, queue, sender)
@@ -301,7 +300,7 @@ def test_a_carriers_stop_opts_the_number_out(
 
 
 def test_a_carriers_stop_holds_for_the_businesses_that_share_the_sender(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """The message says which one: the environment's, and not that of a business with a sender of its own."""
     row = accepted(business, queue, sender)
@@ -316,7 +315,7 @@ def test_a_carriers_stop_holds_for_the_businesses_that_share_the_sender(
 
 
 def test_a_number_that_was_corrected_meanwhile_is_not_marked(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """The failure says something of the number that the text was sent to."""
     row = accepted(business, queue, sender)
@@ -327,7 +326,7 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(
 
 
 def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """The second message is on its way when the first one's failure is decided about."""
     row = accepted(business, queue, sender)
@@ -348,7 +347,7 @@ def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
 
 
 def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It has one live row."""
     row = accepted(business, queue, sender)
@@ -360,7 +359,7 @@ def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
 
 
 def test_looks_become_rarer_and_end_after_three_days(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Some carriers never say. A report that comes later counts all the same."""
     row = accepted(business, queue, sender)
@@ -442,7 +441,7 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one(
 
 
 def test_a_fetch_that_fails_proves_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Not even of a text whose failure a callback reported."""
     row = accepted(business, queue, sender)
@@ -454,7 +453,7 @@ def test_a_fetch_that_fails_proves_nothing(
 
 
 def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It had stood last: behind thousands of a neighbor's looks its text missed its window."""
     for number in range(3):
@@ -473,7 +472,7 @@ def test_a_failure_that_a_callback_reported_counts_although_the_message_was_dele
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     code: int,
     came_to: str,
 ) -> None:
@@ -489,7 +488,7 @@ def test_a_failure_that_a_callback_reported_counts_although_the_message_was_dele
 
 
 def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Twilio was asked, and answered. After three days it is unknown."""
     row = accepted(business, queue, sender)
@@ -502,31 +501,31 @@ def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red
 
 
 def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """The events of the first batch had never been told."""
     row = accepted(business, queue, sender)
     stack.twilio.report(sid_of(business, row), "undelivered", 30007)
     stack.move_clock(timedelta(minutes=6))
 
-    class BreakingOff:
-        def __init__(self) -> None:
-            self.follow = services.records.follow
-            self.claims = iter([services.records.claim_deliveries])
+    class BreakingOff(SupabaseQueue):
+        claims = 0
 
         def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-            for claim in self.claims:
-                return claim(limit, without=without)
-            raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
+            self.claims += 1
+            if self.claims > 1:
+                raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
+            return super().claim_deliveries(limit, without=without)
 
-    summary = sync_deliveries(replace(services, records=BreakingOff()), limit=10)
+    with BreakingOff(stack.settings()) as breaking_off:
+        summary = sync_deliveries(replace(services, queue=breaking_off), limit=10)
     assert str(summary) == "undelivered 1. Stopped: Supabase did not answer claim_sms_deliveries"
     assert summary.needs_somebody
     assert [event.name for event in events_of(summary, None)] == ["sms.queue.dead-letters", "sms.queue.sender-blamed"]
 
 
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Its check refuses the new words; the attempt has them."""
     business.connection.execute(
@@ -552,7 +551,7 @@ def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mend
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """Here a filter of the carrier's. A text that is on its phone is left alone."""
@@ -575,7 +574,7 @@ def test_status_tells_how_many_arrived_and_whose_did_not(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """By business and by Twilio's code, of the last day."""

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from smsretry import next_retry_delay, queue_sms_retry
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -21,7 +20,7 @@ from smsretry.local.twilio.faults import DropUnaccepted, FetchError, JsonError
 from smsretry.retry.decision import Arrived
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from tests.conftest import Business
 from tests.support.builders import BODY, results_of, run, run_over
 from tests.support.claims import claim_due
@@ -30,10 +29,10 @@ HALF_AN_HOUR = timedelta(minutes=31)
 
 
 @pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
     """The production adapters, over HTTP."""
-    with SupabaseDeliveries(stack.settings()) as records:
-        yield DeliveryServices(records, sender, DEFAULT, 4)
+    with SupabaseQueue(stack.settings()) as records:
+        yield Services(records, sender, DEFAULT, 4)
 
 
 def lost_text(
@@ -41,7 +40,7 @@ def lost_text(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     code: int = 30008,
 ) -> tuple[UUID, str]:
     """A text whose message a carrier lost, after that was decided about, and the message."""
@@ -55,7 +54,7 @@ def lost_text(
 
 
 def test_a_text_that_arrived_after_all_is_not_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Row and send log say that it was delivered, by the first message."""
     row, sid = lost_text(stack, business, queue, sender, services)
@@ -72,7 +71,7 @@ def test_a_text_that_arrived_after_all_is_not_sent_again(
 
 
 def test_a_text_that_is_still_lost_is_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Twilio is asked once, and only about it: a text that was never lost costs no question."""
     row, _ = lost_text(stack, business, queue, sender, services)
@@ -85,7 +84,7 @@ def test_a_text_that_is_still_lost_is_sent_again(
 
 
 def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """For five minutes, and says why; then it is asked about again."""
     row, sid = lost_text(stack, business, queue, sender, services)
@@ -108,7 +107,7 @@ def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """Also one that a person put back, whose life begins anew with the first question."""
@@ -130,7 +129,7 @@ def test_a_text_that_a_person_put_back_and_that_arrived_is_not_sent_again(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """It had been given up, and a carrier may deliver it all the same."""
@@ -185,7 +184,7 @@ def test_a_send_log_that_cannot_say_that_its_text_waits_does_not_keep_it_from_be
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     harm: str,
     mended: str,
     status: str,
@@ -212,7 +211,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """By codes and names; then it goes on by itself. A person's requeue leaves it alone, and puts back the others."""
@@ -246,7 +245,7 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """Two were lost, a third never reached Twilio, and the first of them is on the phone."""
@@ -271,7 +270,7 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
 
 
 def queued_anew(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> tuple[UUID, UUID, str]:
     """A text whose message a carrier lost and whose next one Twilio refused; its rows, and the lost message."""
     row, sid = lost_text(stack, business, queue, sender, services)
@@ -285,7 +284,7 @@ def queued_anew(
 
 
 def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text_anew(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """A new row has no error, and so nobody had asked: the phone got the text twice."""
     _, new, sid = queued_anew(stack, business, queue, sender, services)
@@ -301,7 +300,7 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
 
 
 def test_a_text_that_is_queued_anew_goes_out_if_the_message_is_still_lost(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """One question, one message."""
     _, new, _ = queued_anew(stack, business, queue, sender, services)
@@ -314,7 +313,7 @@ def test_a_text_that_is_queued_anew_goes_out_if_the_message_is_still_lost(
 
 
 def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """As it does one that is to be sent again: neither row waits, and nobody has to ask."""
     row, new, sid = queued_anew(stack, business, queue, sender, services)
@@ -326,7 +325,7 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
 
 
 def test_a_delivery_that_is_reported_leaves_a_newer_row_in_doubt_to_its_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Its own message may be with the recipient as well, and its SID is not known yet."""
     _, new, sid = queued_anew(stack, business, queue, sender, services)
@@ -339,7 +338,7 @@ def test_a_delivery_that_is_reported_leaves_a_newer_row_in_doubt_to_its_evidence
 
 
 def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Somebody deleted it there. What Twilio does not know it cannot know to be delivered."""
     lost_text(stack, business, queue, sender, services)
@@ -350,7 +349,7 @@ def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
 
 
 def test_a_worker_that_lost_its_claim_records_no_arrival(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It changes nothing; whoever has the row now asks, too."""
     row, sid = lost_text(stack, business, queue, sender, services)

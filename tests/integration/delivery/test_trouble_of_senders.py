@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -16,7 +15,7 @@ from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.faults import FetchError
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.sending.summary import FollowedUp
 from tests.conftest import Business
 from tests.support.builders import run
@@ -30,13 +29,13 @@ UNREGISTERED = f"Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unr
 
 
 @pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[DeliveryServices]:
+def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
     """The production adapters, over HTTP. No text is sent again that failed for its own sake."""
-    with SupabaseDeliveries(stack.settings()) as records:
-        yield DeliveryServices(records, sender, DEFAULT, 4)
+    with SupabaseQueue(stack.settings()) as records:
+        yield Services(records, sender, DEFAULT, 4)
 
 
-def looked_after(stack: Stack, services: DeliveryServices) -> FollowedUp:
+def looked_after(stack: Stack, services: Services) -> FollowedUp:
     """What a look at the newest message came to, once Twilio had time to report by itself."""
     stack.move_clock(timedelta(minutes=6))
     newest = stack.twilio.ledger.entries()[-1].sid
@@ -45,7 +44,7 @@ def looked_after(stack: Stack, services: DeliveryServices) -> FollowedUp:
 
 
 def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mended(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """It says what to mend, costs no attempt, and waits longer each time, because each message costs."""
     refused = stack.twilio.accounts.main.refused_by_carriers
@@ -72,7 +71,7 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
 
 
 def test_a_text_that_nobody_mends_the_sender_of_ends_when_it_expires(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """By then it was sent a handful of times, the last time shortly before its end; the reason is told."""
     stack.twilio.accounts.main.refused_by_carriers[SENDER] = 30035
@@ -95,7 +94,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
-    services: DeliveryServices,
+    services: Services,
     operators: SupabaseOperators,
 ) -> None:
     """Until midnight Pacific time, and then until the recipient's window opens."""
@@ -124,7 +123,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
 
 
 def test_a_message_that_was_one_too_many_in_its_minute_goes_again_and_costs_the_text_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Half an hour later: whoever is over its rate has more to send."""
     stack.twilio.accounts.main.refused_by_carriers[SENDER] = 30022
@@ -139,7 +138,7 @@ def test_a_message_that_was_one_too_many_in_its_minute_goes_again_and_costs_the_
 
 
 def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_alone(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Here its parent no longer reaches it. Its messages stay as they are; the others' are all asked about."""
     account = open_account(stack, number=NUMBER)
@@ -166,7 +165,7 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
 
 
 def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_accounts(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """An outage is everybody's: one account after the other need not be tried."""
     for number in range(12):
@@ -184,7 +183,7 @@ def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_acc
 
 
 def test_a_message_that_another_account_keeps_is_not_called_missing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """A failure that was reported would have been taken for the last word, and the text sent twice."""
     account = open_account(stack, number=NUMBER)
@@ -208,7 +207,7 @@ def test_a_message_that_another_account_keeps_is_not_called_missing(
 
 
 def test_a_lost_message_is_asked_about_in_the_account_that_it_left(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Its business has moved to another one meanwhile, from which the next message goes."""
     old, new = open_account(stack, number=NUMBER), open_account(stack, number=OTHER_NUMBER)
@@ -226,7 +225,7 @@ def test_a_lost_message_is_asked_about_in_the_account_that_it_left(
 
 
 def test_what_its_sender_kept_from_leaving_goes_out_from_another_though_the_first_account_is_gone(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: DeliveryServices
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
     """Nobody can be asked about the lost message any more. No carrier took it, so nothing needs to be asked."""
     old, new = open_account(stack, number=NUMBER), open_account(stack, number=OTHER_NUMBER)

@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 
 from smsretry import next_retry_delay, queue_sms_retry
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
@@ -23,7 +22,7 @@ from smsretry.retry.before import LIFE
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.doubt.test_in_doubt import half_an_hour, settle
@@ -360,8 +359,8 @@ def test_a_found_message_that_a_carrier_then_loses_is_followed_by_another_one(
     [entry] = stack.twilio.ledger.entries()
     stack.twilio.report(entry.sid, "undelivered", 30008)
     stack.move_clock(timedelta(minutes=6))
-    with SupabaseDeliveries(stack.settings()) as records:
-        sync_deliveries(DeliveryServices(records, sender, DEFAULT, 4), limit=10)
+    with SupabaseQueue(stack.settings()) as records:
+        sync_deliveries(Services(records, sender, DEFAULT, 4), limit=10)
     assert business.row(new)["status"] == "pending"
     stack.move_clock(timedelta(minutes=31))
     assert run(queue, sender) == ["Sent"]

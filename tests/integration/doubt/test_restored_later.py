@@ -14,7 +14,6 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -25,7 +24,7 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, NOON, fates_of, run_over
 from tests.support.claims import claim_due
@@ -49,7 +48,7 @@ class World:
     business: Business
     queue: SupabaseQueue
     sender: TwilioSender
-    deliveries: DeliveryServices
+    deliveries: Services
     operators: SupabaseOperators
     backup: Path
     since: datetime = NOON
@@ -154,8 +153,8 @@ def world(
     tmp_path: Path,
 ) -> Iterator[World]:
     """Up to the restore."""
-    with SupabaseDeliveries(stack.settings()) as records:
-        deliveries = DeliveryServices(records, sender, DEFAULT, 4)
+    with SupabaseQueue(stack.settings()) as records:
+        deliveries = Services(records, sender, DEFAULT, 4)
         world = World(stack, business, queue, sender, deliveries, operators, tmp_path / "backup.sql")
         world.live_until_the_backup()
         world.forget_it()

@@ -7,14 +7,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import FIRST_LOOK, RESEND_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices, Provider
+from smsretry.sending.ports import Provider, Services
 from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.worker.second_provider import SENDER, Exchange, Letterbox, serve
@@ -37,8 +36,8 @@ def letterbox(exchange: Exchange) -> Iterator[Provider]:
 
 
 def _look_after(provider: Provider, settings: Settings) -> str:
-    with SupabaseDeliveries(settings) as records:
-        return str(sync_deliveries(DeliveryServices(records, provider, DEFAULT)))
+    with SupabaseQueue(settings) as records:
+        return str(sync_deliveries(Services(records, provider, DEFAULT)))
 
 
 def _only(exchange: Exchange) -> str:

@@ -13,7 +13,6 @@ import pytest
 from pydantic import HttpUrl, SecretStr
 
 from smsretry import process_sms_retry_item, send_sms
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
@@ -28,7 +27,7 @@ from smsretry.retry.models import Finding, Text
 from smsretry.retry.outcome import Accepted, Rejected
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from smsretry.vocabulary import Mark
@@ -92,8 +91,8 @@ def brought_up_to_its_send(stack: Stack, business: Business, settings: Settings)
         for entry in twilio.ledger.entries():
             twilio.report(entry.sid, "undelivered", 30008)
         stack.move_clock(timedelta(minutes=6))
-        with SupabaseDeliveries(settings) as records:
-            sync_deliveries(DeliveryServices(records, sender, DEFAULT, 4), limit=10)
+        with SupabaseQueue(settings) as records:
+            sync_deliveries(Services(records, sender, DEFAULT, 4), limit=10)
         stack.move_clock(timedelta(minutes=31))
         again = Requeue(retry_ids=requeued, dry_run=False, who="Ann", because="Mended")
         assert operators.order(again).changed == len(requeued)

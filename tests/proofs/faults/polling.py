@@ -4,20 +4,20 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Word, after_delivery
 from smsretry.sending import delivering
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from smsretry.settings import Settings
 from smsretry.vocabulary import Followed
 from tests.proofs.faults.fate import Fate, report_event
 from tests.proofs.faults.orders import Event, Order, Switch
 
 
-class MortalDeliveries(SupabaseDeliveries):
+class MortalDeliveries(SupabaseQueue):
     """The production adapter, with a place to die at."""
 
     def __init__(self, settings: Settings, fate: Fate, order: Order) -> None:
@@ -65,7 +65,7 @@ def poll(settings: Settings, fate: Fate, order: Order) -> None:
         MortalDeliveries(settings, fate, order) as records,
         MortalReports(settings, fate, records, order.without) as reports,
     ):
-        services = DeliveryServices(records, reports, settings.profile, 1 if order.one_by_one else 10)
+        services = Services(records, reports, settings.profile, 1 if order.one_by_one else 10)
         for one in sync_deliveries(services, limit=order.limit).followed:
             if one.came_to == "error":
                 report_event(Event(worker=order.worker, kind="bug", detail=one.why[:300]))

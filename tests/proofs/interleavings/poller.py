@@ -10,7 +10,7 @@ from typing import Any
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import follow
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from tests.proofs.interleavings.worker import Answers, Asks, Call, Ports, Queue, Sender, told
 
 
@@ -24,7 +24,7 @@ class Poller:
     def next(self, now: datetime) -> Call | None:
         """The call that it makes next, if it goes on now; None: it is done."""
         ports = Ports(self.answers, now)
-        services = DeliveryServices(Queue(ports), Sender(ports), DEFAULT)  # type: ignore[arg-type]
+        services = Services(Queue(ports), Sender(ports), DEFAULT)
         try:
             follow(self.message, services)
         except Asks as asked:

@@ -130,7 +130,7 @@ def poll(world: World, state: State) -> Iterator[Step]:
 
 
 def _begins(world: World, state: State) -> State:
-    taken = [Poller(message) for message in world.deliveries.claim_deliveries(1)]
+    taken = [Poller(message) for message in world.queue.claim_deliveries(1)]
     return replace(state, pollers=(*state.pollers, *taken))
 
 
@@ -141,7 +141,7 @@ def _goes_on(place: int, answer: Any, _: World, state: State) -> State:
 
 def _writes(place: int, call: Call, times: int, world: World, state: State) -> State:
     message, report, _ = call.arguments
-    answers = [world.deliveries.follow(*call.arguments) for _ in range(times)]
+    answers = [world.queue.follow(*call.arguments) for _ in range(times)]
     if isinstance(report, Report) and report.status == "delivered" and answers[0] == "applied":
         state = _heard(state, message.sid)
     return _leaves(place, world, state)

@@ -147,6 +147,9 @@ class Sender:
     def what_became_of(self, sid: str, **of: Any) -> Any:
         return self._ports.ask("sender", "what_became_of", sid)
 
+    def reported(self, *said: Any) -> Any:
+        return self._ports.ask("sender", "reported", *said)
+
 
 def unreachable(call: Call) -> NoReturn:
     """Say which call the exploration does not know."""

@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 import psycopg
 from psycopg import sql
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.postgrest.functions import find_function
@@ -116,7 +115,6 @@ class World:
         self.content: Content = ()
         settings = stack.settings()
         self.queue: Final = _Queue(settings, self)
-        self.deliveries: Final = _Deliveries(settings, self)
         self.operators: Final = _Operators(settings, self)
 
     def call(self, function: str, values: Mapping[str, object]) -> Any:
@@ -201,12 +199,6 @@ class _Queue(_Direct, SupabaseQueue):
 
     def _grouped(self, groups: Any, claim: Claim, function: str, values: Mapping[str, object]) -> object:
         return self.once(function, {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values))
-
-
-class _Deliveries(_Direct, SupabaseDeliveries):
-    def __init__(self, settings: Any, world: World) -> None:
-        SupabaseDeliveries.__init__(self, settings)
-        self._world = world
 
 
 class _Operators(_Direct, SupabaseOperators):

@@ -5,13 +5,13 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from smsretry.adapters.supabase.deliveries import SupabaseDeliveries
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import DropConnection
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import DeliveryServices
+from smsretry.sending.ports import Services
 from tests.proofs.neighbors.hostile import HostileSenders
 from tests.proofs.neighbors.moved import MovesInDoubt, MovesInFlight
 from tests.proofs.neighbors.senders import WithSender, account_of
@@ -88,8 +88,8 @@ class Unregistered(WithSender):
                     text.refused_by_carriers += 1
                     street.connection.execute(_REPORT, [entry.sid])
                     street.counts["messages from an unregistered number"] += 1
-        with SupabaseDeliveries(street.settings) as records, TwilioSender(street.settings) as reports:
-            sync_deliveries(DeliveryServices(records, reports, DEFAULT), limit=20)
+        with SupabaseQueue(street.settings) as records, TwilioSender(street.settings) as reports:
+            sync_deliveries(Services(records, reports, DEFAULT), limit=20)
 
 
 class RefusedAtOnce(WithSender):
