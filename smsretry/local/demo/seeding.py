@@ -1,13 +1,24 @@
 """Puts the demo's texts into the database, as the application and a worker that died would have."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
+import psycopg
+
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.local.business import Business
 from smsretry.local.demo.clock import move_to_morning
-from smsretry.local.demo.people import BUSINESS, DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SPECIAL, people
-from smsretry.local.demo.seeder import business_named, name_customers, queue_text
+from smsretry.local.demo.people import (
+    BUSINESS,
+    BUSINESS_ZONE,
+    DEAD_AFTER_BEGIN,
+    DEAD_BEFORE_BEGIN,
+    DELETED,
+    SPECIAL,
+    Special,
+    people,
+)
 from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
 from smsretry.retry.audience import EVERYBODY
@@ -60,3 +71,29 @@ def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
             Begin(claim=held[begun], attempt_id=uuid4(), decision=decision, sender=SenderId(), audience=EVERYBODY)
         )
     stack.move_clock(_LEASE)
+
+
+def name_customers(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Give customers a name, as an application's have, for whoever looks for one. smsretry does not read it."""
+    connection.execute("alter table customers add column if not exists name text")
+
+
+def business_named(name: str, stack: Stack, connection: psycopg.Connection[dict[str, Any]]) -> Business:
+    """The business of that name, made if there is none."""
+    found = connection.execute("select id, user_id from businesses where name = %s", [name]).fetchone()
+    business = Business(connection, stack.now, **(found or {}))
+    return business if found else business.open(BUSINESS_ZONE, name=name)
+
+
+def queue_text(business: Business, customer: Special, zone: str | None = BUSINESS_ZONE) -> UUID:
+    """Queue one text, after `name_customers`; returns the row's id."""
+    created = business.now() - customer.queued_ago
+    customer_id = business.customer(
+        phone=customer.phone, timezone=zone, consent=customer.consent, name=customer.name, sms_consent_at=created
+    )
+    log_id = business.send_log(customer_id, body=customer.body.format(name=customer.name.split()[0]))
+    row = business.queue_row(log_id, customer_id, due=-customer.queued_ago, attempts=customer.attempts)
+    business.connection.execute(
+        "update sms_retry_queue set reason = 'twilio_error', created_at = %s where id = %s", [created, row]
+    )
+    return row

@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from smsretry.local.demo.people import Special, area_codes
-from smsretry.local.demo.seeder import business_named, name_customers, queue_text
+from smsretry.local.demo.seeding import business_named, name_customers, queue_text
 from smsretry.local.demo.senders import HARBOR
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault

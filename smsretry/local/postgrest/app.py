@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from smsretry.local.postgrest.database import Caller, Database
 from smsretry.local.postgrest.errors import Refusal, from_database
-from smsretry.local.postgrest.faults import RpcFaults, instead_of_answer
+from smsretry.local.postgrest.faults import RpcFaults
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.postgrest.keys import claims_of
 from smsretry.local.postgrest.request import arguments_of, invalid_path, not_here
@@ -48,8 +48,8 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
     async def function(request: Request) -> Response:
         sent = await request.body()
         fault = faults.take(request.path_params["name"], sent)
-        if instead := instead_of_answer(fault):
-            return instead
+        if fault and fault.instead:
+            return fault.instead
         try:
             claims = claims_of(request, jwt_secret=jwt_secret, gateway=gateway)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)

@@ -5,18 +5,16 @@ Source: https://docs.postgrest.org/en/v13/references/transactions.html
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from smsretry.local.postgrest.errors import unreachable
 from smsretry.local.postgrest.keys import no_role
 
-_POOL_WAIT_SECONDS: Final = 1.0
 # PostgREST begins each transaction as read committed and read write, or read only, whatever its role's defaults are.
 _BEGINS: Final = "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
 
@@ -62,32 +60,35 @@ class Database:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool = ConnectionPool(
-            dsn,
-            min_size=0,
-            max_size=20,
-            # Give up soon after a failure: then the next call tries anew and need not wait for a growing pause.
-            reconnect_timeout=_POOL_WAIT_SECONDS,
-            check=ConnectionPool.check_connection,
-            kwargs={"connect_timeout": 2, "application_name": "smsretry rpc", "options": _BEGINS},
-            name="smsretry-rpc",
-            open=True,
-        )
+        self._idle: list[Connection[Any]] = []
 
     @contextmanager
     def transaction(self) -> Iterator[Connection[Any]]:
         """A connection; commits at the end. Raises Refusal (503, PGRST000) if none can be had."""
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(self._pool.connection(timeout=_POOL_WAIT_SECONDS))
-            except PoolTimeout:
-                # It is down, or busy, or back and the pool has not noticed. Asking it directly tells which.
-                try:
-                    connection = stack.enter_context(psycopg.connect(self._dsn, connect_timeout=2))
-                except psycopg.OperationalError as error:
-                    raise unreachable(error) from error
-            yield connection
+        connection = self._connection()
+        try:
+            with connection.transaction():
+                yield connection
+        finally:
+            self._idle.append(connection)
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        self._pool.close(timeout=1.0)
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connection(self) -> Connection[Any]:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            with suppress(psycopg.OperationalError):
+                connection.execute("")
+                return connection
+        try:
+            return psycopg.connect(
+                self._dsn, autocommit=True, connect_timeout=2, application_name="smsretry rpc", options=_BEGINS
+            )
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error

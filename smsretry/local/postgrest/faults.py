@@ -2,14 +2,18 @@
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from starlette.responses import HTMLResponse, Response
 
 # What Cloudflare, in front of Supabase, answers when it does not reach the project: HTML, and no JSON.
-BAD_GATEWAY_PAGE = (
+BAD_GATEWAY_PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"
 )
+_UNREADABLE: Final = {
+    "broken_gzip": Response(b"no gzip", headers={"content-encoding": "gzip"}),
+    "nested": Response(b"[" * 100_000, media_type="application/json"),
+}
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,10 @@ class RpcFault:
     """What happens to one call of `function`."""
 
     function: str
-    kind: Literal["drop", "bad_gateway", "broken_gzip", "nested"]
+    instead: Response | None = None
+    """Answered by somebody between the client and the database. None: the call takes effect, and the answer is lost."""
     head: bytes | None = None
+    """What arrives of the body of an answer that is lost."""
     about: bytes = b""
     """Only a call whose body holds this."""
 
@@ -34,21 +40,19 @@ class RpcFaults:
 
     def drop_after_commit(self, function: str, *, times: int = 1, head: bytes | None = None) -> None:
         """The call takes effect, then the connection breaks: before any answer, or after `head` of a body."""
-        self._plan(RpcFault(function, "drop", head=head), times)
+        self._due += [RpcFault(function, head=head)] * times
 
     def bad_gateway(self, function: str, *, times: int = 1) -> None:
         """The call does not reach the database; the answer is 502 and an HTML page."""
-        self._plan(RpcFault(function, "bad_gateway"), times)
+        self._due += [RpcFault(function, HTMLResponse(BAD_GATEWAY_PAGE, status_code=502))] * times
 
     def unreadable(self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = "") -> None:
         """The call does not reach the database; the answer is a 200 that no client can decode."""
-        self._plan(RpcFault(function, kind, about=about.encode()), 1)
+        self._due.append(RpcFault(function, _UNREADABLE[kind], about=about.encode()))
 
     def clear(self) -> None:
         """Forget what is still due."""
-        with self._lock:
-            self._due.clear()
-            self.max_rows = None
+        self._due, self.max_rows = [], None
 
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""
@@ -57,20 +61,3 @@ class RpcFaults:
             if fault is not None:
                 self._due.remove(fault)
             return fault
-
-    def _plan(self, fault: RpcFault, times: int) -> None:
-        with self._lock:
-            self._due.extend([fault] * times)
-
-
-def instead_of_answer(fault: RpcFault | None) -> Response | None:
-    """What is answered by somebody between the client and the database; None if the call goes through."""
-    match fault and fault.kind:
-        case "bad_gateway":
-            return HTMLResponse(BAD_GATEWAY_PAGE, status_code=502)
-        case "broken_gzip":
-            return Response(b"no gzip", headers={"content-encoding": "gzip"})
-        case "nested":
-            return Response(b"[" * 100_000, media_type="application/json")
-        case _:
-            return None
