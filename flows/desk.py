@@ -22,7 +22,7 @@ from smsretry.wiring import desk_for
 
 from .support.forms import FORM, form, one_of
 from .support.results import with_result
-from .support.run_display import form_addresses, show_answer, waiting
+from .support.show import form_addresses, show_answer
 
 _DESK_FLOW: Final[dict[str, Any]] = {"persist_result": False, "validate_parameters": False}
 _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
@@ -34,7 +34,7 @@ def _flow_of(door: Door, default: Any = Parameter.empty) -> Flow[..., State[Page
 
     def at_door(ask: Form | None = None) -> State[Page]:
         asked = ask or door.usual()
-        with desk_for(asked, patience=waiting()) as connected:
+        with desk_for(asked) as connected:
             page = page_of(connected.answer(asked), form_addresses())
         return with_result(show_answer(page, key=door.deployment), page)
 

@@ -19,13 +19,10 @@ from smsretry.sending.ports import RetryQueue
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
 
-from .support.ending import ends_soon
 from .support.forms import form
-from .support.late_runs import LateRuns
-from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from .support.results import with_result
-from .support.run_display import display_only, emit, refused, show_page
-from .support.run_ended import announce_failed, announce_scheduled
+from .support.schedule import OF_SCHEDULE, end_soon, tidy
+from .support.show import display_only, emit, refused, show_page
 
 PAGE_KEY = "sms-scheduled"
 
@@ -36,15 +33,7 @@ def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
     return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 
 
-@flow(
-    name="process-scheduled-sends",
-    persist_result=False,
-    validate_parameters=False,
-    on_completion=[announce_scheduled],
-    on_failure=[announce_failed],
-    on_crashed=[announce_failed],
-)
-@ends_soon
+@flow(name="process-scheduled-sends", **OF_SCHEDULE)
 @form
 def process_scheduled_sends(
     batch: Annotated[int, Field(ge=1, le=500)] = BATCH,
@@ -56,15 +45,13 @@ def process_scheduled_sends(
         batch: How many to queue in one transaction (1 to 500).
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
-    late = LateRuns()
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
+    end_soon()
     with display_only():
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
-    late.join()
-    crash_orphaned_task_runs()
-    delete_idle_runs()
+    tidy()
     if done.stopped_because:
         return with_result(refused(done.stopped_because, word="failed"), done)
     return with_result(Completed(message=numbers(done.sends)), done, idle=not done.sends)

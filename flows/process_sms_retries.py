@@ -25,13 +25,10 @@ from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
-from .support.ending import end_soon, ends_soon
 from .support.forms import form
-from .support.late_runs import LateRuns
-from .support.leftovers import crash_orphaned_task_runs, delete_idle_runs
 from .support.results import with_result
-from .support.run_display import queue_status, show_run, this_run
-from .support.run_ended import announce_completed, announce_failed
+from .support.schedule import OF_SCHEDULE, end_soon, tidy
+from .support.show import queue_status, show_run, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
@@ -53,16 +50,7 @@ def claim(run: Run, limit: int) -> list[Claim]:
 _runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
 
 
-@flow(
-    name="process-sms-retries",
-    task_runner=_runner,
-    persist_result=False,
-    validate_parameters=False,
-    on_completion=[announce_completed],
-    on_failure=[announce_failed],
-    on_crashed=[announce_failed],
-)
-@ends_soon
+@flow(name="process-sms-retries", task_runner=_runner, **OF_SCHEDULE)
 @form
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
@@ -76,7 +64,6 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
-    late = LateRuns()
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
@@ -98,9 +85,7 @@ def process_sms_retries(
         if after:
             push_metrics(after)
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
-    late.join()
-    crash_orphaned_task_runs()
-    delete_idle_runs()
+    tidy()
     end = Failed if summary.needs_somebody else Completed
     return with_result(end(message=str(summary)), summary, idle=summary.idle)
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from prefect import Flow, serve
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
@@ -22,7 +21,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from smsretry.adapters.prefect.definition import ROOT, definition
 
-from .support.late_runs import OVERDUE, cancel_overdue_runs
+from .support.schedule import OVERDUE, cancel_late_runs
 from .support.server import check_reach
 
 
@@ -33,7 +32,6 @@ def deployments() -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
-    limit = entry.get("concurrency_limit")
     flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
     deployment = flow.to_deployment(
         name=entry["name"],
@@ -41,7 +39,6 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         version=entry["version"],
         tags=entry["tags"],
         parameters=entry["parameters"],
-        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
         entrypoint_type=EntrypointType.FILE_PATH if ":" in entry["entrypoint"] else EntrypointType.MODULE_PATH,
@@ -54,7 +51,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = OVERDUE) -> None:
     """Register them, cancel what is overdue, and run them until a signal comes. Stopping pauses none of them."""
     with chdir(ROOT):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
-        cancel_overdue_runs([deployment.name for deployment in deployments], by=overdue)
+        cancel_late_runs([deployment.name for deployment in deployments], by=overdue)
         serve(*deployments, query_seconds=2, pause_on_shutdown=False)
 
 

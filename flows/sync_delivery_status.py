@@ -16,25 +16,15 @@ from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import desk, services
 
-from .support.ending import ends_soon
 from .support.forms import form
-from .support.late_runs import LateRuns
-from .support.leftovers import delete_idle_runs
 from .support.results import with_result
-from .support.run_display import display_only, emit, queue_status, refused, show_page
-from .support.run_ended import announce_failed
+from .support.schedule import OF_SCHEDULE, end_soon, tidy
+from .support.show import display_only, emit, queue_status, refused, show_page
 
 KEY: Final = "sms-deliveries"
 
 
-@flow(
-    name="sync-delivery-status",
-    persist_result=False,
-    validate_parameters=False,
-    on_failure=[announce_failed],
-    on_crashed=[announce_failed],
-)
-@ends_soon
+@flow(name="sync-delivery-status", **OF_SCHEDULE)
 @form
 def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[DeliverySummary]:
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
@@ -42,15 +32,14 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     Args:
         limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
-    late = LateRuns()
     with services() as connected, desk() as at_desk:
         summary = sync_deliveries(connected, limit=limit)
         status = None if summary.idle else queue_status(at_desk)
+    end_soon()
     with display_only():
         emit([*events_of(summary, status), *text_events(summary)])
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
-    late.join()
-    delete_idle_runs()
+    tidy()
     if summary.stopped_because:
         return with_result(refused(summary.stopped_because, word="failed"), summary)
     end = Failed if summary.needs_somebody else Completed

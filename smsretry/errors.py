@@ -42,9 +42,6 @@ class QueueUnreachable(QueueError):
         undone: whether it is certain that the call did nothing. Otherwise it may have taken effect.
     """
 
-    headline: str | None = None
-    """What became of a person's order, in a few words."""
-
     def __init__(self, message: str, *, undone: bool = False) -> None:
         super().__init__(message)
         self.undone = undone

@@ -17,7 +17,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.hearing import TwilioHearing
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.patience import Patience
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.heard import Heard, NotTaken
@@ -39,9 +38,9 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
 
 
 @contextmanager
-def operators(settings: Settings | None = None, *, patience: Patience | None = None) -> Iterator[SupabaseOperators]:
-    """Connect the functions that carry out a person's orders. `patience`: for as long as the database is away."""
-    with SupabaseOperators(settings or load_settings(), patience=patience) as connected:
+def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
+    """Connect the functions that carry out a person's orders."""
+    with SupabaseOperators(settings or load_settings()) as connected:
         yield connected
 
 
@@ -54,10 +53,10 @@ def reading_desk() -> Iterator[Desk]:
 
 
 @contextmanager
-def desk(settings: Settings | None = None, *, patience: Patience | None = None) -> Iterator[Desk]:
-    """Connect the desk, where a person asks and acts. `patience`: of who orders, while the database is away."""
+def desk(settings: Settings | None = None) -> Iterator[Desk]:
+    """Connect the desk, where a person asks and acts."""
     settings = settings or load_settings()
-    with operators(settings, patience=patience) as connected, provider(settings) as asked:
+    with operators(settings) as connected, provider(settings) as asked:
         yield Desk(
             connected,
             profile=settings.profile,
@@ -68,9 +67,9 @@ def desk(settings: Settings | None = None, *, patience: Patience | None = None) 
         )
 
 
-def desk_for(form: Form, *, patience: Patience | None = None) -> AbstractContextManager[Desk]:
+def desk_for(form: Form) -> AbstractContextManager[Desk]:
     """Connect the desk that a form needs: for a question of the database alone, no key that can write."""
-    return reading_desk() if form.ASKS and not form.ASKS_PROVIDER else desk(patience=patience)
+    return reading_desk() if form.ASKS and not form.ASKS_PROVIDER else desk()
 
 
 def post_reader(

@@ -1,17 +1,17 @@
 """How a run begins: its parameters are checked, and what does not fit is refused in words, on a red run.
 
-Prefect checks parameters against the form's schema before it makes a run, but it accepts names that the form lacks and
-malformed times, and a caller may switch the check off. Then its engine crashes the run with a traceback, and what was
-filled in stays with the run: a number that somebody typed is taken out of it here.
+Prefect checks parameters against the form's schema before it makes a run, but it knows no rule about several fields,
+and a caller may switch the check off. Then its engine crashes the run with a traceback, and what was filled in stays
+with the run. Here what does not fit is taken out of the run: it may be a number, which Prefect keeps in plain text.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce, wraps
-from inspect import Parameter, Signature, signature
+from inspect import signature
 from operator import or_
 from typing import Any, Final, TypeVar
 
-from prefect import runtime
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
@@ -19,15 +19,11 @@ from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.refusals import in_words
 from smsretry.errors import SmsRetryError
 
-from .hidden_numbers import hide_numbers, without_numbers
-from .log_lines import shorten_logs
-from .run_display import failed, refused, this_run
+from .show import log_what_is_new, refused, this_run
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
 """The name of a parameter that is a whole form. Any other parameter is one field."""
-_HIDE_INPUT: Final = ConfigDict(hide_input_in_errors=True)
-"""For a single field. A form has a config of its own."""
 _ONE: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
@@ -52,29 +48,30 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
 
     @wraps(fn)
     def checked(*args: Any, **given: Any) -> State[Any]:
-        shorten_logs(this_run().id)
-        given |= dict(zip(known, args, strict=False))
-        problems, values = _unknown(given.keys() - known.keys(), known), dict[str, Any]()
-        for name, value in given.items() if not problems else ():
+        log_what_is_new()
+        problems, values, is_private = list[str](), dict[str, Any](), False
+        for name, value in {**given, **dict(zip(known, args, strict=False))}.items():
             kind: Any = known[name].annotation
             if name == FORM and forms:
                 kind, value = _chosen(forms, value)
             if kind is None:
-                problems.append(f"Say one thing to do: {', '.join(forms or ())}")
+                problems, is_private = [f"Say one thing to do: {', '.join(forms or ())}"], True
                 continue
             try:
-                values[name] = TypeAdapter(kind, config=None if name == FORM else _HIDE_INPUT).validate_python(value)
+                values[name] = TypeAdapter(kind, config=None if name == FORM else _ONE).validate_python(value)
             except ValidationError as error:
                 problems += _problems(name, kind, error)
+                # A rule about several fields is asked only where each of them fits, and so is no number.
+                is_private = is_private or name != FORM or any(each["loc"] for each in error.errors())
+        if is_private:
+            get_client(sync_client=True).update_flow_run(this_run().id, parameters={})
         if problems:
-            return refused(". ".join([*problems, *hide_numbers()]))
+            return refused(". ".join(problems))
         try:
             return fn(**values)
         except SmsRetryError as error:
-            return failed(error)
+            return refused(str(error), word="failed")
 
-    if runtime.flow_run.id is not None:
-        checked.__signature__ = _of_this_run(signature(fn))  # type: ignore[attr-defined]
     return checked  # type: ignore[return-value]
 
 
@@ -85,37 +82,6 @@ def _chosen(forms: Mapping[str, type[Form]], value: object) -> tuple[type[Form] 
         [(word, filled)] = given.items()
         return forms.get(word), filled
     return None, value
-
-
-def _of_this_run(form: Signature) -> Signature:
-    """The signature with the names that this run was given, and nothing that must be given.
-
-    Otherwise the engine would crash the run with a traceback that repeats the names. Anywhere but in a run's own
-    process, the form's own signature counts.
-    """
-    given = runtime.flow_run.parameters or {}
-    own = [
-        one.replace(default=None) if one.default is Parameter.empty and name not in given else one
-        for name, one in form.parameters.items()
-    ]
-    return form.replace(parameters=[*own, *(_AnyName(name) for name in given if name not in form.parameters)])
-
-
-class _AnyName(Parameter):
-    """A parameter of any name, `customer-id` included."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__("any_name", Parameter.KEYWORD_ONLY, default=None)
-        self._any_name = name
-
-    @property
-    def name(self) -> str:
-        return self._any_name
-
-
-def _unknown(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    shown = sorted(without_numbers(name) for name in names)
-    return [f"There is no parameter {', '.join(shown)}. There are: {', '.join(known)}"] if shown else []
 
 
 def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:

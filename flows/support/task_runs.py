@@ -22,7 +22,7 @@ from smsretry.retry.models import Claim
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .run_display import emit
+from .show import Progress, emit
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -81,6 +81,7 @@ class TaskRuns:
         self._most, self._expected = most, due
         self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._taken = 0
+        self._progress = Progress(due) if due > most else None
 
     def process(self, claims: Sequence[Claim]) -> None:
         """Begin to process these, and return at once."""
@@ -91,6 +92,8 @@ class TaskRuns:
             futures = process_retry.map(map(_whole, claims), unmapped(_whole(self._run)))
             self._texts += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
             self._taken += len(claims)
+        if self._progress:
+            self._progress.show(self._taken)
 
     def _start_slice(self, claims: Sequence[Claim]) -> None:
         named = process_slice.with_options(task_run_name=f"texts {self._taken + 1} to {self._taken + len(claims)}")

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
-from smsretry.cli.printing import patient, print_note
+from smsretry.cli.printing import print_note
 from smsretry.desk.actions.doors import CONSENT, DOORS, MARK, STATUS, STOP, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts
@@ -154,7 +154,7 @@ def _add(panel: str | None, name: str, command: Callable[..., None], *examples: 
 def _answer(form: Form) -> "Answer":
     from smsretry.wiring import desk_for
 
-    with desk_for(form, patience=patient()) as connected:
+    with desk_for(form) as connected:
         return connected.answer(form)
 
 

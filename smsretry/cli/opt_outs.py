@@ -13,7 +13,6 @@ from uuid import UUID
 import typer
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.cli.printing import patient
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
 from smsretry.desk.questions.records import Imported, ImportedPart
 from smsretry.wiring import operators
@@ -23,7 +22,7 @@ _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16",
 
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
-    with _opened(file) as content, operators(patience=patient()) as connected:
+    with _opened(file) as content, operators() as connected:
         file_hash = hashlib.file_digest(content, "sha256").hexdigest()
         size = content.tell()
         content.seek(0)

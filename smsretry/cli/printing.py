@@ -7,10 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO
-
-if TYPE_CHECKING:
-    from smsretry.desk.actions.patience import Notice, Patience
+from typing import Final, TextIO
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that would control a terminal. Names and errors come from the application's rows."""
@@ -67,19 +64,6 @@ def print_note(text: str, *, word: str = "") -> None:
     lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
     shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
     Console(stderr=True).print(Text.assemble((word, "red"), shown[len(word) :]), soft_wrap=True, highlight=False)
-
-
-def patient() -> "Patience":
-    """For an order: while the database is away it is given again, and standard error says so."""
-    from smsretry.desk.actions.patience import at_a_terminal
-
-    def tell(notice: "Notice") -> None:
-        if notice.state:
-            print_note(f"{notice.text} Ctrl-C gives up.", word="Waiting:")
-        else:
-            print_note(notice.text, word="warning:")
-
-    return at_a_terminal(tell)
 
 
 def width(stream: TextIO | None = None) -> int | None:

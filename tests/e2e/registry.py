@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from smsretry.adapters.prefect.definition import Deployment, declared
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import Prefect
@@ -33,7 +33,6 @@ class Registry:
         ids = [self.register(deployment.name) for deployment in declared()]
         self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
         self.run(SCHEDULED, "COMPLETED")
-        self.say("update concurrency_limit_v2 set slot_decay_per_second = 0.033")
         while any(one["last_polled"] is None for one in self.prefect.post("deployments/filter", {})):
             time.sleep(0.02)  # it is noted after the answer
 
@@ -50,8 +49,7 @@ class Registry:
             for schedule in wanted.schedules
         ]
         body = {
-            **wanted.model_dump(exclude={"schedules", "concurrency_limit"}),
-            **_limit(wanted),
+            **wanted.model_dump(exclude={"schedules"}),
             "flow_id": flow["id"],
             "path": ".",
             "schedules": schedules,
@@ -76,15 +74,6 @@ class Registry:
         )
         return run
 
-    def leave_no_place(self) -> None:
-        """As if runs had died five minutes ago, and the server had forgotten whose places they had."""
-        self.say("update concurrency_limit_v2 set active_slots = \"limit\", updated = now() - interval '5 minutes'")
-
-    def begins(self, run: str) -> str:
-        """A runner asks whether that run may begin: the state that it is given."""
-        answer = self.prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "PENDING"}})
-        return str((answer["state"] or {"name": "Pending"})["name"])
-
     def say(self, statement: str) -> None:
         """Change the server's own database: what only time would change."""
         with psycopg.connect(self.stack.postgres.url(DATABASE), autocommit=True) as connection:
@@ -96,21 +85,7 @@ class Registry:
         self._forget_alerts()
 
     def _forget_runs(self) -> None:
-        self.say(
-            "delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'; "
-            "delete from concurrency_limit_v2; delete from concurrency_limit"
-        )
+        self.say("delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'")
 
     def _forget_alerts(self) -> None:
         self.say("delete from automation where name like 'smsretry: %'")
-
-
-def _limit(wanted: Deployment) -> dict[str, Any]:
-    """As a server is told of it."""
-    limit = wanted.concurrency_limit
-    if limit is None:
-        return {}
-    return {
-        "concurrency_limit": limit.limit,
-        "concurrency_options": {"collision_strategy": limit.collision_strategy},
-    }

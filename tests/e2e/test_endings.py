@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,8 +17,8 @@ from tests.support.waiting import until
 
 _HURRIED = """
 import runpy
-import flows.support.ending
-flows.support.ending.GRACE_SECONDS = 2
+import flows.support.schedule
+flows.support.schedule.GRACE_SECONDS = 2
 runpy.run_module("{module}", run_name="__main__")
 """
 """A run with two seconds instead of a minute: of Prefect's engine, as a runner starts it, or of the flow itself."""
@@ -72,50 +71,6 @@ def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProce
         check=True,
     )
     assert done.stdout.endswith("still here\n")
-
-
-@pytest.mark.parametrize("minutes_ago", [pytest.param(1, marks=pytest.mark.long), 11])
-def test_task_runs_of_a_dead_run_are_ended_by_the_next_one(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, minutes_ago: int
-) -> None:
-    """Ten minutes after its end, when no state of it can still be on its way."""
-    business.due_text()
-    stack.twilio.fail(AcceptThenWait(timedelta(seconds=30)), times=None)  # until its process is killed
-
-    def running() -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = prefect.post(
-            "task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-        )
-        return [run for run in runs if run["name"].startswith("sms ")]
-
-    left_by_others = {run["id"] for run in running()}  # by the runs above, whose server or process was killed
-
-    def under_way() -> list[dict[str, Any]]:
-        return [run for run in running() if run["id"] not in left_by_others]
-
-    process = flow.start()
-    try:
-        until(under_way)
-    finally:
-        process.kill()
-        process.wait()
-    [orphan] = under_way()
-    crashed = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
-    prefect.post(f"flow_runs/{orphan['flow_run_id']}/set_state", crashed)
-    with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
-        connection.execute(
-            "update flow_run set end_time = end_time - %s where id = %s",
-            [timedelta(minutes=minutes_ago), orphan["flow_run_id"]],
-        )
-    stack.twilio.heal()
-    flow.run()
-    state = prefect.get(f"task_runs/{orphan['id']}")["state"]
-    if minutes_ago < 10:
-        assert state["type"] == "RUNNING"
-        prefect.post(f"task_runs/{orphan['id']}/set_state", crashed)
-    else:
-        assert state["type"] == "CRASHED"
-        assert state["message"] == "The run ended without it. The queue knows what became of its text."
 
 
 @pytest.mark.long

@@ -101,13 +101,13 @@ def test_only_a_text_that_failed_is_an_error_in_the_log_and_once(
     business.due_text(timezone="Pacific/Honolulu")
     business.due_text(consent="opted_out", phone="+12125550163")
     business.due_text(phone="+12125550162")
-    business.due_text(phone="+12125550165")
+    bad = business.due_text(phone="+12125550165")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
     stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
     run, printed = flow.run()
     texts(prefect, run["id"], 4)
     errors = [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
-    assert errors == ["Finished in state Failed 21211(\"Twilio 21211: Invalid 'To' Phone Number\", type=FAILED)"]
+    assert errors == [f"Row {bad}: Twilio 21211: Invalid 'To' Phone Number"]
     assert "NoneType" not in printed
 
 
@@ -278,7 +278,7 @@ def test_a_run_that_cannot_reach_the_queue_fails_and_says_what_to_do(
     assert run["state"]["type"] == "FAILED"
     assert "Supabase did not answer start_sms_run (ConnectError)" in run["state"]["message"]
     assert "Check SUPABASE_URL (http://127.0.0.1:9)" in run["state"]["message"]
-    assert run["name"] == "failed: Supabase did not answer start_sms_run (ConnectError)"
+    assert run["name"].startswith("failed: Supabase did not answer start_sms_run (ConnectError)")
     assert "Traceback" not in str(prefect.logs(run["id"]))
 
 

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows.support.run_display import queue_status
+from flows.support.show import queue_status
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.demo.seeding import seed

@@ -22,12 +22,7 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
         schedule["schedule"].pop("day_or", None)
         keys = ["name", "description", "version", "tags", "parameters", "parameter_openapi_schema"]
         keys += ["entrypoint", "path", "pull_steps"]
-        limit = [found["global_concurrency_limit"]["limit"], found["concurrency_options"]["collision_strategy"]]
-        return {key: found[key] for key in keys} | {
-            "schedule": schedule,
-            "schedules": len(found["schedules"]),
-            "limit": limit,
-        }
+        return {key: found[key] for key in keys} | {"schedule": schedule, "schedules": len(found["schedules"])}
 
     with served(flow, tmp_path / "runner.log"):
         by_serve = essence()
@@ -45,7 +40,6 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(flo
     assert essence() == by_serve
     forget(flow.prefect)
     assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
-    assert by_serve["limit"] == [3, "ENQUEUE"]
     # A run overlaps the next minute's, and is over before the one after that takes its place, ten seconds early.
     assert 60 < by_serve["parameter_openapi_schema"]["properties"]["drain_seconds"]["default"] < 110
     assert by_serve["version"] == declared()[0].version

@@ -142,7 +142,7 @@ for kind, was in before.items():
 def test_importing_any_module_of_ours_changes_nothing_in_its_process() -> None:
     """No logger, signal handler, environment variable or warning filter. What the libraries do is theirs."""
     ours = [*modules_of(smsretry), *modules_of(flows)]
-    assert {"flows.process_sms_retries", "flows.support.log_lines"} < set(ours)
+    assert {"flows.process_sms_retries", "flows.support.schedule"} < set(ours)
     theirs = [name for name in loaded(ours) if name.partition(".")[0] not in ("smsretry", "flows", "__main__")]
     arguments = [" ".join(sorted(theirs)), " ".join(ours)]
     answer = subprocess.run([sys.executable, "-c", _EFFECTS, *arguments], capture_output=True, text=True, check=True)

@@ -47,17 +47,6 @@ class Schedule(BaseModel):
         return f"{self.slug}: {self.cron or every}"
 
 
-class Limit(BaseModel):
-    """How many runs of a deployment there may be at once, and what becomes of one that is too many."""
-
-    limit: int
-    collision_strategy: str | None = "ENQUEUE"
-    """Prefect's default. ENQUEUE: it waits. CANCEL_NEW would cancel what a person asked for."""
-
-    def __str__(self) -> str:
-        return f"{self.limit}, then {self.collision_strategy or 'ENQUEUE'}"
-
-
 class Deployment(BaseModel):
     """An entry of the file, with the fields that a server registers too."""
 
@@ -68,7 +57,6 @@ class Deployment(BaseModel):
     tags: list[str] = []
     enforce_parameter_schema: bool = True
     schedules: list[Schedule] = []
-    concurrency_limit: Limit | None = None
 
 
 def definition_file() -> Path:
@@ -102,21 +90,12 @@ class RegisteredSchedule(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
-class RegisteredLimit(BaseModel):
-    """A deployment's limit as the server counts it. Older servers tell its number alone."""
-
-    limit: int
-
-
 class Registered(BaseModel):
     """A deployment as the server has it: a row of `deployments/filter`."""
 
     id: str
     name: str
     work_pool_name: str | None = None
-    concurrency_limit: int | None = None
-    concurrency_options: dict[str, Any] | None = None
-    global_concurrency_limit: RegisteredLimit | None = None
     created: datetime
     entrypoint: str | None
     version: str | None
@@ -128,12 +107,6 @@ class Registered(BaseModel):
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
 
-    @property
-    def at_once(self) -> Limit | None:
-        """Its limit, with what becomes of a run that is too many."""
-        limit = self.global_concurrency_limit.limit if self.global_concurrency_limit else self.concurrency_limit
-        return None if limit is None else Limit(limit=limit, **(self.concurrency_options or {}))
-
 
 def differences(declared: Deployment, found: Registered) -> list[str]:
     """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared."""
@@ -144,7 +117,6 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "parameters": (found.parameters, declared.parameters),
         "tags": (_words(found.tags), _words(declared.tags)),
         "validation of parameters": (_switch(found), _switch(declared)),
-        "concurrency limit": (_limit(found.at_once), _limit(declared.concurrency_limit)),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
     unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
@@ -153,10 +125,6 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         for one in found.schedules
         if one.parameters
     ]
-
-
-def _limit(one: Limit | None) -> str:
-    return str(one) if one else "none"
 
 
 def _words(tags: Iterable[str]) -> str:

@@ -1,14 +1,14 @@
 """What a refusal of PostgREST or the database means, and what to do about it. No message quotes a value.
 
-If the trouble passes, what comes next depends on the caller: the next run repeats a worker's call. A person's order is
-given again for a while, where that is safe, and after that nothing repeats it; nor an order of the application.
+If the trouble passes, what comes next depends on the caller: the next run repeats a worker's call, and nothing repeats
+an order of a person or the application.
 """
 
 import base64
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import httpx
 from postgrest.exceptions import APIError
@@ -34,46 +34,23 @@ class Ending:
     """If the call certainly did nothing."""
     unknown: str
     """If the call may have been made, and its answer was lost."""
-    again: Literal["always", "undone", "never"] = "never"
-    """When a patient caller gives it again: in any case; as long as it certainly did nothing; not at all."""
-    headline: tuple[str, str] | None = None
-    """Both in a few words, for a list."""
 
 
 RUN: Final = Ending("The next run tries again.", "The next run tries again.")
 """For a worker's call."""
-_HEADLINE: Final = ("nothing was recorded", "it is not known whether it was recorded")
-ORDER: Final = Ending(
-    "Nothing was recorded, and nothing repeats it: give the order again.",
-    "It is not known whether it was recorded, and nothing repeats it: give the same order again.",
-    "always",
-    _HEADLINE,
-)
-"""For orders of a person or the application that may be given twice: they hold texts back, or carry an id."""
-CHECK: Final = Ending(ORDER.undone, ORDER.undone, "undone", _HEADLINE)
-"""For what is asked before an order, which records nothing."""
-OPT_IN: Final = Ending(
-    "Nothing was recorded, and nothing repeats it: give the order again, unless they have said stop since.",
-    "It is not known whether it was recorded, and nothing repeats it: look with `smsretry explain`. Give it again if "
-    "it was not, and if they have not said stop since.",
-    "never",
-    _HEADLINE,
-)
-"""For a person's opt-in. Given again later it would undo a STOP that came meanwhile."""
-
-
-def lets_go(look: str) -> Ending:
-    """For an order that lets texts go, or takes in whatever fits by then: given twice it may do more than was asked.
-
-    Args:
-        look: the command that shows whether it was recorded.
-    """
-    unknown = "It is not known whether it was recorded, and nothing repeats it: look with"
-    return Ending(ORDER.undone, f"{unknown} `{look}`, and give it again if it was not.", "undone", _HEADLINE)
-
-
 QUESTION: Final = Ending("Ask again.", "Ask again.")
 """For calls that change nothing."""
+_NOTHING: Final = "Nothing was recorded, and nothing repeats it: give the order again"
+_UNKNOWN: Final = "It is not known whether it was recorded, and nothing repeats it:"
+QUEUEING: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} give the same order again.")
+"""For the application's orders, which carry an id: twice is the same as once."""
+ORDER: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} look with `smsretry {{look}}`, and give it again if it was not.")
+"""For a person's orders, some of which do more when they are given twice. `look`: the command that shows it."""
+OPT_IN: Final = Ending(
+    f"{_NOTHING}, unless they have said stop since.",
+    f"{_UNKNOWN} look with `smsretry {{look}}`. Give it again if it was not, and if they have not said stop since.",
+)
+"""For a person's opt-in, which would undo a STOP that came meanwhile."""
 
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|25P03|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
@@ -198,22 +175,14 @@ def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUn
     )
 
 
-def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool, tries: int = 1) -> QueueUnreachable:
-    """The same error, with what follows.
-
-    Args:
-        undone: no try can have had an effect.
-        tries: how many a person waited for.
-    """
+def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUnreachable:
+    """The same error, with what follows. `undone`: no try can have had an effect."""
     said = str(trouble)
     if isinstance(trouble, QueueBusy):
         if ending is RUN:
             return trouble  # the caller says what becomes of its row
         said += "."
-    tried = f" It was tried {tries} times." if tries > 1 else ""
-    told = type(trouble)(f"{said}{tried} {ending.undone if undone else ending.unknown}", undone=undone)
-    told.headline = ending.headline and ending.headline[not undone]
-    return told
+    return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
 
 
 @dataclass(frozen=True, slots=True)

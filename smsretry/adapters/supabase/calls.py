@@ -1,9 +1,9 @@
 """How one of the queue's SQL functions is called: over `rpc`, repeated where that is harmless, its failures explained.
 
 A claim is never repeated: if its answer is lost, its rows come back by recovery, untouched. A call about a claimed row
-is repeated when no answer came, which its SQL allows. A person's order is given again as its `Ending` allows, for as
-long as they have patience. Errors name the function and PostgREST's code, and never a
-value, because a database's messages quote rows.
+is repeated when no answer came, which its SQL allows. A person's order is given once: whoever gave it looks on, and is
+told whether it was recorded. Errors name the function and PostgREST's code, and never a value, because a database's
+messages quote rows.
 """
 
 import time
@@ -32,7 +32,6 @@ from smsretry.adapters.supabase.advice import (
 )
 from smsretry.adapters.supabase.deadline import Deadline
 from smsretry.adapters.supabase.rows import Rows, read_in_part, read_rows
-from smsretry.desk.actions.patience import Patience
 from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
@@ -44,8 +43,7 @@ _PAUSES: Final = (0.5, 2.0)
 class SupabaseCalls:
     """A connection to the project. Close it, or use it as a context manager."""
 
-    def __init__(self, settings: ReadingSettings, *, patience: Patience | None = None) -> None:
-        self._patience = patience
+    def __init__(self, settings: ReadingSettings) -> None:
         self._url = str(settings.supabase_url).rstrip("/")
         self.address: Final = settings.address
         """At which the database is reached: `smsretry.mark` compares it with production's."""
@@ -157,7 +155,7 @@ class SupabaseCalls:
         return self._tried(function, values, ending, _PAUSES, but_for)
 
     def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> object:
-        """Call a function once; a person's order as often as they have patience."""
+        """Call a function once."""
         return self._tried(function, values, ending, (), ())
 
     def _tried(
@@ -168,25 +166,16 @@ class SupabaseCalls:
         pauses: tuple[float, ...],
         but_for: tuple[type[QueueUnreachable], ...],
     ) -> object:
-        patience = self._patience if ending.again != "never" else None
-        began, undone = time.monotonic(), True
-        for number, pause in enumerate((*(patience.pauses if patience else pauses), None), start=1):
+        undone = True
+        for pause in (*pauses, None):
             try:
-                answer = self._once(function, values)
+                return self._once(function, values)
             except QueueUnreachable as error:
                 trouble, undone = error, undone and error.undone
-            else:
-                if patience and not undone:
-                    patience.tell_of_lost_answer()
-                return answer
-            if pause is None or isinstance(trouble, but_for) or not (undone or ending.again != "undone"):
+            if pause is None or isinstance(trouble, but_for):
                 break
-            if patience:
-                if time.monotonic() - began + pause > patience.seconds:
-                    break
-                patience.tell_of_wait(str(trouble), undone=undone, number=number + 1, pause=pause)
             time.sleep(pause)
-        raise ended(trouble, ending, undone=undone, tries=number if patience else 1)
+        raise ended(trouble, ending, undone=undone)
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
         """The error for rows of other columns than this version's. It quotes no value."""

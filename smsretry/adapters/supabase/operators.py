@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal, TypeVar
 from uuid import UUID
 
-from smsretry.adapters.supabase.advice import CHECK, OPT_IN, ORDER, QUESTION, Ending, lets_go
+from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.examining import SupabaseExaminer
 from smsretry.desk.actions.form import Form
@@ -104,9 +104,8 @@ class SupabaseOperators(SupabaseExaminer):
         return self._called(ANSWERS[form.FUNCTION], form, more)
 
     def _called(self, kind: type[_A], form: Form, more: Mapping[str, object]) -> _A:
-        ending = CHECK if more.get("dry_run") else _ending(form)
-        call = self.repeated if ending.again == "always" else self.once
-        rows = call(form.FUNCTION, {**form.values(), **more}, ending)
+        ending = Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
+        rows = self.once(form.FUNCTION, {**form.values(), **more}, ending)
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
         elif kind is Listed:
@@ -170,6 +169,5 @@ def _ending(form: Form) -> Ending:
     """What follows for the person if the answer is lost."""
     if form.is_question:
         return QUESTION
-    if isinstance(form, RecordConsent) and not form.repeatable:
-        return OPT_IN
-    return ORDER if form.repeatable else lets_go(form.LOOK)
+    ending = OPT_IN if isinstance(form, RecordConsent) and form.consent == "opted_in" else ORDER
+    return Ending(ending.undone, ending.unknown.format(look=form.LOOK))

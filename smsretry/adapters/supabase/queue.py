@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from smsretry.adapters.supabase.advice import ORDER
+from smsretry.adapters.supabase.advice import QUEUEING
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, put_off
 from smsretry.adapters.supabase.groups import SupabaseGroups
@@ -76,12 +76,12 @@ class SupabaseQueue(SupabaseGroups):
         return (*batch.texts, *others, None)[0]
 
     def queue(self, request: QueueText) -> Queued:
-        return self.row(Queued, "queue_sms_retry", _fields(request), ORDER)
+        return self.row(Queued, "queue_sms_retry", _fields(request), QUEUEING)
 
     def schedule(self, request: ScheduleText) -> Scheduled:
         values = _fields(request)
         values["id"] = values.pop("scheduled_id")
-        return self.row(Scheduled, "schedule_sms", values, ORDER)
+        return self.row(Scheduled, "schedule_sms", values, QUEUEING)
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}

@@ -7,7 +7,7 @@ number may be given at a terminal alone.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import (
@@ -17,12 +17,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationInfo,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
-from smsretry.desk.actions.refusals import A_MOMENT, AN_ID
 from smsretry.vocabulary import MESSAGE_ID, PROVIDER_ID
 from smsretry.written_numbers import USUAL, holds_number, read_phone
 
@@ -49,6 +49,8 @@ def _id(value: object, info: ValidationInfo) -> object:
             "must be an id: a number that is typed here stays in the shell's history. Give -, and the number on "
             "standard input"
         )
+    if isinstance(value, str) and not re.fullmatch(_UUID, value):
+        raise ValueError(f"must be {_AN_ID}")
     return value
 
 
@@ -57,7 +59,7 @@ def _moment(value: object) -> object:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        return value
+        raise ValueError(f"must be {A_MOMENT}") from None
     return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
 
 
@@ -66,17 +68,6 @@ def _number(text: str, info: ValidationInfo) -> str:
     if info.context != TERMINAL:
         raise ValueError("must not be given here, where it would be kept: name the customer by its id")
     return read_phone(text)
-
-
-def _check(pattern: str, wanted: str, *, or_number: bool = False) -> AfterValidator:
-    def check(text: str, info: ValidationInfo) -> str:
-        if re.fullmatch(pattern, text):
-            return text
-        if or_number and info.context == TERMINAL and not re.search("[A-Za-z]", text):
-            return read_phone(text)
-        raise ValueError(f"must be {wanted}")
-
-    return AfterValidator(check)
 
 
 class _Schema:
@@ -93,32 +84,47 @@ class _Schema:
         return {name: value for name, value in handler(core).items() if name != "format"} | self._schema
 
 
-def _matching(pattern: str, wanted: str, **schema: str) -> _Schema:
-    return _Schema(wanted, {"not": {"pattern": pattern}}, **schema)
+class _Matching(_Schema):
+    """Words of a pattern; at a terminal, a number in their place, where that is allowed."""
+
+    def __init__(self, pattern: str, wanted: str, *, or_number: bool = False) -> None:
+        super().__init__(wanted, {"not": {"pattern": pattern}})
+        self._pattern, self._wanted, self._or_number = pattern, wanted, or_number
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, text: str, info: ValidationInfo) -> str:
+        if re.fullmatch(self._pattern, text):
+            return text
+        if self._or_number and info.context == TERMINAL and not re.search("[A-Za-z]", text):
+            return read_phone(text)
+        raise ValueError(f"must be {self._wanted}")
 
 
 _UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _MOMENT: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$"
-_SENDER: Final = f"{_UUID}|{PROVIDER_ID}"
-_DIGITS: Final = "^[0-9]{3,6}$"
 _OF_PROVIDER: Final = re.compile("[A-Z]{2}[0-9a-f]{32}")
-_A_MESSAGE: Final = "the id of a message, as the provider shows it"
+_AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+A_MOMENT: Final = "a time with its zone, such as 2026-11-24T08:15:00-05:00"
 _A_PROVIDER_ID: Final = "an id, as the provider shows it, and no number"
 _A_SENDER: Final = "the sender's id, or the provider's id of it; no number"
 
-Id = Annotated[UUID, BeforeValidator(_id), _matching(_UUID, AN_ID)]
+Id = Annotated[UUID, BeforeValidator(_id), _Schema(_AN_ID, {"not": {"pattern": _UUID}})]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment), _matching(_MOMENT, A_MOMENT, format="date-time")]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_moment), _Schema(A_MOMENT, {"not": {"pattern": _MOMENT}}, format="date-time")
+]
 """An instant. Prefect asks for its zone."""
-MessageId = Annotated[str, _check(MESSAGE_ID, _A_MESSAGE), _matching(MESSAGE_ID, _A_MESSAGE)]
+MessageId = Annotated[str, _Matching(MESSAGE_ID, "the id of a message, as the provider shows it")]
 """A provider's id of a message."""
-ProviderId = Annotated[str, _check(PROVIDER_ID, _A_PROVIDER_ID), _matching(PROVIDER_ID, _A_PROVIDER_ID)]
+ProviderId = Annotated[str, _Matching(PROVIDER_ID, _A_PROVIDER_ID)]
 """A provider's id of an account."""
-Address = Annotated[str, _check(PROVIDER_ID, _A_PROVIDER_ID, or_number=True), _matching(PROVIDER_ID, _A_PROVIDER_ID)]
+Address = Annotated[str, _Matching(PROVIDER_ID, _A_PROVIDER_ID, or_number=True)]
 """What texts go out from: a messaging service; at a terminal, a number, too."""
-SenderName = Annotated[str, _check(_SENDER, _A_SENDER, or_number=True), _matching(_SENDER, _A_SENDER)]
+SenderName = Annotated[str, _Matching(f"{_UUID}|{PROVIDER_ID}", _A_SENDER, or_number=True)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
-LastDigits = Annotated[str, _check(_DIGITS, "3 to 6 digits"), _matching(_DIGITS, "3 to 6 digits")]
+LastDigits = Annotated[str, _Matching("^[0-9]{3,6}$", "3 to 6 digits")]
 """The end of a phone number."""
 Number = Annotated[str, AfterValidator(_number)]
 """A phone number, as people write it. Prefect's form lacks the field."""
@@ -143,10 +149,8 @@ class Form(BaseModel):
     """Whether it is a question, which a key that only reads may ask."""
     ASKS_PROVIDER: ClassVar[bool] = False
     """Whether it is a question to the provider, too, which needs its credentials."""
-    LOST: ClassVar[Literal["repeat", "look"]] = "repeat"
-    """What may follow on a lost answer. repeat: twice is the same as once. look: twice may do more than was asked."""
-    LOOK: ClassVar[str] = "smsretry explain"
-    """The command that shows whether it was recorded."""
+    LOOK: ClassVar[str] = "explain"
+    """The command that shows whether it was recorded, if its answer was lost."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -157,11 +161,6 @@ class Form(BaseModel):
     def is_question(self) -> bool:
         """Whether it changes nothing."""
         return self.ASKS or bool(getattr(self, "dry_run", False))
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it may be given again after a lost answer."""
-        return self.LOST == "repeat"
 
     def values(self) -> dict[str, object]:
         """The arguments of its SQL function."""
@@ -198,7 +197,7 @@ def who(*, needed: bool = True) -> Any:
     return Field(... if needed else None, title="Who", description=words, min_length=1, max_length=200)
 
 
-def because(words: str = "Why. It is kept.", *, needed: bool = True, most: int = 500) -> Any:
+def because(words: str = "Why. It is kept.", *, needed: bool = True) -> Any:
     """The field of why an order is given."""
     words = words if needed else f"{words.removesuffix('.')}; needed unless it is only tried."
-    return Field(... if needed else None, title="Because", description=words, min_length=1, max_length=most)
+    return Field(... if needed else None, title="Because", description=words, min_length=1, max_length=500)

@@ -11,8 +11,7 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import Id
-from smsretry.desk.actions.refusals import A_MOMENT
+from smsretry.desk.actions.form import A_MOMENT, Id
 from smsretry.desk.actions.requests import Order
 from smsretry.written_numbers import HOW_TO_WRITE, read_phone
 

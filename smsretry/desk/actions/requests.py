@@ -1,9 +1,8 @@
 """What a person may ask and order about texts, customers and the database."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from smsretry.desk.actions.form import (
     POSITIONAL,
@@ -129,21 +128,6 @@ class Order(Form):
     who: Words | None = who(needed=False)
     because: Words | None = because(needed=False)
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Lets the form ask for who and why as soon as it is not only tried: one after the other.
-
-        Of two things that are missing in one of several forms, Prefect says only that none of the forms fits.
-        """
-        reference = super().__get_pydantic_json_schema__(core, handler)
-        handler.resolve_ref_schema(reference).update(
-            {
-                "if": {"properties": {"dry_run": {"const": False}}, "required": ["dry_run"]},
-                "then": {"if": {"required": ["who"]}, "then": {"required": ["because"]}, "else": {"required": ["who"]}},
-            }
-        )
-        return reference
-
     @model_validator(mode="after")
     def _signed(self) -> Self:
         if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
@@ -162,11 +146,6 @@ class ChangeTexts(WhichTexts, Order):
 
     FUNCTION = "change_sms_texts"
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether twice is the same: to the same ids, unless texts go out. By other fields it would take in more."""
-        return bool(self.retry_ids) and self.LOST == "repeat"
-
     def values(self) -> dict[str, object]:
         """With what to do."""
         return {"what": self.VERB[0].split()[0], **super().values()}
@@ -175,7 +154,7 @@ class ChangeTexts(WhichTexts, Order):
 class Requeue(ChangeTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
-    VERB, LOST = ("requeue", "requeued"), "look"
+    VERB = ("requeue", "requeued")
     states: list[EndedState] = Field(
         default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
     )
@@ -227,11 +206,6 @@ class Resolve(Form):
             raise ValueError("answer in one way: went_out_as, or send_again")
         return self
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether it names a message, which is one text's alone."""
-        return not self.send_again
-
 
 class RecordConsent(Form):
     """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them."""
@@ -269,11 +243,6 @@ class RecordConsent(Form):
             raise ValueError("opted_in needs business_id: a yes is given to one business")
         return self
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether it is no yes. A second one, even seconds later, would undo a STOP that came between them."""
-        return self.consent != "opted_in"
-
     def values(self) -> dict[str, object]:
         """A number must be given, if only as none."""
         return {"phone": None, **super().values()}
@@ -282,7 +251,7 @@ class RecordConsent(Form):
 class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
-    FUNCTION, LOOK = "set_sms_state_stop", "smsretry status"
+    FUNCTION, LOOK = "set_sms_state_stop", "status"
     state: Annotated[UsState, POSITIONAL] = Field(
         title="State", description="Two letters of a US state or territory, such as LA."
     )
@@ -301,11 +270,6 @@ class StopState(Form):
         if self.lift is (self.because is not None):
             raise ValueError("say because to stop, or lift")
         return self
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it holds texts back."""
-        return not self.lift
 
     def values(self) -> dict[str, object]:
         """A stop without a reason is lifted."""

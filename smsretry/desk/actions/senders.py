@@ -4,7 +4,7 @@ A sender that is a number is named by its id in Prefect, which keeps parameters 
 take the number, too.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -33,8 +33,7 @@ class CheckSenders(Form):
 class SenderOrder(Form):
     """A change of a sender. It is kept on record who ordered it, and why."""
 
-    LOST: ClassVar[Literal["repeat", "look"]] = "look"
-    LOOK = "smsretry senders"
+    LOOK = "senders"
     DONE: ClassVar[str]
     """What it did, in a word."""
     who: Words = who()
@@ -100,7 +99,6 @@ class PauseSender(SenderOrder):
     """Let a sender's texts wait, visibly, until it is resumed."""
 
     FUNCTION, DONE = "pause_sms_sender", "paused"
-    LOST = "repeat"
     sender: Annotated[SenderName, POSITIONAL] = Field(
         title="Sender", description="Its id, or the provider's.", serialization_alias="named"
     )

@@ -16,7 +16,6 @@ from typer.testing import Result
 
 from smsretry.adapters.supabase import calls
 from smsretry.cli.command import app
-from smsretry.desk.actions import patience
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
@@ -84,7 +83,6 @@ _NOTHING_THERE: Final = {
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause before a call is repeated."""
     monkeypatch.setattr(calls, "_PAUSES", (0, 0))
-    monkeypatch.setattr(patience, "COMMAND_PAUSES", (0.0,))
 
 
 @pytest.fixture

@@ -5,30 +5,25 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from textwrap import shorten
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    DeploymentFilter,
-    DeploymentFilterTags,
-)
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed, Running
+from prefect.states import Completed, Failed
 
-from smsretry.desk.actions.patience import Notice, Patience, in_a_form
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.answers import Page, page_of
@@ -40,16 +35,28 @@ from smsretry.errors import SmsRetryError
 from smsretry.sending.run import Run
 from smsretry.sending.summary import RunSummary
 
-from .run_ended import QUEUE
-
+QUEUE: Final = {"prefect.resource.id": "sms.queue"}
+"""What the events of a run are about."""
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
+PROGRESS_KEY: Final = "sms-progress"
 _OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
-_NAME_LENGTH: Final = 100
-_SENTENCES: Final = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+_NAME_LENGTH: Final = 110
+
+
+def log_what_is_new() -> None:
+    """Let Prefect log nothing that a state says already."""
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(_is_new)  # does nothing if it is there
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    """Of a text it would log each state but Sent as an error, and of a red run its own words again, with tracebacks."""
+    is_said = record.exc_info and isinstance(record.exc_info[1], FailedRun | SmsRetryError)
+    return not is_said and getattr(record, "task_name", None) not in ("process_retry", "process_slice")
 
 
 @contextmanager
@@ -76,44 +83,15 @@ def rename(name: str, *, idle: bool = True) -> None:
     get_client(sync_client=True).update_flow_run(run.id, name=name, tags=tags)
 
 
-def refused(why: str, *, word: str = "refused", headline: str | None = None) -> State[Any]:
+def refused(why: str, *, word: str = "refused") -> State[Any]:
     """A red run that says why on its first page, and by its name on the list.
 
     Args:
-        headline: what its name says first.
+        word: what its name begins with.
     """
     get_run_logger().error(why)
-    rename(f"{word}: {f'{headline}: ' if headline else ''}{in_short(why)}")
+    rename(f"{word}: {shorten(why, _NAME_LENGTH, placeholder=' …')}")
     return Failed(name="Refused" if word == "refused" else "Failed", message=why)
-
-
-def failed(error: SmsRetryError) -> State[Any]:
-    """A red run of an order or a question that came to nothing."""
-    return refused(str(error), word="failed", headline=getattr(error, "headline", None))
-
-
-def in_short(why: str) -> str:
-    """The whole sentences that a list has room for; else the whole words of the first one."""
-    first, *others = _SENTENCES.split(" ".join(why.split()))
-    short = shorten(first, _NAME_LENGTH, placeholder=" …")
-    for sentence in others:
-        if len(short) + 1 + len(sentence) > _NAME_LENGTH:
-            break
-        short = f"{short} {sentence}"
-    return short.removesuffix(".")
-
-
-def waiting() -> Patience:
-    """For a form's order: while the database is away it is given again, and the run's state says so."""
-    return in_a_form(_show_notice)
-
-
-def _show_notice(notice: Notice) -> None:
-    get_run_logger().warning(notice.text)
-    if notice.state:
-        with display_only():
-            state: State[Any] = Running(name=notice.state, message=notice.text)
-            get_client(sync_client=True).set_flow_run_state(this_run().id, state, force=True)
 
 
 def show_answer(page: Page, *, key: str) -> State[Any]:
@@ -196,6 +174,8 @@ def show_run(
     if summary.texts_only and not report.idle:
         told = "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent"
         get_run_logger().warning(told, summary.texts_only)
+    for one in [one for one in processed if one.needs_person][:SHOWN_IN_FULL]:
+        get_run_logger().error("Row %s: %s", one.claim.id, one.why)
     if summary.stopped_because:
         level = logging.ERROR if summary.needs_somebody else logging.WARNING
         get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
@@ -209,17 +189,37 @@ def show_run(
 
 
 def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """Replace the artifact of the queue: the new one comes first, so that there always is one."""
+    """The artifact of the queue, of which there is one."""
     client = get_client(sync_client=True)
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
-    earlier = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
+    found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1)
     stopped = ", STOPPED" if status.sending_stopped else ""
     staging = f"{status.staging}. " if status.staging else ""
     need = len(status.needs_somebody)
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
-    if only_if_changed and earlier and earlier[0].description == numbers:
+    if only_if_changed and found and found[0].description == numbers:
         return
-    create_markdown_artifact(page_of(status, form_addresses()).markdown, key=QUEUE_KEY, description=numbers)
-    for old in earlier:
-        with suppress(ObjectNotFound):  # a run on another machine was faster
-            client.delete_artifact(old.id)
+    markdown = page_of(status, form_addresses()).markdown
+    if found:
+        client.update_artifact(found[0].id, ArtifactUpdate(data=markdown, description=numbers))
+    else:
+        create_markdown_artifact(markdown, key=QUEUE_KEY, description=numbers)
+
+
+class Progress:
+    """How far a run of many texts is, as Prefect's progress artifact."""
+
+    def __init__(self, texts: int) -> None:
+        """`texts`: how many were due when it began. More may come."""
+        self._texts, self._percent = texts, 0
+        self._artifact: UUID | None = None
+
+    @display_only()
+    def show(self, taken: int) -> None:
+        """So many are taken; one request for each percent more."""
+        percent, words = min(100 * taken // self._texts, 100), f"{taken} of {max(taken, self._texts)} texts taken"
+        if self._artifact is None:
+            self._artifact = cast(UUID, create_progress_artifact(percent, PROGRESS_KEY, words))
+        elif percent > self._percent:
+            update_progress_artifact(self._artifact, percent, words)
+        self._percent = percent

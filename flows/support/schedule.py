@@ -1,0 +1,138 @@
+"""What keeps the schedule going, whatever becomes of runners and of the Prefect server. No text depends on it."""
+
+import os
+import re
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from httpx import HTTPStatusError
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events import emit_event
+
+from smsretry.desk.pages.answers import IDLE
+
+from .show import QUEUE, display_only, this_run
+
+GRACE_SECONDS: Final = 60
+"""How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
+_OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"
+"""Set by a runner or a worker in the process that it starts for one run."""
+OVERDUE: Final = timedelta(minutes=1)
+"""Another runner that is alive would have started the run by then."""
+_IDLE_KEPT: Final = timedelta(hours=1)
+"""Long enough to see that the schedule is kept. The database's own list of runs has them all."""
+_AT_ONCE: Final = 50
+"""As many runs as the server takes in one call."""
+_UNKNOWN_CALL: Final = (404, 405)
+"""An older server does not have it: there late runs are worked off one after the other, and idle ones stay."""
+_CANCELLED: Final = {
+    "type": "CANCELLED",
+    "name": "Cancelled",
+    "message": "Nobody ran it in its time; a later run does its work.",
+}
+_ASKED_TO_END: Final = re.compile(r"status code: (-15|143)\b|termination signal")
+"""How Prefect words the crash of a process that got SIGTERM, mostly from a runner that stops."""
+
+
+def announce(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
+    """How a run ended, as an event for the automations; also for `on_crashed`, which a runner calls for a dead process.
+
+    Prefect's own event of a state waits for the one before it, and the first state of a scheduled run has none: in the
+    five minutes after a start of `flows.serve`, automations would see a run's end 15 minutes late.
+    """
+    if state.is_completed():
+        emit_event(f"sms.queue.completed.{flow.name}", resource=QUEUE)
+    elif not _ASKED_TO_END.search(state.message or ""):  # else it has given its claims back
+        payload = {"run": run.name, "state": state.name or state.type.value, "message": state.message or ""}
+        # A runner that tells of a crash is in no run, so Prefect would not know which one it is about.
+        about = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.role": "flow-run"}
+        emit_event("sms.queue.run-failed", resource=QUEUE, related=[about], payload=payload)
+
+
+OF_SCHEDULE: Final[dict[str, Any]] = {
+    "persist_result": False,
+    "validate_parameters": False,
+    "on_completion": [announce],
+    "on_failure": [announce],
+    "on_crashed": [announce],
+}
+"""What each flow of the schedule has in common. `flows.support.forms` checks its parameters."""
+
+
+def end_soon() -> None:
+    """The work is done: let the process that was started for this run end at most a minute from now.
+
+    What is left is to report to Prefect. If its server is gone, Prefect tries to send each event and state, one by one,
+    about 7 seconds each: with a few hundred texts that is hours. A process that somebody else owns, such as a test's,
+    is left alone. The exit code is 1, so that a runner that reaches the server calls a run crashed that has no final
+    state yet.
+    """
+    if os.environ.get(_OWN_PROCESS):
+        deadline = threading.Timer(GRACE_SECONDS, os._exit, [1])
+        deadline.daemon = True
+        deadline.start()
+
+
+@display_only()
+def tidy() -> None:
+    """At a run's end: cancel this deployment's late runs, and delete its idle ones, about 3,000 a day.
+
+    A run that a person asked for may do less than the schedule's, so it takes nothing over.
+    """
+    run = this_run()
+    if run.deployment_id is None or run.state is None:
+        return
+    ours = {"deployment_id": {"any_": [str(run.deployment_id)]}}
+    idle = {
+        **ours,
+        "name": {"any_": [IDLE]},
+        "state": {"type": {"any_": ["COMPLETED"]}},
+        "end_time": {"before_": (run.state.timestamp - _IDLE_KEPT).isoformat()},
+    }
+    with get_client(sync_client=True) as client:
+        if run.auto_scheduled:
+            _cancel_late(client, ours, OVERDUE)
+        _ask(client, "/flow_runs/bulk_delete", {"flow_runs": idle, "limit": _AT_ONCE})
+
+
+def cancel_late_runs(deployments: Sequence[str], *, by: timedelta = OVERDUE) -> None:
+    """Cancel the scheduled runs of these deployments that are late by more than that, before any of them starts.
+
+    One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
+    Runs that a person asked for are kept.
+    """
+    wanted = {"deployments": {"name": {"any_": list(deployments)}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/deployments/filter", json=wanted).json()
+        if ids := [each["id"] for each in found]:
+            _cancel_late(client, {"deployment_id": {"any_": ids}}, by)
+
+
+def _cancel_late(client: SyncPrefectClient, of: dict[str, Any], by: timedelta) -> None:
+    server_time = parsedate_to_datetime(client.request("GET", "/health").headers["date"])
+    late = {
+        **of,
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"before_": (server_time - by).isoformat()},
+        "tags": {"all_": ["auto-scheduled"]},
+    }
+    wanted = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
+    while found := _ask(client, "/flow_runs/bulk_set_state", wanted).get("results"):
+        if not any(each["status"] == "ACCEPT" for each in found):
+            break
+
+
+def _ask(client: SyncPrefectClient, call: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Prefect's own list of its server's calls lacks these."""
+    try:
+        answer: dict[str, Any] = client.request("POST", call, json=wanted).json()
+    except HTTPStatusError as error:
+        if error.response.status_code not in _UNKNOWN_CALL:
+            raise
+        return {}
+    return answer
