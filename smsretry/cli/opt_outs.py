@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.cli.printing import bar
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
 from smsretry.desk.questions.records import Imported, ImportedPart
 from smsretry.wiring import operators
@@ -35,12 +36,12 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
         parts, refused, lines = list[ImportedPart](), list[str](), 0
         if order.business_id:  # before the file is read: it may be long, and the business wrong
             connected.import_opt_outs(order.model_copy(update={"dry_run": True}), [])
-        with typer.progressbar(length=size, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        with bar("Importing", total=lambda: size) as moved:
             while part := list(islice(found, LINES_OF_A_CALL)):
                 lines += len(part)
                 refused += [f"line {one.line}: {one.why}" for one in part if isinstance(one, Unread)]
                 parts += _give([one for one in part if isinstance(one, OptOut)], order, file_hash, connected)
-                bar.update(content.tell() - bar.pos)
+                moved(completed=content.tell())
         text.detach()  # or it closes the file as soon as nobody reads it
     return Imported.of(order, parts, refused=refused, lines_read=lines)
 

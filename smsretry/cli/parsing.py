@@ -41,16 +41,11 @@ def read_line(argument: str) -> str:
     return number
 
 
-def read_number(argument: str, *, zone: str | None = None) -> str:
-    """A phone number as people write it, or for `-` from standard input, in E.164. A refusal does not quote it.
+def read_number(written: str) -> str:
+    """A phone number as people write it, in E.164. A refusal does not quote it."""
+    from smsretry.written_numbers import read_phone
 
-    Args:
-        zone: a time zone, for the country of a number without a country code.
-    """
-    from smsretry.written_numbers import country_of, read_phone
-
-    written = read_line(argument)
     try:
-        return read_phone(written, country=country_of(zone) if zone else None)
+        return read_phone(written)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

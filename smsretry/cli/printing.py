@@ -5,8 +5,10 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TextIO
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -64,6 +66,24 @@ def print_note(text: str, *, word: str = "") -> None:
     lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
     shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
     Console(stderr=True).print(Text.assemble((word, "red"), shown[len(word) :]), soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def bar(words: str, *, total: Callable[[], float | None] = lambda: None) -> Iterator[Callable[..., None]]:
+    """A bar on standard error, where that is a terminal; elsewhere nothing. Yields what moves it: `rich`'s `update`.
+
+    Args:
+        total: how much there is to do, asked only where a bar is shown. None: it is not known.
+    """
+    if not sys.stderr.isatty():
+        yield lambda **_: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as shown:
+        yield partial(shown.update, shown.add_task(words, total=total()))
 
 
 def width(stream: TextIO | None = None) -> int | None:

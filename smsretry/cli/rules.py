@@ -50,7 +50,7 @@ def quiet_hours(
     check = check_quiet_hours(
         zone,
         at=moment,
-        phone=number if re.fullmatch(r"\+[0-9]+", number) else read_number(number, zone=business_zone or zone),
+        phone=number if re.fullmatch(r"\+[0-9]+", number) else read_number(number),
         fallback=business_zone,
         rules=rules,
         message_class="transactional" if transactional else "marketing",

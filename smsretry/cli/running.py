@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.parsing import Json
-from smsretry.cli.printing import Verdict, print_json, print_note, print_text, print_verdicts
+from smsretry.cli.printing import Verdict, bar, print_json, print_note, print_text, print_verdicts
+from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
@@ -66,8 +68,15 @@ def migrate(
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
     from smsretry.adapters.migrations.migrate import migrate as apply_migrations
+    from smsretry.adapters.migrations.migrate import migrations
 
-    done = apply_migrations(db_url, again=again, dry_run=dry_run, warn=lambda text: print_note(text, word="warning:"))
+    def warn(text: str) -> None:
+        print_note(text, word="warning:")
+
+    with bar("Migrating", total=lambda: len(migrations()) + again + 2) as moved:
+        done = apply_migrations(
+            db_url, again=again, dry_run=dry_run, warn=warn, stage=lambda name: moved(description=name, advance=1)
+        )
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
         print_json({"to_apply" if dry_run else "applied": applied, "again": again})
@@ -110,8 +119,14 @@ def process(
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM):
-            items, summary = run_once(run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes)
+        with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM), bar("Sending", total=_due) as moved:
+            items, summary = run_once(
+                run,
+                limit=limit,
+                seconds=drain_seconds,
+                stale_minutes=stale_minutes,
+                each=lambda: moved(advance=1),
+            )
         if planned.stopped_because:  # what waited in the queue went out all the same
             print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
         if not as_json:
@@ -135,6 +150,15 @@ def process(
     stopped = summary.needs_somebody or summary.stopped_because or summary.stopped_senders or planned.stopped_because
     if held or stopped or deliveries.needs_somebody:
         raise typer.Exit(1)
+
+
+def _due() -> float | None:
+    """How many texts are due; None if the run finds out why that cannot be told."""
+    from smsretry.wiring import desk
+
+    with suppress(SmsRetryError), desk() as connected:
+        return connected.status().queue.get("due", 0)
+    return None
 
 
 def _verdict(item: "ItemResult | ItemFailed") -> Verdict:

@@ -3,7 +3,7 @@
 The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
@@ -226,9 +226,18 @@ class Run:
 
 
 def run_once(
-    run: Run, *, limit: int = CLAIM_SIZE, seconds: float = 0, stale_minutes: int = STALE_MINUTES
+    run: Run,
+    *,
+    limit: int = CLAIM_SIZE,
+    seconds: float = 0,
+    stale_minutes: int = STALE_MINUTES,
+    each: Callable[[], None] = lambda: None,
 ) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
-    """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`."""
+    """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`.
+
+    Args:
+        each: called, by any thread, when another row is in its next state.
+    """
     run.recover(stale_minutes)
 
     def process(claim: Claim) -> ItemResult | ItemFailed:
@@ -236,6 +245,8 @@ def run_once(
             return run.process(claim)
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemFailed(claim.id, str(error))
+        finally:
+            each()
 
     with ThreadPoolExecutor(run.concurrency) as pool:
         first = run.claim(limit)

@@ -74,6 +74,7 @@ def migrate(
     again: bool = False,
     dry_run: bool = False,
     warn: Callable[[str], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
     schema: Sequence[SchemaFile] | None = None,
     pauses: Sequence[float] = _PAUSES,
@@ -86,6 +87,7 @@ def migrate(
         again: also run the whole schema as it is now, to bring back what somebody dropped, changed or revoked.
         dry_run: do all of it, and roll back.
         warn: called with each warning: PostgreSQL's, of rows that break a rule, and the rehearsal's.
+        stage: called with what is being done, as it begins.
         shipped: migrations to apply instead of this version's, with their `schema`.
         pauses: seconds between the tries.
 
@@ -100,7 +102,7 @@ def migrate(
         )
         for pause in (*pauses, 0):
             try:
-                done, warnings = _apply(connection, known, anew, dry_run=dry_run)
+                done, warnings = _apply(connection, known, anew, stage, dry_run=dry_run)
             except _LOCKED:
                 time.sleep(pause)
                 continue
@@ -116,16 +118,26 @@ def migrate(
 
 
 def _apply(
-    connection: Connection, shipped: Sequence[Migration], anew: str, *, dry_run: bool
+    connection: Connection,
+    shipped: Sequence[Migration],
+    anew: str,
+    stage: Callable[[str], None],
+    *,
+    dry_run: bool,
 ) -> tuple[list[Migration], list[str]]:
     """One try; what was applied, and warnings. Raises psycopg's errors about locks as they are."""
     where, warnings = "The migration", list[str]()
+
+    def at(name: str) -> str:
+        stage(name)
+        return name
+
     try:
         with connection.transaction():
             connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
             applied = _applied(connection)
-            where = "Checking what exists"
+            where = at("Checking what exists")
             refuse_earlier_state(connection, applied, {migration.version: migration.text for migration in shipped})
             missing = [migration for migration in shipped if migration.version not in applied]
             if not (missing or anew):
@@ -135,14 +147,14 @@ def _apply(
             lock_tables(connection)
             connection.execute(_HISTORY)
             for migration in missing:
-                where = f"Migration {migration.file}"
+                where = at(f"Migration {migration.file}")
                 _run(connection, migration.text)
                 connection.execute(_RECORD, [migration.version, migration.name, [migration.text]])
             if anew:
-                where = "Applying the schema again"
+                where = at("Applying the schema again")
                 _run(connection, "".join(dropping(read_checksums(connection))) + anew)
             warnings += _prove_rules(connection)
-            where = "The rehearsal after the migration"
+            where = at("The rehearsal after the migration")
             warnings += _rehearse(connection)
             if dry_run:
                 raise psycopg.Rollback

@@ -1,8 +1,13 @@
 """The `smsretry` command against the stack, without Prefect."""
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -248,3 +253,30 @@ def test_a_date_without_a_time_is_the_start_of_that_day_in_utc(command: Command)
     refused = command("quiet-hours", "+13055550123", "--at", "tomorrow")
     assert refused.exit_code == 64
     assert "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15" in refused.stderr
+
+
+def test_long_work_shows_how_far_it_is_in_a_terminal_and_nothing_of_it_elsewhere(
+    stack: Stack, business: Business, tmp_path: Path
+) -> None:
+    """On standard error alone, so that JSON stays JSON."""
+    file = tmp_path / "stops.csv"
+    file.write_text("+12125550199,2026-11-24T08:15Z\n" * 600)
+    long_work = {
+        "Sending": ["process", "--json"],
+        "Importing": ["import-opt-outs", str(file), "--all-businesses", "--json"],
+        "Applying the schema again": ["migrate", "--db-url", stack.database_url, "--again", "--dry-run", "--json"],
+    }
+    environment = {**os.environ, **stack.environment(), "TERM": "xterm", "COLUMNS": "100"}
+    for words, arguments in long_work.items():
+        business.due_text()
+        ours, terminal = pty.openpty()
+        command = [sys.executable, "-m", "smsretry", *arguments]
+        shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, env=environment, check=True)
+        os.close(terminal)
+        told = os.read(ours, 1_000_000).decode()
+        assert (words in told, "━" in told) == (True, True), told
+        json.loads(shown.stdout)
+        os.close(ours)
+        piped = subprocess.run(command, capture_output=True, env=environment, check=True)
+        assert piped.stderr == b""
+        json.loads(piped.stdout)
