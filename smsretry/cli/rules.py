@@ -37,7 +37,7 @@ def quiet_hours(
     ] = "us_states",
     as_json: Json = False,
 ) -> None:
-    """Explain whether a text may go out, by which rules, and when next; and draw the recipient's week."""
+    """Explain whether a text may go out, by which rules, and when next."""
     from smsretry.quiet_hours.check import check_quiet_hours
     from smsretry.quiet_hours.explain import explain
     from smsretry.quiet_hours.hours import parse_week

@@ -11,11 +11,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut
+from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -323,14 +323,15 @@ def test_a_call_has_an_end(business: Business) -> None:
         given(business, *[opted_out()] * (LINES_OF_A_CALL + 1))
 
 
-def test_a_call_whose_answer_was_lost_is_repeated_and_changes_nothing_twice(
-    stack: Stack, business: Business, operators: SupabaseOperators, monkeypatch: pytest.MonkeyPatch
+def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
+    stack: Stack, business: Business, operators: SupabaseOperators
 ) -> None:
     """The database did it; the second call finds it done."""
-    monkeypatch.setattr(calls, "_PAUSES", (0, 0))
     row = business.due_text()
     stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
     order = ImportOptOuts(business_id=business.id, dry_run=False, who="Ann", because="Moved")
+    with pytest.raises(QueueUnreachable, match="It is not known whether it was recorded"):
+        operators.import_opt_outs(order, [OptOut(2, PHONE, None)], file_hash="a" * 64)
     done = operators.import_opt_outs(order, [OptOut(2, PHONE, None)], file_hash="a" * 64)
     assert (done.recorded, done.known) == (0, 1)
     assert business.row(row)["status"] == "cancelled"
