@@ -1,18 +1,15 @@
-"""A platform's accounts at Twilio and the senders in them: subaccounts of the parent, and businesses' own accounts."""
+"""Accounts at Twilio and the senders in them: subaccounts of the parent, and businesses' own accounts."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from pydantic import SecretStr
 
-from smsretry.local.stack import SENDER, Stack
+from smsretry.local.stack import Stack
 from smsretry.local.twilio.accounts import Account
-from smsretry.settings import Settings
 
 Address = tuple[str, str]
 """What a text goes out from: an account, and a messaging service or number of it."""
@@ -40,51 +37,6 @@ class OwnSender:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """The accounts and senders of a run."""
-
-    environment: Address
-    tokens: Mapping[str, str] = field(repr=False)
-    """By account, the parent's included."""
-    foreign: tuple[str, ...]
-    """The accounts that the parent's token does not reach."""
-    senders: tuple[OwnSender, ...]
-
-    @classmethod
-    def open(cls, stack: Stack, *, seed: str, subaccounts: int = 6, foreign: int = 5, senders: int = 19) -> Self:
-        """Open the accounts at the stand-in. Every third sender is a messaging service, every fifth has a rate."""
-        own = stack.environment()
-        parent = own["TWILIO_ACCOUNT_SID"]
-        names = [("subaccount", n) for n in range(subaccounts)] + [("foreign", n) for n in range(foreign)]
-        accounts = [hexadecimal("AC", seed, *name) for name in names]
-        tokens = {account: hexadecimal("", seed, account, "token") for account in accounts}
-        made = tuple(
-            OwnSender(
-                accounts[n % len(accounts)],
-                hexadecimal("MG", seed, n) if n % 3 == 0 else number_of(seed, n),
-                40.0 if n % 5 == 0 else None,
-            )
-            for n in range(senders)
-        )
-        for n, account in enumerate(accounts):
-            open_account(stack, account, tokens[account], subaccount=n < subaccounts, senders=_in(made, account))
-        return cls(
-            environment=(parent, SENDER),
-            tokens={parent: own["TWILIO_AUTH_TOKEN"], **tokens},
-            foreign=tuple(accounts[subaccounts:]),
-            senders=made,
-        )
-
-    def credentials(self, *, without: Sequence[str] = ()) -> str:
-        """Of the accounts that the parent's token does not reach, as TWILIO_ACCOUNTS has them."""
-        return json.dumps({sid: {"auth_token": self.tokens[sid]} for sid in self.foreign if sid not in without})
-
-    def settings(self, settings: Settings, *, without: Sequence[str] = ()) -> Settings:
-        """The settings of a runner that has these credentials, too."""
-        return settings.model_copy(update={"twilio_accounts": SecretStr(self.credentials(without=without))})
-
-
 def open_account(stack: Stack, sid: str, token: str, *, subaccount: bool, senders: Sequence[str]) -> Account:
     """Have the stand-in know an account that owns these numbers and messaging services."""
     services = {sender: {number_of(sender)} for sender in senders if sender.startswith("MG")}
@@ -98,10 +50,6 @@ def open_account(stack: Stack, sid: str, token: str, *, subaccount: bool, sender
             owner=accounts.main if subaccount else None,
         )
     )
-
-
-def _in(senders: Sequence[OwnSender], account: str) -> list[str]:
-    return [sender.sent_by for sender in senders if sender.account == account]
 
 
 def hexadecimal(prefix: str, *parts: object) -> str:

@@ -1,1 +1,1 @@
-"""The proof by faults: nothing lost, nothing doubled. `python -m tests.proofs.faults --texts 10000 --seed 1`."""
+"""Everything fails that can, and no text is lost, doubled, or sent when it should not be."""

@@ -1,4 +1,4 @@
-"""The carrier's side of a run: Twilio learns what became of its messages, and calls the application, or does not.
+"""The carriers of a run: what becomes of each message, and what Twilio tells the application of it, or does not.
 
 The application is played as its documents show it: it checks the signature, and calls `settle_sms_attempt` over HTTP.
 """
@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Final, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -19,22 +19,65 @@ from twilio.request_validator import RequestValidator
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
-from tests.proofs.faults.journeys import Stage, journey
-from tests.proofs.faults.orders import dice
-from tests.proofs.faults.texts import PlannedText
+from tests.proofs.town.book import Told
+from tests.proofs.town.judge import PASSING_LOSSES
+from tests.proofs.town.luck import dice, pick
+from tests.proofs.town.texts import Text
 
 CALLBACK_URL: Final = "https://app.example/twilio"
-_PAUSE_SECONDS: Final = 0.05
+_LASTING: Final = (30004, 30005)
+_OF_THE_SENDER: Final = (30007, 30018)
+OF_THE_NUMBER: Final = {30006: "not_mobile"}
+"""Codes that mark the number, and the `phone_status` of it."""
+OF_A_STOP: Final = (30630,)
+"""Codes that say that the number has opted out."""
 _LOST, _LATE, _REPEATED, _CALLED_AGAIN, _WITHOUT_ATTEMPT = 0.3, 0.35, 0.15, 0.7, 0.15
+_PAUSE_SECONDS: Final = 0.05
+
+Way = Literal[
+    "delivered", "lost", "after all", "refused", "refused, after all", "number", "sender", "canceled", "silent"
+]
+_DELIVERED: Final[tuple[Way, ...]] = ("delivered",) * 36
+_AFTER_ALL: Final[tuple[Way, ...]] = ("after all",) * 3
+_FIRST: Final[tuple[Way, ...]] = (
+    *_DELIVERED, "lost", "lost", *_AFTER_ALL, "refused", "refused, after all", "number", "sender", "canceled", "silent",
+)  # fmt: skip
+"""Text by text, so that each is there in a run of 47."""
+_LATER: Final[tuple[Way, ...]] = (*_DELIVERED[:4], "lost", "lost", "refused", "number", "silent")
+_CODES: Final[dict[Way, tuple[int, ...]]] = {
+    "lost": PASSING_LOSSES, "after all": PASSING_LOSSES, "sender": _OF_THE_SENDER, "refused": _LASTING,
+    "refused, after all": _LASTING, "number": (*OF_THE_NUMBER, *OF_A_STOP),
+}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Twilio learned this of a message, at that time."""
+def journey(seed: str, text: int, nth: int) -> list[tuple[timedelta, str, int | None]]:
+    """What becomes of the nth message of a text, from 0: after which time Twilio learns which status and code."""
 
-    at: datetime
-    status: str
-    code: int | None
+    def lot(what: str) -> float:
+        return dice(seed, what, text, nth)
+
+    way: Way = pick(_LATER, seed, "way", text, nth) if nth else _FIRST[text * 7 % len(_FIRST)]
+    early = (("queued", 0.0, 0.25), ("sending", 1.0, 0.15), ("sent", 2.0, 0.4))
+    stages = [(timedelta(seconds=at), status, None) for status, at, share in early if lot(status) < share]
+    slow = timedelta(hours=4) if lot("slow") < 0.1 else timedelta(minutes=20) if lot("slow") < 0.3 else timedelta(0)
+    at = timedelta(seconds=5 + 55 * lot("at")) + slow * lot("at")
+    match way:
+        case "silent":
+            return [*stages]
+        case "delivered":
+            return [*stages, (at, "read" if lot("read") < 0.05 else "delivered", None)]
+        case "canceled":
+            return [*stages[:1], (at, "canceled", None)]
+    failure = (
+        at,
+        pick(("undelivered", "failed"), seed, "failed", text, nth),
+        pick(_CODES[way], seed, "code", text, nth),
+    )
+    after_all = {
+        "after all": timedelta(minutes=2 + 18 * lot("late")),
+        "refused, after all": timedelta(hours=1 + 39 * lot("late")),
+    }
+    return [*stages, failure, *([(at + after_all[way], "delivered", None)] if way in after_all else [])]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,8 +86,7 @@ class _Call:
     lot: float
     """Decides the order of calls that are due at once."""
     sid: str
-    status: str
-    code: int | None
+    told: tuple[str, int | None]
     nth: int = 0
     """How often it was made before."""
 
@@ -52,30 +94,24 @@ class _Call:
 class Carrier:
     """Reports of one run's messages. A context manager, for its connection to the application."""
 
-    def __init__(self, stack: Stack, seed: str, tokens: Mapping[str, str] | None = None) -> None:
+    def __init__(self, stack: Stack, seed: str, tokens: Mapping[str, str]) -> None:
         self.told: defaultdict[str, list[Told]] = defaultdict(list)
         """By SID: what Twilio knows, in the order in which it learned it."""
         self.counts: Counter[str] = Counter()
         """Callbacks, by what became of them."""
         self.refused: list[str] = []
         """Callbacks that the database did not understand, which is never right."""
-        self._stack, self._seed = stack, seed
-        self._number_of: dict[str, int] = {}
+        self._stack, self._seed, self._tokens = stack, seed, tokens
+        self._number_of: dict[str | None, int] = {}
         self._messages: Counter[str] = Counter()
         self._seen = 0
-        self._open: dict[str, tuple[Entry, list[Stage], str]] = {}
+        self._open: dict[str, tuple[Entry, list[tuple[timedelta, str, int | None]], str]] = {}
         """By SID: a message, what Twilio will still learn of it, and its name for the dice."""
         self._calls: list[_Call] = []
-        environment = stack.environment()
-        self._tokens = tokens or {environment["TWILIO_ACCOUNT_SID"]: environment["TWILIO_AUTH_TOKEN"]}
-        self._http = httpx.Client(
-            base_url=environment["SUPABASE_URL"],
-            headers={
-                "apikey": environment["SUPABASE_SERVICE_ROLE_KEY"],
-                "Authorization": f"Bearer {environment['SUPABASE_SERVICE_ROLE_KEY']}",
-            },
-            timeout=5,
-        )
+        own = stack.environment()
+        key = own["SUPABASE_SERVICE_ROLE_KEY"]
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=own["SUPABASE_URL"], headers=headers, timeout=5)
         self._pool = ThreadPoolExecutor(4)
 
     def __enter__(self) -> Self:
@@ -85,14 +121,14 @@ class Carrier:
         self._pool.shutdown()
         self._http.close()
 
-    def expect(self, texts: Sequence[PlannedText]) -> None:
+    def expect(self, texts: Sequence[Text]) -> None:
         """Learn which texts there are."""
         self._number_of |= {text.body: text.number for text in texts}
 
     @property
     def next_at(self) -> datetime | None:
         """When Twilio learns or calls next; None: never more."""
-        learns = [entry.accepted_at + stages[0].after for entry, stages, _ in self._open.values()]
+        learns = [entry.accepted_at + stages[0][0] for entry, stages, _ in self._open.values()]
         return min([*learns, *(call.due for call in self._calls[:1])], default=None)
 
     @contextmanager
@@ -101,9 +137,8 @@ class Carrier:
         over = threading.Event()
 
         def work() -> None:
-            while not over.is_set():
+            while not over.wait(_PAUSE_SECONDS):
                 self.work()
-                over.wait(_PAUSE_SECONDS)
 
         worker = threading.Thread(target=work)
         worker.start()
@@ -118,15 +153,14 @@ class Carrier:
         now = self._stack.now()
         entries = self._stack.twilio.ledger.entries()
         for entry in entries[self._seen :]:
-            number = self._number_of[entry.body]
-            nth = self._messages[entry.body]
+            number, nth = self._number_of[entry.body], self._messages[entry.body]
             self._messages[entry.body] += 1
             if stages := journey(self._seed, number, nth):
                 self._open[entry.sid] = (entry, stages, f"{number}/{nth}")
         self._seen = len(entries)
         for sid, (entry, stages, name) in list(self._open.items()):
-            while stages and entry.accepted_at + stages[0].after <= now:
-                self._learn(entry, name, stages.pop(0), now)
+            while stages and entry.accepted_at + stages[0][0] <= now:
+                self._learn(entry, name, *stages.pop(0), now)
             if not stages:
                 del self._open[sid]
         due = []
@@ -136,14 +170,13 @@ class Carrier:
         for call in filter(None, again):
             heapq.heappush(self._calls, call)
 
-    def _learn(self, entry: Entry, name: str, stage: Stage, now: datetime) -> None:
-        sid = entry.sid
-        self._stack.twilio.report(sid, stage.status, stage.code)
-        self.told[sid].append(Told(entry.accepted_at + stage.after, stage.status, stage.code))
+    def _learn(self, entry: Entry, name: str, after: timedelta, status: str, code: int | None, now: datetime) -> None:
+        self._stack.twilio.report(entry.sid, status, code)
+        self.told[entry.sid].append(Told(entry.accepted_at + after, status, code))
         self.counts["statuses"] += 1
 
         def lot(what: str) -> float:
-            return dice(self._seed, what, name, stage.status)
+            return dice(self._seed, what, name, status)
 
         if lot("lost") < _LOST:
             self.counts["lost"] += 1
@@ -151,16 +184,16 @@ class Carrier:
         late = lot("late") < _LATE
         self.counts["late"] += late
         due = now + timedelta(minutes=90) * lot("how late") * late
-        call = _Call(due, lot("order"), sid, stage.status, stage.code)
+        call = _Call(due, lot("order"), entry.sid, (status, code))
         heapq.heappush(self._calls, call)
         if lot("repeated") < _REPEATED:
             self.counts["repeated"] += 1
             later = due + timedelta(minutes=60) * lot("repeated when") * late
-            heapq.heappush(self._calls, _Call(later, lot("again"), call.sid, call.status, call.code))
+            heapq.heappush(self._calls, replace(call, due=later, lot=lot("again")))
 
     def _make(self, call: _Call) -> _Call | None:
         """Make one call; if no answer came, perhaps the same one later."""
-        callback = self._stack.twilio.callback(call.sid, call.status, call.code)
+        callback = self._stack.twilio.callback(call.sid, *call.told)
         token = self._tokens[callback.form["AccountSid"]]
         if not RequestValidator(token).validate(callback.url, callback.form, callback.signature):
             raise AssertionError("Twilio's own signature was refused")
@@ -172,29 +205,18 @@ class Carrier:
             "delivery_status": callback.form["MessageStatus"],
             "error_code": callback.form.get("ErrorCode"),
         }
+        self.counts["calls"] += 1
         try:
             answer = self._http.post("/rest/v1/rpc/settle_sms_attempt", json=values)
         except httpx.HTTPError:
             answer = None
-        self.counts["calls"] += 1
         if answer is None or answer.status_code >= 500:
             self.counts["without an answer"] += 1
-            if dice(self._seed, "again", call.lot, call.nth) < _CALLED_AGAIN:
-                return _Call(
-                    self._stack.now() + timedelta(minutes=10) * lot,
-                    call.lot,
-                    call.sid,
-                    call.status,
-                    call.code,
-                    call.nth + 1,
-                )
-            return None
-        self._check(answer, by_attempt=values["attempt_id"] is not None)
-        return None
-
-    def _check(self, answer: httpx.Response, *, by_attempt: bool) -> None:
+            again = dice(self._seed, "again", call.lot, call.nth) < _CALLED_AGAIN
+            later = self._stack.now() + timedelta(minutes=10) * lot
+            return replace(call, due=later, nth=call.nth + 1) if again else None
         said = answer.text if answer.is_error else answer.json()
-        if said == "unknown_attempt" and not by_attempt:  # its answer has not been kept yet
-            return
-        if said not in ("settled", "recorded", "already_settled"):
+        early = said == "unknown_attempt" and values["attempt_id"] is None  # its answer has not been kept yet
+        if not early and said not in ("settled", "recorded", "already_settled"):
             self.refused.append(f"settle_sms_attempt answered {answer.status_code} {said}")
+        return None

@@ -1,10 +1,12 @@
-"""What the harness tells a worker, and where a worker may be told to die."""
+"""What the harness tells a worker, where a worker may be told to die, and both ends of the line between them."""
 
-import hashlib
+import pickle
+import socket
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict
+from smsretry.settings import Settings
 
 KillPoint: TypeAlias = Literal["claimed", "begun", "posted", "answered", "finished", "looking"]
 """claimed: before begin. begun: before the POST. posted: the POST has left, its answer is unread. answered: before
@@ -16,63 +18,57 @@ StallPoint: TypeAlias = Literal["claimed", "begun", "asked"]
 Switch: TypeAlias = Literal[
     "fence", "reconcile", "quarantine", "ranks", "patience", "codes", "asking", "account", "sender"
 ]
-"""What can be taken away, to see that the harness notices. ranks: of two reports of a message the later one counts, and
-not the last to come. patience: a message without a final status may still arrive. codes: not every failure passes.
-asking: a message that was lost is asked about before the next one leaves. account: a message is looked for in the
-account that it went out from. sender: a send begins from the sender that is the business's at that moment."""
-
 KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
 POLL_POINTS: Final[tuple[PollPoint, ...]] = get_args(PollPoint)
-SWITCHES: Final[tuple[Switch, ...]] = get_args(Switch)
-OF_DELIVERIES: Final[tuple[Switch, ...]] = ("ranks", "patience", "codes", "asking")
 
 
-class Order(BaseModel):
-    """One worker run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One run of a worker."""
 
-    model_config = ConfigDict(frozen=True)
-
-    worker: int
-    settings: dict[str, Any]
+    settings: Settings = field(repr=False)
     seed: str
     limit: int = 20
     one_by_one: bool = False
     polling: bool = False
     """Look after deliveries, and do nothing else."""
+    queueing: bool = False
+    """Queue the scheduled sends whose time is near, first."""
+    dies_queueing_after: float | None = None
+    """Seconds after it began to: before the database has answered, or between two batches."""
     kill_at: KillPoint | PollPoint | None = None
     kill_rate: float = 0.0
     """Share of the claims whose worker dies when it comes to that point with them."""
     kill_targets: tuple[str, ...] = ()
     """Bodies of texts whose answer the worker does not survive."""
-    queueing: bool = False
-    """Queue the scheduled sends whose time is near, first."""
-    dies_queueing_after: float | None = None
-    """Seconds after it began to: before the database has answered, or between two batches."""
     stall_at: StallPoint | None = None
-    """Stop (SIGSTOP) at the first text that comes this far."""
+    """Stand still at the first text that comes this far, until told to go on."""
     oversleeps: timedelta = timedelta(0)
     """How much later it is by its own stopwatch, too, when it goes on. So a stall need not last that long."""
     without: Switch | None = None
 
 
-class Event(BaseModel):
-    """What a worker, or the process that forks them, reports."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a worker reports."""
 
-    model_config = ConfigDict(frozen=True)
-
-    worker: int
-    kind: Literal["ready", "killed", "stalled", "stopped", "doubt", "trouble", "bug", "ended"]
+    kind: Literal["killed", "stalled", "doubt", "trouble", "bug"]
     detail: str = ""
     bodies: tuple[str, ...] = ()
     """Of a stalled worker: the texts it holds, first the one it stands still with."""
 
 
-def dice(*parts: object) -> float:
-    """A number in [0, 1) that the parts alone decide."""
-    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+class Line:
+    """One end of a line. It is at its end when the other one has died."""
 
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
 
-def pick(options: "tuple[Any, ...]", *parts: object) -> Any:
-    """One of the options, decided by the parts alone."""
-    return options[int(dice("pick", *parts) * len(options))]
+    def say(self, what: object) -> None:
+        """In one piece."""
+        self._end.send(pickle.dumps(what))
+
+    def hear(self) -> Any:
+        """What was said next; None: nobody is there any more."""
+        heard = self._end.recv(1 << 16)
+        return pickle.loads(heard) if heard else None

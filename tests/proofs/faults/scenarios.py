@@ -1,48 +1,29 @@
 """Whole runs: the long one with every fault, an outage of two hours, and a list that lags beyond the quarantine."""
 
 import time
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
 from datetime import timedelta
+from typing import Any, Final
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
-from tests.proofs.faults.accounts import address_of
-from tests.proofs.faults.arrivals import Message, came_twice
-from tests.proofs.faults.carrier import Carrier
-from tests.proofs.faults.checks import Verdict, compare
-from tests.proofs.faults.harness import Harness, harness
-from tests.proofs.faults.moves import Movers
+from tests.proofs.faults.accounts import judge_questions
+from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
+from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
 from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint, Switch
-from tests.proofs.faults.texts import plan
-from tests.proofs.faults.troubles import READ_SECONDS
+from tests.proofs.town.book import Book, read
+from tests.proofs.town.judge import allowed, at_the_end, truths
+from tests.proofs.town.report import Report, Verdict
+from tests.proofs.town.texts import NEW_YORK
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was done to a run, and what the checks say."""
-
-    numbers: dict[str, object]
-    verdict: Verdict
-    woke_and_wrote: int
-    bugs: tuple[str, ...]
-    killed: int
-    most_attempts: int
-    """Of a text that was sent."""
-    wrong: tuple[str, ...] = ()
-    """How the texts ended that ended wrongly."""
-
-    @property
-    def clean(self) -> bool:
-        """Whether the run kept every promise."""
-        return self.verdict.clean and not self.woke_and_wrote and not self.bugs
-
-    def __str__(self) -> str:
-        lines = [f"{name:<34}{value!s:>12}" for name, value in self.numbers.items()]
-        found = [*str(self.verdict).splitlines(), f"{'woke and wrote':<24}{self.woke_and_wrote:>8}"]
-        found.append(f"{'bugs':<24}{len(self.bugs):>8}")
-        rule = "─" * 46
-        return "\n".join([rule, *lines, rule, *(f"{line[:24]:<34}{line[24:].strip():>12}" for line in found), rule])
+KINDS: Final = (
+    "lost", "doubled", "stuck", "out of hours", "after an opt-out", "too many attempts", "misreported", "untrue end",
+    "unsettled", "extra rows", "woke and wrote", "bugs",
+)  # fmt: skip
+OF_SENDERS: Final = ("wrong sender", "wrong account")
+OF_DELIVERIES: Final = (
+    "retried twice", "arrived twice", "retried for good", "retried too often", "wrong in the end", "wrongly marked",
+)  # fmt: skip
 
 
 def everything(
@@ -58,42 +39,35 @@ def everything(
     delivery: bool = False,
     senders: bool = True,
 ) -> Report:
-    """Every fault there is, until the texts are done and so many workers were killed; then peace, then the checks.
+    """Every fault there is, until the texts are done and so many workers were killed; then peace, then the judge.
 
     Who dies is chance: if the texts end too early, there are some more, up to as many again.
 
     Args:
         on: an empty stack, instead of one of its own; the other scenarios take it, too.
+        stalls: of each kind.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
         senders: businesses text from 20 senders in 12 accounts, and move between them.
     """
-    started = time.monotonic()
-    with harness(
-        seed=seed, on=on, without=without, kills=kills, scheduled=scheduled, delivery=delivery, senders=senders
-    ) as run:
+    started, options = time.monotonic(), {"scheduled": scheduled, "delivery": delivery, "senders": senders}
+    with harness(seed=seed, on=on, without_=without, kills=kills, **options) as run:
         run.read_seconds = READ_SECONDS
-        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(minutes=texts / 40)))
-        expected = max(texts // 25, 8)
-        every_crash, every_stall = max(2, expected // (crashes + 1)), max(3, expected // (stalls + 1))
-        while True:
+        run.queue(texts, spread=timedelta(minutes=texts / 40))
+        expected, stalls = max(texts // 25, 8), stalls * (1 + delivery + senders)
+        every_crash, every_stall = max(2, expected // (crashes + 1)), max(2, expected // (stalls + 1))
+        while run.rounds <= 40 * expected:
             due_in = run.outlook()
-            if run.rounds > 40 * expected:
-                break
             if run.live <= texts * 0.01:
                 if without or not run.has_kills_to_come or len(run.texts) >= 2 * texts:
                     break
-                more = plan(10, seed=seed, start=run.stack.now(), spread=timedelta(0), after=len(run.texts))
-                run.queue(more)
+                run.queue(10)
                 due_in = run.outlook()
-            if due_in > timedelta(0):
-                run.stack.move_clock(due_in)
+            run.stack.move_clock(due_in)
             n = run.rounds + 1
             crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
-            stall = not crash and n % every_stall == 1 and run.slept < stalls
-            stall_poll = not crash and not stall and delivery and n % every_stall == 2 and run.poll_stalls < stalls
-            stall_move = not crash and bool(run.movers) and n % every_stall == 0 and run.move_stalls < stalls
-            run.round(crash=crash, stall=stall, stall_poll=stall_poll, stall_move=stall_move)
+            stalled = run.slept + run.poll_stalls + run.move_stalls
+            run.round(crash=crash, alone=not crash and n % every_stall == 1 and stalled < stalls)
         run.drain()
         return _report(run, started)
 
@@ -110,27 +84,26 @@ def outage(
     """Twilio is down for so long while every text is due, a worker runs every minute or so; then it is back."""
     started = time.monotonic()
     with harness(seed=seed, on=on) as run:
-        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        run.queue(texts, zone=NEW_YORK)
         run.refused = refused
         if not refused:
             run.stack.twilio.fail(HtmlError(http_status=503), times=None)
             run.stack.twilio.fail(ListError(20503, http_status=503), times=None)
         for _ in range(int(timedelta(hours=hours) / every)):
             run.rounds += 1
-            run.run_workers([{"limit": 50}])
+            run.run_workers({"limit": 50})
             run.stack.move_clock(every)
-        with run.stack.connect() as connection:
-            touched = connection.execute("select count(*) as n from sms_retry_queue where attempt_count > 0").fetchone()
+        touched = _count(run, "select count(*) as n from sms_retry_queue where attempt_count > 0")
         run.refused = False
         run.drain()
-        return _report(run, started, {"attempted during the outage": touched["n"] if touched else None})
+        return _report(run, started, {"attempted during the outage": touched})
 
 
 def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without: Switch | None = None) -> Report:
     """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
     started = time.monotonic()
-    with harness(seed=seed, on=on, without=without) as run:
-        run.queue(plan(20, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+    with harness(seed=seed, on=on, without_=without) as run:
+        run.queue(20, zone=NEW_YORK)
         run.stall(where)
         run.drain()
         return _report(run, started)
@@ -139,8 +112,8 @@ def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without:
 def moved(*, seed: str, on: Stack | None = None, without: Switch | None = None) -> Report:
     """Businesses get another sender while a worker holds a text of theirs that has not begun."""
     started = time.monotonic()
-    with harness(seed=seed, on=on, without=without, senders=True) as run:
-        run.queue(plan(40, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+    with harness(seed=seed, on=on, without_=without, senders=True) as run:
+        run.queue(40, zone=NEW_YORK)
         for _ in range(6):
             run.rounds += 1
             run.stall_move("claimed")
@@ -148,16 +121,18 @@ def moved(*, seed: str, on: Stack | None = None, without: Switch | None = None) 
         return _report(run, started)
 
 
-def reported(*, texts: int, seed: str, unwatched: bool = False, without: Switch | None = None) -> Report:
+def reported(
+    *, texts: int, seed: str, on: Stack | None = None, unwatched: bool = False, without: Switch | None = None
+) -> Report:
     """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order.
 
     Args:
         unwatched: nobody looks after deliveries while texts wait to be sent again.
     """
     started = time.monotonic()
-    with harness(seed=seed, without=without, delivery=True) as run:
+    with harness(seed=seed, on=on, without_=without, delivery=True) as run:
         run.unwatched = unwatched
-        run.queue(plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York"))
+        run.queue(texts, zone=NEW_YORK)
         run.drain()
         return _report(run, started)
 
@@ -165,9 +140,8 @@ def reported(*, texts: int, seed: str, unwatched: bool = False, without: Switch 
 def blind(*, texts: int, seed: str, lag: timedelta, on: Stack | None = None, without: Switch | None = None) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     started = time.monotonic()
-    with harness(seed=seed, on=on, without=without) as run:
-        planned = plan(texts, seed=seed, start=run.stack.now(), spread=timedelta(0), only_zone="America/New_York")
-        run.queue(planned)
+    with harness(seed=seed, on=on, without_=without) as run:
+        planned = run.queue(texts, zone=NEW_YORK)
         for text in planned[::4]:
             run.stack.twilio.fail(AcceptThenDrop(), to=text.phone)
         for text in planned[2::4]:
@@ -176,106 +150,118 @@ def blind(*, texts: int, seed: str, lag: timedelta, on: Stack | None = None, wit
         for _ in range(60):
             if run.outlook() <= timedelta(0):
                 run.rounds += 1
-                run.run_workers([{"limit": 50}])
+                run.run_workers({"limit": 50})
             run.stack.move_clock(timedelta(minutes=1))
         run.drain()
         return _report(run, started, {"in doubt, though accepted": len(planned[::4])})
 
 
+def _judged(run: Harness, book: Book) -> Verdict:
+    more = (("without text",) if run.scheduled else ()) + (OF_DELIVERIES if run.carrier else ())
+    verdict = Verdict((*KINDS, *more, *(OF_SENDERS if run.senders else ())))
+    verdict.add(("woke and wrote", line) for line in run.wrote)
+    verdict.add(
+        ("bugs", line) for line in (*run.crew.bugs, *(run.carrier.refused if run.carrier else ()), *book.strays)
+    )
+    for text in run.texts:
+        story = book.of(text)
+        verdict.add(truths(story), name=text.name)
+        verdict.add(at_the_end(story, with_reports=run.carrier is not None), name=text.name)
+        verdict.add(allowed(text, story), name=text.name)
+        if run.carrier:
+            verdict.add(judge_deliveries(story, book.customers[text.customer_id]), name=text.name)
+        if run.scheduled:
+            verdict.add(has_no_text(book.sends.get(text.send_log_id), story), name=text.name)
+        if run.senders:
+            verdict.add(run.senders.wrong(text, story), name=text.name)
+    if run.senders:
+        verdict.add(judge_questions(run.asked, {text.phone: book.of(text) for text in run.texts}))
+    return verdict
+
+
 def _report(run: Harness, started: float, more: dict[str, object] | None = None) -> Report:
+    book = read(run.stack, run.texts, run.carrier.told if run.carrier else None)
+    rows = [row for story in book.stories.values() for row in story.rows]
+    attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
+    ended = Counter(f"  {row['why_code']}" for row in rows if row["status"] in ("failed", "cancelled"))
     crew = run.crew
-    with run.stack.connect() as connection:
-        states = connection.execute(
-            "select status, count(*) as n from sms_retry_queue group by 1 order by 1"
-        ).fetchall()
-        why = connection.execute(
-            """select left(regexp_replace(last_error, '[0-9]+', 'n', 'g'), 30) as why, count(*) as n
-               from sms_retry_queue where status in ('failed', 'cancelled') group by 1 order by 2 desc"""
-        ).fetchall()
-        most = connection.execute(
-            """select coalesce(max(attempt_count) filter (where status = 'completed'), 0) as n,
-                      (select count(*) from sms_send_attempts where settled_by = 'reconcile' and outcome = 'accepted')
-                        as found
-               from sms_retry_queue"""
-        ).fetchone()
-    assert most is not None
-    deliveries = _deliveries(run, run.carrier) if run.carrier else {}
-    numbers: dict[str, object] = {
-        **(_planned(run) if run.scheduled else {}),
+    numbers: dict[str, Any] = {
+        **({"scheduled sends": len(book.sends)} if run.scheduled else {}),
+        **(
+            {"  became texts": sum(send["send_log_id"] == send["id"] for send in book.sends.values())}
+            if run.scheduled
+            else {}
+        ),
         "texts": len(run.texts),
         "rounds": run.rounds,
-        "worker runs": crew.runs,
+        "worker runs": crew.counts["runs"],
         "workers killed": run.killed,
         **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
         **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
         "workers stalled past their lease": run.slept,
-        "Postgres killed": run.crashes,
-        "Postgres restarted": run.restarts,
-        "Postgres answers dropped": run.answers_dropped,
-        "Postgres calls given up": crew.troubles,
-        "Twilio answers lost": crew.doubts,
-        "found in Twilio's list": most["found"],
-        "most attempts of a sent text": most["n"],
+        "PostgreSQL killed": run.crashes,
+        "PostgreSQL restarted": run.restarts,
+        "PostgreSQL's answers lost": run.answers_dropped,
+        "calls of PostgreSQL given up": crew.counts["trouble"],
+        "Twilio's answers lost": crew.counts["doubt"],
+        "found in Twilio's list": sum(
+            (attempt["settled_by"], attempt["outcome"]) == ("reconcile", "accepted") for attempt in attempts
+        ),
+        "most attempts of a sent text": max(
+            (row["attempt_count"] for row in rows if row["status"] == "completed"), default=0
+        ),
         "Twilio messages": len(run.stack.twilio.ledger.entries()),
-        **(_senders(run, run.movers) if run.movers else {}),
-        **{row["status"]: row["n"] for row in states},
-        **{f"  {row['why']}": row["n"] for row in why[:8]},
+        **_of_senders(run),
+        **Counter(row["status"] for row in rows),
+        **dict(ended.most_common(8)),
         **(more or {}),
-        **deliveries,
+        **_of_deliveries(run, book, attempts),
         "seconds": round(time.monotonic() - started, 1),
     }
-    verdict, wrong = compare(
-        run.stack, run.texts, carrier=run.carrier, scheduled=run.scheduled, movers=run.movers, asked=run.asked
-    )
-    bugs = (*crew.bugs, *(run.carrier.refused if run.carrier else ()))
-    return Report(numbers, verdict, run.woke_and_wrote, bugs, run.killed, most["n"], tuple(wrong))
+    return Report(numbers, _judged(run, book))
 
 
-def _planned(run: Harness) -> dict[str, object]:
+def _count(run: Harness, query: str) -> int:
     with run.stack.connect() as connection:
-        row = connection.execute(
-            """select count(*) as planned, count(l.id) as became
-               from scheduled_sends s left join send_logs l on l.id = s.id and s.send_log_id = l.id"""
-        ).fetchone()
+        row = connection.execute(query.encode()).fetchone()
     assert row is not None
-    return {"scheduled sends": row["planned"], "  became texts": row["became"]}
+    return int(row["n"])
 
 
-def _senders(run: Harness, movers: Movers) -> dict[str, object]:
+def _of_senders(run: Harness) -> dict[str, object]:
     """From how many senders in how many accounts texts went out, and what happened to those."""
-    addresses = {address_of(entry) for entry in run.stack.twilio.ledger.entries()}
-    asked = Counter(asked.what for asked in run.asked)
+    if not run.senders:
+        return {}
+    addresses = {(entry.account_sid, entry.sent_by) for entry in run.stack.twilio.ledger.entries()}
+    asked, counts = Counter(asked.what for asked in run.asked), run.senders.counts
     return {
         "  senders": len(addresses),
         "  accounts": len({account for account, _ in addresses}),
         "looks in Twilio's list": asked["list"],
         "questions about a message": asked["fetch"] + asked["change"],
-        "businesses moved": movers.counts["own"] + movers.counts["environment's"],
-        "  to the environment's sender": movers.counts["environment's"],
+        "businesses moved": counts["own"] + counts["environment's"],
+        "  to the environment's sender": counts["environment's"],
         "  under a worker's hands": run.move_stalls,
-        "senders removed": movers.counts["removed"],
+        "senders removed": counts["removed"],
     }
 
 
-def _deliveries(run: Harness, carrier: Carrier) -> dict[str, object]:
+def _of_deliveries(run: Harness, book: Book, attempts: list[Any]) -> dict[str, object]:
     """What was reported, what became of it, and what was done to those who look after it."""
-    with run.stack.connect() as connection:
-        ends = connection.execute(
-            """select delivery_status, count(*) as n from sms_send_attempts where twilio_sid is not null
-               group by 1 order by 2 desc"""
-        ).fetchall()
-        looks = connection.execute("select sum(delivery_looks) as n from sms_send_attempts").fetchone()
-    of = defaultdict[str, list[Message]](list)
-    for entry in run.stack.twilio.ledger.entries():
-        of[entry.body].append(Message(entry.sid, entry.accepted_at, tuple(carrier.told[entry.sid])))
+    if not run.carrier:
+        return {}
+    ends, counts = Counter(a["delivery_status"] for a in attempts if a["twilio_sid"]), run.carrier.counts
+    several = [story.messages for story in book.stories.values() if len(story.messages) > 1]
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
         **{f"  {point}": run.crew.kills[point] for point in POLL_POINTS},
-        "pollers stalled past their lease": run.poll_stalls,
-        "looks after messages": looks and looks["n"],
-        "statuses of messages": carrier.counts["statuses"],
-        **{f"  callbacks {what}": carrier.counts[what] for what in ("lost", "late", "repeated", "without an answer")},
-        **{f"messages {row['delivery_status']}": row["n"] for row in ends},
-        "texts sent again": sum(len(messages) > 1 for messages in of.values()),
-        "  both arrived, as was learned later": sum(map(came_twice, of.values())),
+        "pollers past their lease": run.poll_stalls,
+        "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
+        "statuses of messages": counts["statuses"],
+        **{f"callbacks {what}": counts[what] for what in ("lost", "late", "repeated", "without an answer")},
+        **{f"messages {status}": n for status, n in ends.most_common()},
+        "texts sent again": len(several),
+        "  both arrived, as was learned later": sum(
+            sum(message.arrived_at is not None for message in messages) > 1 for messages in several
+        ),
     }

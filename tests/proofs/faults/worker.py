@@ -1,23 +1,23 @@
-"""Worker processes of the proof: the production pipeline and adapters, which die or stop where they are told to.
+"""Workers of the proof: the production pipeline and adapters, which die or stop where they are told to.
 
-    python -m tests.proofs.faults.worker
+    python -m tests.proofs.faults.worker <socket>
 
-reads orders from stdin, a JSON line each, and forks a worker for each: it has imported everything, and has neither
-threads nor connections, so a worker costs milliseconds. Reports go to stdout, a JSON line each. At the end of stdin
-every worker is killed. The kill points are wrapped around the adapters; no production code is changed.
+forks a worker for each order: it has imported everything, and has neither threads nor connections, so a worker costs
+milliseconds. The kill points are wrapped around the adapters; no production code is changed.
 """
 
-import json
 import os
-import selectors
+import pickle
 import signal
+import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
 
+from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -26,43 +26,93 @@ from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
-from smsretry.retry import doubt
 from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.delivery import OpenDelivery, Word
 from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
-from smsretry.sending import pipeline, run
+from smsretry.sending import pipeline
+from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Batch, Services
 from smsretry.sending.requests import Begin, Finish
-from smsretry.sending.run import Run
+from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
-from tests.proofs.faults.fate import Fate, report_event
-from tests.proofs.faults.orders import Event, Order
-from tests.proofs.faults.polling import poll
+from smsretry.vocabulary import Followed
+from tests.proofs.faults.orders import Event, KillPoint, Line, Order, PollPoint
+from tests.proofs.faults.switches import SWITCHES
+from tests.proofs.town.luck import dice
 
-STALE_MINUTES: Final = 10
+
+class Fate:
+    """Where this worker dies or stands still: decided by the order's seed, the text and its claim number."""
+
+    def __init__(self, order: Order, line: Line) -> None:
+        self._order, self._line = order, line
+        self._claims: dict[str, Claim] = {}
+        self._stalled = False
+        self.overslept = timedelta(0)
+        """How long it stood still, by what it is told."""
+
+    def learn(self, claims: Sequence[Claim]) -> None:
+        """Remember the claims by body, and those in doubt by number."""
+        self._claims |= {(claim.sent_to if claim.in_doubt_since else claim.body) or "": claim for claim in claims}
+
+    def at(self, point: KillPoint, name: str) -> None:
+        """The worker is at this point with the text of this body, or of this number when it looks."""
+        if claim := self._claims.get(name):
+            if claim.body in self._order.kill_targets and point == "answered":
+                self.die(point)
+            self._at(point, name, claim.body, claim.claim_no)
+
+    def at_delivery(self, point: PollPoint, message: OpenDelivery) -> None:
+        """The worker is at this point with a message that it looks after."""
+        self._at(point, str(message.send_log_id), message.send_log_id, message.looks)
+
+    def _at(self, point: str, name: str, *lot: object) -> None:
+        if point == self._order.kill_at and dice(self._order.seed, *lot) < self._order.kill_rate:
+            self.die(point)
+        if point == self._order.stall_at and not self._stalled:
+            self._stalled = True
+            self.report("stalled", point, (name, *(other for other in self._claims if other != name)))
+            self._line.hear()
+            self.overslept = self._order.oversleeps
+
+    def die(self, point: str) -> None:
+        """Here."""
+        self.report("killed", point)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def report(self, *event: Any) -> None:
+        """Tell the harness."""
+        self._line.say(Event(*event))
+
+    def fell_over(self, error: Exception) -> None:
+        """Tell it of an error: a database that was not there is no bug."""
+        if isinstance(error, QueueUnreachable):
+            self.report("trouble", str(error)[:300])
+        else:
+            self.report("bug", "".join(traceback.format_exception(error))[-1500:])
 
 
-class MortalQueue(SupabaseQueue):
-    """The production adapter, with places to die at."""
-
-    def __init__(self, settings: Settings, fate: Fate, order: Order) -> None:
-        super().__init__(settings)
+class _Queue(SupabaseQueue):
+    def __init__(self, order: Order, fate: Fate) -> None:
+        super().__init__(order.settings)
         self._fate = fate
-        self._only_once = order.stall_at is not None
-        """Of a worker that is put to sleep: what it claims after it wakes is its own, and no late write."""
-        self._has_claimed = False
+        self.claimed: dict[str, OpenDelivery] = {}
+        """Messages to look after, by SID."""
+        self._claims_left = 1 if order.stall_at else 1000
+        """What a worker that was put to sleep claims after it wakes is its own, and no late write."""
 
     def claim_texts(self, limit: int, **more: Any) -> Batch:
-        return self._learned(lambda: super(MortalQueue, self).claim_texts(limit, **more))
+        return self._learned(lambda: super(_Queue, self).claim_texts(limit, **more))
 
     def claim_suspect(self, **more: Any) -> Batch:
-        return self._learned(lambda: super(MortalQueue, self).claim_suspect(**more))
+        return self._learned(lambda: super(_Queue, self).claim_suspect(**more))
 
     def _learned(self, claim: Callable[[], Batch]) -> Batch:
-        if self._only_once and self._has_claimed:
+        if not self._claims_left:
             return Batch()
-        self._has_claimed = True
+        self._claims_left -= 1
         batch = claim()
         self._fate.learn(batch.texts)
         return batch
@@ -80,16 +130,27 @@ class MortalQueue(SupabaseQueue):
         self._fate.at("finished", request.claim.body or "")
         return finished
 
+    def claim_deliveries(self, limit: int, **more: Any) -> list[OpenDelivery]:
+        if not self._claims_left:
+            return []
+        self._claims_left -= 1
+        messages = super().claim_deliveries(limit, **more)
+        self.claimed |= {message.sid: message for message in messages}
+        return messages
 
-class MortalSender(TwilioSender):
-    """The production adapter, with places to die at; one is between the request's last byte and its answer."""
+    def follow(self, message: OpenDelivery, *decided: Any) -> Followed:
+        answer = super().follow(message, *decided)
+        self._fate.at_delivery("followed", message)
+        return answer
 
-    def __init__(self, settings: Settings, fate: Fate, order: Order) -> None:
+
+class _Sender(TwilioSender):
+    """One of its points is between the request's last byte and its answer."""
+
+    def __init__(self, settings: Settings, fate: Fate, records: _Queue | None = None) -> None:
         super().__init__(settings)
-        self._fate = fate
-        self._order = order
-        self._sending = threading.local()
-        sending = self._sending
+        self._fate, self._records = fate, records
+        self._sending = sending = threading.local()
 
         class Connection(HTTPConnection):
             def getresponse(self) -> Any:
@@ -109,161 +170,104 @@ class MortalSender(TwilioSender):
         outcome = super().send(text)
         self._sending.body = None
         if isinstance(outcome, InDoubt):
-            report_event(Event(worker=self._order.worker, kind="doubt", detail=outcome.why))
+            self._fate.report("doubt", outcome.why)
         self._fate.at("answered", text.body)
         return outcome
 
-    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
-        if self._order.without == "account":
-            sender = SenderId(self.default.account, sender.sent_by)
-        found = super().look_up(phone, sender=sender, since=since, at=at)
+    def look_up(self, phone: str, **of: Any) -> Look | None:
+        found = super().look_up(phone, **of)
         self._fate.at("looking", phone)
-        return Look(sightings=()) if self._order.without == "reconcile" else found
+        return found
+
+    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+        message = self._records.claimed[sid] if self._records else None
+        if message:
+            self._fate.at_delivery("taken", message)
+        word = super().what_became_of(sid, account=account)
+        if message:
+            self._fate.at_delivery("asked", message)
+        return word
 
 
-class ReportingRun(Run):
-    """The production run; the harness also hears what went wrong with a row, and where."""
+class _Run(Run):
+    """The harness also hears what went wrong with a row, and where."""
 
-    def __init__(self, services: Services, order: Order) -> None:
+    def __init__(self, services: Services, fate: Fate) -> None:
         super().__init__(services)
-        self._order = order
+        self._fate = fate
 
     def process(self, claim: Claim) -> ItemResult:
         try:
             return super().process(claim)
         except Exception as error:
-            _report_error(self._order, error)
+            self._fate.fell_over(error)
             raise
 
 
-def work(order: Order) -> None:
+def work(order: Order, line: Line) -> None:
     """One run, as a flow does it: recover, claim, process; or look after deliveries."""
-    fate = Fate(order)
+    fate = Fate(order, line)
     vars(calls).update(_PAUSES=(0.05, 0.2))
     stopwatch = pipeline._stopwatch
     vars(pipeline).update(_stopwatch=lambda: stopwatch() + fate.overslept.total_seconds())
-    if order.without == "quarantine":
-        vars(doubt).update(MIN_LOOKS=1, MIN_QUARANTINE=timedelta(0))
-    settings = Settings.model_validate(order.settings)
+    if order.without:
+        SWITCHES[order.without].take_away_here()
     try:
-        if order.polling:
-            poll(settings, fate, order)
-            return
-        with MortalQueue(settings, fate, order) as queue, MortalSender(settings, fate, order) as sender:
-            if order.queueing:
-                _queue_scheduled(queue, fate, order)
-            services = Services(queue, sender, settings.profile, concurrency=1 if order.one_by_one else 50)
-            run.run_once(ReportingRun(services, order), limit=order.limit, stale_minutes=STALE_MINUTES)
+        _poll(order, fate) if order.polling else _send(order, fate)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
-        _report_error(order, error)
+        fate.fell_over(error)
 
 
-def _queue_scheduled(queue: SupabaseQueue, fate: Fate, order: Order) -> None:
-    """One run of process-scheduled-sends, in batches of five, which may be this worker's end."""
-
-    if order.dies_queueing_after is not None:
-        threading.Timer(order.dies_queueing_after, fate.die, ["queueing"]).start()
-    queue_scheduled_sends(queue, batch=5, seconds=10)
-    if order.dies_queueing_after is not None:
-        signal.pause()
-
-
-def _report_error(order: Order, error: Exception) -> None:
-    if isinstance(error, QueueUnreachable):
-        report_event(Event(worker=order.worker, kind="trouble", detail=str(error)[:300]))
-    else:
-        what = "".join(traceback.format_exception(error))[-1500:]
-        report_event(Event(worker=order.worker, kind="bug", detail=what))
+def _send(order: Order, fate: Fate) -> None:
+    with _Queue(order, fate) as queue, _Sender(order.settings, fate) as sender:
+        if order.queueing:
+            if order.dies_queueing_after is not None:
+                threading.Timer(order.dies_queueing_after, fate.die, ["queueing"]).start()
+            queue_scheduled_sends(queue, batch=5, seconds=10)
+            if order.dies_queueing_after is not None:
+                signal.pause()
+        services = Services(queue, sender, order.settings.profile, concurrency=1 if order.one_by_one else 50)
+        run_once(_Run(services, fate), limit=order.limit, stale_minutes=10)
 
 
-def _fork(order: Order) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        work(order)
-    finally:
-        os._exit(0)
-
-
-class Foreman:
-    """Forks workers and tells what becomes of them."""
-
-    def __init__(self) -> None:
-        self._workers: dict[int, int] = {}
-        self._unread = b""
-
-    def serve(self) -> None:
-        """Until stdin ends."""
-        wake, waker = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(waker, False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(waker)
-        selector = selectors.DefaultSelector()
-        selector.register(0, selectors.EVENT_READ)
-        selector.register(wake, selectors.EVENT_READ)
-        report_event(Event(worker=0, kind="ready"))
-        while True:
-            ready = {key.fd for key, _ in selector.select()}
-            if wake in ready:
-                os.read(wake, 4096)
-                self._reap()
-            if 0 in ready and not self._obey():
-                break
-        for pid in self._workers:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-    def _obey(self) -> bool:
-        received = os.read(0, 65536)
-        *lines, self._unread = (self._unread + received).split(b"\n")
-        for line in lines:
-            command = json.loads(line)
-            if "signal" in command:
-                for pid, worker in self._workers.items():
-                    if worker == command["to"]:
-                        os.kill(pid, command["signal"])
-            else:
-                order = Order.model_validate(command)
-                self._workers[_fork(order)] = order.worker
-        return bool(received)
-
-    def _reap(self) -> None:
-        while self._workers:
-            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
-            if pid == 0:
-                return
-            if os.WIFSTOPPED(status):
-                report_event(Event(worker=self._workers[pid], kind="stopped"))
-            else:
-                how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
-                report_event(Event(worker=self._workers.pop(pid), kind="ended", detail=how))
+def _poll(order: Order, fate: Fate) -> None:
+    with _Queue(order, fate) as records, _Sender(order.settings, fate, records) as reports:
+        services = Services(records, reports, order.settings.profile, 1 if order.one_by_one else 10)
+        for one in sync_deliveries(services, limit=order.limit).followed:
+            if one.came_to == "error":
+                fate.report("bug", one.why[:300])
 
 
 def _warm_up() -> None:
     """Import what the adapters import on first use, so that no worker has to."""
-    settings = Settings.model_validate(
-        {
-            "supabase_url": "http://127.0.0.1:9", "supabase_service_role_key": "a.b.c",
-            "twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": "none",
-            "twilio_from_number": "+15005550006", "twilio_base_url": "http://127.0.0.1:9",
-        }
+    settings = Settings(
+        supabase_url="http://127.0.0.1:9", supabase_service_role_key=SecretStr("a.b.c"),
+        twilio_account_sid="AC" + "0" * 32, twilio_auth_token=SecretStr("none"),
+        twilio_from_number="+15005550006", twilio_base_url="http://127.0.0.1:9",
     )  # fmt: skip
     with SupabaseQueue(settings), TwilioSender(settings) as sender:
-        moment = datetime.fromisoformat("2027-01-01T00:00:00+00:00")
+        moment = datetime(2027, 1, 1, tzinfo=UTC)
         sender.look_up("+12125550100", sender=SenderId(None, None), since=moment, at=moment)
 
 
-def main() -> NoReturn:
-    """Serve orders until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the harness's to handle
+def main(control: socket.socket) -> NoReturn:
+    """Fork a worker for each order, until nobody gives any more."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: their lines tell when they have ended
     _warm_up()
-    Foreman().serve()
-    sys.exit(0)
+    control.send(b"ready")
+    while True:
+        order, files, _, _ = socket.recv_fds(control, 1 << 16, 1)
+        if not order:
+            sys.exit(0)
+        if os.fork() == 0:
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                control.close()
+                work(pickle.loads(order), Line(socket.socket(fileno=files[0])))
+            finally:
+                os._exit(0)
+        os.close(files[0])
 
 
 if __name__ == "__main__":
-    main()
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -7,10 +7,10 @@ from typing import Final, Literal, TypeVar, cast
 from uuid import UUID, uuid5
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
-from tests.proofs.faults.orders import dice, pick
 from tests.proofs.fortnight.people import Business, Customer, OptOut, Route, Text, Town
 from tests.proofs.oracles.clocks import MINUTE
 from tests.proofs.oracles.law import ABROAD, ALIASES, LOS_ANGELES, NEW_YORK, Almanac, area_codes, person
+from tests.proofs.town.luck import dice, pick
 
 _NAMESPACE: Final = UUID("0f0d7f0e-5a0a-4d0b-9b0e-31c5b3a0f0a4")
 _LOOK_AHEAD: Final = 10

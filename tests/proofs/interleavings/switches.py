@@ -9,7 +9,6 @@ from smsretry.local.stack import Stack
 from smsretry.retry import doubt
 from smsretry.retry.evidence import Found
 from smsretry.sending import pipeline
-from tests.proofs.faults.switches import NO_FENCE
 from tests.proofs.interleavings.actors import AT_WORK
 from tests.proofs.interleavings.application import customers
 from tests.proofs.interleavings.explore import Report, explore
@@ -30,6 +29,7 @@ from tests.proofs.interleavings.stages import (
 from tests.proofs.interleavings.steps import Actor
 from tests.proofs.interleavings.surroundings import carrier
 from tests.proofs.interleavings.workers import workers
+from tests.proofs.town.safeguards import FENCE
 from tests.support.builders import NOON
 from tests.support.safeguards import Safeguard, without
 
@@ -55,7 +55,7 @@ _TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
 SWITCHES: Final = {
     "a worker that lost its claim changes nothing": Switch(
         replaces="smsretry.fenced",
-        sql=NO_FENCE,
+        sql=FENCE.sql,
         sees=_DOUBLED,
         stage=(*CLAIM, "a lease goes by", "recover", "claim due"),
     ),

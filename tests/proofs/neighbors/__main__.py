@@ -4,16 +4,16 @@ import argparse
 import logging
 import signal
 import sys
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Final
 
-from tests.proofs.neighbors.evidence import evidence
+from tests.proofs.neighbors.evidence import EVIDENCE, evidence
 from tests.proofs.neighbors.platform import slow_platform
-from tests.proofs.neighbors.poor import poor
-from tests.proofs.neighbors.report import Report, everybody, run
+from tests.proofs.neighbors.report import everybody, run
 from tests.proofs.neighbors.switches import SWITCHES
-from tests.proofs.neighbors.unproved import EVIDENCE
+from tests.proofs.neighbors.tenants import poor
+from tests.proofs.town.report import Report
+from tests.proofs.town.safeguards import without
 from tests.support.stacks import running_stack
 
 _WITHOUT: Final = f"take this away, in a short run; exit 0 when it is noticed ({', '.join(EVIDENCE)}: with --evidence)"
@@ -35,27 +35,24 @@ def main() -> int:
         parser.error(f"--without {options.without!r} is {'not ' if options.evidence else ''}for --evidence")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # a connection that Twilio drops is news to urllib3, and not to us
-    report = _run(options)
-    sys.stdout.write(f"{report}\n")
-    for kind, lines in report.verdict.found.items():
-        for line in lines[:8]:
-            sys.stdout.write(f"{kind}: {line[:300]}\n")
-    if options.without:
-        sees = (EVIDENCE if options.evidence else SWITCHES)[options.without].sees
-        return 0 if report.verdict[sees] else 1
-    return 0 if report.verdict.clean else 1
+    report, sees = _run(options)
+    sys.stdout.write(report.tell())
+    return int(not report.verdict[sees]) if sees else int(not report.clean)
 
 
-def _run(options: argparse.Namespace) -> Report:
+def _run(options: argparse.Namespace) -> tuple[Report, str]:
+    """The report, and what it must show without a safeguard."""
     with running_stack() as stack:
         if options.evidence:
             ahead = timedelta(minutes=options.clock_ahead)
-            with EVIDENCE[options.without].taken_away() if options.without else nullcontext():
-                return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead)
+            sees, safeguard = EVIDENCE.get(options.without, ("", None))
+            with without(stack, safeguard):
+                return evidence(stack, texts=options.texts, seed=options.seed, clock_ahead=ahead), sees
         if options.without:
-            return SWITCHES[options.without].run(stack, seed=options.seed)
+            switch = SWITCHES[options.without]
+            return switch.run(stack, seed=options.seed), switch.sees
         neighbors = poor(options.texts) if options.poor else [*everybody(options.texts), *slow_platform()]
-        return run(stack, neighbors, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes)
+        return run(stack, neighbors, minutes=options.minutes, seed=options.seed, stale=options.stale_minutes), ""
 
 
 if __name__ == "__main__":

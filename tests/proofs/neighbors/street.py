@@ -1,16 +1,12 @@
 """One queue, everybody who uses it, and a worker that comes by every simulated minute."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
-
-from pydantic import SecretStr
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -23,72 +19,67 @@ from smsretry.sending.ports import Services
 from smsretry.sending.requests import Begin, Finish
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
-from tests.proofs.neighbors.texts import Connection, Text, new_id, open_business, write
+from smsretry.testing.stack import NOON
+from tests.proofs.town.luck import new_id
+from tests.proofs.town.senders import Senders
+from tests.proofs.town.texts import NEW_YORK, Connection, Text, new_text, open_business, write
+from tests.support.platform import OwnSender
 
-NOON_IN_NEW_YORK: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 MINUTE: Final = timedelta(minutes=1)
+WELL_BEHAVED: Final = "well-behaved"
 LIMIT: Final = 100
 """Texts of a run, so that businesses come to compete for them."""
 TIMEOUT_SECONDS: Final = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
-
-
-class Neighbor:
-    """Somebody who uses the queue. Each does one kind of harm, in a business of its own."""
-
-    name = ""
-    twilio_seconds = 30.0
-    """How long the worker waits for an answer of Twilio's at most, as long as it is there."""
-
-    def move_in(self, street: "Street") -> None:
-        """Write what it has when the run begins."""
-
-    def minute(self, street: "Street", n: int) -> None:
-        """Do something before the worker comes by in minute `n`."""
-
-    def between(self, street: "Street", claim: Claim, moment: str) -> None:
-        """Do something while a worker holds a row: `begin` or `finish` comes next."""
-
-    def kills(self, street: "Street", claims: Sequence[Claim], n: int) -> str | None:
-        """Whether the worker dies with these claims, and of what."""
-        return None
-
-    def move_out(self, street: "Street") -> None:
-        """Undo what outlasts a run."""
+LONG_AGO: Final = NOON - timedelta(days=365)
+Life: TypeAlias = Generator[None, None, None]
+Neighbor: TypeAlias = Callable[["Street"], Life | None]
+"""Somebody who uses the queue, and does one kind of harm, in a business of its own. What it does up to its first
+`yield` it does when it moves in; every further step comes a minute later, before the worker does. It is closed when all
+is over."""
 
 
 class WorkerDied(BaseException):
     """The process is gone: nothing of it is caught, and nothing is tidied up."""
 
 
-@dataclass
 class Street:
     """A run of the proof."""
 
-    stack: Stack
-    connection: Connection
-    neighbors: Sequence[Neighbor]
-    minutes: int
-    seed: str
-    stale: int = 10
-    timeout_seconds: float = TIMEOUT_SECONDS
-    limit: int = LIMIT
-    start: datetime = NOON_IN_NEW_YORK
-    texts: list[Text] = field(default_factory=list)
-    minute: int = 0
-    excused: dict[UUID, datetime] = field(default_factory=dict)
-    """Texts whose worker died or whose claim was lost: when their lease ends."""
-    outages: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """Spans in which the database let nobody send."""
-    counts: Counter[str] = field(default_factory=Counter)
-    losses: Counter[UUID] = field(default_factory=Counter)
-    """How often a text's claim was lost."""
-    bugs: list[str] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
-    """Calls on which the worker gave up."""
-    seconds: float = 0.0
-    credentials: dict[str, str] = field(default_factory=dict)
-    """The runner's, for accounts that are no subaccounts."""
+    def __init__(
+        self,
+        stack: Stack,
+        neighbors: Sequence[Neighbor],
+        *,
+        minutes: int,
+        seed: str,
+        stale: int = 10,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        limit: int = LIMIT,
+    ) -> None:
+        stack.set_clock(NOON)
+        self.stack, self.seed, self.minutes, self.stale = stack, seed, minutes, stale
+        self.connection: Final[Connection] = stack.connect()
+        self.senders: Final = Senders(stack, seed)
+        self.texts: Final[list[Text]] = []
+        self.counts: Final = Counter[str]()
+        self.minute = -1
+        self.excused: Final = dict[UUID, datetime]()
+        """Texts whose worker died or whose claim was lost: when their lease ends."""
+        self.outages: Final[list[tuple[datetime, datetime]]] = []
+        """Spans in which the database let nobody send."""
+        self.bugs: Final[list[str]] = []
+        self.unanswered: Final[list[str]] = []
+        """Calls on which the worker gave up."""
+        self.between: Final[list[Callable[[Claim, str], None]]] = []
+        """Whoever does something while a worker holds a row: `begin` or `finish` comes next."""
+        self.deaths: Final[list[Callable[[Sequence[Claim]], str | None]]] = []
+        """Whatever kills a worker that has these claims, and of what it dies."""
+        self.twilio_seconds = 30.0
+        """How long the worker waits for an answer of Twilio's."""
+        self._neighbors, self._timeout_seconds, self._limit = neighbors, timeout_seconds, limit
+        self._losses = Counter[UUID]()
+        """How often a text's claim was lost."""
 
     @property
     def busy(self) -> int:
@@ -98,67 +89,81 @@ class Street:
     @property
     def now(self) -> datetime:
         """The full minute that it is."""
-        return self.start + self.minute * MINUTE
+        return NOON + self.minute * MINUTE
 
-    def text(self, owner: str, n: int, due: float, **more: Any) -> Text:
+    def until(self, minute: float) -> Life:
+        """Wait until it is that minute."""
+        while self.minute < int(minute):
+            yield
+
+    def tick(self) -> Generator[None, None, int]:
+        """Wait for the next minute; its number."""
+        yield
+        return self.minute
+
+    def business(self, owner: str) -> UUID:
+        """The id of the business of a neighbor."""
+        return new_id(self.seed, "business", owner)
+
+    def text(self, owner: str, due: float, **more: Any) -> Text:
         """A text of a neighbor, due at that minute."""
-        known: dict[str, Any] = {
-            "business_id": new_id(self.seed, "business", owner),
-            "customer_id": new_id(self.seed, "customer", owner, n),
-            "phone": f"+1212555{len(self.texts) % 10_000:04}",
-            "body": f"Text {n:04} of {owner}, run {self.seed}",
-        }
-        text = Text(
-            owner=owner,
-            send_log_id=new_id(self.seed, "log", owner, n),
-            retry_id=new_id(self.seed, "retry", owner, n),
-            due_at=self.start + due * MINUTE,
-            **known | more,
-        )
+        number = len(self.texts)
+        known = {"phone": f"+1212555{number % 10_000:04}", "may_end": ("completed",)}
+        text = new_text(self.seed, owner, number, NOON + due * MINUTE, **known | more)
         self.texts.append(text)
         return text
 
-    def move_in(self, owner: str, texts: Iterable[Text], **business: Any) -> None:
-        """Open a neighbor's business and write its texts."""
-        open_business(self.connection, new_id(self.seed, "business", owner), **business)
+    def move_in(self, owner: str, dues: Iterable[float], *, sender: OwnSender | None = None, **more: Any) -> list[Text]:
+        """Open a neighbor's business with texts that are due at these minutes; they may have more in common."""
+        texts = [self.text(owner, due, **more) for due in dues]
+        self.open(owner, sender=sender)
         write(self.connection, texts)
+        return texts
+
+    def open(self, owner: str, *, zone: str | None = NEW_YORK, sender: OwnSender | None = None) -> UUID:
+        """Open a neighbor's business."""
+        business_id = self.business(owner)
+        open_business(self.connection, business_id, zone)
+        if sender:
+            self.senders.move(business_id, sender)
+        return business_id
 
     def live(self) -> None:
         """Let the time go by."""
         started = time.monotonic()
         with ExitStack() as stack:
             queue = stack.enter_context(_Queue(self.settings, self))
-            for neighbor in self.neighbors:
-                stack.callback(neighbor.move_out, self)
-                neighbor.move_in(self)
+            lives = [stack.enter_context(closing(life)) for one in self._neighbors if (life := one(self))]
+            for life in lives:
+                next(life, None)
             for minute in range(self.minutes):
                 self.minute = minute
                 self.stack.set_clock(self.now)
-                for neighbor in self.neighbors:
-                    neighbor.minute(self, minute)
+                for life in lives:
+                    next(life, None)
                 with TwilioSender(self.settings) as sender:
-                    self.work(Services(queue, sender, DEFAULT))
-        self.seconds = time.monotonic() - started
+                    self._work(Services(queue, sender, DEFAULT))
+        self.counts["took, s"] = round(time.monotonic() - started)
 
     @property
     def settings(self) -> Settings:
         """As each run reads them."""
-        listed = {account: {"auth_token": token} for account, token in self.credentials.items()}
-        more = {"twilio_accounts": SecretStr(json.dumps(listed)), "supabase_timeout_seconds": self.timeout_seconds}
-        more["twilio_read_timeout_seconds"] = min(neighbor.twilio_seconds for neighbor in self.neighbors)
-        return self.stack.settings().model_copy(update=more)
+        seconds = {
+            "supabase_timeout_seconds": self._timeout_seconds, "twilio_read_timeout_seconds": self.twilio_seconds,
+        }  # fmt: skip
+        return self.senders.settings(self.stack.settings()).model_copy(update=seconds)
 
-    def work(self, services: Services) -> None:
+    def _work(self, services: Services) -> None:
         """One run of the worker, from claim to report."""
         self.counts["runs"] += 1
         try:
-            items, summary = run_once(_Run(services, self), limit=self.limit, stale_minutes=self.stale)
+            items, summary = run_once(_Run(services, self), limit=self._limit, stale_minutes=self.stale)
         except WorkerDied as death:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
                 self.excuse_the_claimed()
             if death.args[0] == "its first time alone":
-                self.excuse_the_suspects()
+                self._excuse_the_suspects()
             return
         except QueueUnreachable:
             self.counts["runs whose claim was lost"] += 1
@@ -180,18 +185,18 @@ class Street:
             "select id, claimed_at from sms_retry_queue where status = 'processing' and claimed_at >= %s", [self.now]
         )
         for row in rows.fetchall():
-            self.losses[row["id"]] += 1
-            alone = max(self.losses[row["id"]] - 2, 0)  # it is under suspicion by then, and tried ever less often
+            self._losses[row["id"]] += 1
+            alone = max(self._losses[row["id"]] - 2, 0)  # it is under suspicion by then, and tried ever less often
             until = row["claimed_at"] + (self.stale + alone) * MINUTE + more
             before = self.excused.get(row["id"], until)
             if before > until:  # in doubt: a look for it was lost, and comes once more after its lease
                 until = before + (self.stale + 2) * MINUTE
             self.excused[row["id"]] = until
 
-    def excuse_the_suspects(self) -> None:
+    def _excuse_the_suspects(self) -> None:
         """Others are under suspicion with the row that killed this run. Of equals, nobody knows which one it is."""
         for row_id, until in self.excused.items():
-            if self.losses[row_id] > 1 and until <= self.now:
+            if self._losses[row_id] > 1 and until <= self.now:
                 self.excused[row_id] = self.now + MINUTE
 
 
@@ -213,8 +218,8 @@ class _Run(Run):
             yield claim
 
     def _live_on(self, claims: Sequence[Claim]) -> None:
-        for neighbor in self._street.neighbors:
-            if cause := neighbor.kills(self._street, claims, self._street.minute):
+        for kills in self._street.deaths:
+            if cause := kills(claims):
                 raise WorkerDied(cause)
 
 
@@ -242,22 +247,5 @@ class _Queue(SupabaseQueue):
         return super().finish(request)
 
     def _between(self, claim: Claim, moment: str) -> None:
-        for neighbor in self._street.neighbors:
-            neighbor.between(self._street, claim, moment)
-
-
-def live(
-    stack: Stack,
-    neighbors: Sequence[Neighbor],
-    *,
-    minutes: int,
-    seed: str,
-    stale: int = 10,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-    limit: int = LIMIT,
-) -> Street:
-    """Let these neighbors share a queue for so many minutes. The street's connection is the caller's to close."""
-    stack.set_clock(NOON_IN_NEW_YORK)
-    street = Street(stack, stack.connect(), neighbors, minutes, seed, stale, timeout_seconds, limit)
-    street.live()
-    return street
+        for act in self._street.between:
+            act(claim, moment)

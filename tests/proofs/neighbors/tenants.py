@@ -1,130 +1,350 @@
-"""Tenants: the well-behaved ones, and those whose people, settings or numbers make trouble."""
+"""Tenants: the well-behaved ones, those who want more than their turn, and those whose rows or people make trouble."""
 
-from datetime import timedelta
-from typing import Final
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from smsretry.local.twilio.faults import JsonError
-from tests.proofs.faults.orders import dice
-from tests.proofs.neighbors.senders import environment, open_sender
-from tests.proofs.neighbors.street import Neighbor, Street
-from tests.proofs.neighbors.texts import WELL_BEHAVED, Text, new_id, open_business, write
+import psycopg
+
+from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
+from tests.proofs.neighbors.street import LONG_AGO, MINUTE, WELL_BEHAVED, Life, Neighbor, Street
+from tests.proofs.oracles.stopping import OTHERS, STOPS
+from tests.proofs.town.luck import dice, new_id
+from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
+from tests.support.platform import OwnSender
+
+_YESTERDAY: Final = -60 * 24
+"""Minutes: due a day before everybody else's, so that they come first wherever the oldest does."""
+_OPEN_ENDS: Final = ("(pending|processing): ", "in doubt: ", "held: ", "completed", "cancelled: Expired")
+_OPTED_OUT: Final[dict[str, Any]] = {"may_end": ("cancelled: Customer opted out",), "stopped_at": LONG_AGO}
+_MEGABYTE: Final = 1_000_000
 
 
-class WellBehaved(Neighbor):
+def well_behaved(texts: int) -> Neighbor:
     """Five ordinary businesses with ordinary texts. Nothing of all this is their business. Two have own senders."""
 
-    name = WELL_BEHAVED
+    def live(street: Street) -> None:
+        senders = {1: street.senders.open("a service"), 3: street.senders.open("a number", foreign=True)}
+        shops = [street.open(f"shop {n}", sender=senders.get(n)) for n in range(5)]
+        mine = [
+            street.text(WELL_BEHAVED, dice(street.seed, "due", n) * street.busy, business_id=shops[n % 5])
+            for n in range(texts)
+        ]
+        write(street.connection, mine)
 
-    def __init__(self, texts: int) -> None:
-        self._texts = texts
+    return live
 
-    def move_in(self, street: Street) -> None:
-        shops = [new_id(street.seed, "shop", n) for n in range(5)]
-        for shop in shops:
-            open_business(street.connection, shop)
-        own = {1: open_sender(street, "well-behaved, a service"), 3: open_sender(street, "a number", foreign=True)}
-        for n, sender in own.items():
-            sender.assign(street.connection, shops[n])
+
+def flood(owner: str, texts: int, due: float = -30, **more: Any) -> Neighbor:
+    """So many texts at once."""
+
+    def live(street: Street) -> None:
+        street.move_in(owner, [due + n / 1000 for n in range(texts)], **more)
+
+    return live
+
+
+def backlog(each: int) -> Neighbor:
+    """Sixty businesses, each with texts that are older than anybody else's; some write the year 2000 into them."""
+
+    def live(street: Street) -> None:
+        shops = [street.open(f"backlog {n}") for n in range(60)]
+        old = {"queued": {"scheduled_for": datetime(2000, 1, 1, tzinfo=UTC)}}
         texts = [
+            street.text("backlog", -30, business_id=shops[n % 60], **(old if n % 3 == 0 else {}))
+            for n in range(60 * each)
+        ]
+        write(street.connection, texts)
+
+    return live
+
+
+def scheduled_flood(texts: int, at_a_time: int = 20) -> Neighbor:
+    """Hundreds are planned for one minute, and a well-behaved business plans one for a minute later.
+
+    Whoever makes texts of scheduled sends has time for twenty a minute.
+    """
+
+    def live(street: Street) -> Life:
+        own, theirs = street.open("planned"), street.open("flood of scheduled sends")
+        planned = [street.text(WELL_BEHAVED, 1 + n, business_id=own) for n in range(3)]
+        planned += [street.text("flood of scheduled sends", -10, business_id=theirs) for _ in range(texts)]
+        plan(street.connection, planned)
+        while True:
+            yield
+            made = street.connection.execute(
+                "select scheduled_id, retry_id from queue_scheduled_sms(%s, interval '0')", [at_a_time]
+            )
+            rows = {row["scheduled_id"]: row["retry_id"] for row in made}
+            for text in planned:
+                text.retry_id = rows.get(text.send_log_id, text.retry_id)
+            street.counts["scheduled sends that became texts"] += len(rows)
+
+    return live
+
+
+def refused(owner: str, shops: int, every: int, country: str = "+1212", zone: str = "America/New_York") -> Neighbor:
+    """Shops that text people whom their account's sender cannot reach: Twilio's 21606, and new ones all day.
+
+    Args:
+        every: how many shops have a new text in each minute.
+        country: the beginning of the numbers.
+    """
+
+    def texts(street: Street, minute: int, which: range) -> list[Text]:
+        made = [
             street.text(
-                self.name,
-                n,
-                dice(street.seed, "due", n) * street.busy,
-                business_id=shops[n % 5],
-                sent_from=own[n % 5].address if n % 5 in own else environment(street),
+                owner,
+                minute + _YESTERDAY,
+                business_id=street.business(f"{owner} {n % shops}"),
+                phone=f"{country}{len(street.texts) % 10_000_000 + 3_000_000:07}",
+                zone=zone,
+                may_end=("held: Twilio 21606", "pending: "),
             )
-            for n in range(self._texts)
+            for n in which
         ]
-        street.move_in(self.name, texts)
-
-
-class Flood(Neighbor):
-    """Everything at once."""
-
-    name = "flood"
-
-    def __init__(self, texts: int) -> None:
-        self._texts = texts
-
-    def move_in(self, street: Street) -> None:
-        street.move_in(self.name, [street.text(self.name, n, street.busy // 4) for n in range(self._texts)])
-
-
-class Refused(Neighbor):
-    """Two businesses that text people whom this account's sender cannot reach: Twilio's 21606, and new ones all day."""
-
-    name = "refused destinations"
-    _at_first: Final = 6
-    _every_minute: Final = 2
-
-    def move_in(self, street: Street) -> None:
-        for owner in (self.name, f"{self.name} too"):
-            street.move_in(owner, self._texts(street, owner, -1, self._at_first))
-
-    def minute(self, street: Street, n: int) -> None:
-        if n < street.busy:
-            for owner in (self.name, f"{self.name} too"):
-                write(street.connection, self._texts(street, owner, n, self._every_minute))
-
-    def _texts(self, street: Street, owner: str, n: int, count: int) -> list[Text]:
-        texts = [
-            street.text(owner, len(street.texts), n - 60 * 24, may_end=("held: Twilio 21606", "pending: "))
-            for _ in range(count)
-        ]
-        for text in texts:
+        for text in made:
             street.stack.twilio.fail(JsonError(21606, http_status=400), to=text.phone, times=None)
-        return texts
+        return made
+
+    def live(street: Street) -> Life:
+        for n in range(shops):
+            street.open(f"{owner} {n}")
+        write(street.connection, texts(street, -1, range(max(shops, 12))))
+        while (n := (yield from street.tick())) < street.busy:
+            write(street.connection, texts(street, n, range(n * every, (n + 1) * every)))
+
+    return live
 
 
-class Settings(Neighbor):
-    """Breaks its settings and mends them: hours that nobody can read; and its state is stopped for a while."""
+def comes_to_nothing(owner: str, fault: SendFault, texts: int) -> Neighbor:
+    """One business's texts get a firewall's page, an error of the server's, no answer, or are to wait, all day."""
 
-    name = "broken settings"
+    def live(street: Street) -> None:
+        for text in street.move_in(owner, [_YESTERDAY + n / 60 for n in range(texts)], may_end=_OPEN_ENDS):
+            street.stack.twilio.fail(fault, to=text.phone, times=None)
 
-    def move_in(self, street: Street) -> None:
-        texts = [street.text(self.name, n, 1 + n * street.busy / 8) for n in range(6)]
-        street.move_in(self.name, texts)
-        stopped = f"{self.name}, stopped state"
-        louisiana = {"zone": "America/Chicago"}
-        to_louisiana = [
-            street.text(stopped, n, 1 + n * street.busy / 8, phone=f"+1504555{n:04}", **louisiana) for n in range(4)
-        ]
-        street.move_in(stopped, to_louisiana, zone="America/Chicago")
-
-    def minute(self, street: Street, n: int) -> None:
-        hours = {1: "18:00-09:00", street.busy - 1: "09:00-18:00"}
-        if n in hours:  # the bounds on hours pass what closes before it opens
-            business_id = new_id(street.seed, "business", self.name)
-            street.connection.execute("update businesses set sms_hours = %s where id = %s", [hours[n], business_id])
-        if n == 1:
-            street.connection.execute("select set_sms_state_stop('LA', 'Hurricane')")
-        if n == street.busy - 1:
-            street.connection.execute("select set_sms_state_stop('LA', null)")
-            found = street.connection.execute(
-                "select count(*) as n from sms_retry_queue where held_since is not null and why <> ''"
-            ).fetchone()
-            street.counts["held before the mending"] = found["n"] if found else 0
+    return live
 
 
-class TwoRows(Neighbor):
-    """Has a number twice: opted out, and imported again as if nothing had been said."""
+def poor(good: int, each: int = 300) -> list[Neighbor]:
+    """Tenants whose own texts come to nothing: it is their trouble, and nobody else's."""
+    return [
+        well_behaved(good),
+        comes_to_nothing("a firewall's page", HtmlError(http_status=403), each),
+        comes_to_nothing("a broken server", HtmlError(http_status=500), each),
+        comes_to_nothing("dropped answers", AcceptThenDrop(), each),
+        comes_to_nothing(
+            "throttled recipients", JsonError(99429, http_status=429, retry_after=timedelta(hours=1)), each
+        ),
+        refused("a chain", 60, 10, "+44793", "Europe/London"),
+    ]
 
-    name = "a number twice"
 
-    def move_in(self, street: Street) -> None:
-        ends = ("cancelled: Customer opted out",)
-        texts = [
-            street.text(self.name, n, 1 + n * street.busy / 6, may_end=ends, unwanted=True, phone=f"+1212556{n:04}")
-            for n in range(4)
-        ]
-        open_business(street.connection, texts[0].business_id)
-        for n, text in enumerate(texts):
-            if n % 2:
-                write(street.connection, [text])
+def broken_settings(street: Street) -> Life:
+    """A business breaks its hours and mends them; and a state is stopped for a while."""
+    dues = [1 + n * street.busy / 8 for n in range(6)]
+    street.move_in("broken settings", dues)
+    louisiana = {"business_id": street.business("stopped state"), "zone": "America/Chicago"}
+    there = [street.text("stopped state", due, phone=f"+1504555{n:04}", **louisiana) for n, due in enumerate(dues[:4])]
+    street.open("stopped state", zone="America/Chicago")
+    write(street.connection, there)
+    hours = "update businesses set sms_hours = %s where id = %s"
+    yield from street.until(1)
+    # The bounds on hours pass what closes before it opens.
+    street.connection.execute(hours, ["18:00-09:00", street.business("broken settings")])
+    street.connection.execute("select set_sms_state_stop('LA', 'Hurricane')")
+    yield from street.until(street.busy - 1)
+    held = street.connection.execute("select id from sms_retry_queue where held_since is not null and why <> ''")
+    street.counts["held before the mending"] += len(held.fetchall())
+    street.connection.execute(hours, ["09:00-18:00", street.business("broken settings")])
+    street.connection.execute("select set_sms_state_stop('LA', null)")
+
+
+def two_rows(street: Street) -> None:
+    """A number is there twice: opted out, and imported again as if nothing had been said."""
+    owner = "a number twice"
+    texts = [street.text(owner, 1 + n * street.busy / 6, phone=f"+1212556{n:04}", **_OPTED_OUT) for n in range(4)]
+    street.open(owner)
+    for n, text in enumerate(texts):
+        if n % 2:
+            write(street.connection, [text])
+        street.connection.execute(
+            "insert into customers (business_id, phone, sms_consent_status, sms_consent_at) "
+            "values (%s, %s, 'opted_out', %s)",
+            [text.business_id, text.phone, street.now - timedelta(days=3)],
+        )
+        if not n % 2:
+            write(street.connection, [text])
+
+
+def _hear(street: Street, text: Text, words: str, sender: OwnSender | None = None) -> None:
+    """The webhook hears what a customer answers."""
+    to = [sender.sent_by, sender.account] if sender else [None, None]
+    street.connection.execute(
+        "select record_inbound_sms(%s, %s, null, %s, messaging_service_sid => %s, account_sid => %s)",
+        [text.phone, f"SM{new_id(text.retry_id, words, sender).hex}", words, *to],
+    )
+    street.counts["said stop, or something else"] += 1
+
+
+def own_words(street: Street) -> Life:
+    """People say stop before their text is due, no two alike. Others answer as people do, and get theirs."""
+    each, says = 24, []
+    for owner, words, more in (("in their own words", STOPS, _OPTED_OUT), ("in other words", OTHERS, {})):
+        start, step = int(dice(street.seed, owner) * len(words)), len(words) // each
+        texts = street.move_in(owner, [2 + n * street.busy / each / 2 for n in range(each)], **more)
+        says += [(text, words[(start + n * step) % len(words)]) for n, text in enumerate(texts)]
+    while True:
+        yield
+        for text, said in says:
+            if street.now <= text.due_at - MINUTE < street.now + MINUTE:
+                _hear(street, text, said)
+
+
+def opted_in_tomorrow(street: Street) -> Life:
+    """An application leaves out the offset of its local times, and writes all its customers again and again."""
+    people, owner = 6, "opted in tomorrow"
+    texts = [street.text(owner, 3 + n * street.busy / people, **_OPTED_OUT) for n in range(people)]
+    street.open(owner)
+    write_people(street.connection, texts)
+
+    def sync() -> None:
+        for n, text in enumerate(texts):  # of some the date comes while this goes on
             street.connection.execute(
-                "insert into customers (business_id, phone, sms_consent_status, sms_consent_at) "
-                "values (%s, %s, 'opted_out', %s)",
-                [text.business_id, text.phone, street.start - timedelta(days=3)],
+                """update customers set sms_consent_status = 'opted_in', sms_consent_source = 'web', sms_consent_at = %s
+                   where id = %s""",
+                [street.now + timedelta(minutes=7 + 60 * (n % 2)) - street.minute * MINUTE, text.customer_id],
             )
-            if not n % 2:
-                write(street.connection, [text])
+
+    sync()
+    for text in texts:
+        _hear(street, text, "Stop, please!")
+        enqueue(street.connection, text)  # what waited before is cancelled by the STOP already
+    yield  # the STOP was said in the first minute: what bears its own time is no later than it
+    while True:
+        yield
+        sync()
+
+
+def stop_at_one(street: Street) -> Life:
+    """The same people are customers of three businesses. They say STOP to the sender that two of these share."""
+    stopped, other = (street.senders.open("stop", which) for which in ("that one", "the other"))
+    dues = [3 + n * street.busy / 8 for n in range(4)]
+    for owner, sender, more in (
+        ("stop at one of two senders", stopped, _OPTED_OUT),
+        ("the one who shares it", stopped, _OPTED_OUT),
+        ("the one who does not", other, {}),
+    ):
+        texts = [street.text(owner, due, phone=f"+1212557{n:04}", **more) for n, due in enumerate(dues)]
+        street.open(owner, sender=sender)
+        write(street.connection, texts)
+    while True:
+        yield
+        for text in texts:
+            if street.now <= text.due_at - MINUTE < street.now + MINUTE:
+                _hear(street, text, "STOP", stopped)
+
+
+# -- rows that hold what no row should ---------------------------------------------------------------------------------
+
+_TO_REFUSE: Final[tuple[dict[str, Any], ...]] = (
+    {"scheduled_for": "infinity"},
+    {"scheduled_for": "0044-03-15 12:00+00 BC"},
+    {"scheduled_for": "12000-01-01 00:00+00"},
+    {"attempt_count": -1},
+    {"max_attempts": 2_147_483_647},
+    {"attempt_count": 9, "max_attempts": 3},
+    {"status": "processing"},
+    {"claim_no": 9_223_372_036_854_775_807},
+    {"expires_at": "infinity"},
+    {"reason": "because"},
+)
+_BODIES: Final = (
+    ("", "failed: Text is empty"),
+    (None, "failed: Text is empty"),
+    (" \n\t ", "failed: Text is empty"),
+    ("x" * 4 * _MEGABYTE, "failed: Text is longer"),
+    ("😀" * 801, "failed: Twilio 21617"),
+    ("{{name}} \\u0000 %s {0} $$", "completed"),
+)
+_NUMBERS: Final = ("", " ", "+", "５５５", "call me", "9" * _MEGABYTE, "+12125550123;ext=1", "+1212555012\n", None)
+_ZONES: Final = ("", "Mars/Olympus", "../../etc/passwd", "z" * _MEGABYTE, "UTC+25", "America/New_York\n", "-05:00")
+_ROWS: Final[tuple[tuple[dict[str, Any], str], ...]] = (
+    ({"last_error": "e" * 2000}, "completed"),
+    ({"attempt_count": 10, "max_attempts": 10}, "failed: Gave up after 10 attempts"),
+    ({"attempt_count": 0, "max_attempts": 1}, "completed"),
+    ({"attempt_count": 9, "max_attempts": 10, "reason": "rate_limit"}, "completed"),
+    ({"reason": None, "last_error": ""}, "completed"),
+)
+_BOUNDS: Final = "sms_retry_queue_instants"
+
+
+def odd_values(street: Street) -> Life:
+    """Writes whatever a tenant may write, and tries what it may not. Some of it no worker can read."""
+
+    def text(end: str, *more_ends: str, **more: Any) -> Text:
+        return street.text("odd values", len(street.texts) * 7 % street.busy, may_end=(end, *more_ends), **more)
+
+    # If the old processor claims one, nobody can look for it under such a number.
+    no_number = "(failed|held): .*(number|E.164)", "in doubt: The worker died"
+    texts = [
+        *(text(end, body=body) for body, end in _BODIES),
+        *(text(*no_number, phone=phone) for phone in _NUMBERS),
+        *(text("completed", zone=zone) for zone in _ZONES),
+        *(text(end, queued=row) for row, end in _ROWS),
+    ]
+    street.open("odd values", zone="Nowhere/At_All")
+    write(street.connection, texts)
+    _try_what_is_refused(street, text("completed"))
+    # If the old processor claims one of these, recovery gives it another instant.
+    unread = [text("failed: Row cannot be read: columns scheduled_for", "completed") for _ in range(2)]
+    write_people(street.connection, unread)
+    found = street.connection.execute(
+        "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s", [_BOUNDS]
+    ).fetchone()
+    assert found is not None
+    street.connection.execute(f"alter table sms_retry_queue drop constraint {_BOUNDS}".encode())  # somebody does that
+    try:
+        for one, instant, minute in zip(
+            unread, ("-infinity", "0044-03-15 12:00+00 BC"), (1, street.busy // 2), strict=True
+        ):
+            yield from street.until(minute)
+            one.queued["scheduled_for"] = instant
+            enqueue(street.connection, one)
+        while True:
+            yield
+    finally:
+        street.connection.execute(
+            "update sms_retry_queue set scheduled_for = now() where scheduled_for < '2000-01-01'; "
+            f"alter table sms_retry_queue add constraint {_BOUNDS} {found['bounds']}".encode()
+        )
+
+
+def _try_what_is_refused(street: Street, text: Text) -> None:
+    """As a tenant: row level security, grants and constraints must say no to each."""
+    write_people(street.connection, [text])
+    for row in (*_TO_REFUSE, {}):
+        claims = json.dumps({"sub": str(text.business_id), "role": "authenticated"})
+        text.queued = row
+        try:
+            with street.connection.transaction():
+                street.connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+                street.connection.execute("set local role authenticated")
+                enqueue(street.connection, text)
+        except psycopg.Error as error:
+            street.counts["inserts refused to a tenant"] += 1
+            if not row:
+                street.bugs.append(f"A tenant may not queue a retry: {error}")
+        else:
+            if row:
+                street.bugs.append(f"A tenant may insert {sorted(row)}")
+
+
+def megabytes(street: Street) -> None:
+    """The customers' consents have a source of ten megabytes each."""
+    street.move_in("megabytes of consent", [1 + n for n in range(8)])
+    street.connection.execute(
+        "update customers set sms_consent_source = repeat('a form on our page ', 500000) where business_id = %s",
+        [street.business("megabytes of consent")],
+    )

@@ -1,0 +1,188 @@
+"""All that is on record of each text: in the database, and in the provider's own ledger."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from smsretry.local.stack import Stack
+from smsretry.local.twilio.ledger import Entry
+from tests.proofs.town.texts import Connection, Text
+
+Row = Mapping[str, Any]
+Address = tuple[str | None, str | None]
+"""What a message goes out from: an account, and a number or messaging service of it."""
+_ROWS: Final = """
+    select id, send_log_id, status, attempt_count, max_attempts, scheduled_for, updated_at, last_error, error_code, why,
+           why_code, claimed_at, begun_at, attempt_id, in_doubt_since, held_since
+    from sms_retry_queue
+"""
+ARRIVED: Final = frozenset({"delivered", "read"})
+FAILURES: Final = frozenset({"undelivered", "failed", "canceled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The provider learned this of a message, at that time."""
+
+    at: datetime
+    status: str
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One that the provider accepted."""
+
+    sid: str
+    at: datetime
+    to: str = ""
+    address: Address = (None, None)
+    valid_for: timedelta = timedelta(0)
+    told: tuple[Told, ...] = ()
+
+    def failure_before(self, moment: datetime) -> Told | None:
+        """What the provider had called it lost with, by then."""
+        return next((told for told in self.told if told.status in FAILURES and told.at <= moment), None)
+
+    @property
+    def arrived_at(self) -> datetime | None:
+        """When the provider learned that it is on the phone."""
+        return next((told.at for told in self.told if told.status in ARRIVED), None)
+
+    @property
+    def last_word(self) -> tuple[str, int | None]:
+        """Arrived; else lost, and why; else nobody knows."""
+        words = [told for told in self.told if told.status in ARRIVED] or [
+            told for told in self.told if told.status in FAILURES
+        ]
+        return (words[-1].status, words[-1].code) if words else ("unknown", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One text, and all that is on record of it."""
+
+    name: str
+    rows: Sequence[Row]
+    """Of the queue."""
+    attempts: Sequence[Row]
+    """In the order in which they were begun."""
+    log: Row | None
+    messages: Sequence[Message]
+    """In the order in which they were accepted. Not those that others sent in its words."""
+    others: frozenset[str] = frozenset()
+    """SIDs of other texts' messages."""
+    may_be_stopped: bool = True
+    """Whether somebody may have said stop."""
+    decided: frozenset[str] = frozenset()
+    """What people or the application did to it: `sent` or `not sent` (a person said so), `cancelled`, `deleted`."""
+
+    def begun_at(self, message: Message) -> datetime:
+        """When the request for a message was begun."""
+        begun = [attempt["begun_at"] for attempt in self.attempts if attempt["begun_at"] <= message.at]
+        return max(begun, default=message.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Everything, when nothing moves any more."""
+
+    stories: Mapping[UUID, Story]
+    """By retry id."""
+    customers: Mapping[UUID, Row]
+    sends: Mapping[UUID, Row]
+    """Scheduled ones."""
+    strays: Sequence[str]
+    """Messages that are no text's."""
+
+    def of(self, text: Text) -> Story:
+        """What is on record of a text."""
+        return self.stories[text.retry_id]
+
+
+def read(stack: Stack, texts: Sequence[Text], told: Mapping[str, Sequence[Told]] | None = None) -> Book:
+    """Read both sides.
+
+    Args:
+        told: what the provider learned of each message, by SID. None: what the ledger says at the end.
+    """
+    entries = defaultdict[str, list[Message]](list)
+    for entry in stack.twilio.ledger.entries():
+        message = message_of(entry)
+        entries[entry.body].append(message if told is None else replace(message, told=tuple(told.get(entry.sid, ()))))
+    texts_of = {entry: text.retry_id for text in texts for entry in (text.body, text.other_words) if entry}
+    not_ours = set[str]().union(*(text.others for text in texts))
+    owners = {
+        m.sid: texts_of.get(body) for body, messages in entries.items() for m in messages if m.sid not in not_ours
+    }
+    with stack.connect() as connection:
+        rows = _by(connection, _ROWS, "send_log_id")
+        attempts = _by(
+            connection,
+            """select a.*, q.send_log_id from sms_send_attempts a join sms_retry_queue q on q.id = a.retry_id
+               order by a.begun_at""",
+            "send_log_id",
+        )
+        logs, customers, sends = (
+            {row["id"]: row for row in connection.execute(f"select * from {table}".encode())}
+            for table in ("send_logs", "customers", "scheduled_sends")
+        )
+    stories = {
+        text.retry_id: Story(
+            name=text.name,
+            rows=rows[text.send_log_id],
+            attempts=attempts[text.send_log_id],
+            log=logs.get(text.send_log_id),
+            messages=[
+                m
+                for words in (text.body, text.other_words)
+                for m in entries.get(words or "", ())
+                if m.sid not in not_ours
+            ],
+            may_be_stopped=text.may_be_stopped or text.stopped_at is not None or text.consent != "opted_in",
+            decided=frozenset(text.decided),
+        )
+        for text in texts
+    }
+    for sent in (attempt["twilio_sid"] for of_text in attempts.values() for attempt in of_text):
+        owners.setdefault(sent, None)
+    stories = {
+        retry_id: replace(story, others=frozenset(_others(story, owners, retry_id)))
+        for retry_id, story in stories.items()
+    }
+    known = {text.send_log_id for text in texts}
+    strays = [f"{sid}: nobody planned it" for sid, owner in owners.items() if owner is None and sid in _sids(entries)]
+    strays += [f"{log}: begun, and nobody planned it" for log in attempts.keys() - known]
+    return Book(stories, customers, sends, strays)
+
+
+def message_of(entry: Entry) -> Message:
+    """A message, as the ledger has it, and what became of it there."""
+    told = (Told(entry.updated_at or entry.accepted_at, entry.status, entry.error_code),) if entry.status else ()
+    return Message(
+        sid=entry.sid,
+        at=entry.accepted_at,
+        to=entry.to,
+        address=(entry.account_sid, entry.sent_by),
+        valid_for=entry.validity_period or timedelta(0),
+        told=told,
+    )
+
+
+def _others(story: Story, owners: Mapping[str, UUID | None], retry_id: UUID) -> Iterable[str]:
+    """Of the SIDs that its attempts name, those that are no message of its own."""
+    return (a["twilio_sid"] for a in story.attempts if a["twilio_sid"] and owners.get(a["twilio_sid"]) != retry_id)
+
+
+def _sids(entries: Mapping[str, Sequence[Message]]) -> set[str]:
+    return {message.sid for messages in entries.values() for message in messages}
+
+
+def _by(connection: Connection, query: str, column: str) -> defaultdict[UUID, list[Row]]:
+    found = defaultdict[UUID, list[Row]](list)
+    for row in connection.execute(query.encode()):
+        found[row[column]].append(row)
+    return found

@@ -1,0 +1,157 @@
+"""Safeguards that can be taken away, to see that a proof notices their absence: those that several proofs look for."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from unittest.mock import patch
+
+from smsretry.adapters.twilio.errors import twilio_report
+from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.stack import Stack
+from smsretry.retry import doubt
+from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Word, after_delivery
+from smsretry.retry.evidence import Found
+from smsretry.retry.models import Look, SenderId
+from smsretry.sending import delivering, pipeline
+
+_TRIGGER: Final = """
+    create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
+    create trigger spoilt before update on public.{table} for each row execute function smsretry.spoilt();
+"""
+_NO_TRIGGER: Final = "drop function if exists smsretry.spoilt() cascade"
+Patch = tuple[object, str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Safeguard:
+    """One that can be taken away: in the database, in the package, or in both."""
+
+    replaces: str = ""
+    """A function of the database that is changed, and put back."""
+    edits: tuple[tuple[str, str], ...] = ()
+    """What is replaced in its text: patterns, each found once."""
+    sql: str = ""
+    """What is run besides, or a whole function in its place."""
+    patches: tuple[Patch, ...] = ()
+
+    def take_away_here(self) -> None:
+        """In this process, for good: it is a worker's."""
+        for owner, name, instead in self.patches:
+            setattr(owner, name, instead)
+
+
+def trigger(body: str, table: str = "sms_retry_queue") -> str:
+    """SQL that does this before each update of a row."""
+    return _TRIGGER.format(body=body, table=table)
+
+
+@contextmanager
+def without(stack: Stack, safeguard: Safeguard | None) -> Iterator[None]:
+    """The stack and the package with this taken away; afterwards both are as they were. None: nothing is."""
+    safeguard = safeguard or Safeguard()
+    original = _text_of(stack, safeguard.replaces) if safeguard.replaces else None
+    patches = [patch.object(owner, name, new) for owner, name, new in safeguard.patches]
+    with stack.connect() as connection:
+        try:
+            if safeguard.edits and original:
+                connection.execute(_edited(original, safeguard.edits).encode())
+            if safeguard.sql:
+                connection.execute(safeguard.sql.encode())
+            for one in patches:
+                one.start()
+            yield
+        finally:
+            for one in patches:
+                one.stop()
+            with stack.connect() as anew:  # the other one may not have lived to see this
+                anew.execute(_NO_TRIGGER)
+                if original:
+                    anew.execute(original.encode())
+
+
+def _text_of(stack: Stack, function: str) -> str:
+    with stack.connect() as connection:
+        row = connection.execute("select pg_get_functiondef(%s::regproc) as sql", [function]).fetchone()
+    assert row is not None
+    return str(row["sql"])
+
+
+def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
+    for pattern, instead in edits:
+        function, count = re.subn(pattern, instead, function)
+        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
+    return function
+
+
+_look_up, _what_became_of = TwilioSender.look_up, TwilioSender.what_became_of
+
+
+def _in_the_environments(self: TwilioSender, phone: str, *, sender: SenderId, **when: datetime) -> Look | None:
+    return _look_up(self, phone, sender=SenderId(self.default.account, sender.sent_by), **when)
+
+
+def _asked_in_the_environments(self: TwilioSender, sid: str, *, account: str | None) -> Word:
+    return _what_became_of(self, sid, account=None)
+
+
+def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Word:
+    word = _what_became_of(self, sid, account=account)
+    may_arrive = isinstance(word, Report) and word.status not in FINAL | FAILURES
+    return twilio_report("undelivered", 30008) if may_arrive else word
+
+
+def _whatever_the_code(message: OpenDelivery, word: Word, **more: Any) -> AfterDelivery:
+    if isinstance(word, Report) and word.refusal:
+        word = replace(word, refusal=replace(word.refusal, kind="transient"))
+    return after_delivery(message, word, **more)
+
+
+BEGIN: Final = "public.begin_sms_attempt"
+FENCE: Final = Safeguard(
+    replaces="smsretry.fenced",
+    sql="""
+        create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
+        returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+        #variable_conflict use_column
+        declare
+            v_row public.sms_retry_queue;
+        begin
+            select (jsonb_populate_record(q, jsonb_build_object(
+                'claim_no', fenced.claim_no, 'begun_at', mine.begun_at,
+                'attempt_id', coalesce(mine.id, q.attempt_id)))).*
+            into v_row
+            from public.sms_retry_queue q
+            left join public.sms_send_attempts mine on mine.retry_id = q.id and mine.claim_no = fenced.claim_no
+            where q.id = fenced.retry_id and q.status = 'processing'
+            for update of q;
+            return v_row;
+        end
+        $$""",
+)
+"""The claim number in every write: a worker sees the row as if nobody else had begun it since."""
+EVIDENCE: Final = Safeguard(patches=((doubt, "find", lambda _look, _sent: Found((), ())),))
+"""The look for evidence in the provider's list."""
+QUARANTINE: Final = Safeguard(patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0))))
+"""Three looks over a quarter of an hour."""
+RANKS: Final = Safeguard(
+    replaces="smsretry.record_delivery", edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),)
+)
+"""Which of two reports of a message is the later one."""
+ASKING: Final = Safeguard(patches=((pipeline, "before_sending_again", lambda _claim, _said: None),))
+"""The question about a lost message before the next one leaves."""
+PATIENCE: Final = Safeguard(patches=((TwilioSender, "what_became_of", _taken_for_lost), *ASKING.patches))
+"""The wait for what may still arrive. Whoever asks before the next one notices that, too."""
+CODES: Final = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
+"""Which failures pass."""
+ACCOUNT: Final = Safeguard(
+    patches=(
+        (TwilioSender, "look_up", _in_the_environments),
+        (TwilioSender, "what_became_of", _asked_in_the_environments),
+    )
+)
+"""The account in which a message is looked for."""
+SENDER: Final = Safeguard(replaces=BEGIN, edits=((r"or sender_id is distinct from \(", "or null = ("),))
+"""Whose sender it is when a send begins."""
