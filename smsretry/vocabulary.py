@@ -147,7 +147,7 @@ MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 looks like one."""
 
 PROVIDER_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9]{8,64}$"
-"""A provider's id of an account or a sender, roughly. `smsretry.sender_problem` has its exact shape."""
+"""A provider's id of an account or a sender, roughly. `add_sms_sender` has its exact shape."""
 
 SenderState: TypeAlias = Literal["sending", "paused", "stopped", "spent"]
 """The state of a business's own sender.

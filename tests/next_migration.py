@@ -19,7 +19,7 @@ BY_HAND: Final = "-- BY HAND:"
 _TITLE: Final = re.compile(r"^-- ={8} (.+) ={8}\n", re.M)
 _FILE: Final = re.compile(r"schemas/(.+?)( is removed)?")
 _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
-_RIGHTS: Final = {"internal_functions", "public_functions"}
+_RIGHTS: Final = {"internals", "public_functions"}
 """The files that say who may call a function, and how it is planned. `create or replace` forgets the latter, so every
 migration that makes or changes a function records them again."""
 _LOCK: Final = f"""\
@@ -85,7 +85,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
         return None
     dropped = _dropped(was, now, differing)
     anew = differing | {file.name for file in dropped if file.name in now}
-    if any(now[one].kind == "function" for one in anew):
+    if any(now[one].kind in ("function", "table", "view") for one in anew):
         anew |= _RIGHTS & now.keys()
     parts = [_LOCK, *(_dropping(file, file.name in now) for file in _outermost_first(dropped))]
     for file in (file for file in new if file.name in anew):
@@ -137,7 +137,7 @@ def _signature(file: SchemaFile) -> str:
 
 def _lines(file: SchemaFile) -> set[str]:
     """A table's file that has all lines of an earlier one was only added to."""
-    return {line.strip().rstrip(",") for line in file.text.splitlines() if not line.strip().startswith("--")}
+    return {re.sub("--.*", "", line).strip().rstrip(",") for line in file.text.splitlines()}
 
 
 def _dropping(file: SchemaFile, comes_back: bool) -> str:

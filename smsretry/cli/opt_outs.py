@@ -8,11 +8,9 @@ from io import BufferedReader, BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 import typer
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
 from smsretry.desk.questions.records import Imported, ImportedPart
@@ -40,23 +38,11 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
             while part := list(islice(found, LINES_OF_A_CALL)):
                 lines += len(part)
                 refused += [f"line {one.line}: {one.why}" for one in part if isinstance(one, Unread)]
-                parts += _give([one for one in part if isinstance(one, OptOut)], order, file_hash, connected)
+                readable = [one for one in part if isinstance(one, OptOut)]
+                parts += [connected.import_opt_outs(order, readable, file_hash=file_hash)] if readable else []
                 moved(completed=content.tell())
         text.detach()  # or it closes the file as soon as nobody reads it
     return Imported.of(order, parts, refused=refused, lines_read=lines)
-
-
-def _give(
-    part: list[OptOut], order: ImportOptOuts, file_hash: str, connected: SupabaseOperators
-) -> Iterator[ImportedPart]:
-    """Of one business in a call, of all in as many as they need."""
-    after: UUID | None = None
-    while part:
-        answer = connected.import_opt_outs(order, part, file_hash=file_hash, after_business=after)
-        yield answer if after is None else answer.model_copy(update={"undated": 0})  # the same lines again
-        after = answer.next_after
-        if after is None:
-            return
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def queue_scheduled_sends(
         except QueueError as error:
             done.stopped_because = str(error)
             return done
-        held |= {send.scheduled_id for send in took if send.result == "held"}  # some of them nobody can change
+        held |= {send.scheduled_id for send in took if send.result in ("held", "later")}
         done.sends += took
         if len(took) < batch or monotonic() >= until:
             return done

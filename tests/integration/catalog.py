@@ -51,7 +51,7 @@ with ours (class, id, named) as (
     union all
     select 'pg_namespace'::regclass, n.oid, n.nspname from pg_namespace n where n.nspname = 'smsretry'
 )
-select object as what, md5 as said from smsretry.checksums()
+select key as what, value as said from jsonb_each_text(examine_sms_retries())
 union all
 select 'comment on ' || o.named || coalesce('.' || a.attname, ''), d.description
 from ours o join pg_description d on d.classoid = o.class and d.objoid = o.id

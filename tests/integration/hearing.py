@@ -2,6 +2,7 @@
 
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from tests.conftest import Business
 from tests.support.builders import PHONE
@@ -66,6 +67,23 @@ def consents_of(business: Business) -> list[tuple[Any, ...]]:
         [business.id],
     )
     return [tuple(row.values()) for row in found]
+
+
+def is_out(business: Business, phone: str = PHONE) -> bool:
+    """Whether an opt-out of the number stands at the business."""
+    return bool(
+        business.connection.execute(
+            "select from smsretry.standing_opt_outs where number_key = smsretry.number_key(%s, %s)",
+            [business.id, phone],
+        ).fetchall()
+    )
+
+
+def customer_of(business: Business, customer: UUID) -> dict[str, Any]:
+    """The customer's row."""
+    found = business.connection.execute("select * from customers where id = %s", [customer]).fetchone()
+    assert found is not None
+    return found
 
 
 def another(business: Business) -> Business:

@@ -27,7 +27,10 @@ def gently_changed_files() -> list[SchemaFile]:
     return edited(
         schema_files(),
         {
-            "sms_retry_queue": ("    why text,\n", "    why text,\n    invented integer not null default 0,\n"),
+            "sms_retry_queue": (
+                "    last_error text,\n",
+                "    last_error text,\n    invented integer not null default 0,\n",
+            ),
             "finish_sms_run": ("update smsretry.runs r", "update only smsretry.runs r"),
             "check_outcome": ("error is missing: a text", "error is missing: the text"),
         },

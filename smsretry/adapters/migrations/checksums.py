@@ -1,4 +1,4 @@
-"""Is everything as this version defines it? Each object has one checksum, which `smsretry.checksums()` tells.
+"""Is everything as this version defines it? Each object has one checksum, which `examine_sms_retries()` tells.
 
 `checksums.tsv` has what they are here, an object a line: `python -m tests.record_schema` writes it, and a test keeps it
 true. What the application made, also in the tables that it shares, is not in it and is not judged.
@@ -40,7 +40,8 @@ def read_checksums(connection: Connection) -> Checksums:
     """What the database has now, also if nothing of smsretry's is there."""
     with connection.transaction(force_rollback=True):
         connection.execute(_PRINTED)
-        return dict(connection.execute(query_of("smsretry.checksums")).fetchall())
+        [(found,)] = connection.execute(query_of("public.examine_sms_retries")).fetchall()
+    return found or {}
 
 
 def differing(found: Checksums) -> list[str]:

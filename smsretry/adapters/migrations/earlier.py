@@ -9,7 +9,7 @@ from smsretry.errors import MigrationError
 _FIRST, _LAST = "20261125000100", "20261127163500"
 """Versions of the migrations of that time."""
 _IS_THERE: Final = """
-select to_regclass('smsretry.suppressions') is not null and to_regproc('smsretry.checksums') is null,
+select to_regclass('smsretry.suppressions') is not null,
        to_regclass('smsretry.unwritten_consents') is not null
 """
 _OPT_OUTS: Final = """

@@ -39,8 +39,9 @@ _RECORDED: Final = "select m.version, to_jsonb(m) -> 'statements' from supabase_
 _UNPROVED: Final = """
 select k.conrelid::regclass::text, k.conname::text, pg_get_constraintdef(k.oid)
 from pg_catalog.pg_constraint k
-where not k.convalidated and k.conrelid = to_regclass('public.sms_retry_queue')
-  and k.conname like 'sms\\_retry\\_queue\\_%'
+where not k.convalidated
+  and k.conrelid in (to_regclass('public.sms_retry_queue'), to_regclass('public.scheduled_sends'))
+  and k.conname ~ '^(sms_retry_queue|scheduled_sends)_'
 """
 
 
@@ -180,7 +181,7 @@ def _run(connection: Connection, text: str) -> None:
 
 
 def _prove_rules(connection: Connection) -> list[str]:
-    """Ask whether the rows that were there before keep the rules of the queue; a warning for each rule that some break.
+    """Ask whether the rows that were there before keep our rules; a warning for each rule that some break.
 
     Such a row is kept, and must keep the rule from its next change on.
     """

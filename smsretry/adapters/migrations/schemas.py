@@ -113,7 +113,7 @@ def _lacking(table: str, items: list[str]) -> str:
             continue
         if name != "primary":
             columns[name] = said
-        if table == "public.sms_retry_queue":
+        if table in ("public.sms_retry_queue", "public.scheduled_sends"):
             continue  # an application's own may have other keys in their place
         if "primary key" in item:
             rules[f"{bare}_pkey"] = item if name == "primary" else f"primary key ({name})"

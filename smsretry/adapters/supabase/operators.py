@@ -143,26 +143,19 @@ class SupabaseOperators(SupabaseExaminer):
         self._called(StateStopped, StopState(state=state, because=why, lift=why is None), {})
 
     def import_opt_outs(
-        self,
-        order: ImportOptOuts,
-        opt_outs: Sequence[OptOut],
-        *,
-        file_hash: str | None = None,
-        after_business: UUID | None = None,
+        self, order: ImportOptOuts, opt_outs: Sequence[OptOut], *, file_hash: str | None = None
     ) -> ImportedPart:
         """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
 
         Args:
             opt_outs: `LINES_OF_A_CALL` at most.
             file_hash: SHA-256 of the file they are from. Its lines without a date count as of its first import.
-            after_business: with `all_businesses`, what the call before answered as `next_after`.
 
         Raises:
             InputError: there is no such business.
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
-        after = after_business and str(after_business)
-        return self._called(ImportedPart, order, {"opt_outs": lines, "file_hash": file_hash, "after_business": after})
+        return self._called(ImportedPart, order, {"opt_outs": lines, "file_hash": file_hash})
 
 
 def _ending(form: Form) -> Ending:

@@ -30,7 +30,7 @@ class ImportOptOuts(Order):
 
     FUNCTION, VERB = "import_sms_opt_outs", ("record", "recorded")
     business_id: Id | None = Field(None, title="Business", description="Whose opt-outs they are.")
-    all_businesses: bool = Field(False, description="They are from every business there is now.")
+    all_businesses: bool = Field(False, description="They are from every business.")
 
     @model_validator(mode="after")
     def _for_whom(self) -> Self:

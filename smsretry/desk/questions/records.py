@@ -417,7 +417,7 @@ class ImportNote(Value):
 
 
 class ImportedPart(Done):
-    """Answer of `import_sms_opt_outs`. Counts are of numbers at businesses, if nothing else is said."""
+    """Answer of `import_sms_opt_outs`. Counts are of numbers, if nothing else is said."""
 
     recorded: int
     known: int
@@ -426,11 +426,10 @@ class ImportedPart(Done):
     unmarked: int
     undated: int
     notes: tuple[ImportNote, ...] = ()
-    next_after: UUID | None = None
 
 
 class Imported(Done):
-    """A whole file's import. Counts are of numbers at businesses, if nothing else is said."""
+    """A whole file's import. Counts are of numbers, if nothing else is said."""
 
     recorded: int
     known: int

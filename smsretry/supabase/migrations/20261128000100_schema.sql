@@ -28,39 +28,15 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
 $$;
 
--- ======== schemas/policy/century.sql ========
--- The times that we accept; an application may write others (infinity, years BC). Table constraints repeat the days.
-create or replace function smsretry.century()
-returns tstzrange language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select tstzrange('2000-01-01 00:00+00', '2100-01-01 00:00+00', '[]')
-$$;
-
--- ======== schemas/policy/everywhere.sql ========
--- Stands for a business where something is said to each one, also to those that come to know the number later.
-create or replace function smsretry.everywhere()
-returns uuid language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select '00000000-0000-0000-0000-000000000000'::uuid
-$$;
-
 -- ======== schemas/policy/fast_clock.sql ========
 -- By how much an application's clock may be fast: an opt-in that is dated further in the future has not happened yet.
 create or replace function smsretry.fast_clock()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
 
--- ======== schemas/policy/fewest_texts.sql ========
--- With fewer texts than this, a share that arrived means nothing.
-create or replace function smsretry.fewest_texts()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 20 $$;
-
 -- ======== schemas/policy/first_delivery_look.sql ========
 -- How long after a message was accepted its delivery is looked after first, so that the provider's callback may come before.
 create or replace function smsretry.first_delivery_look()
 returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
-
--- ======== schemas/policy/largest_claim.sql ========
--- The most rows of one answer: PostgREST cuts off answers at 1,000.
-create or replace function smsretry.largest_claim()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 500 $$;
 
 -- ======== schemas/policy/late_after.sql ========
 -- How late a text, or the end of a run, may be before a person must look.
@@ -78,11 +54,6 @@ returns integer language sql immutable set search_path = pg_catalog, pg_temp as 
 create or replace function smsretry.longest_reason()
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
 
--- ======== schemas/policy/mark_look.sql ========
--- How often a text is looked at again that waits because the worker and the database's mark disagree.
-create or replace function smsretry.mark_look()
-returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '15 minutes' $$;
-
 -- ======== schemas/policy/retry_delay.sql ========
 -- How long a text waits after so many sends from the queue, the last value repeating. This is the schedule's home: Python reads
 -- the minutes from this file (smsretry/retry/backoff.py).
@@ -96,10 +67,10 @@ end
 $$;
 
 -- ======== schemas/policy/rows_of_claim.sql ========
--- How many rows a claim of limit_count takes; null: 50.
+-- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off answers at 1,000.
 create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), smsretry.largest_claim())
+    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), 500)
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
@@ -114,11 +85,6 @@ begin
                     or start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false);
 end
 $$;
-
--- ======== schemas/policy/suspect_after.sql ========
--- After so many claims that died, a row is suspect: it may kill its worker, so it is claimed alone.
-create or replace function smsretry.suspect_after()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2 $$;
 
 -- ======== schemas/policy/why_code.sql ========
 -- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with what each means;
@@ -184,7 +150,7 @@ grant select on public.businesses to service_role;
 alter table if exists smsretry.consents
     add column if not exists id bigint generated always as identity primary key,
     add column if not exists number_key bytea not null,
-    add column if not exists business_id uuid not null,
+    add column if not exists business_id uuid,
     add column if not exists said text not null,
     add column if not exists source text,
     add column if not exists at timestamptz not null,
@@ -202,37 +168,24 @@ select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length
 -- added: what stands is a view, smsretry.standing_opt_outs. There is no foreign key, so that a word waits for nobody's lock.
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
-    number_key bytea not null,
-    business_id uuid not null,
-    said text not null,
-    source text,
-    at timestamptz not null,
-    dated timestamptz,
-    senders text[],
+    number_key bytea not null, -- smsretry.number_key
+    business_id uuid, -- null: at each that gets a customer with the number later
+    said text not null, -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever row bears it later
+    source text, -- who heard it, as customers.sms_consent_source has it
+    at timestamptz not null, -- when it was kept, by the one clock
+    dated timestamptz, -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was kept before it
+    senders text[], -- that heard a STOP or START, as smsretry.heard_by has them; null: every sender
     customer_id uuid,
-    was text,
+    was text, -- of an opt-out: the consent of the customer before it, which a START gives back
     constraint consents_said check (said in ('opted_out', 'opted_in', 'seen')),
     -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing else.
     constraint consents_dated check (said = 'opted_in' or dated is not null),
     constraint consents_source check (length(source) <= 200)
 );
-comment on table smsretry.consents is 'What was said about texts to a number at a business. Append-only; smsretry.standing_opt_outs says what stands.';
-comment on column smsretry.consents.number_key is 'smsretry.number_key: business and number, hashed.';
-comment on column smsretry.consents.business_id is 'At which it was said. smsretry.everywhere: at each that gets a customer with the number later.';
-comment on column smsretry.consents.said is 'seen: a row of the application''s bears the date of an opt-in that lifts nothing, whichever row bears it later.';
-comment on column smsretry.consents.source is 'Who heard it, as customers.sms_consent_source has it.';
-comment on column smsretry.consents.at is 'When it was kept, by the one clock.';
-comment on column smsretry.consents.dated is 'The moment that it bears. Null: an opt-in that was said to us, which follows whatever was kept before it.';
-comment on column smsretry.consents.senders is 'Which senders heard a STOP or START, as smsretry.heard_by has them. Null: every sender.';
-comment on column smsretry.consents.was is 'Of an opt-out: what the consent of the customer was before it, which a START gives back.';
 
 -- Two, so that no number of STOPs makes the look for an opt-in dear.
 create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
 create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said <> 'opted_out';
-
--- Default privileges may be wide.
-revoke all on smsretry.consents from public, anon, authenticated;
-grant select, insert on smsretry.consents to service_role;
 
 -- ======== schemas/tables/customers.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
@@ -281,21 +234,14 @@ select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check (length(co
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
-    about uuid not null,
-    code text not null,
-    who text,
+    about uuid not null, -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts keep their story
+    code text not null, -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    who text, -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
     detail jsonb not null default '{}',
     constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
 );
-comment on column smsretry.events.about is 'The row of the queue, the customer or the sender. There is no foreign key: a deleted customer''s texts keep their story.';
-comment on column smsretry.events.code is 'smsretry.keep_event and keep_consent have those that rows tell; the others are what people did.';
-comment on column smsretry.events.who is 'smsretry, the application, or the name that a person gave. Null: a row was written, by whomever.';
 comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
-
--- Default privileges may be wide.
-revoke all on smsretry.events from public, anon, authenticated;
-grant select, insert on smsretry.events to service_role;
 
 -- ======== what an existing smsretry.imported_files lacks ========
 alter table if exists smsretry.imported_files
@@ -311,19 +257,13 @@ select pg_temp.add_rule('smsretry.imported_files', 'imported_files_lengths', $r$
 -- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
 -- that a second import of the same file undoes no opt-in that came after the first.
 create table if not exists smsretry.imported_files (
-    file_key bytea primary key,
+    file_key bytea primary key, -- smsretry.number_key of the business, or of none, and the file's SHA-256
     imported_at timestamptz not null,
-    business_id uuid,
+    business_id uuid, -- null: for all
     who text not null,
     because text not null,
     constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on column smsretry.imported_files.file_key is 'smsretry.number_key of the business, or of none, and the file''s SHA-256.';
-comment on column smsretry.imported_files.business_id is 'Null: it was imported for all.';
-
--- Default privileges may be wide.
-revoke all on smsretry.imported_files from public, anon, authenticated;
-grant select, insert on smsretry.imported_files to service_role;
 
 -- ======== what an existing smsretry.inbound_texts lacks ========
 alter table if exists smsretry.inbound_texts
@@ -342,20 +282,13 @@ select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
-    said text not null,
-    number_key bytea not null,
-    seen_at timestamptz,
-    senders text[],
+    said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
+    number_key bytea not null, -- who said it, at no business in particular
+    seen_at timestamptz, -- an unsure one no longer waits: a person recorded what it means, or a STOP or START followed
+    senders text[], -- of ours that heard it: smsretry.heard_by
     constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure'))
 );
-comment on column smsretry.inbound_texts.said is 'YES: a START by that word. unsure: it may mean stop (smsretry.means_stop).';
-comment on column smsretry.inbound_texts.number_key is 'Who said it, at no business in particular: smsretry.number_key.';
-comment on column smsretry.inbound_texts.seen_at is 'When an unsure one stopped waiting for a person, who recorded what it means; or a STOP or START followed.';
-comment on column smsretry.inbound_texts.senders is 'Which of ours heard it: smsretry.heard_by. Null: nobody knew, or no business had a sender of its own.';
 create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where said = 'unsure' and seen_at is null;
-
-revoke all on smsretry.inbound_texts from public, anon, authenticated;
-grant select, insert, update on smsretry.inbound_texts to service_role;
 
 -- ======== what an existing smsretry.mark lacks ========
 alter table if exists smsretry.mark
@@ -377,7 +310,7 @@ select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check (length(who) b
 create table if not exists smsretry.mark (
     one boolean primary key default true,
     kind text not null,
-    address text,
+    address text, -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
     marked_at timestamptz not null,
     who text not null,
     because text not null,
@@ -387,11 +320,6 @@ create table if not exists smsretry.mark (
     constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
     constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on column smsretry.mark.address is 'Host, port if it is not the usual one, and path, of the SUPABASE_URL that production''s workers have.';
-
--- Default privileges may be wide.
-revoke all on smsretry.mark from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.mark to service_role;
 
 -- ======== what an existing smsretry.restores lacks ========
 alter table if exists smsretry.restores
@@ -407,19 +335,13 @@ select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (lengt
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
 -- leaves: smsretry.forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
-    since timestamptz primary key,
-    restored_at timestamptz not null,
+    since timestamptz primary key, -- when the backup was taken
+    restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record
     who text not null,
     because text not null,
     constraint restores_order check (since <= restored_at),
     constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on table smsretry.restores is 'Each restore from a backup that somebody told of.';
-comment on column smsretry.restores.since is 'When the backup was taken.';
-comment on column smsretry.restores.restored_at is 'When somebody told of the restore, before anything ran. What was begun from then on is on record.';
-
-revoke all on smsretry.restores from public, anon, authenticated;
-grant select, insert on smsretry.restores to service_role;
 
 -- ======== what an existing smsretry.runs lacks ========
 alter table if exists smsretry.runs
@@ -440,60 +362,90 @@ select pg_temp.add_rule('smsretry.runs', 'runs_address', $r$check (length(addres
 -- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
 -- does, from the attempts that name it.
 create table if not exists smsretry.runs (
-    id uuid primary key,
+    id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
-    told text,
+    told text, -- what it came to, in numbers
     needs_somebody boolean,
-    interrupted_at timestamptz,
-    send_to text,
-    address text,
+    interrupted_at timestamptz, -- a later run noticed that it had never finished
+    send_to text, -- whom its worker texts; null: all
+    address text, -- at which it reached the database
     constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
     constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
     constraint runs_address check (length(address) <= 300)
 );
-comment on column smsretry.runs.id is 'In Prefect: the flow run of this id.';
-comment on column smsretry.runs.told is 'What it came to, in numbers.';
-comment on column smsretry.runs.interrupted_at is 'When a later run noticed that it had never finished.';
-comment on column smsretry.runs.send_to is 'Whom its worker texts: all, listed or nobody. Null: all.';
-comment on column smsretry.runs.address is 'At which it reached the database.';
 
 create index if not exists runs_started on smsretry.runs (started_at);
 create index if not exists runs_unfinished on smsretry.runs (started_at) where finished_at is null and interrupted_at is null;
 
--- Default privileges may be wide.
-revoke all on smsretry.runs from public, anon, authenticated;
-grant select, insert, update on smsretry.runs to service_role;
+-- ======== what an existing public.scheduled_sends lacks ========
+alter table if exists public.scheduled_sends
+    add column if not exists id uuid primary key default gen_random_uuid(),
+    add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
+    add column if not exists customer_id uuid,
+    add column if not exists body text,
+    add column if not exists scheduled_for timestamptz not null,
+    add column if not exists not_after timestamptz,
+    add column if not exists message_class text not null default 'marketing',
+    add column if not exists status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+    add column if not exists send_log_id uuid,
+    add column if not exists created_by uuid,
+    add column if not exists why text,
+    add column if not exists why_code smsretry.why_code,
+    add column if not exists held_since timestamptz,
+    add column if not exists look_at timestamptz,
+    add column if not exists created_at timestamptz not null default now(),
+    add column if not exists updated_at timestamptz not null default now();
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_instants', $r$check (status not in ('scheduled', 'queued') or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_use', $r$check (status <> 'scheduled' or not_after > scheduled_for)$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_lengths', $r$check ((status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000)$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_queued', $r$check (status <> 'queued' or send_log_id is not null)$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_held', $r$check (held_since is null or status = 'scheduled' and why is not null)$r$);
 
 -- ======== schemas/tables/scheduled_sends.sql ========
--- Texts that are planned for a time. The application's table: it, its policies and its grants are made only where there is
--- none. Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue
--- (queue_scheduled_sms).
+-- Texts that are planned for a time. The application's table: its policies and its grants are made only where there is none.
+-- Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue (queue_scheduled_sms).
+select set_config('smsretry.had_scheduled_sends', (to_regclass('public.scheduled_sends') is not null)::text, false);
+create table if not exists public.scheduled_sends (
+    id uuid primary key default gen_random_uuid(),
+    business_id uuid not null references public.businesses (id) on delete cascade,
+    customer_id uuid, -- no foreign key: a row whose customer is gone ends with a reason
+    body text,
+    scheduled_for timestamptz not null,
+    not_after timestamptz, -- then it is of no more use; null: of use for as long as any text, from scheduled_for on
+    message_class text not null default 'marketing',
+    -- scheduled: it waits for its time · queued: its text exists, and its send log says what becomes of it · cancelled, failed: it
+    -- never became a text, or was cancelled in time
+    status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+    send_log_id uuid, -- of its text, once there is one: the row's own id
+    created_by uuid,
+    why text, -- it was cancelled, has failed or is held
+    why_code smsretry.why_code,
+    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
+    look_at timestamptz, -- when it is looked at again, if not at its time
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    -- For our states; an application may have others.
+    constraint scheduled_sends_message_class check (message_class in ('marketing', 'transactional')),
+    -- Infinity, years BC and the like could not be queued.
+    constraint scheduled_sends_instants check (status not in ('scheduled', 'queued')
+        or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+           and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+    -- Otherwise it could only be cancelled.
+    constraint scheduled_sends_use check (status <> 'scheduled' or not_after > scheduled_for),
+    -- The numbers: smsretry.longest_body, longest_reason.
+    constraint scheduled_sends_lengths check ((status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000),
+    constraint scheduled_sends_queued check (status <> 'queued' or send_log_id is not null),
+    constraint scheduled_sends_held check (held_since is null or status = 'scheduled' and why is not null)
+);
+
 do $$
 begin
-    if to_regclass('public.scheduled_sends') is not null then
+    if current_setting('smsretry.had_scheduled_sends')::boolean then
         return;
     end if;
-    create table public.scheduled_sends (
-        id uuid primary key default gen_random_uuid(),
-        -- No foreign key to customers: a row whose customer is gone ends with a reason.
-        business_id uuid not null references public.businesses (id) on delete cascade,
-        customer_id uuid,
-        body text,
-        scheduled_for timestamptz not null,
-        not_after timestamptz,
-        message_class text not null default 'marketing',
-        status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
-        send_log_id uuid,
-        created_by uuid,
-        why text,
-        held_since timestamptz,
-        look_at timestamptz,
-        why_code smsretry.why_code,
-        created_at timestamptz not null default now(),
-        updated_at timestamptz not null default now()
-    );
-    comment on column public.scheduled_sends.status is 'scheduled: it waits for its time. queued: its text exists, and its send log says what becomes of it. cancelled, failed: it never became a text, or was cancelled in time; why says the reason.';
     create index scheduled_sends_business on public.scheduled_sends (business_id, scheduled_for);
     alter table public.scheduled_sends enable row level security;
     create policy "Owners read their scheduled sends" on public.scheduled_sends for select to authenticated
@@ -521,64 +473,11 @@ begin
 end
 $$;
 
-alter table public.scheduled_sends add column if not exists customer_id uuid;
-alter table public.scheduled_sends add column if not exists body text;
-alter table public.scheduled_sends add column if not exists not_after timestamptz;
-alter table public.scheduled_sends add column if not exists message_class text not null default 'marketing';
-alter table public.scheduled_sends add column if not exists send_log_id uuid;
-alter table public.scheduled_sends add column if not exists created_by uuid;
-alter table public.scheduled_sends add column if not exists why text;
-alter table public.scheduled_sends add column if not exists held_since timestamptz;
-alter table public.scheduled_sends add column if not exists look_at timestamptz;
-alter table public.scheduled_sends add column if not exists why_code smsretry.why_code;
-alter table public.scheduled_sends add column if not exists created_at timestamptz not null default now();
-alter table public.scheduled_sends add column if not exists updated_at timestamptz not null default now();
-comment on column public.scheduled_sends.not_after is 'After this the text is of no more use, and is cancelled. Null: it is of use for as long as any text in the queue, from scheduled_for on, also while nothing ran.';
-comment on column public.scheduled_sends.send_log_id is 'The send log of its text, once there is one. It is the row''s own id.';
-comment on column public.scheduled_sends.why is 'Why it was cancelled, has failed or is held.';
-comment on column public.scheduled_sends.why_code is 'why, in a word for programs, as in sms_retry_queue.';
-comment on column public.scheduled_sends.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
-comment on column public.scheduled_sends.look_at is 'When it is looked at again, if not at its time.';
-
--- Rules for our states; an application may have others. Rows that break a new rule are reported and stay.
-do $$
-declare
-    rule record;
-begin
-    for rule in
-        select * from (values
-            ('scheduled_sends_message_class', $c$message_class in ('marketing', 'transactional')$c$),
-            -- Infinity, years BC and the like could not be queued.
-            ('scheduled_sends_instants', $c$status not in ('scheduled', 'queued')
-                or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-                   and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'$c$),
-            -- Otherwise it could only be cancelled.
-            ('scheduled_sends_use', $c$status <> 'scheduled' or not_after > scheduled_for$c$),
-            -- The numbers: smsretry.longest_body, longest_reason.
-            ('scheduled_sends_lengths', $c$(status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000$c$),
-            ('scheduled_sends_queued', $c$status <> 'queued' or send_log_id is not null$c$),
-            ('scheduled_sends_held', $c$held_since is null or status = 'scheduled' and why is not null$c$)
-        ) as r (name, expression)
-    loop
-        execute format('alter table public.scheduled_sends drop constraint if exists %I', rule.name);
-        execute format('alter table public.scheduled_sends add constraint %I check (%s) not valid', rule.name, rule.expression);
-        begin
-            execute format('alter table public.scheduled_sends validate constraint %I', rule.name);
-        exception when check_violation then
-            raise warning 'scheduled_sends holds rows that break %: %', rule.name, rule.expression
-                using hint = 'Find them with: select id from scheduled_sends where not (' || rule.expression || ')';
-        end;
-    end loop;
-end
-$$;
-
 create index if not exists scheduled_sends_due
     on public.scheduled_sends ((coalesce(look_at, scheduled_for)), id) where status = 'scheduled';
 -- For the desk.
 create index if not exists scheduled_sends_customer
     on public.scheduled_sends (customer_id) where send_log_id is null;
-create index if not exists scheduled_sends_waiting
-    on public.scheduled_sends (customer_id) where status = 'scheduled';
 
 grant select, insert, update on public.scheduled_sends to service_role;
 
@@ -595,9 +494,6 @@ create table if not exists smsretry.secret (
     key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );
 insert into smsretry.secret default values on conflict do nothing;
-
-revoke all on smsretry.secret from public, anon, authenticated;
-grant select on smsretry.secret to service_role;
 
 -- ======== schemas/tables/send_logs.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
@@ -666,19 +562,19 @@ select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $
 -- sent for by the environment's sender: the one that a runner has told last.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
-    account text not null,
-    sent_by text not null,
-    told_at timestamptz,
-    segments_per_second double precision,
-    segments_per_day integer,
+    account text not null, -- the provider's, which owns it; credentials are the runner's
+    sent_by text not null, -- a messaging service's SID, or a number
+    told_at timestamptz, -- a runner told last that it is the sender of its environment; null: of businesses alone
+    segments_per_second double precision, -- null: as fast as the provider takes them
+    segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
-    paused_because text,
-    free_at timestamptz,
+    paused_because text, -- its texts wait; null: it sends
+    free_at timestamptz, -- until then its time is given away, to all machines: what is begun next goes out then
     day_ends_at timestamptz,
-    day_segments bigint not null default 0,
+    day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
-    -- Ids of the provider's, or a number in E.164. smsretry.sender_problem has their exact shapes.
+    -- Ids of the provider's, or a number in E.164. add_sms_sender has their exact shapes.
     constraint senders_ids check (
         account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
     -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
@@ -686,14 +582,6 @@ create table if not exists smsretry.senders (
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
 );
-comment on column smsretry.senders.account is 'The provider''s account that owns it: a subaccount''s SID, or that of a business''s own account. Credentials are the runner''s.';
-comment on column smsretry.senders.sent_by is 'A messaging service''s SID, or a number.';
-comment on column smsretry.senders.told_at is 'When a runner last told that it is the sender of its environment. Null: of businesses alone.';
-comment on column smsretry.senders.segments_per_second is 'What it sends. Null: as fast as the provider takes them.';
-comment on column smsretry.senders.segments_per_day is 'What a carrier takes of it in a day, which turns over at midnight Pacific time. Null: not limited here.';
-comment on column smsretry.senders.paused_because is 'Why its texts wait. Null: it sends.';
-comment on column smsretry.senders.free_at is 'Until when its time is given away: what is begun next goes out then. One for all machines.';
-comment on column smsretry.senders.day_segments is 'What has begun in the day that ends at day_ends_at, if it has a cap.';
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
 -- Which sender a business's texts go out from.
@@ -706,9 +594,6 @@ create table if not exists smsretry.business_senders (
     constraint business_senders_class check (message_class in ('any', 'marketing', 'transactional'))
 );
 create index if not exists business_senders_sender on smsretry.business_senders (sender_id, business_id);
-
-revoke all on smsretry.senders, smsretry.business_senders from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.senders, smsretry.business_senders to service_role;
 
 -- ======== what an existing public.sms_retry_queue lacks ========
 alter table if exists public.sms_retry_queue
@@ -776,28 +661,28 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    claim_no bigint not null default 0,
-    claimed_at timestamptz,
-    begun_at timestamptz,
-    attempt_id uuid,
-    in_doubt_since timestamptz,
-    reconcile_count integer not null default 0,
-    reconciled_claim_no bigint,
-    recover_count integer not null default 0,
-    rate_limit_count integer not null default 0,
-    account_refusal_count integer not null default 0,
-    error_code integer,
-    message_class text not null default 'marketing',
-    why text,
-    held_since timestamptz,
-    claimed_by_application boolean not null default false,
-    expires_at timestamptz,
-    why_code smsretry.why_code,
-    first_due_at timestamptz,
+    claim_no bigint not null default 0, -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    claimed_at timestamptz, -- start of the lease of the present claim
+    begun_at timestamptz, -- of the send that is under way
+    attempt_id uuid, -- under way or in doubt
+    in_doubt_since timestamptz, -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
+    reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
+    recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
+    rate_limit_count integer not null default 0, -- how often Twilio said "slower", which costs no attempt
+    account_refusal_count integer not null default 0, -- how often Twilio refused the account; such a text never tries whether sending works again
+    error_code integer, -- Twilio's code for last_error, when it came from Twilio
+    message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
+    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
+    claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
+    expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
+    why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
+    first_due_at timestamptz, -- for when it was queued; null: before smsretry was here
     work text generated always as (case
         when status = 'processing' then 'under_way'
         when status <> 'pending' then null
-        when recover_count >= 2 then 'suspect' -- smsretry.suspect_after
+        when recover_count >= 2 then 'suspect' -- smsretry.recover_row
         when in_doubt_since is not null then 'doubtful'
         else 'texts' end) stored,
 
@@ -827,25 +712,7 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
-comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
-comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
-comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
-comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
-comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
-comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
-comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
-comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". It costs no attempt.';
-comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
-comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
-comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
-comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
-comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
-comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
-comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
-comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
-comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
-comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: before smsretry was here, so that nobody knows how late it is.';
 
 -- One live row a text. Its ended rows are found here, too.
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
@@ -940,7 +807,7 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported'
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
-    attempt_number integer not null,
+    attempt_number integer not null, -- 1, 2, 3 … for retries; 0 for a text's first send by send_sms
     claim_no bigint not null,
     begun_at timestamptz not null,
     finished_at timestamptz,
@@ -948,25 +815,25 @@ create table if not exists public.sms_send_attempts (
     settled_by text,
     error_code integer,
     twilio_sid text,
-    consent_status text,
+    consent_status text, -- with its time and source: as it was read when the send began
     consent_at timestamptz,
     consent_source text,
     quiet_hours_rule text,
-    number_key bytea,
-    sent_to text,
+    number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
+    sent_to text, -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what the rows say now
     sent_body text,
     sent_by text,
-    worker_died boolean not null default false,
-    run_id uuid,
-    delivery_status text,
-    delivery_code integer,
-    delivery_at timestamptz,
-    delivery_look_at timestamptz,
-    delivery_looks integer not null default 0,
+    worker_died boolean not null default false, -- nobody knows whether the request ever left
+    run_id uuid, -- smsretry.runs, and in Prefect the flow run of this id
+    delivery_status text, -- what Twilio last reported of the message; null: nothing yet
+    delivery_code integer, -- Twilio's, of a message that did not arrive
+    delivery_at timestamptz, -- when delivery_status was reported
+    delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
+    delivery_looks integer not null default 0, -- how often it was looked after: fences what such a look comes to
     business_id uuid,
-    sent_account text,
-    segments integer,
-    delivery_excused boolean not null default false,
+    sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
+    segments integer, -- what it takes of its sender's rate and day
+    delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -992,21 +859,6 @@ create table if not exists public.sms_send_attempts (
 )
 -- As sms_retry_queue.
 with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
-comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
-comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
-comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
-comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
-comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
-comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
-comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
-comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
-comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
-comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
-comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null, as sent_by: nobody wrote it down, because the application''s own processor sent it, or a restored backup forgot it.';
-comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
-comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
-comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
@@ -1063,10 +915,6 @@ create table if not exists smsretry.stops (
     constraint stops_why check (length(why) between 1 and 2000)
 );
 
--- Default privileges may be wide.
-revoke all on smsretry.stops from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.stops to service_role;
-
 -- ======== what an existing smsretry.turns lacks ========
 alter table if exists smsretry.turns
     add column if not exists kind text not null,
@@ -1087,10 +935,6 @@ create table if not exists smsretry.turns (
 );
 -- Behind the business that was served last, the next claim looks for others.
 create index if not exists turns_served on smsretry.turns (kind, served, business_id);
-
--- Default privileges may be wide.
-revoke all on smsretry.turns from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.turns to service_role;
 
 -- ======== schemas/helpers/clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
@@ -1152,27 +996,6 @@ begin
 end
 $$;
 
--- ======== schemas/helpers/has_arrived.sql ========
--- Whether the provider reported a message as on the phone.
-create or replace function smsretry.has_arrived(status text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(has_arrived.status in ('delivered', 'read'), false)
-$$;
-
--- ======== schemas/helpers/instant_of.sql ========
--- An instant as JSON has it (RFC 3339), with its offset; null: it is none, or lies outside of smsretry.century.
-create or replace function smsretry.instant_of(written text)
-returns timestamptz language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    if instant_of.written !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$' then
-        return null;
-    end if;
-    return (select w.at from (select instant_of.written::timestamptz as at) w where w.at <@ smsretry.century());
-exception when data_exception then
-    return null;
-end
-$$;
-
 -- ======== schemas/helpers/is_lost.sql ========
 -- Whether the provider reported a message as not delivered. It may still be delivered.
 create or replace function smsretry.is_lost(status text)
@@ -1196,19 +1019,6 @@ begin
     return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
         or case when pg_column_size(is_sent.provider_message_id) < 10000
                 then coalesce(btrim(is_sent.provider_message_id ->> 'twilio_sid'), '') <> '' else false end;
-end
-$$;
-
--- ======== schemas/helpers/limits_problem.sql ========
--- What is wrong with a sender's rate and cap; null: nothing.
-create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case
-        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
-            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
-        when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
-    end;
 end
 $$;
 
@@ -1375,15 +1185,6 @@ begin
 end
 $$;
 
--- ======== schemas/helpers/name_of_sender.sql ========
--- What names a sender in a command that people can copy: its SID; of a number its id, because a number is not shown.
-create or replace function smsretry.name_of_sender(sender smsretry.senders)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case when sender.sent_by like '+%' then sender.id::text else sender.sent_by end;
-end
-$$;
-
 -- ======== schemas/helpers/number_key.sql ========
 -- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known or kept.
 create or replace function smsretry.number_key(business_id uuid, phone text)
@@ -1396,7 +1197,7 @@ begin
         raise exception 'smsretry.secret is empty: without its key no opt-out is known, and none can be kept'
             using errcode = 'P0002', hint = 'Restore its row from a backup. `smsretry migrate --again` makes another key, and forgets who opted out.';
     end if;
-    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+    return sha256(v_key || sha256(v_key || convert_to(coalesce(number_key.business_id::text, '') || ' ' || number_key.phone, 'UTF8')));
 end
 $$;
 
@@ -1412,10 +1213,10 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/on_calendar.sql ========
--- A time that the application wrote; null if no program can read it (infinity, years BC).
+-- A time that the application wrote; null if it is none that we accept (infinity, years BC). Table constraints repeat the days.
 create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when on_calendar.at between '1900-01-01 00:00+00' and '9999-01-01 00:00+00' then on_calendar.at end
+    select case when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then on_calendar.at end
 $$;
 
 -- ======== schemas/helpers/sender_of.sql ========
@@ -1433,30 +1234,6 @@ begin
          order by b.message_class = 'any' limit 1),
         (select t.id from smsretry.senders t where t.told_at is not null order by t.told_at desc limit 1));
     return v_sender;
-end
-$$;
-
--- ======== schemas/helpers/sender_problem.sql ========
--- What is wrong with the ids of a sender; null: nothing. Here is the shape of Twilio's SIDs. A value is never quoted: it may
--- be somebody's number.
-create or replace function smsretry.sender_problem(account text, sent_by text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    k_kinds constant jsonb := '{"AC": "an account", "MG": "a messaging service", "PN": "a number''s entry", "SK": "an API key",
-        "SM": "a message", "MM": "a message", "VA": "a verification service", "BN": "a brand", "CM": "a campaign"}';
-    k_sid constant text := '^[A-Z]{2}[0-9a-f]{32}$';
-    v_account constant text := case when sender_problem.account ~ k_sid then left(sender_problem.account, 2) end;
-    v_sender constant text := case when sender_problem.sent_by ~ k_sid then left(sender_problem.sent_by, 2) end;
-begin
-    if v_account is distinct from 'AC' then
-        return 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
-            || coalesce('. This is the SID of ' || (k_kinds ->> v_account), '');
-    end if;
-    if v_sender is distinct from 'MG' and (sender_problem.sent_by ~ '^[+][1-9][0-9]{6,14}$') is not true then
-        return 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
-            || coalesce('. This is the SID of ' || (k_kinds ->> v_sender), '');
-    end if;
-    return null;
 end
 $$;
 
@@ -1497,15 +1274,11 @@ where o.said = 'opted_out' and not exists (
                else true end
     offset 0); -- each opt-out looks behind itself alone, where a join would compare all with all
 
-grant select on smsretry.standing_opt_outs to service_role;
-
 -- ======== schemas/helpers/stopped_states.sql ========
 -- The US states to which no marketing text goes, in order.
 create or replace view smsretry.stopped_states with (security_invoker = true) as
 select array_agg(s.subject order by s.subject) as states, string_agg(s.subject, ',' order by s.subject) as told
 from smsretry.stops s where s.kind = 'state';
-
-grant select on smsretry.stopped_states to service_role;
 
 -- ======== schemas/helpers/text_state.sql ========
 -- A text's state in a word for people; the one definition.
@@ -1594,8 +1367,6 @@ left join lateral (
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
-grant select on smsretry.claimed_retry to service_role;
-
 -- ======== schemas/views/scheduled_claim.sql ========
 -- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
 create or replace view smsretry.scheduled_claim with (security_invoker = true) as
@@ -1617,8 +1388,6 @@ left join public.customers c on c.id = s.customer_id and c.business_id is not di
 left join public.businesses b on b.id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.status = 'scheduled';
-
-grant select on smsretry.scheduled_claim to service_role;
 
 -- ======== schemas/queue/before_insert.sql ========
 -- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
@@ -2347,7 +2116,7 @@ begin
         if why is not null then
             answer := 'held';
             why_code := 'mark_mismatch';
-            reached_at := decided_at + smsretry.mark_look();
+            reached_at := decided_at + interval '15 minutes';
             v_row.why := why;
             v_row.why_code := why_code;
             v_row.held_since := coalesce(v_row.held_since, decided_at);
@@ -2840,6 +2609,7 @@ $$;
 create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
     v_due timestamptz := recover_row.at + coalesce(look_in, interval '0');
 begin
     -- Nobody can have texted a customer without a number.
@@ -2864,8 +2634,8 @@ begin
         retry.recover_count := retry.recover_count + 1;
         if retry.in_doubt_since is null then
             v_due := retry.scheduled_for;
-            if retry.recover_count >= smsretry.suspect_after() then
-                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - smsretry.suspect_after(), 15));
+            if retry.recover_count >= k_suspect then
+                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - k_suspect, 15));
                 retry.why_code := 'worker_died';
                 retry.why := 'Its worker died ' || retry.recover_count
                     || ' times before the send began: it is claimed alone from now on';
@@ -2904,7 +2674,7 @@ begin
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
         order by random() -- one that takes all the time does not come first each time
-        limit smsretry.largest_claim()
+        limit smsretry.rows_of_claim(1000)
         for update skip locked
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
@@ -3649,94 +3419,33 @@ begin
 end
 $$;
 
--- ======== schemas/consent/import_at_business.sql ========
--- Record opt-outs that come from elsewhere at one business, of numbers that no customer has as well: import_sms_opt_outs. A number
--- whose customer opted in later than it opted out is left alone.
---   recorded, known, outlived and unreadable are numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
---   undated: lines that count as of as_of · notes: of each number that is not recorded, its line and why
-create or replace function smsretry.import_at_business(
-    business_id uuid, opt_outs jsonb, as_of timestamptz, source text, who text, because text,
-    out recorded integer, out known integer, out customers integer, out cancelled integer, out unmarked integer,
-    out undated integer, out notes jsonb
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_line record;
-    v_later uuid;
-    v_known boolean;
-    v_done record;
-begin
-    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
-    for v_line in
-        select w.phone, min(w.line) as line, count(*)::integer as lines, smsretry.number_key(business_id, w.phone) as number_key,
-               count(*) filter (where (w.at <= as_of) is not true)::integer as undated,
-               case when bool_or((w.at <= as_of) is not true) then as_of else max(w.at) end as at
-        from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
-                     case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
-                     smsretry.instant_of(e.value ->> 'at') as at
-              from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
-        group by w.phone, case when w.phone is null then w.line end
-        order by w.phone, 2 -- two imports lock customers in the same order
-    loop
-        if v_line.phone is null then
-            notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
-            continue;
-        end if;
-        undated := undated + v_line.undated;
-        v_later := smsretry.later_opt_in(business_id, v_line.phone, v_line.at);
-        if v_later is not null then
-            notes := notes || jsonb_build_object(
-                'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', business_id);
-            continue;
-        end if;
-        v_known := exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = v_line.number_key and (o.dated >= v_line.at or v_line.undated > 0)
-              and not smsretry.start_takes_back(o.source));
-        known := known + v_line.lines - 1 + v_known::integer;
-        if not v_known then
-            recorded := recorded + 1;
-            perform smsretry.say_opted_out(array[business_id], v_line.phone, source, v_line.at);
-        end if;
-        continue when not exists (
-            select from public.customers c
-            where c.phone = v_line.phone and (c.business_id = business_id) is true
-              and (not v_known or c.sms_consent_status::text is distinct from 'opted_out'));
-        select * into v_done from smsretry.follow_opt_out(array[business_id], v_line.phone);
-        customers := customers + v_done.customers;
-        cancelled := cancelled + v_done.cancelled;
-        unmarked := unmarked + v_done.unmarked;
-        perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
-        where c.phone = v_line.phone and (c.business_id = business_id) is true;
-    end loop;
-end
-$$;
-
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
--- For people: opt-outs from another system, for one business or for each. opt_outs is an array of at most 500 objects: phone
--- (E.164), at (with its offset; without one it counts as now, and so does a date that has not come), line (to name it by).
--- A number needs no customer: one that comes later is opted out, too. A later opt-in stays. Changes nothing unless
--- dry_run => false; then who and because are needed. The same call again changes nothing more.
--- file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
--- all_businesses: some a call, by id; the next call begins after_business => next_after, until that is null.
--- The rest: smsretry.import_at_business. time_zone: the business's.
+-- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
+-- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
+-- come or is before 2000), line (to name it by). A number needs no customer: one that comes later is opted out, too. A later opt-in
+-- at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call again changes
+-- nothing more.
+--   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
+-- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
-    who text default null, because text default null, file_hash text default null, after_business uuid default null
+    who text default null, because text default null, file_hash text default null
 )
 returns table (
-    businesses integer, recorded integer, known integer, customers integer, cancelled integer, unmarked integer,
-    undated integer, notes jsonb, next_after uuid, time_zone text
+    recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
-    k_pairs constant integer := 2000; -- of numbers and businesses
     v_as_of timestamptz := smsretry.clock();
-    v_key bytea;
-    v_business record;
+    v_key constant bytea := smsretry.number_key(business_id, file_hash);
+    v_line record;
+    v_business uuid;
+    v_later uuid;
+    v_at uuid[];
+    v_new uuid[];
     v_done record;
 begin
     if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
@@ -3745,48 +3454,74 @@ begin
             using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
     elsif jsonb_array_length(opt_outs) > k_most then
         raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
+    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
+        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    if file_hash is not null then
-        v_key := smsretry.number_key(coalesce(business_id, smsretry.everywhere()), file_hash);
-        v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
-    end if;
-    businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
     begin
         insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
         select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
-        for v_business in
-            select b.id, b.timezone::text as zone from public.businesses b
-            where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
-            order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+        for v_line in
+            select w.phone, min(w.line) as line, count(*)::integer as lines,
+                   count(*) filter (where (w.at <= v_as_of) is not true)::integer as undated,
+                   case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
+            from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
+                         case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+                         case when e.value ->> 'at' ~ '^20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$'
+                              then (e.value ->> 'at')::timestamptz end as at
+                  from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
+            group by w.phone, case when w.phone is null then w.line end
+            order by w.phone, 2 -- two imports lock customers in the same order
         loop
-            select * into v_done from smsretry.import_at_business(
-                v_business.id, opt_outs, v_as_of,
-                'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
-                who, because);
-            businesses := businesses + 1;
-            recorded := recorded + v_done.recorded;
-            known := known + v_done.known;
+            if v_line.phone is null then
+                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
+                continue;
+            end if;
+            v_at := '{}';
+            v_new := '{}';
+            for v_business in -- at each: at those that know the number, and for those that get to know it
+                select business_id where business_id is not null
+                union all
+                select distinct c.business_id from public.customers c where business_id is null and c.phone = v_line.phone
+                union all
+                select null where business_id is null
+            loop
+                v_later := smsretry.later_opt_in(v_business, v_line.phone, v_line.at);
+                if v_later is not null then
+                    notes := notes || jsonb_build_object(
+                        'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', v_business);
+                    continue;
+                end if;
+                v_at := v_at || v_business;
+                v_new := v_new || case when not exists (
+                    select from smsretry.standing_opt_outs o
+                    where o.number_key = smsretry.number_key(v_business, v_line.phone) and (o.dated >= v_line.at or v_line.undated > 0)
+                      and not smsretry.start_takes_back(o.source)) then array[v_business] end;
+            end loop;
+            undated := undated + v_line.undated;
+            recorded := recorded + (v_new <> '{}')::integer;
+            known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
+            perform smsretry.say_opted_out(
+                v_new, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), v_line.at); -- a word, which explain_sms shows
+            select array_agg(distinct c.business_id) into v_new from public.customers c -- to which somebody is still to be marked
+            where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
+              and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out');
+            select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
             customers := customers + v_done.customers;
             cancelled := cancelled + v_done.cancelled;
             unmarked := unmarked + v_done.unmarked;
-            undated := greatest(undated, v_done.undated);
-            notes := notes || v_done.notes;
-            next_after := v_business.id;
-            time_zone := case when business_id is not null then v_business.zone end;
+            perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
+            where c.phone = v_line.phone and (c.business_id = any (v_new)) is true;
         end loop;
         if dry_run then -- it has been tried, and is undone
-            raise exception 'rolled back' using errcode = 'SR000';
+            raise exception 'rolled back' using errcode = 'SR001';
         end if;
-    exception when sqlstate 'SR000' then null;
+    exception when sqlstate 'SR001' then null;
     end;
-    if business_id is not null and businesses = 0 then
-        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
-    elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then
-        next_after := null;
-    end if;
     return next;
 end
 $$;
@@ -3850,7 +3585,7 @@ begin
         insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
         select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
         from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(smsretry.everywhere(), new.phone)
+        where o.number_key = smsretry.number_key(null, new.phone)
           and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
           and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
           and not exists (select from smsretry.consents k
@@ -3872,25 +3607,17 @@ begin
             insert into smsretry.consents (number_key, business_id, said, at, dated)
             values (v_key, new.business_id, 'seen', v_now, old.sms_consent_at); -- the consent that ends here, whatever its date
         end if;
-        if v_changed then -- our own functions have kept it
-            v_new := not exists (
-                select from smsretry.consents k
-                where k.number_key = v_key and k.said = 'opted_out' and k.dated = v_dated and k.customer_id = new.id
-                  and k.source is not distinct from left(new.sms_consent_source::text, 200));
-        elsif v_inserted or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source then
-            v_new := not exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = v_key and o.dated >= coalesce(new.sms_consent_at, '-infinity')
-                  and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
-            -- Another source alone opts nobody out again who has opted in since.
-            v_new := v_new and (v_inserted or v_later or v_moved or exists (
-                select from smsretry.standing_opt_outs o where o.number_key = v_key));
-        end if;
-        if v_new then
-            insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
-            values (v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
-                    case when v_changed then left(old.sms_consent_status::text, 40) end);
-        end if;
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
+        select v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
+               case when v_changed then left(old.sms_consent_status::text, 40) end
+        -- Another source alone opts nobody out again who has opted in since.
+        where (v_inserted or v_changed or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source
+               and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key))
+          -- Our own functions have kept it; and so was one that is no earlier, and no easier for a START to take back.
+          and not exists (
+              select from smsretry.standing_opt_outs o
+              where o.number_key = v_key and o.dated >= case when v_changed then v_dated else coalesce(new.sms_consent_at, '-infinity') end
+                and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
         -- Rows of one statement have no order but their dates.
         insert into smsretry.consents (number_key, business_id, said, source, at, dated)
         select v_key, new.business_id, 'opted_in', left(c.sms_consent_source::text, 200), v_now, c.sms_consent_at
@@ -4031,7 +3758,7 @@ begin
     end if;
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
-    v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
+    v_key := smsretry.number_key(null, v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
@@ -4047,7 +3774,7 @@ begin
         if v_anew then
             -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
             perform smsretry.say_opted_out(
-                v_known || smsretry.everywhere(), v_phone,
+                v_known || null::uuid, v_phone,
                 case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
                      then 'inbound_stop' else 'inbound_words' end,
                 v_heard_at, v_by.senders);
@@ -4056,7 +3783,7 @@ begin
         from smsretry.follow_opt_out(v_known, v_phone, again => not v_anew) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.start_again(v_known || smsretry.everywhere(), v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+        from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
     if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
             select from unnest(v_known) b (id) where not exists (
@@ -4120,7 +3847,7 @@ begin
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
         perform smsretry.say_opted_out(
-            case when v_business is null then v_at || smsretry.everywhere() else v_at end, v_phone, record_sms_consent.source, v_now);
+            case when v_business is null then v_at || null::uuid else v_at end, v_phone, record_sms_consent.source, v_now);
         select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
     elsif record_sms_consent.consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
@@ -4140,7 +3867,7 @@ begin
         select count(*) into customers from theirs;
     end if;
     update smsretry.inbound_texts t set seen_at = v_now
-    where t.number_key = smsretry.number_key(smsretry.everywhere(), v_phone) and t.said = 'unsure' and t.seen_at is null;
+    where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
     if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
         raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
                                   else 'No text of this number waits to be read' end
@@ -4235,7 +3962,7 @@ begin
             select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
                    smsretry.clock(), start_again.senders || case when not v_shared then array(
                        select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
-                       where o.number_key = v_key and v_business <> smsretry.everywhere()
+                       where o.number_key = v_key and v_business is not null
                          and not smsretry.sends_through(v_business, o.senders)) end
             where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
         end if;
@@ -4269,170 +3996,80 @@ returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return (
         select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key(smsretry.everywhere(), unread_stop.phone)
+        where t.number_key = smsretry.number_key(null, unread_stop.phone)
           and t.said = 'unsure' and t.seen_at is null
         order by t.heard_at desc limit 1);
 end
 $$;
 
--- ======== schemas/scheduled/cancel_scheduled.sql ========
--- For smsretry.cancel_text: cancel a scheduled send that is not queued yet. Returns why it stays; null: it is cancelled.
-create or replace function smsretry.cancel_scheduled(scheduled_id uuid, why text)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_found boolean;
-begin
-    update public.scheduled_sends s set status = 'cancelled', why = cancel_scheduled.why, why_code = 'operator'
-    where s.id = cancel_scheduled.scheduled_id and s.status = 'scheduled';
-    v_found := found;
-    set constraints all immediate; -- a deferred check would undo the others, too
-    return case
-        when exists (select 1 from public.scheduled_sends s where s.id = cancel_scheduled.scheduled_id and s.status = 'scheduled')
-            then 'A trigger on scheduled_sends keeps it as it is'
-        when not v_found then 'It has changed meanwhile'
-    end;
-exception when others then
-    return 'A trigger or a rule of scheduled_sends refuses each change of it (' || sqlstate || ')';
-end
-$$;
-
--- ======== schemas/scheduled/keep_scheduled.sql ========
--- Keep a scheduled send that could not be queued for a reason that is not its own: held if somebody must mend it (trouble),
--- for life at most, otherwise later. result: held | later | cancelled. If a trigger or a rule refuses even this, it stays as it is,
--- and only the answer says why. The caller holds the row locked.
-create or replace function smsretry.keep_scheduled(
-    send public.scheduled_sends, trouble text, life interval, look_at timestamptz, at timestamptz,
-    out result text, out why text, out why_code text
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_expired constant boolean := keep_scheduled.trouble is not null and coalesce(send.held_since + keep_scheduled.life <= keep_scheduled.at, false);
-    v_status text;
-    v_due timestamptz;
-    v_state text;
-    v_table text;
-    v_column text;
-    v_rule text;
-begin
-    result := case when v_expired then 'cancelled' when keep_scheduled.trouble is null then 'later' else 'held' end;
-    why := case when v_expired then 'Expired before it could be sent. ' else '' end || keep_scheduled.trouble;
-    why_code := case result when 'cancelled' then 'expired' when 'held' then 'row_refused' end;
-    update public.scheduled_sends s
-    set status = case keep_scheduled.result when 'cancelled' then 'cancelled' else s.status end,
-        why = case keep_scheduled.result when 'later' then s.why else left(keep_scheduled.why, smsretry.longest_reason()) end,
-        why_code = case keep_scheduled.result when 'later' then s.why_code else keep_scheduled.why_code end,
-        held_since = case keep_scheduled.result when 'held' then coalesce(s.held_since, keep_scheduled.at)
-                                                when 'later' then s.held_since end,
-        look_at = case when keep_scheduled.result <> 'cancelled' then keep_scheduled.look_at end
-    where s.id = send.id
-    returning s.status, coalesce(s.look_at, s.scheduled_for) into v_status, v_due;
-    if coalesce(v_status = 'scheduled' and (v_expired or v_due < keep_scheduled.look_at), true) then
-        raise exception 'It stays as it was' using errcode = 'SR409';
-    end if;
-    set constraints all immediate; -- a deferred check would undo the others, too
-exception when others then
-    get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name, v_rule = constraint_name;
-    result := 'held';
-    why_code := 'row_refused';
-    why := left(concat_ws('. ', keep_scheduled.trouble, case
-        when v_state = 'SR409' then 'Its row stays as it is, whatever is written: look for a trigger on scheduled_sends '
-            || 'that swallows or undoes updates'
-        else 'Its row cannot be changed: '
-            || concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-            || '. Fix the row, or look at the triggers and rules of scheduled_sends' end), smsretry.longest_reason());
-end
-$$;
-
--- ======== schemas/scheduled/make_send_log.sql ========
--- Insert the send log of a scheduled send, with the send's own id. Returns whether it was made now. Raises if afterwards
--- none says that its text waits, so call it inside a block.
-create or replace function smsretry.make_send_log(id uuid, business_id uuid, customer_id uuid, body text, at timestamptz)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_made boolean;
-    v_sent boolean;
-begin
-    insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
-    select make_send_log.id, make_send_log.business_id, make_send_log.customer_id, 'sms', make_send_log.body,
-           make_send_log.at, make_send_log.at
-    where not exists (select 1 from public.send_logs l where l.id = make_send_log.id);
-    v_made := found;
-    select smsretry.is_sent(l.provider_message_id, l.status::text) into v_sent
-    from public.send_logs l where l.id = make_send_log.id;
-    if v_sent is null then
-        raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id' using errcode = 'SR409';
-    elsif v_made and v_sent then
-        raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
-            using errcode = 'SR409';
-    end if;
-    return v_made;
-end
-$$;
-
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
--- the send's own id, so there is one text at most. The caller holds the row locked.
+-- the send's own id, so there is one text at most. Raises if one of the three does not become what it should: the caller
+-- keeps the row locked, and undoes all of it.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so. Raises if its row
--- stays as it was: otherwise it would be queued again and again.
+-- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so.
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
     out why_code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    v_made boolean;
+    v_log public.send_logs;
     v_status text;
 begin
-    -- Infinity and the like are no end. The constraint refuses them, and with them each change of the row.
-    if send.not_after > upper(smsretry.century()) then
+    -- Infinity is no end. The constraint refuses it, and with it each change of the row.
+    if send.not_after > queue_scheduled.at and smsretry.on_calendar(send.not_after) is null then
         send.not_after := null;
     end if;
     why_code := case
-        when not exists (select 1 from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
+        when not exists (select from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
             then 'no_customer'
         when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
-        -- A send planned for -infinity is held until somebody mends it.
-        when coalesce(send.not_after, case when isfinite(send.scheduled_for) then send.scheduled_for + life end)
-            <= queue_scheduled.at then 'expired'
+        when coalesce(send.not_after, smsretry.on_calendar(send.scheduled_for) + life) <= queue_scheduled.at then 'expired'
     end;
-    if why_code in ('no_customer', 'no_body') then
-        result := 'failed';
-        why := case why_code when 'no_customer' then 'Customer not found'
-                             else 'Text is empty: scheduled_sends.body holds none' end;
-    elsif why_code = 'expired' then
-        result := 'cancelled';
-        why := 'Expired before it could be sent' || case
-            when send.not_after is not null then ''
-            when send.held_since is not null then '. ' || send.why
-            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end;
-        if exists (select 1 from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
-            why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+    if why_code is null then
+        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
+        select send.id, send.business_id, send.customer_id, 'sms', send.body, queue_scheduled.at, queue_scheduled.at
+        where not exists (select from public.send_logs l where l.id = send.id);
+        v_made := found;
+        select * into v_log from public.send_logs l where l.id = send.id;
+        if v_log.id is null then
+            raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id' using errcode = 'SR409';
+        elsif v_made and smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+            raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
+                using errcode = 'SR409';
         end if;
-    -- A send log that is made now is this text's, even if a trigger changed its words.
-    elsif smsretry.make_send_log(send.id, send.business_id, send.customer_id, send.body, queue_scheduled.at)
-        or exists (select 1 from public.send_logs l
-                   where l.id = send.id and l.business_id = send.business_id
-                     and l.customer_id = send.customer_id and l.subject = send.body) then
-        result := 'queued';
+        -- One that is made now is this text's, even if a trigger changed its words.
+        why_code := case when not v_made and (v_log.business_id, v_log.customer_id, v_log.subject::text)
+                                              is distinct from (send.business_id, send.customer_id, send.body) then 'id_taken' end;
+    end if;
+    result := case when why_code is null then 'queued' when why_code = 'expired' then 'cancelled' else 'failed' end;
+    why := case why_code
+        when 'no_customer' then 'Customer not found'
+        when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
+        when 'id_taken' then 'Its id is that of another send log: schedule the text anew'
+        when 'expired' then 'Expired before it could be sent' || case
+            when send.held_since is not null then '. ' || send.why
+            when send.not_after is not null then ''
+            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+    end;
+    if why_code = 'expired' and exists (select from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
+        why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+    elsif result = 'queued' then
         select q.retry_id into retry_id
         from public.queue_sms_retry(
             send_log_id => send.id, scheduled_for => send.scheduled_for,
             expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
             message_class => send.message_class) q;
-    else
-        result := 'failed';
-        why_code := 'id_taken';
-        why := 'Its id is that of another send log: schedule the text anew';
     end if;
     update public.scheduled_sends s
     set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
-        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
-        not_after = send.not_after,
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null, not_after = send.not_after,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id
     returning s.status into v_status;
-    if coalesce(v_status = 'scheduled', true) then
+    if coalesce(v_status = 'scheduled', true) then -- it would be queued again and again
         raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
             using errcode = 'SR409';
     end if;
@@ -4442,11 +4079,12 @@ $$;
 
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
 -- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
--- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
--- status, or none of them. May be repeated.
+-- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
+-- queue row and status, or none of them. May be repeated.
 --   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
--- without: scheduled sends that are left out, because nobody could change them just now
--- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
+-- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
+-- without: scheduled sends that are left out, because they were held or put off just now
+-- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
 )
@@ -4496,19 +4134,30 @@ begin
                         v_rule = constraint_name, v_message = message_text;
             end;
         end if;
-        if v_state in ('55P03', '40P01', '40001') then
-            v_busy := v_busy || v_send.business_id;
-            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
-            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
-        elsif v_state is not null then
+        if v_state is not null then
+            result := case when v_state in ('55P03', '40P01', '40001') then 'later' else 'held' end;
+            v_busy := v_busy || case result when 'later' then v_send.business_id end;
+            retry_id := null;
+            why_code := case result when 'held' then 'row_refused' end;
             -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
-            from smsretry.keep_scheduled(
-                v_send, 'Its text cannot be made: ' || case
-                    when v_state like 'SR%' then v_message
-                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                end, life, v_until + interval '13 minutes', v_now) k;
+            why := case when result = 'held' then 'Its text cannot be made: ' || case
+                when v_state like 'SR%' then v_message
+                else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers' end end;
+            begin
+                update public.scheduled_sends s
+                set look_at = v_until + case queue_scheduled_sms.result when 'held' then interval '13 minutes' else interval '30 seconds' end,
+                    held_since = case queue_scheduled_sms.result when 'held' then coalesce(s.held_since, v_now) else s.held_since end,
+                    why = coalesce(left(queue_scheduled_sms.why, smsretry.longest_reason()), s.why),
+                    why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
+                where s.id = v_id;
+                set constraints all immediate;
+            exception when others then
+                result := 'held';
+                why_code := 'row_refused';
+                why := concat_ws('. ', why, 'Its row cannot be changed (' || sqlstate
+                                            || '): fix the row, or look at the triggers and rules of scheduled_sends');
+            end;
         end if;
         return next;
     end loop;
@@ -4542,9 +4191,9 @@ declare
 begin
     v_problem := case
         when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
-        when (schedule_sms.scheduled_for <@ smsretry.century()) is not true
+        when smsretry.on_calendar(schedule_sms.scheduled_for) is null
             then 'scheduled_for must be a time in this century'
-        when not schedule_sms.not_after <@ smsretry.century()
+        when schedule_sms.not_after is distinct from smsretry.on_calendar(schedule_sms.not_after)
             then 'not_after must be a time in this century'
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'
@@ -4625,7 +4274,19 @@ begin
         select q.* into v_text from public.sms_retry_queue q
         where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
         for update;
-        v_refusal := smsretry.too_late(old, new, v_text);
+        v_refusal := case
+            when new.status not in ('queued', 'cancelled')
+                or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+                    is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id)
+            then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', old.id)
+                || 'Cancel it and schedule another.'
+            when v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null
+            then format(E'It is too late to change scheduled send %s: its text %s\n', old.id, case
+                    when v_text.id is null then 'has ended'
+                    when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                    else 'is with a worker at this moment' end)
+                || 'explain_sms tells what became of it, by its send log.'
+        end;
         if v_refusal is not null then
             if coalesce(current_setting(v_note, true), '') = '' then
                 perform set_config(v_note, v_refusal, true);
@@ -4671,28 +4332,6 @@ begin
     end if;
     return null;
 end
-$$;
-
--- ======== schemas/scheduled/too_late.sql ========
--- Why a scheduled send that is queued cannot be changed in this way any more, and in a second line what to do; null: it can.
--- live: its text's live row, if there is one.
-create or replace function smsretry.too_late(
-    was public.scheduled_sends, wanted public.scheduled_sends, live public.sms_retry_queue
-)
-returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when wanted.status not in ('queued', 'cancelled')
-            or (wanted.body, wanted.business_id, wanted.customer_id, wanted.message_class, wanted.send_log_id)
-                is distinct from (was.body, was.business_id, was.customer_id, was.message_class, was.send_log_id)
-        then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', was.id)
-            || 'Cancel it and schedule another.'
-        when live.id is null or live.status <> 'pending' or live.in_doubt_since is not null
-        then format(E'It is too late to change scheduled send %s: its text %s\n', was.id, case
-                when live.id is null then 'has ended'
-                when live.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                else 'is with a worker at this moment' end)
-            || 'explain_sms tells what became of it, by its send log.'
-    end
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
@@ -4879,7 +4518,7 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
     v_lost constant boolean := smsretry.is_lost(status);
-    v_arrived constant boolean := smsretry.has_arrived(status);
+    v_arrived constant boolean := status in ('delivered', 'read');
     v_rank constant integer := smsretry.delivery_rank(status);
     v_known integer;
     v_attempt public.sms_send_attempts;
@@ -4906,7 +4545,7 @@ begin
             select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
-    elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
+    elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(
@@ -4998,11 +4637,11 @@ $$;
 
 -- ======== schemas/senders/add_sms_sender.sql ========
 -- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
--- is shared. Texts that waited because of the one before are due at once; one that is under way ends where it began.
---   account, sent_by: smsretry.sender_problem has their shapes · message_class: null: any; one of a class outranks it
---   segments_per_second, segments_per_day: null: not limited here, or as the others have it who share it
+-- is shared, and keeps its rate and cap. A text that is under way ends where it began.
+--   account: AC and 32 hexadecimal digits · sent_by: MG and as many, or a number in E.164. No value is quoted: it may be somebody's number
+--   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day: null: not limited here
 --   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
--- Returns the sender, how many businesses use it now, and how many texts became due.
+-- Returns: smsretry.sender_changed.
 create or replace function public.add_sms_sender(
     business_id uuid, account text, sent_by text, message_class text default null,
     segments_per_second double precision default null, segments_per_day integer default null,
@@ -5013,53 +4652,59 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_class constant text := coalesce(message_class, 'any');
+    v_problem text;
     v_sender smsretry.senders;
     v_had smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
-    if v_class not in ('any', 'marketing', 'transactional') then
-        raise exception 'message_class must be marketing or transactional; leave it out for both' using errcode = 'SR422';
+    v_problem := case
+        when v_class not in ('any', 'marketing', 'transactional') then 'message_class must be marketing or transactional; leave it out for both'
+        when not exists (select from public.businesses b where b.id = business_id) then 'There is no business with this id'
+        when (account ~ '^AC[0-9a-f]{32}$') is not true then 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
+        when (sent_by ~ '^(MG[0-9a-f]{32}|[+][1-9][0-9]{6,14})$') is not true
+            then 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
+        else smsretry.limits_problem(segments_per_second, segments_per_day)
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
     end if;
-    if not exists (select from public.businesses b where b.id = business_id) then
-        raise exception 'There is no business with this id' using errcode = 'SR422';
-    end if;
-    v_sender := smsretry.keep_sender(account, sent_by, segments_per_second, segments_per_day);
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    select s.* into v_had
-    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
-    where b.business_id = business_id and b.message_class = v_class for update of b;
-    if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
-        raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
-            v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
-    end if;
-    if dry_run then
-        perform smsretry.forget_unused_senders();
-        businesses := cardinality(smsretry.users_of(v_sender.id));
+    lock table smsretry.business_senders in share row exclusive mode; -- one order after another; claims only read
+    begin
+        insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
+        values (account, sent_by, segments_per_second, segments_per_day)
+        on conflict on constraint senders_one do update set account = s.account
+        returning s.* into v_sender;
+        if segments_per_second is not null and segments_per_second is distinct from v_sender.segments_per_second
+            or segments_per_day is not null and segments_per_day is distinct from v_sender.segments_per_day then
+            raise exception 'This sender has another rate or cap already (% a second, % a day): leave both out to share it as it is, or use change_sms_sender',
+                coalesce(v_sender.segments_per_second::text, 'no limit'), coalesce(v_sender.segments_per_day::text, 'no limit')
+                using errcode = 'SR422';
+        end if;
+        select s.* into v_had
+        from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
+        where b.business_id = business_id and b.message_class = v_class;
+        if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
+            raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
+                v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
+        end if;
+        insert into smsretry.business_senders (business_id, message_class, sender_id) values (business_id, v_class, v_sender.id)
+        on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id;
+        select * into sender_id, sender, businesses, released
+        from smsretry.sender_changed(v_sender, 'added', who, because, array[business_id],
+                                     jsonb_build_object('business_id', business_id, 'message_class', v_class));
+        if dry_run then -- it has been tried, and is undone
+            raise exception 'rolled back' using errcode = 'SR001';
+        end if;
+    exception when sqlstate 'SR001' then
         released := 0;
-        return next;
-        return;
-    end if;
-    insert into smsretry.business_senders as b (business_id, message_class, sender_id)
-    values (business_id, v_class, v_sender.id)
-    on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id
-    -- Somebody else was faster: it is not known what theirs replaced.
-    where b.sender_id is not distinct from v_had.id or b.sender_id = v_sender.id;
-    if not found then
-        raise exception 'Somebody else gives this business a sender at this moment: look, and give the order again' using errcode = 'SR422';
-    end if;
-    perform smsretry.note_event(v_sender.id, 'added', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
-    perform smsretry.forget_unused_senders();
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(array[business_id]);
+    end;
     return next;
 end
 $$;
 
 -- ======== schemas/senders/change_sms_sender.sql ========
 -- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
--- that are no longer limited here. named: its id, SID or number. Returns the sender, who uses it, and how many texts became due.
+-- that are no longer limited here. named: its id, SID or number. Returns: smsretry.sender_changed.
 create or replace function public.change_sms_sender(
     named text, segments_per_second double precision default null, segments_per_day integer default null,
     unlimited text[] default '{}', who text default null, because text default null
@@ -5088,99 +4733,22 @@ begin
         -- What was given away was at the old rate.
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    select * into sender_id, sender, businesses, released
+    from smsretry.sender_changed(v_sender, 'changed', who, because, smsretry.users_of(v_sender.id));
     return next;
 end
 $$;
 
--- ======== schemas/senders/forget_unused_senders.sql ========
--- Delete the senders that no business uses, and what is stopped of them. Attempts keep what they went out from. A sender that a
--- runner told stays. In two steps: what is locked first is looked at again, and whoever is about to share one is not disturbed.
-create or replace function smsretry.forget_unused_senders()
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_unused constant uuid[] := array(
-        select s.id from smsretry.senders s
-        where s.told_at is null and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
-        order by s.id for update skip locked);
+-- ======== schemas/senders/limits_problem.sql ========
+-- What is wrong with a sender's rate and cap; null: nothing.
+create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    with gone as (
-        delete from smsretry.senders s
-        where s.id = any (v_unused) and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
-        returning s.id)
-    delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
-end
-$$;
-
--- ======== schemas/senders/hurry_texts.sql ========
--- Texts that wait because of their sender are due at once, of these businesses; returns how many. Whether they may go is
--- decided when they are claimed. The order that calls this must not fail or last for their sake: one that somebody has locked,
--- those of a business whose rules refuse it, and what does not fit into three seconds wait for their own time.
-create or replace function smsretry.hurry_texts(business_ids uuid[])
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_business uuid;
-    v_row public.sms_retry_queue;
-    v_texts integer;
-    v_all integer := 0;
-begin
-    foreach v_business in array hurry_texts.business_ids loop
-        v_texts := 0;
-        begin
-            for v_row in
-                select q.* from public.sms_retry_queue q
-                where q.business_id = v_business and q.work = 'texts'
-                  and q.scheduled_for > v_now
-                  and q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
-                order by q.id for update skip locked
-            loop
-                exit when clock_timestamp() > v_until;
-                perform smsretry.save_row(v_row, v_now, due => v_now);
-                v_texts := v_texts + 1;
-            end loop;
-            v_all := v_all + v_texts;
-        exception when others then
-            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
-        end;
-    end loop;
-    return v_all;
-end
-$$;
-
--- ======== schemas/senders/keep_sender.sql ========
--- The sender of this account and address, locked: a new one, or the one that others share already. A shared one keeps its
--- rate and cap; others are refused.
-create or replace function smsretry.keep_sender(
-    account text, sent_by text, segments_per_second double precision, segments_per_day integer
-)
-returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_problem constant text := coalesce(
-        smsretry.sender_problem(account, sent_by), smsretry.limits_problem(segments_per_second, segments_per_day));
-    v_sender smsretry.senders;
-begin
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'SR422';
-    end if;
-    insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
-    values (account, sent_by, segments_per_second, segments_per_day)
-    on conflict on constraint senders_one do update set account = s.account -- locks it
-    returning s.* into v_sender;
-    if segments_per_second is not null and segments_per_second is distinct from v_sender.segments_per_second
-        or segments_per_day is not null and segments_per_day is distinct from v_sender.segments_per_day then
-        raise exception 'This sender has another rate or cap already (% a second, % a day): leave both out to share it as it is, or use change_sms_sender',
-            coalesce(v_sender.segments_per_second::text, 'no limit'), coalesce(v_sender.segments_per_day::text, 'no limit')
-            using errcode = 'SR422';
-    end if;
-    return v_sender;
+    return case
+        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
+            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
+        when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
+    end;
 end
 $$;
 
@@ -5207,7 +4775,7 @@ $$;
 
 -- ======== schemas/senders/pause_sms_sender.sql ========
 -- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
--- number. Returns the sender, and how many businesses use it.
+-- number.
 create or replace function public.pause_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -5220,19 +4788,15 @@ begin
     update smsretry.senders s
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
-    perform smsretry.note_event(v_sender.id, 'paused', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
+    select c.sender_id, c.sender, c.businesses into sender_id, sender, businesses
+    from smsretry.sender_changed(v_sender, 'paused', who, because, '{}') c;
     return next;
 end
 $$;
 
 -- ======== schemas/senders/remove_sms_sender.sql ========
 -- For a person: a business's texts go out from the sender of the runners' environment again; those of a class, from the
--- business's sender for any class if it has one. Texts that waited because of the sender are due at once. The sender itself
--- goes when nobody uses it. Returns the sender, how many businesses still use it, and how many texts became due.
+-- business's sender for any class if it has one. Returns: smsretry.sender_changed.
 create or replace function public.remove_sms_sender(
     business_id uuid, message_class text default null, who text default null, because text default null
 )
@@ -5244,28 +4808,25 @@ declare
     v_sender smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
+    lock table smsretry.business_senders in share row exclusive mode; -- as add_sms_sender
     select s.* into v_sender
     from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
-    where b.business_id = business_id and b.message_class = v_class for update of s, b;
+    where b.business_id = business_id and b.message_class = v_class;
     if v_sender.id is null then
         raise exception 'This business has no sender of its own for % texts', v_class
             using errcode = 'SR422', hint = 'sms_senders lists them.';
     end if;
     delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
-    perform smsretry.note_event(v_sender.id, 'removed', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by), 'business_id', business_id, 'message_class', v_class));
-    perform smsretry.forget_unused_senders();
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(array[business_id]);
+    select * into sender_id, sender, businesses, released
+    from smsretry.sender_changed(v_sender, 'removed', who, because, array[business_id],
+                                 jsonb_build_object('business_id', business_id, 'message_class', v_class));
     return next;
 end
 $$;
 
 -- ======== schemas/senders/resume_sms_sender.sql ========
--- For a person: what was wrong with a sender is mended. Its pause ends, nothing of it is stopped any more, and its texts that waited are due
--- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
+-- For a person: what was wrong with a sender is mended. Its pause ends, and nothing of it is stopped any more. named: its id, SID or
+-- number. Returns: smsretry.sender_changed.
 create or replace function public.resume_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer, released integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -5279,13 +4840,58 @@ begin
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
        or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
-    perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    select * into sender_id, sender, businesses, released
+    from smsretry.sender_changed(v_sender, 'resumed', who, because, smsretry.users_of(v_sender.id));
     return next;
+end
+$$;
+
+-- ======== schemas/senders/sender_changed.sql ========
+-- What follows each order about a sender: it is kept who gave it and why, the senders that no business uses any more are forgotten
+-- (attempts keep what they went out from; one that a runner told stays), and texts of these businesses that wait because of their
+-- sender are due at once. Whether they may go is decided when they are claimed. What somebody has locked waits for its own time,
+-- and so do those of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three seconds.
+--   businesses: how many use the sender now · released: texts that became due
+create or replace function smsretry.sender_changed(
+    changed smsretry.senders, what text, who text, because text, release uuid[], detail jsonb default '{}',
+    out sender_id uuid, out sender text, out businesses integer, out released integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_business uuid;
+    v_texts integer;
+begin
+    sender_id := changed.id;
+    sender := smsretry.shown_sender(changed.sent_by);
+    perform smsretry.note_event(
+        changed.id, sender_changed.what, sender_changed.who, sender_changed.because,
+        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender) || sender_changed.detail);
+    if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
+        with gone as (
+            delete from smsretry.senders s
+            where s.told_at is null and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
+            returning s.id)
+        delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
+    end if;
+    businesses := cardinality(smsretry.users_of(changed.id));
+    released := 0;
+    foreach v_business in array sender_changed.release loop
+        exit when clock_timestamp() > v_until;
+        begin
+            update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
+            where q.id in (
+                select w.id from public.sms_retry_queue w
+                where w.business_id = v_business and w.work = 'texts' and w.scheduled_for > v_now
+                  and w.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
+                order by w.id limit 10000 for update skip locked);
+            get diagnostics v_texts = row_count;
+            released := released + v_texts;
+        exception when others then
+            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        end;
+    end loop;
 end
 $$;
 
@@ -5309,7 +4915,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)), 1);
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
@@ -5547,13 +5153,12 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
        case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       greatest(least(coalesce(s.held_since, s.updated_at, smsretry.clock()),
-                      k.last), k.first) as since,
+       coalesce(smsretry.on_calendar(coalesce(s.held_since, s.updated_at)), smsretry.clock()) as since,
        left(smsretry.numberless(s.why), smsretry.longest_reason()) as why,
        null::integer as code,
-       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, k.first), k.last) end as next_at,
-       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
-       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
+       case when s.status = 'scheduled' then smsretry.on_calendar(greatest(s.scheduled_for, s.look_at)) end as next_at,
+       smsretry.on_calendar(s.not_after) as expires_at,
+       0 as attempts, 3 as max_attempts, coalesce(smsretry.on_calendar(s.created_at), smsretry.clock()) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
        smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
@@ -5563,19 +5168,16 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
        s.why_code::text as why_code,
-       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
        smsretry.shown_sender(o.sent_by) as sender, o.account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
+       smsretry.on_calendar(s.scheduled_for) as planned_for, false as is_text
 from public.scheduled_sends s
-cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
-
-grant select on smsretry.scheduled_on_record to service_role;
 
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
@@ -5583,7 +5185,7 @@ grant select on smsretry.scheduled_on_record to service_role;
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
 --   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
 --   looks: for evidence, that found nothing
---   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
+--   sender, account: what it goes out from, as people see it · sender_name: what names it in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
@@ -5617,7 +5219,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
-       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
        smsretry.shown_sender(o.sent_by) as sender, o.account,
        -- It could not go out before it was queued, unless it was planned.
        case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
@@ -5629,8 +5231,6 @@ left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
 left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
 left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
-
-grant select on smsretry.text_on_record to service_role;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
 -- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, look_up_sms, preview_sms_retries,
@@ -5692,10 +5292,17 @@ declare
     v_why constant text := 'Cancelled by ' || who || ': ' || because;
     v_row public.sms_retry_queue;
     v_skip text;
+    v_status text;
 begin
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    if v_row.id is null and not dry_run then
+        update public.scheduled_sends s set status = 'cancelled', why = v_why, why_code = 'operator'
+        where s.id = id and s.status = 'scheduled' returning s.status into v_status;
+        v_skip := case when v_status is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+        set constraints all immediate; -- a deferred check would undo the others, too
+    end if;
     if v_row.id is null then
-        return case when not dry_run then smsretry.cancel_scheduled(id, v_why) end;
+        return v_skip;
     end if;
     v_skip := case
         when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
@@ -5707,6 +5314,8 @@ begin
         perform smsretry.note_event(v_row.id, 'cancelled', who, because);
     end if;
     return v_skip;
+exception when others then
+    return 'A trigger or a rule of the application refuses each change of it (' || sqlstate || ')';
 end
 $$;
 
@@ -6035,7 +5644,7 @@ $$;
 -- ======== schemas/desk/mark_sms_database.sql ========
 -- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
 -- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
--- May be repeated. Texts that waited because of the mark are looked at again within smsretry.mark_look.
+-- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes (begin_sms_attempt).
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
@@ -6118,7 +5727,7 @@ create or replace function public.preview_sms_retries(
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, 1000)), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
@@ -6314,7 +5923,7 @@ $$;
 
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock; next_at: what was due before is late; texts: smsretry.fewest_texts)
+--   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
 --   queue (name: a state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
 --   held (a line for each reason and business, 50 at most; name all: how many in all)
 --   sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name: delivered, undelivered, unknown or open)
@@ -6336,7 +5945,7 @@ begin
     return query
     select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'texts', smsretry.fewest_texts(), 'oldest', v_now,
+        select jsonb_build_object('part', 'clock', 'name', '', 'texts', 20, 'oldest', v_now,
                                   'next_at', v_now - smsretry.late_after()) as line
         union all
         select * from smsretry.status_of_waiting(v_now)
@@ -6467,7 +6076,7 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     with accepted as materialized (
-        select case when smsretry.has_arrived(a.delivery_status) then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
+        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
                     when a.delivery_status = 'unknown' then 'unknown' else 'open' end as fate,
                a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a
@@ -6547,7 +6156,7 @@ begin
          select s.id, case when s.held_since is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written infinity.
-                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
+                smsretry.on_calendar(s.scheduled_for) as due
          from public.scheduled_sends s
          where s.status = 'scheduled') p
      group by p.name order by p.name)
@@ -6699,17 +6308,9 @@ begin
     select count(*) into v_unqueued
     from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
-    -- Four of them: a whole account's senders may be stopped.
-    select string_agg(case when c.kind = 'everybody' or c.told_at is not null and not exists (select from smsretry.business_senders)
-                               then 'sending is stopped: '
-                           when c.told_at is not null then 'the sender of the environment is stopped: '
-                           else 'sender ' || smsretry.shown_sender(c.sent_by) || ' is stopped: ' end || c.why, ' · ' order by c.place)
-                   filter (where c.place <= 4)
-               || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
-    into v_stopped
-    from (select x.kind, x.why, s.sent_by, s.told_at, row_number() over (order by x.kind, s.told_at desc nulls last, x.since, x.subject) as place
-          from smsretry.stops x left join smsretry.senders s on x.kind = 'sender' and s.id::text = x.subject
-          where x.kind in ('everybody', 'sender')) c;
+    select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
+           || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
+    from smsretry.stops x where x.kind in ('everybody', 'sender');
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
@@ -6725,14 +6326,22 @@ begin
 end
 $$;
 
--- ======== schemas/checks/checksums.sql ========
--- What the catalog has of us and of the tables that we share, each object with the md5 of its definition and of what the roles of
+-- ======== schemas/checks/count_sms_answer.sql ========
+-- As many rows as a claim of row_count returns (null: the largest claim); each row holds that number. Counting the rows
+-- shows whether the project's max-rows cuts off an answer.
+create or replace function public.count_sms_answer(row_count integer default null)
+returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, 1000)) as l (most)
+    cross join generate_series(1, l.most)
+$$;
+
+-- ======== schemas/checks/examine_sms_retries.sql ========
+-- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object with the md5 of its definition and of what the roles of
 -- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The application's
 -- own objects are among them; which are ours is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns
 -- together; of a shared one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
-create or replace function smsretry.checksums()
-returns table (object text, md5 text)
-language sql stable security invoker set search_path = pg_catalog, pg_temp
+create or replace function public.examine_sms_retries()
+returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (
         select o.oid, o.rolname || ' ' from pg_roles o where o.rolname in ('anon', 'authenticated', 'service_role')
@@ -6801,25 +6410,9 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     )
     -- Up to version 15 PostgreSQL names the table of each column; brackets are set anew when a dump is read; a cast to text is
     -- written where the application's column is a varchar.
-    select o.object, md5(case when o.object like '%function %' then o.definition
-                              else regexp_replace(o.definition, '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])', '', 'g') end)
+    select jsonb_object_agg(o.object, md5(case when o.object like '%function %' then o.definition
+                              else regexp_replace(o.definition, '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])', '', 'g') end))
     from objects o
-$$;
-
--- ======== schemas/checks/count_sms_answer.sql ========
--- As many rows as a claim of row_count returns (null: the largest claim); each row holds that number. Counting the rows
--- shows whether the project's max-rows cuts off an answer.
-create or replace function public.count_sms_answer(row_count integer default null)
-returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, smsretry.largest_claim())) as l (most)
-    cross join generate_series(1, l.most)
-$$;
-
--- ======== schemas/checks/examine_sms_retries.sql ========
--- For `smsretry doctor`: the checksum of each object, as one value, which no max-rows of the project's cuts off.
-create or replace function public.examine_sms_retries()
-returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select jsonb_object_agg(c.object, c.md5) from smsretry.checksums() c
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
@@ -6871,7 +6464,7 @@ declare
     v_state text;
     v_context text;
 begin
-    foreach v_ends in array array['due', 'completed', 'failed', 'cancelled'] loop
+    foreach v_ends in array array['due', 'completed', 'failed'] loop
         begin
             v_answer := null;
             if v_ends = 'due' then
@@ -6895,12 +6488,7 @@ begin
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
                 delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
             end if;
-            if v_ends = 'cancelled' then
-                v_step := 'record_sms_consent';
-                select 'that nothing was cancelled' into v_answer from public.customers c
-                cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', c.business_id) s
-                where c.id = v_row.customer_id and s.cancelled = 0;
-            elsif v_answer is null then
+            if v_answer is null then
                 v_step := 'claim_sms_retry';
                 v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
                 if v_row.claim_no is null then
@@ -6917,7 +6505,7 @@ begin
                     send_to => 'listed', listed => true) b -- or a mark would answer
                 where b.answer <> 'go';
             end if;
-            if v_ends <> 'cancelled' and v_answer is null then
+            if v_answer is null then
                 v_step := 'finish_sms_attempt';
                 perform from public.finish_sms_attempt(
                     retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
@@ -6944,7 +6532,7 @@ begin
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else '' end;
-        if v_step is not null or v_ends = 'cancelled' then
+        if v_step is not null or v_ends = 'failed' then
             return next;
             exit when v_ends <> 'due';
         end if;
@@ -7004,10 +6592,15 @@ create trigger smsretry_keep_event
           or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
     execute function smsretry.keep_event();
 
--- ======== schemas/rights/internal_functions.sql ========
--- Only the backend calls the functions in the schema smsretry.
+-- ======== schemas/rights/internals.sql ========
+-- Only the backend calls the functions and reads the tables in the schema smsretry. Default privileges may be wide.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
+revoke all on all tables in schema smsretry from public, anon, authenticated;
+grant select on all tables in schema smsretry to service_role;
+grant insert on smsretry.consents, smsretry.events, smsretry.imported_files, smsretry.restores to service_role;
+grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
 
 -- Triggers fire in statements of the application's, too. They plan as our functions in public do.
 do $$

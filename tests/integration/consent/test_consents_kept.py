@@ -1,6 +1,7 @@
-"""What the table of consents must not fall into: each of these was a fault of an earlier shape of it."""
+"""What is kept of a word, for how long, and at what price. Who may be texted then: test_consent_in_any_order.py."""
 
 from datetime import timedelta
+from itertools import product
 from typing import Any, Final
 
 import psycopg
@@ -12,9 +13,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.hearing import consents, hear
-from tests.support.builders import ACCOUNT, PHONE, SENDER, run
+from tests.integration.hearing import consents, hear, is_out
+from tests.support.builders import PHONE, results_of, run, run_over
 
+MIAMI: Final = "+13055550123"
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -23,18 +25,6 @@ def value(business: Business, query: str, *values: object) -> Any:
     found = business.connection.execute(query.encode(), values).fetchone()
     assert found is not None
     return next(iter(found.values()))
-
-
-def stands(business: Business) -> bool:
-    """Whether an opt-out of the number stands at the business."""
-    return bool(
-        value(
-            business,
-            "select exists (select from smsretry.standing_opt_outs where number_key = smsretry.number_key(%s, %s))",
-            business.id,
-            PHONE,
-        )
-    )
 
 
 def test_a_bulk_write_of_the_application_costs_one_transaction_id(business: Business) -> None:
@@ -89,7 +79,7 @@ def test_a_number_that_says_stop_three_thousand_times_makes_no_begin_dear(
     ).fetchall()
     [top] = plan["QUERY PLAN"]
     read = top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"]
-    assert stands(business) is (said == "STOP")
+    assert is_out(business) is (said == "STOP")
     assert read < 12_000
 
 
@@ -101,20 +91,6 @@ def test_a_start_that_takes_back_nothing_is_not_kept(stack: Stack, business: Bus
     assert value(business, "select count(*) from smsretry.consents") == 0
 
 
-def test_a_person_s_opt_in_follows_a_stop_though_the_clock_was_set_back(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """What was said later counts by its place, and not by the clock."""
-    business.customer()
-    hear(business, "STOP")
-    stack.move_clock(-timedelta(hours=2))
-    operators.record_consent(PHONE, consent="opted_in", source="form", business_id=business.id)
-    assert not stands(business)
-    stack.move_clock(timedelta(hours=2))
-    business.due_text()
-    assert run(queue, sender) == ["Sent"]
-
-
 def test_pruning_never_brings_an_opt_out_back(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
     """What lifted it goes after it."""
     business.customer()
@@ -124,36 +100,62 @@ def test_pruning_never_brings_an_opt_out_back(stack: Stack, business: Business, 
     stack.move_clock(timedelta(days=30))
     for left in (1, 0):
         operators.prune(Prune(keep_days=7))
-        assert not stands(business)
+        assert not is_out(business)
         assert value(business, "select count(*) from smsretry.consents") <= 2 * left
     assert value(business, "select count(*) from smsretry.consents") == 0
 
 
-def test_pruning_keeps_each_opt_out_that_stands(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
-    """For good, with the dates that could lift it."""
-    business.customer()
+def test_pruning_keeps_each_opt_out_that_stands_with_the_dates_that_could_lift_it(
+    stack: Stack, business: Business, operators: SupabaseOperators
+) -> None:
+    """For good. An application that dates all customers ahead every night fills the table with no others."""
+    for phone in (PHONE, MIAMI):
+        business.customer(phone=phone)
+    business.connection.execute("update customers set sms_consent_at = %s", [stack.now() + timedelta(hours=5)])
     hear(business, "STOP")
     stack.move_clock(timedelta(days=3650))
     operators.prune(Prune(keep_days=7))
-    assert stands(business)
+    assert is_out(business)
+    assert value(business, "select count(*) from smsretry.consents where said = 'seen'") == 1
 
 
-def test_a_start_of_an_unknown_sender_matches_none_and_not_an_empty_list(stack: Stack, business: Business) -> None:
-    """While no business has a sender of its own it is everybody's, and takes back the STOP."""
+@pytest.mark.parametrize(("source", "lifted"), [("inbound_stop", True), ("letter", False)])
+def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
+    stack: Stack, business: Business, source: str, lifted: bool
+) -> None:
+    """Of a customer who opted out, was deleted, and is there again."""
     business.customer()
-    hear(business, "STOP")
-    hear(business, "START")
-    kept = business.connection.execute("select senders from smsretry.consents order by id").fetchall()
-    assert {row["senders"] for row in kept} == {None}
-    assert not stands(business)
+    business.connection.execute(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s", [source]
+    )
+    business.connection.execute("delete from customers")
+    stack.move_clock(MINUTE)
+    business.customer(consent="unknown")
+    business.connection.execute(
+        """update customers set sms_consent_status = 'opted_in', sms_consent_at = %s,
+                                sms_consent_source = 'inbound_start'""",
+        [stack.now()],
+    )
+    assert is_out(business) is not lifted
 
 
-@pytest.mark.parametrize("order", ["opted out first", "opted in first"])
-def test_in_one_statement_the_dates_decide(stack: Stack, business: Business, order: str) -> None:
+def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """Florida allows three texts a day."""
+    for _ in range(2):
+        for _ in range(3):
+            business.due_text(phone=MIAMI)
+        fates = [result.fate for result in results_of(run_over(queue, sender))]
+        business.connection.execute("delete from customers")
+    assert fates == ["Deferred"] * 3
+    assert len(stack.twilio.ledger.entries()) == 3
+
+
+def test_in_one_statement_the_dates_decide(stack: Stack, business: Business) -> None:
     """An import of one number twice: the rows have no other order."""
-    rows = [("opted_out", 60), ("opted_in", 5)]
-    for rows_of_one in (rows, [("opted_out", 5), ("opted_in", 60)]):
-        given = rows_of_one if order == "opted out first" else rows_of_one[::-1]
+    for minutes, order in product((60, 5), (1, -1)):
+        given = [("opted_out", minutes), ("opted_in", 65 - minutes)][::order]
         business.connection.execute("delete from customers")
         business.connection.execute("delete from smsretry.consents")
         business.connection.execute(
@@ -161,7 +163,7 @@ def test_in_one_statement_the_dates_decide(stack: Stack, business: Business, ord
                 values {", ".join(["(%s, %s, %s, smsretry.clock() - make_interval(mins => %s))"] * 2)}""".encode(),
             [value for status, minutes in given for value in (business.id, PHONE, status, minutes)],
         )
-        assert stands(business) is (rows_of_one is not rows)
+        assert is_out(business) is (minutes == 5)
 
 
 def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(
@@ -172,45 +174,7 @@ def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(
     business.connection.execute("set session_replication_role = replica")
     business.connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer])
     business.connection.execute("set session_replication_role = origin")
-    assert not stands(business)
+    assert not is_out(business)
     business.connection.execute("delete from customers")
     business.due_text()
     assert run(queue, sender) == ["Cancelled"]
-
-
-def test_two_customers_who_share_a_number_each_get_their_own_consent_back(stack: Stack, business: Business) -> None:
-    """One had said yes, and one had never been asked."""
-    business.customer()
-    business.customer(consent="unknown")
-    assert hear(business, "STOP")[1] == 2
-    stack.move_clock(MINUTE)
-    assert hear(business, "START") == ("opted_in", 1, 0)
-    assert consents(business) == [("opted_in", "inbound_start"), ("unknown", "inbound_start")]
-
-
-def test_what_is_written_to_a_partition_is_heard(stack: Stack, business: Business) -> None:
-    """A row trigger of the parent is the partition's, too."""
-    with business.connection.transaction(force_rollback=True):
-        business.connection.execute(
-            """create table public.parted (like public.customers including defaults) partition by list (business_id);
-               create table public.part_of_all partition of public.parted default;
-               create trigger keeps after insert or delete or update of sms_consent_status on public.parted
-                   for each row execute function smsretry.keep_consent()"""
-        )
-        business.connection.execute(
-            "insert into public.part_of_all (business_id, phone, sms_consent_status) values (%s, %s, 'opted_out')",
-            [business.id, PHONE],
-        )
-        assert stands(business)
-
-
-def test_a_stop_to_a_known_sender_keeps_who_heard_it(stack: Stack, business: Business) -> None:
-    """Another sender's START takes none of it back."""
-    business.customer()
-    business.connection.execute(
-        """with sender as (insert into smsretry.senders (account, sent_by) values (%s, %s) returning id)
-           insert into smsretry.business_senders (business_id, sender_id) select %s, id from sender""",
-        [ACCOUNT, SENDER, business.id],
-    )
-    hear(business, "STOP", service=SENDER, account=ACCOUNT)
-    assert value(business, "select senders from smsretry.standing_opt_outs") == [SENDER]

@@ -1,10 +1,8 @@
 """Opt-outs that come along from another system: what an import ends and what it leaves alone. It may be repeated."""
 
 import json
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -80,9 +78,16 @@ def stops(tmp_path: Path) -> Path:
 def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, stops: Path
 ) -> None:
-    """With the words of any opt-out; the story says who imported it and why."""
+    """Looked at first, then written; the story says who imported it and why."""
     waiting = business.due_text()
     scheduled = business.scheduled(due=timedelta(minutes=-1), phone=MIAMI)
+    tried = command("import-opt-outs", stops, "--business", business.id)
+    assert tried.exit_code == 0, tried.output
+    assert "would be recorded: 2" in tried.stdout
+    assert "waiting texts cancelled: 1" in tried.stdout
+    assert not opt_outs(business)
+    assert business.row(waiting)["status"] == "pending"
+    assert not business.connection.execute("select from smsretry.imported_files").fetchall()
     done = command("import-opt-outs", stops, "--business", business.id, *DONE)
     assert done.exit_code == 0, done.output
     assert "recorded: 2" in done.stdout
@@ -99,41 +104,18 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert "opted out by Ann: From the old tool" in story
 
 
-def test_nothing_is_recorded_without_the_word(business: Business, command: Command, stops: Path) -> None:
-    """The preview says what would be."""
-    waiting = business.due_text()
-    tried = command("import-opt-outs", stops, "--business", business.id)
-    assert tried.exit_code == 0, tried.output
-    assert "would be recorded: 2" in tried.stdout
-    assert "waiting texts cancelled: 1" in tried.stdout
-    assert "Nothing was changed. To do it, add --yes" in tried.stdout
-    assert not opt_outs(business)
-    assert business.row(waiting)["status"] == "pending"
-    assert not business.connection.execute("select from smsretry.imported_files").fetchall()
-
-
-def test_a_second_import_changes_nothing_and_says_so(
-    stack: Stack, business: Business, command: Command, stops: Path
-) -> None:
-    """Not even the moment of those without a date."""
-    business.customer()
-    command("import-opt-outs", stops, "--business", business.id, *DONE)
-    before = opt_outs(business)
-    stack.move_clock(timedelta(minutes=60))
-    again = command("import-opt-outs", stops, "--business", business.id, *DONE)
-    assert again.exit_code == 0
-    assert "Opt-outs that were recorded: 0. Known already: 2." in again.stdout
-    assert opt_outs(business) == before
-
-
-def test_a_second_import_of_a_file_without_dates_undoes_no_opt_in_since_the_first(
+def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_the_first(
     stack: Stack, business: Business, command: Command, tmp_path: Path
 ) -> None:
     """It counted as now again, and ended a consent that was given an hour ago."""
     file = tmp_path / "stops.csv"
     file.write_text(f"phone\n{PHONE}\n")
     command("import-opt-outs", file, "--business", business.id, *DONE)
+    before = opt_outs(business)
     stack.move_clock(timedelta(minutes=60))
+    again = command("import-opt-outs", file, "--business", business.id, *DONE)
+    assert "Opt-outs that were recorded: 0. Known already: 1." in again.stdout
+    assert opt_outs(business) == before
     customer = opt_in(business, stack.now())
     stack.move_clock(timedelta(minutes=60))
     again = command("import-opt-outs", file, "--business", business.id, *DONE)
@@ -175,35 +157,31 @@ def test_an_opt_in_after_the_imported_opt_out_stays(
     assert business.row(row)["status"] == "completed"
 
 
-@pytest.mark.parametrize("case", ["without a date", "in the future", "for another number", "at the same moment"])
-def test_an_opt_in_that_is_no_later_real_one_does_not_stay(stack: Stack, business: Business, case: str) -> None:
-    """What has no date, or was given for another number, proves nothing."""
+def test_an_opt_in_that_is_no_later_real_one_does_not_stay(stack: Stack, business: Business) -> None:
+    """One without a date, in the future, at the same moment, or for another number."""
     at = stack.now() - 2 * DAY
-    dates = {"in the future": stack.now() + DAY, "at the same moment": at}
-    if case == "without a date":
-        customer = business.customer()
-    else:
-        customer = opt_in(business, dates.get(case, stack.now() - DAY), phone=MIAMI if "number" in case else PHONE)
-    if case == "for another number":
-        business.connection.execute("update customers set phone = %s where id = %s", [PHONE, customer])
-    done = given(business, opted_out(at))
-    assert (done["recorded"], done["customers"]) == (1, 1)
-    assert consent(business, customer)["status"] == "opted_out"
+    customers = [business.customer(phone="+12125550000")]
+    for number, opted_in in enumerate((stack.now() + DAY, at, stack.now() - DAY), start=1):
+        customers.append(opt_in(business, opted_in, phone=MIAMI if number == 3 else f"+1212555000{number}"))
+    business.connection.execute("update customers set phone = '+12125550003' where phone = %s", [MIAMI])
+    done = given(business, *(opted_out(at, phone=f"+1212555000{number}") for number in range(4)))
+    assert (done["recorded"], done["customers"]) == (4, 4)
+    assert {consent(business, customer)["status"] for customer in customers} == {"opted_out"}
 
 
-@pytest.mark.parametrize(
-    "at", [None, "2027-12-24T00:00:00Z", "1970-01-01T00:00:00Z", "24.11.2026", "2026-13-41T00:00:00Z", 5]
-)
-def test_a_date_that_says_nothing_counts_as_now(stack: Stack, business: Business, at: object) -> None:
+def test_a_date_that_says_nothing_counts_as_now(stack: Stack, business: Business) -> None:
     """An opt-out that counts as earlier than it was would be outlived by any opt-in."""
-    customer = opt_in(business, stack.now() - DAY)
-    done = given(business, {"line": 2, "phone": PHONE, "at": at})
-    assert (done["recorded"], done["undated"]) == (1, 1)
-    found = consent(business, customer)
-    assert (found["status"], found["source"]) == ("opted_out", "import_2027-01-12")
-    assert NOON <= found["at"] <= stack.now()
+    dates = [None, "2027-12-24T00:00:00Z", "1970-01-01T00:00:00Z", "24.11.2026", 5]
+    lines = [{"line": n, "phone": f"+1212555000{n}", "at": at} for n, at in enumerate(dates)]
+    customers = [opt_in(business, stack.now() - DAY, phone=line["phone"]) for line in lines]
+    done = given(business, *lines)
+    assert (done["recorded"], done["undated"]) == (5, 5)
+    for customer in customers:
+        found = consent(business, customer)
+        assert (found["status"], found["source"]) == ("opted_out", "import_2027-01-12")
+        assert NOON <= found["at"] <= stack.now()
     stack.move_clock(timedelta(minutes=1))
-    assert given(business, {"line": 2, "phone": PHONE, "at": at})["known"] == 1
+    assert given(business, *lines)["known"] == 5
 
 
 def test_the_latest_of_a_number_s_lines_counts(stack: Stack, business: Business) -> None:
@@ -246,39 +224,22 @@ def test_locked_customers_keep_no_other_number_from_opting_out(
     assert (again["known"], again["customers"], again["unmarked"]) == (2, 1, 0)
 
 
-def test_a_trigger_that_refuses_one_customer_costs_no_other_number(stack: Stack, business: Business) -> None:
-    """It is counted, and no text goes out to them."""
-    business.customer()
-    free = business.customer(phone=MIAMI)
-    with business.connection.transaction(force_rollback=True):
-        business.connection.execute(
-            f"""create function public.no() returns trigger language plpgsql as $$ begin
-                if new.phone = '{PHONE}' then raise exception 'no'; end if; return new; end $$;
-                create trigger no before update on customers for each row execute function public.no()"""
-        )
-        done = given(business, opted_out(), opted_out(phone=MIAMI))
-        assert (done["recorded"], done["customers"], done["unmarked"]) == (2, 1, 1)
-        assert consent(business, free)["status"] == "opted_out"
-        assert len(opt_outs(business)) == 2
-
-
-def test_an_import_for_all_is_one_for_each_business_that_there_is(stack: Stack, business: Business) -> None:
-    """Some of them a call; a later opt-in at one of them stays there alone."""
-    others = [Business(business.connection, stack.now).open() for _ in range(5)]
-    kept = opt_in(others[0], stack.now())
-    lines = [opted_out(stack.now() - DAY, phone=f"+1212555{n:04}") for n in range(1000, 1000 + LINES_OF_A_CALL - 1)]
-    answers: list[dict[str, Any]] = []
-    after = None
-    while after is not None or not answers:
-        done = given(
-            business, opted_out(stack.now() - DAY), *lines,
-            business_id=None, all_businesses=True, after_business=after,
-        )  # fmt: skip
-        answers.append(done)
-        after = done["next_after"]
-    assert [one["businesses"] for one in answers] == [4, 2]
-    assert sum(one["recorded"] for one in answers) == 6 * LINES_OF_A_CALL - 1
-    assert [note["customer_id"] for one in answers for note in one["notes"]] == [str(kept)]
+def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(
+    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
+) -> None:
+    """A later opt-in at one of them stays there alone."""
+    kept, other, later = (Business(business.connection, stack.now).open() for _ in range(3))
+    customer = opt_in(kept, stack.now())
+    other.customer()
+    line, everybodys = opted_out(stack.now() - DAY), {"business_id": None, "all_businesses": True}
+    done = given(business, line, **everybodys)
+    assert (done["recorded"], done["customers"]) == (1, 1)
+    assert [note["customer_id"] for note in done["notes"]] == [str(customer)]
+    again = given(business, line, **everybodys)
+    assert (again["recorded"], again["known"], again["customers"]) == (0, 1, 0)
+    texts = [kept.queue_row(kept.send_log(customer), customer), other.due_text(), later.due_text()]
+    run(queue, sender)
+    assert [business.row(text)["status"] for text in texts] == ["completed", "cancelled", "cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -305,22 +266,18 @@ def test_a_line_that_is_no_number_costs_no_other(business: Business, opt_outs: l
         ({"who": "", "because": "Moved"}, "SR422"),
         ({"because": f"She called from {PHONE}"}, "SR422"),
         ({"file_hash": "x"}, "SR422"),
+        ({"opt_outs": LINES_OF_A_CALL + 1}, "SR422"),
     ],
 )
 def test_an_import_that_leaves_something_open_records_nothing(
     business: Business, more: dict[str, Any], state: str
 ) -> None:
-    """For whom, who and why."""
+    """For whom, who and why; and a call has an end, which is where the package has it."""
+    lines = [opted_out()] * more.get("opt_outs", 1)
     with pytest.raises(psycopg.Error) as refused:
-        given(business, opted_out(), **more)
+        given(business, *lines, **{name: value for name, value in more.items() if name != "opt_outs"})
     assert refused.value.sqlstate == state
     assert not opt_outs(business)
-
-
-def test_a_call_has_an_end(business: Business) -> None:
-    """Each number may take a lock. The end is where the package has it."""
-    with pytest.raises(psycopg.Error, match="several calls"):
-        given(business, *[opted_out()] * (LINES_OF_A_CALL + 1))
 
 
 def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
@@ -363,16 +320,6 @@ def test_standard_input_is_a_file_as_well(business: Business, command: Command) 
     assert (told["recorded"], told["undated"], told["refused"], told["lines_read"]) == (1, 1, 1, 2)
 
 
-def test_a_named_pipe_is_a_file_as_well(business: Business, command: Command, tmp_path: Path) -> None:
-    """As a shell makes one of `<(zcat stops.csv.gz)`: it is read once, and the command reads it twice."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    Thread(target=pipe.write_text, args=(f"phone\n{PHONE}\n",), daemon=True).start()
-    done = command("import-opt-outs", pipe, "--business", business.id, *DONE)
-    assert done.exit_code == 0, done.output
-    assert "recorded: 1" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -388,10 +335,3 @@ def test_a_command_line_that_leaves_something_open_is_refused(
     refused = command("import-opt-outs", stops, *options)
     assert refused.exit_code == 64, refused.output
     assert why in refused.stderr
-
-
-def test_a_file_that_is_not_there_is_an_error_of_one_line(command: Command, tmp_path: Path) -> None:
-    """It names no traceback."""
-    refused = command("import-opt-outs", tmp_path / "none.csv", "--all-businesses")
-    assert refused.exit_code == 64
-    assert "cannot be read: No such file" in refused.stderr

@@ -1,7 +1,7 @@
 """What somebody texts in their own words: what says stop, what may mean it, and what does not."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +15,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.hearing import another, answer, consents, hear
+from tests.integration.hearing import answer, consents, hear
 from tests.proofs.oracles import stopping
 from tests.support.builders import PHONE, run
 
@@ -98,19 +98,6 @@ def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_diff
     assert means(business, body) == ["keyword"]
 
 
-@_MANY
-@given(
-    sentence=st.sampled_from(stopping.OPT_OUTS),
-    end=st.sampled_from(AROUND),
-    upper=st.booleans(),
-    space=st.sampled_from(SPACES),
-)
-def test_nor_do_they_to_a_sentence(business: Business, sentence: str, end: str, upper: bool, space: str) -> None:
-    """Each in capitals, with other spaces, and something at its end."""
-    body = (sentence.upper() if upper else sentence).replace(" ", space) + end
-    assert unlike(business, (body,), "keyword", "unsure") == []
-
-
 @pytest.mark.parametrize(
     "body", ["a" * 5_000_000, "stop " * 1_000_000, "don t " * 300, "loved “" * 300, "\ufdfa" * 1600]
 )
@@ -121,19 +108,6 @@ def test_a_hostile_body_takes_no_longer_than_a_text(business: Business, body: st
 
 
 # What follows
-
-
-@pytest.mark.parametrize("body", ["Opt out", "stop.", "OPT-OUT", "st\u200bop", "Arrêt", "alto", "stop 🙏"])
-def test_a_word_of_stop_ends_consent_and_needs_nobody(
-    stack: Stack, business: Business, operators: SupabaseOperators, body: str
-) -> None:
-    """Whatever it looks like."""
-    text = business.due_text()
-    assert answer(business, body=body) == {
-        "answer": "opted_out", "customers": 1, "cancelled": 1, "unmarked": 0,
-    }  # fmt: skip
-    assert (consents(business)[0][0], business.row(text)["status"]) == ("opted_out", "cancelled")
-    assert QueueStatus.of(operators.status()).needs_somebody == ("no run has finished lately",)
 
 
 def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_at_it(
@@ -152,42 +126,34 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     assert not QueueStatus.of(operators.status()).part("inbound")
     [told] = operators.explain(WhichText(retry_id=text))
     assert told.stop_sid is None
+    with pytest.raises(InputError, match="No text of this number waits"):
+        operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
     assert run(queue, sender) == ["Sent"]
 
 
-def test_a_person_who_reads_that_it_means_stop_records_an_opt_out(
-    business: Business, operators: SupabaseOperators
-) -> None:
-    """The texts that wait are cancelled with it."""
-    text = business.due_text()
-    hear(business, body="merci de ne plus m'écrire")
-    assert operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None).cancelled == 1
-    assert (consents(business), business.row(text)["status"]) == ([("opted_out", "text")], "cancelled")
-    assert not QueueStatus.of(operators.status()).part("inbound")
-
-
-def test_nothing_is_looked_at_that_nobody_wrote(business: Business, operators: SupabaseOperators) -> None:
-    """A number that was read wrongly would leave the text there."""
+def test_whatever_is_said_plainly_answers_it(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
+    """By a person at the desk, or their own; both of two texts, and also if the customer is gone."""
     business.customer()
-    with pytest.raises(InputError, match="No text of this number waits"):
-        operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
-
-
-@pytest.mark.parametrize("said", ["opt-in", "STOP", "START"])
-def test_a_plain_word_answers_it_too(stack: Stack, business: Business, operators: SupabaseOperators, said: str) -> None:
-    """Somebody's, at the desk, or their own; and of two texts that a number wrote both."""
-    business.customer()
-    for _ in range(2):
-        hear(business, body="merci de ne plus m'écrire")
-    hear(business, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
-    [line] = QueueStatus.of(operators.status()).part("inbound")
-    assert line.texts == 1
-    stack.move_clock(timedelta(minutes=1))
-    if said == "opt-in":
-        operators.record_consent(PHONE, consent="opted_in", source="text", business_id=business.id)
-    else:
-        hear(business, body=said)
-    assert not QueueStatus.of(operators.status()).part("inbound")
+    said: list[Literal["opted_in", "opted_out", "unchanged", "START", "STOP"]]
+    said = ["opted_in", "unchanged", "STOP", "START", "opted_out"]
+    for word in said:
+        for _ in range(2):
+            hear(business, body="merci de ne plus m'écrire")
+        hear(business, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
+        [line] = QueueStatus.of(operators.status()).part("inbound")
+        assert line.texts == 1, word
+        stack.move_clock(timedelta(minutes=1))
+        if word == "START" or word == "STOP":
+            hear(business, body=word)
+        else:
+            if word == "unchanged":
+                business.connection.execute("delete from customers")
+            operators.record_consent(PHONE, consent=word, source="text", business_id=business.id)
+        assert not QueueStatus.of(operators.status()).part("inbound"), word
+        business.connection.execute("delete from customers; delete from smsretry.consents")
+        business.customer()
+    operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
+    assert consents(business) == [("opted_out", "text")]
 
 
 def test_what_nobody_has_looked_at_is_never_forgotten(
@@ -212,15 +178,6 @@ def test_who_has_opted_out_already_is_not_asked_about(business: Business, operat
     assert not QueueStatus.of(operators.status()).part("inbound")
 
 
-def test_a_text_whose_customer_is_gone_can_still_be_answered(business: Business, operators: SupabaseOperators) -> None:
-    """An action that is refused would leave it there for ever."""
-    business.customer()
-    hear(business, body="I no longer wish to receive these")
-    business.connection.execute("delete from customers")
-    assert operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None).customers == 0
-    assert not QueueStatus.of(operators.status()).part("inbound")
-
-
 def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(
     stack: Stack, business: Business
 ) -> None:
@@ -236,58 +193,3 @@ def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_star
     hear(business, body="please stop texting me")
     stack.move_clock(timedelta(minutes=1))
     assert hear(business, "START", "yes") == ("opted_in", 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("opt_out_type", "body", "becomes"),
-    [
-        ("HELP", "stop", "opted_out"),
-        ("help", "help me stop these texts", "unsure"),
-        ("HELP", "start", "nothing"),
-        ("HELP", "yes", "nothing"),
-        ("SOMETHING NEW", "opt out", "opted_out"),
-        ("SOMETHING NEW", "start", "nothing"),
-        ("", "Stop!", "opted_out"),
-        ("STOP", "Começar", "opted_out"),
-        ("START", "stop", "opted_in"),
-        (None, None, "nothing"),
-    ],
-)
-def test_twilio_is_believed_where_it_says_stop_or_start_and_help_hides_no_stop(
-    stack: Stack, business: Business, opt_out_type: str | None, body: str, becomes: str
-) -> None:
-    """Its keywords are what the account has set up."""
-    business.customer()
-    if becomes == "opted_in":
-        hear(business, "STOP")
-        stack.move_clock(timedelta(minutes=1))
-    assert hear(business, opt_out_type, body)[0] == becomes
-
-
-@pytest.mark.parametrize("phone", [" 12125550123", "12125550123", "rcs:+12125550123"])
-def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(business: Business, phone: str) -> None:
-    """A plus sign is a space in a form; and a STOP by RCS counts for SMS, too."""
-    business.customer()
-    assert hear(business, "STOP", phone=phone) == ("opted_out", 1, 0)
-
-
-# Who was deleted when they said it
-
-
-@pytest.mark.parametrize("body", ["STOP", "please stop texting me"])
-def test_a_stop_to_their_last_text_holds_for_who_is_deleted_and_imported_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, body: str
-) -> None:
-    """At each business that shares the sender: the provider blocks them there."""
-    business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    business.connection.execute("delete from customers")
-    assert hear(business, body=body)[0] == "opted_out"
-    business.due_text()
-    another(business).due_text()
-    assert run(queue, sender) == ["Cancelled", "Cancelled"]
-    stack.move_clock(timedelta(minutes=1))
-    business.connection.execute("delete from customers")
-    hear(business, body="start")
-    business.due_text()
-    assert run(queue, sender) == ["Sent"]

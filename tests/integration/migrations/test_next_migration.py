@@ -17,7 +17,7 @@ from tests.record_schema import path, why_codes
 AT = "20261201000000"
 _ALWAYS = (
     "all locks at once, in the order in which a claim takes them",
-    "schemas/rights/internal_functions.sql",
+    "schemas/rights/internals.sql",
     "schemas/rights/public_functions.sql",
     "PostgREST learns of the change at once",
 )

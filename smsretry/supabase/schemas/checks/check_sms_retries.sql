@@ -21,17 +21,9 @@ begin
     select count(*) into v_unqueued
     from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
-    -- Four of them: a whole account's senders may be stopped.
-    select string_agg(case when c.kind = 'everybody' or c.told_at is not null and not exists (select from smsretry.business_senders)
-                               then 'sending is stopped: '
-                           when c.told_at is not null then 'the sender of the environment is stopped: '
-                           else 'sender ' || smsretry.shown_sender(c.sent_by) || ' is stopped: ' end || c.why, ' · ' order by c.place)
-                   filter (where c.place <= 4)
-               || case when count(*) > 4 then ' · ' || count(*) - 4 || ' more senders are stopped' else '' end
-    into v_stopped
-    from (select x.kind, x.why, s.sent_by, s.told_at, row_number() over (order by x.kind, s.told_at desc nulls last, x.since, x.subject) as place
-          from smsretry.stops x left join smsretry.senders s on x.kind = 'sender' and s.id::text = x.subject
-          where x.kind in ('everybody', 'sender')) c;
+    select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
+           || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
+    from smsretry.stops x where x.kind in ('everybody', 'sender');
     select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
     v_wrong := concat_ws(' · ',
         case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '

@@ -16,7 +16,7 @@ declare
     v_state text;
     v_context text;
 begin
-    foreach v_ends in array array['due', 'completed', 'failed', 'cancelled'] loop
+    foreach v_ends in array array['due', 'completed', 'failed'] loop
         begin
             v_answer := null;
             if v_ends = 'due' then
@@ -40,12 +40,7 @@ begin
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
                 delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
             end if;
-            if v_ends = 'cancelled' then
-                v_step := 'record_sms_consent';
-                select 'that nothing was cancelled' into v_answer from public.customers c
-                cross join lateral public.record_sms_consent(c.phone, 'opted_out', 'inbound_stop', c.business_id) s
-                where c.id = v_row.customer_id and s.cancelled = 0;
-            elsif v_answer is null then
+            if v_answer is null then
                 v_step := 'claim_sms_retry';
                 v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
                 if v_row.claim_no is null then
@@ -62,7 +57,7 @@ begin
                     send_to => 'listed', listed => true) b -- or a mark would answer
                 where b.answer <> 'go';
             end if;
-            if v_ends <> 'cancelled' and v_answer is null then
+            if v_answer is null then
                 v_step := 'finish_sms_attempt';
                 perform from public.finish_sms_attempt(
                     retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
@@ -89,7 +84,7 @@ begin
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else '' end;
-        if v_step is not null or v_ends = 'cancelled' then
+        if v_step is not null or v_ends = 'failed' then
             return next;
             exit when v_ends <> 'due';
         end if;

@@ -1,26 +1,29 @@
--- For people: opt-outs from another system, for one business or for each. opt_outs is an array of at most 500 objects: phone
--- (E.164), at (with its offset; without one it counts as now, and so does a date that has not come), line (to name it by).
--- A number needs no customer: one that comes later is opted out, too. A later opt-in stays. Changes nothing unless
--- dry_run => false; then who and because are needed. The same call again changes nothing more.
--- file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
--- all_businesses: some a call, by id; the next call begins after_business => next_after, until that is null.
--- The rest: smsretry.import_at_business. time_zone: the business's.
+-- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
+-- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
+-- come or is before 2000), line (to name it by). A number needs no customer: one that comes later is opted out, too. A later opt-in
+-- at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call again changes
+-- nothing more.
+--   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
+-- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
-    who text default null, because text default null, file_hash text default null, after_business uuid default null
+    who text default null, because text default null, file_hash text default null
 )
 returns table (
-    businesses integer, recorded integer, known integer, customers integer, cancelled integer, unmarked integer,
-    undated integer, notes jsonb, next_after uuid, time_zone text
+    recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
-    k_pairs constant integer := 2000; -- of numbers and businesses
     v_as_of timestamptz := smsretry.clock();
-    v_key bytea;
-    v_business record;
+    v_key constant bytea := smsretry.number_key(business_id, file_hash);
+    v_line record;
+    v_business uuid;
+    v_later uuid;
+    v_at uuid[];
+    v_new uuid[];
     v_done record;
 begin
     if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
@@ -29,48 +32,74 @@ begin
             using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
     elsif jsonb_array_length(opt_outs) > k_most then
         raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
+    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
+        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    if file_hash is not null then
-        v_key := smsretry.number_key(coalesce(business_id, smsretry.everywhere()), file_hash);
-        v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
-    end if;
-    businesses := 0; recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
     begin
         insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
         select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
-        for v_business in
-            select b.id, b.timezone::text as zone from public.businesses b
-            where (business_id is null or b.id = business_id) and (after_business is null or b.id > after_business)
-            order by b.id limit greatest(1, k_pairs / greatest(1, jsonb_array_length(opt_outs)))
+        for v_line in
+            select w.phone, min(w.line) as line, count(*)::integer as lines,
+                   count(*) filter (where (w.at <= v_as_of) is not true)::integer as undated,
+                   case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
+            from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
+                         case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
+                         case when e.value ->> 'at' ~ '^20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$'
+                              then (e.value ->> 'at')::timestamptz end as at
+                  from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
+            group by w.phone, case when w.phone is null then w.line end
+            order by w.phone, 2 -- two imports lock customers in the same order
         loop
-            select * into v_done from smsretry.import_at_business(
-                v_business.id, opt_outs, v_as_of,
-                'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
-                who, because);
-            businesses := businesses + 1;
-            recorded := recorded + v_done.recorded;
-            known := known + v_done.known;
+            if v_line.phone is null then
+                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
+                continue;
+            end if;
+            v_at := '{}';
+            v_new := '{}';
+            for v_business in -- at each: at those that know the number, and for those that get to know it
+                select business_id where business_id is not null
+                union all
+                select distinct c.business_id from public.customers c where business_id is null and c.phone = v_line.phone
+                union all
+                select null where business_id is null
+            loop
+                v_later := smsretry.later_opt_in(v_business, v_line.phone, v_line.at);
+                if v_later is not null then
+                    notes := notes || jsonb_build_object(
+                        'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', v_business);
+                    continue;
+                end if;
+                v_at := v_at || v_business;
+                v_new := v_new || case when not exists (
+                    select from smsretry.standing_opt_outs o
+                    where o.number_key = smsretry.number_key(v_business, v_line.phone) and (o.dated >= v_line.at or v_line.undated > 0)
+                      and not smsretry.start_takes_back(o.source)) then array[v_business] end;
+            end loop;
+            undated := undated + v_line.undated;
+            recorded := recorded + (v_new <> '{}')::integer;
+            known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
+            perform smsretry.say_opted_out(
+                v_new, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), v_line.at); -- a word, which explain_sms shows
+            select array_agg(distinct c.business_id) into v_new from public.customers c -- to which somebody is still to be marked
+            where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
+              and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out');
+            select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
             customers := customers + v_done.customers;
             cancelled := cancelled + v_done.cancelled;
             unmarked := unmarked + v_done.unmarked;
-            undated := greatest(undated, v_done.undated);
-            notes := notes || v_done.notes;
-            next_after := v_business.id;
-            time_zone := case when business_id is not null then v_business.zone end;
+            perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
+            where c.phone = v_line.phone and (c.business_id = any (v_new)) is true;
         end loop;
         if dry_run then -- it has been tried, and is undone
-            raise exception 'rolled back' using errcode = 'SR000';
+            raise exception 'rolled back' using errcode = 'SR001';
         end if;
-    exception when sqlstate 'SR000' then null;
+    exception when sqlstate 'SR001' then null;
     end;
-    if business_id is not null and businesses = 0 then
-        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
-    elsif business_id is not null or not exists (select 1 from public.businesses b where b.id > next_after) then
-        next_after := null;
-    end if;
     return next;
 end
 $$;

@@ -56,7 +56,7 @@ begin
         insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
         select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
         from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(smsretry.everywhere(), new.phone)
+        where o.number_key = smsretry.number_key(null, new.phone)
           and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
           and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
           and not exists (select from smsretry.consents k
@@ -78,25 +78,17 @@ begin
             insert into smsretry.consents (number_key, business_id, said, at, dated)
             values (v_key, new.business_id, 'seen', v_now, old.sms_consent_at); -- the consent that ends here, whatever its date
         end if;
-        if v_changed then -- our own functions have kept it
-            v_new := not exists (
-                select from smsretry.consents k
-                where k.number_key = v_key and k.said = 'opted_out' and k.dated = v_dated and k.customer_id = new.id
-                  and k.source is not distinct from left(new.sms_consent_source::text, 200));
-        elsif v_inserted or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source then
-            v_new := not exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = v_key and o.dated >= coalesce(new.sms_consent_at, '-infinity')
-                  and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
-            -- Another source alone opts nobody out again who has opted in since.
-            v_new := v_new and (v_inserted or v_later or v_moved or exists (
-                select from smsretry.standing_opt_outs o where o.number_key = v_key));
-        end if;
-        if v_new then
-            insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
-            values (v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
-                    case when v_changed then left(old.sms_consent_status::text, 40) end);
-        end if;
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
+        select v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
+               case when v_changed then left(old.sms_consent_status::text, 40) end
+        -- Another source alone opts nobody out again who has opted in since.
+        where (v_inserted or v_changed or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source
+               and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key))
+          -- Our own functions have kept it; and so was one that is no earlier, and no easier for a START to take back.
+          and not exists (
+              select from smsretry.standing_opt_outs o
+              where o.number_key = v_key and o.dated >= case when v_changed then v_dated else coalesce(new.sms_consent_at, '-infinity') end
+                and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
         -- Rows of one statement have no order but their dates.
         insert into smsretry.consents (number_key, business_id, said, source, at, dated)
         select v_key, new.business_id, 'opted_in', left(c.sms_consent_source::text, 200), v_now, c.sms_consent_at

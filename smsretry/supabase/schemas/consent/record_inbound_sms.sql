@@ -49,7 +49,7 @@ begin
     end if;
     v_by := smsretry.heard_by(
         record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
-    v_key := smsretry.number_key(smsretry.everywhere(), v_phone);
+    v_key := smsretry.number_key(null, v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
     values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
@@ -65,7 +65,7 @@ begin
         if v_anew then
             -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
             perform smsretry.say_opted_out(
-                v_known || smsretry.everywhere(), v_phone,
+                v_known || null::uuid, v_phone,
                 case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
                      then 'inbound_stop' else 'inbound_words' end,
                 v_heard_at, v_by.senders);
@@ -74,7 +74,7 @@ begin
         from smsretry.follow_opt_out(v_known, v_phone, again => not v_anew) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
-        from smsretry.start_again(v_known || smsretry.everywhere(), v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+        from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
     if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
             select from unnest(v_known) b (id) where not exists (

@@ -48,7 +48,7 @@ begin
     if record_sms_consent.consent = 'opted_out' and v_phone is not null then
         v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
         perform smsretry.say_opted_out(
-            case when v_business is null then v_at || smsretry.everywhere() else v_at end, v_phone, record_sms_consent.source, v_now);
+            case when v_business is null then v_at || null::uuid else v_at end, v_phone, record_sms_consent.source, v_now);
         select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
     elsif record_sms_consent.consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
@@ -68,7 +68,7 @@ begin
         select count(*) into customers from theirs;
     end if;
     update smsretry.inbound_texts t set seen_at = v_now
-    where t.number_key = smsretry.number_key(smsretry.everywhere(), v_phone) and t.said = 'unsure' and t.seen_at is null;
+    where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
     if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
         raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
                                   else 'No text of this number waits to be read' end

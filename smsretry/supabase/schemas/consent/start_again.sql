@@ -30,7 +30,7 @@ begin
             select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
                    smsretry.clock(), start_again.senders || case when not v_shared then array(
                        select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
-                       where o.number_key = v_key and v_business <> smsretry.everywhere()
+                       where o.number_key = v_key and v_business is not null
                          and not smsretry.sends_through(v_business, o.senders)) end
             where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
         end if;

@@ -6,7 +6,7 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
     v_lost constant boolean := smsretry.is_lost(status);
-    v_arrived constant boolean := smsretry.has_arrived(status);
+    v_arrived constant boolean := status in ('delivered', 'read');
     v_rank constant integer := smsretry.delivery_rank(status);
     v_known integer;
     v_attempt public.sms_send_attempts;
@@ -33,7 +33,7 @@ begin
             select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
-    elsif v_arrived and not smsretry.has_arrived(v_attempt.delivery_status) then
+    elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
             perform smsretry.complete_row(

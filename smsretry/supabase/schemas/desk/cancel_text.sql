@@ -6,10 +6,17 @@ declare
     v_why constant text := 'Cancelled by ' || who || ': ' || because;
     v_row public.sms_retry_queue;
     v_skip text;
+    v_status text;
 begin
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    if v_row.id is null and not dry_run then
+        update public.scheduled_sends s set status = 'cancelled', why = v_why, why_code = 'operator'
+        where s.id = id and s.status = 'scheduled' returning s.status into v_status;
+        v_skip := case when v_status is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+        set constraints all immediate; -- a deferred check would undo the others, too
+    end if;
     if v_row.id is null then
-        return case when not dry_run then smsretry.cancel_scheduled(id, v_why) end;
+        return v_skip;
     end if;
     v_skip := case
         when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
@@ -21,5 +28,7 @@ begin
         perform smsretry.note_event(v_row.id, 'cancelled', who, because);
     end if;
     return v_skip;
+exception when others then
+    return 'A trigger or a rule of the application refuses each change of it (' || sqlstate || ')';
 end
 $$;

@@ -9,7 +9,7 @@ create or replace function public.preview_sms_retries(
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, smsretry.largest_claim())), 1);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, 1000)), 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;

@@ -6,7 +6,7 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     with accepted as materialized (
-        select case when smsretry.has_arrived(a.delivery_status) then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
+        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
                     when a.delivery_status = 'unknown' then 'unknown' else 'open' end as fate,
                a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
         from public.sms_send_attempts a

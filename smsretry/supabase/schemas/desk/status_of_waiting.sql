@@ -34,7 +34,7 @@ begin
          select s.id, case when s.held_since is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
                 -- The application may have written infinity.
-                case when s.scheduled_for <@ smsretry.century() then s.scheduled_for end as due
+                smsretry.on_calendar(s.scheduled_for) as due
          from public.scheduled_sends s
          where s.status = 'scheduled') p
      group by p.name order by p.name)

@@ -9,6 +9,6 @@ begin
         raise exception 'smsretry.secret is empty: without its key no opt-out is known, and none can be kept'
             using errcode = 'P0002', hint = 'Restore its row from a backup. `smsretry migrate --again` makes another key, and forgets who opted out.';
     end if;
-    return sha256(v_key || sha256(v_key || convert_to(number_key.business_id::text || ' ' || number_key.phone, 'UTF8')));
+    return sha256(v_key || sha256(v_key || convert_to(coalesce(number_key.business_id::text, '') || ' ' || number_key.phone, 'UTF8')));
 end
 $$;

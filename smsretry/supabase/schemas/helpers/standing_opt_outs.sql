@@ -12,5 +12,3 @@ where o.said = 'opted_out' and not exists (
                     and (o.senders is null or i.senders is null or o.senders && i.senders)
                else true end
     offset 0); -- each opt-out looks behind itself alone, where a join would compare all with all
-
-grant select on smsretry.standing_opt_outs to service_role;

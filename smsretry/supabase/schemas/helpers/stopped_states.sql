@@ -2,5 +2,3 @@
 create or replace view smsretry.stopped_states with (security_invoker = true) as
 select array_agg(s.subject order by s.subject) as states, string_agg(s.subject, ',' order by s.subject) as told
 from smsretry.stops s where s.kind = 'state';
-
-grant select on smsretry.stopped_states to service_role;

@@ -5,13 +5,12 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
        case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
        case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       greatest(least(coalesce(s.held_since, s.updated_at, smsretry.clock()),
-                      k.last), k.first) as since,
+       coalesce(smsretry.on_calendar(coalesce(s.held_since, s.updated_at)), smsretry.clock()) as since,
        left(smsretry.numberless(s.why), smsretry.longest_reason()) as why,
        null::integer as code,
-       case when s.status = 'scheduled' and s.scheduled_for is not null then least(greatest(s.scheduled_for, s.look_at, k.first), k.last) end as next_at,
-       case when s.not_after between k.first and k.last then s.not_after end as expires_at,
-       0 as attempts, 3 as max_attempts, greatest(least(coalesce(s.created_at, smsretry.clock()), k.last), k.first) as queued_at,
+       case when s.status = 'scheduled' then smsretry.on_calendar(greatest(s.scheduled_for, s.look_at)) end as next_at,
+       smsretry.on_calendar(s.not_after) as expires_at,
+       0 as attempts, 3 as max_attempts, coalesce(smsretry.on_calendar(s.created_at), smsretry.clock()) as queued_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
        smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
@@ -21,16 +20,13 @@ select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.custome
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid,
        s.why_code::text as why_code,
-       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
        smsretry.shown_sender(o.sent_by) as sender, o.account,
        null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       case when s.scheduled_for between k.first and k.last then s.scheduled_for end as planned_for, false as is_text
+       smsretry.on_calendar(s.scheduled_for) as planned_for, false as is_text
 from public.scheduled_sends s
-cross join (select lower(smsretry.century()) as first, upper(smsretry.century()) as last) k
 left join public.businesses b on b.id = s.business_id
 left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
-
-grant select on smsretry.scheduled_on_record to service_role;

@@ -3,7 +3,7 @@
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
 --   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
 --   looks: for evidence, that found nothing
---   sender, account: what it goes out from, as people see it · sender_name: smsretry.name_of_sender; null: the environment's
+--   sender, account: what it goes out from, as people see it · sender_name: what names it in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
        smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
@@ -37,7 +37,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
        smsretry.calls_that_help(q, l, c) as can,
        smsretry.clock() as asked_at,
        smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
-       case when o.id is not null then smsretry.name_of_sender(o) end as sender_name,
+       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
        smsretry.shown_sender(o.sent_by) as sender, o.account,
        -- It could not go out before it was queued, unless it was planned.
        case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
@@ -49,5 +49,3 @@ left join public.customers c on c.id = q.customer_id
 left join public.send_logs l on l.id = q.send_log_id
 left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
 left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
-
-grant select on smsretry.text_on_record to service_role;

@@ -1,9 +1,10 @@
 -- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
--- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
--- status, or none of them. May be repeated.
+-- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
+-- queue row and status, or none of them. May be repeated.
 --   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
--- without: scheduled sends that are left out, because nobody could change them just now
--- life: how long a text is of use from its time on if it does not say so, and how long it may be held; null: the claim says.
+-- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
+-- without: scheduled sends that are left out, because they were held or put off just now
+-- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
 )
@@ -53,19 +54,30 @@ begin
                         v_rule = constraint_name, v_message = message_text;
             end;
         end if;
-        if v_state in ('55P03', '40P01', '40001') then
-            v_busy := v_busy || v_send.business_id;
-            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
-            from smsretry.keep_scheduled(v_send, null, life, v_until + interval '30 seconds', v_now) k;
-        elsif v_state is not null then
+        if v_state is not null then
+            result := case when v_state in ('55P03', '40P01', '40001') then 'later' else 'held' end;
+            v_busy := v_busy || case result when 'later' then v_send.business_id end;
+            retry_id := null;
+            why_code := case result when 'held' then 'row_refused' end;
             -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            select k.result, k.why, null, k.why_code into result, why, retry_id, why_code
-            from smsretry.keep_scheduled(
-                v_send, 'Its text cannot be made: ' || case
-                    when v_state like 'SR%' then v_message
-                    else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                        || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                end, life, v_until + interval '13 minutes', v_now) k;
+            why := case when result = 'held' then 'Its text cannot be made: ' || case
+                when v_state like 'SR%' then v_message
+                else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
+                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers' end end;
+            begin
+                update public.scheduled_sends s
+                set look_at = v_until + case queue_scheduled_sms.result when 'held' then interval '13 minutes' else interval '30 seconds' end,
+                    held_since = case queue_scheduled_sms.result when 'held' then coalesce(s.held_since, v_now) else s.held_since end,
+                    why = coalesce(left(queue_scheduled_sms.why, smsretry.longest_reason()), s.why),
+                    why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
+                where s.id = v_id;
+                set constraints all immediate;
+            exception when others then
+                result := 'held';
+                why_code := 'row_refused';
+                why := concat_ws('. ', why, 'Its row cannot be changed (' || sqlstate
+                                            || '): fix the row, or look at the triggers and rules of scheduled_sends');
+            end;
         end if;
         return next;
     end loop;

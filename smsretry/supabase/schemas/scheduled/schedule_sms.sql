@@ -21,9 +21,9 @@ declare
 begin
     v_problem := case
         when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
-        when (schedule_sms.scheduled_for <@ smsretry.century()) is not true
+        when smsretry.on_calendar(schedule_sms.scheduled_for) is null
             then 'scheduled_for must be a time in this century'
-        when not schedule_sms.not_after <@ smsretry.century()
+        when schedule_sms.not_after is distinct from smsretry.on_calendar(schedule_sms.not_after)
             then 'not_after must be a time in this century'
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'

@@ -32,7 +32,19 @@ begin
         select q.* into v_text from public.sms_retry_queue q
         where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
         for update;
-        v_refusal := smsretry.too_late(old, new, v_text);
+        v_refusal := case
+            when new.status not in ('queued', 'cancelled')
+                or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+                    is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id)
+            then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', old.id)
+                || 'Cancel it and schedule another.'
+            when v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null
+            then format(E'It is too late to change scheduled send %s: its text %s\n', old.id, case
+                    when v_text.id is null then 'has ended'
+                    when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
+                    else 'is with a worker at this moment' end)
+                || 'explain_sms tells what became of it, by its send log.'
+        end;
         if v_refusal is not null then
             if coalesce(current_setting(v_note, true), '') = '' then
                 perform set_config(v_note, v_refusal, true);

@@ -1,5 +1,5 @@
 -- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
--- that are no longer limited here. named: its id, SID or number. Returns the sender, who uses it, and how many texts became due.
+-- that are no longer limited here. named: its id, SID or number. Returns: smsretry.sender_changed.
 create or replace function public.change_sms_sender(
     named text, segments_per_second double precision default null, segments_per_day integer default null,
     unlimited text[] default '{}', who text default null, because text default null
@@ -28,12 +28,8 @@ begin
         -- What was given away was at the old rate.
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    perform smsretry.note_event(v_sender.id, 'changed', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    select * into sender_id, sender, businesses, released
+    from smsretry.sender_changed(v_sender, 'changed', who, because, smsretry.users_of(v_sender.id));
     return next;
 end
 $$;

@@ -1,5 +1,5 @@
 -- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
--- number. Returns the sender, and how many businesses use it.
+-- number.
 create or replace function public.pause_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -12,11 +12,8 @@ begin
     update smsretry.senders s
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
-    perform smsretry.note_event(v_sender.id, 'paused', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
+    select c.sender_id, c.sender, c.businesses into sender_id, sender, businesses
+    from smsretry.sender_changed(v_sender, 'paused', who, because, '{}') c;
     return next;
 end
 $$;

@@ -1,5 +1,5 @@
--- For a person: what was wrong with a sender is mended. Its pause ends, nothing of it is stopped any more, and its texts that waited are due
--- at once. named: its id, SID or number. Returns the sender, how many businesses use it, and how many texts became due.
+-- For a person: what was wrong with a sender is mended. Its pause ends, and nothing of it is stopped any more. named: its id, SID or
+-- number. Returns: smsretry.sender_changed.
 create or replace function public.resume_sms_sender(named text, because text, who text)
 returns table (sender_id uuid, sender text, businesses integer, released integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -13,12 +13,8 @@ begin
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
        or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
-    perform smsretry.note_event(v_sender.id, 'resumed', who, because, jsonb_build_object(
-        'account', v_sender.account, 'sender', smsretry.shown_sender(v_sender.sent_by)));
-    sender_id := v_sender.id;
-    sender := smsretry.shown_sender(v_sender.sent_by);
-    businesses := cardinality(smsretry.users_of(v_sender.id));
-    released := smsretry.hurry_texts(smsretry.users_of(v_sender.id));
+    select * into sender_id, sender, businesses, released
+    from smsretry.sender_changed(v_sender, 'resumed', who, because, smsretry.users_of(v_sender.id));
     return next;
 end
 $$;

@@ -17,7 +17,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, smsretry.largest_claim())), 1);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)), 1);
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query

@@ -3,18 +3,11 @@
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
-    about uuid not null,
-    code text not null,
-    who text,
+    about uuid not null, -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts keep their story
+    code text not null, -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    who text, -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
     detail jsonb not null default '{}',
     constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
 );
-comment on column smsretry.events.about is 'The row of the queue, the customer or the sender. There is no foreign key: a deleted customer''s texts keep their story.';
-comment on column smsretry.events.code is 'smsretry.keep_event and keep_consent have those that rows tell; the others are what people did.';
-comment on column smsretry.events.who is 'smsretry, the application, or the name that a person gave. Null: a row was written, by whomever.';
 comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
-
--- Default privileges may be wide.
-revoke all on smsretry.events from public, anon, authenticated;
-grant select, insert on smsretry.events to service_role;

@@ -1,16 +1,10 @@
 -- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
 -- that a second import of the same file undoes no opt-in that came after the first.
 create table if not exists smsretry.imported_files (
-    file_key bytea primary key,
+    file_key bytea primary key, -- smsretry.number_key of the business, or of none, and the file's SHA-256
     imported_at timestamptz not null,
-    business_id uuid,
+    business_id uuid, -- null: for all
     who text not null,
     because text not null,
     constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on column smsretry.imported_files.file_key is 'smsretry.number_key of the business, or of none, and the file''s SHA-256.';
-comment on column smsretry.imported_files.business_id is 'Null: it was imported for all.';
-
--- Default privileges may be wide.
-revoke all on smsretry.imported_files from public, anon, authenticated;
-grant select, insert on smsretry.imported_files to service_role;

@@ -3,7 +3,7 @@
 create table if not exists smsretry.mark (
     one boolean primary key default true,
     kind text not null,
-    address text,
+    address text, -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
     marked_at timestamptz not null,
     who text not null,
     because text not null,
@@ -13,8 +13,3 @@ create table if not exists smsretry.mark (
     constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
     constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
-comment on column smsretry.mark.address is 'Host, port if it is not the usual one, and path, of the SUPABASE_URL that production''s workers have.';
-
--- Default privileges may be wide.
-revoke all on smsretry.mark from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.mark to service_role;

@@ -4,6 +4,3 @@ create table if not exists smsretry.secret (
     key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );
 insert into smsretry.secret default values on conflict do nothing;
-
-revoke all on smsretry.secret from public, anon, authenticated;
-grant select on smsretry.secret to service_role;

@@ -18,28 +18,28 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    claim_no bigint not null default 0,
-    claimed_at timestamptz,
-    begun_at timestamptz,
-    attempt_id uuid,
-    in_doubt_since timestamptz,
-    reconcile_count integer not null default 0,
-    reconciled_claim_no bigint,
-    recover_count integer not null default 0,
-    rate_limit_count integer not null default 0,
-    account_refusal_count integer not null default 0,
-    error_code integer,
-    message_class text not null default 'marketing',
-    why text,
-    held_since timestamptz,
-    claimed_by_application boolean not null default false,
-    expires_at timestamptz,
-    why_code smsretry.why_code,
-    first_due_at timestamptz,
+    claim_no bigint not null default 0, -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    claimed_at timestamptz, -- start of the lease of the present claim
+    begun_at timestamptz, -- of the send that is under way
+    attempt_id uuid, -- under way or in doubt
+    in_doubt_since timestamptz, -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
+    reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
+    recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
+    rate_limit_count integer not null default 0, -- how often Twilio said "slower", which costs no attempt
+    account_refusal_count integer not null default 0, -- how often Twilio refused the account; such a text never tries whether sending works again
+    error_code integer, -- Twilio's code for last_error, when it came from Twilio
+    message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
+    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
+    claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
+    expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
+    why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
+    first_due_at timestamptz, -- for when it was queued; null: before smsretry was here
     work text generated always as (case
         when status = 'processing' then 'under_way'
         when status <> 'pending' then null
-        when recover_count >= 2 then 'suspect' -- smsretry.suspect_after
+        when recover_count >= 2 then 'suspect' -- smsretry.recover_row
         when in_doubt_since is not null then 'doubtful'
         else 'texts' end) stored,
 
@@ -69,25 +69,7 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
-comment on column public.sms_retry_queue.claim_no is 'Fencing token: rises with every claim, never falls. Every write of a worker names the one it holds.';
-comment on column public.sms_retry_queue.claimed_at is 'When the present claim was taken: the start of its lease.';
-comment on column public.sms_retry_queue.begun_at is 'When the send that is under way was begun; null when none is.';
-comment on column public.sms_retry_queue.attempt_id is 'The attempt that is under way or in doubt; null when there is none.';
-comment on column public.sms_retry_queue.in_doubt_since is 'Since when it is unknown whether attempt_id reached the customer. Such a row is never simply sent again.';
-comment on column public.sms_retry_queue.reconcile_count is 'How many looks for evidence of attempt_id found nothing.';
-comment on column public.sms_retry_queue.reconciled_claim_no is 'The last claim whose look for evidence was recorded, so that recording it twice is harmless.';
-comment on column public.sms_retry_queue.rate_limit_count is 'How often Twilio said "slower". It costs no attempt.';
-comment on column public.sms_retry_queue.recover_count is 'How many workers died while they held this row, before its send began or while they looked for evidence of it.';
-comment on column public.sms_retry_queue.account_refusal_count is 'How often Twilio refused the account when this text was sent. Such a text is never the one that tries whether sending works again.';
-comment on column public.sms_retry_queue.held_since is 'Since when it waits for something that a person can mend; why says what. It goes on by itself once that is mended.';
-comment on column public.sms_retry_queue.claimed_by_application is 'Claimed by a caller that does not begin its sends: its claim counts as a send, because it may be one.';
-comment on column public.sms_retry_queue.expires_at is 'When the text is of no more use. Null until the first moment it might have gone out: waiting for an opening does not count.';
-comment on column public.sms_retry_queue.error_code is 'Twilio''s code for last_error, when it came from Twilio.';
-comment on column public.sms_retry_queue.message_class is 'marketing: every quiet-hours rule binds. transactional: 08:00-21:00 where the customer is, and no state''s rule.';
-comment on column public.sms_retry_queue.why is 'Why the row waits for scheduled_for, in words and with the rule. Failures are in last_error.';
-comment on column public.sms_retry_queue.why_code is 'Why the row waits or has ended, in a word for programs: what why, or else last_error, says in words. Null: nothing was decided.';
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
-comment on column public.sms_retry_queue.first_due_at is 'For when it was queued. Null: before smsretry was here, so that nobody knows how late it is.';
 
 -- One live row a text. Its ended rows are found here, too.
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (

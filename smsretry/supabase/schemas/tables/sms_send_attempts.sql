@@ -2,7 +2,7 @@
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
-    attempt_number integer not null,
+    attempt_number integer not null, -- 1, 2, 3 … for retries; 0 for a text's first send by send_sms
     claim_no bigint not null,
     begun_at timestamptz not null,
     finished_at timestamptz,
@@ -10,25 +10,25 @@ create table if not exists public.sms_send_attempts (
     settled_by text,
     error_code integer,
     twilio_sid text,
-    consent_status text,
+    consent_status text, -- with its time and source: as it was read when the send began
     consent_at timestamptz,
     consent_source text,
     quiet_hours_rule text,
-    number_key bytea,
-    sent_to text,
+    number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
+    sent_to text, -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what the rows say now
     sent_body text,
     sent_by text,
-    worker_died boolean not null default false,
-    run_id uuid,
-    delivery_status text,
-    delivery_code integer,
-    delivery_at timestamptz,
-    delivery_look_at timestamptz,
-    delivery_looks integer not null default 0,
+    worker_died boolean not null default false, -- nobody knows whether the request ever left
+    run_id uuid, -- smsretry.runs, and in Prefect the flow run of this id
+    delivery_status text, -- what Twilio last reported of the message; null: nothing yet
+    delivery_code integer, -- Twilio's, of a message that did not arrive
+    delivery_at timestamptz, -- when delivery_status was reported
+    delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
+    delivery_looks integer not null default 0, -- how often it was looked after: fences what such a look comes to
     business_id uuid,
-    sent_account text,
-    segments integer,
-    delivery_excused boolean not null default false,
+    sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
+    segments integer, -- what it takes of its sender's rate and day
+    delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -54,21 +54,6 @@ create table if not exists public.sms_send_attempts (
 )
 -- As sms_retry_queue.
 with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
-comment on table public.sms_send_attempts is 'Every send that was begun and what became of it.';
-comment on column public.sms_send_attempts.number_key is 'A keyed hash of business and number, by which texts to a person are counted: smsretry.number_key.';
-comment on column public.sms_send_attempts.sent_to is 'With sent_body and sent_by: what was sent, until it is known what became of it. Evidence is compared with this and never with what the rows say now.';
-comment on column public.sms_send_attempts.worker_died is 'It came into doubt because its worker died: nobody knows whether the request ever left.';
-comment on column public.sms_send_attempts.run_id is 'The run that made it: smsretry.runs, and in Prefect the flow run of this id.';
-comment on column public.sms_send_attempts.attempt_number is '1, 2, 3 … for retries; 0 for a text''s first send by send_sms.';
-comment on column public.sms_send_attempts.consent_status is 'With consent_at and consent_source: the customer''s consent as it was read when the send began.';
-comment on column public.sms_send_attempts.delivery_status is 'What Twilio last reported of the message: smsretry.delivery_rank has the order. Null: nothing yet.';
-comment on column public.sms_send_attempts.delivery_code is 'Twilio''s code for a message that did not arrive.';
-comment on column public.sms_send_attempts.delivery_at is 'When delivery_status was reported to us.';
-comment on column public.sms_send_attempts.delivery_look_at is 'When to ask Twilio for it, or to decide about its failure. Null: nothing is open.';
-comment on column public.sms_send_attempts.sent_account is 'The provider''s account that it went out from: all later questions about it go there. Null, as sent_by: nobody wrote it down, because the application''s own processor sent it, or a restored backup forgot it.';
-comment on column public.sms_send_attempts.segments is 'How many segments it has: what it takes of its sender''s rate and day.';
-comment on column public.sms_send_attempts.delivery_excused is 'It did not arrive for what was its sender''s and not its own: a registration, or the day''s cap. It counts neither as an attempt nor as a failed delivery.';
-comment on column public.sms_send_attempts.delivery_looks is 'How often it was looked after. Fences what such a look comes to.';
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number

@@ -13,7 +13,3 @@ create table if not exists smsretry.stops (
                                               else subject ~ '^[0-9a-f-]{36}$' end),
     constraint stops_why check (length(why) between 1 and 2000)
 );
-
--- Default privileges may be wide.
-revoke all on smsretry.stops from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.stops to service_role;

@@ -9,7 +9,3 @@ create table if not exists smsretry.turns (
 );
 -- Behind the business that was served last, the next claim looks for others.
 create index if not exists turns_served on smsretry.turns (kind, served, business_id);
-
--- Default privileges may be wide.
-revoke all on smsretry.turns from public, anon, authenticated;
-grant select, insert, update, delete on smsretry.turns to service_role;

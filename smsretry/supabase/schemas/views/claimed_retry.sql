@@ -54,5 +54,3 @@ left join lateral (
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
-
-grant select on smsretry.claimed_retry to service_role;

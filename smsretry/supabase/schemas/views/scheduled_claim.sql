@@ -18,5 +18,3 @@ left join public.customers c on c.id = s.customer_id and c.business_id is not di
 left join public.businesses b on b.id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.status = 'scheduled';
-
-grant select on smsretry.scheduled_claim to service_role;

@@ -110,7 +110,7 @@ begin
         if why is not null then
             answer := 'held';
             why_code := 'mark_mismatch';
-            reached_at := decided_at + smsretry.mark_look();
+            reached_at := decided_at + interval '15 minutes';
             v_row.why := why;
             v_row.why_code := why_code;
             v_row.held_since := coalesce(v_row.held_since, decided_at);

@@ -2,6 +2,7 @@
 create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
     v_due timestamptz := recover_row.at + coalesce(look_in, interval '0');
 begin
     -- Nobody can have texted a customer without a number.
@@ -26,8 +27,8 @@ begin
         retry.recover_count := retry.recover_count + 1;
         if retry.in_doubt_since is null then
             v_due := retry.scheduled_for;
-            if retry.recover_count >= smsretry.suspect_after() then
-                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - smsretry.suspect_after(), 15));
+            if retry.recover_count >= k_suspect then
+                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - k_suspect, 15));
                 retry.why_code := 'worker_died';
                 retry.why := 'Its worker died ' || retry.recover_count
                     || ' times before the send began: it is claimed alone from now on';

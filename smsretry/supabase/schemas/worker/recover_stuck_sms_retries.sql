@@ -25,7 +25,7 @@ begin
                -- Claimed while the clock was ahead: its lease would last until then.
                or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
         order by random() -- one that takes all the time does not come first each time
-        limit smsretry.largest_claim()
+        limit smsretry.rows_of_claim(1000)
         for update skip locked
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
