@@ -80,12 +80,7 @@ _HAS: Final = """
 select c.relname::text as table, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
        a.attnotnull as filled,
        array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = a.atttypid) as labels,
-       exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid and d.adnum = a.attnum) as has_default,
-       array(select distinct pg_describe_object(d.classid, d.objid, d.objsubid) from pg_catalog.pg_depend d
-             where d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid = a.attnum
-               and not (d.classid = 'pg_attrdef'::regclass and d.deptype = 'a')
-               and not exists (select from pg_catalog.pg_constraint k where d.classid = 'pg_constraint'::regclass
-                               and k.oid = d.objid and k.contype = 'n') order by 1) as used_by
+       exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid and d.adnum = a.attnum) as has_default
 from pg_catalog.pg_class c
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname = any (%s)
@@ -218,11 +213,9 @@ def _retyped(column: Any) -> str:
     plain, alter = _plain(column.table, column.name), f"alter column {column.name}"
     # A default is cast to a text alone; the application's own migrations have it.
     drop = f"{alter} drop default, " if column.has_default and plain != "text" else ""
-    others = ", and alike each column that refers to it" if plain == "uuid" else ""
-    used = f" (what is in the way goes before and is made anew afterwards: {', '.join(column.used_by)})"
     kind = "an enum" if column.labels else column.type
     change = f"alter table public.{column.table} {drop}{alter} type {plain} using {column.name}::{plain}"
-    return f"is {kind}, and must be {plain}: {change}{others}{used if column.used_by else ''}"
+    return f"is {kind}, and must be {plain}: {change}"
 
 
 def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:

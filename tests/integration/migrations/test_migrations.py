@@ -8,7 +8,6 @@ test_refusals.py, and how a next migration is written in test_next_migration.py.
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -159,23 +158,23 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
 
 
 @pytest.mark.parametrize("installation", ["empty", "original"])
-@pytest.mark.parametrize("again", ["--again", "a lost history"])
-def test_applying_everything_again_changes_nothing(
-    installation: str, again: str, request: pytest.FixtureRequest
-) -> None:
-    """Neither the schema nor a row."""
+def test_applying_everything_again_changes_nothing(installation: str, request: pytest.FixtureRequest) -> None:
+    """Neither the schema nor a row; also where the history was lost."""
     database: Database = request.getfixturevalue(installation)
     if installation == "original":
         request.getfixturevalue("old")
+
+    def whole_database() -> object:
+        tables = ("sms_retry_queue", "sms_send_attempts", "smsretry.turns", "smsretry.secret")
+        return snapshot(database), [database.rows(f"select * from {table} order by 1, 2") for table in tables]
+
     migrate(database.url)
-    tables = ("sms_retry_queue", "sms_send_attempts", "smsretry.turns", "smsretry.secret")
-    before = snapshot(database), [database.rows(f"select * from {table} order by 1, 2") for table in tables]
-    if again == "--again":
-        assert migrate(database.url, again=True) == []
-    else:
-        database.run("drop schema supabase_migrations cascade")
-        assert migrate(database.url) == migrations()
-    assert before == (snapshot(database), [database.rows(f"select * from {table} order by 1, 2") for table in tables])
+    before = whole_database()
+    assert migrate(database.url, again=True) == []
+    assert whole_database() == before
+    database.run("drop schema supabase_migrations cascade")
+    assert migrate(database.url) == migrations()
+    assert whole_database() == before
 
 
 def test_again_brings_back_what_somebody_dropped_changed_or_revoked(empty: Database, fresh_schema: Snapshot) -> None:
@@ -252,13 +251,6 @@ def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: D
     assert complaints(empty.connection) == {}
 
 
-def test_a_dry_run_does_all_of_it_and_keeps_nothing(original: Database) -> None:
-    """And says what it would apply."""
-    before = original.rows("select oid from pg_class order by 1")
-    assert migrate(original.url, dry_run=True) == migrations()
-    assert original.rows("select oid from pg_class order by 1") == before
-
-
 # Rows that were there before
 
 
@@ -311,29 +303,21 @@ def test_rows_without_their_text_and_customer_stop_nobody(original: Database, ol
 # Books
 
 
-def test_the_books_name_every_file_and_hold_its_statements_and_the_second_time_there_is_nothing_to_do(
-    empty: Database,
-) -> None:
-    """In the table and the columns that the Supabase CLI reads and writes."""
-    assert migrate(empty.url) == migrations()
-    assert migrate(empty.url) == []
-    assert empty.applied() == _FILES
-    kept = empty.rows("select version, statements from supabase_migrations.schema_migrations")
+def test_the_books_name_every_file_and_hold_its_statements_once(original: Database) -> None:
+    """In the table and columns of the Supabase CLI; also when two machines are deployed at the same moment.
+
+    A dry run does all of it, says what it would apply, and keeps nothing.
+    """
+    assert migrate(original.url, dry_run=True) == migrations()
+    assert original.one("select to_regnamespace('smsretry') as there") == {"there": None}
+    with ThreadPoolExecutor(4) as machines:
+        applied = list(machines.map(migrate, [original.url] * 4))
+    assert sorted(applied, key=len) == [[], [], [], migrations()]
+    assert original.applied() == _FILES
+    kept = original.rows("select version, statements from supabase_migrations.schema_migrations")
     assert {row["version"]: "".join(row["statements"]) for row in kept} == {
         migration.version: migration.text for migration in migrations()
     }
-
-
-def test_two_migrations_at_once_both_succeed_and_each_file_is_applied_once(
-    empty: Database, fresh_schema: Snapshot
-) -> None:
-    """Two machines are deployed at the same moment."""
-    with ThreadPoolExecutor(4) as machines:
-        applied = list(machines.map(migrate, [empty.url] * 4))
-    assert Counter(migration.version for one in applied for migration in one) == {
-        migration.version: 1 for migration in migrations()
-    }
-    assert snapshot(empty) == fresh_schema
 
 
 # The Supabase CLI
@@ -376,32 +360,18 @@ def push(tmp_path: Path) -> Push:
 
 
 def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_other_stopped(
-    empty: Database, push: Push, fresh_schema: Snapshot
+    empty: Database, original: Database, old: Old, push: Push, fresh_schema: Snapshot
 ) -> None:
-    """It takes the files apart into statements in its own way. The next migration comes by `migrate`."""
+    """It takes the files apart into statements in its own way. The next migration comes by `migrate`, or by it."""
     push(empty)
     assert snapshot(empty) == fresh_schema
     assert empty.applied() == _FILES
     assert migrate(empty.url) == []
-    more = following(changed_files())
-    assert migrate(empty.url, shipped=[*migrations(), more], schema=changed_files()) == [more]
-    assert "up to date" in push(empty, more)
-
-
-def test_the_supabase_cli_adopts_an_installation_and_applies_the_next_migration(
-    original: Database, old: Old, push: Push
-) -> None:
-    """With its rows in the same state as after `migrate`, which applied the first."""
     push(original)
     assert complaints(original.connection) == {}
     assert original.one("select count(*) as n from sms_send_attempts where retry_id = %s", old.processing)["n"] == 1
-    push(original, following(changed_files()))
+    more = following(changed_files())
+    assert migrate(empty.url, shipped=[*migrations(), more], schema=changed_files()) == [more]
+    assert "up to date" in push(empty, more)
+    push(original)
     assert original.rows("select from pg_proc where proname = 'sms_queue_length'")
-
-
-def test_the_package_s_folder_holds_the_sql_and_nothing_else() -> None:
-    """No config.toml and no .temp that a CLI left behind."""
-    folder = files("smsretry").joinpath("supabase")
-    assert sorted(entry.name for entry in folder.iterdir()) == ["README.md", "migrations", "schemas"]
-    names = sorted(entry.name for entry in folder.joinpath("migrations").iterdir())
-    assert names == [f"{name}.sql" for name in _FILES]

@@ -22,7 +22,7 @@ from smsretry.local.stack import Stack
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
-from tests.integration.invented import changed_files, edited, following, gently_changed_files
+from tests.integration.invented import changed_files, edited, following
 from tests.next_migration import next_migration
 from tests.support.claims import claim_due
 from tests.support.waiting import until
@@ -126,16 +126,6 @@ def _each_text_went_out_once(stack: Stack) -> None:
         logs = connection.execute("select status, count(*) as n from send_logs group by status").fetchall()
     assert rows == [{"status": "completed", "n": TEXTS}]
     assert logs == [{"status": "sent", "n": TEXTS}]
-
-
-@pytest.mark.long
-def test_a_column_more_and_other_bodies_disturb_no_worker(own_stack: Stack) -> None:
-    """A call that waits for the migration goes on with what it finds afterwards."""
-    _queue_texts(own_stack)
-    workers = work_while_migrating(own_stack, gently_changed_files())
-    assert [error for worker in workers for error in worker.stopped] == []
-    finish_after_a_while(own_stack)
-    _each_text_went_out_once(own_stack)
 
 
 def test_a_call_under_way_as_its_function_is_created_anew_may_fail_and_loses_nothing(own_stack: Stack) -> None:
