@@ -17,21 +17,18 @@ from smsretry.written_numbers import read_phone
 from tests.support.builders import NOON, claim_with
 
 LONDON = {"timezone": "Europe/London", "business_timezone": "Europe/London"}
-NO_ZERO = (
-    "Phone number is not spelled as E.164: write +44 and 10 digits, without the 0 that is dialed within the country"
-)
 
-# as it is stored, as it is spelled, how that is said
 MISSPELLED = [
-    ("+4407700900123", "+447700900123", NO_ZERO),
-    ("+44 (0)7700 900123", "+447700900123", NO_ZERO),
-    ("+44 7700 900123", "+447700900123", "write +44 and 10 digits, and nothing else"),
-    ("+49015112345678", "+4915112345678", "write +49 and 11 digits, without the 0"),
-    ("+3606201234567", "+36201234567", "write +36 and 9 digits, without the 06"),
-    ("+112125550123", "+12125550123", "write +1 and 10 digits, without the 1"),
-    ("+1 (212) 555-0123", "+12125550123", "write +1 and 10 digits, and nothing else"),
-    ("+378802555", "+3780549802555", "write +378 and 10 digits, and nothing else"),  # San Marino: 0549 is its own
-    ("+54111523456789", "+5491123456789", "write +54 and 11 digits, and nothing else"),
+    # as it is stored, as it is spelled, how that is said
+    ("+4407700900123", "+447700900123", "+44 and 10 digits, without the 0"),
+    ("+44 (0)7700 900123", "+447700900123", "+44 and 10 digits, without the 0"),
+    ("+44 7700 900123", "+447700900123", "+44 and 10 digits, and nothing else"),
+    ("+49015112345678", "+4915112345678", "+49 and 11 digits, without the 0"),
+    ("+3606201234567", "+36201234567", "+36 and 9 digits, without the 06"),
+    ("+112125550123", "+12125550123", "+1 and 10 digits, without the 1"),
+    ("+1 (212) 555-0123", "+12125550123", "+1 and 10 digits, and nothing else"),
+    ("+378802555", "+3780549802555", "+378 and 10 digits, and nothing else"),  # San Marino: 0549 is its own
+    ("+54111523456789", "+5491123456789", "+54 and 11 digits, and nothing else"),
 ]
 SPELLED = [
     "+447700900123",
@@ -45,25 +42,25 @@ SPELLED = [
 ]
 
 
-@pytest.mark.parametrize(("stored", "spelled", "said"), MISSPELLED)
-def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it(
-    stored: str, spelled: str, said: str
-) -> None:
+def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it() -> None:
     """It had gone out: twice when in doubt, and its STOP was another number's."""
-    decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
-    assert isinstance(decision, Hold)
-    assert (decision.why_code, decision.look_in) == ("number_spelling", HELD_LOOK)
-    assert said in decision.why
-    assert e164(stored) == spelled
-    assert not re.search(r"[0-9]{5}", decision.why), "it must not tell the number"
-    assert isinstance(before_send(claim_with(phone=spelled, **LONDON), at=NOON), Send)
+    for stored, spelled, said in MISSPELLED:
+        decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
+        assert isinstance(decision, Hold)
+        assert (decision.why_code, decision.look_in) == ("number_spelling", HELD_LOOK)
+        assert said in decision.why
+        assert e164(stored) == spelled
+        assert not re.search(r"[0-9]{5}", decision.why), "it must not tell the number"
+        assert isinstance(before_send(claim_with(phone=spelled, **LONDON), at=NOON), Send)
+        check = check_quiet_hours("Europe/London", at=NOON, phone=stored)
+        assert (check.held, check.refused, check.can_send) == (decision.why, None, False)
 
 
-@pytest.mark.parametrize("phone", SPELLED)
-def test_a_zero_that_belongs_to_a_number_is_no_other_spelling(phone: str) -> None:
+def test_a_zero_that_belongs_to_a_number_is_no_other_spelling() -> None:
     """The library knows where it does."""
-    assert phone_problem(phone) is None
-    assert e164(phone) == phone
+    for phone in SPELLED:
+        assert phone_problem(phone) is None
+        assert e164(phone) == phone
 
 
 def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> None:
@@ -84,27 +81,21 @@ def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> N
     assert len(held) > 100
 
 
-@pytest.mark.parametrize("phone", ["+4408001111111", "+44 909 879 0000", "+118005550123", "+44 (0)20"])
-def test_a_number_that_nobody_can_be_texted_at_fails_however_it_is_spelled(phone: str) -> None:
+def test_a_number_that_nobody_can_be_texted_at_fails_however_it_is_spelled() -> None:
     """Its spelling mended, it would fail."""
-    assert recipient_problem(phone)
-
-
-def test_a_check_of_quiet_hours_holds_what_is_spelled_otherwise() -> None:
-    """It answers for a number that no text would go to."""
-    check = check_quiet_hours("Europe/London", at=NOON, phone="+4407700900123")
-    assert (check.held, check.refused, check.can_send) == (NO_ZERO, None, False)
+    for phone in ("+4408001111111", "+44 909 879 0000", "+118005550123", "+44 (0)20"):
+        assert recipient_problem(phone)
 
 
 def test_whoever_reads_numbers_refuses_another_spelling_with_the_right_one() -> None:
     """Commands, files of opt-outs, a list of numbers that may be texted, senders."""
     for written in ("+4407700900123", "+44 07700 900123"):
-        with pytest.raises(ValueError, match=re.escape(NO_ZERO)):
+        with pytest.raises(ValueError, match=re.escape(MISSPELLED[0][2])):
             read_phone(written)
     assert read_phone("+44 (0)7700 900123") == "+447700900123", "which says itself that the zero is to be left out"
-    with pytest.raises(ValueError, match=re.escape(f"entry 2 of the comma-separated list: {NO_ZERO}")):
+    with pytest.raises(ValueError, match=r"entry 2 of the comma-separated list: .*spelled"):
         SendToSettings(
             SMSRETRY_SEND_TO="listed",
             SMSRETRY_SEND_TO_NUMBERS=SecretStr("+12125550123,+4407700900123"),
         )
-    assert sender_problem("AC" + "0" * 32, "+4407700900123") == NO_ZERO
+    assert MISSPELLED[0][2] in (sender_problem("AC" + "0" * 32, "+4407700900123") or "")

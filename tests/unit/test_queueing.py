@@ -5,8 +5,6 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
-
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.scheduled import queue_scheduled_sends
@@ -30,13 +28,12 @@ class Batches(FakeQueue):
         return [QUEUED] * self.sizes.pop(0)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "seconds", "queued", "stopped_because"),
-    [((2, 1), 600, 3, None), ((2, 2), 600, 4, "away"), ((2, 2), 0, 2, None)],
-)
-def test_batches_follow_each_other_until_one_is_not_full(
-    sizes: tuple[int, ...], seconds: float, queued: int, stopped_because: str | None
-) -> None:
+def test_batches_follow_each_other_until_one_is_not_full() -> None:
     """What was queued before the database was out of reach stays queued, and is told."""
-    done = queue_scheduled_sends(Batches(*sizes), batch=2, seconds=seconds)
-    assert (done.counts, done.stopped_because) == (Counter(queued=queued), stopped_because)
+    for sizes, seconds, queued, stopped_because in (
+        ((2, 1), 600, 3, None),
+        ((2, 2), 600, 4, "away"),
+        ((2, 2), 0, 2, None),
+    ):
+        done = queue_scheduled_sends(Batches(*sizes), batch=2, seconds=seconds)
+        assert (done.counts, done.stopped_because) == (Counter(queued=queued), stopped_because)

@@ -24,24 +24,21 @@ def test_a_number_is_read_in_every_way_of_writing_it() -> None:
             assert read_phone(written) == phone, written
 
 
-@pytest.mark.parametrize(
-    ("written", "why"),
-    [
-        ("020 7946 0958", "The country or the area code of this number is not known"),
-        ("555-0191", "The country or the area code of this number is not known"),
-        ("212-555-0191 212-555-0192", "This is more than one phone number"),
-        ("+12125550191, +12125550192", "This is more than one phone number"),
-        ("Zane", "This is no phone number"),
-        ("1-800-FLOWERS", "This is no phone number"),
-        ("212-555-0191 x5", "This is no phone number"),
-        ("+1 212 555 019", "Phone number has the wrong length for its country"),
-    ],
-)
-def test_what_is_no_number_or_two_is_refused_and_not_quoted(written: str, why: str) -> None:
+def test_what_is_no_number_or_two_is_refused_and_not_quoted() -> None:
     """Never the first of two, never both in one."""
-    with pytest.raises(ValueError, match=why) as refused:
-        read_phone(written)
-    assert written[-6:] not in str(refused.value)
+    for written, why in (
+        ("020 7946 0958", "country or the area code"),
+        ("555-0191", "country or the area code"),
+        ("212-555-0191 212-555-0192", "more than one"),
+        ("+12125550191, +12125550192", "more than one"),
+        ("Zane", "no phone number"),
+        ("1-800-FLOWERS", "no phone number"),
+        ("212-555-0191 x5", "no phone number"),
+        ("+1 212 555 019", "wrong length"),
+    ):
+        with pytest.raises(ValueError, match=why) as refused:
+            read_phone(written)
+        assert written[-6:] not in str(refused.value)
 
 
 NUMBERS = [
