@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -25,18 +26,18 @@ _SILENT: Final = timedelta(minutes=2)
 _NO_RUN: Final = timedelta(minutes=5)
 _PAGE: Final = 200
 _LOAD_SECONDS: Final = 20.0
-_SETTINGS: Final = """
-import json, tempfile
+_LOADS: Final = """
+import json, sys, tempfile
+from prefect.results import get_default_result_storage
 from prefect.settings import get_current_settings
 settings = get_current_settings()
 settings.home.mkdir(parents=True, exist_ok=True)
 tempfile.TemporaryFile(dir=settings.home).close()
-print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries]))
+print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries]), flush=True)
+if "answers" in sys.argv:
+    get_default_result_storage(_sync=True)
 """
-_STORAGE: Final = """
-from prefect.results import get_default_result_storage
-get_default_result_storage(_sync=True)
-"""
+"""What `smsretry serve` loads. The storage is asked only if the server answers: Prefect would start one of its own."""
 _ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
 """Where in a traceback the error's own lines begin."""
 _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
@@ -45,78 +46,67 @@ _REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry d
 
 def prefect_findings(ahead: dict[str, timedelta], now: Callable[[], datetime]) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Reads only."""
-    loaded = _settings()
-    yield loaded
     try:
         settings = PrefectSettings()
     except ValidationError:
-        advice = "must be the address of Prefect's API: http://<host>:4200/api"
-        yield Finding(subject="PREFECT_API_URL", ok=False, advice=advice)
+        yield from _loaded()
+        yield _finding("PREFECT_API_URL", "must be the address of Prefect's API: http://<host>:4200/api")
         return
     if not settings.prefect_api_url:
+        yield from _loaded()
         advice = "is not set, so whether anything runs is unknown: right only where cron runs `smsretry process`"
         yield Finding(subject="PREFECT_API_URL", ok=True, advice=advice)
         return
     with PrefectApi(settings) as api:
         try:
             api.ask("health")
-            yield Finding(subject=f"Prefect's API at {api.host}", ok=True)
-            at = api.told_at or now()
-            ahead[PREFECT] = at - now()
-            if loaded.ok:
-                yield _storage()
-            registered = _registered(api)
+        except PrefectError as error:
+            yield from _loaded()
+            yield _finding("Prefect's API", str(error))
+            return
+        yield from _loaded("answers")
+        yield _finding(f"Prefect's API at {api.host}", None)
+        at = api.told_at or now()
+        ahead[PREFECT] = at - now()
+        try:
+            names = {"deployments": {"name": {"any_": [one.name for one in declared()]}}}
+            registered = TypeAdapter(list[Registered]).validate_python(api.ask("deployments/filter", names))
             for wanted in declared():
                 yield from _deployment(api, wanted, registered, at)
         except PrefectError as error:
-            yield Finding(subject="Prefect's API", ok=False, advice=str(error))
+            yield _finding("Prefect's API", str(error))
 
 
-def _settings() -> Finding:
-    """Prefect's own, of environment, .env, prefect.toml, pyproject.toml and profile; and can its folder be written?"""
-    subject, (loaded, problem) = "Prefect's settings", _loaded(_SETTINGS)
-    if problem:
-        return Finding(subject=subject, ok=False, advice=f"{problem}. `prefect config view` shows where each is from")
-    url, *retries = json.loads(loaded.splitlines()[-1]) if loaded else (None,)
+def _loaded(*server: str) -> Iterator[Finding]:
+    """Prefect's own settings, of environment, .env, prefect.toml, pyproject.toml and profile; its folder, its storage.
+
+    A process of its own loads them, as `smsretry serve` does. From a busy machine that is slow nothing is told here;
+    whether runs start is told by the last one.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        ended = subprocess.run(  # noqa: S603 - our own words
+            [sys.executable, "-P", "-c", _LOADS, *server],
+            capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False,
+        )  # fmt: skip
+        *_, error = _ERROR.split(ended.stderr)
+        lines = [one.partition(" [type=")[0].strip() for one in error.splitlines() if "further information" not in one]
+        problem = f"cannot be loaded, so no run starts: {'; '.join(lines[:3])[:300]}" if ended.returncode else None
+        if not ended.stdout:
+            yield _finding("Prefect's settings", f"{problem}. `prefect config view` shows where each is from")
+            return
+        yield Finding(subject="Prefect's settings", ok=True, advice=_odd(*json.loads(ended.stdout.splitlines()[-1])))
+        if server:
+            yield _finding("Prefect's result storage", problem)
+
+
+def _odd(url: str | None, *retries: int) -> str | None:
     told, ours = (urlsplit(one or "").netloc.rpartition("@")[2] for one in (url, os.environ.get("PREFECT_API_URL")))
     problems = [
         f"name the server {told}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
         if told and told != ours else "",
         "repeat runs or tasks (default_retries), and the queue alone repeats here: unset that" if any(retries) else "",
     ]  # fmt: skip
-    return Finding(subject=subject, ok=True, advice="; ".join(filter(None, problems)) or None)
-
-
-def _storage() -> Finding:
-    """Where results are stored. Asked only if the server answers: Prefect would start one of its own."""
-    return _finding("Prefect's result storage", _loaded(_STORAGE)[1])
-
-
-def _loaded(words: str) -> tuple[str, str | None]:
-    """What a process of its own prints, which loads what `smsretry serve` loads; and why it cannot be loaded."""
-    command = [sys.executable, "-P", "-c", words]
-    try:
-        ended = subprocess.run(  # noqa: S603 - our own words
-            command, capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "", None  # a busy machine; whether runs start is told by the last one
-    if ended.returncode == 0:
-        return ended.stdout, None
-    *_, error = _ERROR.split(ended.stderr)
-    said = [line.partition(" [type=")[0].strip() for line in error.splitlines() if "further information" not in line]
-    return "", f"cannot be loaded, so no run starts: {'; '.join(said[:3])[:300]}"
-
-
-def _registered(api: PrefectApi) -> list[Registered]:
-    """All deployments of the server."""
-    rows = list[Registered]()
-    while len(rows) % _PAGE == 0:
-        more = api.ask("deployments/filter", {"limit": _PAGE, "offset": len(rows)})
-        if not more:
-            break
-        rows += TypeAdapter(list[Registered]).validate_python(more)
-    return rows
+    return "; ".join(filter(None, problems)) or None
 
 
 def _deployment(
