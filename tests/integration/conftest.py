@@ -15,12 +15,15 @@ from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
 from smsretry.adapters.migrations.migrate import migrate
+from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import Database, Snapshot, snapshot
 from tests.integration.scene import Scene, set_scene
 from tests.support.builders import forget_settings
+from tests.support.shop import Shop
 
 Command = Callable[..., Result]
 
@@ -90,6 +93,15 @@ def fresh_schema(running_stack: Stack) -> Snapshot:
         connection.execute(_ROLES)
         migrate(url)
         return snapshot(Database(url, connection))
+
+
+@pytest.fixture
+def shop(stack: Stack, queue: SupabaseQueue, sender: TwilioSender) -> Iterator[Shop]:
+    """A business in New York with its workers."""
+    with stack.connect() as connection:
+        shop = Shop(connection, stack.now, stack=stack, queue=queue, sender=sender)
+        shop.open()
+        yield shop
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
-"""How texts enter: `send_sms`, `queue_sms_retry`, and the application's own inserts and calls."""
+"""How texts enter: `send_sms`, `queue_sms_retry`, and the application's own inserts. What is refused, and what stands
+in whose place.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -9,220 +12,268 @@ import psycopg
 import pytest
 
 from smsretry import next_retry_delay, queue_sms_retry, send_sms
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import InputError
-from smsretry.local.stack import Stack
+from smsretry.local.business import Business
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
-from tests.conftest import Business
-from tests.support.builders import results_of, run, run_over
+from smsretry.vocabulary import MessageClass
+from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
 
 PASSING = JsonError(21702, http_status=400)
 
 
-def test_a_first_send_goes_out_and_is_on_record(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It has a row from the start, so that a crash in the middle loses nothing."""
-    log = business.send_log(business.customer())
-    result = send_sms(log, queue=queue, sender=sender)
-    assert result.fate == "Sent"
-    assert len(stack.twilio.ledger.entries()) == 1
-    assert business.row(result.retry_id)["status"] == "completed"
-    assert business.attempts_of(result.retry_id)[0]["attempt_number"] == 0
+def test_a_first_send_goes_out_once_and_is_on_record(shop: Shop) -> None:
+    """It has a row from the start, so that a crash in the middle loses nothing. Who asks again is told what to do."""
+    log = shop.send_log(shop.customer())
+    result = send_sms(log, queue=shop.queue, sender=shop.sender)
+    assert (result.fate, shop.row(result.retry_id)["status"]) == ("Sent", "completed")
+    assert shop.attempts_of(result.retry_id)[0]["attempt_number"] == 0
+    with pytest.raises(InputError, match="was already sent: insert a new send log"):
+        send_sms(log, queue=shop.queue, sender=shop.sender)
+    assert len(shop.messages) == 1
 
 
-def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_of_the_delays(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
+def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_of_the_delays(shop: Shop) -> None:
     """The first send is not one of the three retries."""
-    stack.twilio.fail(PASSING, times=None)
-    result = send_sms(business.send_log(business.customer()), queue=queue, sender=sender)
-    assert result.fate == "RetryScheduled"
-    assert business.row(result.retry_id)["reason"] == "twilio_error"
+    shop.stack.twilio.fail(PASSING, times=None)
+    row = send_sms(shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender).retry_id
     waits = []
-    while business.row(result.retry_id)["status"] == "pending":
-        wait = business.row(result.retry_id)["scheduled_for"] - stack.now()
-        waits.append(timedelta(minutes=round(wait / timedelta(minutes=1))))
-        stack.move_clock(wait + timedelta(seconds=1))
-        run(queue, sender)
+    while (waiting := shop.row(row))["status"] == "pending":
+        waits.append(waiting["scheduled_for"] - waiting["updated_at"])
+        shop.at(waiting["scheduled_for"])
+        shop.run()
     assert waits == [next_retry_delay(retries) for retries in (0, 1, 2)]
-    assert len(business.attempts_of(result.retry_id)) == 4
-    assert business.log_of(result.retry_id)["status"] == "failed"
+    assert (len(shop.attempts_of(row)), shop.log_of(row)["status"]) == (4, "failed")
 
 
-def test_a_first_send_at_night_waits_for_the_morning(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """With the same check as every retry."""
-    result = send_sms(business.send_log(business.customer(timezone="Pacific/Honolulu")), queue=queue, sender=sender)
-    assert result.fate == "Deferred"
-    assert business.row(result.retry_id)["reason"] == "quiet_hours"
-    assert not stack.twilio.ledger.entries()
+def test_a_first_send_has_the_checks_of_every_retry(shop: Shop) -> None:
+    """The hour, consent and the number; and its answer may be lost, after which asking again sends nothing."""
+    for customer, fate, why_code in (
+        ({"timezone": "Pacific/Honolulu"}, "Deferred", "quiet_hours"),
+        ({"consent": "opted_out", "phone": "+12125550199"}, "Cancelled", "opted_out"),
+        ({"phone": None}, "Failed", "no_phone"),
+    ):
+        customer_id = shop.customer(**cast(dict[str, Any], customer))
+        result = send_sms(shop.send_log(customer_id), queue=shop.queue, sender=shop.sender)
+        assert (result.fate, result.why_code) == (fate, why_code)
+    assert not shop.messages
+    log = shop.send_log(shop.customer())
+    shop.stack.twilio.fail(AcceptThenDrop())
+    fates = [send_sms(log, queue=shop.queue, sender=shop.sender).fate for _ in range(2)]
+    assert (fates, len(shop.messages)) == (["InDoubt", "Deferred"], 1)
 
 
-def test_a_first_send_whose_answer_is_lost_is_in_doubt(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Asking again does not send it again."""
-    log = business.send_log(business.customer())
-    stack.twilio.fail(AcceptThenDrop())
-    assert send_sms(log, queue=queue, sender=sender).fate == "InDoubt"
-    again = send_sms(log, queue=queue, sender=sender)
-    assert (again.fate, again.detail) == ("Deferred", "Already in the queue")
-    assert len(stack.twilio.ledger.entries()) == 1
+def test_a_queued_retry_waits_as_long_as_its_attempts_say(shop: Shop) -> None:
+    """Whether Python or the application's own SQL queues it."""
+    for attempts in (0, 1, 2, 9):
+        by_python = queue_sms_retry(shop.send_log(shop.customer()), "quiet_hours", attempts, queue=shop.queue).retry_id
+        by_sql = shop.value(
+            "select retry_id from queue_sms_retry(%s, 'quiet_hours', %s)", shop.send_log(shop.customer()), attempts
+        )
+        for row in (by_python, by_sql):
+            queued = shop.row(cast(Any, row))
+            wait = queued["scheduled_for"] - queued["created_at"]
+            assert timedelta(minutes=round(wait / timedelta(minutes=1))) == next_retry_delay(attempts)
 
 
-@pytest.mark.parametrize(
-    ("customer", "fate", "why"),
-    [
-        ({"consent": "opted_out"}, "Cancelled", "Customer opted out"),
-        ({"phone": "212-555-0123"}, "Failed", "Phone number is not E.164"),
-        ({"phone": None}, "Failed", "Customer has no phone number"),
-    ],
-)
-def test_a_first_send_has_the_checks_of_every_retry(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    customer: dict[str, str | None],
-    fate: str,
-    why: str,
-) -> None:
-    """Consent and phone number."""
-    result = send_sms(business.send_log(business.customer(**customer)), queue=queue, sender=sender)  # type: ignore[arg-type]
-    assert result.fate == fate
-    assert result.detail.startswith(why)
-    assert not stack.twilio.ledger.entries()
+def test_queueing_a_text_twice_gives_the_row_that_it_has(shop: Shop) -> None:
+    """One live row a text, which keeps its class: asking again frees nothing from the states' rules."""
+    log = shop.send_log(shop.customer())
+    first = queue_sms_retry(log, "twilio_error", queue=shop.queue)
+    again = queue_sms_retry(log, "rate_limit", 1, queue=shop.queue, message_class="transactional")
+    assert (first.result, again.result) == ("queued", "already_queued")
+    assert first.retry_id == again.retry_id
+    assert first.retry_id
+    assert shop.row(first.retry_id)["message_class"] == "marketing"
 
 
-def test_a_text_is_not_sent_twice_by_asking_twice(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """The second is told what to do instead."""
-    log = business.send_log(business.customer())
-    send_sms(log, queue=queue, sender=sender)
-    with pytest.raises(InputError, match="was already sent: insert a new send log for a new text"):
-        send_sms(log, queue=queue, sender=sender)
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_queueing_a_text_twice_gives_the_row_it_already_has(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """One live row a text."""
-    log = business.send_log(business.customer())
-    first = queue_sms_retry(log, "twilio_error", queue=queue)
-    second = queue_sms_retry(log, "rate_limit", 1, queue=queue)
-    assert (first.result, second.result) == ("queued", "already_queued")
-    assert first.retry_id == second.retry_id
-
-
-def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(stack: Stack, business: Business) -> None:
+def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(shop: Shop) -> None:
     """Past the function, which locks the send log: one of the two would be an error."""
-    customer = business.customer()
-    log = business.send_log(customer)
-    with ThreadPoolExecutor(1) as pool, stack.connect() as other:
+    customer = shop.customer()
+    log = shop.send_log(customer)
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
         with other.transaction():
-            row = Business(other, stack.now, id=business.id).queue_row(log, customer)
-            asked = pool.submit(business.connection.execute, "select * from queue_sms_retry(%s)", [log])
-            until_locked_out(business.connection, seen_by=other)
-        [queued] = asked.result().fetchall()
+            row = Business(other, shop.now, id=shop.id).queue_row(log, customer)
+            asked = pool.submit(shop.sql, "select * from queue_sms_retry(%s)", log)
+            until_locked_out(shop.connection, seen_by=other)
+        [queued] = asked.result()
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
 
 
-@pytest.mark.parametrize("attempts", [0, 1, 2, 9])
-def test_a_queued_retry_waits_as_long_as_its_attempts_say(
-    stack: Stack, business: Business, queue: SupabaseQueue, attempts: int
-) -> None:
-    """Whether Python or the application's own SQL queues it. SQL had waited one minute."""
-    by_python = queue_sms_retry(business.send_log(business.customer()), "quiet_hours", attempts, queue=queue)
-    [by_sql] = business.connection.execute(
-        "select * from queue_sms_retry(%s, 'quiet_hours', %s)", [business.send_log(business.customer()), attempts]
-    ).fetchall()
-    for due_at in (by_python.due_at, by_sql["due_at"]):
-        assert due_at is not None
-        assert abs(due_at - stack.now() - next_retry_delay(attempts)) < timedelta(seconds=6)
-
-
-def test_retries_cannot_be_fewer_than_none(business: Business, queue: SupabaseQueue) -> None:
-    """Nothing is queued, whoever asks."""
-    log = business.send_log(business.customer())
-    with pytest.raises(InputError, match="attempt_count"):
-        queue_sms_retry(log, "twilio_error", -1, queue=queue)
-
-
-def test_past_the_last_attempt_the_send_log_is_failed_and_nothing_is_queued(
-    business: Business, queue: SupabaseQueue
-) -> None:
-    """With the error it was queued with."""
-    log = business.send_log(business.customer())
-    queued = queue_sms_retry(log, "twilio_error", 3, error="Twilio 30008: Unknown error", queue=queue)
-    assert (queued.retry_id, queued.result) == (None, "attempts_exhausted")
-    found = business.connection.execute("select status, error_message from send_logs where id = %s", [log]).fetchone()
-    assert found == {"status": "failed", "error_message": "Twilio 30008: Unknown error"}
-
-
-def test_an_unknown_send_log_is_refused_by_name(queue: SupabaseQueue, stack: Stack) -> None:
-    """With what to do."""
-    missing = uuid4()
-    with pytest.raises(InputError, match=rf"^There is no send log {missing}\. Insert the send_logs row first"):
-        queue_sms_retry(missing, "twilio_error", queue=queue)
-
-
-def test_an_email_is_refused(business: Business, queue: SupabaseQueue) -> None:
-    """send_logs holds emails too."""
-    log = business.send_log(business.customer())
-    business.connection.execute("update send_logs set channel = 'email'")
-    with pytest.raises(InputError, match="is of channel email, not sms"):
-        queue_sms_retry(log, None, queue=queue)
-
-
-def test_a_customer_of_another_business_is_refused(business: Business, queue: SupabaseQueue) -> None:
-    """Consent would be read there."""
-    neighbor = Business(business.connection, business.now).open()
-    log = business.send_log(neighbor.customer())
-    with pytest.raises(InputError, match="names a customer of another business"):
-        queue_sms_retry(log, None, queue=queue)
-
-
-def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(stack: Stack, business: Business) -> None:
+def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(shop: Shop) -> None:
     """It may be about to say that the text was sent."""
-    log = business.send_log(business.customer())
-    with stack.connect() as other, other.transaction(), business.connection.transaction(force_rollback=True):
+    log = shop.send_log(shop.customer())
+    with shop.stack.connect() as other, other.transaction(), shop.connection.transaction(force_rollback=True):
         other.execute("update send_logs set status = 'sent' where id = %s", [log])
-        business.connection.execute("set local lock_timeout = '10ms'")
+        shop.sql("set local lock_timeout = '10ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            business.connection.execute("select * from queue_sms_retry(%s)", [log])
+            shop.sql("select * from queue_sms_retry(%s)", log)
 
 
-def test_the_applications_two_calls_keep_working(stack: Stack, business: Business) -> None:
-    """As its TypeScript makes them: by name, over HTTP, answered with arrays of rows with the original columns."""
-    row = business.due_text()
-    url, key = stack.environment()["SUPABASE_URL"], stack.key("service_role")
-    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-    claimed = httpx.post(f"{url}/rest/v1/rpc/claim_due_sms_retries", json={"limit_count": 50}, headers=headers).json()
-    stack.move_clock(timedelta(minutes=11))
-    recovered = httpx.post(
-        f"{url}/rest/v1/rpc/recover_stuck_sms_retries", json={"stale_minutes": 10}, headers=headers
-    ).json()
+def test_what_cannot_be_queued_is_refused_with_what_to_do(shop: Shop) -> None:
+    """Nothing is queued."""
+    missing, email = uuid4(), shop.send_log(shop.customer())
+    shop.sql("update send_logs set channel = 'email'")
+    log, anothers = shop.send_log(shop.customer()), shop.send_log(shop.neighbor().customer())
+    refused: list[tuple[str, dict[str, Any]]] = [
+        (rf"^There is no send log {missing}\. Insert the send_logs row first", {"send_log_id": missing}),
+        ("is of channel email, not sms", {"send_log_id": email}),
+        ("names a customer of another business", {"send_log_id": anothers}),
+        ("attempt_count", {"send_log_id": log, "attempt_count": -1}),
+        ("message_class must be marketing or transactional", {"send_log_id": log, "message_class": "urgent"}),
+    ]
+    for said, asked in refused:
+        with pytest.raises(InputError, match=said):
+            queue_sms_retry(**({"reason": None, "queue": shop.queue} | asked))
+    assert shop.value("select count(*) from sms_retry_queue") == 0
+
+
+def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(shop: Shop) -> None:
+    """But a send that may not go out now, for quiet hours, is none of its attempts, and still owed."""
+    for reason in ("twilio_error", "rate_limit", None):
+        log = shop.send_log(shop.customer())
+        queued = queue_sms_retry(log, cast(Any, reason), 3, error="Twilio 30008: Unknown error", queue=shop.queue)
+        assert (queued.retry_id, queued.result) == (None, "attempts_exhausted")
+        found = shop.sql("select status, error_message from send_logs where id = %s", log)
+        assert found == [{"status": "failed", "error_message": "Twilio 30008: Unknown error"}]
+    queue_sms_retry(shop.send_log(shop.customer()), "quiet_hours", 3, queue=shop.queue)
+    customer = shop.customer()
+    shop.sql(
+        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, attempt_count, reason)
+           values (%s, %s, %s, %s, 7, 'quiet_hours')""",
+        *[shop.id, shop.send_log(customer), customer, shop.now()],
+    )
+    shop.later(minutes=16)
+    assert shop.run() == ["Sent", "Sent"]
+
+
+def test_a_trigger_that_swallows_inserts_is_said_and_not_looped_over(shop: Shop) -> None:
+    """The application's own, on its own table."""
+    log = shop.send_log(shop.customer())
+    swallow = """create function swallow() returns trigger language plpgsql as 'begin return null; end';
+                 create trigger swallow before insert on sms_retry_queue for each row execute function swallow()"""
+    with shop.changed(swallow, "drop function swallow cascade"), pytest.raises(psycopg.Error, match="was not kept"):
+        shop.sql("select * from queue_sms_retry(%s)", log)
+
+
+def test_the_application_s_two_calls_answer_with_rows_of_the_original_columns(shop: Shop) -> None:
+    """As its TypeScript makes them: by name, over HTTP."""
+    row = shop.due_text()
+    url, key = shop.stack.environment()["SUPABASE_URL"], shop.stack.key("service_role")
     original = {
         "id", "business_id", "send_log_id", "customer_id", "status", "attempt_count", "max_attempts", "scheduled_for",
         "last_attempted_at", "last_error", "reason", "created_at", "updated_at",
     }  # fmt: skip
-    for answer, status in ((claimed, "processing"), (recovered, "pending")):
-        (found,) = answer
-        assert found["id"] == str(row)
-        assert found["status"] == status
+    for function, arguments, status in (
+        ("claim_due_sms_retries", {"limit_count": 50}, "processing"),
+        ("recover_stuck_sms_retries", {"stale_minutes": 10}, "pending"),
+    ):
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+        [found] = httpx.post(f"{url}/rest/v1/rpc/{function}", json=arguments, headers=headers).json()
+        assert (found["id"], found["status"]) == (str(row), status)
         assert original <= found.keys()
+        shop.later(minutes=11)
 
 
-def test_a_row_the_application_inserted_is_sent(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """With the original columns and no others."""
-    row = business.due_text()
-    (result,) = results_of(run_over(queue, sender))
-    assert (result.retry_id, result.fate) == (row, "Sent")
+def test_no_index_and_no_trigger_of_ours_refuses_a_value(shop: Shop) -> None:
+    """An index entry longer than a third of a page would be an error of the insert, and of the migration."""
+    shop.due_text()
+    noise = "(select string_agg(md5(n::text), '') from generate_series(1, 40000) n)"
+    for table, column, value in (
+        ("customers", "phone", noise),
+        ("customers", "timezone", noise),
+        ("send_logs", "subject", noise),
+        ("send_logs", "provider_message_id", f"jsonb_build_object('twilio_sid', {noise})"),
+        ("send_logs", "provider_message_id", """'["SM", {"twilio_sid": 7}]'::jsonb"""),
+    ):
+        assert shop.connection.execute(f"update {table} set {column} = {value}".encode()).rowcount == 1
+
+
+# In the place of a row that the application's own processor holds
+
+
+def held(shop: Shop, **customer: Any) -> dict[str, Any]:
+    """A due text that it has claimed, as it would write the row back to try it again in a minute."""
+    row = shop.row(shop.due_text(**customer))
+    shop.sql("select claim_due_sms_retries(50)")
+    return {name: row[name] for name in ("id", "business_id", "send_log_id", "customer_id")} | {
+        "status": "pending", "attempt_count": 1, "scheduled_for": shop.now() + timedelta(minutes=1),
+    }  # fmt: skip
+
+
+def insert(shop: Shop, *rows: dict[str, Any], on_conflict: str = "") -> int:
+    """PostgREST's insert or upsert; how many rows it wrote."""
+    names = list(rows[0])
+    merge = f"on conflict (id) do update set {', '.join(f'{name} = excluded.{name}' for name in names)}"
+    does = {"merge": merge, "ignore": "on conflict (id) do nothing", "": ""}[on_conflict]
+    places = ", ".join([f"({', '.join(['%s'] * len(names))})"] * len(rows))
+    values = [row[name] for row in rows for name in names]
+    return len(
+        shop.sql(f"insert into sms_retry_queue ({', '.join(names)}) values {places} {does} returning 1", *values)
+    )
+
+
+@pytest.mark.parametrize("how", ["insert", "upsert of the row itself", "upsert of another", "function"])
+def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processor_holds(shop: Shop, how: str) -> None:
+    """It inserts the next try and marks the present row failed. One live row is left, and one text goes out."""
+    row, new = held(shop), uuid4()
+    if how == "function":
+        [queued] = shop.sql("select * from queue_sms_retry(%s, 'twilio_error', 1)", row["send_log_id"])
+        assert queued["result"] == "queued"
+        new = queued["retry_id"]
+    elif how == "upsert of the row itself":
+        insert(shop, row, on_conflict="merge")
+        new = row["id"]
+    else:
+        insert(shop, row | {"id": new}, on_conflict="merge" if how == "upsert of another" else "")
+    if new != row["id"]:
+        shop.sql("update sms_retry_queue set status = 'failed' where id = %s", row["id"])
+    assert (shop.row(new)["status"], shop.row(new)["last_error"]) == ("pending", None)
+    shop.at(shop.row(new)["scheduled_for"])
+    assert shop.run() == ["Sent"]
+    assert len(shop.messages) == 1
+
+
+def test_an_upsert_of_many_rows_queues_each(shop: Shop) -> None:
+    """Of the rows themselves, and of a new one."""
+    rows = [held(shop, phone=f"+1212555010{n}") for n in range(3)]
+    insert(shop, *rows[:2], rows[2] | {"id": uuid4()}, on_conflict="merge")
+    assert [shop.row(row["id"])["status"] for row in rows] == ["pending", "pending", "failed"]
+    shop.later(minutes=1)
+    assert shop.run() == ["Sent", "Sent", "Sent"]
+
+
+def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:
+    """A row that is not inserted because its id is there, a second call without another attempt, another business's
+    row, and whatever is written beside a row that our own worker has.
+    """
+    row, other = held(shop), shop.due_text(phone="+12125550124")
+    for taken in (row["id"], other):
+        assert insert(shop, row | {"id": taken}, on_conflict="ignore") == 0
+    [queued] = shop.sql("select * from queue_sms_retry(%s)", row["send_log_id"])
+    assert (queued["result"], queued["retry_id"]) == ("already_queued", row["id"])
+    theirs = shop.neighbor()
+    anothers = row | {"id": uuid4(), "business_id": theirs.id, "customer_id": theirs.customer(), "attempt_count": 9}
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        insert(shop, anothers)
+    kept = shop.row(row["id"])
+    assert (kept["status"], kept["claimed_by_application"], kept["last_error"]) == ("processing", True, None)
+
+    ours = shop.claim()
+    [queued] = shop.sql("select * from queue_sms_retry(%s, 'twilio_error', 1)", ours.send_log_id)
+    assert (queued["result"], queued["retry_id"]) == ("already_queued", ours.id)
+
+
+def test_a_text_of_no_stated_class_is_marketing(shop: Shop) -> None:
+    """The stricter one: by the call, by an insert, and by a null. A stated class is kept, and told by the claim."""
+    queue_sms_retry(shop.send_log(shop.customer()), "twilio_error", queue=shop.queue)
+    shop.due_text()
+    for stated in (None, "transactional"):
+        queue_sms_retry(
+            shop.send_log(shop.customer()), None, 0, queue=shop.queue, message_class=cast(MessageClass, stated)
+        )
+    shop.later(minutes=2)
+    classes = sorted(claim.message_class for claim in shop.claims())
+    assert classes == ["marketing"] * 3 + ["transactional"]
+    with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_message_class"):
+        shop.sql("update sms_retry_queue set message_class = 'urgent'")

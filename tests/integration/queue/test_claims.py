@@ -1,0 +1,214 @@
+"""A claim is atomic and takes at most what it asks for; its number is the fence of every write; answers may be lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from smsretry.errors import QueueUnreachable
+from smsretry.retry.models import Claim
+from tests.support.builders import SID
+from tests.support.claims import claim_doubtful
+from tests.support.shop import Shop
+
+
+def outcomes(shop: Shop, claim: Claim, attempt: object) -> dict[str, Any]:
+    """What a worker may say of the text that it claimed, and what each call answers."""
+    fence, later = [claim.id, claim.claim_no], shop.now() + timedelta(hours=1)
+    finish = "select applied from finish_sms_attempt(%s, %s, %s, {})"
+    return {
+        "begin": shop.value("select answer from begin_sms_attempt(%s, %s, %s, %s, '')", *fence, uuid4(), later),
+        "defer": shop.value("select defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", *fence, later),
+        "hold": shop.value("select hold_sms_retry(%s, %s, 'No zone', interval '15 minutes')", *fence),
+        "end": shop.value("select end_sms_retry(%s, %s, 'failed', 'No number')", *fence),
+        "accepted": shop.value(
+            finish.format("'accepted', 'completed', twilio_sid => %s"), *fence, attempt, SID),
+        "refused": shop.value(
+            finish.format("'rejected', 'pending', error => 'No', retry_in => interval '1 minute'"), *fence, attempt),
+    }  # fmt: skip
+
+
+NOTHING = {"begin": "lost", "defer": False, "hold": False, "end": False, "accepted": False, "refused": False}
+
+
+def test_a_worker_that_lost_its_claim_changes_nothing(shop: Shop) -> None:
+    """Whatever it believes, and whether it names its own attempt or the other worker's."""
+    row = shop.due_text()
+    stale = shop.claim()
+    shop.later(minutes=11)
+    shop.recover()
+    assert outcomes(shop, stale, uuid4()) == NOTHING, "nobody has it"
+    fresh, attempt = shop.claim(), uuid4()
+    assert shop.begin(fresh, attempt).answer == "go"
+    before = shop.row(row)
+    for named in (uuid4(), attempt):
+        assert outcomes(shop, stale, named) == NOTHING
+    assert (shop.row(row), shop.log_of(row)["status"]) == (before, "pending")
+
+
+def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
+    """Whatever its worker says meanwhile. After recovery it is in doubt: only evidence settles it."""
+    row, attempt = shop.due_text(), uuid4()
+    claim = shop.claim()
+    assert [shop.begin(claim, attempt).answer for _ in range(3)] == ["go"] * 3, "the same begin repeated is the same"
+    before = shop.row(row)
+    assert outcomes(shop, claim, uuid4()) == NOTHING, "another attempt is not its own"
+    assert shop.row(row) == before
+    shop.later(minutes=11)
+    shop.recover()
+    before = shop.row(row)
+    assert before["in_doubt_since"] is not None
+    assert outcomes(shop, claim, attempt) == NOTHING
+    shop.later(minutes=2)
+    [look] = claim_doubtful(shop.queue, 1)
+    begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
+    finish = "select applied from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)"
+    told = shop.value(begin, row, look.claim_no), shop.value(finish, row, look.claim_no, attempt, SID)
+    assert told == ("lost", False), "a look has the claim for its evidence alone"
+    assert shop.row(row)["status"] == "processing"
+    assert [one["outcome"] for one in shop.attempts_of(row)] == ["in_doubt"]
+
+
+@pytest.mark.parametrize("said", ["defer", "hold", "end", "refused"])
+def test_what_a_worker_said_may_be_said_once_more(shop: Shop, said: str) -> None:
+    """Its answer was lost. The second call says the same and changes nothing; another one is no repetition."""
+    row, attempt = shop.due_text(), uuid4()
+    claim = shop.claim()
+    fence, later = [claim.id, claim.claim_no], shop.now() + timedelta(hours=1)
+    calls: dict[str, tuple[str, list[object]]] = {
+        "defer": ("defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", [later]),
+        "hold": ("hold_sms_retry(%s, %s, 'No zone', interval '15 minutes')", []),
+        "end": ("end_sms_retry(%s, %s, 'failed', 'No number')", []),
+        "refused": (
+            "finish_sms_attempt(%s, %s, %s, 'rejected', 'pending', error => 'No', retry_in => interval '5 minutes')",
+            [attempt],
+        ),
+    }
+    call, values = calls[said]
+    if said == "refused":
+        shop.begin(claim, attempt)
+    first = shop.sql(f"select * from {call}", *fence, *values)
+    assert True in first[0].values()
+    after = shop.row(row)
+    assert shop.sql(f"select * from {call}", *fence, *values) == first
+    others = {name: answer for name, answer in outcomes(shop, claim, attempt).items() if name != said}
+    assert others == {name: answer for name, answer in NOTHING.items() if name != said}
+    assert shop.row(row) == after
+
+
+@pytest.mark.parametrize(
+    ("function", "customer", "fate"),
+    [
+        ("begin_sms_attempt", {}, "Sent"),
+        ("finish_sms_attempt", {}, "Sent"),
+        ("defer_sms_retry", {"timezone": "Pacific/Honolulu"}, "Deferred"),
+        ("end_sms_retry", {"phone": None}, "Failed"),
+    ],
+)
+def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
+    shop: Shop, function: str, customer: dict[str, Any], fate: str
+) -> None:
+    """The adapter asks again, and the function knows that it was asked before."""
+    row = shop.due_text(**customer)
+    shop.stack.rpc_faults.drop_after_commit(function, times=1)
+    assert shop.run() == [fate]
+    assert len(shop.messages) == len(shop.attempts_of(row)) == (fate == "Sent")
+
+
+def test_a_claim_whose_answer_is_lost_is_harmless(shop: Shop) -> None:
+    """Its rows are taken back untouched by recovery."""
+    row = shop.due_text()
+    shop.stack.rpc_faults.drop_after_commit("claim_sms_texts", times=1)
+    with pytest.raises(QueueUnreachable, match="did not answer claim_sms_texts"):
+        shop.claims()
+    assert shop.row(row)["status"] == "processing"
+    shop.later(minutes=11)
+    assert shop.recover() == [row]
+    assert shop.run() == ["Sent"]
+    assert shop.row(row)["attempt_count"] == 1
+
+
+def test_a_claim_takes_at_most_what_it_asks_for(shop: Shop) -> None:
+    """Also on tables without statistics, where a locking subquery would run once a row. Each is oldest first."""
+    shop.sql("truncate sms_retry_queue cascade")
+    rows = [shop.due_text(due=timedelta(minutes=n - 60)) for n in range(40)]
+    assert [len(shop.claims(limit)) for limit in (0, -5)] == [0, 0]
+    assert {claim.id for claim in shop.claims(10)} == set(rows[:10])
+    assert shop.value("select count(*) from sms_retry_queue where status = 'processing'") == 10
+    assert len(shop.claims(10_000)) == 30
+
+
+def test_only_what_waits_and_is_due_is_claimed(shop: Shop) -> None:
+    """By the database's clock. A claim by its id takes nothing that a worker has, or that may have gone out."""
+    shop.due_text(due=timedelta(minutes=2))
+    for status in ("completed", "failed", "cancelled"):
+        shop.sql("update sms_retry_queue set status = %s where id = %s", status, shop.due_text())
+    assert shop.claims() == []
+    row = shop.due_text()
+    claim = shop.claim()
+    by_id = "select jsonb_array_length(claim_sms_retry(%s) -> 'texts')"
+    assert shop.value(by_id, row) == 0
+    shop.begin(claim)
+    shop.later(minutes=11)
+    shop.recover()
+    assert shop.row(row)["in_doubt_since"] is not None
+    assert shop.value(by_id, row) == 0
+
+
+def test_two_workers_never_hold_the_same_row(shop: Shop) -> None:
+    """Eight claimers at once, each for ten of a hundred."""
+    rows = {shop.due_text() for _ in range(100)}
+    with ThreadPoolExecutor(8) as pool:
+        batches = list(pool.map(lambda _: shop.claims(10), range(8)))
+    claimed = [claim.id for claim in chain.from_iterable(batches)]
+    assert all(len(batch) <= 10 for batch in batches)
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) <= rows
+
+
+def test_the_claim_number_rises_with_every_claim_and_never_falls(shop: Shop) -> None:
+    """Deferrals and recoveries give attempts back, and leave the number alone."""
+    shop.due_text()
+    numbers = []
+    for _ in range(3):
+        claim = shop.claim()
+        numbers.append(claim.claim_no)
+        shop.sql("select defer_sms_retry(%s, %s, %s, null, 'x')", claim.id, claim.claim_no, shop.now())
+    shop.claim()
+    shop.later(minutes=11)
+    shop.recover()
+    assert [*numbers, shop.claim().claim_no] == [1, 2, 3, 5]
+
+
+def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
+    """What the application or an earlier begin has said is not put off."""
+    row = shop.due_text()
+    shop.sql("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
+    claim, end = shop.claim(), shop.row(row)["expires_at"]
+    begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
+    assert shop.value(begin, claim.id, claim.claim_no, end, end + timedelta(hours=1)) == "go"
+    assert shop.row(row)["expires_at"] == end
+
+
+def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(shop: Shop) -> None:
+    """An opt-out, or another's word that it was sent, waits until a begin is written, or is seen by it."""
+    locked, free = shop.due_text(), shop.due_text()
+    begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
+    with shop.stack.connect() as other:
+        with other.transaction():
+            other.execute("select from sms_retry_queue where id = %s for update", [locked])
+            claim = shop.claim()
+            assert claim.id == free
+        with shop.connection.transaction():
+            assert shop.value(begin, claim.id, claim.claim_no) == "go"
+            for table, column in (
+                ("customers", "customer_id"),
+                ("send_logs", "send_log_id"),
+                ("sms_retry_queue", "id"),
+            ):
+                key = shop.row(free)[column]
+                ask = f"select from {table} where id = %s for update skip locked"
+                assert other.execute(ask.encode(), [key]).fetchall() == [], table

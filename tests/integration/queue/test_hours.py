@@ -1,0 +1,208 @@
+"""Which hours a text has: by its class and by its business's own hours. What a waiting row says of it, and when what
+waits for the same opening is due.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from smsretry import queue_sms_retry, send_sms
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.retry.profile import Profile
+from smsretry.vocabulary import MessageClass
+from tests.support.builders import BODY, fates_of, run_over
+from tests.support.shop import Shop
+
+FLORIDA: Final = "+13055550123"
+SPREAD: Final = timedelta(minutes=10)
+
+
+def new_york(clock: str) -> datetime:
+    """An instant of January 2027, by New York's clock: `12 20:30` is a Tuesday evening."""
+    day, time = clock.split()
+    return datetime.fromisoformat(f"2027-01-{day}T{time}-05:00")
+
+
+def set_hours(shop: Shop, hours: str) -> None:
+    """Somebody writes the business's own hours into its row."""
+    shop.sql("update businesses set sms_hours = %s where id = %s", hours, shop.id)
+
+
+def queued(shop: Shop, message_class: MessageClass, **customer: Any) -> UUID:
+    """A due text of that class; returns its row's id."""
+    log = shop.send_log(shop.customer(**customer))
+    answer = queue_sms_retry(log, None, 0, shop.now(), queue=shop.queue, message_class=message_class)
+    assert answer.retry_id is not None
+    return answer.retry_id
+
+
+def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_waits_for_the_morning(shop: Shop) -> None:
+    """Florida closes at eight in the evening; the federal window, which binds both, at nine. So with a first send."""
+    shop.at(new_york("12 20:30"))
+    rows = {(kind, "queued"): queued(shop, kind, phone=FLORIDA) for kind in get_args(MessageClass)}
+    for kind in get_args(MessageClass):
+        log = shop.send_log(shop.customer(phone=FLORIDA))
+        first = send_sms(log, queue=shop.queue, sender=shop.sender, message_class=kind)
+        rows[kind, "first send"] = first.retry_id
+    shop.run()
+    assert len(shop.messages) == 2
+    for (kind, _), row in rows.items():
+        told = shop.row(row)
+        if kind == "transactional":
+            assert told["status"] == "completed"
+            [attempt] = shop.attempts_of(row)
+            assert attempt["quiet_hours_rule"] == "08:00–21:00 in America/New_York, the customer's zone"
+        else:
+            assert (told["status"], told["reason"], told["attempt_count"]) == ("pending", "quiet_hours", 0)
+            assert new_york("13 08:00") <= told["scheduled_for"] < new_york("13 08:00") + SPREAD
+    shop.at(new_york("12 20:59"))  # Twilio's own queue might hold it past nine
+    late = queued(shop, "transactional", phone=FLORIDA)
+    assert shop.run() == ["Deferred"]
+    assert shop.row(late)["scheduled_for"] >= new_york("13 08:00")
+
+
+def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(shop: Shop) -> None:
+    """For what was asked for, too, and for no other business. Waiting for them costs no life, however long it takes."""
+    set_hours(shop, "Fri 10:00-18:00")
+    other = shop.neighbor()
+    rows = [queued(shop, "transactional"), shop.due_text(timezone="America/Los_Angeles")]
+    theirs = other.due_text()
+    assert sorted(shop.run()) == ["Deferred", "Deferred", "Sent"]
+    assert other.row(theirs)["status"] == "completed"
+    for row, opening in zip(rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True):
+        waiting = shop.row(row)
+        assert opening <= waiting["scheduled_for"] < opening + SPREAD
+        assert "own)" in waiting["why"]
+        shop.at(waiting["scheduled_for"])
+        assert shop.run() == ["Sent"]
+
+
+def test_hours_that_are_none_are_refused_where_they_are_written(shop: Shop) -> None:
+    """Where a person sees it; nothing of the business changes."""
+    set_hours(shop, office := "Mon-Fri 09:00-18:00, Sat 10:00-16:00")
+    for hours in (
+        "9-5", "25:00-26:00", ", 09:00-18:00", "", " ", "Mon-Fri", "Monday 09:00-18:00", "mon 09:00-18:00",
+        "09:00–18:00", "09:60-18:00", "09:00-18:00; Sat 10:00-16:00", "09:00-18:00,", "09:00-18:00\nMon 10:00-11:00",
+    ):  # fmt: skip
+        with pytest.raises(psycopg.errors.CheckViolation, match="businesses_sms_hours"):
+            set_hours(shop, hours)
+    assert shop.value("select sms_hours from businesses") == office
+
+
+def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) -> None:
+    """Held with the column's name and what to do, until it is mended. No other business is kept waiting."""
+    senseless = ["20:00-08:00", "09:00-09:00", "Fri-Mon 09:00-18:00"]
+    others = {hours: shop.neighbor() for hours in senseless}
+    for hours, other in others.items():
+        set_hours(other, hours)
+    held = {hours: other.due_text() for hours, other in others.items()}
+    mine = shop.due_text()
+    assert sorted(shop.run()) == ["Held"] * 3 + ["Sent"]
+    assert shop.row(mine)["status"] == "completed"
+    for row in held.values():
+        waiting = shop.row(row)
+        assert (waiting["status"], waiting["attempt_count"], waiting["attempt_id"]) == ("pending", 0, None)
+        assert waiting["why"].startswith("The business's sms_hours cannot be read: ")
+        assert waiting["held_since"] is not None
+        assert shop.log_of(row)["status"] == "pending"
+    set_hours(others["20:00-08:00"], "08:00-20:00")
+    shop.later(minutes=15)
+    assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
+    assert [shop.row(row)["status"] for row in held.values()] == ["completed", "pending", "pending"]
+
+
+def test_own_hours_that_never_meet_the_state_s_hold_a_text_with_what_to_do(shop: Shop) -> None:
+    """Florida closes when this business opens. In New York they meet."""
+    set_hours(shop, "20:00-21:00")
+    florida, new_yorker = shop.due_text(phone=FLORIDA), shop.due_text()
+    assert sorted(shop.run()) == ["Deferred", "Held"]
+    said = shop.row(florida)["why"]
+    assert "closed (federal, us-fl-501.616, own)" in said
+    assert "widen the window" in said
+    assert shop.row(new_yorker)["status"] == "pending"
+
+
+def test_a_waiting_row_says_why_until_its_send_begins(shop: Shop, operators: SupabaseOperators) -> None:
+    """With every rule and the zone. A row that is under way, was given back or has ended waits for no hour."""
+    shop.at(new_york("12 20:30"))
+    begins, given_back, ends = (shop.due_text(phone=f"+1305555010{n}") for n in range(3))
+    told = shop.results()
+    why = "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, the customer's zone"
+    assert (told[begins].detail, told[begins].next_at) == (why, shop.row(begins)["scheduled_for"])
+    assert shop.row(begins)["why"] == why
+    operators.record_consent("+13055550102", consent="opted_out", source="telephone", business_id=None)
+    assert (shop.row(ends)["status"], shop.row(ends)["why"]) == ("cancelled", None)
+
+    due = shop.row(given_back)["scheduled_for"]
+    shop.at(new_york("13 08:10"))
+    [claim] = [claim for claim in shop.claims() if claim.id == begins]
+    assert shop.row(begins)["why"] == why
+    shop.begin(claim)
+    assert shop.row(begins)["why"] is None
+    shop.sql("update sms_retry_queue set status = 'pending' where id = %s", given_back)
+    stopped = run_over(shop.queue, shop.sender)
+    stopped.flow_control.stop("This run was asked to stop")
+    assert fates_of(stopped) == ["GivenBack"]
+    assert (shop.row(given_back)["why"], shop.row(given_back)["scheduled_for"]) == (None, due)
+
+
+def test_rows_that_wait_for_the_same_opening_are_spread_behind_it_each_at_its_own_time(shop: Shop) -> None:
+    """By its id and not by dice: whenever it is asked, to the microsecond. The owner may want no spread."""
+    times = []
+    rows = [shop.due_text() for _ in range(20)]
+    opening = new_york("13 08:00")
+    for clock in ("12 22:00", "13 07:59"):
+        shop.at(new_york(clock))
+        shop.sql("update sms_retry_queue set scheduled_for = %s", shop.now() - timedelta(minutes=1))
+        assert shop.run() == ["Deferred"] * 20
+        times.append([shop.row(row)["scheduled_for"] for row in rows])
+    assert times[0] == times[1]
+    assert opening <= min(times[0])
+    assert max(times[0]) < opening + SPREAD
+    assert len(set(times[0])) == 20
+    shop.sql("update sms_retry_queue set scheduled_for = %s", shop.now())
+    assert shop.run(Profile(opening_spread=timedelta(0))) == ["Deferred"] * 20
+    assert {shop.row(row)["scheduled_for"] for row in rows} == {opening}
+
+
+def test_the_spread_ends_before_the_window_and_before_the_text(shop: Shop) -> None:
+    """Five minutes are open, in the last of which nothing is sent; another text expires a minute after the opening."""
+    set_hours(shop, "13:00-13:05")
+    rows = [shop.due_text() for _ in range(10)]
+    other = shop.neighbor()
+    set_hours(other, "13:00-18:00")
+    expires = [other.due_text() for _ in range(5)]
+    shop.sql("update sms_retry_queue set expires_at = %s where business_id = %s", new_york("12 13:01"), other.id)
+    assert shop.run() == ["Deferred"] * 15
+    opening = new_york("12 13:00")
+    assert all(opening <= shop.row(row)["scheduled_for"] < new_york("12 13:04") for row in rows)
+    assert all(opening <= shop.row(row)["scheduled_for"] < new_york("12 13:01") for row in expires)
+
+
+def test_no_number_and_no_body_is_in_what_a_held_or_waiting_row_says(shop: Shop) -> None:
+    """Why, last error, send log and result name rules and zones; the number's last seven digits are nowhere."""
+    shop.at(new_york("12 22:00"))
+    numbers = {}
+    texts: list[tuple[str | None, str, str | None]] = [
+        ("Mon-Fri 09:00-18:00", FLORIDA, "America/New_York"),
+        ("20:00-21:00", FLORIDA, "America/New_York"),
+        ("20:00-08:00", FLORIDA, "America/New_York"),
+        (None, FLORIDA, f"My place, {FLORIDA}"),
+        (None, "+13005550123", None),
+        (None, "+88255501234567", None),
+        (None, "3055550123", None),
+    ]
+    for hours, phone, timezone in texts:
+        other = shop.neighbor()
+        shop.sql("update businesses set sms_hours = %s where id = %s", hours, other.id)
+        numbers[other.due_text(phone=phone, timezone=timezone)] = phone[-7:]
+    results = shop.results()
+    for row, number in numbers.items():
+        item, kept, log = results[row], shop.row(row), shop.log_of(row)
+        assert item.fate in ("Deferred", "Held", "Failed")
+        said = f"{kept['why']} {kept['last_error']} {log['error_message']} {item}"
+        assert number not in said
+        assert BODY[:12] not in said
