@@ -196,14 +196,6 @@ class FlowControl:
                 self._lock.wait(min(LOOK_UP_SECONDS, until - now))
             return False
 
-    def wait_for_trials(self, until: float) -> bool:
-        """Wait until it is known whether what had stopped works again. False: nothing is being tried."""
-        with self._lock:
-            is_trying = bool(self._trials)
-            while self._trials and self.run_stopped_because is None and (now := monotonic()) < until:
-                self._lock.wait(min(LOOK_UP_SECONDS, until - now))
-            return is_trying
-
     # Before a send
 
     def admit(self, claim: Claim) -> PutOff | None:

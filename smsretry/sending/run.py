@@ -121,8 +121,6 @@ class Run:
                 return
             if new:
                 idle_from = monotonic()
-            elif self.flow_control.wait_for_trials(self._until):
-                pass  # what they tried may be claimed now
             elif (pause := self._pause(ends, idle_from if seen else -inf)) is None:
                 return
             else:
@@ -200,7 +198,7 @@ class Run:
             recovered=self.recovered,
             results=results,
             errors=len(items) - len(results),
-            duration_seconds=monotonic() - self._started,
+            duration_seconds=round(monotonic() - self._started, 3),
             stopped_because=control.stopped_because or self._ended_because,
             circuit_open=self.sending_stopped,
             database_broken=control.database_trouble is not None,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from smsretry.retry.answers import Recovered
 from smsretry.retry.delivery import OpenDelivery
@@ -62,12 +62,12 @@ class RunSummary(Value):
     lost: int
     errors: int
     """Rows whose processing itself went wrong. A later run recovers them."""
-    duration_seconds: float
-    stopped_because: str | None
+    duration_seconds: float = 0
+    stopped_because: str | None = None
     """Why the run stopped sending before its end."""
-    circuit_open: bool
+    circuit_open: bool = False
     """Sending does not work for a reason beyond this run; the next one probes with one text."""
-    database_broken: bool
+    database_broken: bool = False
     """The database could not be asked whether a text may go; the claims went back to the queue."""
     stopped_senders: tuple[StoppedSender, ...] = ()
     """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
@@ -78,20 +78,14 @@ class RunSummary(Value):
 
     @classmethod
     def of(
-        cls,
-        *,
-        results: Sequence[ItemResult],
-        errors: int = 0,
-        recovered: Sequence[Recovered] = (),
-        duration_seconds: float = 0,
-        stopped_because: str | None = None,
-        circuit_open: bool = False,
-        database_broken: bool = False,
-        stopped_senders: Sequence[StoppedSender] = (),
-        resumed_senders: Sequence[str] = (),
-        texts_only: str | None = None,
+        cls, *, results: Sequence[ItemResult], errors: int = 0, recovered: Sequence[Recovered] = (), **told: Any
     ) -> Self:
-        """Count the results of a run. The numbers after `claimed` add up to it."""
+        """Count the results of a run. The numbers after `claimed` add up to it.
+
+        Args:
+            errors: rows without a result.
+            told: the fields that are not counted.
+        """
         fates = Counter(result.fate for result in results)
         return cls(
             recovered=len(recovered),
@@ -99,13 +93,7 @@ class RunSummary(Value):
             claimed=len(results) + errors,
             **{name: fates[fate] for fate, name in COUNTED_AS.items()},
             errors=errors,
-            duration_seconds=round(duration_seconds, 3),
-            stopped_because=stopped_because,
-            circuit_open=circuit_open,
-            database_broken=database_broken,
-            stopped_senders=tuple(stopped_senders),
-            resumed_senders=tuple(resumed_senders),
-            texts_only=texts_only,
+            **told,
         )
 
     @property
