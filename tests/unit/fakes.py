@@ -60,26 +60,12 @@ class FakeQueue:
     """The calls in order, each with its decision."""
     asked: list[int] = field(default_factory=list)
     """How many each claim asked for."""
-    left_out: list[set[str]] = field(default_factory=list)
-    """The senders and businesses that each claim was to do without."""
     stops: set[tuple[StopKind, str]] = field(default_factory=set)
     """What has stopped."""
-    slowed: list[float] = field(default_factory=list)
-    """For how many seconds senders were to wait."""
-    first_sends: list[bool] = field(default_factory=list)
-    """Whether each send that was begun was its text's first."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What became of the sends that were finished."""
     recoveries: list[int] = field(default_factory=list)
     """The minutes of silence after which rows were to be taken back."""
-    interrupted: list[InterruptedRun] = field(default_factory=list)
-    """Earlier runs that it tells of as interrupted."""
-    scheduled: list[ScheduledSend] = field(default_factory=list)
-    """What becomes of scheduled sends whose time is near."""
-    aheads: list[timedelta] = field(default_factory=list)
-    """How far ahead it was asked to queue them."""
-    runs: dict[UUID, str] = field(default_factory=dict)
-    """What the runs that finished came to."""
 
     def _note(self, call: str, told: Told) -> None:
         self.told.append((call, told))
@@ -89,10 +75,10 @@ class FakeQueue:
     def start_run(
         self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
     ) -> list[InterruptedRun]:
-        return self.interrupted
+        return []
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
-        self.runs[run_id] = summary
+        pass
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         self.recoveries.append(stale_minutes)
@@ -100,7 +86,6 @@ class FakeQueue:
 
     def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
         self.asked.append(limit)
-        self.left_out.append(set(without))
         due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
         if ("everybody", "") in self.stops:
             limit = min(limit, 1)
@@ -117,9 +102,7 @@ class FakeQueue:
         return Scheduled(scheduled_id=request.scheduled_id, result="scheduled", due_at=request.scheduled_for)
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
-        self.aheads.append(ahead)
-        taken, self.scheduled = self.scheduled[:limit], self.scheduled[limit:]
-        return taken
+        return []
 
     def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
         self.suspicions += 1
@@ -135,7 +118,6 @@ class FakeQueue:
 
     def begin(self, request: Begin) -> Begun:
         self._note("begin", request.decision)
-        self.first_sends.append(request.first_send)
         return self.answers.pop(0) if self.answers else begun()
 
     def finish(self, request: Finish) -> Finished:
@@ -180,7 +162,7 @@ class FakeQueue:
         self.stops = {stop for stop in self.stops if stop != (kind, subject)} | ({(kind, subject)} if why else set())
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
-        self.slowed.append(seconds)
+        pass
 
     @property
     def calls(self) -> list[str]:

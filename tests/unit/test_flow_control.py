@@ -273,14 +273,6 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     assert control.run_stopped_because == "No answer"
 
 
-def test_what_is_claimed_one_by_one_waits_a_minute_where_its_sender_has_stopped() -> None:
-    """Given back, it would come again at once."""
-    control = FlowControl()
-    tried(control, REFUSED, text())
-    control.claims_one_by_one = True
-    assert isinstance(control.admit(text()), Defer)
-
-
 def test_a_database_that_cannot_be_told_of_a_stop_stops_no_text() -> None:
     """The next run finds out by itself."""
 
