@@ -7,6 +7,7 @@ are missing or malformed.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from smsretry.adapters.supabase.hearing import SupabaseHearing
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -14,7 +15,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.hearing import TwilioHearing
+from smsretry.adapters.twilio.hearing import heard
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.form import Form
 from smsretry.desk.desk import Desk
@@ -75,8 +76,8 @@ def desk_for(form: Form) -> AbstractContextManager[Desk]:
 def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
 ) -> Callable[..., Heard | NotTaken]:
-    """What reads and checks what the provider posts to a webhook: `TwilioHearing` says what it takes."""
-    return TwilioHearing(settings, addresses, tokens).heard
+    """What reads and checks what the provider posts to a webhook: `hearing.heard` says what it takes."""
+    return partial(heard, settings, addresses, tokens)
 
 
 def recorder(settings: Settings) -> SupabaseHearing:

@@ -18,9 +18,6 @@ MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again."""
 DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
-_LISTED: Final = timedelta(hours=2)
-"""A text in doubt for this long is listed if it went out, so its remaining looks come soon. A planned text that a
-restored backup has forgotten then goes out nearly on time."""
 _LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
 _LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry resolve`"
@@ -99,8 +96,7 @@ def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -
     # If the clock was set back, it cannot tell how long that is: then the looks decide, each of which waited its time.
     too_soon = timedelta(0) <= in_doubt_for < MIN_QUARANTINE
     if looks < MIN_LOOKS or too_soon:
-        look_in = next_look_delay(looks if in_doubt_for < _LISTED else 0)
-        return LookAgain("No evidence yet", "no_evidence", look_in=look_in)
+        return LookAgain("No evidence yet", "no_evidence", look_in=next_look_delay(looks))
     if profile.in_doubt == "resend":
         return Retry("No evidence that it went out", "no_evidence", delay=timedelta(0), reason=None)
     why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"

@@ -171,8 +171,10 @@ class FlowControl:
             self._lock.notify_all()
 
     def _sender(self, claim: Claim) -> _Sender:
-        key = claim.sender.id if claim.sender else None
-        return self._senders.setdefault(key, _Sender(key))
+        key = _sender_id(claim)
+        if key not in self._senders:
+            self._senders[key] = _Sender(key)
+        return self._senders[key]
 
     @property
     def without(self) -> set[str]:
@@ -247,7 +249,7 @@ class FlowControl:
         return str(sender.id) if sender.waits_until > now or self._under_way_of(sender) >= sender.at_once else None
 
     def _under_way_of(self, sender: _Sender) -> int:
-        return sum(self._sender(claim) is sender for claim in self._under_way.values())
+        return sum(_sender_id(claim) == sender.id for claim in self._under_way.values())
 
     def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
         """Wait until the moment at which the text leaves, by its sender's rate: two seconds, or what is late here.
@@ -428,6 +430,10 @@ def _needs(claim: Claim) -> list[Stop]:
     """What must not have stopped, or else this text is the one that tries it."""
     own: list[Stop] = [("sender", str(claim.sender.id))] if claim.sender else []
     return [EVERYBODY, *own, _business(claim)]
+
+
+def _sender_id(claim: Claim) -> UUID | None:
+    return claim.sender.id if claim.sender else None
 
 
 def _business(claim: Claim) -> Stop:

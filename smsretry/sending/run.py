@@ -29,12 +29,11 @@ POLL_SECONDS: Final = 1.0
 """How often a run that waits for what comes due looks for what has come meanwhile."""
 ATTENTIVE_SECONDS: Final = 0.25
 """The same while it lingers: where a text was due at once, the next one often is."""
-BUSY_SECONDS: Final = 5.0
-"""How long a run waits for what is due in a moment, even when its time is over: its sender's next turn, as a rule."""
 LONGEST_SECONDS: Final = 600.0
 """How long a run that waits for nothing goes on claiming while it finds something due."""
 LINGER_SECONDS: Final = 5.0
-"""How long a run that had something to do waits for more, although it knows of nothing that will be due."""
+"""How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
+is due in a moment, even when its time is over: its sender's next turn, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ class Run:
         """Seconds until the next look, after one that brought nothing new. None: nothing will be due in time."""
         now, due_in = monotonic(), self._next_in
         lingers = now < min(idle_from + LINGER_SECONDS, ends)
-        if not lingers and (due_in is None or now + due_in >= max(ends, idle_from + BUSY_SECONDS)):
+        if not lingers and (due_in is None or now + due_in >= max(ends, idle_from + LINGER_SECONDS)):
             return None
         look = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
         return min(look, due_in) if due_in else look

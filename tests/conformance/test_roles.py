@@ -4,7 +4,6 @@ import time
 
 import jwt
 import psycopg
-import pytest
 
 from smsretry.local.postgrest.keys import api_key
 from tests.conformance.conftest import USER, Endpoint
@@ -37,17 +36,16 @@ def test_clocks_may_differ_by_thirty_seconds(postgrest: Endpoint) -> None:
         assert postgrest.call("nothing", token=token).status_code == 401
 
 
-@pytest.mark.parametrize("kind", ["garbage", "another secret", "unsigned"])
-def test_a_token_that_nobody_here_signed_is_401(postgrest: Endpoint, kind: str) -> None:
+def test_a_token_that_nobody_here_signed_is_401(postgrest: Endpoint) -> None:
     """PGRST301 or PGRST300-something; the words differ by version."""
-    token = {
-        "garbage": "not a token",
-        "another secret": api_key("service_role", jwt_secret="some other secret of at least 32 characters"),
-        "unsigned": jwt.encode({"role": "service_role"}, "", algorithm="none"),
-    }[kind]
-    response = postgrest.call("nothing", key=postgrest.anon, token=token)
-    assert response.status_code == 401
-    assert response.json()["code"].startswith("PGRST30")
+    for token in (
+        "not a token",
+        api_key("service_role", jwt_secret="some other secret of at least 32 characters"),
+        jwt.encode({"role": "service_role"}, "", algorithm="none"),
+    ):
+        response = postgrest.call("nothing", key=postgrest.anon, token=token)
+        assert response.status_code == 401
+        assert response.json()["code"].startswith("PGRST30")
 
 
 def test_a_role_that_does_not_exist_is_401(postgrest: Endpoint) -> None:

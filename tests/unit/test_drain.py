@@ -12,7 +12,7 @@ from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.sending import flow_control, run
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import Batch
-from smsretry.sending.run import ATTENTIVE_SECONDS, BUSY_SECONDS, CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
+from smsretry.sending.run import ATTENTIVE_SECONDS, CLAIM_SIZE, LINGER_SECONDS, POLL_SECONDS, run_once
 from tests.support.builders import CONCURRENCY, claim_with, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -115,7 +115,7 @@ def test_a_run_whose_time_is_over_claims_no_more(clock: Clock) -> None:
 
 def test_a_run_that_waits_for_nothing_still_takes_all_that_is_due(clock: Clock) -> None:
     """And leaves what is due later on."""
-    queue = Timetable(clock=clock, due_at=texts(*[0] * 130, BUSY_SECONDS + 1))
+    queue = Timetable(clock=clock, due_at=texts(*[0] * 130, LINGER_SECONDS + 1))
     assert (len(go(queue, seconds=0)), clock.waits) == (130, [])
 
 
@@ -160,7 +160,7 @@ def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> No
     queue = Timetable(clock=clock, due_at=texts(0), comes_back=True)
     before = clock.now()
     go(queue, seconds=0)
-    assert clock.now() <= before + BUSY_SECONDS
+    assert clock.now() <= before + LINGER_SECONDS
 
 
 @pytest.mark.parametrize("seconds", [0, 50])

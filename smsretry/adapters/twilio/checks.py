@@ -50,78 +50,72 @@ _UNREAD: Final = "its numbers and registration are shown only to the account's o
 """Not an advice: it is so of each subaccount that its parent serves."""
 
 
-class Checks:
-    """Any thread may use it."""
+def check_environment(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> Iterator[Finding]:
+    """Of the account and the sender of the environment, if one is set."""
+    return _findings(http, accounts, accounts.main, sender, "Twilio credentials", f"Twilio {_kind(sender)}")
 
-    def __init__(self, http: "TwilioHttp", accounts: Accounts) -> None:
-        self._http = http
-        self._accounts = accounts
 
-    def environment(self, sender: SenderId) -> Iterator[Finding]:
-        """Of the account and the sender of the environment, if one is set."""
-        subjects = "Twilio credentials", f"Twilio {_kind(sender)}"
-        yield from self._findings(self._accounts.main, sender, *subjects)
+def check_sender(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> Iterator[Finding]:
+    """Of a business's own sender."""
+    account, sent_by = sender.account or accounts.main, sender.sent_by or ""
+    if problem := sender_problem(account, sent_by):
+        return iter([Finding(subject="sender", ok=False, advice=problem)])
+    of_sender = f"{_kind(sender)} {masked_sender(sent_by)}"
+    return _findings(http, accounts, account, sender, f"account {account}", of_sender)
 
-    def sender(self, sender: SenderId) -> Iterator[Finding]:
-        """Of a business's own sender."""
-        account, sent_by = sender.account or self._accounts.main, sender.sent_by or ""
-        if problem := sender_problem(account, sent_by):
-            yield Finding(subject="sender", ok=False, advice=problem)
-        else:
-            subjects = f"account {account}", f"{_kind(sender)} {masked_sender(sent_by)}"
-            yield from self._findings(account, sender, *subjects)
 
-    def _findings(self, account: str, sender: SenderId, of_account: str, of_sender: str) -> Iterator[Finding]:
-        try:
-            client = self._http.client(account)
-        except NoCredentialsError as error:
-            yield Finding(subject=of_account, ok=False, advice=str(error))
-            return
-        is_main, own = account == self._accounts.main, self._accounts.own(account) is not None
-        mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
-        active = self._ask(of_account, lambda: _account(of_account, client, account), mend)
-        yield active
-        sid = sender.sent_by
-        if not active.ok or not sid:
-            return
-        if is_main:
-            yield from _balance(client, account)
-        if not sid.startswith("MG"):
-            yield self._ask(of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
-        elif not own:
-            yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
-        else:
-            service = client.messaging.v1.services(sid)
-            yield self._ask(of_sender, lambda: _service(of_sender, service), mend, optional=True)
+def _findings(
+    http: "TwilioHttp", accounts: Accounts, account: str, sender: SenderId, of_account: str, of_sender: str
+) -> Iterator[Finding]:
+    try:
+        client = http.client(account)
+    except NoCredentialsError as error:
+        yield Finding(subject=of_account, ok=False, advice=str(error))
+        return
+    is_main, own = account == accounts.main, accounts.own(account) is not None
+    mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
+    active = _ask(http.host, of_account, lambda: _account(of_account, client, account), mend)
+    yield active
+    sid = sender.sent_by
+    if not active.ok or not sid:
+        return
+    if is_main:
+        yield from _balance(client, account)
+    if not sid.startswith("MG"):
+        yield _ask(http.host, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
+    elif not own:
+        yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
+    else:
+        service = client.messaging.v1.services(sid)
+        yield _ask(http.host, of_sender, lambda: _service(of_sender, service), mend, optional=True)
 
-    def _ask(self, subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False) -> Finding:
-        """A finding from the answer.
 
-        Args:
-            mend: what to do if Twilio refuses.
-            optional: the credentials are known to work. A refusal then only says that they may not ask this, as it is
-                with a standard or restricted key: https://www.twilio.com/docs/iam/api-keys
-        """
-        try:
-            found = question()
-        except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: its status says which
-            found = self._refused(subject, error, mend, optional=optional)
-        if isinstance(found, Finding):
-            return found
-        return Finding(subject=subject, ok=found is None, advice=found)
+def _ask(host: str, subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False) -> Finding:
+    """A finding from the answer.
 
-    def _refused(self, subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
-        status, code = getattr(error, "status", None), getattr(error, "code", None)
-        host = self._http.host
-        if not isinstance(status, int):
-            return f"{host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
-        refused = str(twilio_refusal(code, status)) if code not in (None, status) else f"{host} answers HTTP {status}"
-        if optional and status in (401, 403):
-            advice = f"could not be asked ({refused}): these credentials may send, and may not read this"
-            return Finding(subject=subject, ok=True, advice=advice)
-        if status == 429 or status >= 500:
-            return f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
-        return f"refused ({refused}): {_ADVICE.get(code or 0, mend)}"
+    Args:
+        mend: what to do if Twilio refuses.
+        optional: the credentials are known to work. A refusal then only says that they may not ask this, as it is with
+            a standard or restricted key: https://www.twilio.com/docs/iam/api-keys
+    """
+    try:
+        found = question()
+    except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: its status says which
+        found = _refused(host, subject, error, mend, optional=optional)
+    return found if isinstance(found, Finding) else Finding(subject=subject, ok=found is None, advice=found)
+
+
+def _refused(host: str, subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
+    status, code = getattr(error, "status", None), getattr(error, "code", None)
+    if not isinstance(status, int):
+        return f"{host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
+    refused = str(twilio_refusal(code, status)) if code not in (None, status) else f"{host} answers HTTP {status}"
+    if optional and status in (401, 403):
+        advice = f"could not be asked ({refused}): these credentials may send, and may not read this"
+        return Finding(subject=subject, ok=True, advice=advice)
+    if status == 429 or status >= 500:
+        return f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
+    return f"refused ({refused}): {_ADVICE.get(code or 0, mend)}"
 
 
 def _account(subject: str, client: Any, account: str) -> _Found:

@@ -29,48 +29,42 @@ _MOST_FIELDS: Final = 200
 """An incoming text has about twenty, and three more for each picture, of which it has ten at most."""
 
 
-class TwilioHearing:
-    """Reads what was posted. A file of accounts is read each time, so a token is exchanged by changing it.
+def heard(
+    settings: Settings,
+    addresses: Sequence[str],
+    further: Mapping[str, Sequence[str]],
+    *,
+    query: str,
+    form: bytes,
+    signature: str,
+) -> StatusReport | IncomingText | NotTaken:
+    """What Twilio says, or why it is not taken. A file of accounts is read each time: a token is exchanged by it.
 
     Args:
         settings: the main account, and the list of others.
         addresses: where Twilio calls, each without a query.
-        tokens: further auth tokens of an account, by its SID: two are in use while one is exchanged.
+        further: more auth tokens of an account, by its SID: two are in use while one is exchanged.
+        query: of the address that was called, as it came, without the question mark.
+        form: the body.
+        signature: of the header X-Twilio-Signature.
     """
+    from twilio.request_validator import RequestValidator  # the SDK is loaded by the first webhook
 
-    def __init__(
-        self, settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]] | None = None
-    ) -> None:
-        from twilio.request_validator import RequestValidator  # the SDK is loaded by the first webhook
-
-        self._validator: Final = RequestValidator
-        self._settings = settings
-        self._addresses = addresses
-        self._further = tokens or {}
-
-    def heard(self, *, query: str, form: bytes, signature: str) -> StatusReport | IncomingText | NotTaken:
-        """What Twilio says, or why it is not taken.
-
-        Args:
-            query: of the address that was called, as it came, without the question mark.
-            form: the body.
-            signature: of the header X-Twilio-Signature.
-        """
-        fields = _fields(form)
-        if fields is None:
-            return _NO_FORM
-        account = fields.get("AccountSid", "")
-        if not ACCOUNT.fullmatch(account):
-            return _NO_ACCOUNT
-        accounts = Accounts(self._settings)
-        tokens = list(filter(None, (accounts.token(account), *self._further.get(account, ()))))
-        if not tokens:
-            trouble = accounts.trouble(account)  # somebody can mend it: Twilio may call again
-            return NotTaken(503, trouble) if trouble else NotTaken(403, _UNKNOWN.format(account))
-        called = [f"{address}?{query}" if query else address for address in self._addresses]
-        if not any(self._validator(token).validate(url, fields, signature) for token in tokens for url in called):
-            return _FORGED
-        return _said(fields, account, query)
+    fields = _fields(form)
+    if fields is None:
+        return _NO_FORM
+    account = fields.get("AccountSid", "")
+    if not ACCOUNT.fullmatch(account):
+        return _NO_ACCOUNT
+    accounts = Accounts(settings)
+    tokens = list(filter(None, (accounts.token(account), *further.get(account, ()))))
+    if not tokens:
+        trouble = accounts.trouble(account)  # somebody can mend it: Twilio may call again
+        return NotTaken(503, trouble) if trouble else NotTaken(403, _UNKNOWN.format(account))
+    called = [f"{address}?{query}" if query else address for address in addresses]
+    if not any(RequestValidator(token).validate(url, fields, signature) for token in tokens for url in called):
+        return _FORGED
+    return _said(fields, account, query)
 
 
 def _fields(form: bytes) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.checks import Checks
+from smsretry.adapters.twilio.checks import check_environment, check_sender
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import Denied, NotKept, Report, Word
@@ -128,18 +128,20 @@ class TwilioSender:
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        return [*self._accounts.findings(), *self._checked(lambda checks: checks.environment(self.default))]
+        return [*self._accounts.findings(), *self._checked(check_environment, self.default)]
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         """The same of a business's own sender, and is it registered? Two requests; at most five."""
-        return self._checked(lambda checks: checks.sender(sender))
+        return self._checked(check_sender, sender)
 
-    def _checked(self, question: Callable[[Checks], Iterator[Finding]]) -> list[Finding]:
+    def _checked(
+        self, check: Callable[["TwilioHttp", Accounts, SenderId], Iterator[Finding]], sender: SenderId
+    ) -> list[Finding]:
         try:
-            checks = Checks(self._http, self._accounts)
+            http = self._http
         except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
             return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
-        return list(question(checks))
+        return list(check(http, self._accounts, sender))
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""
