@@ -61,7 +61,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter
 def test_what_twilio_reports_settles_a_text_in_doubt_and_says_how_far_it_has_come(
     webhook: Webhook, stack: Stack, business: Business, text: UUID
 ) -> None:
-    """In any order, and again; a failure with its code. A text of the application's own is heard and changes nothing."""
+    """In any order, and again. A text of the application's own is heard and changes nothing."""
     [entry] = stack.twilio.ledger.entries()
     callbacks = [stack.twilio.callback(entry.sid, status) for status in ("sent", "delivered", "queued", "sending")]
     assert [webhook(callback) for callback in [*callbacks, *callbacks]] == [204] * 8

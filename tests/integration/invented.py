@@ -22,9 +22,10 @@ def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> 
     return result
 
 
-def gently_changed_files() -> list[SchemaFile]:
-    """A column more in the table, and functions with other bodies."""
-    return edited(
+def changed_files() -> list[SchemaFile]:
+    """A column more in the table and amid the view's, other bodies, parameters more, a function new and one gone."""
+    begin, defer = ("address text default null\n", "why_code text default null\n")
+    files = edited(
         schema_files(),
         {
             "sms_retry_queue": (
@@ -33,16 +34,6 @@ def gently_changed_files() -> list[SchemaFile]:
             ),
             "finish_sms_run": ("update smsretry.runs r", "update only smsretry.runs r"),
             "check_outcome": ("error is missing: a text", "error is missing: the text"),
-        },
-    )
-
-
-def changed_files() -> list[SchemaFile]:
-    """All that, the view with the column amid its own, parameters more, a function new and one gone."""
-    begin, defer = ("address text default null\n", "why_code text default null\n")
-    files = edited(
-        gently_changed_files(),
-        {
             "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
             "defer_sms_retry": (defer, defer.rstrip() + ",\n    invented integer default 0\n"),

@@ -15,7 +15,6 @@ import pytest
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
-from tests.integration.invented import changed_files, following
 from tests.support.waiting import until
 
 EVERYTHING = """
@@ -37,9 +36,8 @@ select from pg_locks where locktype = 'advisory'
 """
 _MIGRATE = """
 import sys
-from smsretry.adapters.migrations.migrate import migrate, migrations
-from tests.integration.invented import changed_files, following
-migrate(sys.argv[1], shipped=[*migrations(), *[following(changed_files())][: int(sys.argv[2])]])
+from smsretry.adapters.migrations.migrate import migrate
+migrate(sys.argv[1])
 """
 
 
@@ -106,22 +104,16 @@ def test_a_migration_that_fails_at_its_last_file_keeps_none(new_database: Callab
     assert everything(empty) == before
 
 
-@pytest.mark.parametrize("later", [0, 1], ids=["the first", "a next one"])
-def test_a_migration_that_is_killed_leaves_all_or_nothing_and_goes_through_afterwards(
-    original: Database, later: int
-) -> None:
+def test_a_migration_that_is_killed_leaves_all_or_nothing_and_goes_through_afterwards(original: Database) -> None:
     """By kill -9, at moments from its first statement on."""
-    if later:
-        migrate(original.url)
     before, environment = everything(original), os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for seconds in (0.0, 0.1, 0.3, 0.6):
-        with subprocess.Popen([sys.executable, "-c", _MIGRATE, original.url, str(later)], env=environment) as process:
+        with subprocess.Popen([sys.executable, "-c", _MIGRATE, original.url], env=environment) as process:
             until(lambda: bool(original.rows(_WORKING)) or process.poll() is not None)
             time.sleep(seconds)
             process.send_signal(signal.SIGKILL)
         until(lambda: not original.rows(_WORKING))
         if everything(original) != before:  # it had committed
             break
-    every = [*migrations(), *[following(changed_files())][:later]]
-    assert migrate(original.url, shipped=every) in ([], every[-1:], every)
-    assert original.applied() == [f"{migration.version}_{migration.name}" for migration in every]
+    assert migrate(original.url) in ([], migrations())
+    assert original.applied() == [f"{migration.version}_{migration.name}" for migration in migrations()]

@@ -1,6 +1,6 @@
-"""A database with live rows takes the next migration while workers run: nothing is lost, nothing is doubled.
+"""A database with live rows takes the next migrations while workers run: nothing is lost, nothing is doubled.
 
-The workers are threads with the real adapters; the migration is invented. One that no longer fits stops and says so.
+The workers are threads with the real adapters; the migrations are invented. One that no longer fits stops and says so.
 """
 
 import re
@@ -13,8 +13,8 @@ from threading import Event
 
 import pytest
 
-from smsretry.adapters.migrations.migrate import migrate, migrations
-from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
+from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
+from smsretry.adapters.migrations.schemas import SchemaFile
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueError, QueueMismatch, UnforeseenError
@@ -22,12 +22,12 @@ from smsretry.local.stack import Stack
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
-from tests.integration.invented import changed_files, edited, following
+from tests.integration.invented import changed_files, edited
 from tests.next_migration import next_migration
 from tests.support.claims import claim_due
 from tests.support.waiting import until
 
-TEXTS = 120
+TEXTS = 100
 WORKERS = 4
 BEFORE = 10
 """Texts that are sent before the migration begins."""
@@ -79,87 +79,84 @@ class Worker:
                 idle = 0 if claims else idle + 1
 
 
-def work_while_migrating(stack: Stack, new: Sequence[SchemaFile]) -> list[Worker]:
-    """Workers send, and after some texts the migration to these files is applied beside them."""
-    migrated = Event()
-    workers = [Worker(stack, migrated) for _ in range(WORKERS)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        running = [pool.submit(worker) for worker in workers]
-        try:
-            until(lambda: len(stack.twilio.ledger.entries()) >= BEFORE)
-            applied = migrate(stack.database_url, shipped=[*migrations(), following(new)])
-            assert [migration.name for migration in applied] == ["invented"]
-            assert len(stack.twilio.ledger.entries()) < TEXTS
-        finally:
-            migrated.set()
-        for worker in running:
-            worker.result()
-    return workers
+@dataclass
+class Upgrades:
+    """The stack, and the migrations that it has."""
 
+    stack: Stack
+    applied: list[Migration] = field(default_factory=migrations)
 
-def finish_after_a_while(stack: Stack) -> None:
-    """What stopped workers held is recovered, looked for, and sent, by workers that fit."""
-    with SupabaseQueue(stack.settings()) as queue, TwilioSender(stack.settings()) as sender:
-        for _ in range(4):
-            stack.move_clock(timedelta(minutes=11))
-            queue.recover(10)
-            for claim in queue.claim_texts(TEXTS).texts:
-                process_sms_retry_item(claim, queue=queue, sender=sender)
+    def to(self, files: Sequence[SchemaFile]) -> None:
+        """Apply the migration that leads to these files."""
+        made = next_migration("invented", self.applied, files, at=f"2027010100000{len(self.applied)}")
+        assert made is not None
+        assert migrate(self.stack.database_url, shipped=[*self.applied, made]) == [made]
+        self.applied.append(made)
+
+    def beside_workers(self, files: Sequence[SchemaFile]) -> list[str]:
+        """Likewise, after some texts of many. Why workers stopped early."""
+        stack, migrated = self.stack, Event()
+        stack.twilio.ledger.clear()
+        with stack.connect() as connection:
+            business = Business(connection, stack.now).open()
+            for number in range(TEXTS):
+                business.due_text(phone=_numbered(number), body=f"Hi, number {number} of {business.id}")
+        workers = [Worker(stack, migrated) for _ in range(WORKERS)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            running = [pool.submit(worker) for worker in workers]
+            try:
+                until(lambda: len(stack.twilio.ledger.entries()) >= BEFORE)
+                self.to(files)
+                assert len(stack.twilio.ledger.entries()) < TEXTS
+            finally:
+                migrated.set()
+            for worker in running:
+                worker.result()
+        return [error for worker in workers for error in worker.stopped]
+
+    def each_text_went_out_once(self) -> None:
+        """What stopped workers held is recovered, looked for, and sent, by workers that fit."""
+        stack = self.stack
+        with SupabaseQueue(stack.settings()) as queue, TwilioSender(stack.settings()) as sender:
+            for _ in range(4):
+                stack.move_clock(timedelta(minutes=11))
+                queue.recover(10)
+                for claim in queue.claim_texts(TEXTS).texts:
+                    process_sms_retry_item(claim, queue=queue, sender=sender)
+        sent = Counter(entry.to for entry in stack.twilio.ledger.entries())
+        assert sent == {_numbered(number): 1 for number in range(TEXTS)}
+        with stack.connect() as connection:
+            rows = connection.execute("select distinct status from sms_retry_queue").fetchall()
+            logs = connection.execute("select distinct status from send_logs").fetchall()
+        assert (rows, logs) == ([{"status": "completed"}], [{"status": "sent"}])
 
 
 def _numbered(number: int) -> str:
     return f"+1212555{number:04d}"
 
 
-def _queue_texts(stack: Stack) -> None:
-    with stack.connect() as connection:
-        business = Business(connection, stack.now).open()
-        for number in range(TEXTS):
-            business.due_text(phone=_numbered(number), body=f"Hi, number {number}")
+def test_workers_and_a_migration_beside_them_lose_nothing(own_stack: Stack) -> None:
+    """First a parameter more, another answer: old workers fit, but for what was under way, and that changes nothing.
 
-
-def _each_text_went_out_once(stack: Stack) -> None:
-    sent = Counter(entry.to for entry in stack.twilio.ledger.entries())
-    assert sent == {_numbered(number): 1 for number in range(TEXTS)}
-    with stack.connect() as connection:
-        rows = connection.execute("select status, count(*) as n from sms_retry_queue group by status").fetchall()
-        logs = connection.execute("select status, count(*) as n from send_logs group by status").fetchall()
-    assert rows == [{"status": "completed", "n": TEXTS}]
-    assert logs == [{"status": "sent", "n": TEXTS}]
-
-
-def test_a_call_under_way_as_its_function_is_created_anew_may_fail_and_loses_nothing(own_stack: Stack) -> None:
-    """A parameter more, another answer: the old workers fit, but for what was under way. It changes nothing."""
-    _queue_texts(own_stack)
-    workers = work_while_migrating(own_stack, changed_files())
-    for error in (error for worker in workers for error in worker.stopped):
+    Then their way to begin a send is gone: they send nothing more and say what to do, and what they held goes out when
+    the database fits again.
+    """
+    upgrades = Upgrades(own_stack)
+    for error in upgrades.beside_workers(changed_files()):
         # 42804: the answer has other columns than at the call. XX000: the function was dropped between call and start.
         assert re.search(r"refused (claim_sms_texts|begin_sms_attempt) with (42804|XX000)", error), error
-    finish_after_a_while(own_stack)
-    _each_text_went_out_once(own_stack)
+    upgrades.each_text_went_out_once()
 
-
-def test_a_worker_that_no_longer_fits_stops_and_says_what_to_do(own_stack: Stack) -> None:
-    """Its way to begin a send is gone. It sends nothing more, and what it held is sent when the database fits again."""
-    _queue_texts(own_stack)
     stricter = edited(
-        schema_files(),
+        changed_files(),
         {
-            "begin_sms_attempt": (" quiet_hours_rule text,\n", " quiet_hours_rule text, desk text,\n"),
-            "try_sms_retry_queue": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', desk => ''"),
+            "begin_sms_attempt": (" quiet_hours_rule text,\n", " quiet_hours_rule text, tray text,\n"),
+            "try_sms_retry_queue": ("quiet_hours_rule => 'rehearsal'", "quiet_hours_rule => 'rehearsal', tray => ''"),
         },
     )
-    workers = work_while_migrating(own_stack, stricter)
-    assert [len(worker.stopped) for worker in workers] == [1] * WORKERS
-    for error in (worker.stopped[0] for worker in workers):
-        assert "begin_sms_attempt" in error
-        assert "smsretry migrate" in error
-    before = len(own_stack.twilio.ledger.entries())
-    assert before < TEXTS
-
-    present = [*migrations(), following(stricter)]
-    back = next_migration("back", present, schema_files(), at="20261202000000")
-    assert back is not None
-    migrate(own_stack.database_url, shipped=[*present, back])
-    finish_after_a_while(own_stack)
-    _each_text_went_out_once(own_stack)
+    errors = upgrades.beside_workers(stricter)
+    assert len(errors) == WORKERS
+    assert all("begin_sms_attempt" in error and "smsretry migrate" in error for error in errors)
+    assert len(own_stack.twilio.ledger.entries()) < TEXTS
+    upgrades.to(changed_files())
+    upgrades.each_text_went_out_once()
