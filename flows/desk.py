@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from smsretry.desk.actions.doors import CONSENT, EXPLAIN, PREVIEW, PRUNE, SENDERS, STATUS, STOP, TEXTS, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
-from smsretry.desk.pages.answers import Page, page_of
+from smsretry.desk.pages.answers import page_of
 from smsretry.desk.pages.doctor_page import doctor_page
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
@@ -28,20 +28,20 @@ _DESK_FLOW: Final[dict[str, Any]] = {"persist_result": False, "validate_paramete
 _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 
-def _flow_of(door: Door, default: Any = Parameter.empty) -> Flow[..., State[Page]]:
+def _flow_of(door: Door, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
     """The flow of a door, with its forms for parameters, and what they are where nothing is filled in."""
     several = len(door.forms) > 1
 
-    def at_door(ask: Form | None = None) -> State[Page]:
+    def at_door(ask: Form | None = None) -> State[Any]:
         asked = ask or door.usual()
         with desk_for(asked) as connected:
             page = page_of(connected.answer(asked), form_addresses())
-        return with_result(show_answer(page, key=door.deployment), page)
+        return with_result(show_answer(page, key=door.deployment), page.told())
 
     at_door.__name__ = at_door.__qualname__ = door.deployment.replace("-", "_")
     at_door.__doc__ = door.help + (_WHAT_FOR if door.usual.model_fields else "")
     at_door.__signature__ = _signature(door, default)  # type: ignore[attr-defined]
-    checked: Callable[..., State[Page]] = form(at_door, door.forms if several else None)
+    checked: Callable[..., State[Any]] = form(at_door, door.forms if several else None)
     return flow(name=door.deployment, **_DESK_FLOW)(checked)
 
 
@@ -64,10 +64,10 @@ sms_prune = _flow_of(PRUNE, Prune())
 
 @flow(name="sms-doctor", **_DESK_FLOW)
 @form
-def sms_doctor() -> State[Page]:
+def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
     page = doctor_page(list(examine(now=_now, environment=os.environ)))
-    return with_result(show_answer(page, key="sms-doctor"), page)
+    return with_result(show_answer(page, key="sms-doctor"), page.told())
 
 
 def _now() -> datetime:

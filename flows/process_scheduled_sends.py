@@ -6,7 +6,7 @@ over the rows that another one has.
 """
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -38,7 +38,7 @@ def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
 def process_scheduled_sends(
     batch: Annotated[int, Field(ge=1, le=500)] = BATCH,
     ahead_seconds: Annotated[int, Field(ge=0, le=3600)] = int(AHEAD.total_seconds()),
-) -> State[Queueing]:
+) -> State[Any]:
     """Queue the scheduled sends whose time is near.
 
     Args:
@@ -52,9 +52,8 @@ def process_scheduled_sends(
         emit(map(event_of, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
     tidy()
-    if done.stopped_because:
-        return with_result(refused(done.stopped_because, word="failed"), done)
-    return with_result(Completed(message=numbers(done.sends)), done, idle=not done.sends)
+    state = refused(why, word="failed") if (why := done.stopped_because) else Completed(message=numbers(done.sends))
+    return with_result(state, {"counts": done.counts, "stopped_because": why}, idle=not (done.sends or why))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
 from smsretry.sending.signals import stopped_by
-from smsretry.sending.summary import RunSummary
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
@@ -56,7 +55,7 @@ def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = STALE_MINUTES,
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = DRAIN_SECONDS,
-) -> State[RunSummary]:
+) -> State[Any]:
     """Recover stuck texts, claim the due ones and process each one, until nothing is due and nothing soon will be.
 
     Args:
@@ -87,7 +86,7 @@ def process_sms_retries(
         show_run(run, summary, processed, before=before, after=after, desk=at_desk)
     tidy()
     end = Failed if summary.needs_somebody else Completed
-    return with_result(end(message=str(summary)), summary, idle=summary.idle)
+    return with_result(end(message=str(summary)), summary.model_dump(mode="json"), idle=summary.idle)
 
 
 if __name__ == "__main__":

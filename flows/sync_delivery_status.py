@@ -4,7 +4,7 @@ It asks Twilio for each message whose delivery is open, and decides about those 
 because each message is taken by one of them.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -13,7 +13,6 @@ from pydantic import Field
 
 from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
-from smsretry.sending.summary import DeliverySummary
 from smsretry.wiring import desk, services
 
 from .support.forms import form
@@ -26,7 +25,7 @@ KEY: Final = "sms-deliveries"
 
 @flow(name="sync-delivery-status", **OF_SCHEDULE)
 @form
-def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[DeliverySummary]:
+def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[Any]:
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
 
     Args:
@@ -40,10 +39,9 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
         emit([*events_of(summary, status), *text_events(summary)])
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
     tidy()
-    if summary.stopped_because:
-        return with_result(refused(summary.stopped_because, word="failed"), summary)
     end = Failed if summary.needs_somebody else Completed
-    return with_result(end(message=str(summary)), summary, idle=summary.idle)
+    state = refused(why, word="failed") if (why := summary.stopped_because) else end(message=str(summary))
+    return with_result(state, {"counts": summary.counts, "stopped_because": why}, idle=summary.idle and not why)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.schemas.automations import Automation, AutomationCore
-from prefect.exceptions import ObjectNotFound
+from prefect.events.schemas.automations import AutomationCore
 
 PREFIX: Final = "smsretry: "
 """Prefix of our automations' names. One that has it and is not in the file is removed."""
-_NOTIFIES: Final = "send-notification"
 
 
 def defined() -> list[dict[str, Any]]:
@@ -33,52 +31,27 @@ def install(client: SyncPrefectClient, notify: UUID | None, entries: list[dict[s
     """
     there = {found.name: found for found in client.read_automations() if found.name.startswith(PREFIX)}
     lines = []
-    for entry in defined() if entries is None else entries:
-        found = there.pop(entry["name"], None)
-        lines.append(_install(client, entry, notify or _block_of(found), found))
+    for entry in entries or defined():
+        name, found = entry["name"], there.pop(entry["name"], None)
+        had = [getattr(action, "block_document_id", None) for action in found.actions] if found else []
+        block = notify or next(filter(None, had), None)
+        actions = [
+            {**action, "block_document_id": block} if action["type"] == "send-notification" else action
+            for action in entry["actions"]
+        ]
+        if None in [action.get("block_document_id") for action in actions if "subject" in action]:
+            lines.append(f"left out   {name} (it needs --notify)")
+            continue
+        enabled = found is None or found.enabled
+        wanted = AutomationCore.model_validate({**entry, "actions": actions, "enabled": enabled})
+        if found:
+            client.update_automation(found.id, wanted)
+        else:
+            client.create_automation(wanted)
+        lines.append(
+            f"{'updated  ' if found else 'installed'}  {name}{'' if enabled else ' (somebody switched it off)'}"
+        )
     for gone in there.values():
         client.delete_automation(gone.id)
         lines.append(f"removed    {gone.name}")
     return lines
-
-
-def _install(client: SyncPrefectClient, entry: dict[str, Any], notify: UUID | None, found: Automation | None) -> str:
-    notifies = any(action["type"] == _NOTIFIES for action in entry["actions"])
-    if notifies and notify is None:
-        return f"left out   {entry['name']} (it needs --notify)"
-    with_block = [
-        {**action, "block_document_id": notify} if action["type"] == _NOTIFIES else action
-        for action in entry["actions"]
-    ]
-    wanted = AutomationCore.model_validate(
-        {**entry, "actions": with_block, "enabled": found.enabled if found else True}
-    )
-    if found is None:
-        client.create_automation(wanted)
-        return f"installed  {entry['name']}"
-    client.update_automation(found.id, wanted)
-    return f"updated    {entry['name']}" + ("" if found.enabled else " (somebody switched it off)")
-
-
-def _block_of(found: Automation | None) -> UUID | None:
-    blocks = [getattr(action, "block_document_id", None) for action in found.actions] if found else []
-    return next((block for block in blocks if block), None)
-
-
-def notification_block(client: SyncPrefectClient, name: str) -> UUID:
-    """The id of a block document, given as that or as `<type>/<name>`, such as `slack-webhook/operations`.
-
-    Raises:
-        LookupError: there is none; says what to do.
-    """
-    try:
-        return UUID(name)
-    except ValueError:
-        kind, _, document = name.partition("/")
-    try:
-        return client.read_block_document_by_name(document, kind).id
-    except ObjectNotFound:
-        raise LookupError(
-            f"There is no block {name}. Make a notification block in the UI (Blocks), and name it as <type>/<name>; "
-            "`prefect block ls` lists them."
-        ) from None

@@ -13,7 +13,6 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime, timedelta
-from functools import singledispatch
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -24,12 +23,6 @@ from prefect.filesystems import LocalFileSystem
 from prefect.logging.loggers import flow_run_logger
 from prefect.results import get_result_store
 from prefect.serializers import JSONSerializer
-
-from smsretry.desk.pages.answers import Page
-from smsretry.desk.pages.outcomes import ProcessedText, result_of
-from smsretry.retry.models import Value
-from smsretry.sending.scheduled import Queueing
-from smsretry.sending.summary import DeliverySummary
 
 from .show import this_run
 
@@ -46,39 +39,11 @@ _given_up: Final[set[UUID]] = set()
 """Runs whose storage failed: they ask it no more."""
 
 
-@singledispatch
-def plain(what: Any) -> Any:
-    """For JSON, what it does not know by itself."""
-    return str(what)
-
-
-@plain.register
-def _(what: Value) -> Any:
-    return what.model_dump(mode="json")
-
-
-@plain.register
-def _(what: ProcessedText) -> Any:
-    return result_of(what)
-
-
-@plain.register
-def _(what: DeliverySummary | Queueing) -> Any:
-    return {"counts": what.counts, "stopped_because": what.stopped_because}
-
-
-@plain.register
-def _(what: Page) -> Any:
-    return {"name": what.name, "message": what.message, "lines": what.lines}
-
-
-_JSON: Final = JSONSerializer(object_encoder=f"{__name__}.plain", object_decoder=None)
-
-
-def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[Any]:
-    """The state with a reference to `what`, which is stored. If that fails, without one; the log says so once a run.
+def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[Any]:
+    """The state with a reference to what it tells, which is stored. If that fails, without one; the log says so once.
 
     Args:
+        told: plain JSON, and nothing personal.
         idle: it is a run that did nothing.
     """
     run = this_run()
@@ -86,26 +51,26 @@ def with_result(state: State[Any], what: Any, *, idle: bool = False) -> State[An
     record = None
     if run.id not in _given_up:
         try:
-            writing = _threads.submit(copy_context().run, _store, what, f"{FOLDER}/{place}.json", state.timestamp)
+            writing = _threads.submit(copy_context().run, _store, told, f"{FOLDER}/{place}.json", state.timestamp)
             record = writing.result(_MOST_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
             _give_up(run.id, error)
     if task := TaskRunContext.get():  # not before it is stored, or Prefect would store it too; it tells the API by this
         task.persist_result = task.persist_result or record is not None
-        state.data = record or what
+        state.data = record or told
     elif state.is_failed():  # Prefect would look for an exception in it, and log all of it with a traceback
         state.data = record and record.model_copy(update={"result": None})
     else:
-        state.data = record or what
+        state.data = record or told
     return state
 
 
-def _store(what: Any, place: str, now: datetime) -> Any:
+def _store(told: Any, place: str, now: datetime) -> Any:
     # A flow's own store would write what describes the result to another place, which is nowhere.
     store = get_result_store().model_copy(
-        update={"serializer": _JSON, "metadata_storage": None, "cache_result_in_memory": False}
+        update={"serializer": JSONSerializer(), "metadata_storage": None, "cache_result_in_memory": False}
     )
-    record = store.create_result_record(what, key=place)
+    record = store.create_result_record(told, key=place)
     store.persist_result_record(record)
     if TaskRunContext.get() is None and isinstance(store.result_storage, LocalFileSystem):
         _sweep(store.result_storage._resolve_path(FOLDER), now)

@@ -3,7 +3,7 @@
 A task run costs as much as a text itself, and most of it at the server. Each text has its event in either case.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, cast
@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of, result_of
 from smsretry.desk.pages.run_report import badge_of_many
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
@@ -36,42 +36,6 @@ _TYPES: Final[dict[Color, StateType]] = {
 """The type of state that Prefect's UI shows in this color. The task itself has done its work in each."""
 
 
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}",
-)
-def process_retry(claim: Claim, run: Run) -> State[ProcessedText]:
-    """See one row to its next state. The name of the task run's state says what became of the text, and why."""
-    processed = _process(claim, run)
-    name, color = badge(processed)
-    message = str(processed.result) if processed.result else processed.error
-    state = with_result(State(type=_TYPES[color], name=name, message=message), processed)
-    if color == "violet" and (context := TaskRunContext.get()):
-        # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
-        context.task_run.end_time = cast(Any, state.timestamp)
-    return state
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def process_slice(claims: Sequence[Claim], run: Run, workers: Executor) -> State[list[ProcessedText]]:
-    """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
-    # Each in the context of this task run, so that the events name it.
-    under_way = [workers.submit(copy_context().run, _process, claim, run) for claim in claims]
-    processed = [each.result() for each in under_way]
-    name, color = badge_of_many(processed)
-    return with_result(State(type=_TYPES[color], name=name), processed)
-
-
-def _process(claim: Claim, run: Run) -> ProcessedText:
-    try:
-        processed = ProcessedText(claim, run.process(claim))
-    except SmsRetryError as error:
-        processed = ProcessedText(claim, None, str(error))
-    emit([event_of(processed)])
-    return processed
-
-
 class TaskRuns:
     """Has claims processed, and keeps what they come to."""
 
@@ -79,7 +43,8 @@ class TaskRuns:
         """`workers` process slices; `most` texts have a task run each; `due` were due when the run began."""
         self._run, self._workers = run, workers
         self._most, self._expected = most, due
-        self._texts: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
+        self._begun: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
+        self._processed: list[ProcessedText] = []
         self._taken = 0
         self._progress = Progress(due) if due > most else None
 
@@ -87,40 +52,74 @@ class TaskRuns:
         """Begin to process these, and return at once."""
         if max(self._taken + len(claims), self._expected) > self._most:
             for first in range(0, len(claims), SLICE):
-                self._start_slice(claims[first : first + SLICE])
+                texts = claims[first : first + SLICE]
+                named = process_slice.with_options(
+                    task_run_name=f"texts {self._taken + first + 1} to {self._taken + first + len(texts)}"
+                )
+                self._begun.append((texts, named.submit(_whole(texts), _whole(self))))
         else:
-            futures = process_retry.map(map(_whole, claims), unmapped(_whole(self._run)))
-            self._texts += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
-            self._taken += len(claims)
+            futures = process_retry.map(map(_whole, claims), unmapped(_whole(self)))
+            self._begun += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
+        self._taken += len(claims)
         if self._progress:
             self._progress.show(self._taken)
 
-    def _start_slice(self, claims: Sequence[Claim]) -> None:
-        named = process_slice.with_options(task_run_name=f"texts {self._taken + 1} to {self._taken + len(claims)}")
-        self._texts.append((claims, named.submit(*map(_whole, (claims, self._run, self._workers)))))
-        self._taken += len(claims)
+    def see_through(self, claim: Claim) -> ProcessedText:
+        """Process one text, and tell what it came to."""
+        try:
+            processed = ProcessedText(claim, self._run.process(claim))
+        except SmsRetryError as error:
+            processed = ProcessedText(claim, None, str(error))
+        self._processed.append(processed)
+        emit([event_of(processed)])
+        return processed
+
+    def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
+        """The same with some texts at once."""
+        # Each in the context of this task run, so that the events name it.
+        under_way = [self._workers.submit(copy_context().run, self.see_through, claim) for claim in claims]
+        return [each.result() for each in under_way]
 
     def wait(self) -> None:
         """Wait until all have come to something."""
-        for _, future in self._texts:
+        for _, future in self._begun:
             future.wait()
 
     def processed(self) -> list[ProcessedText]:
         """What each text came to. Waits for them."""
-        return [one for claims, future in self._texts for one in _processed_in(claims, future)]
+        self.wait()
+        told = {id(one.claim) for one in self._processed}
+        lost = [(claim, future.state) for claims, future in self._begun for claim in claims if id(claim) not in told]
+        return self._processed + [
+            ProcessedText(claim, None, state.message or state.type.value) for claim, state in lost
+        ]
 
 
-_whole: Final[Callable[[Any], Any]] = quote
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}",
+)
+def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
+    """See one row to its next state. The name of the task run's state says what became of the text, and why."""
+    processed = texts.see_through(claim)
+    name, color = badge(processed)
+    state = with_result(
+        State(type=_TYPES[color], name=name, message=str(processed.result or processed.error)), result_of(processed)
+    )
+    if color == "violet" and (context := TaskRunContext.get()):
+        # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
+        context.task_run.end_time = cast(Any, state.timestamp)
+    return state
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
+    """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
+    processed = texts.see_all_through(claims)
+    name, color = badge_of_many(processed)
+    return with_result(State(type=_TYPES[color], name=name), list(map(result_of, processed)))
+
+
+_whole: Final[Any] = quote
 """Keeps Prefect from searching a task's argument for results of other tasks."""
-
-
-def _processed_in(claims: Sequence[Claim], future: PrefectFuture[Any]) -> list[ProcessedText]:
-    """What a task run came to. `State.result` raises for paused ones, so the record itself is read."""
-    future.wait()
-    state = future.state
-    data = getattr(state.data, "result", state.data)
-    if isinstance(data, ProcessedText):
-        return [data]
-    if isinstance(data, list):
-        return data
-    return [ProcessedText(claim, None, state.message or state.type.value) for claim in claims]

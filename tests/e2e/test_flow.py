@@ -232,24 +232,6 @@ def test_a_run_leaves_one_page_with_what_needs_a_person_and_an_idle_one_leaves_n
     assert queue["description"] == "waiting 1 · held 1, need somebody 1"
 
 
-def test_an_empty_queue_is_a_completed_run(stack: Stack, flow: FlowProcess) -> None:
-    """Most minutes have nothing to do."""
-    run, _ = flow.run()
-    assert run["state"]["type"] == "COMPLETED"
-    assert run["state"]["message"].startswith("recovered 0, claimed 0 in ")
-
-
-def test_what_a_dead_worker_left_is_recovered_first(stack: Stack, business: Business, flow: FlowProcess) -> None:
-    """And sent by the same run."""
-    row = business.due_text()
-    with stack.connect() as connection:
-        connection.execute("select * from claim_sms_texts(10)")
-    stack.move_clock(timedelta(minutes=11))
-    run, _ = flow.run()
-    assert run["state"]["message"].startswith("recovered 1, claimed 1: sent 1 in ")
-    assert business.row(row)["status"] == "completed"
-
-
 def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:

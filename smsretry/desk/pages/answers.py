@@ -38,6 +38,10 @@ class Page:
     changed_nothing: bool = False
     """Whether it was an order, and nothing came of it."""
 
+    def told(self) -> dict[str, Any]:
+        """For programs."""
+        return {"name": self.name, "message": self.message, "lines": self.lines}
+
 
 def page_of(answer: Answer, forms: FormAddress) -> Page:
     """An answer as a page; it leads to what comes next."""
