@@ -79,7 +79,7 @@ def customer(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
 def test_a_text_is_found_explained_and_sent(
     has_browser: None, customer: UUID, stack: Stack, flow: FlowProcess, tmp_path: Path
 ) -> None:
-    """Each page leads to the next step. Without a name the order is refused in words, and the form has the text still."""
+    """Each page leads to the next step. Without a name the order is refused in words."""
     with served_unscheduled(flow, tmp_path / "runner.log"), Browser() as page:
         ui = PrefectUi(page, flow.prefect.server.url)
         ui.feed(customer, until=f"Failed {CODE}")
