@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, cast
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
+from smsretry.cli.parsing import flag
 from smsretry.cli.printing import print_note
 from smsretry.desk.actions.doors import CONSENT, DOORS, MARK, STATUS, STOP, Door
 from smsretry.desk.actions.form import Form
@@ -31,26 +32,8 @@ _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases
 """The base class of every usage error. typer has no public name for it."""
 
 
-def _plain(params: Sequence[Any]) -> list[Any]:
-    """A flag is shown without a type: there is nothing to fill in."""
-    for param in params:
-        if getattr(param, "is_flag", False):
-            param.metavar = ""
-    return list(params)
-
-
-class _Command(TyperCommand):
-    """One command."""
-
-    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return _plain(super().get_params(*args, **kwargs))
-
-
 class _Commands(TyperGroup):
     """All commands. Each of them ends here."""
-
-    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return _plain(super().get_params(*args, **kwargs))
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run one command and exit. An error is one line, without a traceback."""
@@ -80,9 +63,6 @@ class _Commands(TyperGroup):
 
 class _Group(TyperGroup):
     """What may be done at one door. Without a word, the usual is meant. The group of all ends it."""
-
-    def get_params(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return _plain(super().get_params(*args, **kwargs))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = args and (args[0] in self.commands or args[0] == "--help")
@@ -114,7 +94,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+        bool, typer.Option("--version", metavar="", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -135,9 +115,7 @@ _PROMETHEUS: Final = inspect.Parameter(
     "prometheus",
     inspect.Parameter.KEYWORD_ONLY,
     default=False,
-    annotation=Annotated[
-        bool, typer.Option("--prometheus", help="Print gauges in Prometheus' text format; exit code 0.")
-    ],
+    annotation=Annotated[bool, flag("--prometheus", "Print gauges in Prometheus' text format; exit code 0.")],
 )
 
 
@@ -148,7 +126,7 @@ def _epilog(name: str, examples: Sequence[str]) -> str:
 
 
 def _add(panel: str | None, name: str, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
-    group.command(name, cls=_Command, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
+    group.command(name, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
 
 
 def _answer(form: Form) -> "Answer":

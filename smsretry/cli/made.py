@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from smsretry.cli.parsing import Json, read_line
+from smsretry.cli.parsing import Json, flag, read_line
 from smsretry.cli.printing import print_json, print_lines, print_text
 from smsretry.desk.actions.doors import option_of
 from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form
@@ -109,7 +109,7 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
         if name == _NUMBER and not positional:
             continue
         if name == "dry_run" and field.default:
-            yes = typer.Option("--yes", help="Do it. Without this nothing is changed.")
+            yes = flag("--yes", "Do it. Without this nothing is changed.")
             yield inspect.Parameter("yes", _KIND, default=False, annotation=Annotated[bool, yes])
             continue
         kind = _type_of(field)
@@ -181,7 +181,7 @@ def _bare(kind: Any) -> Any:
 
 def _metavar(kind: Any, name: str) -> str | None:
     if kind is bool:
-        return None
+        return ""
     if name.endswith(("_id", "_ids")):
         return "ID"
     if get_origin(kind) is Literal:

@@ -5,11 +5,17 @@ What does not fit raises `typer.BadParameter`.
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else.")]
+
+def flag(name: str, words: str) -> Any:
+    """A switch. Its help shows no type, because there is nothing to fill in."""
+    return typer.Option(name, metavar="", help=words)
+
+
+Json = Annotated[bool, flag("--json", "Print JSON to standard output, and nothing else.")]
 
 
 def parse_instant(text: str) -> datetime:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from smsretry.cli.parsing import Json, parse_instant, read_line, read_number
+from smsretry.cli.parsing import Json, flag, parse_instant, read_line, read_number
 from smsretry.cli.printing import print_json, print_lines
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
@@ -31,7 +31,7 @@ def quiet_hours(
         datetime | None,
         typer.Option(parser=parse_instant, metavar="WHEN", help="A date or a date and time, UTC unless it says; now."),
     ] = None,
-    transactional: Annotated[bool, typer.Option("--transactional", help="Not marketing: no state's rule.")] = False,
+    transactional: Annotated[bool, flag("--transactional", "Not marketing: no state's rule.")] = False,
     rules: Annotated[
         RuleSet, typer.Option(envvar="SMSRETRY_QUIET_HOURS_RULES", help="The profile: all rules, or 08:00–21:00.")
     ] = "us_states",

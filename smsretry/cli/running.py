@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from smsretry.cli.parsing import Json
+from smsretry.cli.parsing import Json, flag
 from smsretry.cli.printing import Verdict, bar, print_json, print_note, print_text, print_verdicts
 from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
@@ -23,7 +23,7 @@ _HERE: Final = Path(".smsretry")
 
 
 def demo(
-    every_row: Annotated[bool, typer.Option("--all", help="Show every text, not one of each kind.")] = False,
+    every_row: Annotated[bool, flag("--all", "Show every text, not one of each kind.")] = False,
 ) -> None:
     """Show the whole system at work: three businesses' texts through the real flow, every outcome, on real parts."""
     from rich.console import Console
@@ -42,9 +42,9 @@ def up(
     port: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
     ] = None,
-    empty: Annotated[bool, typer.Option("--empty", help="Neither the demo's texts nor new ones.")] = False,
+    empty: Annotated[bool, flag("--empty", "Neither the demo's texts nor new ones.")] = False,
     rate: Annotated[float, typer.Option(metavar="N", min=0, max=600, help="New texts a minute.")] = 6,
-    browse: Annotated[bool, typer.Option("--open", help="Open the UI in a browser.")] = False,
+    browse: Annotated[bool, flag("--open", "Open the UI in a browser.")] = False,
 ) -> None:
     """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployments on their schedules."""
     from rich.console import Console
@@ -59,11 +59,10 @@ def migrate(
         str, typer.Option(help="postgresql://owner@host:5432/name", envvar="DATABASE_URL", metavar="URL")
     ],
     again: Annotated[
-        bool, typer.Option("--again", help="Apply the whole schema again; restores what was dropped or changed.")
+        bool,
+        flag("--again", "Apply the whole schema again; restores what was dropped or changed."),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say whether it would go through, and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Say whether it would go through, and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
