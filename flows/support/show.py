@@ -6,7 +6,7 @@ Showing never fails a run: what became of the texts is in the database already.
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from textwrap import shorten
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -14,13 +14,12 @@ from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
-from prefect.exceptions import FailedRun
+from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
@@ -44,6 +43,7 @@ _OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
+_OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice", "queue_due")
 _NAME_LENGTH: Final = 110
 
 
@@ -56,7 +56,7 @@ def log_what_is_new() -> None:
 def _is_new(record: logging.LogRecord) -> bool:
     """Of a text it would log each state but Sent as an error, and of a red run its own words again, with tracebacks."""
     is_said = record.exc_info and isinstance(record.exc_info[1], FailedRun | SmsRetryError)
-    return not is_said and getattr(record, "task_name", None) not in ("process_retry", "process_slice")
+    return not is_said and getattr(record, "task_name", None) not in _OUR_TASKS
 
 
 @contextmanager
@@ -189,21 +189,20 @@ def show_run(
 
 
 def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """The artifact of the queue, of which there is one."""
+    """The artifact of the queue. The new one comes before the old one goes, so that there always is one."""
     client = get_client(sync_client=True)
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
-    found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1)
+    found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
     stopped = ", STOPPED" if status.sending_stopped else ""
     staging = f"{status.staging}. " if status.staging else ""
     need = len(status.needs_somebody)
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
     if only_if_changed and found and found[0].description == numbers:
         return
-    markdown = page_of(status, form_addresses()).markdown
-    if found:
-        client.update_artifact(found[0].id, ArtifactUpdate(data=markdown, description=numbers))
-    else:
-        create_markdown_artifact(markdown, key=QUEUE_KEY, description=numbers)
+    create_markdown_artifact(page_of(status, form_addresses()).markdown, key=QUEUE_KEY, description=numbers)
+    for old in found:
+        with suppress(ObjectNotFound):  # a run on another machine was faster
+            client.delete_artifact(old.id)
 
 
 class Progress:
