@@ -54,6 +54,16 @@ def test_scheduled_sends_that_cannot_be_queued_do_not_stop_the_retries(business:
     assert "lacks a grant" in again["scheduled_sends_stopped"]
 
 
+def test_process_exits_with_1_when_somebody_must_act(stack: Stack, business: Business, command: Command) -> None:
+    """Twilio refuses the token, or a text is held until somebody mends its number."""
+    business.due_text()
+    assert command("process", TWILIO_AUTH_TOKEN="wrong").exit_code == 1
+    stack.move_clock(timedelta(minutes=5))
+    assert command("process").exit_code == 0
+    business.due_text(phone="+112125550123")
+    assert command("process").exit_code == 1
+
+
 def test_process_looks_after_what_twilio_accepted(stack: Stack, business: Business, command: Command) -> None:
     """Where cron runs it instead of Prefect, nobody had: what a carrier lost was never sent again."""
     row = business.due_text()
