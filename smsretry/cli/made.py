@@ -3,7 +3,6 @@
 import getpass
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -148,35 +147,12 @@ def _words(name: str, field: FieldInfo) -> str:
 
 def _type_of(field: FieldInfo) -> Any:
     """The type that the command line reads; the form checks what it is given."""
-    kinds = [_bare(one) for one in _members(field.annotation) if one is not type(None)]
-    kind = kinds[0]
+    kind: Any = field.annotation
+    for wrapping in ((Union, UnionType), (Annotated,)):  # X | None, and then what is said of X
+        kind = get_args(kind)[0] if get_origin(kind) in wrapping else kind
     if get_origin(kind) is list:
-        [one] = get_args(kind)
-        return list.__class_getitem__(_choice(one))
-    if get_origin(kind) is Literal:
-        return kind
-    return kind if kind in (bool, int, float) else str
-
-
-def _choice(kind: Any) -> Any:
-    """One of several that may be given: typer takes several of an enumeration, and not of a literal."""
-    values = [value for literal in _literals(_bare(kind)) for value in get_args(literal)]
-    return StrEnum("Choice", values) if values else str
-
-
-def _literals(kind: Any) -> Iterator[Any]:
-    if get_origin(kind) is Literal:
-        yield kind
-    for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else ():
-        yield from _literals(one)
-
-
-def _members(kind: Any) -> Sequence[Any]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else [kind]
-
-
-def _bare(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        return list[str]
+    return kind if kind in (bool, int, float) or get_origin(kind) is Literal else str
 
 
 def _metavar(kind: Any, name: str) -> str | None:
