@@ -15,10 +15,6 @@ from pydantic import BaseModel, TypeAdapter
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 """The folder that holds `smsretry/`: the repository, or where the wheel is installed."""
-FLOWS: Final = next((path for path in [ROOT / "smsretry_flows"] if path.is_dir()), ROOT / "flows")
-"""The package `smsretry_flows`. In the repository it is the folder `flows/`; where the wheel is installed, a folder of
-that name is somebody else's.
-"""
 
 
 class Schedule(BaseModel):
