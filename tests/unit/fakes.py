@@ -38,8 +38,6 @@ class FakeQueue:
 
     claims: list[Claim] = field(default_factory=list)
     """The due ones."""
-    doubtful: list[Claim] = field(default_factory=list)
-    """Those in doubt whose next look has come."""
     suspects: list[Claim] = field(default_factory=list)
     """Those whose claims died more than once, handed out one after the other."""
     suspicions: int = 0
@@ -48,10 +46,6 @@ class FakeQueue:
     """What `begin` answers, one after the other; go when there is none."""
     holds: bool = True
     """Whether claims still hold."""
-    taken: set[str] = field(default_factory=set)
-    """SIDs that other attempts own."""
-    unanswered: set[str] = field(default_factory=set)
-    """SIDs that may be those of a send to the same number which has no answer yet."""
     reported: bool = False
     """Whether the provider's report comes before a send is finished."""
     trouble: dict[str, Exception] = field(default_factory=dict)
@@ -89,14 +83,13 @@ class FakeQueue:
         due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
         if ("everybody", "") in self.stops:
             limit = min(limit, 1)
-        taken = due[:limit] + self.doubtful[:limit]
+        taken = due[:limit]
         self.claims = [claim for claim in self.claims if claim not in taken]
-        self.doubtful = self.doubtful[limit:]
         return Batch(taken, [*self.stops], self.next_in())
 
     def next_in(self) -> float | None:
         """Seconds until something else is due."""
-        return 0 if self.claims or self.doubtful else None
+        return 0 if self.claims else None
 
     def schedule(self, request: ScheduleText) -> Scheduled:
         return Scheduled(scheduled_id=request.scheduled_id, result="scheduled", due_at=request.scheduled_for)
@@ -143,13 +136,7 @@ class FakeQueue:
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         self._note("reconcile", decision)
-        if not self.holds:
-            return "lost"
-        sids = {decision.sid} if isinstance(decision, Complete) and decision.sid else set[str]()
-        sids |= set(decision.ambiguous) if isinstance(decision, Hold) else set()
-        if sids and sids <= self.taken:
-            return "sid_taken"
-        return "wait" if sids & self.unanswered else "applied"
+        return "applied" if self.holds else "lost"
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
         return []
@@ -189,8 +176,6 @@ class FakeSender:
     """None: the list cannot be had."""
     looks: list[tuple[str, datetime]] = field(default_factory=list)
     """Number and time that were asked about."""
-    asked_of: list[tuple[str | None, datetime]] = field(default_factory=list)
-    """The sender whose messages were asked for, and the database's clock."""
     words: dict[str, Word] = field(default_factory=dict)
     """What became of messages that were called lost, by SID."""
     no_credentials: dict[str, str] = field(default_factory=dict)
@@ -215,7 +200,6 @@ class FakeSender:
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         self.looks.append((phone, since))
-        self.asked_of.append((sender.sent_by, at))
         return None if self.listed is None else Look(sightings=tuple(self.listed))
 
     def what_became_of(self, sid: str, *, account: str | None) -> Word:

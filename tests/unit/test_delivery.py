@@ -181,32 +181,6 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
         assert decision is None or SID in decision.why
 
 
-def test_a_text_that_arrived_is_recorded_and_not_begun() -> None:
-    """And the flow control is free for the next one. A worker that has lost its claim tells nothing."""
-    control, queue, sender = FlowControl(), FakeQueue(), FakeSender(words={SID: Report("delivered")})
-    lost = claim_with(lost_sids=[SID])
-    result = process_sms_retry_item(lost, queue=queue, sender=sender, flow_control=control)
-    assert (result.fate, queue.calls, sender.texts) == ("Sent", ["arrived"], [])
-    assert process_sms_retry_item(claim_with(), queue=queue, sender=sender, flow_control=control).fate == "Sent"
-    late = FakeQueue(holds=False)
-    assert process_sms_retry_item(lost, queue=late, sender=sender).fate == "Lost"
-    assert late.calls == ["arrived"]
-
-
-def test_a_text_that_was_never_lost_costs_no_question_and_neither_does_one_that_may_not_go_now() -> None:
-    """The control is shut, or the text has expired: then it ends, whatever the provider would say."""
-    sender, control = FakeSender(), FlowControl()
-    assert process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=sender).fate == "Sent"
-    control.stop("Enough")
-    waiting = claim_with(lost_sids=[SID])
-    assert process_sms_retry_item(waiting, queue=FakeQueue(), sender=sender, flow_control=control).fate == "GivenBack"
-    expired = claim_with(lost_sids=[SID], expires_at=NOON, why="Not delivered")
-    result = process_sms_retry_item(expired, queue=FakeQueue(), sender=sender)
-    assert result.fate == "Cancelled"
-    assert result.detail.endswith("Not delivered")
-    assert sender.asked_about == []
-
-
 def test_what_the_provider_said_too_long_ago_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was stopped between its answer and the request: the message may have arrived meanwhile."""
     clock = iter([0.0, SEND_WITHIN_SECONDS + 1])

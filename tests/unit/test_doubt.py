@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueUnreachable, UnforeseenError
+from smsretry.errors import UnforeseenError
 from smsretry.retry.decision import AfterLook, Complete, Decision, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, known_evidence
 from smsretry.retry.evidence import CLOCK_ERROR, Sent, find
@@ -206,14 +206,6 @@ def test_nothing_is_surely_ours_where_the_clock_was_set_back_during_the_send() -
 # What is done about it
 
 
-def test_a_text_that_the_provider_has_is_completed_with_its_name_for_it() -> None:
-    """Also where nobody knows the attempt any more: it is looked for around the beginning of its doubt."""
-    queue = FakeQueue()
-    result = looked(doubtful(), queue=queue, listed=[sighting()])
-    assert (result.fate, decided(queue)) == ("Sent", [found()])
-    assert conclusions_of(doubtful(in_doubt_since=BEGUN, attempt_begun_at=None), [sighting()])[0] == found()
-
-
 def test_what_the_database_knows_is_not_asked_of_the_provider() -> None:
     """The application's webhook was there first. If there is no name to write down, none is made up."""
     for known, decision in (({"known_sid": OTHER}, found(OTHER)), ({"log_says_sent": True}, MARKED)):
@@ -221,40 +213,6 @@ def test_what_the_database_knows_is_not_asked_of_the_provider() -> None:
         result = process_sms_retry_item(doubtful(**known), queue=queue, sender=sender)
         assert (result.fate, sender.looks) == ("Sent", [])
         assert decided(queue) == [replace(decision, by="callback")]
-
-
-def test_a_sid_of_the_send_log_that_an_earlier_attempt_owns_still_says_that_the_text_went_out() -> None:
-    """A late report about the first attempt, while the second is in doubt: completed, and no third is sent."""
-    queue = FakeQueue(taken={SID})
-    result = looked(doubtful(known_sid=SID), queue=queue, listed=None)
-    assert (result.fate, decided(queue)[-1]) == ("Sent", MARKED)
-
-
-def test_a_message_that_another_attempt_owns_gives_way_to_the_next_one() -> None:
-    """The same text twice to the same person: each has its own message."""
-    queue = FakeQueue(taken={SID, OTHER})
-    listed = [sighting(THIRD, second=3), sighting(OTHER, second=2), sighting(SID, second=1)]
-    assert looked(doubtful(), queue=queue, listed=listed).fate == "Sent"
-    assert decided(queue) == [found(SID), found(OTHER), found(THIRD)]
-
-
-def test_when_every_message_is_anothers_there_is_no_evidence() -> None:
-    """As if the list had been empty. It is sent again by a claim, where consent, hours and attempts are checked."""
-    for body, first in ((BODY, found()), ("Hi", ambiguous(SID))):
-        for looks, then, fate in ((0, NOTHING_YET, "InDoubt"), (2, SEND_AGAIN, "RetryScheduled")):
-            queue = FakeQueue(taken={SID})
-            result = looked(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(body=body)])
-            assert (result.fate, decided(queue)) == (fate, [first, then])
-
-
-def test_a_message_that_may_be_an_unanswered_sends_is_neither_evidence_nor_its_absence() -> None:
-    """The look does not count, and no further message is tried. Once that send has its answer, the next one tells."""
-    for body, first in ((BODY, found()), ("Hi", ambiguous(SID))):
-        for looks, minutes in ((0, 1), (2, 15), (50, 15)):
-            queue = FakeQueue(unanswered={SID})
-            result = looked(doubtful(reconcile_count=looks), queue=queue, listed=[sighting(body=body)])
-            assert (result.fate, result.next_at) == ("InDoubt", NOON + minutes * MINUTE)
-            assert decided(queue) == [first, unseen(minutes, why_code="ambiguous")]
 
 
 CAME_TO: list[tuple[list[Sighting] | None, InDoubtPolicy, int, str, timedelta]] = [
@@ -284,22 +242,6 @@ def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
 
 
 # What is asked
-
-
-def test_evidence_is_compared_with_what_was_sent_and_not_with_what_the_rows_say_now() -> None:
-    """Number and body may be changed, and customer and send log deleted, between the send and the look."""
-    for changes in ({"phone": "+12125550199"}, {"body": "Something else"}, {"phone": None, "body": None}):
-        queue, sender = FakeQueue(), FakeSender(listed=[sighting()])
-        assert process_sms_retry_item(doubtful(**changes), queue=queue, sender=sender).fate == "Sent"
-        assert [number for number, _ in sender.looks] == [PHONE]
-
-
-def test_the_list_is_asked_for_the_sender_of_then_by_the_databases_clock_of_now() -> None:
-    """The settings may name another sender since."""
-    for sent_by in ("MG" + "1" * 32, "+12125550100", None):
-        sender = FakeSender()
-        process_sms_retry_item(doubtful(sent_by=sent_by), queue=FakeQueue(), sender=sender)
-        assert sender.asked_of == [(sent_by, NOON)]
 
 
 def test_without_what_was_sent_the_list_is_not_asked_and_that_is_no_absence() -> None:
@@ -334,11 +276,3 @@ def test_an_unforeseen_error_during_a_look_leaves_the_row_in_doubt_and_quotes_no
         assert queue.calls == ["reconcile"]
         assert BODY not in str(raised.value)
         assert PHONE[2:] not in str(raised.value)
-
-
-def test_an_error_of_the_queue_during_a_look_passes_through() -> None:
-    """The row keeps its state until recovery takes it back."""
-    trouble = QueueUnreachable("Supabase did not answer")
-    with pytest.raises(QueueUnreachable) as raised:
-        looked(doubtful(), queue=FakeQueue(trouble={"reconcile": trouble}), listed=[])
-    assert raised.value is trouble

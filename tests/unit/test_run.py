@@ -13,7 +13,7 @@ from smsretry.sending.flow_control import EVERYBODY
 from smsretry.sending.ports import Batch
 from smsretry.sending.requests import Begin
 from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
-from tests.support.builders import CONCURRENCY, NOON, SID, claim_with, fates_of, refused, results_of, run_over
+from tests.support.builders import SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
@@ -43,19 +43,6 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (3, 2, 1, True)
 
 
-def test_the_due_ones_and_those_in_doubt_are_claimed_up_to_the_limit_each() -> None:
-    """A heap of doubts does not keep the due ones waiting, nor they the doubts."""
-    due = [claim_with(id=UUID(int=number)) for number in (11, 12, 13)]
-    doubts = [claim_with(id=UUID(int=number), in_doubt_since=NOON, attempt_begun_at=NOON) for number in (21, 22, 23)]
-    results = results_of(run_over(FakeQueue(claims=due, doubtful=doubts), FakeSender()), limit=2)
-    assert [(each.retry_id.int, each.fate) for each in results] == [
-        (11, "Sent"),
-        (12, "Sent"),
-        (21, "InDoubt"),
-        (22, "InDoubt"),
-    ]
-
-
 def test_a_claim_that_takes_too_long_is_made_again_one_by_one() -> None:
     """One of its rows takes all the time: the others go on beside it."""
 
@@ -70,15 +57,6 @@ def test_a_claim_that_takes_too_long_is_made_again_one_by_one() -> None:
 
 
 # What the next run is told
-
-
-def test_a_refused_account_gives_the_rest_of_the_run_back_and_is_remembered() -> None:
-    """With ten at once, at most ten texts learn of it, and none loses an attempt."""
-    queue = FakeQueue(claims=[claim_with(id=UUID(int=number)) for number in range(40)])
-    sender = FakeSender(refused(20003, 401))
-    fates = fates_of(run_over(queue, sender))
-    assert fates.count("Held") == len(sender.texts) <= CONCURRENCY
-    assert fates.count("GivenBack") == 40 - len(sender.texts)
 
 
 REMEMBERED: list[tuple[bool, Outcome, bool]] = [
