@@ -19,9 +19,9 @@ BY_HAND: Final = "-- BY HAND:"
 _TITLE: Final = re.compile(r"^-- ={8} (.+) ={8}\n", re.M)
 _FILE: Final = re.compile(r"schemas/(.+?)( is removed)?")
 _SIGNATURE: Final = re.compile(r"create or replace function (\w+\.\w+\(.*?)\blanguage\b", re.S)
-_RIGHTS: Final = {"internals", "public_functions"}
-"""The files that say who may call a function, and how it is planned. `create or replace` forgets the latter, so every
-migration that makes or changes a function records them again."""
+_RIGHTS: Final = "backend"
+"""The file that says who may call a function or read a table, and how a function is planned. `create or replace`
+forgets the latter, so every migration that makes or changes one records it again."""
 _LOCK: Final = f"""\
 -- ======== all locks at once, in the order in which a claim takes them ========
 do $$ begin lock table {", ".join(f"public.{table}" for table in TABLES)} in access exclusive mode; end $$;
@@ -35,7 +35,7 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = '{schema}'::regnamespace and p.proname = '{name}'
     loop
-        -- Whom an owner lets call it: schemas/rights/public_functions.sql grants it to them again.
+        -- Whom an owner lets call it: schemas/rights/backend.sql grants it to them again.
         perform set_config('smsretry.granted_{name}', array_agg(distinct g.grantee::regrole)::text, false)
         from pg_catalog.pg_proc p cross join pg_catalog.aclexplode(p.proacl) g
         where p.oid = version and g.grantee not in (0, p.proowner)
@@ -86,7 +86,7 @@ def next_migration(name: str, old: Sequence[Migration], new: Sequence[SchemaFile
     dropped = _dropped(was, now, differing)
     anew = differing | {file.name for file in dropped if file.name in now}
     if any(now[one].kind in ("function", "table", "view") for one in anew):
-        anew |= _RIGHTS & now.keys()
+        anew |= {_RIGHTS} & now.keys()
     parts = [_LOCK, *(_dropping(file, file.name in now) for file in _outermost_first(dropped))]
     for file in (file for file in new if file.name in anew):
         before = was.get(file.name)

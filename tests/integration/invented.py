@@ -38,7 +38,7 @@ def changed_files() -> list[SchemaFile]:
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
             "defer_sms_retry": (defer, defer.rstrip() + ",\n    invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
-            "public_functions": ("'set_sms_state_stop'", "'sms_queue_length'"),
+            "backend": ("'set_sms_state_stop'", "'sms_queue_length'"),
         },
     )
     new = SchemaFile("desk/sms_queue_length.sql", _NEW)

@@ -28,11 +28,6 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
 $$;
 
--- ======== schemas/policy/fast_clock.sql ========
--- By how much an application's clock may be fast: an opt-in that is dated further in the future has not happened yet.
-create or replace function smsretry.fast_clock()
-returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
-
 -- ======== schemas/policy/first_delivery_look.sql ========
 -- How long after a message was accepted its delivery is looked after first, so that the provider's callback may come before.
 create or replace function smsretry.first_delivery_look()
@@ -3529,7 +3524,8 @@ $$;
 -- ======== schemas/consent/keep_consent.sql ========
 -- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
 -- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
--- not come lifts nothing, now or when it has; nor does one that the number has borne before. The change is told as an event, too.
+-- not come lifts nothing, now or when it has (an application's clock may be fast by five minutes); nor does one that the number has
+-- borne before. The change is told as an event, too.
 -- security definer, because tenants may write customers and not consents. There is no exception block, which would cost each row of
 -- a statement a transaction id: if a word cannot be kept, the application's write is refused, so that nobody takes it for kept.
 create or replace function smsretry.keep_consent()
@@ -3628,7 +3624,7 @@ begin
         if smsretry.has_borne(v_key, new.sms_consent_at) then
             return null;
         end if;
-        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + smsretry.fast_clock() then
+        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + interval '5 minutes' then
             insert into smsretry.consents (number_key, business_id, said, source, at, dated)
             select v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at
             where exists (select from smsretry.standing_opt_outs o
@@ -3655,7 +3651,7 @@ begin
         select c.id from public.customers c
         where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
           and c.sms_consent_status::text = 'opted_in'
-          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + smsretry.fast_clock()
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock()
           and not smsretry.has_borne(
               smsretry.number_key(later_opt_in.business_id, later_opt_in.phone), c.sms_consent_at, in_vain => true)
           and not exists (
@@ -4690,8 +4686,7 @@ begin
         insert into smsretry.business_senders (business_id, message_class, sender_id) values (business_id, v_class, v_sender.id)
         on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id;
         select * into sender_id, sender, businesses, released
-        from smsretry.sender_changed(v_sender, 'added', who, because, array[business_id],
-                                     jsonb_build_object('business_id', business_id, 'message_class', v_class));
+        from smsretry.sender_changed(v_sender, 'added', who, because, business_id, v_class);
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;
@@ -4734,7 +4729,7 @@ begin
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'changed', who, because, smsretry.users_of(v_sender.id));
+    from smsretry.sender_changed(v_sender, 'changed', who, because);
     return next;
 end
 $$;
@@ -4789,7 +4784,7 @@ begin
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
     select c.sender_id, c.sender, c.businesses into sender_id, sender, businesses
-    from smsretry.sender_changed(v_sender, 'paused', who, because, '{}') c;
+    from smsretry.sender_changed(v_sender, 'paused', who, because) c;
     return next;
 end
 $$;
@@ -4818,8 +4813,7 @@ begin
     end if;
     delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'removed', who, because, array[business_id],
-                                 jsonb_build_object('business_id', business_id, 'message_class', v_class));
+    from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
     return next;
 end
 $$;
@@ -4839,27 +4833,29 @@ begin
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
-       or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
+       or x.kind = 'business' and x.subject in (
+           select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'resumed', who, because, smsretry.users_of(v_sender.id));
+    from smsretry.sender_changed(v_sender, 'resumed', who, because);
     return next;
 end
 $$;
 
 -- ======== schemas/senders/sender_changed.sql ========
 -- What follows each order about a sender: it is kept who gave it and why, the senders that no business uses any more are forgotten
--- (attempts keep what they went out from; one that a runner told stays), and texts of these businesses that wait because of their
+-- (attempts keep what they went out from; one that a runner told stays), and texts that wait because of their
 -- sender are due at once. Whether they may go is decided when they are claimed. What somebody has locked waits for its own time,
 -- and so do those of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three seconds.
---   businesses: how many use the sender now · released: texts that became due
+--   business_id: whose sender it became or was; null: all who use it · businesses: how many use it now · released: texts that became due
 create or replace function smsretry.sender_changed(
-    changed smsretry.senders, what text, who text, because text, release uuid[], detail jsonb default '{}',
+    changed smsretry.senders, what text, who text, because text, business_id uuid default null, message_class text default null,
     out sender_id uuid, out sender text, out businesses integer, out released integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_users uuid[];
     v_business uuid;
     v_texts integer;
 begin
@@ -4867,7 +4863,8 @@ begin
     sender := smsretry.shown_sender(changed.sent_by);
     perform smsretry.note_event(
         changed.id, sender_changed.what, sender_changed.who, sender_changed.because,
-        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender) || sender_changed.detail);
+        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender, 'business_id', sender_changed.business_id,
+                           'message_class', sender_changed.message_class));
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
@@ -4875,9 +4872,13 @@ begin
             returning s.id)
         delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
     end if;
-    businesses := cardinality(smsretry.users_of(changed.id));
+    v_users := array(select distinct b.business_id from smsretry.business_senders b where b.sender_id = changed.id);
+    businesses := cardinality(v_users);
     released := 0;
-    foreach v_business in array sender_changed.release loop
+    if sender_changed.what = 'paused' then
+        return;
+    end if;
+    foreach v_business in array case when sender_changed.business_id is null then v_users else array[sender_changed.business_id] end loop
         exit when clock_timestamp() > v_until;
         begin
             update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
@@ -4998,13 +4999,6 @@ begin
         group by q.business_id, q.message_class
     ) t;
 end
-$$;
-
--- ======== schemas/senders/users_of.sql ========
--- The businesses that use a sender.
-create or replace function smsretry.users_of(sender_id uuid)
-returns uuid[] language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(array_agg(distinct b.business_id), '{}') from smsretry.business_senders b where b.sender_id = users_of.sender_id
 $$;
 
 -- ======== schemas/records/calls_that_help.sql ========
@@ -6052,7 +6046,8 @@ begin
     union all
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        'business_id', case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
+        'business_id', (select min(b.business_id::text) from smsretry.business_senders b where b.sender_id = t.id
+                        having count(distinct b.business_id) = 1),
         'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
         'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
         'told', 'account ' || t.account || ': ' || case t.trouble
@@ -6446,8 +6441,8 @@ end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? A sample is rehearsed to each of its ends, and before it the
--- oldest due text with the row that it has. Everything is rolled back. A row each:
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
+-- a sample. Everything is rolled back. A row each:
 --   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
@@ -6456,7 +6451,6 @@ returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
-    v_ends text;
     v_row public.sms_retry_queue;
     v_attempt_id constant uuid := gen_random_uuid();
     v_step text;
@@ -6464,10 +6458,9 @@ declare
     v_state text;
     v_context text;
 begin
-    foreach v_ends in array array['due', 'completed', 'failed'] loop
+    foreach subject in array array['oldest due text', 'rehearsal of a text'] loop
         begin
-            v_answer := null;
-            if v_ends = 'due' then
+            if subject = 'oldest due text' then
                 select q.* into v_row from public.sms_retry_queue q
                 where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
                 order by q.scheduled_for limit 1 for update skip locked;
@@ -6484,47 +6477,39 @@ begin
                         'does not wait' using errcode = 'SR000';
                 end if;
                 v_step := 'queue_sms_retry';
-                select q.result into v_answer from public.queue_sms_retry(v_row.send_log_id) q where q.result <> 'queued';
+                perform from public.queue_sms_retry(v_row.send_log_id);
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
                 delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
             end if;
-            if v_answer is null then
-                v_step := 'claim_sms_retry';
-                v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
-                if v_row.claim_no is null then
-                    raise exception 'it took no row' using errcode = 'SR500';
-                end if;
-                v_step := 'begin_sms_attempt';
-                select b.answer || coalesce(': ' || b.why, '') into v_answer
-                from public.begin_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                    sender_id => (select b.sender_id from smsretry.business_senders b
-                                  where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-                                  order by b.message_class = 'any' limit 1),
-                    send_to => 'listed', listed => true) b -- or a mark would answer
-                where b.answer <> 'go';
+            v_step := 'claim_sms_retry';
+            v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+            if v_row.claim_no is null then
+                raise exception 'it took no row' using errcode = 'SR500';
             end if;
-            if v_answer is null then
+            v_step := 'begin_sms_attempt';
+            select b.answer || coalesce(': ' || b.why, '') into v_answer
+            from public.begin_sms_attempt(
+                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+                send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+                sender_id => (select b.sender_id from smsretry.business_senders b
+                              where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+                              order by b.message_class = 'any' limit 1),
+                send_to => 'listed', listed => true) b; -- or a mark would answer
+            if v_answer = 'go' then
                 v_step := 'finish_sms_attempt';
                 perform from public.finish_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
-                    next_status => replace(v_ends, 'due', 'completed'),
-                    outcome => case v_ends when 'failed' then 'rejected' else 'accepted' end,
-                    twilio_sid => case when v_ends <> 'failed' then 'SM' || replace(v_attempt_id::text, '-', '') end);
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
+                    outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
                 select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id
-                where q.id = v_row.id and (q.status, l.status::text)
-                    is distinct from (replace(v_ends, 'due', 'completed'), case v_ends when 'failed' then 'failed' else 'sent' end);
+                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
+                v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
             end if;
-            v_step := case when v_answer is not null then v_step end;
             raise exception 'it answered %', v_answer using errcode = 'SR500';
         exception when others then
             get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
         end;
-        subject := case v_ends when 'due' then 'oldest due text' else 'rehearsal of a text' end;
         -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_step is null or v_ends = 'due' or v_state in ('SR000', '55P03', '40P01');
+        ok := v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01');
         advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
             || left(smsretry.numberless(v_answer), 300)
             || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
@@ -6532,9 +6517,8 @@ begin
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else '' end;
-        if v_step is not null or v_ends = 'failed' then
+        if v_step is not null or subject = 'rehearsal of a text' then
             return next;
-            exit when v_ends <> 'due';
         end if;
     end loop;
     subject := 'mark of the database';
@@ -6592,8 +6576,10 @@ create trigger smsretry_keep_event
           or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
     execute function smsretry.keep_event();
 
--- ======== schemas/rights/internals.sql ========
--- Only the backend calls the functions and reads the tables in the schema smsretry. Default privileges may be wide.
+-- ======== schemas/rights/backend.sql ========
+-- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase project lets everybody call a new
+-- function in public, and default privileges may be wide. A function that a migration created anew (smsretry.granted_…) keeps the
+-- roles of the owner's own that may call it.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
 revoke all on all tables in schema smsretry from public, anon, authenticated;
@@ -6602,29 +6588,11 @@ grant insert on smsretry.consents, smsretry.events, smsretry.imported_files, sms
 grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
 grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
 
--- Triggers fire in statements of the application's, too. They plan as our functions in public do.
-do $$
-declare
-    version regprocedure;
-begin
-    for version in
-        select p.oid::regprocedure from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
-    loop
-        execute format('alter function %s set random_page_cost = 0.1', version);
-    end loop;
-end
-$$;
-
--- ======== schemas/rights/public_functions.sql ========
--- What holds for each of our functions in public. Only the backend calls them, though a Supabase project lets everybody call a new
--- one. A function that a migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
---
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much plan each statement that has a variable anew. A trigger of the
--- application's that fires first in such a call is planned so, too.
+-- as if an index were almost free, and those that read much plan each statement that has a variable anew. Our triggers plan so, too,
+-- because they fire in statements of the application's; and a trigger of the application's that fires first in such a call does.
 do $$
 declare
     version regprocedure;
@@ -6637,7 +6605,8 @@ begin
             'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
             'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
+        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
+           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
             'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
             'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',

@@ -21,7 +21,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.data import table
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
+from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Claim
 from tests.conftest import Business
 from tests.integration.hearing import another, customer_of
@@ -156,25 +156,6 @@ def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(
     assert stack.twilio.posts == posts + 2
 
 
-def test_21610_leaves_a_text_in_doubt_to_its_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It may have been read: cancelled would be a lie, and here Twilio's list has it."""
-    row = business.due_text()
-    stack.twilio.fail(AcceptThenDrop())
-    assert run(queue, sender) == ["InDoubt"]
-    business.due_text()
-    stack.twilio.fail(UNSUBSCRIBED)
-    assert run(queue, sender) == ["Failed"]
-    doubtful = business.row(row)
-    assert consent(business, doubtful["customer_id"]) == ("opted_out", "twilio_21610")
-    assert (doubtful["status"], doubtful["in_doubt_since"] is None) == ("pending", False)
-    stack.move_clock(timedelta(minutes=1, seconds=1))
-    assert run(queue, sender) == ["Sent"]
-    assert business.log_of(row)["status"] == "sent"
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 @pytest.mark.parametrize("how", ["21610", "telephone"])
 def test_a_text_that_was_claimed_before_the_opt_out_came_is_refused_as_it_begins(
     business: Business, queue: SupabaseQueue, operators: SupabaseOperators, how: str
@@ -229,21 +210,6 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     unsubscribed(queue, claim, attempt)
     assert customer_of(business, first["id"]) == first
     assert len(business.attempts_of(row)) == 1
-
-
-def test_21610_from_a_worker_that_lost_its_claim_ends_nobodys_consent(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """It changes nothing, as ever."""
-    row = business.due_text()
-    (claim,) = claim_due(queue, 1)
-    attempt = uuid4()
-    begin(queue, claim, attempt)
-    stack.move_clock(timedelta(minutes=11))
-    queue.recover(10)
-    unsubscribed(queue, claim, attempt)
-    assert consent(business, business.row(row)["customer_id"]) == ("opted_in", None)
-    assert business.row(row)["in_doubt_since"] is not None
 
 
 # What Twilio says of a number, and of us

@@ -28,6 +28,9 @@ RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""
 TOMORROW: Final = timedelta(minutes=7, seconds=17)
 """How far ahead an opt-in is dated: it comes while a history goes on, and at no full minute, as others do."""
+NOW, JUST_NOW = timedelta(0), timedelta(microseconds=-1)
+When = timedelta | datetime | str | None
+"""From now on, or a date."""
 NUMBERS: Final = ("+12125550123", "+12125550188")
 Out = Literal["", "stop", "word"]
 """How somebody is opted out: not at all, by what a START takes back, or in another way."""
@@ -147,94 +150,52 @@ class World:
 
     # What the application writes
 
-    def imports(self, business: Business, number: str, status: str = "opted_in", at: datetime | None = None) -> None:
-        id_ = uuid4()
+    def imports(
+        self, business: Business, number: str, status: str = "opted_in", at: When = None, *, lifts: bool = False
+    ) -> None:
+        """A stopped one is of its own old list."""
+        id_, out = uuid4(), status == "opted_out"
         self._run(
-            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
-               values (%s, %s, %s, 'America/New_York', %s, %s)""",
-            id_, business.id, number, status, at,
+            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at,
+                                      sms_consent_source)
+               values (%s, %s, %s, 'America/New_York', %s, %s, %s)""",
+            id_, business.id, number, status, self._moment(at), "inbound_stop" if out else None,
         )  # fmt: skip
-        self.customers[id_] = Customer(business, number, status)
+        self.customers[id_] = Customer(business, number, "unknown" if out else status, "stop" if out else "")
+        if lifts:
+            self.opt_outs(business, number).clear()
+        if out:
+            self.opt_outs(business, number).add("stop")
 
-    def imports_an_unknown_one(self, business: Business, number: str) -> None:
-        self.imports(business, number, "unknown", self.stack.now())
-
-    def imports_an_old_consent(self, business: Business, number: str) -> None:
-        self.imports(business, number, "opted_in", NOON - timedelta(days=30))
-
-    def imports_a_new_consent(self, business: Business, number: str) -> None:
-        self.imports(business, number, "opted_in", self.stack.now())
-        self.opt_outs(business, number).clear()
-
-    def imports_a_stopped_one(self, business: Business, number: str) -> None:
-        id_ = uuid4()
+    def writes(self, id_: UUID, status: str, source: str | None, at: When, out: Out, *, lifts: bool) -> None:
+        customer = self.customers[id_]
+        if out and customer.out and at != NOW:
+            return
+        moment = self._moment(at)
         self._run(
-            """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_source)
-               values (%s, %s, %s, 'America/New_York', 'opted_out', 'inbound_stop')""",
-            id_, business.id, number,
+            """update customers set sms_consent_status = %s, sms_consent_source = %s, sms_consent_at = %s
+               where id = %s""",
+            status, source, moment, id_,
         )  # fmt: skip
-        self.customers[id_] = Customer(business, number, "unknown", "stop")
-        self.opt_outs(business, number).add("stop")
-
-    def writes_an_opt_out(self, id_: UUID, other: str) -> None:
-        self._write(id_, "opted_out", "web", self.stack.now())
-        self.customers[id_].out = "word"
-        self.opt_outs(self.customers[id_].business, self.customers[id_].number).add("word")
-
-    def writes_an_opt_out_of_long_ago(self, id_: UUID, other: str) -> None:
-        customer = self.customers[id_]
-        if not customer.out:
-            self._write(id_, "opted_out", "web", self.stack.now() - timedelta(days=900))
-            customer.out = "word"
-            self.opt_outs(customer.business, customer.number).add("word")
-
-    def writes_a_stop(self, id_: UUID, other: str) -> None:
-        customer = self.customers[id_]
-        if not customer.out:
-            self._write(id_, "opted_out", "inbound_stop", self.stack.now())
-            customer.opt_out("stop")
-            self.opt_outs(customer.business, customer.number).add("stop")
-
-    def writes_an_opt_in(self, id_: UUID, other: str) -> None:
-        self._writes_a_real_opt_in(id_, self.stack.now())
-
-    def writes_an_opt_in_by_a_fast_clock(self, id_: UUID, other: str) -> None:
-        self._writes_a_real_opt_in(id_, self.stack.now() + timedelta(minutes=4))
-
-    def _writes_a_real_opt_in(self, id_: UUID, at: datetime) -> None:
-        customer = self.customers[id_]
-        customer.written = at
-        self._write(id_, "opted_in", "web", at)
-        customer.opt_in()
-        self.opt_outs(customer.business, customer.number).clear()
-
-    def writes_an_opt_in_of_no_date(self, id_: UUID, other: str) -> None:
-        self._write(id_, "opted_in", "web", None)
-        self.customers[id_].opt_in()
-
-    def writes_an_opt_in_of_tomorrow(self, id_: UUID, other: str) -> None:
-        """As one does who leaves out the offset of a local time."""
-        self._writes_what_lifts_nothing(id_, self.stack.now() + TOMORROW)
-
-    def writes_an_opt_in_of_no_calendar(self, id_: UUID, other: str) -> None:
-        self._writes_what_lifts_nothing(id_, "infinity")
-
-    def writes_an_older_opt_in(self, id_: UUID, other: str) -> None:
-        self._writes_what_lifts_nothing(id_, self.stack.now() - timedelta(hours=2))
-
-    def _writes_what_lifts_nothing(self, id_: UUID, at: datetime | str) -> None:
-        customer = self.customers[id_]
-        customer.written = at
-        self._write(id_, "opted_in", "web", at)
-        customer.opt_in()
+        standing = self.opt_outs(customer.business, customer.number)
+        if out:
+            customer.opt_out(out)
+            customer.out = out
+            standing.add(out)
+        else:
+            customer.opt_in(status)
+            customer.written = moment if status == "opted_in" else customer.written
+        if lifts:
+            standing.clear()
 
     def writes_it_again(self, id_: UUID, other: str) -> None:
         if written := self.customers[id_].written:
-            self._writes_what_lifts_nothing(id_, written)
+            self.writes(id_, "opted_in", "web", written, "", lifts=False)
 
     def writes_it_again_in_whole_seconds(self, id_: UUID, other: str) -> None:
         if isinstance(written := self.customers[id_].written, datetime):
-            self._writes_what_lifts_nothing(id_, written.replace(microsecond=0) + timedelta(seconds=1))
+            rounded = written.replace(microsecond=0) + timedelta(seconds=1)
+            self.writes(id_, "opted_in", "web", rounded, "", lifts=False)
 
     def imports_it_again(self, id_: UUID, other: str) -> None:
         customer = self.customers[id_]
@@ -247,16 +208,19 @@ class World:
             )  # fmt: skip
             customer.opt_in()
 
-    def forgets(self, id_: UUID, other: str) -> None:
-        self._write(id_, "unknown", None, self.stack.now())
-        self.customers[id_].opt_in("unknown")
-
     def changes_the_number(self, id_: UUID, other: str) -> None:
         self._run("update customers set phone = %s where id = %s", other, id_)
         customer = self.customers[id_]
         if customer.out and customer.number != other:
             self.opt_outs(customer.business, other).add(customer.out)
         customer.number = other
+
+    def moves_to_the_other_business(self, id_: UUID, other: str) -> None:
+        customer = self.customers[id_]
+        customer.business = next(each for each in self.businesses if each is not customer.business)
+        self._run("update customers set business_id = %s where id = %s", customer.business.id, id_)
+        if customer.out:
+            self.opt_outs(customer.business, customer.number).add(customer.out)
 
     def saves_all_columns(self, id_: UUID, other: str) -> None:
         self._run(
@@ -268,34 +232,23 @@ class World:
             id_,
         )
 
-    def moves_to_the_other_business(self, id_: UUID, other: str) -> None:
-        customer = self.customers[id_]
-        customer.business = next(each for each in self.businesses if each is not customer.business)
-        self._run("update customers set business_id = %s where id = %s", customer.business.id, id_)
-        if customer.out:
-            self.opt_outs(customer.business, customer.number).add(customer.out)
-
     def opts_out_and_loses_the_number(self, id_: UUID, other: str) -> None:
         """An application that forgets people when they say stop, and gets them back from a list."""
-        customer = self.customers[id_]
         self._run(
             "update customers set phone = null, sms_consent_status = 'opted_out', sms_consent_at = %s where id = %s",
             self.stack.now(), id_,
         )  # fmt: skip
-        self.opt_outs(customer.business, customer.number).add("word")
-        self._run("delete from customers where id = %s", id_)
-        del self.customers[id_]
+        customer = self.customers[id_]
+        if not customer.out:
+            self.opt_outs(customer.business, customer.number).add("word")
+        self.deletes(id_, other)
 
     def deletes(self, id_: UUID, other: str) -> None:
         self._run("delete from customers where id = %s", id_)
         del self.customers[id_]
 
-    def _write(self, id_: UUID, status: str, source: str | None, at: datetime | str | None) -> None:
-        self._run(
-            """update customers set sms_consent_status = %s, sms_consent_source = %s, sms_consent_at = %s
-               where id = %s""",
-            status, source, at, id_,
-        )  # fmt: skip
+    def _moment(self, at: When) -> datetime | str | None:
+        return self.stack.now() + at if isinstance(at, timedelta) else at
 
     def _run(self, statement: str, *values: object) -> None:
         self.connection.execute(statement.encode(), values)
@@ -306,10 +259,10 @@ class World:
         """Something is said or written; `number` says by whom, and of whom."""
         self.stack.move_clock(timedelta(minutes=1))
         phone = NUMBERS[number % 2]
-        if what in OF_A_ROW | OF_A_ROW_AT_TIMES:
+        if what in OF_A_ROW:
             if self.customers:
                 row, other = number % len(self.customers), NUMBERS[number // len(self.customers) % 2]
-                (OF_A_ROW | OF_A_ROW_AT_TIMES)[what](self, list(self.customers)[row], other)
+                OF_A_ROW[what](self, list(self.customers)[row], other)
         elif what == "clock set back":
             self.stack.move_clock(-timedelta(minutes=20))
         else:
@@ -328,7 +281,21 @@ class World:
         return customer.status == "opted_in" and not self.opt_outs(customer.business, customer.number)
 
 
-OF_A_NUMBER: Final[dict[str, Callable[[World, Business, str], None]]] = {
+OfANumber = Callable[[World, Business, str], None]
+OfARow = Callable[[World, UUID, str], None]
+
+
+def imports(status: str, at: When, *, lifts: bool = False) -> OfANumber:
+    """The application inserts somebody."""
+    return lambda world, business, number: world.imports(business, number, status, at, lifts=lifts)
+
+
+def writes(status: str, source: str | None, at: When, out: Out = "", *, lifts: bool = False) -> OfARow:
+    """It changes what a row says; out, lifts: what that means."""
+    return lambda world, id_, _: world.writes(id_, status, source, at, out, lifts=lifts)
+
+
+OF_A_NUMBER: Final[dict[str, OfANumber]] = {
     "stop": World.stop,
     "start": World.start,
     "in words": World.in_words,
@@ -336,32 +303,32 @@ OF_A_NUMBER: Final[dict[str, Callable[[World, Business, str], None]]] = {
     "telephone": World.telephone,
     "letter to all": World.letter_to_all,
     "form": World.form,
-    "imports": World.imports,
-    "imports an unknown one": World.imports_an_unknown_one,
-    "imports an old consent": World.imports_an_old_consent,
-    "imports a new consent": World.imports_a_new_consent,
-    "imports a stopped one": World.imports_a_stopped_one,
+    "imports": imports("opted_in", None),
+    "imports an unknown one": imports("unknown", NOW),
+    "imports an old consent": imports("opted_in", timedelta(days=-30)),
+    "imports a new consent": imports("opted_in", NOW, lifts=True),
+    "imports a stopped one": imports("opted_out", None),
 }
-OF_A_ROW: Final[dict[str, Callable[[World, UUID, str], None]]] = {
-    "writes an opt-out": World.writes_an_opt_out,
-    "writes an opt-out of long ago": World.writes_an_opt_out_of_long_ago,
-    "writes a stop": World.writes_a_stop,
-    "writes an opt-in": World.writes_an_opt_in,
-    "writes an opt-in of no date": World.writes_an_opt_in_of_no_date,
-    "writes an opt-in of tomorrow": World.writes_an_opt_in_of_tomorrow,
-    "writes an opt-in by a fast clock": World.writes_an_opt_in_by_a_fast_clock,
-    "writes an opt-in of no calendar": World.writes_an_opt_in_of_no_calendar,
-    "writes an older opt-in": World.writes_an_older_opt_in,
+OF_A_ROW: Final[dict[str, OfARow]] = {
+    "writes an opt-out": writes("opted_out", "web", NOW, "word"),
+    "writes an opt-out of long ago": writes("opted_out", "web", timedelta(days=-900), "word"),
+    "writes a stop": writes("opted_out", "inbound_stop", JUST_NOW, "stop"),
+    "writes an opt-in": writes("opted_in", "web", NOW, lifts=True),
+    "writes an opt-in by a fast clock": writes("opted_in", "web", timedelta(minutes=4), lifts=True),
+    "writes an opt-in of tomorrow": writes("opted_in", "web", TOMORROW),
+    "writes an opt-in of no calendar": writes("opted_in", "web", "infinity"),
+    "writes an older opt-in": writes("opted_in", "web", timedelta(hours=-2)),
+    "writes an opt-in of no date": writes("opted_in", "web", None),
     "writes it again": World.writes_it_again,
+    "writes it in whole seconds": World.writes_it_again_in_whole_seconds,
     "imports it again": World.imports_it_again,
-    "forgets": World.forgets,
+    "forgets": writes("unknown", None, NOW),
     "changes the number": World.changes_the_number,
-    "saves all columns": World.saves_all_columns,
     "moves": World.moves_to_the_other_business,
+    "saves all columns": World.saves_all_columns,
     "loses the number": World.opts_out_and_loses_the_number,
     "deletes": World.deletes,
 }
-OF_A_ROW_AT_TIMES: Final = {"writes it in whole seconds": World.writes_it_again_in_whole_seconds}
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -369,7 +336,7 @@ STEPS = st.lists(
                 *["stop", "start"] * 5,
                 *["telephone", "form", "refusal", "in words"] * 2,
                 *OF_A_NUMBER,
-                *OF_A_ROW,
+                *(OF_A_ROW.keys() - {"writes it in whole seconds"}),
                 *["writes an opt-in of tomorrow", "writes it again", "imports it again"] * 2,
             ]
         ),

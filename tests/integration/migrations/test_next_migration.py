@@ -17,8 +17,7 @@ from tests.record_schema import path, why_codes
 AT = "20261201000000"
 _ALWAYS = (
     "all locks at once, in the order in which a claim takes them",
-    "schemas/rights/internals.sql",
-    "schemas/rights/public_functions.sql",
+    "schemas/rights/backend.sql",
     "PostgREST learns of the change at once",
 )
 """The rights say how each function is planned, too: what `create or replace` forgets."""

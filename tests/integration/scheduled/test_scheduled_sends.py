@@ -15,7 +15,7 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.errors import InputError, MigrationError
+from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
@@ -85,46 +85,37 @@ def test_scheduling_may_be_repeated_with_an_id(stack: Stack, business: Business,
         schedule_sms(business.id, customer, "Another", at, queue=queue, scheduled_id=name)
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"body": " \n"}, "body is empty"),
-        ({"body": "x" * 1601}, "body is longer than 1600 characters"),
-        ({"customer_id": UUID(int=1)}, "There is no customer"),
-        ({"business_id": UUID(int=1)}, "There is no customer"),
-        (
-            {"scheduled_for": datetime.fromisoformat("2101-01-01T00:00Z")},
-            "scheduled_for must be a time in this century",
-        ),
-        ({"not_after": datetime.fromisoformat("2020-01-01T00:00Z")}, "not_after must come after scheduled_for"),
-        ({"message_class": "urgent"}, "message_class must be marketing or transactional"),
-    ],
-)
-def test_what_cannot_be_is_refused_when_it_is_scheduled(
-    stack: Stack, business: Business, queue: SupabaseQueue, changes: dict[str, Any], told: str
+WRONG: Final[list[tuple[dict[str, Any], str]]] = [
+    ({"body": " \n"}, "body is empty"),
+    ({"body": "x" * 1601}, "body is longer than 1600 characters"),
+    ({"customer_id": UUID(int=1)}, "There is no customer"),
+    ({"business_id": UUID(int=1)}, "There is no customer"),
+    ({"scheduled_for": datetime(2101, 1, 1, tzinfo=UTC)}, "scheduled_for must be a time in this century"),
+    ({"not_after": datetime(2020, 1, 1, tzinfo=UTC)}, "not_after must come after scheduled_for"),
+    ({"message_class": "urgent"}, "message_class must be marketing or transactional"),
+]
+NEVER: Final = [
+    "scheduled_for = 'infinity'", "not_after = '-infinity'", "not_after = scheduled_for", "status = 'queued'",
+    "message_class = 'urgent'", "body = repeat('x', 1601)", "status = 'pending'", "held_since = now()",
+]  # fmt: skip
+
+
+def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoever_writes_it(
+    stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
     """And not only when its time comes."""
     given = {
         "business_id": business.id, "customer_id": business.customer(), "body": BODY,
         "scheduled_for": stack.now() + HOUR,
     }  # fmt: skip
-    with pytest.raises(InputError, match=told):
-        schedule_sms(**{**given, **changes}, queue=queue)
+    for changes, told in WRONG:
+        with pytest.raises(InputError, match=told):
+            schedule_sms(**{**given, **changes}, queue=queue)
     assert business.connection.execute("select 1 from scheduled_sends").fetchone() is None
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "scheduled_for = 'infinity'", "not_after = '-infinity'", "not_after = scheduled_for", "status = 'queued'",
-        "message_class = 'urgent'", "body = repeat('x', 1601)", "status = 'pending'", "held_since = now()",
-    ],
-)  # fmt: skip
-def test_no_row_holds_a_value_that_cannot_be(business: Business, wrong: str) -> None:
-    """By constraint, whoever writes it."""
     scheduled = business.scheduled()
-    with pytest.raises(psycopg.errors.CheckViolation):
-        business.connection.execute(f"update scheduled_sends set {wrong} where id = %s".encode(), [scheduled])
+    for wrong in NEVER:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            business.connection.execute(f"update scheduled_sends set {wrong} where id = %s".encode(), [scheduled])
 
 
 # One text
@@ -164,23 +155,6 @@ def test_workers_at_once_make_each_text_once(stack: Stack, business: Business, q
     assert sorted(result for results in made for result in results) == ["queued"] * 120
     texts = business.connection.execute("select send_log_id from sms_retry_queue").fetchall()
     assert sorted(row["send_log_id"] for row in texts) == sorted(wanted)
-
-
-def test_a_row_that_somebody_has_locked_is_passed_over(stack: Stack, business: Business) -> None:
-    """It is not waited for."""
-    locked, free = business.scheduled(due=-SOON), business.scheduled(due=-SOON)
-    with stack.connect() as other, other.transaction():
-        other.execute("select from scheduled_sends where id = %s for update", [locked])
-        made = business.connection.execute("select scheduled_id from queue_scheduled_sms()").fetchall()
-    assert made == [{"scheduled_id": free}]
-
-
-def test_nothing_is_queued_further_ahead_than_an_hour(business: Business) -> None:
-    """Whatever is asked for: a queued send is not moved and changed as freely."""
-    soon = business.scheduled(due=HOUR - SOON)
-    business.scheduled(due=HOUR + SOON)
-    made = business.connection.execute("select scheduled_id from queue_scheduled_sms(ahead => '9 hours')").fetchall()
-    assert made == [{"scheduled_id": soon}]
 
 
 def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(
@@ -230,27 +204,6 @@ def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(business: Busine
     assert business.connection.execute("select count(*) as n from sms_retry_queue").fetchone() == {"n": 1}
 
 
-def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
-    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators
-) -> None:
-    """A column that send logs must have. The reason names it and quotes nothing."""
-    scheduled = business.scheduled(due=-SOON)
-    business.connection.execute("alter table send_logs add column campaign text not null default 'none'")
-    try:
-        business.connection.execute("alter table send_logs alter column campaign drop default")
-        assert process(queue) == ["held"]
-        row = business.scheduled_send(scheduled)
-        assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
-        assert row["why"].startswith("Its text cannot be made: 23502, send_logs, campaign. Look at what send_logs")
-        assert process(queue) == []
-        assert {line.name: line.texts for line in operators.status() if line.part == "scheduled"} == {"held": 1}
-    finally:
-        business.connection.execute("alter table send_logs drop column campaign")
-    stack.move_clock(timedelta(minutes=15))
-    assert process(queue) == ["queued"]
-    assert business.scheduled_send(scheduled)["why"] is None
-
-
 def test_a_row_is_held_for_as_long_as_it_is_of_use(stack: Stack, business: Business, queue: SupabaseQueue) -> None:
     """Until not_after, or for two days from its time. Then it is cancelled, and says what was wrong."""
     plain, short, long = (business.scheduled(due=-SOON) for _ in range(3))
@@ -286,24 +239,11 @@ def test_a_business_that_somebody_has_locked_delays_nobody_else(
     assert process(queue) == ["queued"] * 20
 
 
-def test_many_of_one_business_do_not_go_before_one_of_another(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """They take turns."""
-    with business.connection.transaction():
-        for _ in range(30):
-            business.scheduled(due=-SOON)
-        neighbor = Business(business.connection, business.now).open()
-        theirs = neighbor.scheduled()
-    first = queue.queue_scheduled(10, SOON)
-    assert theirs in {send.scheduled_id for send in first}
-
-
 @pytest.mark.parametrize("harm", HARMS)
-def test_rows_that_nobody_can_change_do_not_stand_in_the_way_of_others(
-    business: Business, queue: SupabaseQueue, harm: str
+def test_rows_that_nobody_can_change_stand_in_nobodys_way_and_people_are_told_of_them(
+    stack: Stack, business: Business, queue: SupabaseQueue, command: Command, harm: str
 ) -> None:
-    """They stayed the oldest, came back each time, and at four times a batch of them nobody else's was ever queued."""
+    """They stayed the oldest and came back each time. After two days they are cancelled, as soon as they can be."""
     with business.connection.transaction():
         stuck = {business.scheduled(due=-HOUR, body=STUCK) for _ in range(9)}
         neighbor = Business(business.connection, business.now).open()
@@ -316,6 +256,16 @@ def test_rows_that_nobody_can_change_do_not_stand_in_the_way_of_others(
         for table in ("sms_retry_queue", "send_logs"):
             made = business.connection.execute(f"select count(*) as n from {table}".encode()).fetchone()
             assert made == {"n": 1}
+        asked = stuck.pop()
+        assert command("explain", "--send-log", asked).exit_code == 0
+        assert "planned, " in command("status").output
+        assert command("preview").exit_code == 0
+        assert command("texts", "cancel", "--row", asked).exit_code == 0
+        stack.move_clock(timedelta(hours=49))
+        business.connection.execute(MENDED)
+        assert set(process(queue)) <= {"cancelled", "held"}  # of no class and no time of ours, until that is mended
+        sent = "select 1 from send_logs where id <> %s"
+        assert business.connection.execute(sent, [theirs]).fetchone() is None
 
 
 def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_is_mended(
@@ -343,71 +293,6 @@ def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_
         assert run(queue, sender) == ["Sent"]
 
 
-@pytest.mark.parametrize("harm", [*HARMS.values(), NEVER_ENDS], ids=[*HARMS, "of use for ever"])
-def test_whatever_a_row_holds_people_are_told_of_it_and_of_the_others(
-    stack: Stack, business: Business, queue: SupabaseQueue, command: Command, harm: str
-) -> None:
-    """A class and times that are none of ours could not be read, and then nothing was told of any."""
-    stuck, other = business.scheduled(due=-SOON, body=STUCK), business.scheduled(due=HOUR)
-    with planted(business.connection, harm):
-        for _ in range(2):
-            for scheduled in (stuck, other):
-                assert command("explain", "--send-log", scheduled).exit_code == 0
-            assert "planned, " in command("status").output
-            assert command("preview").exit_code == 0
-            process(queue)
-        assert command("texts", "cancel", "--row", stuck, "--row", other).exit_code == 0
-        restored = ("--backup-of", stack.now().isoformat(), "--yes", "--because", "Restored from the backup")
-        assert command("after-restore", *restored).exit_code == 0
-
-
-def test_a_row_that_is_mended_by_a_change_of_it_is_looked_at_at_once(business: Business, queue: SupabaseQueue) -> None:
-    """Here its class, which was the application's own."""
-    scheduled = business.scheduled(body=STUCK)
-    with planted(business.connection, HARMS["a class of the application's own"]):
-        assert process(queue) == ["held"]
-        update(business, scheduled, message_class="transactional")
-        assert process(queue) == ["queued"]
-        assert business.text_of(scheduled)["message_class"] == "transactional"
-
-
-def test_a_row_that_is_held_is_looked_at_at_once_when_its_words_are_changed(
-    business: Business, queue: SupabaseQueue
-) -> None:
-    """It was held for what the application refuses of them."""
-    scheduled = business.scheduled(due=-SOON, body="Hi!")
-    business.connection.execute("alter table send_logs add constraint calm check (subject not like '%!')")
-    try:
-        assert process(queue) == ["held"]
-        update(business, scheduled, body="Hi.")
-        assert process(queue) == ["queued"]
-    finally:
-        business.connection.execute("alter table send_logs drop constraint calm")
-
-
-NOT_KEPT: Final = ("a class of the application's own", "due before there were calendars")
-"""The first can be changed; of the second nobody knows since when it was held, until its row can keep that."""
-
-
-@pytest.mark.parametrize("harm", [name for name in HARMS if name not in NOT_KEPT])
-def test_a_row_that_nobody_could_change_for_too_long_is_cancelled_and_not_sent_late(
-    stack: Stack, business: Business, queue: SupabaseQueue, harm: str
-) -> None:
-    """Two days, as each that is held; as soon as it can be cancelled."""
-    scheduled = business.scheduled(body=STUCK)
-    with planted(business.connection, HARMS[harm]):
-        assert process(queue) == ["held"]
-        stack.move_clock(timedelta(hours=49))
-        ended = process(queue)
-        if ended == ["held"]:
-            business.connection.execute(MENDED)
-            stack.move_clock(timedelta(minutes=15))
-            ended = process(queue)
-        assert ended == ["cancelled"]
-        assert said(business, scheduled)[1].startswith("Expired before it could be sent")
-        assert business.connection.execute("select 1 from send_logs").fetchone() is None
-
-
 def test_a_row_that_is_of_use_for_ever_becomes_a_text(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -423,44 +308,52 @@ _SWALLOWED: Final = """
 create function public.meddle() returns trigger language plpgsql as $$ begin return null; end $$;
 create trigger a_meddle before insert on send_logs for each row execute function public.meddle()
 """
+_CALM: Final = "alter table send_logs drop constraint calm"
 
 
-@pytest.mark.parametrize(
-    ("harm", "mended", "why"),
-    [
-        (
-            "alter table send_logs alter status drop default",
-            "alter table send_logs alter status set default 'pending'",
-            "Its text cannot be made: 23502, send_logs, status. Look at what send_logs and scheduled_sends require",
-        ),
-        (
-            "alter table send_logs alter status set default 'sent'",
-            "alter table send_logs alter status set default 'pending'",
-            "Its text cannot be made: its send log says from the start that the text was sent; send_logs.status needs",
-        ),
-        (
-            _SWALLOWED,
-            MENDED,
-            "Its text cannot be made: its send log was not kept; a trigger on send_logs swallows it, or gives it anot",
-        ),
-    ],
-    ids=["no default", "sent by default", "swallowed"],
-)
-def test_a_row_waits_while_its_send_log_cannot_say_that_it_waits(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, harm: str, mended: str, why: str
+_PENDING: Final = "alter table send_logs alter status set default 'pending'"
+UNTRUE: Final = [
+    ("alter table send_logs alter status drop default", _PENDING, "23502, send_logs, status. Look at what send_logs"),
+    (
+        "alter table send_logs alter status set default 'sent'",
+        _PENDING,
+        "its send log says from the start that the text was sent",
+    ),
+    (_SWALLOWED, MENDED, "its send log was not kept; a trigger on send_logs swallows it"),
+    (
+        "alter table send_logs add constraint calm check (subject not like '%!') not valid",
+        _CALM,
+        "23514, send_logs, calm. Look",
+    ),
+]
+
+
+def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
+    stack: Stack, business: Business, queue: SupabaseQueue, operators: SupabaseOperators, sender: TwilioSender
 ) -> None:
-    """The second said that it was queued and was no text; the third failed for another reason than its own."""
-    scheduled = business.scheduled(due=-SOON)
-    business.connection.execute(harm.encode())
-    try:
-        assert process(queue) == ["held"]
-        assert business.scheduled_send(scheduled)["why"].startswith(why)
-        assert business.connection.execute("select 1 from send_logs").fetchone() is None
-    finally:
-        business.connection.execute(mended.encode())
-    stack.move_clock(timedelta(minutes=15))
-    assert process(queue) == ["queued"]
-    assert run(queue, sender) == ["Sent"]
+    """A send log that its table refuses, swallows or calls sent. The reason names the place and quotes nothing."""
+    for harm, mended, why in UNTRUE:
+        scheduled = business.scheduled(due=-SOON, body="Hi!")
+        business.connection.execute(harm.encode())
+        try:
+            assert process(queue) == ["held"]
+            row = business.scheduled_send(scheduled)
+            assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
+            assert row["why"].startswith(f"Its text cannot be made: {why}")
+            assert process(queue) == []
+            assert {line.name: line.texts for line in operators.status() if line.part == "scheduled"} == {"held": 1}
+            made = business.connection.execute("select 1 from send_logs where id = %s", [scheduled])
+            assert made.fetchone() is None
+            if mended == _CALM:  # it is looked at at once when its words are changed
+                update(business, scheduled, body="Hi.")
+                assert process(queue) == ["queued"]
+        finally:
+            business.connection.execute(mended.encode())
+        if mended != _CALM:
+            stack.move_clock(timedelta(minutes=15))
+            assert process(queue) == ["queued"]
+        assert business.scheduled_send(scheduled)["why"] is None
+        assert run(queue, sender) == ["Sent"]
 
 
 def test_a_trigger_of_the_applications_may_add_to_a_texts_words(
@@ -500,26 +393,15 @@ def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhe
 # While it waits
 
 
-def test_before_it_is_queued_it_is_moved_changed_and_cancelled_by_an_update(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """The row is the application's."""
-    moved, cancelled = business.scheduled(), business.scheduled()
-    update(business, moved, scheduled_for=stack.now() + HOUR, body="Later")
-    update(business, cancelled, status="cancelled")
-    assert process(queue) == []
-    assert business.scheduled_send(cancelled)["why"] == "Cancelled by the application"
-    stack.move_clock(HOUR)
-    assert process(queue) == ["queued"]
-    assert business.log_of(business.text_of(moved)["id"])["subject"] == "Later"
-
-
-def test_after_it_is_queued_an_update_moves_and_cancels_its_text(
+def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
     """What the row says is what happens."""
-    moved, cancelled = business.scheduled(), business.scheduled()
-    assert process(queue) == ["queued", "queued"]
+    moved, cancelled, other, gone = (business.scheduled(due=SOON + HOUR * (n > 1)) for n in range(4))
+    assert process(queue, ahead=timedelta(hours=9)) == ["queued"] * 2  # none further ahead than an hour
+    update(business, other, scheduled_for=stack.now() + 9 * HOUR, body="Later")
+    update(business, gone, status="cancelled")
+    assert business.scheduled_send(gone)["why"] == "Cancelled by the application"
     at, use = stack.now() + HOUR, stack.now() + 2 * HOUR
     update(business, moved, scheduled_for=at, not_after=use)
     update(business, cancelled, status="cancelled", why="The appointment was moved")
@@ -532,6 +414,9 @@ def test_after_it_is_queued_an_update_moves_and_cancels_its_text(
     assert run(queue, sender) == []
     stack.move_clock(HOUR)
     assert run(queue, sender) == ["Sent"]
+    stack.move_clock(8 * HOUR)
+    assert process(queue) == ["queued"]
+    assert business.log_of(business.text_of(other)["id"])["subject"] == "Later"
 
 
 def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(
@@ -612,20 +497,6 @@ def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(stack
         business.connection.execute("set local timezone = 'America/New_York'")
         business.connection.execute("select * from queue_scheduled_sms()")
     assert abs(business.text_of(scheduled)["expires_at"] - not_after) < timedelta(seconds=1)
-
-
-def test_a_text_that_is_of_use_for_two_days_is_so_for_48_hours(stack: Stack, business: Business) -> None:
-    """Likewise."""
-    stack.set_clock(datetime(2027, 3, 13, 17, tzinfo=UTC))
-    log = business.send_log(business.customer())
-    with business.connection.transaction():
-        business.connection.execute("set local timezone = 'America/New_York'")
-        business.connection.execute("select * from queue_sms_retry(%s, expires_in => '2 days')", [log])
-        row = business.connection.execute(
-            "select extract(epoch from expires_at - smsretry.clock()) / 3600 as hours from sms_retry_queue"
-        ).fetchone()
-    assert row is not None
-    assert abs(row["hours"] - 48) < 0.1
 
 
 def test_it_has_every_check_that_each_text_has(
@@ -748,17 +619,6 @@ def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(orig
     assert (row["template"], row["status"], row["message_class"]) == ("reminder", "pending", "marketing")
     original.run("update scheduled_sends set scheduled_for = now(), status = 'scheduled'")
     assert [row["result"] for row in original.rows("select * from queue_scheduled_sms()")] == ["failed"]
-
-
-def test_a_table_that_cannot_hold_our_words_is_named_before_anything_is_changed(original: Database) -> None:
-    """With the statement that mends it."""
-    original.run(
-        """create table scheduled_sends (
-               id uuid primary key, business_id uuid not null, scheduled_for timestamptz not null,
-               status text not null, constraint known check (status in ('pending', 'done')))"""
-    )
-    with pytest.raises(MigrationError, match=r"scheduled_sends\.status may not be scheduled or queued"):
-        migrate(original.url)
 
 
 def test_a_run_without_prefect_queues_them_and_sends_what_is_due(

@@ -241,7 +241,7 @@ SWITCHES: Final = {
         without=_edit(
             "smsretry.keep_consent",
             (r"(?s)        if smsretry\.has_borne\(.*?end if;\n", ""),
-            (r" and new\.sms_consent_at <= v_now \+ smsretry\.fast_clock\(\)", ""),
+            (r" and new\.sms_consent_at <= v_now \+ interval '5 minutes'", ""),
             (r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at"),
         ),
         sees="after an opt-out",

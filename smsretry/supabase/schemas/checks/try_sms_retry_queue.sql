@@ -1,5 +1,5 @@
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? A sample is rehearsed to each of its ends, and before it the
--- oldest due text with the row that it has. Everything is rolled back. A row each:
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
+-- a sample. Everything is rolled back. A row each:
 --   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
@@ -8,7 +8,6 @@ returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
-    v_ends text;
     v_row public.sms_retry_queue;
     v_attempt_id constant uuid := gen_random_uuid();
     v_step text;
@@ -16,10 +15,9 @@ declare
     v_state text;
     v_context text;
 begin
-    foreach v_ends in array array['due', 'completed', 'failed'] loop
+    foreach subject in array array['oldest due text', 'rehearsal of a text'] loop
         begin
-            v_answer := null;
-            if v_ends = 'due' then
+            if subject = 'oldest due text' then
                 select q.* into v_row from public.sms_retry_queue q
                 where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
                 order by q.scheduled_for limit 1 for update skip locked;
@@ -36,47 +34,39 @@ begin
                         'does not wait' using errcode = 'SR000';
                 end if;
                 v_step := 'queue_sms_retry';
-                select q.result into v_answer from public.queue_sms_retry(v_row.send_log_id) q where q.result <> 'queued';
+                perform from public.queue_sms_retry(v_row.send_log_id);
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
                 delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
             end if;
-            if v_answer is null then
-                v_step := 'claim_sms_retry';
-                v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
-                if v_row.claim_no is null then
-                    raise exception 'it took no row' using errcode = 'SR500';
-                end if;
-                v_step := 'begin_sms_attempt';
-                select b.answer || coalesce(': ' || b.why, '') into v_answer
-                from public.begin_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-                    send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                    sender_id => (select b.sender_id from smsretry.business_senders b
-                                  where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-                                  order by b.message_class = 'any' limit 1),
-                    send_to => 'listed', listed => true) b -- or a mark would answer
-                where b.answer <> 'go';
+            v_step := 'claim_sms_retry';
+            v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+            if v_row.claim_no is null then
+                raise exception 'it took no row' using errcode = 'SR500';
             end if;
-            if v_answer is null then
+            v_step := 'begin_sms_attempt';
+            select b.answer || coalesce(': ' || b.why, '') into v_answer
+            from public.begin_sms_attempt(
+                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+                send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+                sender_id => (select b.sender_id from smsretry.business_senders b
+                              where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
+                              order by b.message_class = 'any' limit 1),
+                send_to => 'listed', listed => true) b; -- or a mark would answer
+            if v_answer = 'go' then
                 v_step := 'finish_sms_attempt';
                 perform from public.finish_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, error => 'Rehearsal',
-                    next_status => replace(v_ends, 'due', 'completed'),
-                    outcome => case v_ends when 'failed' then 'rejected' else 'accepted' end,
-                    twilio_sid => case when v_ends <> 'failed' then 'SM' || replace(v_attempt_id::text, '-', '') end);
+                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
+                    outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
                 select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id
-                where q.id = v_row.id and (q.status, l.status::text)
-                    is distinct from (replace(v_ends, 'due', 'completed'), case v_ends when 'failed' then 'failed' else 'sent' end);
+                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
+                v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
             end if;
-            v_step := case when v_answer is not null then v_step end;
             raise exception 'it answered %', v_answer using errcode = 'SR500';
         exception when others then
             get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
         end;
-        subject := case v_ends when 'due' then 'oldest due text' else 'rehearsal of a text' end;
         -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_step is null or v_ends = 'due' or v_state in ('SR000', '55P03', '40P01');
+        ok := v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01');
         advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
             || left(smsretry.numberless(v_answer), 300)
             || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
@@ -84,9 +74,8 @@ begin
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else '' end;
-        if v_step is not null or v_ends = 'failed' then
+        if v_step is not null or subject = 'rehearsal of a text' then
             return next;
-            exit when v_ends <> 'due';
         end if;
     end loop;
     subject := 'mark of the database';

@@ -1,6 +1,7 @@
 -- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
 -- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
--- not come lifts nothing, now or when it has; nor does one that the number has borne before. The change is told as an event, too.
+-- not come lifts nothing, now or when it has (an application's clock may be fast by five minutes); nor does one that the number has
+-- borne before. The change is told as an event, too.
 -- security definer, because tenants may write customers and not consents. There is no exception block, which would cost each row of
 -- a statement a transaction id: if a word cannot be kept, the application's write is refused, so that nobody takes it for kept.
 create or replace function smsretry.keep_consent()
@@ -99,7 +100,7 @@ begin
         if smsretry.has_borne(v_key, new.sms_consent_at) then
             return null;
         end if;
-        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + smsretry.fast_clock() then
+        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + interval '5 minutes' then
             insert into smsretry.consents (number_key, business_id, said, source, at, dated)
             select v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at
             where exists (select from smsretry.standing_opt_outs o

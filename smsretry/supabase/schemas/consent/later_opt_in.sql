@@ -8,7 +8,7 @@ begin
         select c.id from public.customers c
         where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
           and c.sms_consent_status::text = 'opted_in'
-          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock() + smsretry.fast_clock()
+          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock()
           and not smsretry.has_borne(
               smsretry.number_key(later_opt_in.business_id, later_opt_in.phone), c.sms_consent_at, in_vain => true)
           and not exists (

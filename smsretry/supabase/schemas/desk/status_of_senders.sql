@@ -52,7 +52,8 @@ begin
     union all
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        'business_id', case when cardinality(smsretry.users_of(t.id)) = 1 then (smsretry.users_of(t.id))[1] end,
+        'business_id', (select min(b.business_id::text) from smsretry.business_senders b where b.sender_id = t.id
+                        having count(distinct b.business_id) = 1),
         'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
         'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
         'told', 'account ' || t.account || ': ' || case t.trouble

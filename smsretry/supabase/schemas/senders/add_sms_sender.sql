@@ -52,8 +52,7 @@ begin
         insert into smsretry.business_senders (business_id, message_class, sender_id) values (business_id, v_class, v_sender.id)
         on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id;
         select * into sender_id, sender, businesses, released
-        from smsretry.sender_changed(v_sender, 'added', who, because, array[business_id],
-                                     jsonb_build_object('business_id', business_id, 'message_class', v_class));
+        from smsretry.sender_changed(v_sender, 'added', who, because, business_id, v_class);
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;

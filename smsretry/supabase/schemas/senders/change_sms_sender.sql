@@ -29,7 +29,7 @@ begin
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'changed', who, because, smsretry.users_of(v_sender.id));
+    from smsretry.sender_changed(v_sender, 'changed', who, because);
     return next;
 end
 $$;

@@ -13,7 +13,7 @@ begin
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
     select c.sender_id, c.sender, c.businesses into sender_id, sender, businesses
-    from smsretry.sender_changed(v_sender, 'paused', who, because, '{}') c;
+    from smsretry.sender_changed(v_sender, 'paused', who, because) c;
     return next;
 end
 $$;

@@ -21,8 +21,7 @@ begin
     end if;
     delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'removed', who, because, array[business_id],
-                                 jsonb_build_object('business_id', business_id, 'message_class', v_class));
+    from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
     return next;
 end
 $$;

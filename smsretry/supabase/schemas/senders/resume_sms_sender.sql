@@ -12,9 +12,10 @@ begin
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
-       or x.kind = 'business' and x.subject = any (smsretry.users_of(v_sender.id)::text[]);
+       or x.kind = 'business' and x.subject in (
+           select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
     select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'resumed', who, because, smsretry.users_of(v_sender.id));
+    from smsretry.sender_changed(v_sender, 'resumed', who, because);
     return next;
 end
 $$;

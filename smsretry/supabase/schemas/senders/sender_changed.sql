@@ -1,16 +1,17 @@
 -- What follows each order about a sender: it is kept who gave it and why, the senders that no business uses any more are forgotten
--- (attempts keep what they went out from; one that a runner told stays), and texts of these businesses that wait because of their
+-- (attempts keep what they went out from; one that a runner told stays), and texts that wait because of their
 -- sender are due at once. Whether they may go is decided when they are claimed. What somebody has locked waits for its own time,
 -- and so do those of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three seconds.
---   businesses: how many use the sender now · released: texts that became due
+--   business_id: whose sender it became or was; null: all who use it · businesses: how many use it now · released: texts that became due
 create or replace function smsretry.sender_changed(
-    changed smsretry.senders, what text, who text, because text, release uuid[], detail jsonb default '{}',
+    changed smsretry.senders, what text, who text, because text, business_id uuid default null, message_class text default null,
     out sender_id uuid, out sender text, out businesses integer, out released integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_users uuid[];
     v_business uuid;
     v_texts integer;
 begin
@@ -18,7 +19,8 @@ begin
     sender := smsretry.shown_sender(changed.sent_by);
     perform smsretry.note_event(
         changed.id, sender_changed.what, sender_changed.who, sender_changed.because,
-        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender) || sender_changed.detail);
+        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender, 'business_id', sender_changed.business_id,
+                           'message_class', sender_changed.message_class));
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
@@ -26,9 +28,13 @@ begin
             returning s.id)
         delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
     end if;
-    businesses := cardinality(smsretry.users_of(changed.id));
+    v_users := array(select distinct b.business_id from smsretry.business_senders b where b.sender_id = changed.id);
+    businesses := cardinality(v_users);
     released := 0;
-    foreach v_business in array sender_changed.release loop
+    if sender_changed.what = 'paused' then
+        return;
+    end if;
+    foreach v_business in array case when sender_changed.business_id is null then v_users else array[sender_changed.business_id] end loop
         exit when clock_timestamp() > v_until;
         begin
             update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now

@@ -1,11 +1,19 @@
--- What holds for each of our functions in public. Only the backend calls them, though a Supabase project lets everybody call a new
--- one. A function that a migration created anew (smsretry.granted_…) keeps the roles of the owner's own that may call it.
---
+-- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase project lets everybody call a new
+-- function in public, and default privileges may be wide. A function that a migration created anew (smsretry.granted_…) keeps the
+-- roles of the owner's own that may call it.
+revoke all on all functions in schema smsretry from public, anon, authenticated;
+grant execute on all functions in schema smsretry to service_role;
+revoke all on all tables in schema smsretry from public, anon, authenticated;
+grant select on all tables in schema smsretry to service_role;
+grant insert on smsretry.consents, smsretry.events, smsretry.imported_files, smsretry.restores to service_role;
+grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
+
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much plan each statement that has a variable anew. A trigger of the
--- application's that fires first in such a call is planned so, too.
+-- as if an index were almost free, and those that read much plan each statement that has a variable anew. Our triggers plan so, too,
+-- because they fire in statements of the application's; and a trigger of the application's that fires first in such a call does.
 do $$
 declare
     version regprocedure;
@@ -18,7 +26,8 @@ begin
             'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
             'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
-        where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
+        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
+           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
             'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
             'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
