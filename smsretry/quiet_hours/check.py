@@ -16,7 +16,6 @@ from uuid import UUID
 import pendulum
 from pendulum import DateTime
 
-from smsretry import data
 from smsretry.quiet_hours.hours import Week
 from smsretry.quiet_hours.location import Found, Location, locate
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
@@ -56,10 +55,6 @@ class QuietHoursCheck:
         if self.next_send_at is None:
             return None
         return next_change(self.next_send_at, _names(self.zones), self.window)[1]
-
-    def local_times(self, moment: datetime) -> tuple[DateTime, ...]:
-        """An instant, such as `next_send_at`, on the clock of each of the zones, in their order."""
-        return tuple(instant(moment).in_timezone(data.place(zone.name)) for zone in self.zones)
 
 
 def check_quiet_hours(

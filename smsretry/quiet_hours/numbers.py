@@ -12,7 +12,6 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number, time_zones_for_number
 
 from smsretry import data
-from smsretry.phone import area_code
 from smsretry.quiet_hours.rules import EVERY_STATE
 
 US_ZONES: Final = (
@@ -83,16 +82,6 @@ def abroad(phone: str) -> Number:
     ours = (_number_zones().get(phone[:length]) for length in range(len(phone), 1, -1))
     zones = next((zones for zones in ours if zones), None) or time_zones_for_number(number)
     return Number(country, code, tuple(zone for zone in zones if zone in data.place_names()), (), f"a +{code} number")
-
-
-def destination(phone: str) -> str:
-    """A number's country, or its calling code, or nothing. Countries decide whom a sender can reach."""
-    if npa := area_code(phone):
-        return of_area_code(npa).country or "+1"
-    try:
-        return f"+{phonenumbers.parse(phone).country_code}"
-    except phonenumbers.NumberParseException:
-        return ""
 
 
 @cache

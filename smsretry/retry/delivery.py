@@ -21,8 +21,6 @@ from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import DeliveryStatus
 
-FIRST_LOOK: Final = timedelta(minutes=5)
-"""How long the provider has to report by itself, which costs neither side a request."""
 LOOKS: Final = (
     timedelta(minutes=5),
     timedelta(minutes=15),

@@ -83,13 +83,6 @@ def test_an_instant_on_a_clock_without_a_name_is_the_same_instant() -> None:
         check_quiet_hours(NEW_YORK, at=at.replace(tzinfo=None))
 
 
-def test_a_local_time_keeps_its_zone_when_something_is_added_to_it() -> None:
-    """A day of 24 hours after noon in New York, across the end of summer time: the clock shows eleven."""
-    (local,) = check_quiet_hours(NEW_YORK, at=utc("2026-11-01T12:00")).local_times(utc("2026-10-31T16:00"))
-    later = local + timedelta(hours=24)
-    assert (later.timezone_name, later.hour, later == utc("2026-11-01T16:00")) == (NEW_YORK, 11, True)
-
-
 # The days the clocks change in New York
 
 CLOCK_CHANGES = [

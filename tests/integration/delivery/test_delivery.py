@@ -19,7 +19,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError
-from smsretry.retry.delivery import FIRST_LOOK, OpenDelivery
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
@@ -380,7 +380,7 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(
 ) -> None:
     """Its lease went by, and another look is under way."""
     row = accepted(business, queue, sender)
-    stack.move_clock(FIRST_LOOK)
+    stack.move_clock(timedelta(minutes=5))
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     late = business.connection.execute(claim).fetchone()
     stack.move_clock(timedelta(minutes=11))
@@ -416,7 +416,7 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
 ) -> None:
     """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
     row = accepted(business, queue, sender)
-    stack.move_clock(FIRST_LOOK)
+    stack.move_clock(timedelta(minutes=5))
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     look = business.connection.execute(claim).fetchone()
     business.connection.execute(meanwhile.encode())
@@ -432,7 +432,7 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one(
 ) -> None:
     """Whatever it has decided: the message is on its way, and no callback says otherwise."""
     row = accepted(business, queue, sender)
-    stack.move_clock(FIRST_LOOK)
+    stack.move_clock(timedelta(minutes=5))
     claim = "select attempt_id, looks from claim_sms_deliveries(10)"
     look = business.connection.execute(claim).fetchone()
     gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'sent', error => 'A landline')"

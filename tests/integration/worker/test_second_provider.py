@@ -10,7 +10,7 @@ import pytest
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.retry.backoff import LOOK_DELAYS
-from smsretry.retry.delivery import FIRST_LOOK, RESEND_DELAYS
+from smsretry.retry.delivery import RESEND_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Provider, Services
@@ -128,7 +128,7 @@ def test_what_another_provider_could_not_deliver_is_sent_again_and_arrives(
     row = business.due_text()
     assert run(queue, letterbox) == ["Sent"]
     exchange.messages[_only(exchange)] |= {"state": "came back", "number": 13}
-    stack.move_clock(FIRST_LOOK + SECOND)
+    stack.move_clock(timedelta(minutes=5) + SECOND)
     assert _look_after(letterbox, settings) == "retried 1"
     assert business.log_of(row)["error_message"] == "Not delivered: Letterbox 13: the recipient is away"
     stack.move_clock(RESEND_DELAYS[0] + SECOND)
@@ -136,7 +136,7 @@ def test_what_another_provider_could_not_deliver_is_sent_again_and_arrives(
     for message in exchange.messages.values():
         if message["state"] == "handed-over":
             message["state"] = "in the box"
-    stack.move_clock(FIRST_LOOK + SECOND)
+    stack.move_clock(timedelta(minutes=5) + SECOND)
     assert "delivered 1" in _look_after(letterbox, settings)
     assert business.log_of(row)["status"] == "delivered"
     assert len(exchange.messages) == 2

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from smsretry.retry.delivery import FIRST_LOOK, Report
+from smsretry.retry.delivery import Report
 from smsretry.retry.profile import STALE_MINUTES
 from tests.proofs.interleavings.poller import Poller
 from tests.proofs.interleavings.provider import Fate, Message
@@ -22,6 +22,8 @@ KEPT: Final = timedelta(days=8)
 """Longer than history must be kept."""
 ON_ITS_WAY: Final = timedelta(days=3)
 """No carrier delivers what is older."""
+FIRST_LOOK: Final = timedelta(minutes=5)
+"""After a message was accepted, as `smsretry.first_delivery_look` has it."""
 POLLERS: Final = 2
 """At once."""
 
