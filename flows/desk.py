@@ -15,8 +15,8 @@ from prefect.client.schemas.objects import State
 from smsretry.desk.actions.doors import CONSENT, EXPLAIN, PREVIEW, PRUNE, SENDERS, STATUS, STOP, TEXTS, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
-from smsretry.desk.pages.answers import page_of
-from smsretry.desk.pages.doctor_page import doctor_page
+from smsretry.desk.pages.markdown import page_of
+from smsretry.desk.pages.runs import doctor_page
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 

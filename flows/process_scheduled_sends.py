@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from smsretry.desk.pages.scheduled_run import event_of, not_queued, numbers, scheduled_page
+from smsretry.desk.pages.runs import not_queued, numbers, scheduled_event, scheduled_page
 from smsretry.sending.ports import RetryQueue
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
@@ -49,7 +49,7 @@ def process_scheduled_sends(
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
     end_soon()
     with display_only():
-        emit(map(event_of, not_queued(done.sends)))
+        emit(map(scheduled_event, not_queued(done.sends)))
         show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
     tidy()
     state = refused(why, word="failed") if (why := done.stopped_because) else Completed(message=numbers(done.sends))

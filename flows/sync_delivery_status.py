@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from smsretry.desk.pages.delivery_run import delivery_page, events_of, text_events
+from smsretry.desk.pages.runs import delivery_events, delivery_page
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.wiring import desk, services
 
@@ -36,7 +36,7 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
         status = None if summary.idle else queue_status(at_desk)
     end_soon()
     with display_only():
-        emit([*events_of(summary, status), *text_events(summary)])
+        emit(delivery_events(summary, status))
         show_page(delivery_page(summary), key=KEY, idle=summary.idle)
     tidy()
     end = Failed if summary.needs_somebody else Completed

@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
-from smsretry.desk.pages.answers import IDLE
+from smsretry.desk.pages.markdown import IDLE
 
 from .show import QUEUE, display_only, this_run
 

@@ -25,10 +25,9 @@ from prefect.states import Completed, Failed
 
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.pages.answers import Page, page_of
-from smsretry.desk.pages.markdown import ROOT, FormAddress, no_forms
+from smsretry.desk.pages.markdown import ROOT, FormAddress, Page, no_forms, page_of
 from smsretry.desk.pages.outcomes import ProcessedText, TextEvent
-from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunEvent, RunReport
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunEvent, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import SmsRetryError
 from smsretry.sending.run import Run
@@ -193,7 +192,7 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     client = get_client(sync_client=True)
     of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
     found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
-    stopped = ", STOPPED" if status.sending_stopped else ""
+    stopped = ", STOPPED" if status.stopped_because else ""
     staging = f"{status.staging}. " if status.staging else ""
     need = len(status.needs_somebody)
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"

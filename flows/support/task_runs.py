@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of, result_of
-from smsretry.desk.pages.run_report import badge_of_many
+from smsretry.desk.pages.runs import badge_of_many
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim
 from smsretry.sending.run import Run

@@ -24,7 +24,7 @@ from smsretry.desk.actions.requests import AskStatus
 from smsretry.errors import SmsRetryError
 
 if TYPE_CHECKING:
-    from smsretry.desk.questions.records import Answer
+    from smsretry.desk.questions.answers import Answer
 
 USAGE: Final = 64
 """EX_USAGE of sysexits.h. typer's own 2 is an answer of `quiet-hours`."""

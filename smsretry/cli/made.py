@@ -15,8 +15,7 @@ from smsretry.cli.printing import print_json, print_lines, print_text
 from smsretry.desk.actions.doors import option_of
 from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form
 from smsretry.desk.actions.refusals import in_words
-from smsretry.desk.actions.requests import Order
-from smsretry.desk.questions.records import Answer, Done
+from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
     **dict.fromkeys(["last_digits"], "DIGITS"),
@@ -90,9 +89,6 @@ def _show(answer: Answer, *, as_json: bool) -> None:
         headline, *lines = answer.lines()
         print_text(headline, style="bold")
         print_lines(lines)
-        asked = answer.asked if isinstance(answer, Done) else None
-        if isinstance(asked, Order) and asked.dry_run and not answer.fails:
-            print_text("Nothing was changed. To do it, add --yes --because '…'.", style="bold")
     if answer.fails:
         raise typer.Exit(1)
 

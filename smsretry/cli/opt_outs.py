@@ -13,7 +13,7 @@ import typer
 
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
-from smsretry.desk.questions.records import Imported, ImportedPart
+from smsretry.desk.questions.answers import Done, Imported
 from smsretry.wiring import operators
 
 _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -31,7 +31,7 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
         # Whatever is no text in this encoding is no part of a number.
         text = TextIOWrapper(content, encoding, errors="replace")
         found = read_opt_outs(text)
-        parts, refused, lines = list[ImportedPart](), list[str](), 0
+        parts, refused, lines = list[Done](), list[str](), 0
         if order.business_id:  # before the file is read: it may be long, and the business wrong
             connected.import_opt_outs(order.model_copy(update={"dry_run": True}), [])
         with bar("Importing", total=lambda: size) as moved:

@@ -1,6 +1,7 @@
 """The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -10,33 +11,20 @@ from uuid import UUID
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AskStatus, Preview, Prune, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, CheckSenders, WhichSenders
+from smsretry.desk.questions.answers import Answer, Change, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, Known, explain
-from smsretry.desk.questions.forecast import Forecast, forecast
 from smsretry.desk.questions.levers import CodeMeaning
-from smsretry.desk.questions.prediction import predict
+from smsretry.desk.questions.preview import Forecast, Step, forecast, predict
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
-from smsretry.desk.questions.records import (
-    Answer,
-    Change,
-    ConsentRecorded,
-    Done,
-    Listed,
-    Marked,
-    Pruned,
-    Resolved,
-    StateStopped,
-    TextRecord,
-    UnreadText,
-    WaitingText,
-)
-from smsretry.desk.questions.sender_checks import SenderCheck, check_senders
+from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
 from smsretry.desk.questions.senders import (
     NO_STOPS,
     CheckedSender,
-    SenderChanged,
+    SenderCheck,
     SenderRecord,
     Senders,
     Stops,
+    check_senders,
 )
 from smsretry.errors import InputError
 from smsretry.retry.audience import EVERYBODY, Audience
@@ -45,19 +33,8 @@ from smsretry.retry.profile import Profile
 
 PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
-ANSWERS: Final[dict[str, type[Done]]] = {
-    "list_sms": Listed,
-    "change_sms_texts": Change,
-    "doubt_sms_retries": Change,
-    "resolve_sms_doubt": Resolved,
-    "record_sms_consent": ConsentRecorded,
-    "set_sms_state_stop": StateStopped,
-    "prune_sms_history": Pruned,
-    "mark_sms_database": Marked,
-    **dict.fromkeys(("add_sms_sender", "change_sms_sender", "pause_sms_sender"), SenderChanged),
-    **dict.fromkeys(("resume_sms_sender", "remove_sms_sender"), SenderChanged),
-}
-"""What each function of an order answers."""
+ANSWERS: Final[dict[str, type[Done]]] = {"list_sms": Listed, "change_sms_texts": Change, "doubt_sms_retries": Change}
+"""What the functions of orders answer that answer more than `Done`."""
 
 
 class Records(Protocol):
@@ -132,23 +109,15 @@ class Desk:
         stops = self._stops(waiting.values())
 
         def explained(text: TextRecord) -> Explanation:
-            prediction = None
+            steps: Sequence[Step] = ()
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
                     why = stops.why(one)
-                    prediction = predict(
-                        one, now=text.asked_at, profile=self.profile, stopped=why, audience=self.audience
-                    )
+                    steps = predict(one, now=text.asked_at, profile=self.profile, stopped=why, audience=self.audience)
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-            return explain(
-                text,
-                now=text.asked_at,
-                prediction=prediction,
-                meaning=self.meaning,
-                profile=self.profile,
-                slow=slow.get((text.account, text.sender)),
-            )
+            of = slow.get((text.account, text.sender))
+            return explain(text, steps=steps, meaning=self.meaning, profile=self.profile, slow=of)
 
         return [explained(text) for text in texts]
 
@@ -196,14 +165,14 @@ class Desk:
             if not wanted and form.sender:
                 raise InputError("There is no such sender: `smsretry senders` lists them")
             return check_senders(wanted, self.check_sender)
-        checked = [CheckedSender(record=one, findings=()) for one in found]
+        checked = [CheckedSender(record=one) for one in found]
         return [one for one in checked if one.troubled or not form.troubled]
 
-    def _prune(self, form: Prune) -> Pruned:
+    def _prune(self, form: Prune) -> Done:
         """Batch by batch, until nothing is old enough."""
-        texts = attempts = runs = 0
+        deleted = Counter[str]()
         while True:
-            batch = self.records.carry_out(form)
-            if not isinstance(batch, Pruned) or not (batch.texts or batch.runs):
-                return Pruned(asked=form, texts=texts, attempts=attempts, runs=runs)
-            texts, attempts, runs = texts + batch.texts, attempts + batch.attempts, runs + batch.runs
+            batch = self.records.carry_out(form).came_to
+            if not (batch["texts"] or batch["runs"]):
+                return Done.model_validate({"asked": form, "texts": 0, "attempts": 0, "runs": 0, **deleted})
+            deleted.update(batch)

@@ -74,7 +74,7 @@ def _audience(settings: ReadingSettings) -> Iterator[Finding]:
 
 
 def _stopped(status: QueueStatus) -> Iterator[Finding]:
-    for line in status.stopped:
+    for line in status.part("stopped"):
         all_stop = line.name in ("sending", "environment")
         lift = "" if all_stop else f"; `smsretry stop {line.name} --lift` lets them go"
         subject = line.name if all_stop else f"texts to {line.name}"
@@ -101,13 +101,13 @@ def _last_run(status: QueueStatus) -> Iterator[Finding]:
 
 
 def _held(status: QueueStatus) -> Iterator[Finding]:
-    if status.held:
+    if status.held_texts:
         advice = f"{status.held_texts} wait for something that a person can fix: `smsretry status` says for what"
         yield Finding(subject="held texts", ok=True, advice=advice)
 
 
 def _planned(status: QueueStatus) -> Iterator[Finding]:
-    for line in status.scheduled:
+    for line in status.part("scheduled"):
         late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
         if line.name == "held":
             advice = f"{line.texts} wait for something that a person can fix: `smsretry status` says for what"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.questions.sender_checks import check_senders, sender_findings
+from smsretry.desk.questions.senders import check_senders, sender_findings
 from smsretry.doctor.clocks import PROVIDER
 from smsretry.doctor.database import PATIENCE
 from smsretry.errors import QueueError

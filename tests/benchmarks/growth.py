@@ -19,7 +19,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Prune
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.records import Pruned
+from smsretry.desk.questions.answers import Done
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
@@ -108,7 +108,7 @@ def growth(at: Rig, texts: int) -> list[list[object]]:
         began = time.perf_counter()
         gone = Desk(operators, profile=DEFAULT, meaning=code_meaning).answer(Prune(keep_days=90))
         taken = time.perf_counter() - began
-        assert isinstance(gone, Pruned)
+        assert isinstance(gone, Done)
         assert gone.texts == texts, f"{gone.texts} of {texts} were pruned"
         connection.execute("vacuum full")
         left = sizes(connection)

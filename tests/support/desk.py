@@ -3,7 +3,7 @@
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Order
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.records import Answer, Change
+from smsretry.desk.questions.answers import Answer, Change
 
 
 def ordered(desk: Desk, order: Order) -> Change:

@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import smsretry
-from smsretry.desk.questions.forecast import Forecast, HourAhead
+from smsretry.desk.questions.preview import Forecast, HourAhead
 from smsretry.instants import on_clock, span
 from smsretry.retry.answers import Begun, InterruptedRun
 from smsretry.retry.models import ItemResult, Value

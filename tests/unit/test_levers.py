@@ -16,8 +16,9 @@ from smsretry.cli.made import fill_form
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.requests import Resolve
 from smsretry.desk.actions.senders import ChangeSender
-from smsretry.desk.questions.levers import Lever, levers, nothing_to_do
+from smsretry.desk.questions.levers import levers, nothing_to_do
 from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import TextState, WhyCode
 from tests.support.builders import ACCOUNT, NOON, SENDER, SID
 

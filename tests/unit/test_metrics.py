@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.telemetry.export import wanted
-from smsretry.desk.pages.answers import page_of
 from smsretry.desk.pages.gauges import exposition, gauges
-from smsretry.desk.pages.markdown import no_forms
+from smsretry.desk.pages.markdown import no_forms, page_of
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.doctor.variables import variable_findings
 from tests.support.builders import NOON
@@ -118,8 +117,9 @@ def test_a_sender_that_needs_somebody_is_on_the_standing_page_and_stops_nobody_e
     )
     page = page_of(now, no_forms)
     assert page.name == "due 5 · senders that need somebody 1"
-    assert page.lines[1].startswith(
-        "NEEDS SOMEBODY sender MG1: account AC1: stopped: Refused of several businesses, texts 3"
-    )
+    assert list(page.lines[2:4]) == [
+        "NEEDS SOMEBODY",
+        "several businesses: sender MG1: account AC1: stopped: Refused, texts 3 (0 s ago)",
+    ]
     assert now.needs_somebody == ("sender MG1: account AC1: stopped: Refused of several businesses, texts 3",)
-    assert not now.sending_stopped
+    assert now.stopped_because is None

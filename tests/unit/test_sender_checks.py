@@ -3,8 +3,7 @@
 from threading import Barrier
 from uuid import UUID
 
-from smsretry.desk.questions.sender_checks import check_senders, sender_findings
-from smsretry.desk.questions.senders import SenderRecord
+from smsretry.desk.questions.senders import SenderRecord, check_senders, sender_findings
 from smsretry.retry.models import Finding, SenderId
 from tests.support.builders import ACCOUNT, NOON
 

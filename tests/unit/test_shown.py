@@ -7,13 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.desk.pages.answers import page_of
 from smsretry.desk.pages.markdown import no_forms, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
-from smsretry.desk.pages.run_report import SHOWN_IN_FULL, RunReport, about_texts
-from smsretry.desk.questions.forecast import Forecast, HourAhead
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, about_texts
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
-from smsretry.instants import on_clock
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
@@ -155,8 +152,8 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
 def test_an_alert_names_the_codes_and_the_first_customers() -> None:
     """Each once. Who has many reads the page of the run."""
     customers = [UUID(int=number) for number in (1, 2, 1, 3, 4, 5, 6, 7)]
-    told = about_texts([30007, None, 21211, 30007], [None, *customers])
-    assert told["codes"] == "21211, 30007"
+    told = about_texts([(30007, None), (21211, None), *((None, one) for one in customers)])
+    assert (told["texts"], told["codes"]) == (10, "21211, 30007")
     assert told["customers"] == ", ".join(str(UUID(int=number)) for number in range(1, 6)) + " and 2 more"
 
 
@@ -205,10 +202,3 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
 def test_what_others_wrote_is_no_markup() -> None:
     """A business may call itself a link, an image or a script."""
     assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
-
-
-def test_the_hours_of_a_preview_are_a_list_and_no_block_of_code() -> None:
-    """Markdown takes an indented line without a line above it for code."""
-    hours = (HourAhead(starts_at=NOON, texts=2),)
-    shown = page_of(Forecast(made_at=NOON, hours=hours, businesses=(), complete=True), no_forms).markdown
-    assert f"- by hour:\n    - from {on_clock(NOON)} " in shown

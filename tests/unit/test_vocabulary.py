@@ -13,7 +13,7 @@ from uuid import UUID
 import flows
 import smsretry
 from smsretry.desk.pages.outcomes import ERROR_EVENT, EVENTS, Color, ProcessedText, badge, event_of
-from smsretry.desk.pages.run_report import badge_of_many
+from smsretry.desk.pages.runs import badge_of_many
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import COUNTED_AS, RunSummary
 from smsretry.vocabulary import Fate, WhyCode

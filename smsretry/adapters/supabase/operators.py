@@ -20,21 +20,10 @@ from smsretry.desk.actions.requests import (
     WhichText,
 )
 from smsretry.desk.desk import ANSWERS
+from smsretry.desk.questions.answers import Change, Done, Listed
 from smsretry.desk.questions.explanation import Known
 from smsretry.desk.questions.queue_status import StatusLine
-from smsretry.desk.questions.records import (
-    Change,
-    ConsentRecorded,
-    Done,
-    ImportedPart,
-    Listed,
-    Pruned,
-    Resolved,
-    StateStopped,
-    TextRecord,
-    UnreadText,
-    WaitingText,
-)
+from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.before import CAP_WINDOW
 
@@ -101,7 +90,7 @@ class SupabaseOperators(SupabaseExaminer):
         """
         if isinstance(form, MarkDatabase):
             more = {"address": self.address if form.kind == "production" else None}
-        return self._called(ANSWERS[form.FUNCTION], form, more)
+        return self._called(ANSWERS.get(form.FUNCTION, Done), form, more)
 
     def _called(self, kind: type[_A], form: Form, more: Mapping[str, object]) -> _A:
         ending = Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
@@ -119,11 +108,11 @@ class SupabaseOperators(SupabaseExaminer):
 
     def resolve(self, request: Resolve) -> bool:
         """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
-        return not self._called(Resolved, request, {}).fails
+        return not self._called(Done, request, {}).fails
 
-    def prune(self, request: Prune) -> Pruned:
+    def prune(self, request: Prune) -> Done:
         """One batch; with dry_run, all that would be deleted."""
-        return self._called(Pruned, request, {})
+        return self._called(Done, request, {})
 
     def record_consent(
         self,
@@ -132,19 +121,19 @@ class SupabaseOperators(SupabaseExaminer):
         consent: Literal["opted_in", "opted_out", "unchanged"],
         source: str,
         business_id: UUID | None,
-    ) -> ConsentRecorded:
+    ) -> Done:
         """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
         values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
         signed = {"who": source, "because": source}
-        return self._called(ConsentRecorded, RecordConsent.at_terminal(**values, **signed), {})
+        return self._called(Done, RecordConsent.at_terminal(**values, **signed), {})
 
     def set_state_stop(self, state: str, why: str | None) -> None:
         """Let no marketing text go to a US state. With None, let them go again."""
-        self._called(StateStopped, StopState(state=state, because=why, lift=why is None), {})
+        self._called(Done, StopState(state=state, because=why, lift=why is None), {})
 
     def import_opt_outs(
         self, order: ImportOptOuts, opt_outs: Sequence[OptOut], *, file_hash: str | None = None
-    ) -> ImportedPart:
+    ) -> Done:
         """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
 
         Args:
@@ -155,7 +144,7 @@ class SupabaseOperators(SupabaseExaminer):
             InputError: there is no such business.
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
-        return self._called(ImportedPart, order, {"opt_outs": lines, "file_hash": file_hash})
+        return self._called(Done, order, {"opt_outs": lines, "file_hash": file_hash})
 
 
 def _ending(form: Form) -> Ending:

@@ -1,7 +1,7 @@
 """The state of the queue as gauges, with the same names and numbers for OpenTelemetry and Prometheus."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
 
@@ -21,7 +21,7 @@ class Gauge:
     unit: str
     """`s`, or what is counted, in braces."""
     description: str
-    points: tuple[_Point, ...]
+    points: Sequence[_Point]
     """One for each case. A case without texts is 0, which is not the same as no answer."""
 
 
@@ -29,57 +29,40 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
     """The numbers of `status` that a chart or an alert can use. Their attributes hold no name, no sentence and no
     id, but for the senders that need somebody: there are few, and an alert is about one of them."""
     state, fate = "smsretry.state", "smsretry.delivery"
-    scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.stopped)
+    scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.part("stopped"))
     codes = Counter({"_OTHER": 0})
     for line in now.part("undelivered"):
         codes[line.name if line.name.isdigit() else "_OTHER"] += line.texts or 0
+    lost = _each("error.type", codes, codes)
     waiting = Counter[tuple[str, str]]()  # numbers with the same last digits are one case
     for line in now.part("sender"):
         waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
     of_senders = [({"smsretry.sender": name, "smsretry.why": why}, texts) for (name, why), texts in waiting.items()]
-    depth = [
-        *_each(state, (one for one in QueueStatus.STATES if one != "waiting"), now.queue),
-        *(
-            ({state: "waiting", **case}, texts)
-            for case, texts in _each("smsretry.reason", REASONS, now.counts("waiting"))
-        ),
-    ]
+    reasons = _each("smsretry.reason", REASONS, now.counts("waiting"))
+    depth = _each(state, (one for one in QueueStatus.STATES if one != "waiting"), now.queue)
+    depth += [({state: "waiting", **case}, texts) for case, texts in reasons]
     silent: list[_Point] = [] if now.silent_seconds is None else [({}, now.silent_seconds)]
     planned = _each(state, ("waiting", "held", "late"), now.counts("scheduled"))
-    stopped = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
     senders = _each(state, get_args(SenderState), now.counts("senders"))
     sends = _each("smsretry.outcome", (*get_args(OutcomeName), "under_way"), now.counts("sent"))
+    lately = _each(fate, FATES, now.counts("lately"))
     ended = _each("smsretry.fate", ("failed", "cancelled"), now.counts("ended"))
-    rows: tuple[tuple[str, str, str, Iterable[_Point]], ...] = (
-        ("smsretry.queue.depth", "{text}", "Texts in the queue", depth),
-        ("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, now.overdue_seconds)]),
-        ("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", planned),
-        (
-            "smsretry.stopped",
-            "{stop}",
-            "Whether sending, or the environment's sender, is stopped; in how many states",
-            stopped,
-        ),
-        ("smsretry.senders", "{sender}", "The businesses' own senders", senders),
-        ("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders),
-        ("smsretry.run.age", "s", "Since a run last finished", silent),
-        ("smsretry.recent.sends", "{send}", "Sends begun in the last hour", sends),
-        (
-            "smsretry.recent.deliveries",
-            "{text}",
-            "Texts accepted in the last hour",
-            _each(fate, FATES, now.counts("lately")),
-        ),
-        ("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", _each(fate, FATES, now.delivery)),
-        (
-            "smsretry.day.undelivered",
-            "{text}",
-            "Texts of the last day that did not arrive",
-            _each("error.type", codes, codes),
-        ),
-        ("smsretry.day.ended", "{text}", "The last day's texts that failed or were cancelled", ended),
+    stops = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
+    of_stops = "Whether sending, or the environment's sender, is stopped; in how many states"
+    return (
+        Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", depth),
+        Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, now.overdue_seconds)]),
+        Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", planned),
+        Gauge("smsretry.stopped", "{stop}", of_stops, stops),
+        Gauge("smsretry.senders", "{sender}", "The businesses' own senders", senders),
+        Gauge("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders),
+        Gauge("smsretry.run.age", "s", "Since a run last finished", silent),
+        Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", sends),
+        Gauge("smsretry.recent.deliveries", "{text}", "Texts accepted in the last hour", lately),
+        Gauge("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", _each(fate, FATES, now.delivery)),
+        Gauge("smsretry.day.undelivered", "{text}", "Texts of the last day that did not arrive", lost),
+        Gauge("smsretry.day.ended", "{text}", "The last day's texts that failed or were cancelled", ended),
     )
-    return tuple(Gauge(name, unit, words, tuple(points)) for name, unit, words, points in rows)
 
 
 def _each(attribute: str, cases: Iterable[str], texts: Mapping[str, int]) -> list[_Point]:

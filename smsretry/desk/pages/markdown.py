@@ -1,31 +1,99 @@
-"""Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may contain a link.
+"""Answers as Markdown for Prefect's artifacts. What others wrote is escaped: a business's name may contain a link.
 
 Links are relative to the page of an artifact or a run, so they stay in the UI that shows it: Prefect has two.
 """
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from smsretry.desk.questions.answers import Answer, Done
+from smsretry.desk.questions.told import Heading, Hours, Table, Told, Words
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""
 ROOT: Final = "../.."
 """From the page of an artifact or a run to the first page."""
+IDLE: Final = "idle"
+"""The name of a scheduled run that found nothing to do."""
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
 _ID: Final = re.compile(r"(?<!-)\b(run|row|customer|business|send log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
 _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
 """The Event Feed's word for what a line names. The other names are the same in both."""
+_COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
+"""Of the parts of an hour."""
 
 
 def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
     """Knows no form's address."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer in Prefect."""
+
+    name: str
+    """For the list of runs."""
+    message: str
+    """The answer in a line."""
+    markdown: str
+    """All of it."""
+    lines: tuple[str, ...] = ()
+    """All of it as lines for the log, if the message is not all of it."""
+    changed_nothing: bool = False
+    """Whether it was an order, and nothing came of it."""
+
+    def told(self) -> dict[str, Any]:
+        """For programs."""
+        return {"name": self.name, "message": self.message, "lines": self.lines}
+
+
+def page_of(answer: Answer, forms: FormAddress) -> Page:
+    """An answer as a page; it leads to what comes next."""
+    headline, *lines = answer.lines()
+    nothing = isinstance(answer, Done) and answer.changed_nothing
+    return Page(answer.name, headline, markdown(answer.tell(), forms), (headline, *lines), changed_nothing=nothing)
+
+
+def markdown(told: Iterable[Told], forms: FormAddress = no_forms) -> str:
+    """All of it; the first line is the title. A list fits any window, and the UI cuts wide tables off."""
+    text = ""
+    for nth, part in enumerate(told):
+        match part:
+            case Heading(words):
+                text += f"\n\n## {plain(words)}\n"
+            case Table(columns, rows):
+                marks = ["--:" if column == "texts" else "---" for column in columns]
+                cells = [columns, marks, *([_words(cell, forms) for cell in row] for row in rows)]
+                text += "".join(f"\n| {' | '.join(row)} |" for row in cells) + "\n"
+            case Hours():
+                text += f"\n{_picture(part)}\n\n{plain(part.words)}\n"
+            case _ if nth == 0:
+                text += f"# {_line(part, forms)}\n"
+            case _:
+                deep = (part if isinstance(part, str) else str(part[0])).startswith(" ")
+                text += f"\n{'    ' if deep else ''}- {_line(part, forms)}"
+    return text
+
+
+def _line(line: str | tuple[Words, ...], forms: FormAddress) -> str:
+    return "".join(_words(one, forms) for one in ((line,) if isinstance(line, str) else line)).strip()
+
+
+def _words(words: Words, forms: FormAddress) -> str:
+    if isinstance(words, str):
+        return linked(words)
+    address = forms(words.form, words.ask) if words.form else None
+    first = f"{plain(words.first)}, then " if words.first else ""
+    return f"{first}[{plain(words.words)}]({address})" if address else linked(words)
+
+
 def plain(text: object) -> str:
     """Text as it is, on one line: nothing in it is markup."""
-    escaped = _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    escaped = _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", str(text)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -36,51 +104,22 @@ def linked(text: object) -> str:
 
 
 def _page_of(kind: str, of: str) -> str:
-    return (
-        f"{ROOT}/runs/flow-run/{of}" if kind == "run" else f"{ROOT}/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
-    )
+    feed = f"{ROOT}/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
+    return f"{ROOT}/runs/flow-run/{of}" if kind == "run" else feed
 
 
-def link(label: object, address: str | None) -> str:
-    """A link on one line; the label alone where no address is known."""
-    return f"[{plain(label)}]({address})" if address else plain(label)
-
-
-def outline(lines: Iterable[str], links: Mapping[str, str] | None = None) -> str:
-    """A list of plain lines, with links. An indented line belongs to the one above it. Fits any window.
-
-    Args:
-        links: further words to link, with their addresses.
-    """
-    shown = "\n".join(f"{'    ' if line.startswith(' ') else ''}- {linked(line)}" for line in lines if line)
-    for words, address in (links or {}).items():
-        shown = shown.replace(plain(words), link(words, address))
-    return shown
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are markdown already."""
-    marks = ["--:" if column == "texts" else "---" for column in columns]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, marks, *rows))
-
-
-def bars(hours: Sequence[tuple[str, Sequence[tuple[str, int]]]], words: str) -> str:
-    """A picture: a bar for each hour, of parts with a color each."""
-    most = max((sum(size for _, size in parts) for _, parts in hours), default=0) or 1
-    shapes = []
-    for place, (label, parts) in enumerate(hours):
+def _picture(hours: Hours) -> str:
+    """A bar for each hour."""
+    most = max((sum(sizes) for _, sizes in hours.parts), default=0) or 1
+    shapes, step = "", 26
+    for place, (hour, sizes) in enumerate(hours.parts):
         top = 100.0
-        for color, size in parts:
+        for color, size in zip(_COLORS, sizes, strict=False):
             height = 90 * size / most
             top -= height
-            shapes.append(f'<rect x="{place * 26 + 2}" y="{top:.1f}" width="22" height="{height:.1f}" fill="{color}"/>')
-        shapes.append(f'<text x="{place * 26 + 13}" y="114" text-anchor="middle">{label}</text>')
-    area = f'width="{len(hours) * 26}" height="120"'
+            shapes += f'<rect x="{place * step + 2}" y="{top:.1f}" width="22" height="{height:.1f}" fill="{color}"/>'
+        shapes += f'<text x="{place * step + 13}" y="114" text-anchor="middle">{hour:%H}</text>'
+    area = f'width="{len(hours.parts) * step}" height="120"'
     style = 'font-family="sans-serif" font-size="10" fill="#888"'
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {area} {style}>{"".join(shapes)}</svg>'
-    return f"![{plain(words)}](data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()})"
-
-
-def page(*parts: str) -> str:
-    """Parts that are not empty, with a blank line between them."""
-    return "\n\n".join(part for part in parts if part)
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {area} {style}>{shapes}</svg>'
+    return f"![{plain(hours.words)}](data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()})"

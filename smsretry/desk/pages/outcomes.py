@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, assert_never, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import UUID
 
 from smsretry.desk.questions.explanation import zone_of
@@ -18,13 +18,23 @@ Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
 green: nothing, it went out. red: a person is needed. orange: it is not known whether it went out, and evidence is
 looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
 """
-
+_BADGES: Final[dict[Fate, tuple[str, Color]]] = {
+    "Sent": ("Sent", "green"),
+    "Failed": ("Failed", "red"),
+    "Held": ("Held", "red"),
+    "InDoubt": ("In doubt", "orange"),
+    "Deferred": ("Deferred", "violet"),
+    "RetryScheduled": ("Retry", "violet"),
+    "GivenBack": ("Given back", "grey"),
+    "Lost": ("Lost", "grey"),
+    "Cancelled": ("Cancelled", "grey"),
+}
 _FATES: Final[tuple[Fate, ...]] = get_args(Fate)
 EVENTS: Final = {fate: f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', fate).lower()}" for fate in _FATES}
 """One event for each fate: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
 ERROR_EVENT: Final = "sms.text.error"
 """The processing of the row itself went wrong."""
-_CANCELLED: Final[dict[WhyCode | None, str]] = {
+_CANCELLED: Final[Mapping[WhyCode | None, str]] = {
     "opted_out": "Opted out",
     "expired": "Expired",
     "already_sent": "Already sent",
@@ -56,30 +66,17 @@ class ProcessedText:
 
 def badge(processed: ProcessedText) -> tuple[str, Color]:
     """What a list shows: why, in a few words, and what to do, in a color."""
-    result, claim = processed.result, processed.claim
+    result = processed.result
     if result is None:
         return "Error", "red"
-    match result.fate:
-        case "Sent":
-            return "Sent", "green"
-        case "Failed":
-            return f"Failed {result.code}" if result.code else "Failed", "red"
-        case "Held":
-            return "Held", "red"
-        case "InDoubt":
-            return "In doubt", "orange"
-        case "Deferred":
-            return f"Deferred until {_local(claim, result.next_at)}" if result.next_at else "Deferred", "violet"
-        case "RetryScheduled":
-            return f"Retry at {_local(claim, result.next_at)}" if result.next_at else "Retry", "violet"
-        case "GivenBack":
-            return "Given back", "grey"
-        case "Lost":
-            return "Lost", "grey"
-        case "Cancelled":
-            return _CANCELLED.get(result.why_code, "Cancelled"), "grey"
-        case _:
-            assert_never(result.fate)
+    words, color = _BADGES[result.fate]
+    if result.fate == "Failed" and result.code:
+        words += f" {result.code}"
+    elif result.fate == "Cancelled":
+        words = _CANCELLED.get(result.why_code, words)
+    elif color == "violet" and result.next_at:
+        words += f" {'until' if result.fate == 'Deferred' else 'at'} {_local(processed.claim, result.next_at)}"
+    return words, color
 
 
 def _local(claim: Claim, moment: datetime) -> str:
@@ -101,7 +98,7 @@ class TextEvent:
     shown: str
     people: Mapping[str, UUID | None]
     """The customer, business, its own sender and the send log in whose feeds it belongs."""
-    payload: dict[str, str | int | None]
+    payload: dict[str, Any]
     tags: Iterable[str] = ()
 
     @property
@@ -119,46 +116,32 @@ class TextEvent:
 
 def event_of(processed: ProcessedText) -> TextEvent:
     """The event of a text: ids and reasons, nothing personal. The feed shows tags, not the payload."""
-    claim, result = processed.claim, processed.result
+    claim, result, own = processed.claim, processed.result, processed.claim.sender
     words, _ = badge(processed)
-    own = claim.sender
     sender = masked_sender(own.sent_by) if own else None
+    people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id if own else None}
+    attempts = {"attempts_before": claim.attempt_count, "max_attempts": claim.max_attempts}
+    shown = {"number": claim.masked, "sender": sender}
     return TextEvent(
         name=EVENTS[result.fate] if result else ERROR_EVENT,
         subject=f"text.{claim.id}",
         shown=f"{words} · {claim.masked}",
-        people={
-            "customer": claim.customer_id,
-            "business": claim.business_id,
-            "sender": own.id if own else None,
-            "send-log": claim.send_log_id,
-        },
+        people={**people, "send-log": claim.send_log_id},
         tags=dict.fromkeys(filter(None, (words, processed.why[:_TAG_LENGTH], f"from {sender}" if sender else ""))),
-        payload={
-            "outcome": words,
-            "why": processed.why,
-            "why_code": result.why_code if result else None,
-            "code": result.code if result else None,
-            "next_at": result.next_at.isoformat() if result and result.next_at else None,
-            "attempts_before": claim.attempt_count,
-            "max_attempts": claim.max_attempts,
-            "number": claim.masked,
-            "sender": sender,
-        },
+        payload={"outcome": words, "why": processed.why, **_end(result), **attempts, **shown},
     )
 
 
 def result_of(processed: ProcessedText) -> dict[str, Any]:
     """What a text came to, for programs: ids and reasons as JSON, nothing personal."""
     claim, result = processed.claim, processed.result
-    return {
-        "retry_id": str(claim.id),
-        "send_log_id": str(claim.send_log_id) if claim.send_log_id else None,
-        "customer_id": str(claim.customer_id) if claim.customer_id else None,
-        "business_id": str(claim.business_id) if claim.business_id else None,
-        "fate": result.fate if result else "Error",
-        "detail": processed.why,
-        "why_code": result.why_code if result else None,
-        "code": result.code if result else None,
-        "next_at": result.next_at.isoformat() if result and result.next_at else None,
-    }
+    ids = claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
+    fate = {"fate": result.fate if result else "Error", "detail": processed.why}
+    return {"retry_id": str(claim.id), **ids, **fate, **_end(result)}
+
+
+def _end(result: ItemResult | None) -> dict[str, Any]:
+    names = ("why_code", "code", "next_at")
+    if result is None:
+        return dict.fromkeys(names)
+    return {**result.model_dump(include=set(names)), "next_at": result.next_at.isoformat() if result.next_at else None}

@@ -1,20 +1,20 @@
-"""What happened to a text and why, in lines that the command line and Prefect's artifacts show alike."""
+"""What happened to a text and why, what comes next and what a person can do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, tzinfo
 from typing import Final, Literal
 from uuid import UUID
 
-from pydantic import Field
-
 from smsretry.data import place, place_names
 from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.history import history, late, one_word
-from smsretry.desk.questions.levers import CodeMeaning, Lever, levers, nothing_to_do
+from smsretry.desk.questions.levers import CodeMeaning, levers, nothing_to_do
 from smsretry.desk.questions.next_step import next_step
-from smsretry.desk.questions.prediction import Prediction
-from smsretry.desk.questions.records import Answer, TextRecord
+from smsretry.desk.questions.preview import Step
+from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.told import Heading, Lever, Told, in_lines
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Value
 from smsretry.retry.profile import DEFAULT, Profile
@@ -53,21 +53,23 @@ class Explanation(Value):
     nothing_to_do: str | None = None
     """Why they can do nothing about its trouble."""
 
-    def lines(self, *, history: bool = True) -> Iterator[str]:
-        """All of it, or all but the history, a line each: the headline, what a person needs, and ids last."""
+    def tell(self) -> Iterator[Told]:
+        """What a person needs, then the history, and ids last."""
         text = self.text
-        yield self.headline
         yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
         if text.unreadable:
             yield f"cannot be read: {', '.join(text.unreadable)}. Fix what is there; the rest is shown"
         yield f"Next: {self.next}"
-        yield from (f"You can: {lever}" for lever in self.levers)
+        yield from (("You can: ", lever) for lever in self.levers)
         if not self.levers and self.nothing_to_do:
             yield f"Nothing to do: {self.nothing_to_do}"
-        if history:
-            yield "History:"
-            yield from (f"  {line}" for line in self.happened)
+        yield "History:"
+        yield from (f"  {line}" for line in self.happened)
         yield from text.shown()
+
+    def lines(self) -> Iterator[str]:
+        """All of it, as lines; the headline is the first."""
+        return in_lines((self.headline, *self.tell()))
 
 
 class Known(Value):
@@ -89,20 +91,9 @@ class Known(Value):
     @property
     def which(self) -> WhichText | None:
         """The texts that the id leads to, if it may have some."""
-        match self.kind:
-            case "text" | "attempt" | "scheduled_send":
-                return WhichText(retry_id=self.row_id)
-            case "send_log":
-                return WhichText(send_log_id=self.row_id)
-            case "customer":
-                return WhichText(customer_id=self.row_id)
-            case _:
-                return None
-
-    @property
-    def is_an_answer(self) -> bool:
-        """Whether it says what became of a text or a customer's texts. Otherwise it is the id of something else."""
-        return self.kind in ("send_log", "customer", "scheduled_send")
+        field = {"send_log": "send_log_id", "customer": "customer_id", "business": None, "sender": None}
+        name = field.get(self.kind, "retry_id")
+        return WhichText.model_validate({name: self.row_id}) if name else None
 
     @property
     def headline(self) -> str:
@@ -113,11 +104,8 @@ class Known(Value):
             case "send_log":
                 says = f"Its send log says {one_word(self.status or 'nothing')}{f': {self.why}' if self.why else ''}"
                 sent = self.sid or self.status in ("sent", "delivered", "undelivered")
-                told = (
-                    "The application sent it itself"
-                    if sent
-                    else "It was never queued, and nothing says that it was sent"
-                )
+                never = "It was never queued, and nothing says that it was sent"
+                told = "The application sent it itself" if sent else never
                 return f"{told}, or smsretry's record of it is pruned. {says}{f', SID {self.sid}' if self.sid else ''}"
             case "customer":
                 last = f". The last one that it sent was made on {on_clock(self.at)}, SID {self.sid}" if self.at else ""
@@ -132,8 +120,8 @@ class Known(Value):
             case _:
                 return "This text is gone: it was deleted a moment ago"
 
-    def lines(self) -> Iterator[str]:
-        """All of it, a line each; the headline is the first."""
+    def tell(self) -> Iterator[Told]:
+        """What is known of it."""
         yield self.headline
         if self.kind not in ("customer", "business"):  # each has a line of its own
             yield f"{self.kind.replace('_', ' ')} {self.row_id}"
@@ -148,12 +136,14 @@ class Found(Answer):
 
     texts: tuple[Explanation, ...]
     known: tuple[Known, ...] = ()
-    more: bool = Field(False, description="Whether there may be more texts than were asked for.")
+    more: bool = False
+    """Whether there may be more texts than were asked for."""
 
     @property
     def fails(self) -> bool:
         """Whether it says nothing of what became of a text or of a customer's texts."""
-        return not self.texts and not any(one.is_an_answer for one in self.known)
+        answers = ("send_log", "customer", "scheduled_send")
+        return not self.texts and not any(one.kind in answers for one in self.known)
 
     @property
     def name(self) -> str:
@@ -163,14 +153,13 @@ class Found(Answer):
         counts = " · ".join(f"{state} {count}" for state, count in states.items())
         return f"{self.texts[0].text.number or 'no number'}: {counts}"
 
-    def lines(self) -> Iterator[str]:
-        told = [*(one.lines() for one in self.texts)] or [*(one.lines() for one in self.known)]
-        for nth, lines in enumerate(told):
-            if nth:
-                yield ""
-            yield from lines
+    def tell(self) -> Iterator[Told]:
+        for nth, one in enumerate(self.texts):
+            yield Heading(one.headline) if nth else one.headline
+            yield from one.tell()
+        if not self.texts:
+            yield from (part for one in self.known for part in one.tell())
         if self.more:
-            yield ""
             yield f"These are the newest {len(self.texts)}; there may be more: --limit (At most, in the form)."
         if not (self.texts or self.known):
             yield NOTHING
@@ -179,8 +168,7 @@ class Found(Answer):
 def explain(
     text: TextRecord,
     *,
-    now: datetime,
-    prediction: Prediction | None,
+    steps: Sequence[Step],
     meaning: Callable[[int], CodeMeaning],
     profile: Profile = DEFAULT,
     slow: str | None = None,
@@ -188,23 +176,23 @@ def explain(
     """Explain a text.
 
     Args:
-        prediction: what its next claim will come to, if it waits.
+        steps: what its claims will come to, if it waits.
         meaning: what a provider's code means.
         profile: says what becomes of a text of which no evidence is found.
         slow: how long its sender's rate takes for what is due, if that is long.
     """
-    zone = zone_of(text.timezone, text.business_timezone)
-    why = f": {text.why}" if text.why else ""
-    state = f"Due, but {slow}" if text.state == "due" and slow else STATES[text.state]
+    zone, now = zone_of(text.timezone, text.business_timezone), text.asked_at
+    too_slow = text.state == "due" and slow
     waits = late(text, now) if text.state in ("due", "waiting", "held", "in_doubt") else ""
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
+    state = f"Due, but {slow}" if too_slow else STATES[text.state]
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
         text=text,
-        headline=f"{state}{why}{since}",
+        headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
         happened=tuple(history(text, zone)),
-        next=next_step(text, zone, prediction, profile),
-        levers=tuple(levers(text, prediction, code)),
+        next=next_step(text, zone, steps, profile),
+        levers=tuple(levers(text, steps[0] if steps else None, code, slow=bool(too_slow))),
         nothing_to_do=nothing_to_do(text),
     )
 

@@ -25,8 +25,6 @@ _EVENTS: Final = {
     "more": "more changes, which were not kept one by one",
 }
 """What each event of `smsretry.keep_event` means, for people, where its word does not say it."""
-_SAID_BY_THE_SEND: Final = "not_found"
-_NOT_LOOKED: Final = "could not be looked for"
 _CODES: Final[dict[str, str]] = {
     "sending_stopped": "sending was stopped",
     "business_trouble": "its business's texts came to nothing, and each run tries one",
@@ -34,29 +32,32 @@ _CODES: Final[dict[str, str]] = {
     "no_credentials": "the run had no credentials for its account",
     "data_changed": "its data changed while it was decided about",
     "customer_locked": "its customer was locked",
-    "daily_cap": "the daily cap",
 }
 """The few codes that may come without a sentence."""
-_CONSENT: Final[dict[str | None, str]] = {
-    "opted_in": "they have opted in",
-    "opted_out": "they have opted out",
-    None: "nobody knows whether they want texts",
-}
+_SETTLED: Final = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
+_CONSENT: Final[dict[str | None, str]] = {"opted_in": "they have opted in", "opted_out": "they have opted out"}
 
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
-    moments = [
-        (text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}{_plan(text, zone)}")
-    ]
+    """A line for each moment, on the recipient's clock; then what is so now."""
+    planned = ""
+    if text.planned_for:
+        limit = f", and not after {on_clock(text.expires_at, zone)}" if text.expires_at else ""
+        planned = f", planned for {on_clock(text.planned_for, zone)}{limit}"
+    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}{planned}")]
     if text.first_due_at and text.first_due_at > text.queued_at:
         moments.append((text.first_due_at, "due for the first time"))
     for place, attempt in enumerate(text.history, 1):
-        moments += _attempt(place, attempt, text)
-    moments += ((event.at, _event(event, zone)) for event in text.events if event.code != _SAID_BY_THE_SEND)
+        moments += ((at, f"send {place}: {what}") for at, what in _attempt(place, attempt, text))
+    # That nothing was found is said by the send that counts as not sent.
+    moments += ((event.at, _event(event, zone)) for event in text.events if event.code != "not_found")
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
     if text.is_text:
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
-    yield _consent(text, zone)
+    since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
+    source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
+    said = f"; the number opted out on {on_clock(text.opted_out_since, zone)}" if text.opted_out_since else ""
+    yield f"{_CONSENT.get(text.consent, 'nobody knows whether they want texts')}{since}{source}{said}"
     if text.phone_status:
         yield f"the number is marked {one_word(text.phone_status)}"
 
@@ -67,42 +68,29 @@ def late(text: TextRecord, moment: datetime) -> str:
     return f", {span((moment - due).total_seconds())} after it was first due" if due and moment - due > _LATE else ""
 
 
-def _plan(text: TextRecord, zone: tzinfo) -> str:
-    if not text.planned_for:
-        return ""
-    limit = f", and not after {on_clock(text.expires_at, zone)}" if text.expires_at else ""
-    return f", planned for {on_clock(text.planned_for, zone)}{limit}"
-
-
 def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[tuple[datetime, str]]:
     """Sends are numbered in order: two of them have one attempt number if the first did not count."""
-    outcome = attempt.outcome.replace("_", " ")
-    number = "no attempt" if attempt.number == 0 else f"attempt {attempt.number}"
-    accepted = attempt.outcome == "accepted"
-    parts = [
-        f"send {place}: {outcome}{late(text, attempt.begun_at) if accepted else ''}",
-        f"counted as {number}" if attempt.number != place else "",
-        f"code {attempt.code}" if attempt.code else "",
-        f"as {attempt.sid}" if attempt.sid else "",
-        f"from {attempt.sender}" if attempt.sender and text.sender not in (None, attempt.sender) else "",
-        "its worker died" if attempt.worker_died else "",
-        f"under {attempt.rule}" if attempt.rule else "",
-        f"consent was {_spaced(attempt.consent)}" if attempt.consent else "",
-        f"run {attempt.run_id}" if attempt.run_id else "",
-    ]
-    yield attempt.begun_at, "; ".join(part for part in parts if part)
+    counted = "" if attempt.number == place else f"attempt {attempt.number}" if attempt.number else "no attempt"
+    outcome = _spaced(attempt.outcome)
+    parts = {
+        "{}": outcome + (late(text, attempt.begun_at) if attempt.outcome == "accepted" else ""),
+        "counted as {}": counted,
+        "code {}": attempt.code,
+        "as {}": attempt.sid,
+        "from {}": attempt.sender if text.sender not in (None, attempt.sender) else None,
+        "its worker died": attempt.worker_died,
+        "under {}": attempt.rule,
+        "consent was {}": attempt.consent and _spaced(attempt.consent),
+        "run {}": attempt.run_id,
+    }
+    yield attempt.begun_at, "; ".join(words.format(value) for words, value in parts.items() if value)
     if attempt.finished_at and attempt.settled_by not in (None, "response"):
-        yield attempt.finished_at, f"send {place}: {_settled(attempt)}"
+        not_found = attempt.outcome == "not_sent" and attempt.settled_by == "reconcile"
+        says = f"{outcome}, says {_SETTLED.get(attempt.settled_by, attempt.settled_by)}"
+        yield attempt.finished_at, "counted as not sent, because nothing was found" if not_found else says
     if attempt.delivery and attempt.delivery_at:
         code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
-        yield attempt.delivery_at, f"send {place}: {attempt.delivery}{code}, as reported"
-
-
-def _settled(attempt: AttemptRecord) -> str:
-    by = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
-    if attempt.outcome == "not_sent" and attempt.settled_by == "reconcile":
-        return "counted as not sent, because nothing was found"
-    return f"{attempt.outcome.replace('_', ' ')}, says {by.get(attempt.settled_by or '', attempt.settled_by)}"
+        yield attempt.delivery_at, f"{attempt.delivery}{code}, as reported"
 
 
 def _event(event: EventRecord, zone: tzinfo) -> str:
@@ -115,7 +103,7 @@ def _event(event: EventRecord, zone: tzinfo) -> str:
         return f"consent changed from {_spaced(event.was)} to {_spaced(event.became)}{source}"
     words = _EVENTS.get(event.code, _spaced(event.code))
     if event.code == "looked_for" and event.why_code != "no_evidence":
-        words = _NOT_LOOKED
+        words = "could not be looked for"
     until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (event.until, event.since))
     told = words.format(until=until, since=since)
     if event.times > 1 and event.last_at:
@@ -126,13 +114,6 @@ def _event(event: EventRecord, zone: tzinfo) -> str:
     if not reason and event.why_code and event.code in ("given_back", "deferred", "held"):
         reason = _CODES.get(event.why_code, _spaced(event.why_code))
     return f"{told}: {reason}" if reason else told
-
-
-def _consent(text: TextRecord, zone: tzinfo) -> str:
-    since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
-    suppressed = f"; the number opted out on {on_clock(text.opted_out_since, zone)}" if text.opted_out_since else ""
-    return f"{_CONSENT.get(text.consent, _CONSENT[None])}{since}{source}{suppressed}"
 
 
 def _spaced(word: str | None) -> str:

@@ -1,11 +1,8 @@
 """What a person can do about a text: by its reason and by what is so now, so that the first of it ends the trouble."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Self
+from typing import Final
 
-from pydantic import Field
-
-from smsretry.desk.actions.doors import command_of, filled_in
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     Cancel,
@@ -17,39 +14,28 @@ from smsretry.desk.actions.requests import (
     WhichText,
 )
 from smsretry.desk.actions.senders import ChangeSender, ResumeSender
-from smsretry.desk.questions.prediction import Prediction
+from smsretry.desk.questions.preview import Step
 from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.told import Lever
 from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 
-_A_SID: Final = "SID"
-"""In a command, the place of a message's id."""
 _NUMBER: Final = "in the application (customers.phone of customer {customer})"
 _WORDS: Final = "in the application (send_logs.subject of send log {send_log})"
-MENDING: Final[dict[WhyCode, str | None]] = {
-    # The text itself
-    "no_send_log": None,
+MENDING: Final[Mapping[WhyCode, str]] = {
     "not_sms": "make it a text in the application, if it is one (send_logs.channel of send log {send_log} is sms)",
-    "no_customer": None,
     "no_phone": f"give the customer a number {_NUMBER}",
     "number_invalid": f"correct the number {_NUMBER}",
     "no_body": f"write its words {_WORDS}",
     "body_too_long": f"shorten its words {_WORDS}",
     "bad_row": "correct the columns of the row that it names",
-    "id_taken": None,
     "row_refused": "fix the trigger or the rule of the application's tables that it names",
-    # No longer wanted. Consent is recorded by a form of its own.
-    "opted_out": None,
-    "already_sent": None,
     "expired": "make sure that it is still of use",
     "not_listed": "let this installation text them (SMSRETRY_SEND_TO), if it should",
     "operator": "make sure that it is wanted after all",
     "application": "make sure that the application took it back by mistake",
-    "superseded": None,
-    # Waiting
     "quiet_hours": "if that is wrong, correct their number, their time zone or the business's hours in the application "
     "(customers.phone and customers.timezone of customer {customer}, businesses.sms_hours of business {business})",
-    "daily_cap": None,
     "number_spelling": f"write the number as it says, {_NUMBER}",
     "no_time_zone": "give the customer a time zone in the application, such as America/New_York (customers.timezone of "
     "customer {customer})",
@@ -60,40 +46,23 @@ MENDING: Final[dict[WhyCode, str | None]] = {
     "mark_mismatch": "set SMSRETRY_SEND_TO where the worker runs, or say with smsretry mark what the database is",
     "customer_locked": "end the transaction that holds the customer locked, if it goes on",
     "database_trouble": "fix what keeps the database, if it goes on (smsretry doctor)",
-    "data_changed": None,
     "sending_stopped": "fix what stopped the sending (smsretry status says what it was)",
     "business_trouble": "fix what the business's texts come to nothing for, as it says",
-    "sender_rate": None,
     "sender_paused": "fix what its sender is paused for",
-    "day_spent": None,
     "no_credentials": "give the runner credentials for its account",
-    "already_queued": None,
-    "claim_lost": None,
-    # The provider
     "unreachable": "fix the way to the provider, if it goes on (smsretry doctor)",
-    "rate_limited": None,
     "account_refused": "fix the account at the provider (smsretry doctor)",
-    "refused_for_now": None,
     "refused": "fix what the provider refused",
-    "attempts_used_up": None,
-    "undelivered": None,
-    "delivery_open": None,
-    # In doubt
-    "in_doubt": None,
-    "worker_died": None,
-    "restored": None,
-    "no_evidence": None,
     "list_unavailable": "fix what keeps the provider's list from being read, as it says",
-    "ambiguous": None,
     "unforeseen": "find what the error was, in the log of its run, and fix it",
 }
-"""What has to be mended before a text can go on, where no form of ours can. None: there is nothing to mend first."""
+"""What has to be mended before a text can go on, where no form of ours can. What is not here needs no mending first."""
 _BY_ITSELF: Final = frozenset({"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"})
 """What is decided from number, zones and hours: once one of them is corrected, the text is looked at anew at once."""
 _FORESEEN: Final = _BY_ITSELF | {"state_stopped", "sender_paused"}
 """Whether these still stand is decided by what a claim reads, so a prediction knows when they are mended."""
 _ASK_PROVIDER: Final = "ask the provider what is wrong with its sender (smsretry senders check {name}) and fix that"
-SENDER_MENDING: Final[dict[str, tuple[str | None, str, type[Form]]]] = {
+SENDER_MENDING: Final[Mapping[str, tuple[str | None, str, type[Form]]]] = {
     "sender_paused": (None, "let its sender send again, once that is fixed", ResumeSender),
     "no_credentials": (
         "give the runner credentials for account {account}",
@@ -120,39 +89,15 @@ class CodeMeaning(Value):
     """Whether the provider blocks the number until it texts START."""
 
 
-class Lever(Value):
-    """What a person can do about a trouble."""
-
-    words: str
-    """What to do."""
-    first: str | None = None
-    """What to fix or find out before, where no form of ours can."""
-    command: str | None = None
-    """The command that does it, whole but for why. None: it has none."""
-    form: str | None = None
-    """The deployment whose form does it. None: it has none."""
-    ask: dict[str, Any] = Field(default_factory=dict)
-    """The form's parameters, filled in. Who and why are left to the person, and a message's id."""
-
-    @classmethod
-    def of(cls, form: type[Form], values: Mapping[str, Any], words: str, first: str | None = None) -> Self:
-        """A form filled in."""
-        if "dry_run" in form.model_fields:
-            values = {**values, "dry_run": False}
-        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != _A_SID})
-        return cls(words=words, first=first, command=command_of(form, values), form=deployment, ask=ask)
-
-    def __str__(self) -> str:
-        first = f"{self.first}, then " if self.first else ""
-        return f"{first}{self.words}{f' ({self.command})' if self.command else ''}"
-
-
-def levers(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | None) -> Iterator[Lever]:
+def levers(
+    text: TextRecord, prediction: Step | None, code: CodeMeaning | None, *, slow: bool = False
+) -> Iterator[Lever]:
     """What a person can do, the first of it first.
 
     Args:
         prediction: what its next claim will come to, if it waits.
         code: what the provider's code means, if its trouble has one.
+        slow: whether its sender's rate is too slow for what is due.
     """
     if text.stop_sid:
         yield from _read_words(text)
@@ -163,7 +108,7 @@ def levers(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | 
             unseen = text.why_code == "list_unavailable"
             yield from (*((_look_again(text, _fix(text, text.why_code)),) if unseen else ()), *_resolve(text))
         case "scheduled" | "due" | "waiting" | "held":
-            yield from _waits(text, prediction, code)
+            yield from _waits(text, prediction, code, slow)
     if code:
         yield Lever(words=f"read what it means: {code.meaning}: {code.link}")
 
@@ -240,11 +185,11 @@ def _resolve(text: TextRecord) -> Iterator[Lever]:
     row = {"retry_id": str(text.retry_id)}
     unseen, seen = "make sure that the provider's log does not have it", "find it in the provider's log"
     yield Lever.of(Resolve, row | {"send_again": True}, "have it sent again", unseen)
-    yield Lever.of(Resolve, row | {"went_out_as": _A_SID}, "say which message it is", seen)
+    yield Lever.of(Resolve, row | {"went_out_as": "SID"}, "say which message it is", seen)
 
 
-def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | None) -> Iterator[Lever]:
-    trouble = _trouble(text, prediction)
+def _waits(text: TextRecord, prediction: Step | None, code: CodeMeaning | None, slow: bool) -> Iterator[Lever]:
+    trouble = _trouble(text, prediction, slow)
     if trouble == "opted_out":
         yield from _consent(text)
     for state in prediction.stopped_in if prediction else ():
@@ -253,7 +198,7 @@ def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | 
     first = _fix(text, trouble)
     if trouble == "account_refused" and code:
         first = code.to_do[:1].lower() + code.to_do[1:]
-    if text.sender_name and trouble in SENDER_MENDING:
+    if text.sender_name and trouble and trouble in SENDER_MENDING:
         before, words, form = SENDER_MENDING[trouble]
         first = before and before.format(name=text.sender_name, account=text.account)
         yield Lever.of(form, {"sender": text.sender_name}, words, first)
@@ -267,17 +212,19 @@ def _waits(text: TextRecord, prediction: Prediction | None, code: CodeMeaning | 
         yield Lever.of(Cancel, {"retry_ids": [str(text.retry_id)]}, "end it, if it is no longer wanted")
 
 
-def _trouble(text: TextRecord, prediction: Prediction | None) -> WhyCode | None:
+def _trouble(text: TextRecord, prediction: Step | None, slow: bool) -> WhyCode | None:
     """What stands in a waiting text's way now; None: nothing, or what it waited for is fixed."""
-    match prediction.result if prediction else None:
+    if prediction is None:
+        return text.why_code
+    match prediction.result:
         case "is held" | "is cancelled" | "fails":
-            return prediction.why_code if prediction else None
+            return prediction.why_code
         case "is stopped" if text.why_code not in SENDER_MENDING:
             return "sending_stopped"
-        case "waits" if prediction and prediction.why_code == "quiet_hours":
+        case "waits" if prediction.why_code == "quiet_hours":
             return "quiet_hours"
-        case None:
-            return text.why_code
+        case "goes out" if slow:
+            return "sender_rate"
         case "goes out" if text.state == "waiting" and text.why_code == "quiet_hours":
             return "quiet_hours"
         case _:
@@ -290,6 +237,6 @@ def _look_again(text: TextRecord, first: str | None) -> Lever:
 
 def _fix(text: TextRecord, trouble: WhyCode | None) -> str | None:
     """What has to be fixed first, where it is."""
-    words = MENDING[trouble] if trouble else None
+    words = MENDING.get(trouble) if trouble else None
     where = {"customer": text.customer_id, "business": text.business_id, "send_log": text.send_log_id}
     return words and words.format(**where)

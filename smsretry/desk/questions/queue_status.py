@@ -1,20 +1,21 @@
-"""The state of the queue: the lines of `sms_status`, sorted by what a person asks about, and what needs somebody."""
+"""The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar, Final, Self, assert_never, get_args
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from smsretry.desk.actions.requests import ListTexts, LookAgain, StopState, WhichText
 from smsretry.desk.actions.senders import WhichSenders
-from smsretry.desk.questions.levers import MENDING, SENDER_MENDING, Lever
-from smsretry.desk.questions.records import Answer
+from smsretry.desk.questions.answers import Answer
+from smsretry.desk.questions.levers import MENDING, SENDER_MENDING
+from smsretry.desk.questions.told import Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Reason, SendTo
+from smsretry.vocabulary import Reason
 
 DROP: Final = 0.1
 """A person should know when the last hour's share of delivered texts is this far below the day's."""
@@ -27,6 +28,9 @@ REASONS: Final[dict[Reason | str, str]] = {
 """What a waiting text waits for."""
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
+_STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
+_DOCTOR: Final = Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor")
+_HOURS: Final = "Accepted by hour (UTC): green arrived, red did not, grey never reported, blue not reported yet."
 
 
 class StatusLine(Value):
@@ -44,6 +48,11 @@ class StatusLine(Value):
     ref: str | None = Field(None, description="What a command or a link names it by.")
     unreadable: tuple[str, ...] = Field((), description="The parts that cannot be read.")
 
+    def which(self, *states: str) -> dict[str, Any]:
+        """The fields of `ListTexts` that find its texts in these states."""
+        of = {"states": list(states), "business_id": self.business_id and str(self.business_id)}
+        return {name: value for name, value in {**of, "why_code": self.why_code}.items() if value}
+
 
 class Need(Value):
     """What needs somebody, and what they can do."""
@@ -53,7 +62,7 @@ class Need(Value):
     texts: int | None = None
     since: Instant | None = None
     lever: Lever
-    list: dict[str, Any] | None = Field(None, description="The fields of `ListTexts` that show them.")
+    which: dict[str, Any] = Field(default_factory=dict, description="The fields of `ListTexts` that list them.")
     fails: bool = Field(True, description="Whether it is more than news: exit code 1.")
 
     @property
@@ -124,63 +133,22 @@ class QueueStatus(Answer):
         return max((self.at - max(ends)).total_seconds(), 0) if ends else None
 
     @property
-    def scheduled(self) -> tuple[StatusLine, ...]:
-        """Scheduled sends that are no texts yet: waiting, held (`ref` is the id of one), or late."""
-        return self.part("scheduled")
-
-    @property
-    def held(self) -> tuple[StatusLine, ...]:
-        """What waits for something that a person can mend, by reason and business; the most first."""
-        return tuple(line for line in self.part("held") if line.name != "all")
-
-    @property
     def held_texts(self) -> int:
-        """How many texts those are: all, however many are listed."""
+        """How many wait for something that a person can mend: all, however many reasons are listed."""
         return next((line.texts or 0 for line in self.part("held") if line.name == "all"), 0)
 
     @property
-    def runs(self) -> tuple[StatusLine, ...]:
-        """The last runs."""
-        return self.part("run")
-
-    @property
-    def stopped(self) -> tuple[StatusLine, ...]:
-        """What is stopped: sending, environment, or a US state."""
-        return self.part("stopped")
-
-    def _stopped(self, name: str) -> str | None:
-        return next((line.told or "no reason was kept" for line in self.stopped if line.name == name), None)
-
-    @property
     def stopped_because(self) -> str | None:
-        """Why nothing goes out; None if sending is not stopped."""
-        return self._stopped("sending")
-
-    @property
-    def sending_stopped(self) -> bool:
-        """Whether nothing goes out. A stop for one US state holds only texts to that state."""
-        return self.stopped_because is not None
-
-    @property
-    def mark(self) -> StatusLine | None:
-        """What the database is marked as; `told`: the one address of production's workers."""
-        return next(iter(self.part("mark")), None)
+        """Why nothing goes out; None if sending is not stopped. A stop of one US state holds only texts to it."""
+        stops = (line.told or "no reason was kept" for line in self.part("stopped") if line.name == "sending")
+        return next(stops, None)
 
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        sends_to: SendTo = next(
-            (one for line in self.part("runner") for one in get_args(SendTo) if one == line.name), "all"
-        )
-        match sends_to:
-            case "all":
-                return "STAGING: the database is marked so" if self.mark and self.mark.name == "staging" else None
-            case "listed":
-                return "STAGING: only who is listed is texted"
-            case "nobody":
-                return "STAGING: nobody is texted"
-            case _:
-                assert_never(sends_to)
+        by_runner = next((_STAGING[line.name] for line in self.part("runner") if line.name in _STAGING), None)
+        marked = any(line.name == "staging" for line in self.part("mark"))
+        return by_runner or ("STAGING: the database is marked so" if marked else None)
 
     @property
     def numbers(self) -> str:
@@ -194,11 +162,8 @@ class QueueStatus(Answer):
         late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         need = len(self.part("sender"))
         senders = f"senders that need somebody {need}" if need else ""
-        return " · ".join(
-            filter(None, (self.staging, "STOPPED" if self.sending_stopped else "", self.numbers, late, senders))
-        )
-
-    # What arrived
+        stopped = "STOPPED" if self.stopped_because else ""
+        return " · ".join(filter(None, (self.staging, stopped, self.numbers, late, senders)))
 
     @property
     def hours(self) -> dict[Instant, Counter[str]]:
@@ -218,9 +183,9 @@ class QueueStatus(Answer):
     def delivery_dropped(self) -> str | None:
         """A warning if far fewer of the last hour's texts arrive than of the day's, as when a carrier filters them."""
         last = self.counts("lately")
-        lately, usual = delivery_rate(last), delivery_rate(self.delivery)
-        known = last["delivered"] + last["undelivered"]
-        if lately is None or usual is None or known < self.fewest_texts or lately > usual - DROP:
+        lately, usual = _rate(last), _rate(self.delivery)
+        few = last["delivered"] + last["undelivered"] < self.fewest_texts
+        if few or lately is None or usual is None or lately > usual - DROP:
             return None
         return f"{lately:.0%} of the last hour's texts arrived, and {usual:.0%} of the day's"
 
@@ -237,71 +202,37 @@ class QueueStatus(Answer):
 
     def needs(self) -> Iterator[Need]:
         """What needs somebody, the worst first."""
-        yield from self._stops()
-        silent, doctor = (
-            self.silent_seconds,
-            Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor"),
-        )
+        yield from map(_stopped, self.part("stopped"))
+        silent = self.silent_seconds
         if silent is None or silent >= self.late_seconds:
             ago = "lately" if silent is None else f"for {span(silent)}"
-            yield Need(what=f"no run has finished {ago}", lever=doctor)
+            yield Need(what=f"no run has finished {ago}", lever=_DOCTOR)
         if self.overdue_seconds >= self.late_seconds:
             what = f"a text is overdue by {span(self.overdue_seconds)}"
-            yield Need(what=what, texts=self.queue.get("due"), lever=doctor, list={"states": ["due"]})
-        for line in self.part("sender"):
-            yield self._sender(line)
+            yield Need(what=what, texts=self.queue.get("due"), lever=_DOCTOR, which={"states": ["due"]})
+        yield from map(_sender, self.part("sender"))
         of_senders = {line.why_code for line in self.part("sender")}
-        yield from (_held(line) for line in self.held if line.why_code is None or line.why_code not in of_senders)
-        if (unlisted := self.held_texts - sum(line.texts or 0 for line in self.held)) > 0:
+        held = [line for line in self.part("held") if line.name != "all"]
+        yield from (_held(line) for line in held if line.why_code is None or line.why_code not in of_senders)
+        if (unlisted := self.held_texts - sum(line.texts or 0 for line in held)) > 0:
             see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
             yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)
-        for line in self.scheduled:
+        for line in self.part("scheduled"):
             late = (self.at - line.oldest).total_seconds() if line.oldest else 0
             if line.name == "held" and line.ref:
-                see = Lever.of(WhichText, {"retry_id": line.ref}, "see why one of them is")
-                which = {"states": ["held"]}
-                yield Need(what="scheduled sends held", texts=line.texts, since=line.oldest, lever=see, list=which)
+                see, which = Lever.of(WhichText, {"retry_id": line.ref}, "see why one of them is"), {"states": ["held"]}
+                yield _need(line, "scheduled sends held", see, which)
             elif line.name == "late" and late >= self.late_seconds:
-                what = f"scheduled sends late by {span(late)} and not queued"
-                yield Need(what=what, texts=line.texts, since=line.oldest, lever=doctor)
+                yield _need(line, f"scheduled sends late by {span(late)} and not queued", _DOCTOR)
         for line in self.part("inbound"):
-            read = f"read {line.ref} in the provider's log, then record what it says"
-            yield Need(
-                what="wrote what may mean stop, and nobody has read it",
-                texts=line.texts,
-                since=line.oldest,
-                lever=Lever(words=read, command="smsretry consent - --said … --source text", form="sms-consent"),
+            read = Lever(
+                words=f"read {line.ref} in the provider's log, then record what it says",
+                command="smsretry consent - --said … --source text",
+                form="sms-consent",
             )
+            yield _need(line, "wrote what may mean stop, and nobody has read it", read)
         if dropped := self.delivery_dropped:
             yield Need(what=dropped, lever=Lever(words="see by which codes below; it looks so when a carrier filters"))
-
-    def _stops(self) -> Iterator[Need]:
-        for line in self.stopped:
-            if line.name in ("sending", "environment"):
-                what = "sending is stopped" if line.name == "sending" else "the sender of the environment is stopped"
-                goes_on = "mend what it says: one text of each run tries whether it works again"
-                lever = Lever(words=goes_on, command="smsretry doctor", form="sms-doctor")
-                yield Need(what=f"{what}: {line.told}", since=line.oldest, lever=lever)
-            else:
-                lift = Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
-                yield Need(what=f"stopped {line.name}: {line.told}", since=line.oldest, lever=lift, fails=False)
-
-    def _sender(self, line: StatusLine) -> Need:
-        first, words, form = SENDER_MENDING.get(line.why_code or "", (None, "see what is wrong", WhichSenders))
-        filled_in = {"troubled": True} if form is WhichSenders else {"sender": line.ref}
-        lever = Lever.of(form, filled_in, words, first=first and first.format(name=line.ref, account=""))
-        waits = (
-            {"states": ["due", "waiting", "held"], "business_id": str(line.business_id)} if line.business_id else None
-        )
-        whose = line.business or "several businesses"
-        return Need(
-            what=f"sender {line.name}: {line.told}",
-            whose=whose,
-            texts=line.texts,
-            since=line.oldest,
-            lever=lever,
-            list=waits,
-        )
 
     # All of it
 
@@ -310,70 +241,65 @@ class QueueStatus(Answer):
         numbers = {"queue": self.queue, "depth": self.depth, "overdue_seconds": self.overdue_seconds}
         return super().told() | numbers | {"needs_somebody": self.needs_somebody, "needs": needs}
 
-    def lines(self) -> Iterator[str]:
-        """All of it, a line each; what needs a person comes first."""
+    def tell(self) -> Iterator[Told]:
+        """What needs a person comes first; then what is due, waits and was sent."""
         yield self.name
-        for need in self.needs():
-            yield f"{'NEEDS SOMEBODY' if need.fails else 'STOPPED'} {need.words}{self.ago(need.since)}: {need.lever}"
-        if self.mark:
-            place = f" at {self.mark.told}" if self.mark.told else ""
-            yield f"the database is marked as {self.mark.name}{place}{self.ago(self.mark.oldest)}"
-        for title, columns, rows in self.tables():
-            yield f"{title}:"
-            for row in rows:
-                told = (
-                    f"{column} {cell}" if column else cell
-                    for column, cell in zip(columns, row.cells, strict=True)
-                    if cell
-                )
-                yield f"  {', '.join(told)}"
-
-    def tables(self) -> Iterator[tuple[str, tuple[str, ...], Sequence["Row"]]]:
-        """What is due, waits and was sent: each with a title, its columns, and rows."""
-        waiting = [
-            Row((REASONS.get(line.name, line.name), str(line.texts), self._in(line.next_at)), _waiting(line.name))
-            for line in self.part("waiting")
-        ]
-        queue = [
-            Row((line.name.replace("_", " "), str(line.texts), self._in(line.next_at)), {"states": [line.name]})
-            for name in self.STATES
-            for line in self.part("queue")
-            if line.name == name and name != "waiting"
-        ]
-        planned = [
-            Row((f"planned, {line.name}", str(line.texts), self._in(line.next_at)), {"states": ["scheduled"]})
-            for line in self.scheduled
-        ]
-        rows = [*queue, *(Row((f"waiting for {row.cells[0]}", *row.cells[1:]), row.list) for row in waiting), *planned]
-        yield "in the queue", ("", "texts", "the next"), rows or [Row(("nothing", "", ""), None)]
-        sent = [Row((name.replace("_", " "), str(texts)), None) for name, texts in self.counts("sent").items()]
-        yield "sends in the last hour", ("", "texts"), sent or [Row(("none", ""), None)]
+        for line in self.part("mark"):
+            at = f" at {line.told}" if line.told else ""
+            yield f"the database is marked as {line.name}{at}{self._ago(line.oldest)}"
+        for title, fails in (("NEEDS SOMEBODY", True), ("Stopped by a person", False)):
+            needs = [need for need in self.needs() if need.fails is fails]
+            yield from [Heading(title)] if needs else []
+            for need in needs:
+                yield f"{need.whose}: " if need.whose else "", need.what, *self._texts(need), self._ago(need.since)
+                yield "    ", need.lever
+        yield Heading("In the queue")
+        yield Table(("", "texts", "the next"), list(self._queue()) or [("nothing", "", "")])
+        yield Heading("Sends in the last hour")
+        sends = [(name.replace("_", " "), str(texts)) for name, texts in self.counts("sent").items()]
+        yield Table(("", "texts"), sends or [("none", "")])
         if self.delivery:
-            rate = delivery_rate(self.delivery)
-            share = f"{rate:.0%} of what is known" if rate is not None else ""
-            arrived = [
-                Row((fate, str(self.delivery[fate]), share if fate == "delivered" else ""), None) for fate in FATES
-            ]
-            yield "delivery in the last day", ("", "texts", ""), [row for row in arrived if row.cells[1] != "0"]
-        if lost := self.part("undelivered"):
-            yield (
-                "undelivered in the last day",
-                ("code", "texts", "business"),
-                [Row((line.name, str(line.texts), line.business or ""), _ended(line, None)) for line in lost],
-            )
+            yield from self._delivered()
         if ended := self.part("ended"):
-            yield (
-                "ended in the last day",
-                ("", "texts", ""),
-                [Row((line.name, str(line.texts), _reason(line)), _ended(line, line.name)) for line in ended],
+            yield Heading("Ended in the last day")
+            yield Table(
+                ("", "texts", ""), [(one.name, _list(one.texts, one.which(one.name)), _why(one)) for one in ended]
             )
-        runs = [
-            Row((f"run {line.name}", line.told or "", on_clock(line.oldest) if line.oldest else ""), None)
-            for line in self.runs
-        ]
-        yield "runs", ("", "", "began"), runs or [Row(("none lately", "", ""), None)]
+        yield Heading("Runs")
+        runs = [(f"run {line.name}", line.told or "", on_clock(line.oldest or self.at)) for line in self.part("run")]
+        yield Table(("", "", "began"), runs or [("none lately", "", "")])
+        yield f"As of {on_clock(self.at)} on the database's clock."
 
-    def ago(self, since: datetime | None) -> str:
+    def _texts(self, need: Need) -> Sequence[Words]:
+        return [", texts ", _list(need.texts, need.which)] if need.texts else []
+
+    def _queue(self) -> Iterator[Sequence[Words]]:
+        for name in self.STATES:
+            for line in self.part("queue" if name != "waiting" else "waiting"):
+                if name == "waiting":
+                    by_hours = {"why_code": "quiet_hours"} if line.name == "quiet_hours" else {}
+                    texts = _list(line.texts, {"states": ["waiting"], **by_hours})
+                    yield f"waiting for {REASONS.get(line.name, line.name)}", texts, self._in(line.next_at)
+                elif line.name == name:
+                    yield name.replace("_", " "), _list(line.texts, line.which(name)), self._in(line.next_at)
+        for line in self.part("scheduled"):
+            yield f"planned, {line.name}", _list(line.texts, {"states": ["scheduled"]}), self._in(line.next_at)
+
+    def _delivered(self) -> Iterator[Told]:
+        rate = _rate(self.delivery)
+        share = {"delivered": f"{rate:.0%} of what is known" if rate is not None else ""}
+        rows = [(fate, str(self.delivery[fate]), share.get(fate, "")) for fate in FATES if self.delivery[fate]]
+        yield Heading("Delivery in the last day")
+        yield Table(("", "texts", ""), rows)
+        last, hours = self.at.replace(minute=0, second=0, microsecond=0), self.hours
+        day = [last - timedelta(hours=ago) for ago in range(23, -1, -1)]
+        yield Hours(_HOURS, [(hour, [hours.get(hour, Counter())[fate] for fate in FATES]) for hour in day])
+        if lost := self.part("undelivered"):
+            yield Heading("Undelivered in the last day")
+            listed = [(one.name, _list(one.texts, one.which("failed", "sent")), one.business or "") for one in lost]
+            yield Table(("code", "texts", "business"), listed)
+
+    def _ago(self, since: datetime | None) -> str:
         """How long ago that was, in parentheses."""
         return f" ({span((self.at - since).total_seconds())} ago)" if since else ""
 
@@ -381,51 +307,46 @@ class QueueStatus(Answer):
         return f"in {span((moment - self.at).total_seconds())}" if moment and moment > self.at else ""
 
 
-class Row(Value):
-    """A row of a table: its cells, and the fields of `ListTexts` that list its texts, if they can be listed."""
-
-    cells: tuple[str, ...]
-    list: dict[str, Any] | None
-
-    def __init__(self, cells: tuple[str, ...], list: dict[str, Any] | None) -> None:  # noqa: A002 - as the door is called
-        super().__init__(cells=cells, list=list)
-
-
-def delivery_rate(fates: Mapping[str, int]) -> float | None:
+def _rate(fates: Mapping[str, int]) -> float | None:
     """The share that arrived among the texts whose delivery is known; None if there are none."""
     known = fates.get("delivered", 0) + fates.get("undelivered", 0)
     return fates.get("delivered", 0) / known if known else None
 
 
-def _held(line: StatusLine) -> Need:
-    which: dict[str, Any] = {"states": ["held"]}
-    which |= {"business_id": str(line.business_id)} if line.business_id else {}
-    which |= {"why_code": line.why_code} if line.why_code else {}
-    mend = (MENDING[line.why_code] or "") if line.why_code else ""
-    first = mend.format(customer="…", business=line.business_id, send_log="…") or None
-    lever = Lever.of(LookAgain, which, "have them looked at again now", first=first)
-    return Need(
-        what=f"held: {line.told}",
-        whose=line.business or "",
-        texts=line.texts,
-        since=line.oldest,
-        lever=lever,
-        list=which,
-    )
-
-
-def _reason(line: StatusLine) -> str:
+def _why(line: StatusLine) -> str:
     return f"{line.told or 'no reason was kept'}{f' [{line.why_code}]' if line.why_code else ''}"
 
 
-def _waiting(name: str) -> dict[str, Any]:
-    return {"states": ["waiting"], **({"why_code": "quiet_hours"} if name == "quiet_hours" else {})}
+def _list(texts: int | None, which: Mapping[str, Any]) -> Words:
+    """A count, from which a link leads to its texts."""
+    return Lever.see(ListTexts, which, str(texts)) if which else str(texts)
 
 
-def _ended(line: StatusLine, status: str | None) -> dict[str, Any] | None:
-    which: dict[str, Any] = {"states": [status]} if status else {"states": ["failed", "sent"]}
-    if line.why_code and status:
-        which["why_code"] = line.why_code
-    if line.business_id:
-        which["business_id"] = str(line.business_id)
-    return which
+def _need(line: StatusLine, what: str, lever: Lever, which: Mapping[str, Any] | None = None) -> Need:
+    whose = line.business or ""
+    return Need(what=what, whose=whose, texts=line.texts, since=line.oldest, lever=lever, which=dict(which or {}))
+
+
+def _stopped(line: StatusLine) -> Need:
+    if line.name in ("sending", "environment"):
+        what = "sending is stopped" if line.name == "sending" else "the sender of the environment is stopped"
+        mend = "mend what it says: one text of each run tries whether it works again"
+        return _need(line, f"{what}: {line.told}", _DOCTOR.model_copy(update={"words": mend}))
+    lift = Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
+    return Need(what=f"stopped {line.name}: {line.told}", since=line.oldest, lever=lift, fails=False)
+
+
+def _sender(line: StatusLine) -> Need:
+    first, words, form = SENDER_MENDING.get(line.why_code or "", (None, "see what is wrong", WhichSenders))
+    filled_in = {"troubled": True} if form is WhichSenders else {"sender": line.ref}
+    lever = Lever.of(form, filled_in, words, first=first and first.format(name=line.ref, account=""))
+    whole = line.model_copy(update={"business": line.business or "several businesses", "why_code": None})
+    which = whole.which("due", "waiting", "held") if line.business_id else None
+    return _need(whole, f"sender {line.name}: {line.told}", lever, which)
+
+
+def _held(line: StatusLine) -> Need:
+    mend = MENDING.get(line.why_code, "") if line.why_code else ""
+    first = mend.format(customer="…", business=line.business_id, send_log="…") or None
+    lever = Lever.of(LookAgain, line.which("held"), "have them looked at again now", first=first)
+    return _need(line, f"held: {line.told}", lever, line.which("held"))

@@ -1,20 +1,27 @@
 """The senders: what each sends and for whom, what waits for it, and which of them need somebody."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.senders import SenderOrder
-from smsretry.desk.questions.records import Answer, Done, EventRecord, WaitingText
+from smsretry.desk.actions.senders import ResumeSender
+from smsretry.desk.questions.answers import Answer
+from smsretry.desk.questions.records import EventRecord, WaitingText
+from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import Instant, on_clock, span
-from smsretry.retry.models import Finding, KnownCode, Value
+from smsretry.retry.models import Finding, KnownCode, SenderId, Value
 from smsretry.vocabulary import MessageClass, SenderState
 
 SLOW_SECONDS: Final = 600
 """A sender is too slow if what is due takes it longer than this: as `smsretry.late_after`."""
+SenderCheck: TypeAlias = Callable[[SenderId], list[Finding]]
+"""Can a sender send? Asks the provider, and sends nothing."""
+_AT_ONCE: Final = 10
+"""How many questions to the provider are under way."""
 
 
 class SenderUser(Value):
@@ -67,10 +74,8 @@ class SenderRecord(Value):
     @property
     def state(self) -> SenderState:
         """Its state in a word."""
-        if self.paused_at:
-            return "paused"
-        if self.stopped_at:
-            return "stopped"
+        if self.paused_at or self.stopped_at:
+            return "paused" if self.paused_at else "stopped"
         spent = self.segments_per_day is not None and (self.used_today or 0) >= self.segments_per_day
         return "spent" if spent else "sending"
 
@@ -96,8 +101,7 @@ class SenderRecord(Value):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        which = f"{self.sender} of account {self.account}"
-        return f"sender of the environment, {which}" if self.told_at else f"sender {which}"
+        return f"sender {'of the environment, ' if self.told_at else ''}{self.sender} of account {self.account}"
 
     @property
     def whose(self) -> str:
@@ -107,22 +111,24 @@ class SenderRecord(Value):
             return self.title
         return f"the sender of {names[0]}{f' and {self.businesses - 1} more' if self.businesses > 1 else ''}"
 
-    def lines(self) -> Iterator[str]:
+    def tell(self) -> Iterator[Told]:
         """It in a line; if it needs somebody, why, and which businesses wait."""
         yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
         if not self.troubled:
             return
         yield f"  id {self.sender_id}"
-        if self.paused_at:
-            yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
-        if self.stopped_at:
-            yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
+        for word, at, why in (
+            ("paused", self.paused_at, self.paused_because),
+            ("stopped", self.stopped_at, self.stopped_because),
+        ):
+            if at:
+                yield f"  {word} on {on_clock(at)}: {why}"
         if self.slow:
             yield f"  {self.slow}"
         yield from (f"  {event.code} by {event.who}: {event.because}" for event in self.events[:1])
         yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
-        if self.state in ("paused", "stopped"):
-            yield f"  once that is fixed: smsretry senders resume {self.name} --because '…'"
+        if self.paused_at or self.stopped_at:
+            yield "  once that is fixed: ", Lever.of(ResumeSender, {"sender": self.name}, "let it send again")
 
     def _facts(self) -> Iterator[str]:
         yield f"{self.businesses} business{'' if self.businesses == 1 else 'es'}"
@@ -145,7 +151,7 @@ class CheckedSender(Value):
     """A sender, and what the provider says of it."""
 
     record: SenderRecord
-    findings: tuple[Finding, ...] = Field(description="Empty: the provider was not asked.")
+    findings: tuple[Finding, ...] = Field((), description="Empty: the provider was not asked.")
 
     @property
     def refused(self) -> bool:
@@ -157,9 +163,9 @@ class CheckedSender(Value):
         """Whether it needs somebody."""
         return self.record.troubled or self.refused
 
-    def lines(self) -> Iterator[str]:
-        """All of it, a line each."""
-        yield from self.record.lines()
+    def tell(self) -> Iterator[Told]:
+        """All of it."""
+        yield from self.record.tell()
         for finding in self.findings:
             if not finding.ok or finding.advice:
                 yield f"  {'bad' if not finding.ok else 'beware'}: {finding.subject}: {finding.advice}"
@@ -177,30 +183,43 @@ class Senders(Answer):
         """Whether the provider says that one cannot send."""
         return any(one.refused for one in self.senders)
 
-    def lines(self) -> Iterator[str]:
+    def tell(self) -> Iterator[Told]:
         troubled = sum(one.troubled for one in self.senders)
         yield f"senders {len(self.senders)}{f' · need somebody {troubled}' if troubled else ''}"
         for one in sorted(self.senders, key=lambda one: not one.troubled):
-            yield from one.lines()
+            yield from one.tell()
 
 
-class SenderChanged(Done):
-    """What an order about a sender did."""
+def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[CheckedSender]:
+    """Each with what the provider says of it, in the same order. One whose address is not known is not asked about."""
 
-    sender_id: UUID
-    sender: str
-    businesses: int
-    released: int = Field(0, description="How many texts that waited for it are due now.")
+    def ask(record: SenderRecord) -> CheckedSender:
+        if not (record.account and record.sent_by):
+            return CheckedSender(record=record)
+        try:
+            findings = check(SenderId(record.account, record.sent_by))
+        except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
+            findings = [Finding(subject="check", ok=False, advice=f"could not be made ({type(error).__name__})")]
+        return CheckedSender(record=record, findings=tuple(findings))
 
-    def lines(self) -> Iterator[str]:
-        use = "1 business uses it" if self.businesses == 1 else f"{self.businesses} businesses use it"
-        done = self.asked.DONE if isinstance(self.asked, SenderOrder) else ""
-        yield f"{done.capitalize()}: sender {self.sender}; {use}."
-        if self.sender.startswith("…"):
-            yield f"Its id is {self.sender_id}."
-        if self.released:
-            yield f"Texts that waited and are due now: {self.released}."
-        yield from self.signed
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(ask, records))
+
+
+def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
+    """For the doctor: a line for each trouble of the businesses' own senders, and one for all that are in order."""
+    own = [one for one in checked if not one.record.told_at]
+    for one in own:
+        title = one.record.title
+        for finding in one.findings:
+            if not finding.ok or finding.advice:
+                about = title if finding.subject in title else f"{title}: {finding.subject}"
+                yield finding.model_copy(update={"subject": about})
+        if one.record.troubled:
+            _, *lines = in_lines(one.record.tell())
+            yield Finding(subject=title, ok=True, advice="; ".join(line.strip() for line in lines))
+    if fine := sum(not one.troubled for one in own):
+        yield Finding(subject=f"senders of the businesses ({fine} of {len(own)} in order)", ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5775,6 +5775,7 @@ begin
             v_texts_at := v_texts_at || v_at;
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
+            'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
             'refused', v_refused.why, 'refused_code', v_refused.why_code, 'doubted', v_doubted, 'texts_at', to_jsonb(v_texts_at),
             'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
             'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));

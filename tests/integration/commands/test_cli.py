@@ -164,7 +164,7 @@ def test_an_opt_out_that_could_not_be_written_everywhere_is_told_and_holds(
         result = command("consent", PHONE, *SAID[2:])
     assert result.exit_code == 0
     assert "Customers with this number: 0; waiting texts cancelled: 1." in result.output
-    assert "Not marked yet, because somebody holds their rows locked: 1. No text goes out to them." in result.output
+    assert "Customers who are not marked yet: 1" in result.output
     assert business.row(row)["status"] == "cancelled"
 
 

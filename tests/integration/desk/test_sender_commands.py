@@ -14,7 +14,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.actions.senders import CheckSenders
 from smsretry.desk.desk import Desk
-from smsretry.desk.pages.answers import page_of
+from smsretry.desk.pages.markdown import page_of
 from smsretry.local.stack import SENDER, Stack
 from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
@@ -70,7 +70,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
         f"  id {own}",
         "  paused on Tue 12 Jan 17:00 UTC: It is suspended",
         "  paused by Ann: It is suspended",
-        f"  once that is fixed: smsretry senders resume {own} --because '…'",
+        f"  once that is fixed: let it send again (smsretry senders resume {own} --because '…')",
     ]
     assert said(command("senders", "resume", own, *BECAUSE)).startswith("Resumed: sender …0006")
     assert said(command("senders", "--troubled")) == "senders 0"
@@ -87,8 +87,8 @@ _TO: Final = ("--business", "{business}", "--account")
     [
         (("add", SENDER, *_TO, "MG" + "1" * 32), 1, "account must be an account's SID"),
         (("add", SENDER, *_TO, "+15005550006"), 64, "--account must be an id, as the provider shows it"),
-        (("add", SENDER, *_TO, "{account}", "--rate", "0"), 64, "--rate must be 0.01 or more"),
-        (("add", SENDER, *_TO, "{account}", "--cap", "0"), 64, "--cap must be 1 or more"),
+        (("add", SENDER, *_TO, "{account}", "--rate", "0"), 64, "--rate must be greater than or equal to 0.01"),
+        (("add", SENDER, *_TO, "{account}", "--cap", "0"), 64, "--cap must be greater than or equal to 1"),
         (("add", SENDER, "--business", ACCOUNT, "--account", "{account}"), 64, "is the provider's"),
         (("change", "{account}"), 64, "say what changes"),
         (("change", "{account}", "--rate", "1"), 1, "There is no such sender"),
@@ -142,7 +142,7 @@ def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others
     told = command("doctor", columns=500).stdout
     assert (
         f"Maple Street Dental, business {business.id}: held 1: Paused [sender_paused]; "
-        f"once that is fixed: smsretry senders resume {own} --because '…'\n" in told
+        f"once that is fixed: let it send again (smsretry senders resume {own} --because '…')\n" in told
     )
     assert "in order)" not in told
 
@@ -161,10 +161,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     )
     status = command("status")
     assert status.exit_code == 1
-    assert (
-        f"NEEDS SOMEBODY sender …0006: account {account}: paused: It is suspended of Maple Street Dental, texts 1"
-        in status.stdout
-    )
+    assert f"Maple Street Dental: sender …0006: account {account}: paused: It is suspended, texts 1" in status.stdout
     assert f"let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')" in said(
         status
     )

@@ -12,7 +12,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.forecast import Forecast
+from smsretry.desk.questions.preview import Forecast
 from smsretry.doctor.database import reader_finding
 from smsretry.errors import InputError, QueueRefused
 from smsretry.local.postgrest.app import rpc_app

@@ -286,10 +286,9 @@ def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
     assert status.staging == "STAGING: only who is listed is texted"
     assert status.name == "STAGING: only who is listed is texted · empty"
     assert "the database is marked as staging (1 h ago)" in list(status.lines())
-    assert not status.sending_stopped
+    assert status.stopped_because is None
     run(*runner())
     stopped = QueueStatus.of(operators.status())
-    assert stopped.sending_stopped
     assert "smsretry mark production" in (stopped.stopped_because or "")
 
 

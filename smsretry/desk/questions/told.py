@@ -1,0 +1,104 @@
+"""What an answer is made of: lines, tables and a picture by hour, of words and levers.
+
+`in_lines` writes them for a terminal, and `smsretry.desk.pages.markdown` for Prefect's pages.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self, TypeAlias
+
+from pydantic import Field
+
+from smsretry.desk.actions.doors import command_of, filled_in
+from smsretry.desk.actions.form import Form
+from smsretry.instants import on_clock
+from smsretry.retry.models import Value
+
+_BAR: Final = 30
+"""Columns of the longest bar."""
+
+
+class Lever(Value):
+    """What a person can do: a form filled in, a command, or something in their own application."""
+
+    words: str
+    """What to do."""
+    first: str | None = None
+    """What to fix or find out before, where no form of ours can."""
+    command: str | None = None
+    """The command that does it, whole but for why. None: it has none, or a terminal does not name it."""
+    form: str | None = None
+    """The deployment whose form does it. None: it has none."""
+    ask: dict[str, Any] = Field(default_factory=dict)
+    """The form's parameters, filled in. Who and why are left to the person."""
+
+    @classmethod
+    def of(cls, form: type[Form], values: Mapping[str, Any], words: str, first: str | None = None) -> Self:
+        """A form filled in. A value `SID` is a message's id, which the person has to find."""
+        if "dry_run" in form.model_fields:
+            values = {**values, "dry_run": False}
+        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != "SID"})
+        return cls(words=words, first=first, command=command_of(form, values), form=deployment, ask=ask)
+
+    @classmethod
+    def see(cls, form: type[Form], values: Mapping[str, Any], words: str) -> Self:
+        """A question filled in, behind these words: a terminal shows the words alone."""
+        return cls.of(form, values, words).model_copy(update={"command": None})
+
+    def __str__(self) -> str:
+        first = f"{self.first}, then " if self.first else ""
+        return f"{first}{self.words}{f' ({self.command})' if self.command else ''}"
+
+
+Words: TypeAlias = str | Lever
+Line: TypeAlias = str | tuple[Words, ...]
+"""A line. One that begins with spaces belongs to the one above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the next lines are about."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells. A column without a name needs none; `texts` holds numbers."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Words]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Texts by hour, each hour in parts."""
+
+    words: str
+    parts: Sequence[tuple[datetime, Sequence[int]]]
+
+
+Told: TypeAlias = Line | Heading | Table | Hours
+
+
+def in_lines(told: Iterable[Told]) -> Iterator[str]:
+    """As lines. Hours without a text are left out."""
+    for part in told:
+        match part:
+            case str():
+                yield part
+            case tuple():
+                yield "".join(map(str, part))
+            case Heading(words):
+                yield from ("", words)
+            case Table(columns, rows):
+                for row in rows:
+                    cells = zip(columns, map(str, row), strict=True)
+                    yield "  " + ", ".join(f"{column} {cell}".strip() for column, cell in cells if cell)
+            case Hours(words, parts):
+                most = max((sum(sizes) for _, sizes in parts), default=0)
+                yield from [words] if most else []
+                for hour, sizes in parts:
+                    if texts := sum(sizes):
+                        yield f"  from {on_clock(hour)}  {'█' * max(1, round(texts / most * _BAR))} {texts}"

@@ -1,0 +1,81 @@
+"""What becomes of what waits, and what the senders' rates make of the hours to come."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from smsretry.desk.questions.preview import Forecast, forecast
+from smsretry.desk.questions.records import WaitingText
+from smsretry.desk.questions.senders import SenderRecord, Stops
+from smsretry.retry.models import AssignedSender
+from smsretry.retry.profile import Profile
+from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with
+
+AT_ONCE = Profile(opening_spread=timedelta(0))
+
+
+def waiting(number: int, **changes: object) -> WaitingText:
+    """A text that may be sent at noon in New York, with the given fields changed."""
+    return WaitingText.model_validate({**claim_with().model_dump(), "id": UUID(int=number), **changes})
+
+
+def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
+    """Texts of a business of its own that go out from this sender, due at once."""
+    own = AssignedSender(id=UUID(int=sender), account=ACCOUNT, sent_by=SENDER)
+    return [
+        waiting(100 * sender + n, business_id=UUID(int=sender), scheduled_for=NOON, sender=own, body=body)
+        for n in range(count)
+    ]
+
+
+def record(sender: int, **values: object) -> SenderRecord:
+    """What `sms_senders` says of it."""
+    blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
+    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "events": ()}
+    days = {"day_ends_at": NOON + timedelta(hours=2), "asked_at": NOON}
+    given = {"sender_id": UUID(int=sender), "account": ACCOUNT, "sender": f"MG{sender}", **days}
+    return SenderRecord.model_validate({**blank, **numbers, **given, **values})
+
+
+def ahead(texts: list[WaitingText], *senders: SenderRecord, stops: Stops | None = None) -> Forecast:
+    """The two hours from noon on."""
+    return forecast(texts, now=NOON, hours=2, profile=AT_ONCE, senders=senders, stops=stops or Stops())
+
+
+def test_what_a_sender_s_rate_or_day_does_not_reach_is_named_and_limits_no_other() -> None:
+    """In segments; without a rate all go out at once. A text of two segments counts twice."""
+    fast, slow = of(1, 80), of(2, 30, body="a" * 161)
+    for limits, words in (
+        ({}, None),
+        ({"segments_per_second": 0.02}, None),
+        ({"segments_per_second": 0.01}, "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go"),
+        ({"segments_per_day": 70, "used_today": 7}, None),
+        ({"segments_per_day": 10, "used_today": 7}, "takes 3 segments in its day, and 60 want to go"),
+    ):
+        told = ahead([*fast, *slow], record(1), record(2, **limits))
+        assert (told.go_out, len(told.too_slow)) == (110, 1 if words else 0), limits
+        assert words is None or words in told.too_slow[0]
+
+
+def test_what_waits_is_predicted_again_for_when_it_has_waited() -> None:
+    """By then it may be too late for it, or it may still not go out."""
+    night = NOON + timedelta(hours=10)
+    texts = [waiting(1, scheduled_for=night, refused="Customer opted out"), waiting(2, scheduled_for=night)]
+    told = forecast(texts, now=night, hours=24, profile=AT_ONCE)
+    [business] = told.businesses
+    assert (business.counts, business.why) == ({"go out": 1, "end": 1}, {"Customer opted out": 1})
+    [early] = forecast(texts[1:], now=night, hours=2, profile=AT_ONCE).businesses
+    assert early.counts == {"wait longer": 1}
+    assert "Quiet hours" in str(early.why), "and not that it is due later"
+
+
+def test_while_a_sender_is_stopped_the_texts_of_the_others_are_promised() -> None:
+    """None of them while everybody is stopped: only one text of each run tries."""
+    texts = [*of(1, 2), *of(2, 3)]
+
+    def counts(stops: Stops) -> list[dict[str, int]]:
+        told = sorted(ahead(texts, stops=stops).businesses, key=lambda one: one.business_id)
+        return [one.counts for one in told]
+
+    refused = Stops.of(None, [record(2, stopped_at=NOON, stopped_because="Refused")])
+    assert counts(refused) == [{"go out": 2}, {"wait longer": 3}]
+    assert counts(Stops("Twilio is down")) == [{"wait longer": 2}, {"wait longer": 3}]
