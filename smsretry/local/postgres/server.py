@@ -40,7 +40,7 @@ LOCK: Final = "lock"
 """The file that is in every directory of data. A server and all its processes have it locked as long as they live."""
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 30.0
-_ENDING_SECONDS: Final = 5.0
+_ENDING_SECONDS: Final = 3.0
 _HERE: Final = Path("/proc/self/cwd")
 _SCRAM_ITERATIONS: Final = "1"
 """Iterations slow down whoever guesses, and each login by 4 ms. The passwords are 24 random bytes: nobody guesses."""

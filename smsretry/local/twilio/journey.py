@@ -9,20 +9,16 @@ from smsretry.local.twilio.ledger import Entry
 
 Journey: TypeAlias = Callable[[Entry, datetime], tuple[str, int | None] | None]
 """A message's status and error code at a moment; None: it is as the ledger has it."""
-
 _FAILURES: Final = {0: 30003, 1: 30008, 2: 30007, 3: 30006}
 """The error code of each message that does not arrive, by its place in a hundred."""
-_SILENT: Final = 4
-"""The place of the message that the carrier never reports on."""
 
 
 def usual_journey(entry: Entry, at: datetime) -> tuple[str, int | None] | None:
     """Most are delivered within a minute; of a hundred some are lost. Decided by the SID, so that it never changes."""
     age, lot = at - entry.accepted_at, int(sha256(entry.sid.encode()).hexdigest(), 16)
-    arrives = timedelta(seconds=5 + lot // 100 % 55)
     if age < timedelta(seconds=2):
         return None
-    if age < arrives or lot % 100 == _SILENT:
+    if age < timedelta(seconds=5 + lot // 100 % 55):
         return "sent", None
     code = _FAILURES.get(lot % 100)
     return ("delivered", None) if code is None else ("undelivered", code)

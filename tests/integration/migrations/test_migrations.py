@@ -254,8 +254,12 @@ def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: D
 # Rows that were there before
 
 
-def test_the_application_s_rows_are_as_they_were(original: Database, old: Old) -> None:
-    """In every original column. What waits has its whole life before it."""
+def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_doubt(
+    original: Database, old: Old
+) -> None:
+    """In every original column; what waits has its whole life before it. What an old worker was sending, which it would
+    have sent a second time, has the claim, lease and attempt of its last try, and is recovered in doubt.
+    """
     queue = """select id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
                       last_attempted_at, last_error, reason, created_at from sms_retry_queue order by id"""
     others = [f"select to_jsonb(t) - 'sms_hours' as said from {table} t order by id"
@@ -264,11 +268,6 @@ def test_the_application_s_rows_are_as_they_were(original: Database, old: Old) -
     migrate(original.url)
     assert [original.rows(query) for query in (queue, *others)] == before
     assert original.rows("select distinct expires_at from sms_retry_queue") == [{"expires_at": None}]
-
-
-def test_what_an_old_worker_was_sending_is_recovered_in_doubt_and_not_sent_again(original: Database, old: Old) -> None:
-    """The old installation would have sent it a second time. Its claim, lease and attempt are of its last attempt."""
-    migrate(original.url)
     row = original.one("select * from sms_retry_queue where id = %s", old.processing)
     attempt = original.one("select * from sms_send_attempts")
     assert (attempt["id"], attempt["retry_id"], attempt["claim_no"]) == (row["attempt_id"], old.processing, 1)
@@ -277,8 +276,7 @@ def test_what_an_old_worker_was_sending_is_recovered_in_doubt_and_not_sent_again
     [recovered] = original.rows("select * from recover_stuck_sms_retries(10)")
     assert (recovered["id"], recovered["status"]) == (old.processing, "pending")
     assert recovered["in_doubt_since"] is not None
-    claimed = original.rows("select id from claim_due_sms_retries(50)")
-    assert claimed == [{"id": old.pending}]
+    assert original.rows("select id from claim_due_sms_retries(50)") == [{"id": old.pending}]
 
 
 def test_rows_without_their_text_and_customer_stop_nobody(original: Database, old: Old) -> None:
