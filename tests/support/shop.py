@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg import sql
+
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.business import Business
@@ -120,8 +123,15 @@ class Shop(Business):
     @contextmanager
     def acting_as(self, role: str, user: UUID | None = None) -> Iterator[None]:
         """As PostgREST for a request with this role and user; all of it is undone at the end."""
-        claims = {"role": role} | ({} if user is None else {"sub": str(user)})
-        with self.connection.transaction(force_rollback=True):
-            self.sql("select set_config('request.jwt.claims', %s, true)", json.dumps(claims))
-            self.sql(f"set local role {role}")
+        with acting_as(self.connection, role, user):
             yield
+
+
+@contextmanager
+def acting_as(connection: psycopg.Connection[dict[str, Any]], role: str, user: UUID | None = None) -> Iterator[None]:
+    """Likewise, on this connection."""
+    claims = {"role": role} | ({} if user is None else {"sub": str(user)})
+    with connection.transaction(force_rollback=True):
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
+        yield

@@ -7,7 +7,6 @@ from typing import Final
 from uuid import UUID
 
 import pytest
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from smsretry.adapters.supabase import calls
@@ -74,13 +73,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def _away(settings: Settings, answer: Callable[[], Response] | None) -> Iterator[SupabaseQueue]:
-    async def answers(_request: Request) -> Response:
-        assert answer is not None
-        return answer()
-
     with ExitStack() as stack:
         if answer:
-            yield stack.enter_context(answering(answers, settings))
+            yield stack.enter_context(answering(answer(), settings))
         else:
             nowhere = changed(settings, supabase_url=f"http://127.0.0.1:{free_port()}")
             yield stack.enter_context(SupabaseQueue(nowhere))

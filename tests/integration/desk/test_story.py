@@ -20,9 +20,9 @@ from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.profile import Profile
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
-from tests.integration.isolation.test_access import acting_as
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE, run
 from tests.support.desk import ordered
+from tests.support.shop import acting_as
 
 Told = Callable[[UUID], Explanation]
 Live = Callable[..., None]

@@ -11,13 +11,29 @@ from tests.integration.scene import Scene
 INJECTION = "'); drop table public.sms_retry_queue; --"
 
 
-def test_a_claim_of_none_or_fewer_takes_none(scene: Scene) -> None:
-    """Nothing, and no error."""
+def test_numbers_that_cannot_be_meant_do_nothing(scene: Scene) -> None:
+    """A claim of none takes none, and one of no number is refused. Recovery needs a time that outlasts a send."""
     before = scene.everything()
-    for limit in (0, -1, -2147483648):
-        response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": limit})
-        assert (response.status_code, response.json()) == (200, [])
+    calls = [
+        ("claim_due_sms_retries", "limit_count", (0, -1, -2147483648), 200, None),
+        (
+            "claim_due_sms_retries",
+            "limit_count",
+            (2147483648, "many", INJECTION, 1.5, [1], True),
+            400,
+            ("22P02", "22003"),
+        ),
+        ("recover_stuck_sms_retries", "stale_minutes", (None, 0, -1), 400, ("SR422",)),
+        ("recover_stuck_sms_retries", "stale_minutes", (2147483647,), 200, None),
+    ]
+    for function, name, values, status, codes in calls:
+        for value in values:
+            response = scene.call("service_role", function, {name: value})
+            assert response.status_code == status, (function, value)
+            assert response.json()["code"] in codes if codes else response.json() == []
     assert scene.everything() == before
+    fifty = scene.call("service_role", "claim_due_sms_retries", {"limit_count": None})
+    assert [row["id"] for row in fifty.json()] == [str(scene.due)], "null is the default"
 
 
 def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
@@ -35,37 +51,6 @@ def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
     assert found == {"n": 500}
 
 
-def test_a_limit_that_is_no_integer_is_refused(scene: Scene) -> None:
-    """400, and nothing is claimed."""
-    before = scene.everything()
-    for limit in (2147483648, "many", INJECTION, 1.5, [1], {"a": 1}, True):
-        response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": limit})
-        assert response.status_code == 400
-        assert response.json()["code"] in ("22P02", "22003")
-    assert scene.everything() == before
-
-
-def test_a_claim_without_a_number_takes_fifty(scene: Scene) -> None:
-    """Null is the default."""
-    response = scene.call("service_role", "claim_due_sms_retries", {"limit_count": None})
-    assert [row["id"] for row in response.json()] == [str(scene.due)]
-
-
-def test_recovery_needs_a_time_that_outlasts_a_send(scene: Scene) -> None:
-    """A zero would take every live claim from its worker."""
-    before = scene.everything()
-    for minutes in (None, 0, -1):
-        response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": minutes})
-        assert (response.status_code, response.json()["code"]) == (400, "SR422")
-    assert scene.everything() == before
-
-
-def test_recovery_after_a_very_long_time_recovers_nothing(scene: Scene) -> None:
-    """4083 years."""
-    response = scene.call("service_role", "recover_stuck_sms_retries", {"stale_minutes": 2147483647})
-    assert (response.status_code, response.json()) == (200, [])
-
-
 NOTHING_CLAIMED: dict[str, object] = {
     "texts": [], "environment": None, "stops": [], "stopped_states": [], "longest_body": 1600, "next_in": None,
 }  # fmt: skip
@@ -79,6 +64,8 @@ NULLS = {
     ("schedule_sms", "scheduled_for"): "SR422",
     ("claim_sms_retry", "retry_id"): NOTHING_CLAIMED,
     ("begin_sms_attempt", "retry_id"): "lost",
+    ("begin_sms_attempt", "claim_no"): "SR422",
+    ("begin_sms_attempt", "send_before"): "SR422",
     ("begin_sms_attempt", "attempt_id"): "SR422",
     ("begin_sms_attempt", "cap_since"): "SR422",
     ("finish_sms_attempt", "retry_id"): "not applied",
@@ -147,46 +134,6 @@ def test_a_null_where_a_value_is_needed_changes_nothing(scene: Scene) -> None:
     assert scene.everything() == before
 
 
-@pytest.mark.parametrize("name", ["claim_no", "send_before"])
-def test_a_send_does_not_begin_without_a_fence_or_a_window(scene: Scene, name: str) -> None:
-    """What is missing is never a license to send."""
-    arguments = scene.arguments("begin_sms_attempt") | {name: None}
-    response = scene.call("service_role", "begin_sms_attempt", arguments)
-    assert _in_short(response) != "go"
-
-
-def test_a_send_that_is_under_way_does_not_begin_again_for_a_caller_without_an_attempt(scene: Scene) -> None:
-    """Two texts would go out."""
-    arguments = scene.arguments("begin_sms_attempt") | {
-        "retry_id": str(scene.begun), "claim_no": scene.begun_no, "attempt_id": None
-    }  # fmt: skip
-    response = scene.call("service_role", "begin_sms_attempt", arguments)
-    assert _in_short(response) != "go"
-
-
-def test_a_row_is_not_deferred_without_a_time(scene: Scene) -> None:
-    """A deferral for quiet hours that ends at once is none."""
-    before = scene.everything()
-    arguments = scene.arguments("defer_sms_retry") | {"until": None}
-    scene.call("service_role", "defer_sms_retry", arguments)
-    assert scene.everything() == before
-
-
-def test_no_row_fails_without_a_reason(scene: Scene) -> None:
-    """Every row that is given up says why."""
-    arguments = scene.arguments("finish_sms_attempt") | {"next_status": "failed", "error": None}
-    scene.call("service_role", "finish_sms_attempt", arguments)
-    row = scene.business.row(scene.begun)
-    assert row["status"] != "failed" or row["last_error"] is not None
-
-
-def test_a_deferral_to_a_time_that_has_come_may_be_repeated(scene: Scene) -> None:
-    """Its answer was lost; the second call must not say that the claim was."""
-    arguments = scene.arguments("defer_sms_retry") | {"until": scene.at(seconds=-1)}
-    assert scene.call("service_role", "defer_sms_retry", arguments).json() is True
-    assert scene.call("service_role", "defer_sms_retry", arguments).json() is True
-
-
 WORDS = [
     ("queue_sms_retry", "reason"),
     ("finish_sms_attempt", "outcome"),
@@ -233,15 +180,17 @@ def test_a_word_that_is_none_of_the_known_ones_is_refused(scene: Scene) -> None:
     assert scene.everything() == before
 
 
-@pytest.mark.parametrize(("function", "name", "column"), TEXTS)
-def test_a_text_is_kept_as_it_is_whatever_is_in_it(scene: Scene, function: str, name: str, column: str) -> None:
+@pytest.mark.parametrize("function", sorted({function for function, _, _ in TEXTS}))
+def test_a_text_is_kept_as_it_is_whatever_is_in_it(scene: Scene, function: str) -> None:
     """Parameters are values; none is ever part of a statement."""
-    value = ODD
-    response = scene.call("service_role", function, scene.arguments(function) | {name: value})
+    columns = {name: column for called, name, column in TEXTS if called == function}
+    odd = {name: ODD + name for name in columns}
+    response = scene.call("service_role", function, scene.arguments(function) | odd)
     assert response.status_code == 200
     table = "sms_send_attempts" if function == "begin_sms_attempt" else "sms_retry_queue"
-    query = sql.SQL("select 1 from {} where {} = %s").format(sql.Identifier(table), sql.Identifier(column))
-    assert len(scene.business.connection.execute(query, [value]).fetchall()) == 1
+    for name, column in columns.items():
+        query = sql.SQL("select 1 from {} where {} = %s").format(sql.Identifier(table), sql.Identifier(column))
+        assert len(scene.business.connection.execute(query, [odd[name]]).fetchall()) == 1
 
 
 def test_a_value_of_the_wrong_kind_is_refused(scene: Scene) -> None:
@@ -259,15 +208,6 @@ def test_a_value_of_the_wrong_kind_is_refused(scene: Scene) -> None:
         response = scene.call("service_role", function, scene.arguments(function) | {name: value})
         assert (function, name, response.json()["code"]) == (function, name, code)
     assert scene.everything() == before
-
-
-def test_a_text_past_its_attempts_is_failed_and_gets_no_row(scene: Scene) -> None:
-    """With the error of its last attempt."""
-    arguments = scene.arguments("queue_sms_retry") | {"attempt_count": 3}
-    assert scene.call("service_role", "queue_sms_retry", arguments).json()[0]["result"] == "attempts_exhausted"
-    log = scene.business.connection.execute("select * from send_logs where id = %s", [scene.text]).fetchone()
-    assert log is not None
-    assert (log["status"], log["error_message"]) == ("failed", "Twilio was down")
 
 
 def test_a_text_that_still_waits_is_not_called_failed(scene: Scene) -> None:

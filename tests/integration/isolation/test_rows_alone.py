@@ -1,135 +1,272 @@
-"""A row answers for itself alone: whatever it holds, whoever wrote it, the others go on as if it were not there."""
+"""A row answers for itself alone: whatever it holds, whoever wrote or locked it, the others go on as if it were not
+there. What cannot be read ends or waits with that reason.
+"""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.local.stack import Stack
-from tests.conftest import Business
-from tests.support.builders import results_of, run, run_over
-from tests.support.claims import claim_due, claim_suspect
+from smsretry import send_sms
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.errors import QueueMismatch, SmsRetryError
+from smsretry.local.twilio.faults import AcceptThenDrop
+from tests.support.builders import PHONE, results_of, run_over
+from tests.support.claims import claim_doubtful
+from tests.support.shop import Shop
 
-IMPOSSIBLE = ["infinity", "-infinity", "0044-03-15 12:00+00 BC", "10000-01-01 00:00+00"]
-
-
-@pytest.mark.parametrize("column", ["scheduled_for", "expires_at", "last_attempted_at", "created_at", "updated_at"])
-@pytest.mark.parametrize("instant", IMPOSSIBLE)
-def test_an_instant_that_no_calendar_has_is_refused_by_name(
-    stack: Stack, business: Business, column: str, instant: str
-) -> None:
-    """One such row had cost every row of its claim theirs."""
-    row = business.due_text()
-    with stack.connect() as connection, pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_instants"):
-        connection.execute(f"update sms_retry_queue set {column} = %s where id = %s".encode(), [instant, row])
+MEDDLE: Final = """
+create function public.meddle() returns trigger language plpgsql as $$ begin {}; return new; end $$;
+create trigger zz_meddle before insert on {} for each row execute function public.meddle()
+"""
+MENDED: Final = "drop function public.meddle() cascade"
 
 
-def test_an_error_of_megabytes_is_cut_where_it_enters(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Forty-five of them had made every claim fail for good."""
-    customer = business.customer()
-    business.connection.execute(
+# Huge values
+
+
+def test_megabytes_in_a_column_cost_the_claim_no_page(shop: Shop) -> None:
+    """A claim that opened and hashed them would end at PostgREST's statement timeout, and nobody's texts be claimed."""
+    hostile = shop.neighbor()
+    customer = hostile.customer()
+    for _ in range(12):
+        hostile.queue_row(hostile.send_log(customer), customer)
+    good = shop.due_text()
+    noise = "(select string_agg(md5(n::text || random()), '') from generate_series(1, 60000) n)"
+    cheap = pages_of_a_claim(shop)
+    for change in (
+        f"update customers set timezone = {noise}",
+        f"update send_logs set provider_message_id = jsonb_build_object('x', {noise})",
+    ):
+        shop.sql(f"{change} where business_id = %s", hostile.id)
+        assert pages_of_a_claim(shop) - cheap < 100, change  # to read one of them whole takes hundreds
+    assert good in [claim.id for claim in shop.claims()]
+
+
+def pages_of_a_claim(shop: Shop) -> int:
+    """Without the dead rows that others left. The fewest of three: a claim reads more when its plans are made anew."""
+    shop.sql("vacuum customers, send_logs, sms_retry_queue, sms_send_attempts, businesses")
+    explain = "explain (analyze, buffers, format json) select id from claim_due_sms_retries(50)"
+    touched = list[int]()
+    for _ in range(3):
+        with shop.connection.transaction(force_rollback=True):
+            plan = shop.value(explain)[0]["Plan"]
+        touched.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return min(touched)
+
+
+def test_what_is_kept_of_megabytes_is_what_a_person_reads(shop: Shop) -> None:
+    """An error is cut where it enters, and so is the source of a consent where it is copied."""
+    row = shop.due_text()
+    error = shop.due_text(phone="+12125550124")
+    shop.sql("update customers set sms_consent_source = repeat('a form on our page ', 50000)")
+    shop.sql("update sms_retry_queue set status = 'failed' where id = %s", error)
+    old = shop.row(error)
+    [again] = shop.sql(
         """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, last_error)
-           values (%s, %s, %s, %s, repeat('x', 5000000))""",
-        [business.id, business.send_log(customer), customer, stack.now()],
+           values (%s, %s, %s, %s, repeat('x', 1000000)) returning id""",
+        *[shop.id, old["send_log_id"], old["customer_id"], shop.now()],
     )
-    [claim] = claim_due(queue, 10)
-    assert len(business.row(claim.id)["last_error"]) == 2000
+    assert len(shop.row(again["id"])["last_error"]) == 2000
+    assert shop.run() == ["Sent", "Sent"]
+    assert len(shop.attempts_of(row)[0]["consent_source"]) == 200
 
 
-def test_bodies_of_megabytes_end_their_own_rows(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """The claim returns no more of a body than a text can have."""
-    long = [business.due_text(body="long " * 400_000, phone=f"+1212555{n:04}") for n in range(10)]
-    good = business.due_text()
-    assert sorted(run(queue, sender)) == ["Failed"] * 10 + ["Sent"]
-    assert business.row(good)["status"] == "completed"
-    for row in long:
-        assert business.row(row)["last_error"].startswith("Text is longer than 1600 characters")
+def test_an_answer_that_is_cut_off_costs_no_claim(shop: Shop) -> None:
+    """max-rows below a group and a claim: each of them is one value."""
+    for n in range(20):
+        shop.due_text(phone=f"+121255501{n:02}")
+    shop.stack.rpc_faults.max_rows = 10
+    assert shop.run() == ["Sent"] * 20
 
 
-def test_a_log_of_another_channel_is_no_text(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, stack: Stack
-) -> None:
-    """An e-mail log inserted by hand had been texted."""
-    row = business.due_text()
-    business.connection.execute("update send_logs set channel = 'email'")
-    assert run(queue, sender) == ["Failed"]
-    assert business.row(row)["last_error"] == "Send log is of channel email, not sms"
-    assert not stack.twilio.ledger.entries()
+# Locks
 
 
-def test_a_text_whose_workers_die_is_never_failed_and_is_claimed_alone(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """After six dead workers a text that was never tried had been given up, with an untrue reason."""
-    rows = [business.due_text(phone=f"+1212555{n:04}") for n in range(5)]
-    for _ in range(7):
-        claim_due(queue, 50)
-        while claim_suspect(queue):
-            pass
-        stack.move_clock(timedelta(minutes=26))
-        queue.recover(10)
-    assert {business.row(row)["status"] for row in rows} == {"pending"}
-    assert claim_due(queue, 50) == [], "they are under suspicion"
-    stack.move_clock(timedelta(minutes=16))
-    assert len(claim_suspect(queue)) == 1
-    stack.move_clock(timedelta(minutes=30))
-    queue.recover(10)
-    stack.move_clock(timedelta(minutes=16))
-    assert [result.fate for result in results_of(run_over(queue, sender))] == ["Sent"] * 5
-    assert len(stack.twilio.ledger.entries()) == 5
-
-
-def test_a_begin_that_cannot_be_asked_gives_the_claims_back(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """An hour of a revoked grant had failed everything that was due."""
-    rows = [business.due_text(phone=f"+1212555{n:04}") for n in range(4)]
-    with stack.connect() as connection:
-        connection.execute("revoke execute on function begin_sms_attempt from service_role")
-        try:
-            for _ in range(60):
-                assert {result.fate for result in results_of(run_over(queue, sender))} <= {"GivenBack", "Deferred"}
-                stack.move_clock(timedelta(minutes=1))
-        finally:
-            connection.execute("grant execute on function begin_sms_attempt to service_role")
-    assert [business.row(row)["attempt_count"] for row in rows] == [0] * 4
-    assert run(queue, sender) == ["Sent"] * 4
-
-
-def test_a_customer_that_another_transaction_holds_locked_delays_only_its_own_text(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """One idle transaction had cost its text all its recoveries."""
-    locked, free = business.due_text(phone="+12125550101"), business.due_text(phone="+12125550102")
-    with stack.connect() as connection, connection.transaction():
-        connection.execute(
-            "select from customers where id = (select customer_id from sms_retry_queue where id = %s) for update",
-            [locked],
-        )
-        fates = {result.retry_id: result.fate for result in results_of(run_over(queue, sender))}
+@pytest.mark.parametrize("table", ["customers", "send_logs"])
+def test_what_another_transaction_holds_locked_delays_only_its_own_text(shop: Shop, table: str) -> None:
+    """An idle transaction may last for hours, and there may be many: one short wait, and no attempt is used. It might
+    have gone out now, so its life counts from here.
+    """
+    locked, free = shop.due_text(phone="+12125550101"), shop.due_text(phone="+12125550102")
+    row = shop.row(locked)
+    with shop.stack.connect() as connection, connection.transaction():
+        key = row["customer_id" if table == "customers" else "send_log_id"]
+        connection.execute(f"select from {table} where id = %s for update".encode(), [key])
+        fates = {row: result.fate for row, result in shop.results().items()}
     assert fates == {locked: "Deferred", free: "Sent"}
-    stack.move_clock(timedelta(minutes=1))
-    assert run(queue, sender) == ["Sent"]
+    assert (shop.row(locked)["attempt_count"], shop.row(locked)["why_code"]) == (0, "customer_locked")
+    assert shop.row(locked)["expires_at"] is not None
+    shop.later(minutes=1)
+    assert shop.run() == ["Sent"]
 
 
-def test_a_trigger_that_swallows_inserts_is_said_and_not_looped_over(
-    stack: Stack, business: Business, queue: SupabaseQueue
+# What the database refuses
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_row_that_the_database_refuses_to_begin_stops_no_other(shop: Shop, alone: bool) -> None:
+    """A trigger of the application's refuses one text. It is the oldest, so each run comes to it first."""
+    bad = shop.due_text(due=timedelta(days=-1))
+    others = [shop if alone else shop.neighbor() for _ in range(3)]
+    rows = [other.due_text(phone=f"+1212555{n:04}") for n, other in enumerate(others)]
+    forbid = MEDDLE.format(f"if new.retry_id = '{bad}' then raise 'not this one'; end if", "sms_send_attempts")
+    with shop.changed(forbid, MENDED):
+        for _ in range(2):
+            shop.run()
+            shop.later(minutes=1)
+    assert [shop.row(row)["status"] for row in rows] == ["completed"] * 3
+    assert shop.run() == ["Sent"]
+
+
+def test_a_begin_that_cannot_be_asked_gives_the_claims_back(shop: Shop) -> None:
+    """A grant that is missing costs no text anything, however often it is tried."""
+    rows = [shop.due_text(phone=f"+1212555{n:04}") for n in range(4)]
+    grant = "execute on function begin_sms_attempt"
+    with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
+        for _ in range(4):
+            assert set(shop.run()) <= {"GivenBack", "Deferred"}
+            shop.later(minutes=5)
+    assert [shop.row(row)["attempt_count"] for row in rows] == [0] * 4
+    assert shop.run() == ["Sent"] * 4
+
+
+def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
+    shop: Shop, operators: SupabaseOperators
 ) -> None:
-    """`queue_sms_retry` had tried for ever."""
-    log = business.send_log(business.customer())
-    with stack.connect() as connection:
-        connection.execute("create function swallow() returns trigger language plpgsql as 'begin return null; end'")
-        connection.execute(
-            "create trigger swallow before insert on sms_retry_queue for each row execute function swallow()"
-        )
-        try:
-            with pytest.raises(psycopg.Error, match="was not kept"):
-                connection.execute("select * from queue_sms_retry(%s)", [log])
-        finally:
-            connection.execute("drop function swallow cascade")
+    """Nobody who opted out would be recognized. Whoever writes an opt-out is told, and what to do."""
+    shop.due_text()
+    customer = shop.customer(consent="opted_out")
+    [key] = shop.sql("delete from smsretry.secret returning encode(key, 'hex') as hex")
+    try:
+        keyless = run_over(shop.queue, shop.sender)
+        assert [result.fate for result in results_of(keyless)] == ["Deferred"]
+        assert "Run `smsretry migrate --again`" in (keyless.flow_control.database_trouble or "")
+        with pytest.raises(psycopg.errors.NoDataFound, match=r"smsretry\.secret is empty"):
+            shop.sql("update customers set sms_consent_status = 'opted_out'")
+        with pytest.raises(SmsRetryError):
+            operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+    finally:
+        shop.sql("insert into smsretry.secret (key) values (decode(%s, 'hex'))", key["hex"])
+    assert (
+        shop.value("select count(*) from customers where sms_consent_status = 'opted_in' and id <> %s", customer) == 1
+    )
+    shop.later(minutes=1)
+    assert shop.run() == ["Cancelled"]
+
+
+# What no worker can read
+
+
+@pytest.fixture
+def unbounded(shop: Shop) -> Iterator[None]:
+    """A database without the bounds on instants, such as one whose owner took them away."""
+    rule = "from pg_constraint where conname = 'sms_retry_queue_instants'"
+    bounds = shop.value(f"select pg_get_constraintdef(oid) {rule}")
+    shop.sql("alter table sms_retry_queue drop constraint sms_retry_queue_instants")
+    yield
+    shop.sql("truncate sms_retry_queue cascade")
+    shop.sql(f"alter table sms_retry_queue add constraint sms_retry_queue_instants {bounds}")
+
+
+def readable(shop: Shop, row: UUID) -> dict[str, Any]:
+    """Of a row, what psycopg can read, too."""
+    [found] = shop.sql("select status, last_error, why, held_since from sms_retry_queue where id = %s", row)
+    return found
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_a_row_that_cannot_be_read_ends_with_that_reason_and_the_others_are_sent(shop: Shop) -> None:
+    """The reason names the column, and quotes no value of it. So does a first send's."""
+    bad = {instant: shop.due_text(phone="+12125550100") for instant in ("-infinity", "0044-03-15 12:00+00 BC")}
+    good = [shop.due_text(phone=f"+1212555010{n}") for n in range(1, 4)]
+    for instant, row in bad.items():
+        shop.sql("update sms_retry_queue set scheduled_for = %s where id = %s", instant, row)
+    assert set(shop.results()) == set(good)
+    assert len(shop.messages) == len(good)
+    for row in bad.values():
+        told = readable(shop, row)
+        assert (told["status"], told["last_error"]) == ("failed", "Row cannot be read: columns scheduled_for")
+        assert shop.log_of(row)["error_message"] == "Row cannot be read: columns scheduled_for"
+    for change, fate, status in (
+        ("new.expires_at := 'infinity'", "Failed", "failed"),
+        ("new.status := 'cancelled'", "Lost", "cancelled"),  # as an opt-out may be faster
+    ):
+        with shop.changed(MEDDLE.format(change, "sms_retry_queue"), MENDED):
+            result = send_sms(shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender)
+        assert (result.fate, readable(shop, result.retry_id)["status"]) == (fate, status)
+    assert len(shop.messages) == len(good)
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(shop: Shop) -> None:
+    """It may have gone out."""
+    row = shop.due_text()
+    shop.stack.twilio.fail(AcceptThenDrop())
+    assert shop.run() == ["InDoubt"]
+    shop.later(minutes=2)
+    shop.sql("update sms_retry_queue set expires_at = 'infinity' where id = %s", row)
+    assert claim_doubtful(shop.queue, 50) == []
+    told = readable(shop, row)
+    assert (told["status"], told["held_since"] is not None) == ("pending", True)
+    assert "Row cannot be read: columns expires_at" in told["why"]
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(shop: Shop) -> None:
+    """A row that cannot be read must not stop the run before it has claimed anything."""
+    good, bad = shop.due_text(), shop.due_text(phone="+12125550199")
+    shop.claims()
+    shop.later(minutes=11)
+    shop.sql(
+        "update sms_retry_queue set in_doubt_since = 'infinity', attempt_id = gen_random_uuid() where id = %s", bad
+    )
+    assert shop.recover() == [good]
+    assert readable(shop, bad)["status"] == "pending"
+
+
+def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
+    """Code and database are of different versions: no row's fault, so no row pays."""
+    rows = [shop.due_text(phone=f"+1212555010{n}") for n in range(3)]
+    before = [shop.row(row) for row in rows]
+    hide = """create schema beside; grant usage on schema beside to service_role;
+              alter function claim_sms_texts set schema beside;
+              create function claim_sms_texts(limit_count integer, account text default null, sender text default null,
+                                              without uuid[] default '{}', suspect boolean default false)
+              returns jsonb language sql as $$
+                  select jsonb_set(c, '{texts}', (select coalesce(jsonb_agg(t - 'decided_by'), '[]')
+                                                  from jsonb_array_elements(c -> 'texts') t))
+                  from beside.claim_sms_texts(limit_count, account, sender, without, suspect) c $$;
+              grant execute on function claim_sms_texts to service_role"""
+    undo = """drop function claim_sms_texts; alter function beside.claim_sms_texts set schema public;
+              drop schema beside"""
+    with shop.changed(hide, undo), pytest.raises(QueueMismatch, match="unusable columns: decided_by"):
+        shop.claims()
+    after = [shop.row(row) for row in rows]
+    assert {row["status"] for row in after} == {"pending"}
+    assert [row["scheduled_for"] for row in after] == [row["scheduled_for"] for row in before]
+    assert {row["recover_count"] for row in after} == {0}
+    assert len(shop.claims()) == len(rows)
+
+
+def test_a_scheduled_send_whose_line_cannot_be_read_hides_no_other(shop: Shop) -> None:
+    """All that were queued with it are told."""
+    bad, good = shop.scheduled(), shop.scheduled(phone="+12125550100")
+    hide = f"""alter function queue_scheduled_sms rename to queue_as_it_is;
+               create function queue_scheduled_sms(limit_count integer, ahead interval, life interval, without uuid[])
+               returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text,
+                              retry_id uuid)
+               language sql as $$
+                   select q.scheduled_id, q.business_id, q.customer_id,
+                          case q.scheduled_id when '{bad}' then 'a later version''s word' else q.result end,
+                          q.why, q.retry_id
+                   from queue_as_it_is(limit_count, ahead, life) q $$;
+               grant execute on function queue_scheduled_sms to service_role"""
+    undo = "drop function queue_scheduled_sms; alter function queue_as_it_is rename to queue_scheduled_sms"
+    with shop.changed(hide, undo):
+        told = shop.queue.queue_scheduled(10, timedelta(minutes=2))
+    assert [(send.scheduled_id, send.result) for send in told] == [(good, "queued")]
+    assert shop.scheduled_send(bad)["status"] == "queued"

@@ -21,10 +21,10 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
-from tests.integration.isolation.test_access import acting_as
 from tests.integration.unchangeable import HARMS, MENDED, NEVER_ENDS, STUCK, planted
 from tests.support.builders import BODY, fates_of, run, run_over
 from tests.support.claims import claim_due
+from tests.support.shop import acting_as
 from tests.support.waiting import until_locked_out
 
 SOON = timedelta(minutes=1)
