@@ -2,18 +2,72 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from smsretry.local.stack import Stack
-from tests.proofs.interleavings.actors import EVERYBODY
-from tests.proofs.interleavings.beginnings import beginnings
-from tests.proofs.interleavings.ends import Ends
 from tests.proofs.interleavings.invariants import broken
-from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Actor, Step, beginning
+from tests.proofs.interleavings.people import application, beginnings, customers, inbound, operator, planner, processor
+from tests.proofs.interleavings.state import Actor, State, Step, beginning
+from tests.proofs.interleavings.surroundings import carrier, poll, pruning, recovery, time_passes
+from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World, frozen
+
+AT_WORK: Final[Sequence[Actor]] = (workers, time_passes, recovery)
+EVERYBODY: Final[Sequence[Actor]] = (
+    *AT_WORK, carrier, poll, application, customers, planner, processor, inbound, operator, pruning,
+)  # fmt: skip
+_LONGEST: Final = 60
+"""Steps for each text, after which it is stuck: three looks and three sends are done in fewer."""
+
+
+class Ends:
+    """Remembers which states have an end, so that each is run to its end once."""
+
+    def __init__(self) -> None:
+        self._known = set[int]()
+
+    def stuck(self, world: World, state: State) -> list[str] | None:
+        """The steps of a fair run that does not end, or None."""
+        taken, met = list[str](), list[int]()
+        texts = {row["send_log_id"] for row in world.rows(state.content, "sms_retry_queue")}
+        for _ in range(_LONGEST * max(len(texts), 1)):
+            key = hash(state.key(world))
+            if key in self._known:
+                break
+            met.append(key)
+            world.set_back(state.content, state.now)
+            step = _fair(world, state)
+            if step is None:
+                break
+            taken.append(step.name)
+            after = step.take(world, state)
+            content = world.read() if after.now == state.now else state.content
+            state = replace(after, content=content, broken=())
+        else:
+            return taken
+        self._known.update(met)
+        return None
+
+
+def _fair(world: World, state: State) -> Step | None:
+    """The step that brings it on; None: it has ended."""
+    going_on = [step for step in workers(world, state) if " dies" not in step.name]
+    if going_on:  # the first answer is the best
+        return going_on[0]
+    if recover := next(recovery(world, state), None):
+        return recover
+    rows = world.rows(state.content, "sms_retry_queue")
+    live = [row for row in rows if row["status"] in ("pending", "processing")]
+    if planned := next((step for step in planner(world, state) if step.name == "planned texts are queued"), None):
+        return planned
+    if not live and not any(send["status"] == "scheduled" for send in world.rows(state.content, "scheduled_sends")):
+        return None
+    passing = list(time_passes(world, state))
+    waits = [row for row in live if row["held_since"] or row["why_code"] == "list_unavailable"]  # nobody mends it here
+    return passing[-1] if live and waits == live else passing[0]
 
 
 @dataclass
@@ -67,7 +121,6 @@ def explore(
     actors: Sequence[Actor] = EVERYBODY,
     states: int = 1_000_000,
     stop_at_first: bool = False,
-    prepare: Callable[[World], None] = lambda _: None,
 ) -> Report:
     """Explore from one due text, or from each of several stages of its life.
 
@@ -75,11 +128,9 @@ def explore(
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
         states: the most states.
-        prepare: takes a safeguard away.
     """
     report, began = Report(), time.monotonic()
     with frozen(stack, start) as world:
-        prepare(world)
         ends = Ends()
         first = Found(beginning(world, start))
         met: dict[tuple[str, ...], Found] = {(): first}

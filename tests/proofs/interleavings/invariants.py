@@ -1,4 +1,4 @@
-"""What must hold in every state."""
+"""What must hold in every state: what the town's judge says, and what only every moment can tell."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,94 +10,57 @@ from smsretry.desk.desk import Desk
 from smsretry.retry.profile import DEFAULT
 from tests.proofs.interleavings.state import State
 from tests.proofs.interleavings.world import World
+from tests.proofs.town.book import Story
+from tests.proofs.town.judge import LIVE, truths
+
+_EXCUSED: Final = ("retried for good", "retried too often")
+"""A person or the application may have a text sent again."""
+_STATES: Final[dict[str, str]] = {"completed": "sent", "failed": "failed", "cancelled": "cancelled"}
 
 
 def broken(world: World, state: State) -> Iterator[str]:
     """What does not hold."""
     yield from state.broken
-    for log in {message.log for message in state.twilio.messages}:
-        yield from _doubled(state, log)
-    rows, attempts, logs = (world.rows(state.content, name) for name in _TABLES)
-    for row in rows:
-        mine = [attempt for attempt in attempts if attempt["retry_id"] == row["id"]]
-        told = next((log for log in logs if log["id"] == row["send_log_id"]), None)
-        queued_anew = any(o["status"] in _LIVE and o["send_log_id"] == row["send_log_id"] for o in rows)
-        yield from _untrue(row, mine, told, state)
-        yield from _anothers(row, mine, state)
-        yield from _counted_wrongly(row, attempts)
-        if row["status"] == "completed" and not queued_anew and told and told["status"] not in _SENT:
-            yield f"completed, and its send log says {told['status']}"
-    yield from _forgotten_deliveries(attempts, logs, state)
-    yield from told_wrongly(world, state)
+    for story in _stories(world, state):
+        yield from (f"{kind}: {line}" for kind, line in truths(story) if kind not in _EXCUSED)
+    yield from _forgotten_deliveries(world, state)
+    yield from _told_wrongly(world, state)
 
 
-def _doubled(state: State, log: UUID) -> Iterator[str]:
-    """Never two messages for one text, but after one that was lost for a passing reason, or by a person's word."""
-    if state.decided & {"not sent", "deleted"}:
-        return
-    earlier = [message for message in state.twilio.messages if message.log == log][:-1]
-    if any(not message.known_lost for message in earlier):
-        yield "two messages for one text"
+def _stories(world: World, state: State) -> Iterator[Story]:
+    rows, attempts, logs = (
+        world.rows(state.content, name) for name in ("sms_retry_queue", "sms_send_attempts", "send_logs")
+    )
+    ids = (
+        {row["send_log_id"] for row in rows} | {log["id"] for log in logs} | {str(m.log) for m in state.twilio.messages}
+    )
+    for log_id in sorted(ids):
+        mine = [row for row in rows if row["send_log_id"] == log_id]
+        retries = {row["id"] for row in mine}
+        yield Story(
+            name=log_id,
+            rows=mine,
+            attempts=sorted((a for a in attempts if a["retry_id"] in retries), key=lambda attempt: attempt["begun_at"]),
+            log=next((log for log in logs if log["id"] == log_id), None),
+            messages=[message.judged() for message in state.twilio.messages if str(message.log) == log_id],
+            others=frozenset(message.sid for message in state.twilio.messages if str(message.log) != log_id),
+            may_be_stopped=state.said != "yes",
+            decided=state.decided,
+        )
 
 
-def _untrue(
-    row: dict[str, Any], attempts: list[dict[str, Any]], log: dict[str, Any] | None, state: State
-) -> Iterator[str]:
-    """An end's reason is true of the little Twilio."""
-    messages = [message for message in state.twilio.messages if str(message.log) == row["send_log_id"]]
-    if row["status"] == "completed" and not messages and "sent" not in state.decided:
-        yield "completed, and nothing was sent"
-    says_sent = log is None or log["status"] in _SENT  # a text that failed in doubt, and of which word came later
-    if row["status"] == "failed" and not says_sent and not state.decided & {"sent", "not sent", "cancelled"}:
-        known = {attempt["twilio_sid"] for attempt in attempts}
-        lost = any(attempt["delivery_status"] == "undelivered" for attempt in attempts)
-        if not lost and any(message.sid in known and message.fate != "lost" for message in messages):
-            yield "failed, and its message is on its way"
-    if row["status"] == "processing" and row["claimed_at"] is None:
-        yield "processing without a lease"
-
-
-def _anothers(row: dict[str, Any], attempts: list[dict[str, Any]], state: State) -> Iterator[str]:
-    """A message proves no other text than its own."""
-    texts = {message.sid: str(message.log) for message in state.twilio.messages}
-    for attempt in attempts:
-        if texts.get(attempt["twilio_sid"], row["send_log_id"]) != row["send_log_id"]:
-            yield "another text's message is taken for its own"
-
-
-def _counted_wrongly(row: dict[str, Any], attempts: list[dict[str, Any]]) -> Iterator[str]:
-    """A send is under way until it has an outcome, and a text in doubt is about a send; none has more than it may."""
-    its_own = next((attempt for attempt in attempts if attempt["id"] == row["attempt_id"]), None)
-    if row["begun_at"] and (its_own is None or its_own["outcome"] is not None):
-        yield "a send is under way, and has an outcome"
-    if (
-        row["in_doubt_since"]
-        and row["status"] in _LIVE
-        and (row["begun_at"] or its_own is None or its_own["outcome"] == "accepted")
-    ):
-        yield "in doubt, and not about a send without an outcome"
-    if row["attempt_count"] > row["max_attempts"]:
-        yield "more attempts than it may have"
-
-
-def _forgotten_deliveries(attempts: list[dict[str, Any]], logs: list[dict[str, Any]], state: State) -> Iterator[str]:
+def _forgotten_deliveries(world: World, state: State) -> Iterator[str]:
     """What we were told to be delivered stays delivered, whatever is reported later."""
     for message in state.twilio.messages:
         if message.heard:
+            attempts, logs = (world.rows(state.content, name) for name in ("sms_send_attempts", "send_logs"))
             if any(a["twilio_sid"] == message.sid and a["delivery_status"] != "delivered" for a in attempts):
                 yield "its delivery is forgotten"
             if any(log["id"] == str(message.log) and log["status"] != "delivered" for log in logs):
                 yield "it was delivered, and its send log does not say so"
 
 
-_TABLES: Final = ("sms_retry_queue", "sms_send_attempts", "send_logs")
-_LIVE: Final = ("pending", "processing")
-_SENT: Final = ("sent", "delivered", "undelivered")
-"""What a send log says of a text that went out."""
-_STATES: Final[dict[str, str]] = {"completed": "sent", "failed": "failed", "cancelled": "cancelled"}
-
-
-def told_wrongly(world: World, state: State) -> Iterator[str]:
+def _told_wrongly(world: World, state: State) -> Iterator[str]:
     """The story that a person is told agrees with the rows."""
     world.set_back(state.content, state.now)
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
@@ -106,15 +69,16 @@ def told_wrongly(world: World, state: State) -> Iterator[str]:
     if len(told) != len(rows):
         yield "a text without a story"
     for story in told:
-        row = rows[str(story.text.retry_id)]
-        expected = _STATES.get(row["status"]) or _state_of_live(row)
+        expected = _state_of(rows[str(story.text.retry_id)])
         if story.text.state != expected and not (expected == "waiting" and story.text.state == "due"):
             yield f"{expected}, and the story says {story.text.state}"
         if not story.next:
             yield "a story without what comes next"
 
 
-def _state_of_live(row: dict[str, Any]) -> str:
+def _state_of(row: dict[str, Any]) -> str:
+    if row["status"] not in LIVE:
+        return _STATES[row["status"]]
     if row["in_doubt_since"]:
         return "in_doubt"
     if row["status"] == "processing":

@@ -1,13 +1,173 @@
-"""What the customer and a person at the desk do to a text."""
+"""What the application, its own processor, the customer and a person at the desk do to a text."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
+from smsretry.sending.scheduled import AHEAD
 from tests.proofs.interleavings.provider import SENDER
-from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Step, nth
-from tests.proofs.interleavings.world import World
+from tests.proofs.interleavings.state import (
+    BODY,
+    BUSINESS,
+    CUSTOMER,
+    LOG,
+    OTHER_BODY,
+    OTHER_LOG,
+    OTHER_PHONE,
+    OTHER_ROW,
+    Processor,
+    State,
+    Step,
+    instant,
+    nth,
+    write_text,
+)
+from tests.proofs.interleavings.workers import claims_that_find
+from tests.proofs.interleavings.world import Refused, World
+
+_NEXT_TRY = """
+insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for, max_attempts)
+values (%s, %s, %s, %s, smsretry.clock(), greatest(2, %s + 1))
+"""
+_SENT = """
+update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text) where id = %s
+"""
+
+
+def _writes(name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any) -> Step:
+    def take(world: World, state: State) -> State:
+        for statement, values in statements:
+            try:
+                world.write(statement, *values)
+            except Refused:  # to a second live row, to a claim without a lease, to an end while in doubt
+                return state
+        return replace(state, **changes)
+
+    return Step(name, take)
+
+
+def application(world: World, state: State) -> Iterator[Step]:
+    """It queues the text anew, inserts the next try, claims by a plain update, cancels, edits, and deletes."""
+
+    def queue_anew(world: World, state: State) -> State:
+        with suppress(Refused):  # its customer is gone
+            world.call("queue_sms_retry", {"send_log_id": LOG, "reason": "twilio_error"})
+        return state
+
+    if any(log["id"] == str(LOG) for log in world.rows(state.content, "send_logs")):
+        yield Step("the application queues the text anew", queue_anew)
+        yield _writes(
+            "the application edits it", ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG))
+        )
+        yield _writes("the application deletes its send log", ("delete from send_logs where id = %s", (LOG,)))
+    yield _writes("the application inserts the next try", (_NEXT_TRY, (BUSINESS, LOG, CUSTOMER, 0, 1)))
+    mine = [row for row in world.rows(state.content, "sms_retry_queue") if row["send_log_id"] == str(LOG)]
+    if mine:
+        yield _writes(
+            "the application deletes it",
+            ("delete from sms_retry_queue where send_log_id = %s", (LOG,)),
+            decided=state.decided | {"deleted"},
+        )
+    if any(row["status"] in ("pending", "processing") for row in mine):
+        yield _writes(
+            "the application cancels it",
+            (
+                """update sms_retry_queue set status = 'cancelled'
+                   where send_log_id = %s and status in ('pending', 'processing')""",
+                (LOG,),
+            ),
+            decided=state.decided | {"cancelled"},
+        )
+    if any(row["status"] == "pending" for row in mine):
+        claim = "update sms_retry_queue set status = 'processing' where send_log_id = %s and status = 'pending'"
+        yield _writes("the application claims it by a plain update", (claim, (LOG,)))
+
+
+def customers(world: World, state: State) -> Iterator[Step]:
+    """The application writes down consent, changes the number, and deletes the customer."""
+    for customer in world.rows(state.content, "customers"):
+        consent = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
+        yield _writes("the application writes an opt-out", (consent, ("opted_out", CUSTOMER)), said="stop")
+        yield _writes(
+            "the application writes an opt-in",
+            (consent, ("opted_in", CUSTOMER)),
+            said="unclear" if state.said == "stop" else state.said,
+        )
+        if customer["phone"] != OTHER_PHONE:
+            number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
+            yield _writes("the application changes the number", number)
+        yield _writes("the application deletes the customer", ("delete from customers where id = %s", (CUSTOMER,)))
+
+
+def planner(world: World, state: State) -> Iterator[Step]:
+    """Planned texts are queued shortly before their time; the application moves them and cancels them."""
+
+    def queue(world: World, state: State) -> State:
+        world.queue.queue_scheduled(10, AHEAD)
+        return state
+
+    for send in world.rows(state.content, "scheduled_sends"):
+        at = instant(send["scheduled_for"])
+        if send["status"] == "scheduled" and at and at <= state.now + AHEAD:
+            yield Step("planned texts are queued", queue)
+        if send["status"] in ("scheduled", "queued"):
+            moved = "update scheduled_sends set scheduled_for = scheduled_for + interval '1 hour' where id = %s"
+            yield _writes("the application moves the plan", (moved, (LOG,)))
+            ended = "update scheduled_sends set status = 'cancelled' where id = %s"
+            yield _writes("the application cancels the plan", (ended, (LOG,)), decided=state.decided | {"cancelled"})
+
+
+def processor(world: World, state: State) -> Iterator[Step]:
+    """It claims, sends while its claim holds, and writes what came of it. It may stop for ever before each of these."""
+    if state.processor is None:
+        if "claim_due" in claims_that_find(world, state):
+            yield Step("the application's processor claims", _claims)
+        return
+    has, who = state.processor, f"the application's processor{nth(state.processor.log)}"
+    holds = any(
+        row["id"] == str(has.row) and row["status"] == "processing" and row["claim_no"] == has.claim_no
+        for row in world.rows(state.content, "sms_retry_queue")
+    )
+    if not has.came_to and holds:
+        yield Step(f"{who} sends: accepted", _sends)
+        yield Step(f"{who} sends: refused for now", partial(_goes_on, "refused"))
+    elif has.came_to == "sent":
+        done = "update sms_retry_queue set status = 'completed' where id = %s"
+        both = (_SENT, (has.sid, has.log)), (done, (has.row,))
+        yield _writes(f"{who} writes that it was sent", *both, processor=None)
+    elif has.came_to == "refused":
+        count = has.attempt_count + 1
+        again = (_NEXT_TRY, (BUSINESS, has.log, CUSTOMER, count, count))
+        yield _writes(f"{who} inserts the next try", again, processor=None)
+    yield Step(f"{who} dies", lambda _, state: replace(state, processor=None))
+
+
+def _claims(world: World, state: State) -> State:
+    claimed = world.call("claim_due_sms_retries", {"limit_count": 1})
+    for row in claimed if isinstance(claimed, list) else [claimed] if claimed else []:
+        if row["sms_consent_status"] == "opted_in" and row["phone"] and row["send_log_found"]:
+            taken, log = UUID(row["id"]), UUID(row["send_log_id"])
+            who = Processor(taken, log, row["claim_no"], row["attempt_count"], row["phone"], row["body"])
+            return replace(state, processor=who)
+        world.write("update sms_retry_queue set status = 'cancelled' where id = %s", row["id"])
+    return state
+
+
+def _sends(_: World, state: State) -> State:
+    has = state.processor
+    assert has
+    twilio = state.twilio.takes(has.log, None, has.to, has.body, state.now)
+    further = replace(has, came_to="sent", sid=twilio.messages[-1].sid)
+    return replace(state, twilio=twilio, processor=further)
+
+
+def _goes_on(came_to: Any, _: World, state: State) -> State:
+    assert state.processor
+    return replace(state, processor=replace(state.processor, came_to=came_to))
 
 
 def inbound(world: World, state: State) -> Iterator[Step]:
@@ -52,3 +212,30 @@ def _orders(function: str, values: dict[str, Any], *decided: str) -> Callable[[W
         return replace(state, decided=state.decided | set(decided))
 
     return take
+
+
+def beginnings(_: World, __: State) -> Iterator[Step]:
+    """How else a text may begin. Nobody takes these steps in the exploration: they lead to its stages."""
+    yield Step("another text has the same words", lambda world, state: _another(world, state, BODY))
+    yield Step("another text begins alike", lambda world, state: _another(world, state, f"{BODY} We are open."))
+    yield Step("it is planned", _planned)
+    yield Step("it is of use for an hour", _short_lived)
+
+
+def _another(world: World, state: State, body: str) -> State:
+    write_text(world, OTHER_LOG, OTHER_ROW, body)
+    return state
+
+
+def _planned(world: World, state: State) -> State:
+    world.write("delete from sms_retry_queue")
+    world.write("delete from send_logs")
+    at = state.now + timedelta(minutes=1)
+    plan = {"business_id": BUSINESS, "customer_id": CUSTOMER, "body": BODY, "scheduled_for": at.isoformat(), "id": LOG}
+    world.call("schedule_sms", plan)
+    return state
+
+
+def _short_lived(world: World, state: State) -> State:
+    world.write("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
+    return replace(state)

@@ -10,6 +10,8 @@ from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.retry.delivery import NotKept, Report
 from smsretry.retry.models import Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
+from tests.proofs.town import book as judged
+from tests.proofs.town.book import Told
 
 SENDER = SenderId("AC" + "1" * 32, "+12125550006")
 HIDDEN_FOR = timedelta(minutes=15)
@@ -37,23 +39,24 @@ class Message:
     fate: Fate = "on its way"
     late: datetime | None = None
     """When it was delivered, after it had been called lost."""
-    known_lost: bool = False
-    """Whether it was lost, and that could be known, when the text's next one was accepted."""
     heard: bool = False
     """Whether we were told that it was delivered."""
 
     def __str__(self) -> str:
         times = [at.isoformat() for at in (self.at, self.late) if at]
-        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.known_lost} {self.heard}"
+        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.heard}"
 
     @property
     def past(self) -> tuple[Fate, ...]:
         """All that Twilio has said of it so far, and may say again, late and in any order."""
         return ("on its way", *(("lost",) if self.late else ()), *((self.fate,) if self.fate != "on its way" else ()))
 
-    def looks_lost(self, at: datetime) -> bool:
-        """Whether somebody who asks before the next one leaves is told so: what arrives meanwhile nobody can know."""
-        return self.fate == "lost" or self.late == at or (self.late is not None and self.attempt_id is None)
+    def judged(self) -> judged.Message:
+        """As the judge of the town has it. About what the application's own processor sent, nobody can ask later."""
+        told = [Told(self.at, "undelivered", 30008)] if self.fate == "lost" or self.late else []
+        if self.fate == "delivered" and not (self.late and self.attempt_id is None):
+            told.append(Told(self.late or self.at, "delivered"))
+        return judged.Message(sid=self.sid, at=self.at, told=tuple(told))
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,7 @@ class Twilio:
         """The same, once it has accepted a message."""
         name = (attempt_id or log).bytes + bytes([len(self.messages)] if attempt_id is None else [])
         sid = "SM" + hashlib.md5(name, usedforsecurity=False).hexdigest()
-        earlier = [replace(m, known_lost=m.looks_lost(at)) if m.log == log else m for m in self.messages]
-        return Twilio((*earlier, Message(sid, log, attempt_id, to, body, at)))
+        return Twilio((*self.messages, Message(sid, log, attempt_id, to, body, at)))
 
     def asked_to_send(self, answer: Answer, log: UUID, text: Text, at: datetime) -> "tuple[Twilio, Outcome]":
         """What it knows after a request, and what the worker hears."""

@@ -1,16 +1,47 @@
-"""A state of the exploration: the tables, the time, the workers, the little Twilio, and what people have said."""
+"""A state of the exploration, a step from one to the next, and the text that everything happens to."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from tests.proofs.interleavings.poller import Poller
-from tests.proofs.interleavings.processor import Processor
 from tests.proofs.interleavings.provider import Twilio
-from tests.proofs.interleavings.worker import Worker
+from tests.proofs.interleavings.worker import Poller, Worker
 from tests.proofs.interleavings.world import Content, World
 
 Word = Literal["yes", "stop", "unclear"]
+
+
+BUSINESS: Final = UUID("00000000-0000-4000-8000-00000000000b")
+CUSTOMER: Final = UUID("00000000-0000-4000-8000-00000000000c")
+LOG: Final = UUID("00000000-0000-4000-8000-00000000000d")
+ROW: Final = UUID("00000000-0000-4000-8000-00000000000e")
+PHONE: Final = "+12125550123"
+BODY: Final = "Your table is ready."
+OTHER_BODY: Final = "Your table waits for you."
+OTHER_PHONE: Final = "+12125550188"
+OTHER_LOG: Final = UUID("00000000-0000-4000-8000-00000000001d")
+OTHER_ROW: Final = UUID("00000000-0000-4000-8000-00000000001e")
+OPENS, CLOSES, NEW_YORK = 8, 21, ZoneInfo("America/New_York")
+"""When the customer may be texted, by the clock there."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The application's own processor while it has a text: it claims by the call it always had, and begins nothing."""
+
+    row: UUID
+    log: UUID
+    claim_no: int
+    attempt_count: int
+    to: str
+    body: str
+    came_to: Literal["", "sent", "refused"] = ""
+    """What its request came to."""
+    sid: str = ""
+    """Of the message, if it was sent."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +69,66 @@ class State:
         busy = sorted(map(str, (*self.workers, *self.pollers, *filter(None, [self.processor]))))
         messages = map(str, self.twilio.messages)
         return world.canonical(self.content, self.now, *busy, *messages, self.said, *sorted(self.decided))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call by one actor, in a state whose content the world has."""
+
+    name: str
+    take: Callable[[World, State], State]
+    """What the state is afterwards, apart from the tables, which are read then."""
+
+
+Actor = Callable[[World, State], Iterator[Step]]
+
+
+def beginning(world: World, now: datetime) -> State:
+    """One text that is due, to a customer who said yes."""
+    world.write(
+        """insert into businesses (id, user_id, name, timezone)
+           values (%s, %s, 'Maple', 'America/New_York')""",
+        BUSINESS,
+        BUSINESS,
+    )
+    world.write(
+        """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
+           values (%s, %s, %s, 'America/New_York', 'opted_in', smsretry.clock() - interval '1 day')""",
+        *(CUSTOMER, BUSINESS, PHONE),
+    )
+    write_text(world, LOG, ROW, BODY)
+    return State(world.read(), now)
+
+
+def write_text(world: World, log: UUID, row: UUID, body: str) -> None:
+    """A text of that customer, due now."""
+    world.write(
+        """insert into send_logs (id, business_id, customer_id, channel, subject)
+           values (%s, %s, %s, 'sms', %s)""",
+        *(log, BUSINESS, CUSTOMER, body),
+    )
+    world.write(
+        """insert into sms_retry_queue (id, business_id, send_log_id, customer_id, scheduled_for, max_attempts)
+           values (%s, %s, %s, %s, smsretry.clock(), 2)""",
+        *(row, BUSINESS, log, CUSTOMER),
+    )
+
+
+def instant(held: str | None) -> datetime | None:
+    """A time, as a table's JSON has it."""
+    return datetime.fromisoformat(held) if held else None
+
+
+def in_window(now: datetime) -> bool:
+    """Whether the customer may be texted at this hour."""
+    return OPENS <= now.astimezone(NEW_YORK).hour < CLOSES
+
+
+def closing(now: datetime) -> datetime:
+    """When the window closes that is open now."""
+    return now.astimezone(NEW_YORK).replace(hour=CLOSES, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def nth(log: object) -> str:
+    """Which text a step is about, if it is not the first."""
+    return "" if str(log) == str(LOG) else " of the other text"

@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from smsretry.retry.delivery import Report
 from smsretry.retry.profile import STALE_MINUTES
-from tests.proofs.interleavings.poller import Poller
 from tests.proofs.interleavings.provider import Fate, Message
-from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Step, closing, in_window, instant, nth
-from tests.proofs.interleavings.worker import Call
+from tests.proofs.interleavings.state import State, Step, closing, in_window, instant, nth
+from tests.proofs.interleavings.worker import Call, Poller
 from tests.proofs.interleavings.world import World
 
 LEASE: Final = timedelta(minutes=STALE_MINUTES, seconds=30)

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from smsretry.local.stack import Stack
-from smsretry.retry import doubt
-from smsretry.retry.evidence import Found
+from smsretry.retry import before, doubt
+from smsretry.retry.after import after_send
+from smsretry.retry.decision import Cancel, Complete, Fail, Retry
 from smsretry.sending import pipeline
-from tests.proofs.interleavings.actors import AT_WORK
-from tests.proofs.interleavings.application import customers
-from tests.proofs.interleavings.explore import Report, explore
-from tests.proofs.interleavings.people import inbound
+from tests.proofs.interleavings.explore import AT_WORK, Report, explore
+from tests.proofs.interleavings.people import customers, inbound
 from tests.proofs.interleavings.stages import (
     ALIKE,
     ARRIVED,
@@ -26,42 +24,60 @@ from tests.proofs.interleavings.stages import (
     PUT_BACK,
     look,
 )
-from tests.proofs.interleavings.steps import Actor
+from tests.proofs.interleavings.state import Actor
 from tests.proofs.interleavings.surroundings import carrier
 from tests.proofs.interleavings.workers import workers
-from tests.proofs.town.safeguards import FENCE
+from tests.proofs.town.safeguards import ASKING, BEGIN, EVIDENCE, FENCE, QUARANTINE, RANKS, Safeguard, without
 from tests.support.builders import NOON
-from tests.support.safeguards import Safeguard, without
+
+_without_evidence = doubt._without_evidence
+
+
+def _is_the_end(*known: Any, **more: Any) -> Any:
+    """A refusal that passes ends the text."""
+    decision = after_send(*known, **more)
+    return Fail(decision.why, decision.why_code, decision.code) if isinstance(decision, Retry) else decision
+
+
+def _was_sent(*known: Any) -> Any:
+    """Where nothing was found, it was sent."""
+    decision = _without_evidence(*known)
+    sent = Complete("Already sent", "already_sent", sid=None, by="callback")
+    return sent if isinstance(decision, Retry) else decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch(Safeguard):
+class Switch:
     """A safeguard, and where its absence is looked for."""
 
-    sees: str
-    """What is found then."""
+    without: Safeguard
+    sees: str | tuple[str, ...]
+    """How what is found then begins."""
     stage: tuple[str, ...] = ()
     actors: Sequence[Actor] = AT_WORK
     depth: int = 7
 
     def explore(self, stack: Stack) -> Report:
         """Look for what its absence breaks."""
-        with without(stack, self):
+        with without(stack, self.without):
             return explore(stack, NOON, depth=self.depth, stages=[self.stage], actors=self.actors, stop_at_first=True)
 
 
-_DOUBLED: Final = "two messages for one text"
+def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
+    return Safeguard(replaces=function, edits=edits)
+
+
+_DOUBLED: Final = ("doubled", "arrived twice")
 _TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
 SWITCHES: Final = {
     "a worker that lost its claim changes nothing": Switch(
-        replaces="smsretry.fenced",
-        sql=FENCE.sql,
+        without=FENCE,
         sees=_DOUBLED,
         stage=(*CLAIM, "a lease goes by", "recover", "claim due"),
     ),
     "a begin knows its claim, and whether another send is under way": Switch(  # each would do alone
-        replaces="public.begin_sms_attempt",
-        edits=(
+        without=_edit(
+            BEGIN,
             (
                 r"smsretry\.fenced\(retry_id, claim_no\)",
                 "(select q from public.sms_retry_queue q where q.id = retry_id)",
@@ -77,21 +93,21 @@ SWITCHES: Final = {
         depth=5,
     ),
     "a worker that slept does not send": Switch(
-        patches=((pipeline, "SEND_WITHIN_SECONDS", 1e9),),
+        without=Safeguard(patches=((pipeline, "SEND_WITHIN_SECONDS", 1e9),)),
         sees=_DOUBLED,
         stage=(*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
         actors=(workers,),
         depth=5,
     ),
     "a text in doubt waits for three looks and a quarter of an hour": Switch(
-        patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0))),
+        without=QUARANTINE,
         sees=_DOUBLED,
         stage=(*ARRIVED, "1 min go by", "claim doubtful"),
         depth=6,
     ),
     "begin reads consent": Switch(
-        replaces="public.begin_sms_attempt",
-        edits=(
+        without=_edit(
+            BEGIN,
             (
                 r"v_customer\.sms_consent_status::text,\s+smsretry\.number_key\(.*?\)\)",
                 "'opted_in', null)",
@@ -103,69 +119,93 @@ SWITCHES: Final = {
         depth=3,
     ),
     "begin reads the clock": Switch(
-        replaces="public.begin_sms_attempt",
-        edits=((r"decided_at >= send_before", "false"),),
+        without=_edit(
+            BEGIN,
+            (r"decided_at >= send_before", "false"),
+        ),
         sees="a send began outside the window",
         stage=CLAIM,
         depth=2,
     ),
     "begin knows its text's end": Switch(  # so does the decision that names the last moment for it
-        replaces="public.begin_sms_attempt",
-        edits=(
-            (r"decided_at >= send_before", "false"),
-            (r"v_row\.expires_at <= decided_at", "false"),
-        ),
+        without=_edit(BEGIN, (r"decided_at >= send_before", "false"), (r"v_row\.expires_at <= decided_at", "false")),
         sees="a send began past its text's end",
         stage=("it is of use for an hour", *CLAIM),
         depth=2,
     ),
     "evidence is looked for in the provider's list": Switch(
-        patches=((doubt, "find", lambda _look, _sent: Found((), ())),),
+        without=EVIDENCE,
         sees=_DOUBLED,
         stage=(*ARRIVED, *_TWO_LOOKS, "15 min go by", "claim doubtful"),
         depth=6,
     ),
     "the provider is asked about a lost message before the next one leaves": Switch(
-        patches=((pipeline, "before_sending_again", lambda _said, at: None),),
+        without=ASKING,
         sees=_DOUBLED,
         stage=(*PUT_BACK, "message 1 is delivered after all", "29 min go by", "1 min go by"),
         depth=4,
     ),
     "a report that comes late changes nothing": Switch(
-        replaces="smsretry.record_delivery",
-        edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
+        without=RANKS,
         sees="its delivery is forgotten",
         stage=LOST,
         actors=(carrier,),
         depth=3,
     ),
     "a late delivery ends the wait for the next message": Switch(
-        replaces="smsretry.record_delivery",
-        edits=((r"elsif v_arrived and not", "elsif false and not"),),
+        without=_edit("smsretry.record_delivery", (r"elsif v_arrived and not", "elsif false and not")),
         sees="it was delivered, and its send log does not say so",
         stage=PUT_BACK,
         actors=(carrier,),
         depth=3,
     ),
     "the claim of the application's own processor counts as a send": Switch(
-        replaces="smsretry.recover_row",
-        edits=((r"if retry\.claimed_by_application and", "if false and"),),
+        without=_edit("smsretry.recover_row", (r"if retry\.claimed_by_application and", "if false and")),
         sees=_DOUBLED,
         stage=(PROCESSOR, "the application's processor sends: accepted", "the application's processor dies"),
         depth=5,
     ),
     "a text that failed in doubt is in doubt when it is queued anew": Switch(
-        replaces="smsretry.before_insert",
-        edits=((r"if v_doubt\.attempt_id is not null then", "if false then"),),
+        without=_edit("smsretry.before_insert", (r"if v_doubt\.attempt_id is not null then", "if false then")),
         sees=_DOUBLED,
         stage=(*FAILED_IN_DOUBT, "the application queues the text anew"),
         depth=4,
     ),
     "a look waits for the answer to another send to the number": Switch(
-        replaces="smsretry.may_be_unanswered",
-        edits=((r"(?s)select exists.*<= may_be_unanswered\.at\)\)", "select false"),),
-        sees="another text's message is taken for its own",
+        without=_edit(
+            "smsretry.may_be_unanswered", (r"(?s)select exists.*<= may_be_unanswered\.at\)\)", "select false")
+        ),
+        sees="unsettled: another text's message",
         stage=(ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
+        depth=2,
+    ),
+    "recovery keeps the row": Switch(
+        without=_edit(
+            "smsretry.recover_row",
+            (r"perform smsretry\.save_row\(retry.*?\);", "delete from public.sms_retry_queue q where q.id = retry.id;"),
+        ),
+        sees="lost: gone",
+        stage=(*CLAIM, "a lease goes by"),
+        depth=1,
+    ),
+    "what is refused for now is tried again": Switch(
+        without=Safeguard(patches=((pipeline, "after_send", _is_the_end),)),
+        sees="untrue end: failed after 1 of 2",
+        stage=BEGUN,
+        actors=(workers,),
+        depth=3,
+    ),
+    "looks that find nothing say nothing": Switch(
+        without=Safeguard(patches=((doubt, "_without_evidence", _was_sent),)),
+        sees=("lost: completed, and nothing was sent", "untrue end: completed as already sent"),
+        stage=(*NEVER_ARRIVED, *_TWO_LOOKS),
+        depth=4,
+    ),
+    "nobody opts out without a word": Switch(
+        without=Safeguard(
+            patches=((before, "before_send", lambda *_, **__: Cancel("Customer opted out", "opted_out")),)
+        ),
+        sees="untrue end: cancelled as opted out",
         depth=2,
     ),
 }

@@ -1,7 +1,7 @@
-"""A worker between two calls, as a value: its claim, and what it was answered so far.
+"""Workers and lookers after deliveries between two calls, as values: what they hold, and what they were answered.
 
 The real pipeline runs from the start each time, is given the same answers, and stops at the first call that has none.
-So a worker can stop for ever, or sleep as long as it likes, before each of its calls.
+So each can stop for ever, or sleep as long as it likes, before each of its calls.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,12 @@ from unittest.mock import patch
 from uuid import uuid5
 
 from smsretry.retry.audience import EVERYBODY, Audience
+from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim, ItemResult, SenderId
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import follow
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import Services
 from tests.proofs.interleavings.provider import SENDER
 
 _PIPELINE: Final = "smsretry.sending.pipeline"
@@ -65,6 +69,31 @@ class Worker:
 def told(answers: Answers) -> str:
     """The answers, and when each came."""
     return " ".join(f"{answer} {at.isoformat()}" for answer, at in answers)
+
+
+@dataclass(frozen=True)
+class Poller:
+    """One that looks after a message."""
+
+    message: OpenDelivery
+    answers: Answers = ()
+
+    def next(self, now: datetime) -> Call | None:
+        """The call that it makes next, if it goes on now; None: it is done."""
+        ports = Ports(self.answers, now)
+        services = Services(Queue(ports), Sender(ports), DEFAULT)
+        try:
+            follow(self.message, services)
+        except Asks as asked:
+            return asked.call
+        return None
+
+    def told(self, answer: Any, now: datetime) -> "Poller":
+        """The same, once it has this answer."""
+        return replace(self, answers=(*self.answers, (answer, now)))
+
+    def __str__(self) -> str:
+        return f"{self.message.model_dump_json()} {told(self.answers)}"
 
 
 class Asks(BaseException):

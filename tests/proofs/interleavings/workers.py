@@ -9,8 +9,7 @@ from uuid import UUID
 from smsretry.errors import SmsRetryError, UnforeseenError
 from smsretry.retry.models import Claim, ItemResult
 from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
-from tests.proofs.interleavings.state import State
-from tests.proofs.interleavings.steps import Step, in_window, instant, nth
+from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
 from tests.proofs.interleavings.worker import Call, Worker, unreachable
 from tests.proofs.interleavings.world import Refused, World
 from tests.support.claims import claim_doubtful, claim_due, claim_suspect

@@ -44,7 +44,7 @@ order by 1, 2
 _STORY: Final = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
 """What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
 _TOLD: Final = frozenset({"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"})
-"""Columns of which the same holds."""
+"""Columns of which the same holds, but for the queue's `created_at`: a text's life may count from it."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)")
 _NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}")
 _CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
@@ -109,7 +109,6 @@ class World:
         self._read: Final = "select " + ", ".join(table.held().as_string() for table in self.tables)
         self._empty: Final = [table.empty().as_string() for table in self.tables]
         self._fill: Final = [table.fill().as_string() for table in self.tables]
-        self._told: Final = [table.qualified in _STORY for table in self.tables]
         self._calls: dict[tuple[str, frozenset[str]], str] = {}
         self._now = now
         self.content: Content = ()
@@ -158,7 +157,11 @@ class World:
 
     def canonical(self, content: Content, now: datetime, *more: str) -> str:
         """The same for states that go on in the same way: times count from now, names by when they come first."""
-        shown = [held for held, told in zip(content, self._told, strict=True) if not told]
+        shown = [
+            held.replace('"created_at"', '"queued_at"') if table.name == "sms_retry_queue" else held
+            for held, table in zip(content, self.tables, strict=True)
+            if table.qualified not in _STORY
+        ]
         return canonical("\n".join([*shown, *more]), now)
 
 

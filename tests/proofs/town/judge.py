@@ -34,7 +34,7 @@ def truths(story: Story) -> Iterator[Finding]:
     for row in story.rows:
         mine = [attempt for attempt in story.attempts if attempt["retry_id"] == row["id"]]
         yield from _end(row, mine, story)
-        yield from _counts(row, mine)
+        yield from _counts(row, story.attempts)
         if row["status"] == "completed" and not is_live and story.log and story.log["status"] not in SENT:
             yield "misreported", f"completed, and its send log says {story.log['status']}"
     for attempt in story.attempts:
