@@ -6,7 +6,9 @@ import signal
 import sys
 from datetime import datetime
 
+from tests.proofs.fortnight.people import invent
 from tests.proofs.fortnight.report import AUTUMN, fortnight
+from tests.support.stacks import running_stack
 
 
 def main() -> int:
@@ -19,12 +21,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
     logging.disable(logging.CRITICAL)  # a connection that Twilio drops is news to urllib3, and not to us
-    report = fortnight(texts=options.texts, days=options.days, seed=options.seed, start=options.start)
-    sys.stdout.write(f"{report}\n")
-    for kind, lines in report.verdict.found.items():
-        for line in lines[:3]:
-            sys.stdout.write(f"{kind}: {line}\n")
-    return 0 if report.verdict.clean else 1
+    with running_stack() as stack:
+        report = fortnight(stack, invent(options.texts, days=options.days, start=options.start, seed=options.seed))
+    sys.stdout.write(report.tell())
+    return int(not report.clean)
 
 
 if __name__ == "__main__":

@@ -1,155 +1,165 @@
-"""Twilio's ledger and the database against the law: what went out and should not have, and the other way round.
+"""The law against what happened: what went out and should not have, and what could have gone out and did not.
 
 It shares no rule with the code under test. Whether a reason is the one the code gives is asked in `reasons`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from tests.proofs.fortnight.lateness import PAUSES, deadlines
-from tests.proofs.fortnight.people import Town
+from smsretry.data import retry_minutes
+from tests.proofs.fortnight.people import Owed, Town
 from tests.proofs.fortnight.simulation import Record
-from tests.proofs.fortnight.stories import Story
+from tests.proofs.oracles.clocks import MINUTE
 from tests.proofs.oracles.law import CAP
+from tests.proofs.town.book import Story
+from tests.proofs.town.report import Finding
 
-_A_DAY: Final = timedelta(days=1)
-_HELD_LOOK: Final = timedelta(hours=1)
-"""At the latest so long after its mending a held text goes on; in doubt, it takes longest."""
-_AT_ONCE: Final = timedelta(microseconds=1)
-KINDS: Final = (
-    "outside the window", "valid past its closing", "after an opt-out", "over the daily cap", "doubled", "lost",
-    "failed, though accepted", "late", "due at a closed hour", "unexplained", "bugs",
-)  # fmt: skip
-"""Outside: accepted at an hour that some rule closes on some clock. Past: Twilio might still send it then. Lost: ended
-without a reason, or completed and unknown to Twilio, or waiting for a closed hour at the end. Late: it could go out and
-was not tried in time. Due at a closed hour: deferred to one. Unexplained: not for the reason the check gives."""
-Finding = tuple[str, str]
-"""What it is, and a line about it."""
-_Number = tuple[UUID, str | None]
-"""A business and a phone number: what a cap is counted by."""
-
-
-@dataclass(slots=True)
-class Verdict:
-    """Everything that was found. Nothing should be."""
-
-    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
-    judged: int = 0
-    """Times that a text could go out, and it was asked whether it did."""
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing was found."""
-        return not any(self.found.values())
-
-    def __getitem__(self, kind: str) -> int:
-        return len(self.found[kind])
+STOPPED: Final = 21610
+"""Twilio's code for: this person has answered STOP."""
+PATIENCE: Final = timedelta(minutes=2)
+"""How long a text may take that could go out: the worker comes by every minute."""
+SPREAD: Final = timedelta(minutes=10)
+"""Over how long the texts that wait for the same opening are drawn out."""
+PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in retry_minutes())
+"""After a failure, by the sends that count so far."""
+QUARANTINE: Final = timedelta(minutes=21)
+"""Until a text in doubt is sent again: it was looked for three times."""
+LAST_CALL: Final = timedelta(seconds=10)
+"""With less time left to live a text is not sent."""
+SLOWER: Final = 20429
+"""Twilio's code for: too many requests. It costs no attempt."""
+MOST_ATTEMPTS: Final = 3
+_STILL_OPEN: Final = 5
+"""Minutes a window must stay open for a text that finds it open: nothing is sent in its last 70 seconds."""
+_OPENING: Final = 15
+"""Minutes an opening must last to be one for everybody who waits for it."""
 
 
-def judge(town: Town, record: Record, stories: list[Story]) -> Verdict:
-    """Judge a fortnight that is over."""
-    verdict = Verdict()
-    for bug in record.bugs:
-        verdict.found["bugs"].append(bug)
-    reached = _reached(stories)
-    for story in stories:
-        bound = story.text.customer.who.capped and not story.text.transactional
-        for since, by, on_time in deadlines(story, town, reached[_number(story)] if bound else ()):
-            verdict.judged += 1
-            if not on_time:
-                verdict.found["late"].append(f"{story.name}: from {since}, to be tried by {by}; {story.row}")
-        for kind, line in (*_of_messages(story, town), *_of_row(story, town)):
-            verdict.found[kind].append(f"{story.name}: {line}")
-    for kind, line in (*_over_cap(stories), *_at_closed_hours(stories, town, record)):
-        verdict.found[kind].append(line)
-    return verdict
+def deadlines(
+    text: Owed, story: Story, town: Town, given_back: int, reached: Iterable[datetime]
+) -> Iterator[tuple[datetime, datetime, bool]]:
+    """Each time that the text could go out: from when, by when it must have been tried, and whether it was.
+
+    Args:
+        reached: when the person was texted, if a cap binds this text.
+    """
+    minutes = _free(town, town.window_of(text), reached)
+    patience = PATIENCE + min(given_back, 5) * MINUTE
+    over = _over(text, town)
+    tries = [attempt["begun_at"] for attempt in story.attempts]
+    for since, tried in zip(_starts(text, story), [*tries, None], strict=False):
+        by = _chance(minutes, since, town)
+        if by is not None and by + patience < over and (tried is None or tried > by + patience):
+            yield since, by + patience, False
+        elif by is not None and tried is not None:
+            yield since, by + patience, True
 
 
-def _number(story: Story) -> _Number:
-    return story.text.customer.business.id, story.text.customer.phone
+def _starts(text: Owed, story: Story) -> Iterator[datetime]:
+    """When the text was to be tried: when it was due, and after each try that came to nothing."""
+    yield text.due_at
+    counted = 0
+    for attempt in story.attempts:
+        if attempt["outcome"] == "accepted" or attempt["error_code"] == STOPPED:
+            return
+        if attempt["settled_by"] == "reconcile" or attempt["outcome"] == "in_doubt":
+            again = attempt["begun_at"] + QUARANTINE + 3 * PATIENCE
+        else:
+            again = None
+        counted += attempt["error_code"] != SLOWER
+        if counted >= MOST_ATTEMPTS:
+            return
+        yield again or attempt["finished_at"] + PAUSES[counted]
 
 
-def _reached(stories: list[Story]) -> defaultdict[_Number, list[datetime]]:
+def _over(text: Owed, town: Town) -> datetime:
+    """From when on nothing can be asked of the text any more."""
+    assert text.expires_at is not None
+    ends = [town.end, text.expires_at - LAST_CALL]
+    return min([*ends, text.stopped_at] if text.stopped_at else ends)
+
+
+def _free(town: Town, minutes: bytes, reached: Iterable[datetime]) -> bytes:
+    """The minutes of a window in which there is room under the cap."""
+    free, times = bytearray(minutes), sorted(reached)
+    for first, last in zip(times, times[CAP - 1 :], strict=False):
+        full, room = town.almanac.minute(last), town.almanac.minute(first + timedelta(days=1)) + 1
+        if full < room:
+            free[full:room] = bytes(max(min(room, len(free)) - full, 0))
+    return bytes(free)
+
+
+def _chance(minutes: bytes, since: datetime, town: Town) -> datetime | None:
+    """By when a text that is to go out from an instant on must have been tried, if it is tried at once."""
+    first = town.almanac.minute(since)
+    if minutes[first : first + _STILL_OPEN] == b"\1" * _STILL_OPEN:
+        return since
+    opens = minutes.find(b"\0" + b"\1" * _OPENING, first)
+    return None if opens < 0 else town.start + (opens + 1) * MINUTE + SPREAD
+
+
+def reached(stories: Mapping[UUID, Story], town: Town) -> defaultdict[tuple[UUID, str | None], list[datetime]]:
     """When somebody may have been texted by a business: what was accepted, and what was in doubt for a while."""
-    found: defaultdict[_Number, list[datetime]] = defaultdict(list)
-    for story in stories:
-        found[_number(story)] += [
+    found: defaultdict[tuple[UUID, str | None], list[datetime]] = defaultdict(list)
+    for text in town.texts:
+        found[text.reached_at] += [
             attempt["finished_at"] if attempt["settled_by"] == "response" else attempt["begun_at"]
-            for attempt in story.attempts
+            for attempt in stories[text.retry_id].attempts
             if attempt["outcome"] in ("accepted", "in_doubt") or attempt["settled_by"] == "reconcile"
         ]
     return found
 
 
-def _of_messages(story: Story, town: Town) -> Iterator[Finding]:
-    """What Twilio accepted: once, at a permitted hour, with consent, and not to be delivered after hours."""
-    minutes = town.window(story.text)
-    for entry in story.entries:
-        at = entry.accepted_at
-        first = town.almanac.minute(at)
-        if not minutes[first]:
-            yield "outside the window", f"accepted {at}"
-        last = town.almanac.minute(at + (entry.validity_period or timedelta(0)) - _AT_ONCE)
+def valid_too_long(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
+    """What Twilio might still deliver after hours."""
+    minutes = town.window_of(text)
+    for message in story.messages:
+        first = town.almanac.minute(message.at)
+        last = town.almanac.minute(message.at + message.valid_for - timedelta(microseconds=1))
         if minutes[first] and 0 in minutes[first : last + 1]:
-            yield "valid past its closing", f"accepted {at}, valid for {entry.validity_period}"
-        if story.opted_out_at and story.begun_at(entry) > story.opted_out_at:
-            yield "after an opt-out", f"opted out {story.opted_out_at}, begun {story.begun_at(entry)}"
-    for entry in story.entries[1:]:
-        yield "doubled", f"accepted {story.entries[0].accepted_at} and {entry.accepted_at}"
+            yield "valid past its closing", f"accepted {message.at}, valid for {message.valid_for}"
 
 
-def _of_row(story: Story, town: Town) -> Iterator[Finding]:
-    """Where the row ended: a text is sent, or there is a reason, or it waits."""
-    row = story.row
-    match row["status"]:
-        case "completed":
-            if not story.entries:
-                yield "lost", "completed, and Twilio knows nothing of it"
-        case "failed" | "cancelled":
-            if story.entries:
-                yield "failed, though accepted", str(row["last_error"])
-            elif not row["last_error"]:
-                yield "lost", f"{row['status']} without a reason"
-        case "pending" if row["held_since"]:
-            # It waits for a person, whatever the hour, and is looked at again soon: nobody need requeue it.
-            if not row["why"] or row["scheduled_for"] > town.end + _HELD_LOOK:
+def waits_rightly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
+    """What still waits does so for an hour that is open, or for a person who is asked again soon."""
+    for row in story.rows:
+        if row["status"] == "processing":
+            yield "lost", "still processing"
+        elif row["status"] == "pending" and row["held_since"]:
+            if not row["why"] or row["scheduled_for"] > town.end + timedelta(hours=1):
                 yield "lost", f"held until {row['scheduled_for']}: {row['why']}"
-        case "pending":
+        elif row["status"] == "pending":
             # What has just failed waits a moment, whatever the hour; what is in doubt is looked for at any.
             pauses = [a["finished_at"] + PAUSES[-1] >= row["scheduled_for"] for a in story.attempts]
-            if not (row["in_doubt_since"] or any(pauses[-1:]) or _is_open(town, story, row["scheduled_for"])):
+            if not (row["in_doubt_since"] or any(pauses[-1:]) or text.is_open(row["scheduled_for"])):
                 yield "lost", f"waits for {row['scheduled_for']}, which is a closed hour"
-        case status:
-            yield "lost", f"still {status}"
 
 
-def _is_open(town: Town, story: Story, at: datetime) -> bool:
-    minute = town.almanac.minute(at)
-    return town.window(story.text)[minute] == 1
-
-
-def _over_cap(stories: list[Story]) -> Iterator[Finding]:
+def over_cap(stories: Mapping[UUID, Story], town: Town) -> Iterator[Finding]:
     """Marketing texts to somebody in a state with a cap who had been sent that many in the 24 hours before."""
-    numbers: defaultdict[_Number, list[tuple[datetime, datetime]]] = defaultdict(list)
-    for story in stories:
-        numbers[_number(story)] += [(story.begun_at(entry), entry.accepted_at) for entry in story.entries]
-    for story in stories:
-        if story.text.customer.who.capped and not story.text.transactional:
-            for entry in story.entries:
-                begun, since = story.begun_at(entry), entry.accepted_at - _A_DAY
-                before = [other for other in numbers[_number(story)] if other[0] < begun and other[1] > since]
-                if len(before) >= CAP:
-                    yield "over the daily cap", f"{story.name}: begun {begun}; begun and accepted before: {before}"
+    numbers = defaultdict[tuple[UUID, str | None], list[tuple[datetime, datetime]]](list)
+    for text in town.texts:
+        story = stories[text.retry_id]
+        numbers[text.reached_at] += [(story.begun_at(message), message.at) for message in story.messages]
+    for text in town.texts:
+        for message in stories[text.retry_id].messages if is_capped(text) else ():
+            begun, since = stories[text.retry_id].begun_at(message), message.at - timedelta(days=1)
+            before = [other for other in numbers[text.reached_at] if other[0] < begun and other[1] > since]
+            if len(before) >= CAP:
+                yield "over the daily cap", f"{text.name}: begun {begun}; begun and accepted before: {before}"
 
 
-def _at_closed_hours(stories: list[Story], town: Town, record: Record) -> Iterator[Finding]:
+def is_capped(text: Owed) -> bool:
+    """Whether a state permits so many of them in a day."""
+    return text.customer.who.capped and not text.transactional
+
+
+def at_closed_hours(town: Town, record: Record) -> Iterator[Finding]:
     """Deferrals to an hour that is not permitted."""
-    by_id = {story.text.retry_id: story for story in stories}
+    by_id = {text.retry_id: text for text in town.texts}
     for wait in record.waits:
-        story = by_id[wait.retry_id]
-        if not _is_open(town, story, wait.until):
-            yield "due at a closed hour", f"{story.name}: at {wait.at} deferred until {wait.until} ({wait.why})"
+        if not by_id[wait.retry_id].is_open(wait.until):
+            yield "due at a closed hour", f"{by_id[wait.retry_id].name}: at {wait.at} until {wait.until} ({wait.why})"

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-import psycopg
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -19,10 +16,9 @@ from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import Services
 from smsretry.sending.run import ItemFailed, Run, run_once
-from tests.proofs.fortnight.people import OptOut, Town
+from tests.proofs.fortnight.people import Customer, OptOut, Town
 from tests.proofs.oracles.clocks import MINUTE
-
-Connection = psycopg.Connection[dict[str, Any]]
+from tests.proofs.town.texts import Connection, open_business, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +39,7 @@ class Record:
     waits: list[Wait] = field(default_factory=list)
     given_back: Counter[UUID] = field(default_factory=Counter)
     """How often a row was not tried because its run had stopped sending."""
-    opted_out: dict[UUID, datetime] = field(default_factory=dict)
-    """Customer → since when their opt-out is in the database."""
     bugs: list[str] = field(default_factory=list)
-    fates: Counter[str] = field(default_factory=Counter)
     passes: int = 0
     seconds: float = 0.0
 
@@ -65,12 +58,16 @@ def live(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Record:
         TwilioSender(stack.settings()) as sender,
         ThreadPoolExecutor(1) as customers,
     ):
-        _insert(connection, town)
+        for business in town.businesses:
+            hours = {"sms_hours": business.sms_hours}
+            open_business(connection, business.id, business.zone, **hours)
+        write(connection, town.texts)
+        connection.execute("analyze")
         while (minute := _next_minute(stack, connection, opt_outs)) and minute <= town.end:
             stack.set_clock(minute)
             now = [opt_out for opt_out in opt_outs if opt_out.at <= minute]
             del opt_outs[: len(now)]
-            said = customers.submit(_say_stop, stack, operators, town, now, record)
+            said = customers.submit(_say_stop, stack, operators, town, now)
             items, _ = run_once(Run(Services(queue, sender, profile)), limit=500)
             said.result()
             _note(connection, items, record)
@@ -92,9 +89,7 @@ def _next_minute(stack: Stack, connection: Connection, opt_outs: Sequence[OptOut
     return full + MINUTE
 
 
-def _say_stop(
-    stack: Stack, operators: SupabaseOperators, town: Town, opt_outs: Iterable[OptOut], record: Record
-) -> None:
+def _say_stop(stack: Stack, operators: SupabaseOperators, town: Town, opt_outs: Iterable[OptOut]) -> None:
     """Write the opt-outs, while the worker runs."""
     for opt_out in opt_outs:
         customer = opt_out.customer
@@ -105,14 +100,15 @@ def _say_stop(
         else:
             business_id = customer.business.id if opt_out.route == "function" else None
             operators.record_consent(customer.phone, consent="opted_out", source="telephone", business_id=business_id)
-        # On whichever row it is recorded, an opt-out is of the number.
-        concerned = {customer.id} | {
-            other.id
-            for other in town.customers
-            if customer.phone and other.phone == customer.phone and business_id in (None, other.business.id)
-        }
-        for customer_id in concerned:
-            record.opted_out.setdefault(customer_id, stack.now())
+        note_stop(town, customer, business_id, stack.now())
+
+
+def note_stop(town: Town, who: Customer, business_id: UUID | None, at: datetime) -> None:
+    """On whichever row it is recorded, an opt-out is of the number, at one business or at all."""
+    for text in town.texts:
+        same = who.phone is not None and text.phone == who.phone and business_id in (None, text.business_id)
+        if same or text.customer_id == who.id:
+            text.stopped_at = min(at, text.stopped_at or at)
 
 
 def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], record: Record) -> None:
@@ -122,7 +118,6 @@ def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], reco
         if isinstance(item, ItemFailed):
             record.bugs.append(item.why)
             continue
-        record.fates[item.fate] += 1
         if item.fate == "GivenBack":
             record.given_back[item.retry_id] += 1
         deferred.discard(item.retry_id)  # a run takes a row again whose time has come meanwhile
@@ -135,34 +130,3 @@ def _note(connection: Connection, items: Iterable[ItemResult | ItemFailed], reco
         record.waits += [
             Wait(row["id"], row["updated_at"], row["scheduled_for"], row["why"], row["why_code"]) for row in rows
         ]
-
-
-def _insert(connection: Connection, town: Town) -> None:
-    """What the application would have written: everything waits from the start, each for its instant."""
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into businesses (id, user_id, name, timezone, sms_hours) values (%s, %s, 'Business', %s, %s)",
-            [(business.id, business.id, business.zone, business.sms_hours) for business in town.businesses],
-        )
-        cursor.executemany(
-            """insert into customers (id, business_id, phone, timezone, sms_consent_status)
-               values (%s, %s, %s, %s, 'opted_in')""",
-            [(who.id, who.business.id, who.phone, who.zone) for who in town.customers],
-        )
-        cursor.executemany(
-            "insert into send_logs (id, business_id, customer_id, channel, subject) values (%s, %s, %s, 'sms', %s)",
-            [(text.send_log_id, text.customer.business.id, text.customer.id, text.body) for text in town.texts],
-        )
-        cursor.executemany(
-            """insert into sms_retry_queue
-                   (id, business_id, send_log_id, customer_id, scheduled_for, expires_at, message_class)
-               values (%s, %s, %s, %s, %s, %s, %s)""",
-            [
-                (
-                    text.retry_id, text.customer.business.id, text.send_log_id, text.customer.id, text.due_at,
-                    text.expires_at, "transactional" if text.transactional else "marketing",
-                )
-                for text in town.texts
-            ],
-        )  # fmt: skip
-        cursor.execute("analyze")

@@ -1,1 +1,1 @@
-"""A proof: whoever stops, kills and starts runners in any order, the schedule never stops unnoticed."""
+"""A proof: whoever stops, kills and starts runners in any order, no schedule stops unnoticed, and no text is lost."""

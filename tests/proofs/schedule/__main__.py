@@ -1,7 +1,8 @@
-"""`python -m tests.proofs.schedule --minutes 60`: runners are started, stopped and killed in random order.
+"""`python -m tests.proofs.schedule --minutes 60 --seed 1`: runners and runs are started, stopped and killed at random.
 
-The schedule never stops unnoticed: while a runner is alive, runs complete; when none is, somebody is told; when one
-comes back, runs complete again, and no more than a few late ones wait. The receiver has what it should, and no more.
+Both schedules that run every minute go on beside each other, in a hurry, and never stop unnoticed: while a runner is
+alive, runs of each complete; when none is, somebody is told; when one comes back, runs complete again, and no more than
+a few late ones wait. The receiver has what it should, and no more. Each text that comes due meanwhile goes out once.
 """
 
 import argparse
@@ -12,15 +13,29 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from statistics import quantiles
+from typing import Final
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from smsretry.testing.stack import NOON
 from tests.proofs.schedule.alarm import SILENT, install_in_a_hurry, unexplained, unnoticed
 from tests.proofs.schedule.crew import Crew, crew
-from tests.support.receiver import receiving
+from tests.proofs.town.book import read
+from tests.proofs.town.judge import at_the_end, truths
+from tests.proofs.town.report import Report, Verdict
+from tests.proofs.town.texts import Text, new_text, open_business, plan, write
+from tests.support.receiver import Receiver, receiving
 
-_PATIENCE = timedelta(seconds=90)
-_MOST = 3
+_PATIENCE: Final = timedelta(seconds=90)
+_MOST: Final = 3
+"""Runners at once."""
+_A_MINUTE: Final = 10
+"""Texts of each kind: queued, and planned."""
+KINDS: Final = (
+    "lost", "doubled", "misreported", "untrue end", "unsettled", "stuck", "extra rows",
+    "a schedule stopped", "not noticed", "told without a reason",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -28,60 +43,93 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.schedule", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every-seconds", type=float, default=6, help="the schedule")
+    parser.add_argument("--every-seconds", type=float, default=6, help="the schedules")
     options = parser.parse_args()
     silence = timedelta(seconds=max(10, 4 * options.every_seconds))
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder)) as stack:
         with PrefectServer(Path(folder, "prefect"), stack.postgres) as server, receiving() as receiver:
-            api_url = f"{server.url}/api"
-            with crew(api_url, {**server.environment(), **stack.environment()}, Path(folder)) as runners:
-                runners.every_seconds = options.every_seconds
+            api_url, environment = f"{server.url}/api", {**server.environment(), **stack.environment()}
+            with crew(api_url, environment, Path(folder), options.every_seconds) as runners:
                 runners.start()
-                runners.completes(_PATIENCE)
+                runners.complete(_PATIENCE)
                 install_in_a_hurry(api_url, receiver.block(api_url), silence)
-                began = datetime.now(UTC)
-                done, troubles = _play(runners, Random(options.seed), began + timedelta(minutes=options.minutes))
-                completed = runners.completed_since(began)
-                ended = len(runners.runs(type={"any_": ["CRASHED", "FAILED"]}))
-                time.sleep(20)  # the last alerts arrive
-                troubles += [f"not explained: {line}" for line in unexplained(receiver, completed, ended, silence)]
-                troubles += [
-                    f"not noticed: {line}" for line in unnoticed(receiver, completed, datetime.now(UTC), silence)
-                ]
+                report = _run(stack, runners, receiver, silence, options.minutes, Random(options.seed))
         stack.postgres.remove()
-    say(f"{options.minutes:g} minutes, seed {options.seed}: {dict(done)}; {len(completed)} runs completed,")
-    say(f"{ended} crashed or failed; alerts: {len(receiver.about(SILENT))} of a silence, {len(receiver.alerts)} in all")
-    say("\n".join(troubles) or "The schedule never stopped unnoticed, and nothing was told without a reason.")
-    return 1 if troubles else 0
+    sys.stdout.write(report.tell())
+    return int(not report.clean)
 
 
-def say(line: str) -> None:
-    """On the terminal."""
-    sys.stdout.write(f"{line}\n")
-
-
-def _play(runners: Crew, dice: Random, until: datetime) -> tuple[Counter[str], list[str]]:
-    """Random moves until the time is over; what was done, and what was wrong."""
-    done: Counter[str] = Counter()
-    troubles = []
-    while datetime.now(UTC) < until:
-        move = dice.choice(["start", "stop", "kill", "power", "run", "nobody"])
-        done[move] += _moved(runners, move, dice)
-        if runners.deployment()["paused"]:
-            troubles.append(f"paused after {move}")
+def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, minutes: float, luck: Random) -> Report:
+    stack.set_clock(NOON)
+    texts, began = _texts(stack, minutes, luck), datetime.now(UTC)
+    done, verdict = Counter[str](), Verdict(KINDS)
+    while datetime.now(UTC) < began + timedelta(minutes=minutes):
+        move = luck.choice(["start", "stop", "kill", "power", "run", "nobody"])
+        done[move] += _moved(runners, move, luck)
+        verdict.add(("a schedule stopped", f"{name} was paused after {move}") for name in runners.paused())
         try:
-            runners.completes(_PATIENCE)
+            runners.complete(_PATIENCE)
         except AssertionError as error:
-            troubles.append(f"after {move}: {error}")
-        if (late := runners.waiting_long(timedelta(seconds=90))) > 2:
-            troubles.append(f"after {move}: {late} late runs wait")
-        time.sleep(dice.uniform(0, 5))
-    return done, troubles
+            verdict.add([("a schedule stopped", f"after {move}: {error}")])
+        if (late := runners.waiting_long(_PATIENCE)) > 2:
+            verdict.add([("a schedule stopped", f"after {move}: {late} late runs wait")])
+        time.sleep(luck.uniform(0, 5))
+    completed, ended = runners.completed_since(began), runners.ended_badly()
+    time.sleep(20)  # the last alerts arrive
+    verdict.add(("told without a reason", line) for line in unexplained(receiver, completed, ended, silence))
+    verdict.add(("not noticed", line) for line in unnoticed(receiver, completed, datetime.now(UTC), silence))
+    _let_end(stack, runners)
+    book = read(stack, texts)
+    for text in texts:
+        verdict.add(truths(book.of(text)), name=text.name)
+        verdict.add(at_the_end(book.of(text)), name=text.name)
+    lateness = [(m.at - text.due_at).total_seconds() for text in texts for m in book.of(text).messages[:1]]
+    cuts = quantiles(lateness, n=20) if len(lateness) > 1 else [0.0] * 19
+    numbers: dict[str, object] = {
+        "minutes": minutes,
+        **{f"  {move}": count for move, count in sorted(done.items())},
+        "runs completed": len(completed),
+        "runs crashed or failed": ended,
+        "alerts": len(receiver.alerts),
+        "  of a silence": len(receiver.about(SILENT)),
+        "texts": len(texts),
+        "  late by, s (median, 95 %)": f"{cuts[9]:.1f}, {cuts[18]:.1f}",
+    }
+    return Report(numbers, verdict)
 
 
-def _moved(runners: Crew, move: str, dice: Random) -> int:
+def _texts(stack: Stack, minutes: float, luck: Random) -> list[Text]:
+    """They come due at random instants; every second one is a scheduled send at first."""
+    count = round(minutes * _A_MINUTE)
+    dues = [stack.now() + timedelta(minutes=luck.uniform(0, minutes)) for _ in range(2 * count)]
+    texts = [
+        new_text("schedule", "queued" if n < count else "planned", n, due, phone=f"+1212555{n:04}")
+        for n, due in enumerate(dues)
+    ]
+    with stack.connect() as connection:
+        for business_id in {text.business_id for text in texts}:
+            open_business(connection, business_id)
+        write(connection, texts[:count])
+        plan(connection, texts[count:])
+    return texts
+
+
+def _let_end(stack: Stack, runners: Crew) -> None:
+    """A dead worker's texts are taken back after ten minutes, and looked for: the clock need not take as long."""
+    query = """select (select count(*) from sms_retry_queue where status in ('pending', 'processing'))
+                    + (select count(*) from scheduled_sends where status = 'scheduled') as n"""
+    for _ in range(12):
+        with stack.connect() as connection:
+            row = connection.execute(query).fetchone()
+        if not row or not row["n"]:
+            return
+        stack.move_clock(timedelta(minutes=11))
+        runners.complete(_PATIENCE)
+
+
+def _moved(runners: Crew, move: str, luck: Random) -> int:
     """Make the move where it can be made; 1 if it was. A last runner that goes is replaced, later or sooner."""
-    which = dice.randrange(len(runners.alive)) if runners.alive else 0
+    which = luck.randrange(len(runners.alive)) if runners.alive else 0
     match move:
         case "start" if len(runners.alive) < _MOST:
             runners.start()
@@ -92,23 +140,15 @@ def _moved(runners: Crew, move: str, dice: Random) -> int:
         case "power" if runners.alive:
             runners.kill(which)
         case "run":
-            return int(_killed_soon(runners))
+            return int(runners.kill_a_run(_PATIENCE))
         case "nobody":
             runners.all_stop()
-            time.sleep(dice.uniform(10, 150))
+            time.sleep(luck.uniform(10, 150))
         case _:
             return 0
     if not runners.alive:
         runners.start()
     return 1
-
-
-def _killed_soon(runners: Crew) -> bool:
-    """A run, as soon as one is under way; whether one was."""
-    until = datetime.now(UTC) + _PATIENCE
-    while not (killed := runners.kill_a_run()) and datetime.now(UTC) < until:
-        time.sleep(0.05)
-    return killed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runners that are started, stopped and killed, and what Prefect and the receiver saw of it."""
+"""Runners that are started, stopped and killed, and what Prefect saw of their runs."""
 
 import os
 import subprocess
@@ -9,28 +9,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
 
+import httpx
 import psutil
 
 from smsretry.local.demo.run import ROOT
-from tests.proofs.schedule.watch import Watch
+
+SCHEDULED: Final = ("process-sms-retries", "process-scheduled-sends")
+"""The deployments that run every minute."""
+_PAGE: Final = 200
 
 
 @dataclass
-class Crew(Watch):
-    """The runners of one schedule."""
+class Crew:
+    """The runners of both schedules, and the Prefect server at an address that ends with /api."""
 
+    api_url: str
     environment: dict[str, str]
     logs: Path
-    every_seconds: float = 4
+    every_seconds: float = 6
     alive: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     began: int = 0
 
     def start(self) -> None:
         """One more runner."""
         self.began += 1
-        log = (self.logs / f"runner-{self.began}.log").open("wb")
-        with log:
+        with (self.logs / f"runner-{self.began}.log").open("wb") as log:
             self.alive.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "tests.proofs.schedule.runner", str(self.every_seconds)],
@@ -59,46 +64,86 @@ class Crew(Watch):
                 victim.kill()
         runner.wait(60)
 
-    def kill_a_run(self) -> bool:
-        """SIGKILL to the process of one run that is under way; whether there was one."""
-        for process in self.under_way():
-            process.kill()
-            return True
+    def kill_a_run(self, within: timedelta) -> bool:
+        """SIGKILL to the process of one run, as soon as one is under way; whether one was."""
+        until = datetime.now(UTC) + within
+        while datetime.now(UTC) < until:
+            for runner in self.alive:
+                for process in filter(self._is_under_way, psutil.Process(runner.pid).children()):
+                    process.kill()
+                    return True
+            time.sleep(0.05)
         return False
 
-    def under_way(self, which: int | None = None) -> Iterator[psutil.Process]:
-        """The processes of runs that are under way: of one runner, or of all."""
-        for runner in self.alive if which is None else [self.alive[which]]:
-            yield from filter(self.is_under_way, psutil.Process(runner.pid).children())
+    def _is_under_way(self, process: psutil.Process) -> bool:
+        """One that is just starting or ending has nothing to lose, and Prefect may not notice its death."""
+        try:
+            run = process.environ()["PREFECT__FLOW_RUN_ID"]
+        except (psutil.Error, KeyError):
+            return False
+        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=30)
+        return answer.is_success and answer.json()["state_type"] == "RUNNING"
 
     def all_stop(self) -> None:
         """At the end."""
         while self.alive:
             self.kill()
 
-    def completes(self, within: timedelta) -> timedelta:
-        """Wait for a run that completes from now on; returns how long it took.
+    def complete(self, within: timedelta) -> None:
+        """Wait for a run of each schedule that completes from now on.
 
         Raises:
             AssertionError: none did in that time.
         """
-        since = datetime.now(UTC)
-        while datetime.now(UTC) < since + within:
-            if self.alive and (done := self.completed()) and done[0] > since:
-                return datetime.now(UTC) - since
+        since, waiting = datetime.now(UTC), set(SCHEDULED)
+        while waiting and datetime.now(UTC) < since + within:
             time.sleep(0.3)
-        raise AssertionError(f"no run completed in {within} with {len(self.alive)} runners; {self.last_words()}")
+            waiting -= {name for name in waiting if self.alive and self.completed_since(since, name)}
+        assert not waiting, (
+            f"no run of {waiting} completed in {within} with {len(self.alive)} runners; {self._last_words()}"
+        )
 
-    def last_words(self) -> str:
+    def paused(self) -> list[str]:
+        """The deployments that Prefect has paused."""
+        answers = [httpx.get(f"{self.api_url}/deployments/name/{name}/{name}", timeout=30) for name in SCHEDULED]
+        return [answer.json()["name"] for answer in answers if answer.raise_for_status().json()["paused"]]
+
+    def completed_since(self, since: datetime, *names: str) -> list[datetime]:
+        """When runs of these deployments, or of all, completed."""
+        ended = {"state": {"type": {"any_": ["COMPLETED"]}}, "end_time": {"after_": since.isoformat()}}
+        found = self._runs({"flow_runs": ended, "deployments": {"name": {"any_": names or SCHEDULED}}})
+        return [datetime.fromisoformat(run["end_time"]) for run in found]
+
+    def ended_badly(self) -> int:
+        """How many runs crashed or failed."""
+        return len(self._runs({"flow_runs": {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}}}))
+
+    def waiting_long(self, longer: timedelta) -> int:
+        """Runs that have been due for longer than that."""
+        due = (datetime.now(UTC) - longer).isoformat()
+        late = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": due}}
+        return len(self._runs({"flow_runs": late}))
+
+    def _runs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """All such runs, page by page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            body = {**wanted, "sort": "END_TIME_DESC", "limit": _PAGE, "offset": len(found)}
+            page = httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30).raise_for_status().json()
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    def _last_words(self) -> str:
         """The end of the newest runner's log."""
         logs = sorted(self.logs.glob("runner-*.log"), key=lambda log: log.stat().st_mtime)
         return logs[-1].read_text(errors="replace")[-2000:] if logs else ""
 
 
 @contextmanager
-def crew(api_url: str, environment: dict[str, str], logs: Path) -> Iterator[Crew]:
+def crew(api_url: str, environment: dict[str, str], logs: Path, every_seconds: float) -> Iterator[Crew]:
     """A crew that leaves nobody behind."""
-    found = Crew(api_url, environment, logs)
+    found = Crew(api_url, environment, logs, every_seconds)
     try:
         yield found
     finally:

@@ -1,4 +1,4 @@
-"""`smsretry serve` with a schedule in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
+"""`smsretry serve` with schedules in a hurry: `python -m tests.proofs.schedule.runner <seconds>`."""
 
 import sys
 from datetime import timedelta
@@ -7,15 +7,16 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.serve import deployments, serve_all
-from tests.proofs.schedule.watch import SCHEDULED
+from tests.proofs.schedule.crew import SCHEDULED
 
 
 def main(seconds: float) -> None:
-    """Serve the scheduled deployment every so many seconds; the rest as `smsretry serve` does it."""
-    [scheduled] = [deployment for deployment in deployments() if deployment.name == SCHEDULED]
+    """Serve those that run every minute every so many seconds; the rest as `smsretry serve` does it."""
+    scheduled = [deployment for deployment in deployments() if deployment.name in SCHEDULED]
     schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
-    scheduled.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
-    serve_all([scheduled], overdue=timedelta(seconds=2 * seconds))
+    for deployment in scheduled:
+        deployment.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
+    serve_all(scheduled, overdue=timedelta(seconds=2 * seconds))
 
 
 if __name__ == "__main__":
