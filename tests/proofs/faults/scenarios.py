@@ -41,7 +41,7 @@ def everything(
 ) -> Report:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the judge.
 
-    Who dies is chance: if the texts end too early, there are some more, up to as many again.
+    Who dies or stands still is chance: if the texts end too early, there are some more, up to as many again.
 
     Args:
         on: an empty stack, instead of one of its own; the other scenarios take it, too.
@@ -58,16 +58,17 @@ def everything(
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(2, expected // (stalls + 1))
         while run.rounds <= 40 * expected:
             due_in = run.outlook()
+            stood = run.slept + run.poll_stalls + run.move_stalls
             if run.live <= texts * 0.01:
-                if without or not run.has_kills_to_come or len(run.texts) >= 2 * texts:
+                to_come = run.has_kills_to_come or stood < stalls or run.crashes + run.restarts < crashes
+                if without or not to_come or len(run.texts) >= 2 * texts:
                     break
                 run.queue(10)
                 due_in = run.outlook()
             run.stack.move_clock(due_in)
             n = run.rounds + 1
             crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
-            stalled = run.slept + run.poll_stalls + run.move_stalls
-            run.round(crash=crash, alone=not crash and n % every_stall == 1 and stalled < stalls)
+            run.round(crash=crash, alone=not crash and n % every_stall == 1 and stood < stalls)
         run.drain()
         return _report(run, started)
 

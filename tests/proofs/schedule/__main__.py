@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.schedule", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every-seconds", type=float, default=6, help="the schedules")
+    parser.add_argument("--every-seconds", type=float, default=12, help="the schedules")
     options = parser.parse_args()
     silence = timedelta(seconds=max(10, 4 * options.every_seconds))
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder)) as stack:

@@ -51,7 +51,7 @@ class Crew:
         """SIGTERM, as a supervisor does."""
         runner = self.alive.pop(which)
         runner.terminate()
-        runner.wait(60)
+        runner.wait(180)
 
     def kill(self, which: int = 0, *, with_runs: bool = True) -> None:
         """SIGKILL; with its runs, as a machine that loses power; or without, as the kernel picks one."""

@@ -29,8 +29,9 @@ def truths(story: Story) -> Iterator[Finding]:
     if not story.decided & {"not sent", "deleted"}:
         yield from judge_messages(story.messages)
     is_live = any(row["status"] in LIVE for row in story.rows)
-    if not story.rows and story.log and "deleted" not in story.decided and story.log["status"] not in (*SENT, "failed"):
-        yield "lost", f"gone, and its send log says {story.log['status']}"
+    said = story.log["status"] if story.log else "failed"
+    if not story.rows and said not in (*SENT, "failed") and not story.decided & {"deleted", "cancelled"}:
+        yield "lost", f"gone, and its send log says {said}"
     for row in story.rows:
         mine = [attempt for attempt in story.attempts if attempt["retry_id"] == row["id"]]
         yield from _end(row, mine, story)
