@@ -20,7 +20,6 @@ from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
-from smsretry.sending.signals import stopped_by
 from smsretry.settings import load_settings, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
@@ -66,7 +65,7 @@ def process_sms_retries(
     settings = load_settings()
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
-        with stopped_by(run.flow_control, SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
+        with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_status(at_desk)
             texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from pydantic_settings import BaseSettings
 
 from smsretry.phone import phone_problem
-from smsretry.retry.audience import Audience
+from smsretry.retry.profile import Audience
 from smsretry.vocabulary import SendTo
 
 SEND_TO: Final = "SMSRETRY_SEND_TO"

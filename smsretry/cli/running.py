@@ -111,14 +111,13 @@ def process(
     from smsretry.sending.delivering import sync_deliveries
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
-    from smsretry.sending.signals import stopped_by
     from smsretry.sending.summary import DeliverySummary
     from smsretry.wiring import push_metrics, services
 
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with stopped_by(run.flow_control, signal.SIGINT, signal.SIGTERM), bar("Sending", total=_due) as moved:
+        with run.stopped_by(signal.SIGINT, signal.SIGTERM), bar("Sending", total=_due) as moved:
             items, summary = run_once(
                 run,
                 limit=limit,

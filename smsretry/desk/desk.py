@@ -27,9 +27,8 @@ from smsretry.desk.questions.senders import (
     check_senders,
 )
 from smsretry.errors import InputError
-from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.models import SenderId
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
 PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""

@@ -9,8 +9,7 @@ from smsretry.retry.answers import Queued, Scheduled
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import RetryQueue, Sender
-from smsretry.sending.requests import QueueText, ScheduleText
+from smsretry.sending.ports import QueueText, RetryQueue, ScheduleText, Sender
 from smsretry.vocabulary import MessageClass, Reason
 
 _IN_QUEUE: Final = "Already in the queue"

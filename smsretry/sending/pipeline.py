@@ -21,9 +21,8 @@ from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
-from smsretry.sending.requests import Begin, Finish
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"

@@ -1,20 +1,18 @@
-"""What sending needs from the outside: the queue and a provider. Requests cross over as values (`requests`)."""
+"""What sending needs from the outside: the queue and a provider. Requests cross over as values."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
-from smsretry.retry.audience import Audience
-from smsretry.retry.decision import AfterLook, Arrived, PutOff
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
-from smsretry.retry.profile import Profile
-from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
-from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
+from smsretry.retry.profile import Audience, Profile
+from smsretry.vocabulary import DeliveryStatus, Followed, MessageClass, Reason, Reconciled, SendTo, StopKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,62 @@ class Batch:
     """What has stopped of what they need: each is tried with one of them. The subject is an id; '' for everybody."""
     next_in: float | None = None
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueText:
+    """Queue a retry of a text."""
+
+    send_log_id: UUID
+    reason: Reason | None
+    attempt_count: int
+    """Retries already made."""
+    scheduled_for: datetime | None
+    """None: after the delay of so many retries."""
+    error: str | None
+    message_class: MessageClass = "marketing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleText:
+    """Plan a text for a time. `schedule_sms` says what the fields mean."""
+
+    business_id: UUID
+    customer_id: UUID
+    body: str = field(repr=False)
+    scheduled_for: datetime
+    not_after: datetime | None
+    message_class: MessageClass
+    created_by: UUID | None
+    scheduled_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Begin a send: store with the attempt what will be sent, and by which run."""
+
+    claim: Claim
+    attempt_id: UUID
+    decision: Send
+    sender: SenderId
+    """What it goes out from."""
+    audience: Audience
+    """Whom this installation texts."""
+    first_send: bool = False
+    """Whether it is the text's very first send, and not one of its retries."""
+    run_id: UUID | None = None
+    lead: float = 0.0
+    """Seconds until the answer is here, as a rule: its turn with its sender comes no sooner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Record what became of a send, and what follows from it."""
+
+    claim: Claim
+    attempt_id: UUID
+    outcome: Outcome
+    decision: AfterSend
 
 
 class RetryQueue(Protocol):

@@ -3,11 +3,15 @@
 The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
+from types import FrameType
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -69,6 +73,26 @@ class Run:
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
         self._ended_because: str | None = None
+
+    @contextmanager
+    def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
+        """Let these signals stop the run and nothing else: sends under way end, and the rest is given back.
+
+        Only the main thread may handle signals. In any other they keep their meaning.
+        """
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self.flow_control.stop(f"This run was asked to stop ({signal.Signals(number).name})")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""

@@ -13,13 +13,11 @@ from smsretry.desk.actions.requests import Resolve
 from smsretry.local.business import BODY as BODY
 from smsretry.local.business import PHONE as PHONE
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
-from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.sending.ports import RetryQueue, Sender, Services
-from smsretry.sending.requests import Begin, Finish
+from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
+from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import PrefectSettings, variables
 from smsretry.testing.stack import NOON as NOON

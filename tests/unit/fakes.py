@@ -7,7 +7,6 @@ from typing import TypeAlias
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
-from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
@@ -23,8 +22,8 @@ from smsretry.retry.decision import (
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
 from smsretry.retry.models import ENVIRONMENT, Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
-from smsretry.sending.ports import Batch
-from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
+from smsretry.retry.profile import EVERYBODY, Audience
+from smsretry.sending.ports import Batch, Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 

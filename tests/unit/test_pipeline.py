@@ -10,11 +10,10 @@ import pytest
 
 from smsretry.errors import QueueBusy, QueueError, QueueUnreachable, UnforeseenError
 from smsretry.retry.answers import Begun
-from smsretry.retry.audience import Audience
 from smsretry.retry.decision import Defer, Fail, GiveBack, Retry, Send
 from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
-from smsretry.retry.profile import SEND_WITHIN_SECONDS
+from smsretry.retry.profile import SEND_WITHIN_SECONDS, Audience
 from smsretry.sending import pipeline
 from smsretry.sending.flow_control import EVERYBODY, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item

@@ -10,8 +10,7 @@ from smsretry.retry.decision import Defer
 from smsretry.retry.models import AssignedSender
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.sending.flow_control import EVERYBODY
-from smsretry.sending.ports import Batch
-from smsretry.sending.requests import Begin
+from smsretry.sending.ports import Batch, Begin
 from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
 from tests.support.builders import SID, claim_with, fates_of, refused, results_of, run_over
 from tests.unit.fakes import FakeQueue, FakeSender

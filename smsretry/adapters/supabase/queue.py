@@ -23,8 +23,7 @@ from smsretry.retry.delivery import ASK_AGAIN, AfterDelivery, OpenDelivery, Repo
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
-from smsretry.sending.ports import Batch
-from smsretry.sending.requests import Begin, Finish, QueueText, ScheduleText
+from smsretry.sending.ports import Batch, Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}

@@ -16,10 +16,9 @@ from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
 from smsretry.desk.questions.told import Hours, Told
 from smsretry.instants import on_clock
 from smsretry.retry import before
-from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.decision import Send
 from smsretry.retry.models import Value
-from smsretry.retry.profile import Profile
+from smsretry.retry.profile import EVERYBODY, Audience, Profile
 from smsretry.retry.segments import segments
 from smsretry.vocabulary import Fate, WhyCode
 

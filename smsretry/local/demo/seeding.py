@@ -21,10 +21,10 @@ from smsretry.local.demo.people import (
 )
 from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
-from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import Send
 from smsretry.retry.models import ENVIRONMENT, SenderId
-from smsretry.sending.requests import Begin
+from smsretry.retry.profile import EVERYBODY
+from smsretry.sending.ports import Begin
 
 _LEASE: Final = timedelta(minutes=11)
 """Longer than stale_minutes: what a dead worker held is recovered by the next run."""

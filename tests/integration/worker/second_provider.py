@@ -16,10 +16,10 @@ from uuid import uuid4
 
 import httpx
 
-from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.delivery import FAILURES, NotKept, Report, Word
 from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.profile import EVERYBODY, Audience
 from smsretry.vocabulary import DeliveryStatus
 
 SENDER: Final = "MAPLE-STREET"

@@ -10,11 +10,11 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun
-from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.decision import Fail
 from smsretry.retry.models import Claim, SenderId
 from smsretry.retry.outcome import Refusal, Rejected
-from smsretry.sending.requests import Begin, Finish
+from smsretry.retry.profile import EVERYBODY
+from smsretry.sending.ports import Begin, Finish
 from tests.conftest import Business
 from tests.integration.worker.senders import DEFAULT, Connection, add_texts, claim, give_sender, shops
 from tests.support.builders import run, send

@@ -7,9 +7,9 @@ from uuid import uuid4
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun
-from smsretry.retry.audience import EVERYBODY
 from smsretry.retry.models import Claim, SenderId
-from smsretry.sending.requests import Begin
+from smsretry.retry.profile import EVERYBODY
+from smsretry.sending.ports import Begin
 from tests.conftest import Business
 from tests.integration.worker.senders import DEFAULT, account, add_texts, by_business, claim, give_sender, shops
 from tests.support.builders import send

@@ -32,8 +32,7 @@ from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import Batch, Services
-from smsretry.sending.requests import Begin, Finish
+from smsretry.sending.ports import Batch, Begin, Finish, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings

@@ -13,10 +13,9 @@ from typing import Any, Final, NoReturn, TypeAlias
 from unittest.mock import patch
 from uuid import uuid5
 
-from smsretry.retry.audience import EVERYBODY, Audience
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim, ItemResult, SenderId
-from smsretry.retry.profile import DEFAULT
+from smsretry.retry.profile import DEFAULT, EVERYBODY, Audience
 from smsretry.sending.delivering import follow
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services

@@ -15,8 +15,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
-from smsretry.sending.ports import Services
-from smsretry.sending.requests import Begin, Finish
+from smsretry.sending.ports import Begin, Finish, Services
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
 from smsretry.testing.stack import NOON
