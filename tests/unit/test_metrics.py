@@ -3,15 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from smsretry.adapters.telemetry.export import wanted
 from smsretry.desk.pages.gauges import exposition, gauges
 from smsretry.desk.pages.markdown import no_forms, page_of
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
-from smsretry.doctor.variables import variable_findings
 from tests.support.builders import NOON
-from tests.unit.test_settings import COMPLETE, load
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
 METRICS = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
@@ -29,14 +25,6 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         SOMEWHERE | {"OTEL_METRICS_EXPORTER": "none"},
     ):
         assert wanted(off) is None
-
-
-def test_the_setting_that_told_businesses_apart_harms_nobody_who_still_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run starts, and the doctor says that nothing reads it."""
-    gone = "SMSRETRY_METRICS_BY_BUSINESS"
-    load(monkeypatch, COMPLETE | {gone: "true"})
-    [finding] = [each for each in variable_findings({}, {**COMPLETE, gone: "true"}) if each.advice]
-    assert (finding.ok, finding.advice) == (True, "is no setting of smsretry, so nothing reads it")
 
 
 def test_two_senders_that_look_the_same_are_one_line() -> None:

@@ -211,9 +211,11 @@ class QueueStatus(Answer):
             what = f"a text is overdue by {span(self.overdue_seconds)}"
             yield Need(what=what, texts=self.queue.get("due"), lever=_DOCTOR, which={"states": ["due"]})
         yield from map(_sender, self.part("sender"))
-        of_senders = {line.why_code for line in self.part("sender")}
+        told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
         held = [line for line in self.part("held") if line.name != "all"]
-        yield from (_held(line) for line in held if line.why_code is None or line.why_code not in of_senders)
+        for line in held:
+            of_sender = line.why_code in told or (line.business_id in told and line.why_code in SENDER_MENDING)
+            yield from [] if of_sender else [_held(line)]
         if (unlisted := self.held_texts - sum(line.texts or 0 for line in held)) > 0:
             see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
             yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)

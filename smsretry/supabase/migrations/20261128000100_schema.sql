@@ -5012,14 +5012,14 @@ begin
     return case
         when log.id is null or customer.id is null then '{}'
         when retry.status in ('failed', 'cancelled') then case
-            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue']
+            when smsretry.left_alone('requeue', retry, log, smsretry.clock()) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
             when smsretry.is_unsettled(retry.id) then array['resolve']
             else array['explain'] end
         when retry.status = 'pending' then
             array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
-            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look-again'] else '{}' end
+            || case when smsretry.left_alone('look', retry, log, smsretry.clock()) is null then array['look-again'] else '{}' end
         else '{}'
     end;
 end
@@ -5277,42 +5277,6 @@ begin
 end
 $$;
 
--- ======== schemas/desk/cancel_text.sql ========
--- For change_sms_texts: end a text that waits, or a scheduled send. Returns why it is left alone; null: it is cancelled.
-create or replace function smsretry.cancel_text(id uuid, dry_run boolean, who text, because text, at timestamptz)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_why constant text := 'Cancelled by ' || who || ': ' || because;
-    v_row public.sms_retry_queue;
-    v_skip text;
-    v_status text;
-begin
-    select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    if v_row.id is null and not dry_run then
-        update public.scheduled_sends s set status = 'cancelled', why = v_why, why_code = 'operator'
-        where s.id = id and s.status = 'scheduled' returning s.status into v_status;
-        v_skip := case when v_status is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
-        set constraints all immediate; -- a deferred check would undo the others, too
-    end if;
-    if v_row.id is null then
-        return v_skip;
-    end if;
-    v_skip := case
-        when v_row.status not in ('pending', 'processing') then 'It has changed meanwhile'
-        when v_row.in_doubt_since is not null then 'It is unknown whether it went out: evidence is looked for'
-        when v_row.status = 'processing' then 'A worker has it at this moment'
-    end;
-    if v_skip is null and not dry_run then
-        perform smsretry.close_row(v_row, 'cancelled', v_why, 'operator', null, at);
-        perform smsretry.note_event(v_row.id, 'cancelled', who, because);
-    end if;
-    return v_skip;
-exception when others then
-    return 'A trigger or a rule of the application refuses each change of it (' || sqlstate || ')';
-end
-$$;
-
 -- ======== schemas/desk/change_sms_texts.sql ========
 -- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
 -- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
@@ -5335,11 +5299,9 @@ declare
     v_ids uuid[];
     v_named uuid[] := '{}';
     v_lines jsonb;
+    v_done jsonb := '[]';
     v_id uuid;
-    v_skip text;
-    v_warn text;
-    v_skips text[] := '{}';
-    v_warns text[] := '{}';
+    v_text record;
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
         and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
@@ -5353,39 +5315,128 @@ begin
         select f.id from smsretry.texts_that_fit(which || jsonb_build_object('states', v_asked)) with ordinality f (id, place)
         left join public.sms_retry_queue q on q.id = f.id and what = 'look'
         -- Only those that somebody named are told why they are not looked at.
-        where what <> 'look' or which ? 'retry_ids' or smsretry.not_looked_at(q, v_now) is null and q.id is not null
+        where what <> 'look' or which ? 'retry_ids' or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place limit row_limit);
     if which ? 'retry_ids' and cardinality(v_ids) < row_limit then
         v_named := array(select n::uuid from jsonb_array_elements_text(which -> 'retry_ids') n where n::uuid <> all (v_ids) order by 1);
     end if;
     v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from smsretry.listed_texts((v_ids || v_named)[:20]) l);
-    foreach v_id in array v_ids loop
-        v_warn := null;
-        case what
-            when 'requeue' then
-                select * into v_skip, v_warn from smsretry.requeue_text(v_id, v_asked, dry_run, who, because, more_attempts, v_now);
-            when 'cancel' then
-                v_skip := smsretry.cancel_text(v_id, dry_run, who, because, v_now);
-            else
-                v_skip := smsretry.look_at_text(v_id, dry_run, who, because, v_now);
-        end case;
-        v_skips := array_append(v_skips, v_skip);
-        v_warns := array_append(v_warns, v_warn);
-    end loop;
-    foreach v_id in array v_named loop
-        v_skips := array_append(v_skips, smsretry.why_left_out(v_id, what = 'requeue', v_asked, v_now));
+    foreach v_id in array v_ids || v_named loop
+        select * into v_text from smsretry.change_text(
+            what, v_id, v_asked, v_id = any (v_ids), dry_run, who, because, more_attempts, v_now);
+        v_done := v_done || jsonb_build_object('id', v_id, 'skipped', v_text.skip, 'warned', v_text.warn);
     end loop;
     return query
-    with told as (select * from unnest(v_ids || v_named, v_skips, v_warns) with ordinality t (id, skip, warn, place))
+    with told as (
+        select d.line ->> 'id' as id, d.line ->> 'skipped' as skip, d.line ->> 'warned' as warn, d.line - 'id' as said, d.place
+        from jsonb_array_elements(v_done) with ordinality d (line, place)
+    )
     select cardinality(v_ids) + (select count(*) from public.sms_retry_queue q where q.id = any (v_named))::integer,
            (count(*) filter (where t.skip is null))::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
                          select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
            coalesce((select jsonb_object_agg(w.warn, w.texts) from (
                          select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
-                        filter (where v_lines ? t.id::text), '[]')
+           coalesce(jsonb_agg(v_lines -> t.id || t.said order by t.place) filter (where v_lines ? t.id), '[]')
     from told t;
+end
+$$;
+
+-- ======== schemas/desk/change_text.sql ========
+-- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
+-- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
+--   states: whose text it may be · fits: whether it is among those that were asked for · skip: why it is left alone · warn: it is
+--   changed all the same
+create or replace function smsretry.change_text(
+    what text, id uuid, states text[], fits boolean, dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
+    out skip text, out warn text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_row public.sms_retry_queue;
+    v_log public.send_logs;
+    v_customer public.customers;
+    v_planned text;
+    v_state text;
+begin
+    if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
+        select l.* into v_log from public.send_logs l
+        where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
+    end if;
+    select * into v_row from public.sms_retry_queue q where q.id = id for update;
+    if v_row.id is null then
+        v_planned := (select s.status from public.scheduled_sends s where s.id = id);
+        skip := case
+            when v_planned is null then 'There is no row ' || id
+            when what = 'requeue' then 'It never became a text: schedule it anew'
+            when what = 'look' then 'It is not queued yet: its time comes by itself'
+            when v_planned <> 'scheduled' then 'Scheduled send ' || id || ' is ' || v_planned || coalesce(
+                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = id
+                                         order by q.created_at desc limit 1), '')
+            when not fits then 'It does not fit the rest of what was asked for' end;
+        if skip is null and not dry_run then
+            update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
+            where s.id = id and s.status = 'scheduled' returning s.status into v_planned;
+            skip := case when v_planned is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+            set constraints all immediate; -- a deferred check would undo the others, too
+        end if;
+        return;
+    end if;
+    v_state := smsretry.text_state(v_row, at);
+    skip := coalesce(
+        smsretry.left_alone(what, v_row, v_log, at),
+        case when v_state <> all (states)
+                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
+             when not fits then 'It does not fit the rest of what was asked for' end);
+    if what = 'requeue' then
+        select * into v_customer from public.customers c where c.id = v_row.customer_id;
+        warn := case
+            when v_customer.sms_consent_status::text is distinct from 'opted_in'
+                or exists (select from smsretry.standing_opt_outs o
+                           where o.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+                then 'The customer has not opted in: it will be cancelled'
+            when v_customer.phone_status in ('invalid', 'not_mobile')
+                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
+            when (smsretry.forgotten(v_row)).since is not null
+                then 'The database was restored from a backup: it is looked for before it goes out' end;
+    end if;
+    if dry_run or skip is not null then
+        return;
+    end if;
+    case what
+        when 'cancel' then
+            perform smsretry.close_row(v_row, 'cancelled', 'Cancelled by ' || who || ': ' || because, 'operator', null, at);
+        when 'look' then -- a doubt stays held: a person is still to decide about it
+            -- Told as what was, so that nobody takes the old reason for a new one.
+            v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
+                                  || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
+                || 'Looked at again by ' || who || ': ' || because;
+            if v_row.in_doubt_since is null then
+                v_row.held_since := null;
+                v_row.why_code := 'operator';
+            end if;
+            perform smsretry.save_row(v_row, at, due => at);
+        else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
+            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, at);
+            if skip is not null then
+                return;
+            end if;
+            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
+            v_row.expires_at := null;
+            v_row.rate_limit_count := 0;
+            v_row.recover_count := 0;
+            v_row.account_refusal_count := 0;
+            v_row.reconcile_count := 0;
+            v_row.reason := null;
+            v_row.why_code := 'operator';
+            v_row.why := 'Requeued by ' || who || ': ' || because;
+            perform smsretry.save_row(v_row, at, due => at);
+    end case;
+    perform smsretry.note_event(
+        v_row.id, case what when 'cancel' then 'cancelled' when 'look' then 'looked_again' else 'requeued' end, who, because);
+exception when others then -- the order goes on with the others
+    skip := 'A trigger or a rule of the application refuses each change of it (' || sqlstate || ')';
 end
 $$;
 
@@ -5464,48 +5515,44 @@ begin
 end
 $$;
 
--- ======== schemas/desk/like_body.sql ========
--- Another body for one that must not be shown: as long, and with as many segments (smsretry/retry/segments.py).
-create or replace function smsretry.like_body(body text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    -- The alphabet of GSM 03.38 and its extension table. What has any other character is sent as UCS-2.
-    k_gsm constant text := '[^ -_a-~' || E'\n\r\f' || '£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà€]';
-    k_two constant text := case when like_body.body ~ k_gsm then '[^' || chr(65536) || '-' || chr(1114111) || ']' else '[^^{}\\[~\]|€' || E'\f]' end;
-    v_two constant integer := length(regexp_replace(like_body.body, k_two, '', 'g'));
-begin
-    if btrim(like_body.body, E' \t\n\r\f') = '' then
-        return like_body.body;
-    end if;
-    return case when like_body.body ~ k_gsm then repeat('ы', length(like_body.body) - v_two) || repeat(chr(128512), v_two)
-                else repeat('x', length(like_body.body) - v_two) || repeat('^', v_two) end;
-end
-$$;
-
--- ======== schemas/desk/like_number.sql ========
--- Another number for one that must not be shown. What a preview decides by it is the same: it is from the same place, equal
--- numbers of a business stay equal, a malformed one stays malformed, and one that is not written as E.164 is not either. Its
--- last seven digits are not the number's.
-create or replace function smsretry.like_number(business_id uuid, phone text)
+-- ======== schemas/desk/left_alone.sql ========
+-- Why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked at now. The caller holds row and
+-- send log locked. What waits for a next try, a cap, a rate, a carrier's answer or evidence waits for its time: a look would change
+-- nothing.
+create or replace function smsretry.left_alone(what text, retry public.sms_retry_queue, log public.send_logs, at timestamptz)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_plain constant text := regexp_replace(like_number.phone, '[^+0-9]', '', 'g');
-    v_kept constant integer := greatest(length(v_plain) - 7, 4);
-    v_hash bigint;
+    v_state constant text := smsretry.text_state(retry, left_alone.at);
 begin
-    if coalesce(like_number.phone, '') = '' then
-        return like_number.phone;
-    end if;
-    if v_plain !~ '^[+][1-9][0-9]{6,14}$' then
-        return '…';
-    end if;
-    if v_plain ~ '^[+]1[0-9]{10}$' and v_plain !~ '^[+]1[2-9][0-9]{2}[2-9]' then
-        return '+10000000000';
-    end if;
-    v_hash := ('x' || left(encode(smsretry.number_key(like_number.business_id, like_number.phone), 'hex'), 12))::bit(48)::bigint;
-    -- An exchange of +1 begins with 2 to 9.
-    return left(v_plain, v_kept) || right((2000000 + v_hash % 8000000)::text, length(v_plain) - v_kept)
-        || case when v_plain <> like_number.phone then ' ' else '' end;
+    return case
+        when v_state = 'sent' then 'It is sent already'
+        when what = 'requeue' then case
+            when v_state not in ('failed', 'cancelled') then 'It has not ended, it is ' || replace(v_state, '_', ' ')
+            when log.id is null then 'Its send log is gone'
+            when not exists (select from public.customers c where c.id = retry.customer_id) then 'Its customer is gone'
+            when smsretry.is_sent(log.provider_message_id, log.status::text)
+                and not smsretry.is_undelivered(log.id, log.provider_message_id) then 'Its send log says that it was sent'
+            when exists (select from public.sms_retry_queue q
+                         where q.send_log_id = retry.send_log_id and q.id <> retry.id
+                           and (q.created_at, q.id) > (retry.created_at, retry.id)) then 'A newer row is of the same text'
+            when exists (select from public.sms_retry_queue q
+                         where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
+                then 'Another row of the same text waits'
+            when smsretry.is_unsettled(retry.id)
+                then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
+        when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
+        when what = 'cancel' and v_state = 'in_doubt' then 'It is unknown whether it went out: evidence is looked for'
+        when retry.status = 'processing' then 'A worker has it at this moment'
+        when what = 'cancel' then null
+        when retry.scheduled_for <= left_alone.at then 'It is due already: the next run takes it'
+        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt' then null
+        when v_state = 'in_doubt' then 'It is in doubt: evidence is looked for at its own times'
+        -- Each look asks anew what somebody may have mended: hours and zones, too.
+        when retry.why_code in (
+            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
+            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+        else 'It waits for its time, and not for somebody: a look now would change nothing'
+    end;
 end
 $$;
 
@@ -5542,35 +5589,6 @@ begin
           union all
           select s.* from smsretry.scheduled_on_record s where s.retry_id = any (listed_texts.ids)) r
     order by array_position(listed_texts.ids, r.retry_id);
-end
-$$;
-
--- ======== schemas/desk/look_at_text.sql ========
--- For change_sms_texts: have a text looked at by the next run. Nothing else about it changes: every check is made anew, and its
--- life goes on. Returns why it is left alone; null: it is looked at.
-create or replace function smsretry.look_at_text(id uuid, dry_run boolean, who text, because text, at timestamptz)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_row public.sms_retry_queue;
-    v_skip text;
-begin
-    select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    v_skip := case when v_row.id is null then 'It is not queued yet: its time comes by itself' else smsretry.not_looked_at(v_row, at) end;
-    if dry_run or v_skip is not null then
-        return v_skip;
-    end if;
-    -- Told as what was, so that nobody takes the old reason for a new one.
-    v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
-                          || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
-        || 'Looked at again by ' || who || ': ' || because;
-    if v_row.in_doubt_since is null then -- a doubt stays held: a person is still to decide about it
-        v_row.held_since := null;
-        v_row.why_code := 'operator';
-    end if;
-    perform smsretry.save_row(v_row, at, due => at);
-    perform smsretry.note_event(v_row.id, 'looked_again', who, because);
-    return null;
 end
 $$;
 
@@ -5658,54 +5676,6 @@ begin
     on conflict (one) do update
         set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
     return true;
-end
-$$;
-
--- ======== schemas/desk/not_looked_at.sql ========
--- Why smsretry.look_at_text leaves a row alone; null: it waits for something that a person can mend, and may be looked at now.
--- What waits for a next try, a cap, a rate, a carrier's answer or evidence waits for its time. The caller holds the row locked.
-create or replace function smsretry.not_looked_at(retry public.sms_retry_queue, at timestamptz)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case
-        when retry.status = 'completed' then 'It is sent already'
-        when retry.status in ('failed', 'cancelled') then 'It has ended, it is ' || retry.status || ': requeue it'
-        when retry.status = 'processing' then 'A worker has it at this moment'
-        when retry.scheduled_for <= not_looked_at.at then 'It is due already: the next run takes it'
-        when retry.held_since is not null then null
-        when retry.in_doubt_since is not null then 'It is in doubt: evidence is looked for at its own times'
-        -- Each look asks anew what somebody may have mended: hours and zones, too. What waits for less would change nothing.
-        when retry.why_code in (
-            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
-        when retry.reason = 'quiet_hours' then null
-        else 'It waits for its time, and not for somebody: a look now would change nothing'
-    end;
-end
-$$;
-
--- ======== schemas/desk/not_requeued.sql ========
--- Why smsretry.requeue_text leaves a row alone; null: it may be requeued. The caller holds row and send log locked.
-create or replace function smsretry.not_requeued(retry public.sms_retry_queue, log public.send_logs, states text[])
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case
-        when retry.status <> all (states) then 'It has changed meanwhile'
-        when log.id is null then 'Its send log is gone'
-        when not exists (select 1 from public.customers c where c.id = retry.customer_id) then 'Its customer is gone'
-        when smsretry.is_sent(log.provider_message_id, log.status::text)
-            and not smsretry.is_undelivered(log.id, log.provider_message_id)
-            then 'Its send log says that it was sent'
-        when exists (select 1 from public.sms_retry_queue q
-                     where q.send_log_id = retry.send_log_id and q.id <> retry.id
-                       and (q.created_at, q.id) > (retry.created_at, retry.id))
-            then 'A newer row is of the same text'
-        when exists (select 1 from public.sms_retry_queue q
-                     where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
-            then 'Another row of the same text waits'
-        when smsretry.is_unsettled(retry.id)
-            then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
-    end;
 end
 $$;
 
@@ -5850,57 +5820,6 @@ begin
     delete from smsretry.turns t where t.served < smsretry.clock() - interval '7 days';
     delete from smsretry.stops s where s.kind = 'business' and s.since < smsretry.clock() - interval '7 days';
     return next;
-end
-$$;
-
--- ======== schemas/desk/requeue_text.sql ========
--- For change_sms_texts: put a text that has ended back, due at once. Its class, attempts and errors are kept; it gets
--- more_attempts further sends, and its life starts anew. Its send log says that it waits; if that is refused, it is left alone.
-create or replace function smsretry.requeue_text(
-    id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz, out skip text, out warn text
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_row public.sms_retry_queue;
-    v_log public.send_logs;
-    v_customer public.customers;
-begin
-    -- The send log first, as in queue_sms_retry, so that no second live row can appear.
-    select l.* into v_log from public.send_logs l
-    where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
-    select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    select * into v_customer from public.customers c where c.id = v_row.customer_id;
-    skip := case when v_row.id is null then 'It never became a text: schedule it anew' else smsretry.not_requeued(v_row, v_log, states) end;
-    warn := case
-        when v_customer.sms_consent_status::text is distinct from 'opted_in'
-            or exists (select from smsretry.standing_opt_outs o
-                       where o.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
-            then 'The customer has not opted in: it will be cancelled'
-        when v_customer.phone_status in ('invalid', 'not_mobile')
-            then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-        when (smsretry.forgotten(v_row)).since is not null
-            then 'The database was restored from a backup: it is looked for before it goes out'
-    end;
-    if dry_run or skip is not null then
-        return;
-    end if;
-    -- The attempt keeps the SID of the undelivered message.
-    skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, at);
-    if skip is not null then
-        return;
-    end if;
-    v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
-    v_row.expires_at := null;
-    v_row.rate_limit_count := 0;
-    v_row.recover_count := 0;
-    v_row.account_refusal_count := 0;
-    v_row.reconcile_count := 0;
-    v_row.reason := null;
-    v_row.why_code := 'operator';
-    v_row.why := 'Requeued by ' || who || ': ' || because;
-    perform smsretry.save_row(v_row, at, due => at);
-    perform smsretry.note_event(v_row.id, 'requeued', who, because);
 end
 $$;
 
@@ -6231,50 +6150,28 @@ begin
 end
 $$;
 
--- ======== schemas/desk/why_left_out.sql ========
--- Why an order does not touch a text that somebody named by id. ended: whether it is about texts that have ended. states: it
--- asks for.
-create or replace function smsretry.why_left_out(id uuid, ended boolean, states text[], at timestamptz)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_row public.sms_retry_queue;
-    v_state text;
-begin
-    select * into v_row from public.sms_retry_queue q where q.id = id;
-    if v_row.id is null then
-        v_state := (select s.status from public.scheduled_sends s where s.id = id);
-        return coalesce('Scheduled send ' || id || ' is ' || v_state || coalesce(
-            ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = id
-                                     order by q.created_at desc limit 1), ''), 'There is no row ' || id);
-    end if;
-    v_state := smsretry.text_state(v_row, at);
-    return case
-        when v_state = 'sent' then 'It is sent already'
-        when ended and v_state not in ('failed', 'cancelled') then 'It has not ended, it is ' || replace(v_state, '_', ' ')
-        when not ended and v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
-        when v_state <> all (states)
-            then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
-        else 'It does not fit the rest of what was asked for'
-    end;
-end
-$$;
-
 -- ======== schemas/desk/without_number.sql ========
 -- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
+-- The last seven digits of a number are others, so that it is from the same place; a body is as long, in one of the two alphabets.
 -- A number may be in any column that somebody wrote: an import that is off by one writes it into the time zone.
 create or replace function smsretry.without_number(line jsonb)
 returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender constant jsonb := without_number.line -> 'sender';
+    v_phone constant text := without_number.line ->> 'phone';
+    v_plain constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
+    v_body constant text := without_number.line ->> 'body';
 begin
     return (select jsonb_object_agg(e.key, case when jsonb_typeof(e.value) = 'string'
                                                 then to_jsonb(smsretry.numberless(e.value #>> '{}')) else e.value end)
             from jsonb_each(without_number.line) e)
         || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
-            'phone', smsretry.like_number((without_number.line ->> 'business_id')::uuid, without_number.line ->> 'phone'),
-            'body', smsretry.like_body(without_number.line ->> 'body'),
+            'phone', case when v_plain ~ '^[+](1[0-9]{3}[2-9]|[2-9][0-9]{3})[0-9]{6,11}$'
+                              then left(v_plain, -7) || '2345678' || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
+                          when v_plain ~ '^[+]1[0-9]{10}$' then '+10000000000' when v_phone <> '' then '…' else v_phone end,
+            'body', case when btrim(v_body, E' \t\n\r\f') = '' then v_body
+                         else repeat(case when v_body ~ '[^[:ascii:]]' then 'ы' else 'x' end, length(v_body)) end,
             'sender', case when jsonb_typeof(v_sender) = 'object'
                            then v_sender || jsonb_build_object('sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')) else 'null' end);
 end

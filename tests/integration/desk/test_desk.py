@@ -1,5 +1,6 @@
 """The desk on a real database: a text's story, and what a person does to it."""
 
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -12,7 +13,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.settings import Settings
@@ -64,26 +64,6 @@ def test_a_text_that_failed_is_explained_with_its_attempt_its_code_and_what_to_d
     assert PHONE not in told
     assert PHONE.removeprefix("+1") not in told
     assert BODY not in told
-
-
-def test_a_person_finds_a_text_by_its_business_and_the_last_digits(
-    desk: Desk, business: Business, failed: UUID
-) -> None:
-    """Other digits find nothing."""
-    found = desk.explain(WhichText(business_id=business.id, last_digits="0123"))
-    assert [explanation.text.retry_id for explanation in found] == [failed]
-    assert desk.explain(WhichText(business_id=business.id, last_digits="9999")) == []
-    assert desk.explain(WhichText(business_id=uuid4(), last_digits="0123")) == []
-
-
-def test_requeueing_is_only_tried_unless_somebody_says_so(desk: Desk, business: Business, failed: UUID) -> None:
-    """The answer is the same, and nothing has changed."""
-    before = business.row(failed)
-    tried = ordered(desk, Requeue(code=21612))
-    assert (tried.matched, tried.changed) == (1, 1)
-    assert business.row(failed) == before
-    done = ordered(desk, _requeue(code=21612))
-    assert (done.matched, done.changed, done.sample) == (tried.matched, tried.changed, tried.sample)
 
 
 def test_a_requeued_text_goes_out_and_keeps_its_history(
@@ -138,15 +118,6 @@ def test_requeueing_warns_of_a_number_that_takes_no_texts_and_of_an_opt_out(
     assert fates_of(run_over(queue, sender)) == ["Cancelled"]
 
 
-def test_two_people_requeue_the_same_texts_at_once_and_each_goes_out_once(
-    desk: Desk, stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, failed: UUID
-) -> None:
-    """The second finds nothing left to requeue."""
-    assert [ordered(desk, _requeue(business_id=business.id)).changed for _ in range(2)] == [1, 0]
-    assert fates_of(run_over(queue, sender)) == ["Sent"]
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     desk: Desk, business: Business, queue: SupabaseQueue
 ) -> None:
@@ -190,38 +161,6 @@ def test_without_saying_which_nothing_is_requeued_or_cancelled(business: Busines
         WhichText(customer_id=uuid4(), retry_id=uuid4())
 
 
-def test_a_waiting_text_says_when_it_is_tried_and_what_will_become_of_it(
-    desk: Desk, stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """In the recipient's time, by the decision that its claim will make."""
-    stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
-    row = business.due_text()
-    explanation = desk.explain(WhichText(retry_id=row))[0]
-    assert explanation.headline.startswith("Due, the next run takes it")
-    assert "and then waits until Wed 13 Jan 08:00 EST (Quiet hours: 08:00–21:00" in explanation.next
-    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Deferred"]
-    explanation = desk.explain(WhichText(retry_id=row))[0]
-    assert explanation.headline.startswith("Waiting: Quiet hours: 08:00–21:00")
-    assert "it is tried at Wed 13 Jan 08:00 EST and then goes out" in explanation.next
-
-
-def test_the_preview_tells_by_hour_and_business_what_goes_out_and_changes_nothing(
-    desk: Desk, stack: Stack, business: Business
-) -> None:
-    """What goes out, what waits longer, what is held and what ends."""
-    stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
-    business.due_text(due=timedelta(hours=-1))
-    business.due_text(due=timedelta(hours=10), timezone="America/Denver")
-    business.due_text(phone=None)
-    before = business.connection.execute("select * from sms_retry_queue order by id").fetchall()
-    ahead = desk.preview(Preview(hours=11))
-    assert (ahead.go_out, ahead.hours[9].texts) == (1, 1)
-    told = ahead.businesses[0]
-    assert told.counts == {"go out": 1, "wait longer": 1, "end": 1}
-    assert "Customer has no phone number" in told.why
-    assert business.connection.execute("select * from sms_retry_queue order by id").fetchall() == before
-
-
 def test_a_preview_of_more_than_a_page_sees_each_text_once(desk: Desk, stack: Stack, business: Business) -> None:
     """Many of them due at the same moment."""
     due = stack.now()
@@ -259,7 +198,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     assert status.part("run")[0].name == str(run.id)
     told = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in told
-    assert "stopped LA: A hurricane (0 s ago)\n    lift it, once that is over (smsretry stop LA --lift)" in told
+    assert re.search(r"stopped LA: A hurricane \(\d s ago\)\n    lift it, once .*\(smsretry stop LA --lift\)", told)
     assert status.name == "STOPPED · due 1 · held 1 · oldest due for 20 min"
 
 
@@ -336,16 +275,6 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown(
     assert {row["id"] for row in kept} == {unknown, live}
 
 
-def test_a_value_that_cannot_be_is_refused_in_words(operators: SupabaseOperators) -> None:
-    """And not with a database's message alone."""
-    with pytest.raises(InputError, match="keep_days is 7 or more"):
-        operators.rows(_Nothing, "prune_sms_history", {"keep_days": 1})
-
-
-class _Nothing(Prune):
-    """No row is read into it."""
-
-
 @pytest.mark.parametrize(
     ("written", "said"),
     [
@@ -372,16 +301,3 @@ def test_what_somebody_wrote_is_told_without_its_numbers(
     assert f": {said} (since " in desk.explain(WhichText(retry_id=row))[0].headline
     assert [line.told for line in desk.status().part("ended")] == [said]
     assert ordered(desk, Requeue(retry_ids=[row])).sample[0].why == said
-
-
-def test_what_somebody_wrote_of_a_consent_is_told_only_if_it_is_a_word(desk: Desk, business: Business) -> None:
-    """It may name the customer."""
-    row = business.due_text()
-    for source, shown in (
-        ("web_form", "(web_form)"),
-        ("Zephyrine, by telephone", "(in words that are not shown here)"),
-    ):
-        business.connection.execute("update customers set sms_consent_source = %s", [source])
-        explanation = desk.explain(WhichText(retry_id=row))[0]
-        assert any(shown in line for line in explanation.happened)
-        assert "Zephyrine" not in "\n".join(explanation.lines())

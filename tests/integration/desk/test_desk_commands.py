@@ -6,9 +6,7 @@ import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
-from typer.testing import Result
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -118,38 +116,6 @@ def test_sql_the_command_and_the_desk_tell_the_same_story(
     assert command("status").stdout.startswith("waiting 1 · in doubt 1\n")
 
 
-def test_the_status_asks_for_a_person_when_a_monitor_would(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command
-) -> None:
-    """By the same limits as `check_sms_retries`; and for what is held as well."""
-
-    def monitor() -> int:
-        key = stack.key("service_role")
-        url = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc/check_sms_retries"
-        return httpx.post(url, json={}, headers={"apikey": key, "Authorization": f"Bearer {key}"}).status_code
-
-    def agree() -> Result:
-        told = command("status")
-        assert (told.exit_code == 0) is (monitor() == 200)
-        assert ("NEEDS SOMEBODY" in told.stdout) is (told.exit_code == 1)
-        return told
-
-    assert "no run has finished lately" in agree().stdout
-    fates_of(run_over(queue, sender))
-    agree()
-    business.due_text(due=timedelta(minutes=-9))
-    assert agree().exit_code == 0
-    business.due_text(due=timedelta(minutes=-11))
-    assert "a text is overdue by 11 min" in agree().stdout
-    fates_of(run_over(queue, sender))
-    assert agree().exit_code == 0
-    queue.set_stop("everybody", "", "Twilio is down")
-    assert "sending is stopped" in agree().stdout
-    queue.set_stop("everybody", "", None)
-    stack.move_clock(timedelta(minutes=30))
-    assert "no run has finished for 30 min" in agree().stdout
-
-
 def test_requeueing_changes_nothing_until_somebody_says_yes_and_why(
     desk: Desk, business: Business, command: Command, failed: UUID
 ) -> None:
@@ -177,17 +143,6 @@ def test_texts_changed_before_a_date_are_found_by_it(command: Command, failed: U
     assert command("texts", "requeue", "--until", "2027-01-12").exit_code == 1
     assert command("texts", "requeue", "--since", "2027-01-13").exit_code == 1
     assert command("texts", "requeue", "--since", "2027-01-12", "--until", "2027-01-13").exit_code == 0
-
-
-def test_texts_that_wait_are_cancelled_by_what_fits_everything(business: Business, command: Command) -> None:
-    """Those in other states and of other businesses stay."""
-    due, waiting = business.due_text(), business.due_text(due=timedelta(hours=1))
-    ask = ("texts", "cancel", "--business", business.id, "--state", "waiting")
-    assert "Would cancel 1 of 1 that match." in command(*ask).stdout
-    done = command(*ask, "--yes", "--who", "Ann", "--because", "The shop has closed")
-    assert done.stdout.startswith("Cancelled 1 of 1 that match.\n")
-    assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
-    assert business.row(due)["status"] == "pending"
 
 
 def test_a_doubt_is_resolved_once(business: Business, command: Command, doubtful: UUID) -> None:
@@ -234,16 +189,6 @@ def test_the_preview_draws_the_hours_in_which_texts_go_out(
         json.loads(ahead.model_dump_json())["businesses"],
     )
     assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
-
-
-def test_old_history_is_pruned(stack: Stack, command: Command, failed: UUID) -> None:
-    """And not what is younger than that."""
-    assert command("prune").stdout.startswith("Deleted: texts 0, attempts 0, runs 0.\n")
-    stack.move_clock(timedelta(days=91))
-    assert command("prune", "--dry-run").stdout.startswith("Would delete: texts 1, attempts 1, runs 1.\n")
-    done = json.loads(command("prune", "--json").stdout)
-    assert [done[name] for name in ("dry_run", "texts", "attempts", "runs")] == [False, 1, 1, 1]
-    assert command("explain", "--row", failed).exit_code == 1
 
 
 @pytest.mark.parametrize("columns", [80, 160])

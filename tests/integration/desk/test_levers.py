@@ -1,6 +1,5 @@
 """What a person can do: for each reason the first lever ends the trouble, or it is said why there is none."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -347,54 +346,7 @@ def test_what_somebody_said_on_the_telephone_brings_the_text_back(
     assert "opted in by Ann: A customer called" in happened
 
 
-def test_who_texted_stop_has_to_text_start_and_then_the_text_is_requeued(
-    desk: Desk, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """No word of ours lifts what the provider blocks."""
-    row = found(_stopped_by_text)(business)
-    assert "text START" in str(story_of(desk, row).levers[0])
-    _started_by_text(business, row)
-    first = story_of(desk, row).levers[0]
-    assert form_of(first)[0] == REQUEUE
-    pull(desk, first)
-    run(queue, sender, AT_ONCE)
-    assert business.row(row)["status"] == "completed"
-
-
 # The commands
-
-
-@pytest.mark.parametrize(
-    ("make", "fix"),
-    [
-        (ended("cancelled", "expired"), None),
-        (found(consent="unknown"), None),
-        (waiting("no_opening", held=True), None),
-        (waiting("quiet_hours"), None),
-        (doubtful("no_evidence", held=True), None),
-        (ended("failed", "superseded", change=_tried_anew), None),
-    ],
-)
-def test_the_command_of_a_lever_runs_as_it_stands(
-    desk: Desk,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    command: Command,
-    make: Callable[[Business], UUID],
-    fix: None,
-) -> None:
-    """Copied from the story; only why is left to the person."""
-    row = make(business)
-    run(queue, sender, AT_ONCE)
-    told = command("explain", "--row", row).stdout
-    line = next(line for line in told.splitlines() if line.startswith("You can: ") and "(smsretry " in line)
-    shown = re.search(r"\(smsretry (.+)\)$", line)
-    assert shown, line
-    done = command(*(word.replace("'…'", "She called") for word in shown[1].split()))
-    assert done.exit_code == 0, done.output
-    if "explain" not in shown[1]:
-        assert line not in command("explain", "--row", row).stdout
 
 
 # An order that changes nothing says why

@@ -115,17 +115,6 @@ def test_nothing_of_opentelemetry_is_loaded_where_metrics_are_off(stack: Stack, 
     assert [who["service.instance.id"] for who in collector.resources()] == ["smsretry"]
 
 
-@pytest.mark.long
-def test_without_the_extra_a_run_says_how_to_get_it(stack: Stack, business: Business, collector: Collector) -> None:
-    """Once, and goes on."""
-    row = business.due_text()
-    script = "import sys; sys.modules['opentelemetry.sdk'] = None; from smsretry.cli.running import process; process()"
-    run = a_process(script, stack, collector.environment())
-    [line] = run.stderr.splitlines()
-    assert line.endswith(": the extra `metrics` is not installed: pip install 'smsretry[metrics]'")
-    assert (business.row(row)["status"], collector.bodies) == ("completed", [])
-
-
 def a_process(script: str, stack: Stack, changes: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """Run it in a process of its own, with the stack's settings and these."""
     environment = {**os.environ, **stack.environment(), **changes}
@@ -172,17 +161,6 @@ def test_whatever_is_wrong_with_metrics_is_one_line_and_the_texts_go_out(
     assert (result.exit_code, business.row(row)["status"]) == (0, "completed")
     assert [line in said for said in told(caplog)] == [True]
     assert KEY not in result.output + caplog.text
-
-
-def test_a_database_that_does_not_say_how_the_queue_stands_is_one_line(
-    stack: Stack, business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is pushed then."""
-    row = business.due_text()
-    stack.rpc_faults.bad_gateway("sms_status")
-    result = command("process", **collector.environment())
-    assert (result.exit_code, business.row(row)["status"], collector.bodies) == (0, "completed", [])
-    assert ["sms_status" in said for said in told(caplog)] == [True]
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -8,12 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase import rows
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.errors import QueueMismatch
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, PHONE
 from tests.support.desk import ordered
@@ -106,17 +104,6 @@ def test_what_cannot_be_read_of_a_text_is_named(business: Business, desk: Desk, 
         assert "goes out" not in explanation.next
         if odd != "no time":  # which is within no hours
             assert desk.preview(Preview(hours=2)).unreadable == (planned,)
-
-
-@pytest.mark.parametrize("odd", ["no time", "no business"])
-def test_a_reading_to_which_nothing_is_another_version_hides_the_customer(
-    monkeypatch: pytest.MonkeyPatch, business: Business, desk: Desk, odd: str
-) -> None:
-    """The switch: as it was, nobody with such a scheduled send could be explained at all."""
-    monkeypatch.setattr(rows, "_is_foreign", lambda problem, _: problem == "missing" or problem.endswith("_type"))
-    customer = business.row(business.due_text())["customer_id"]
-    with odd_send(business, customer, odd), pytest.raises(QueueMismatch):
-        desk.explain(WhichText(customer_id=customer))
 
 
 def _both_are_told(desk: Desk, customer: UUID, fine: UUID, odd: UUID) -> None:

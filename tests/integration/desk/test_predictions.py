@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -14,12 +14,9 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import StatusLine
-from smsretry.desk.questions.records import UnreadText, WaitingText
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
-from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.support.claims import next_due
@@ -314,19 +311,6 @@ def _untrue(world: World, desk: Desk, name: str, row: UUID) -> Iterator[str]:
         yield f"{name}: explain did not say that it ends: {explanation.next!r}"
 
 
-class Blind(SupabaseOperators):
-    """A desk that asks neither for consent nor for a cap, an earlier doubt, or a stop of all sending."""
-
-    def waiting(
-        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
-    ) -> Iterator[WaitingText | UnreadText]:
-        for text in super().waiting(until=until, retry_ids=retry_ids):
-            yield text.model_copy(update={"refused": None, "doubted": None, "texts_at": (), "circuit_open": False})
-
-    def status(self) -> list[StatusLine]:
-        return [line for line in super().status() if line.part != "stopped"]
-
-
 @pytest.fixture
 def world(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
@@ -340,22 +324,3 @@ def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
     """By explain and by preview, with the reason."""
     desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
     assert list(_untrue(world, desk, name, STATES[name](world))) == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    "name", ["opted out", "sent already", "capped", "stopped", "put back in doubt", "scheduled, opted out"]
-)
-def test_a_desk_that_does_not_ask_what_begin_asks_says_what_is_untrue(
-    world: World, settings: Settings, name: str
-) -> None:
-    """The switch: these are what it took for texts that go out."""
-    with Blind(settings) as blind:
-        desk = Desk(blind, profile=AT_ONCE, meaning=code_meaning)
-        assert list(_untrue(world, desk, name, STATES[name](world)))
-
-
-def test_a_text_without_a_name_is_still_no_text(world: World) -> None:
-    """Nothing is found, and nothing goes wrong."""
-    desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
-    assert desk.explain(WhichText(retry_id=uuid4())) == []

@@ -7,22 +7,13 @@ from typing import Final
 import pytest
 from typer.testing import Result
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import WhichText
-from smsretry.desk.actions.senders import CheckSenders
-from smsretry.desk.desk import Desk
-from smsretry.desk.pages.markdown import page_of
 from smsretry.local.stack import SENDER, Stack
-from smsretry.retry.models import Finding, SenderId
-from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import ACCOUNT, AT_ONCE, fates_of, run_over
 from tests.support.claims import claim_due
-from tests.support.desk import told
 
 HOUR = timedelta(hours=1)
 BECAUSE = ("--because", "It is registered")
@@ -128,25 +119,6 @@ def test_a_sender_that_the_provider_does_not_know_is_added_only_unchecked(
     assert "12125550111" not in checked.output + told.output
 
 
-def test_the_doctor_has_a_line_for_each_sender_in_trouble_and_one_for_all_others(
-    business: Business, account: str, command: Command, own: str
-) -> None:
-    """And says which business waits for what."""
-    assert "ok   senders of the businesses (1 of 1 in order)" in command("doctor").stdout
-    assert command("senders", "check", own).exit_code == 0
-    command("senders", "pause", own, "--because", "It is suspended")
-    business.due_text()
-    business.connection.execute(
-        "update sms_retry_queue set held_since = smsretry.clock(), why = 'Paused', why_code = 'sender_paused'"
-    )
-    told = command("doctor", columns=500).stdout
-    assert (
-        f"Maple Street Dental, business {business.id}: held 1: Paused [sender_paused]; "
-        f"once that is fixed: let it send again (smsretry senders resume {own} --because '…')\n" in told
-    )
-    assert "in order)" not in told
-
-
 def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble(
     business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str, own: str
 ) -> None:
@@ -217,21 +189,6 @@ def test_each_trouble_of_a_sender_has_its_lever(
         assert "senders" not in told
 
 
-def test_a_preview_says_what_a_sender_s_day_does_not_reach(business: Business, command: Command, own: str) -> None:
-    """Two of its five segments are used."""
-    command("senders", "change", own, "--cap", 5, *BECAUSE)
-    sent = business.due_text(phone="+12125550111")
-    business.connection.execute("update sms_retry_queue set status = 'completed' where id = %s", [sent])
-    business.connection.execute(
-        "update smsretry.senders set day_segments = 2, day_ends_at = smsretry.carriers_midnight(smsretry.clock())"
-    )
-    for _ in range(7):
-        business.due_text()
-    told = command("preview", "--hours", 2).stdout
-    assert told.startswith("7 to go out in the next 2 h, 0 not")
-    assert "too slow: the sender of Maple Street Dental takes 3 segments in its day, and 7 want to go" in told
-
-
 def test_a_stopped_sender_stops_the_preview_of_its_own_texts_alone(
     business: Business, command: Command, own: str
 ) -> None:
@@ -265,35 +222,3 @@ def test_an_attempt_that_went_out_from_another_sender_says_so(
     told = command("explain", "--row", row).stdout
     assert f"sender {service}\n" in told
     assert "; from …0006;" in told
-
-
-def test_the_page_of_a_text_leads_to_the_form_that_resumes_its_sender(
-    business: Business, operators: SupabaseOperators, settings: Settings, command: Command, own: str
-) -> None:
-    """A number is not in it: the form has the sender's id."""
-    row = business.due_text(due=HOUR)
-    command("senders", "pause", own, *BECAUSE)
-    business.connection.execute("update sms_retry_queue set why = 'Paused', why_code = 'sender_paused'")
-    found = Desk(operators, profile=settings.profile, meaning=code_meaning).find(WhichText(retry_id=row))
-    page = page_of(found, lambda name, values: f"/form/{name}/{values['ask'].get('resume', {}).get('sender')}")
-    assert f"](/form/sms-senders/{own})" in page.markdown
-    assert SENDER not in page.markdown
-
-
-def test_the_provider_is_asked_about_the_one_sender_that_is_named(
-    business: Business, account: str, operators: SupabaseOperators, settings: Settings, command: Command, own: str
-) -> None:
-    """A platform may have hundreds, and each answer takes a while."""
-    service = "MG" + "7" * 32
-    to = ("--business", business.id, "--account", account, *BECAUSE)
-    command("senders", "add", service, *to, "--class", "marketing", "--unchecked")
-    asked = list[str | None]()
-
-    def check(sender: SenderId) -> list[Finding]:
-        asked.append(sender.sent_by)
-        return [Finding(subject="sender", ok=True)]
-
-    desk = Desk(operators, profile=settings.profile, meaning=code_meaning, check_sender=check)
-    for named in (service, own):
-        assert named in " ".join(told(desk, CheckSenders(sender=named))) or named == own
-    assert asked == [service, SENDER]

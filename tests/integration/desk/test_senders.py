@@ -286,24 +286,6 @@ def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
         assert refused.value.sqlstate == "SR422"
 
 
-def test_another_rate_counts_at_once(business: Business) -> None:
-    """At a rate that was set wrong, a few texts took the sender's time for the next hour."""
-    add(business, segments_per_second=0.01)
-    business.connection.execute("update smsretry.senders set free_at = smsretry.clock() + interval '5 minutes'")
-    call(business, "change_sms_sender", named=SENDER, segments_per_second=10, **SIGNED)
-    found = business.connection.execute(
-        "select coalesce(free_at <= smsretry.clock(), true) as is_free from smsretry.senders"
-    ).fetchone()
-    assert found == {"is_free": True}
-
-
-def test_no_number_is_listed_unless_it_is_asked_for(business: Business) -> None:
-    """The doctor needs it, to ask the provider."""
-    add(business, NUMBER)
-    assert NUMBER not in str(listed(business))
-    assert [one["sent_by"] for one in listed(business, with_numbers=True)] == [NUMBER]
-
-
 def test_senders_are_listed_page_by_page(business: Business) -> None:
     """Each once."""
     for number in range(5):
@@ -387,55 +369,6 @@ def test_a_sender_without_credentials_is_told_with_its_texts(business: Business)
     assert line is not None
     assert (line["why_code"], line["told"]) == ("day_spent", f"account {ACCOUNT}: has used its day")
     assert line["next_at"].astimezone().astimezone(business.now().tzinfo).isoformat() == "2027-01-13T08:00:00+00:00"
-
-
-def test_what_one_that_shares_a_sender_waits_for_hides_no_trouble_of_another(
-    business: Business, neighbor: Business
-) -> None:
-    """One has waited for the day to turn since yesterday. The credentials are gone since."""
-    for one, code in ((business, "day_spent"), (neighbor, "no_credentials")):
-        add(one)
-        row = one.due_text(due=HOUR)
-        business.connection.execute(
-            "update sms_retry_queue set held_since = smsretry.clock(), why = %s, why_code = %s where id = %s",
-            [f"Because of {code}", code, row],
-        )
-    line = business.connection.execute("select * from sms_status() where part = 'sender'").fetchone()
-    assert line is not None
-    assert (line["why_code"], line["told"]) == ("no_credentials", f"account {ACCOUNT}: Because of no_credentials")
-
-
-def test_of_a_business_only_its_own_senders_are_listed_however_many_share_them(business: Business) -> None:
-    """Twenty others have more texts waiting. The environment's is listed if it still sends some class of it."""
-    for number in range(21):
-        other = Business(business.connection, business.now).open()
-        add(other)
-        if number:
-            other.due_text()
-    add(business, message_class="marketing")
-    shown = listed(business, business_id=business.id)
-    assert [one["sender"] for one in shown] == [SENDER]
-    assert shown[0]["used_by"][0]["business_id"] == str(business.id)
-    assert (len(shown[0]["used_by"]), shown[0]["businesses"]) == (20, 22)
-    add(business, OTHER)
-    assert {one["sender"] for one in listed(business, business_id=business.id)} == {SENDER, OTHER}
-
-
-def test_a_text_counts_once_if_a_class_and_all_texts_have_the_same_sender(business: Business) -> None:
-    """Somebody added it twice."""
-    add(business)
-    add(business, message_class="marketing")
-    business.due_text()
-    [one] = listed(business)
-    assert (one["due"], one["businesses"], sum(user["due"] for user in one["used_by"])) == (1, 1, 1)
-    assert [line["sender_id"] for line in listed(business, business_id=business.id)] == [one["sender_id"]]
-
-
-def test_the_environments_sender_is_not_listed_for_a_business_with_one_for_each_class(business: Business) -> None:
-    """It sends nothing of it."""
-    add(business, message_class="marketing")
-    add(business, message_class="transactional")
-    assert [one["sender"] for one in listed(business, business_id=business.id)] == [SENDER]
 
 
 def test_an_order_is_carried_out_although_one_business_s_rules_refuse_it(

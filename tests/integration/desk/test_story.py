@@ -224,18 +224,6 @@ def test_what_the_application_does_past_the_functions_is_its_own_step(business: 
     ]
 
 
-def test_the_application_s_own_processor_is_told_apart_from_a_worker(business: Business, told: Told) -> None:
-    """It claims with the released function, and writes what it did itself."""
-    row = business.due_text()
-    business.connection.execute("select * from claim_due_sms_retries(10)")
-    business.connection.execute(
-        """update sms_retry_queue set status = 'pending', last_error = 'Twilio was down', attempt_count = 1,
-                                      scheduled_for = smsretry.clock() + interval '1 minute' where id = %s""",
-        [row],
-    )
-    assert lines(told(row), "to be tried again") == ["to be tried again at Tue 12 Jan 12:01 EST by the application"]
-
-
 def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
 ) -> None:
@@ -322,13 +310,6 @@ def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> Non
             assert [event["code"] for event in kept] == ["consent_changed", "cancelled"]
 
 
-def test_a_text_that_no_run_took_says_so_while_it_waits(stack: Stack, business: Business, told: Told) -> None:
-    """For how long it has been due."""
-    row = business.due_text(due=timedelta(0))
-    stack.move_clock(timedelta(minutes=30))
-    assert " ago, 30 min after it was first due)" in told(row).headline
-
-
 def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     stack: Stack, business: Business, operators: SupabaseOperators, told: Told
 ) -> None:
@@ -348,43 +329,6 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     stack.move_clock(timedelta(days=100))
     operators.prune(Prune(keep_days=90))
     assert business.connection.execute("select from smsretry.events").fetchall() == []
-
-
-def test_the_application_s_end_of_a_requeued_text_is_told(business: Business, desk: Desk) -> None:
-    """Its reason as well. Only a person's own order writes its own line."""
-    row = business.due_text()
-    change = "update sms_retry_queue set status = %s, last_error = %s where id = %s"
-    business.connection.execute(change, ["failed", "Lost", row])
-    ordered(desk, Requeue(retry_ids=[row], **SIGNED))
-    business.connection.execute(change, ["cancelled", "She has moved", row])
-    ordered(desk, Requeue(retry_ids=[row], states=["cancelled"], **SIGNED | {"because": "She is back"}))
-    ordered(desk, Cancel(retry_ids=[row], **SIGNED))
-    told = [(event["code"], event["who"], event["because"]) for event in events(business, row)]
-    assert told == [
-        ("failed", "the application", "Lost"),
-        ("requeued", "Ann", "It was mended"),
-        ("cancelled", "the application", "She has moved"),
-        ("requeued", "Ann", "She is back"),
-        ("cancelled", "Ann", "It was mended"),
-    ]
-
-
-def test_a_story_has_an_end_however_often_its_text_ends(business: Business, told: Told) -> None:
-    """An application may fail a row and queue it anew in a loop of its own."""
-    row = business.due_text()
-    business.connection.execute(
-        """do $$
-        begin
-            for n in 1 .. 150 loop
-                update sms_retry_queue set status = 'failed', last_error = 'x';
-                update sms_retry_queue set status = 'pending';
-            end loop;
-        end
-        $$"""
-    )
-    kept = events(business, row)
-    assert (len(kept), kept[-1]["code"], kept[-1]["times"]) == (201, "more", 100)
-    assert told(row).text.events[-1].times == 100
 
 
 def test_a_planned_text_is_late_from_its_planned_time(

@@ -19,11 +19,9 @@ declare
     v_ids uuid[];
     v_named uuid[] := '{}';
     v_lines jsonb;
+    v_done jsonb := '[]';
     v_id uuid;
-    v_skip text;
-    v_warn text;
-    v_skips text[] := '{}';
-    v_warns text[] := '{}';
+    v_text record;
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
         and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
@@ -37,38 +35,29 @@ begin
         select f.id from smsretry.texts_that_fit(which || jsonb_build_object('states', v_asked)) with ordinality f (id, place)
         left join public.sms_retry_queue q on q.id = f.id and what = 'look'
         -- Only those that somebody named are told why they are not looked at.
-        where what <> 'look' or which ? 'retry_ids' or smsretry.not_looked_at(q, v_now) is null and q.id is not null
+        where what <> 'look' or which ? 'retry_ids' or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place limit row_limit);
     if which ? 'retry_ids' and cardinality(v_ids) < row_limit then
         v_named := array(select n::uuid from jsonb_array_elements_text(which -> 'retry_ids') n where n::uuid <> all (v_ids) order by 1);
     end if;
     v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from smsretry.listed_texts((v_ids || v_named)[:20]) l);
-    foreach v_id in array v_ids loop
-        v_warn := null;
-        case what
-            when 'requeue' then
-                select * into v_skip, v_warn from smsretry.requeue_text(v_id, v_asked, dry_run, who, because, more_attempts, v_now);
-            when 'cancel' then
-                v_skip := smsretry.cancel_text(v_id, dry_run, who, because, v_now);
-            else
-                v_skip := smsretry.look_at_text(v_id, dry_run, who, because, v_now);
-        end case;
-        v_skips := array_append(v_skips, v_skip);
-        v_warns := array_append(v_warns, v_warn);
-    end loop;
-    foreach v_id in array v_named loop
-        v_skips := array_append(v_skips, smsretry.why_left_out(v_id, what = 'requeue', v_asked, v_now));
+    foreach v_id in array v_ids || v_named loop
+        select * into v_text from smsretry.change_text(
+            what, v_id, v_asked, v_id = any (v_ids), dry_run, who, because, more_attempts, v_now);
+        v_done := v_done || jsonb_build_object('id', v_id, 'skipped', v_text.skip, 'warned', v_text.warn);
     end loop;
     return query
-    with told as (select * from unnest(v_ids || v_named, v_skips, v_warns) with ordinality t (id, skip, warn, place))
+    with told as (
+        select d.line ->> 'id' as id, d.line ->> 'skipped' as skip, d.line ->> 'warned' as warn, d.line - 'id' as said, d.place
+        from jsonb_array_elements(v_done) with ordinality d (line, place)
+    )
     select cardinality(v_ids) + (select count(*) from public.sms_retry_queue q where q.id = any (v_named))::integer,
            (count(*) filter (where t.skip is null))::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
                          select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
            coalesce((select jsonb_object_agg(w.warn, w.texts) from (
                          select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
-                        filter (where v_lines ? t.id::text), '[]')
+           coalesce(jsonb_agg(v_lines -> t.id || t.said order by t.place) filter (where v_lines ? t.id), '[]')
     from told t;
 end
 $$;

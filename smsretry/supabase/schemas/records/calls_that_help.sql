@@ -8,14 +8,14 @@ begin
     return case
         when log.id is null or customer.id is null then '{}'
         when retry.status in ('failed', 'cancelled') then case
-            when smsretry.not_requeued(retry, log, array[retry.status]) is null then array['requeue']
+            when smsretry.left_alone('requeue', retry, log, smsretry.clock()) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
             when smsretry.is_unsettled(retry.id) then array['resolve']
             else array['explain'] end
         when retry.status = 'pending' then
             array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
-            || case when smsretry.not_looked_at(retry, smsretry.clock()) is null then array['look-again'] else '{}' end
+            || case when smsretry.left_alone('look', retry, log, smsretry.clock()) is null then array['look-again'] else '{}' end
         else '{}'
     end;
 end
