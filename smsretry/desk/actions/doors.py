@@ -43,7 +43,6 @@ class Door:
     forms: Mapping[str, type[Form]]
     """What to do there, in a word each, the usual first. With a single one no word is needed."""
     examples: tuple[str, ...]
-    in_prefect: bool = True
 
     @property
     def usual(self) -> type[Form]:
@@ -56,8 +55,8 @@ class Door:
         return f"sms-{self.name}"
 
 
-def _door(form: type[Form], name: str, *examples: str, in_prefect: bool = True) -> Door:
-    return Door(name, " ".join((form.__doc__ or "").split()), {name: form}, examples, in_prefect)
+def _door(form: type[Form], name: str, *examples: str) -> Door:
+    return Door(name, " ".join((form.__doc__ or "").split()), {name: form}, examples)
 
 
 EXPLAIN: Final = _door(WhichText, "explain", "explain $ID", "explain --customer $ID", "explain - < number.txt")
@@ -105,13 +104,12 @@ CONSENT: Final = _door(
     "consent --customer $ID --said opted_in --source form --because Hers",
 )
 STOP: Final = _door(StopState, "stop", "stop LA --because 'A hurricane'", "stop LA --lift")
-RESTORE: Final = _door(AfterRestore, "after-restore", "after-restore --backup-of 2026-11-24T03:00", in_prefect=False)
+RESTORE: Final = _door(AfterRestore, "after-restore", "after-restore --backup-of 2026-11-24T03:00")
 MARK: Final = _door(
     MarkDatabase,
     "mark",
     "mark production --because 'Live since May'",
     "mark staging --because 'A copy of last night'",
-    in_prefect=False,
 )
 PRUNE: Final = _door(Prune, "prune", "prune --keep-days 180", "prune --dry-run")
 DOORS: Final = (STATUS, EXPLAIN, TEXTS, PREVIEW, SENDERS, CONSENT, STOP, PRUNE, RESTORE, MARK)

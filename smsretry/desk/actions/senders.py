@@ -68,13 +68,18 @@ class AddSender(SenderOrder):
     )
 
 
-class ChangeSender(SenderOrder):
-    """Give a sender another rate or cap, for all who share it."""
+class OrderToSender(SenderOrder):
+    """A change of one sender, for all who share it."""
 
-    FUNCTION, DONE = "change_sms_sender", "changed"
     sender: Annotated[SenderName, POSITIONAL] = Field(
         title="Sender", description="Its id, or the provider's.", serialization_alias="named"
     )
+
+
+class ChangeSender(OrderToSender):
+    """Give a sender another rate or cap, for all who share it."""
+
+    FUNCTION, DONE = "change_sms_sender", "changed"
     segments_per_second: float | None = Field(
         None, title="Segments a second", description="What it sends; 0: no limit any more.", ge=0, le=1000
     )
@@ -95,22 +100,16 @@ class ChangeSender(SenderOrder):
         return {name: value for name, value in values.items() if name not in gone} | {"unlimited": gone}
 
 
-class PauseSender(SenderOrder):
+class PauseSender(OrderToSender):
     """Let a sender's texts wait, visibly, until it is resumed."""
 
     FUNCTION, DONE = "pause_sms_sender", "paused"
-    sender: Annotated[SenderName, POSITIONAL] = Field(
-        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
-    )
 
 
-class ResumeSender(SenderOrder):
+class ResumeSender(OrderToSender):
     """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once."""
 
     FUNCTION, DONE = "resume_sms_sender", "resumed"
-    sender: Annotated[SenderName, POSITIONAL] = Field(
-        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
-    )
 
 
 class RemoveSender(SenderOrder):
