@@ -1,9 +1,8 @@
 """What a text, a slice of texts, a run and a form came to, kept where Prefect's API finds it: `state.result()`.
 
 It is plain JSON without phone numbers or bodies, so whoever reads it needs Prefect and nothing of ours. Prefect's own
-`persist_result` stays off, for three reasons: it would store a pickle, or the names of our classes; it knows no
-retention; and a storage that fails or hangs would cost texts their place. Here the outcome stands whatever becomes of
-its result.
+`persist_result` stays off: it deletes nothing, and waits for a storage that hangs. Here the outcome stands whatever
+becomes of its result.
 
 A state that carries a stored `ResultRecord` is told to the API as it is: `prefect.states.return_value_to_state`.
 """
