@@ -1027,29 +1027,22 @@ $$;
 
 -- ======== schemas/helpers/mark_mismatch.sql ========
 -- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
--- send_to: whom the worker texts (all, listed, nobody; null: all).
--- address: at which it reaches the database. plpgsql keeps its plan.
+-- Only production's own workers, at the address of the mark, text everybody. plpgsql keeps its plan.
+--   send_to: whom the worker texts (all, listed, nobody; null: all) · address: at which it reaches the database
 create or replace function smsretry.mark_mismatch(send_to text, address text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_mark smsretry.mark;
-    v_restricted constant boolean := coalesce(mark_mismatch.send_to <> 'all', false);
-    v_home boolean;
 begin
     select * into v_mark from smsretry.mark;
-    v_home := v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address;
-    return case
-        when v_mark.kind is null or v_home is distinct from v_restricted then null
-        when v_home then 'The database is marked as production, and the worker texts '
-            || case mark_mismatch.send_to when 'nobody' then 'nobody' else 'only who is listed' end
-            || ': unset SMSRETRY_SEND_TO where it runs; or, if this is no production, `smsretry mark staging`'
-        when v_mark.kind = 'staging' then 'The database is marked as staging, and the worker texts everybody: set SMSRETRY_SEND_TO'
-            || ' to nobody or listed where it runs; or, if this is production, `smsretry mark production`'
-        else 'The database is marked as production at ' || v_mark.address || ', and the worker reaches it at '
-            || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
-            || '. A copy texts nobody: set SMSRETRY_SEND_TO to nobody or listed where the worker runs. If this is production: '
-            || 'give all its workers one SUPABASE_URL, and run `smsretry mark production` with the same'
-    end;
+    if v_mark.kind is null or (v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address)
+                              = (coalesce(mark_mismatch.send_to, 'all') = 'all') then
+        return null;
+    end if;
+    return 'The database is marked as ' || v_mark.kind || coalesce(' at ' || v_mark.address, '') || ', and the worker texts '
+        || case mark_mismatch.send_to when 'nobody' then 'nobody' when 'listed' then 'only who is listed' else 'everybody' end
+        || ' and reaches it at ' || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
+        || ': set SMSRETRY_SEND_TO and SUPABASE_URL where it runs, or say with `smsretry mark` what the database is';
 end
 $$;
 
@@ -3293,11 +3286,9 @@ where c.sms_consent_status::text = 'opted_out' and c.phone is not null
 -- and cancel their waiting texts. What somebody holds locked, or a rule of the application's refuses, is left as it is, and no text
 -- goes out to it all the same: so is a text in doubt or under way. Business by business, so that none costs another the opt-out.
 -- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
---   again: only where somebody could not be marked before
 --   customers: who have opted out now · cancelled: texts that waited · unmarked: who could not be marked
 create or replace function smsretry.follow_opt_out(
-    businesses uuid[], phone text, customer_id uuid default null, again boolean default false,
-    out customers integer, out cancelled integer, out unmarked integer
+    businesses uuid[], phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
@@ -3320,8 +3311,6 @@ begin
             where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
               -- is true: not also by the index of business_id, where a business may have very many
               and (c.business_id = v_said.business_id) is true);
-        continue when follow_opt_out.again and not exists (
-            select from public.customers c where c.id = any (v_theirs) and c.sms_consent_status::text is distinct from 'opted_out');
         begin
             with theirs as materialized (
                 select c.id from public.customers c
@@ -3776,7 +3765,7 @@ begin
                 v_heard_at, v_by.senders);
         end if;
         select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked
-        from smsretry.follow_opt_out(v_known, v_phone, again => not v_anew) f;
+        from smsretry.follow_opt_out(v_known, v_phone) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;

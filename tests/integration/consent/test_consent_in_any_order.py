@@ -197,6 +197,12 @@ class World:
             rounded = written.replace(microsecond=0) + timedelta(seconds=1)
             self.writes(id_, "opted_in", "web", rounded, "", lifts=False)
 
+    def gives_another_source(self, id_: UUID, other: str) -> None:
+        """Of an opt-out that stands: somebody said it again, and not by text."""
+        self._run("update customers set sms_consent_source = 'telephone' where id = %s", id_)
+        self.customers[id_].out = "word"
+        self.opt_outs(self.customers[id_].business, self.customers[id_].number).add("word")
+
     def imports_it_again(self, id_: UUID, other: str) -> None:
         customer = self.customers[id_]
         if customer.written:
@@ -318,9 +324,11 @@ OF_A_ROW: Final[dict[str, OfARow]] = {
     "writes an opt-in of tomorrow": writes("opted_in", "web", TOMORROW),
     "writes an opt-in of no calendar": writes("opted_in", "web", "infinity"),
     "writes an older opt-in": writes("opted_in", "web", timedelta(hours=-2)),
+    "writes an opt-in of a minute ago": writes("opted_in", "web", timedelta(seconds=-90)),
     "writes an opt-in of no date": writes("opted_in", "web", None),
     "writes it again": World.writes_it_again,
     "writes it in whole seconds": World.writes_it_again_in_whole_seconds,
+    "gives another source": World.gives_another_source,
     "imports it again": World.imports_it_again,
     "forgets": writes("unknown", None, NOW),
     "changes the number": World.changes_the_number,
@@ -329,6 +337,8 @@ OF_A_ROW: Final[dict[str, OfARow]] = {
     "loses the number": World.opts_out_and_loses_the_number,
     "deletes": World.deletes,
 }
+OF_ITS_MOMENT: Final = {"writes it in whole seconds", "writes an opt-in of a minute ago", "gives another source"}
+"""What these mean depends on what was said just before, so the histories alone have them."""
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -336,7 +346,7 @@ STEPS = st.lists(
                 *["stop", "start"] * 5,
                 *["telephone", "form", "refusal", "in words"] * 2,
                 *OF_A_NUMBER,
-                *(OF_A_ROW.keys() - {"writes it in whole seconds"}),
+                *sorted(OF_A_ROW.keys() - OF_ITS_MOMENT),
                 *["writes an opt-in of tomorrow", "writes it again", "imports it again"] * 2,
             ]
         ),
@@ -439,6 +449,23 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     ],
     "a clock set back": [("writes an opt-in", 0), ("clock set back", 0), ("stop", 0), *AGAIN, *WAIT * 3, *AGAIN],
     "a clock set back before a person's word": [("stop", 0), ("clock set back", 0), ("form", 0), *WAIT * 3],
+    "a start makes up no consent, and gives back what the application's own webhook ended": [
+        ("writes a stop", 0), ("writes a stop", 1), ("imports a stopped one", 0), ("start", 0),
+    ],
+    "a start reaches who was imported again, and not who has another number since": [
+        ("stop", 0), ("changes the number", 6), ("imports an unknown one", 0), ("imports", 0), ("start", 1),
+        ("start", 0),
+    ],
+    "a start lifts no other opt-out that came after a stop": [
+        ("stop", 0), ("gives another source", 0), ("start", 0), ("deletes", 0), ("imports", 0), ("start", 0),
+    ],
+    **{
+        f"a {word} takes nothing away from a telephone call": [
+            ("telephone", 0), ("imports", 0), (word, 0), ("deletes", 0), ("start", 0),
+        ]
+        for word in ("stop", "refusal")
+    },
+    "an opt-in from between two stops": [("stop", 0), ("stop", 0), ("writes an opt-in of a minute ago", 0)],
     "stop after stop": [("refusal", 0), ("stop", 0), ("start", 0), ("telephone", 0), ("stop", 0), ("start", 0)],
 }  # fmt: skip
 

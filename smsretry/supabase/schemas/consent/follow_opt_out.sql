@@ -2,11 +2,9 @@
 -- and cancel their waiting texts. What somebody holds locked, or a rule of the application's refuses, is left as it is, and no text
 -- goes out to it all the same: so is a text in doubt or under way. Business by business, so that none costs another the opt-out.
 -- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
---   again: only where somebody could not be marked before
 --   customers: who have opted out now · cancelled: texts that waited · unmarked: who could not be marked
 create or replace function smsretry.follow_opt_out(
-    businesses uuid[], phone text, customer_id uuid default null, again boolean default false,
-    out customers integer, out cancelled integer, out unmarked integer
+    businesses uuid[], phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
@@ -29,8 +27,6 @@ begin
             where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
               -- is true: not also by the index of business_id, where a business may have very many
               and (c.business_id = v_said.business_id) is true);
-        continue when follow_opt_out.again and not exists (
-            select from public.customers c where c.id = any (v_theirs) and c.sms_consent_status::text is distinct from 'opted_out');
         begin
             with theirs as materialized (
                 select c.id from public.customers c

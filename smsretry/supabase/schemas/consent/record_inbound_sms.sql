@@ -71,7 +71,7 @@ begin
                 v_heard_at, v_by.senders);
         end if;
         select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked
-        from smsretry.follow_opt_out(v_known, v_phone, again => not v_anew) f;
+        from smsretry.follow_opt_out(v_known, v_phone) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
         select s.customers, s.unmarked into customers, unmarked
         from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
