@@ -28,7 +28,7 @@ anew, and take the opt-outs along:
   1. Stop the runner. Save what this answers as CSV (`psql --csv`, or the SQL editor's download):
 {query}
      Of numbers that no customer has, only a hash was kept: import those from where they came from.
-  2. Remove smsretry by the statements of flows/HOWTO.md, "Remove it".
+  2. Remove smsretry by supabase/remove.sql (flows/HOWTO.md, "Remove it").
   3. `smsretry migrate`
   4. `smsretry import-opt-outs`, for each business.
 Nothing was changed."""

@@ -1,4 +1,4 @@
-"""What `flows/HOWTO.md` says of removing smsretry is run as it stands there, and the application goes on."""
+"""The file that removes smsretry is run as it stands, and the application goes on."""
 
 from uuid import UUID, uuid4
 
@@ -6,7 +6,6 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.demo.run import ROOT
-from tests.e2e.documents import Document
 from tests.integration.catalog import Database, complaints
 
 _LEFT = """
@@ -53,8 +52,8 @@ def removed(original: Database) -> tuple[Database, UUID, UUID]:
         begun, claim["claim_no"], uuid4(),
     )  # fmt: skip
     _text(original, business, customer)
-    [remove] = Document(ROOT / "flows" / "HOWTO.md").blocks("sql")
-    original.run(remove.text)
+    remove = (ROOT / "smsretry" / "supabase" / "remove.sql").read_text(encoding="utf-8")
+    original.run(remove)
     original.run(_OWN_CALLS)
     assert original.rows(_LEFT) == []
     assert original.applied() == []
@@ -107,6 +106,6 @@ def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(original:
     original.one(insert, business, _NUMBER, "opted_out")
     original.run("delete from customers")
     original.one(insert, business, _NUMBER, "unknown")
-    [remove] = Document(ROOT / "flows" / "HOWTO.md").blocks("sql")
-    original.run(remove.text)
+    remove = (ROOT / "smsretry" / "supabase" / "remove.sql").read_text(encoding="utf-8")
+    original.run(remove)
     assert original.one("select sms_consent_status from customers") == {"sms_consent_status": "opted_out"}
