@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +12,6 @@ from pydantic import SecretStr
 
 from smsretry import next_retry_delay
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.accounts import Account
@@ -275,20 +273,3 @@ def test_a_trial_account_and_a_number_without_sms_are_told(
     [(active, trial), (ok, advice)] = checked(connect(), dentist, NUMBER)
     assert (active, trial.startswith("is a trial")) == (True, True)
     assert (ok, advice.startswith("cannot text")) == (False, True)
-
-
-def test_a_check_of_many_senders_costs_two_requests_each(
-    stack: Stack, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever calls it may use a pool."""
-    asked, request = list[str](), TwilioHttp.request
-
-    def counted(self: TwilioHttp, method: str, url: str, *rest: Any, **named: Any) -> Any:
-        asked.append(url)
-        return request(self, method, url, *rest, **named)
-
-    monkeypatch.setattr(TwilioHttp, "request", counted)
-    for place in range(20):
-        [number] = (account := open_account(stack, number=f"+1202555{place:04}")).numbers
-        assert [ok for ok, _ in checked(sender, account, number)] == [True, True]
-    assert len(asked) == 40

@@ -1,114 +1,96 @@
-"""A sender's rate is one for all machines: each begin takes its turn from one moment at which the sender is free."""
+"""A sender's rate is one for all machines: each begin takes its turn from one moment at which the sender is free.
 
+The database's clock stands still, so that nothing depends on how fast this machine is.
+"""
+
+from collections.abc import Iterator
 from datetime import timedelta
-from itertools import pairwise
 from uuid import uuid4
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.local.stack import Stack
-from smsretry.retry.answers import Begun
-from smsretry.retry.models import Claim, SenderId
-from smsretry.retry.profile import EVERYBODY
-from smsretry.sending.ports import Begin
-from tests.conftest import Business
-from tests.integration.worker.senders import DEFAULT, account, add_texts, by_business, claim, give_sender, shops
-from tests.support.builders import send
+import pytest
+
+from smsretry.retry.models import SenderId
+from tests.integration.worker.senders import (
+    DEFAULT,
+    account,
+    add_texts,
+    begin_as_told,
+    by_business,
+    claim,
+    give_sender,
+    shops,
+)
+from tests.support.shop import Shop
 
 
-def begin(queue: SupabaseQueue, one: Claim, *, lead: float = 0.0) -> Begun:
-    """As a worker does: from the sender that the claim names."""
-    sender = SenderId(one.sender.account, one.sender.sent_by) if one.sender else DEFAULT
-    decision = send(one.claimed_at + timedelta(hours=1))
-    return queue.begin(
-        Begin(claim=one, attempt_id=uuid4(), decision=decision, sender=sender, audience=EVERYBODY, lead=lead)
-    )
+@pytest.fixture(autouse=True)
+def _clock_stopped(shop: Shop) -> Iterator[None]:
+    with shop.clock_stopped():
+        yield
 
 
-def leaves_in(begun: Begun) -> float:
-    """Seconds until the text leaves."""
-    assert begun.reached_at
-    return (begun.reached_at - begun.decided_at).total_seconds()
-
-
-def test_texts_leave_one_after_the_other_at_their_sender_s_rate(business: Business, queue: SupabaseQueue) -> None:
+def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> None:
     """The one whose turn is more than two seconds away goes back until then."""
-    [shop] = shops(business.connection, 1)
-    give_sender(business.connection, 1, [shop], rate=2)
-    add_texts(business.connection, shop, 20)
-    business.connection.execute(
-        "update sms_retry_queue set status = 'processing', claimed_at = smsretry.clock(), claim_no = 1"
-    )
-    claims = business.connection.execute("select r.* from smsretry.claimed_retry r").fetchall()
-    environment = {"stopped_states": (), "longest_body": 1600}
-    answers = [begin(queue, Claim.model_validate(row | environment)) for row in claims]
-    going = [answer.reached_at for answer in answers if answer.answer == "go" and answer.reached_at]
-    assert len(going) >= 4
-    assert {after - before for before, after in pairwise(going)} == {timedelta(seconds=0.5)}
-    assert {answer.answer for answer in answers[len(going) :]} == {"busy"}
-    assert {answer.reached_at for answer in answers[len(going) :]} == {going[-1] + timedelta(seconds=0.5)}
+    [other] = shops(shop.connection, 1)
+    give_sender(shop.connection, 1, [other], rate=2)
+    add_texts(shop.connection, other, 8)
+    claims = [one for _ in range(8) for one in claim(shop.queue, 1)]
+    begun = [begin_as_told(shop.queue, one) for one in claims]
+    leaves = [each.reached_at - each.decided_at for each in begun if each.reached_at]
+    assert leaves == [timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)]
+    assert [each.answer for each in begun] == ["go"] * 5 + ["busy"] * 3
 
 
-def test_a_turn_comes_no_sooner_than_the_answer(business: Business, queue: SupabaseQueue) -> None:
-    """Where the database is far away, no moment of the sender is given away in vain."""
-    [shop] = shops(business.connection, 1)
-    give_sender(business.connection, 1, [shop], rate=1)
-    add_texts(business.connection, shop, 1)
-    [one] = claim(queue)
-    assert leaves_in(begin(queue, one, lead=0.4)) == 0.4
+def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(shop: Shop) -> None:
+    """Where the database is far away, no moment is given away in vain. More than an hour away is nobody's turn."""
+    [other] = shops(shop.connection, 1)
+    give_sender(shop.connection, 1, [other], rate=1)
+    add_texts(shop.connection, other, 2)
+    [one] = claim(shop.queue, 1)
+    begun = begin_as_told(shop.queue, one, lead=0.4)
+    assert begun.reached_at == begun.decided_at + timedelta(seconds=0.4)
+    shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '2 days'")
+    [one] = claim(shop.queue, 1)
+    begun = begin_as_told(shop.queue, one)
+    assert begun.reached_at == begun.decided_at
 
 
-def test_a_claim_takes_half_a_second_s_worth_of_each_sender(business: Business, queue: SupabaseQueue) -> None:
+def test_a_claim_takes_half_a_second_s_worth_of_each_sender(shop: Shop) -> None:
     """One text at least, and none of a sender whose time is given away: it says when that is over."""
-    slow, quick, free = shops(business.connection, 3)
-    give_sender(business.connection, 1, [slow], rate=0.5)
-    give_sender(business.connection, 2, [quick], rate=8)
-    for shop in (slow, quick, free):
-        add_texts(business.connection, shop, 20)
-    claims = claim(queue)
+    slow, quick, free = shops(shop.connection, 3)
+    give_sender(shop.connection, 1, [slow], rate=0.5)
+    give_sender(shop.connection, 2, [quick], rate=8)
+    for each in (slow, quick, free):
+        add_texts(shop.connection, each, 20)
+    claims = claim(shop.queue)
     assert by_business(claims) == {slow: 1, quick: 4, free: 20}
-    for one in claims:
-        assert begin(queue, one).answer == "go"
-    batch = queue.claim_texts(50, default=DEFAULT)
-    assert by_business(list(batch.texts)) == {}
-    assert batch.next_in is not None
-    assert 0 < batch.next_in < 0.5
+    assert {begin_as_told(shop.queue, one).answer for one in claims} == {"go"}
+    batch = shop.queue.claim_texts(50, default=DEFAULT)
+    assert not batch.texts
+    assert batch.next_in == pytest.approx(0.4), "a tenth of a second before its turn"
 
 
-def test_the_environment_s_sender_is_a_row_like_any_other(
-    business: Business, queue: SupabaseQueue, stack: Stack
-) -> None:
+def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     """Its rate holds for all machines, whichever of them was told."""
-    queue.start_run(uuid4(), 10, "all", default=DEFAULT)
-    business.connection.execute("update smsretry.senders set segments_per_second = 4")
-    [shop] = shops(business.connection, 1)
-    add_texts(business.connection, shop, 10)
-    claims = claim(queue)
-    assert [one.sender and (one.sender.sent_by, one.sender.is_environments) for one in claims] == [
-        (DEFAULT.sent_by, True)
-    ] * 2
-    with stack.connect() as other:
-        other.execute("update smsretry.senders set free_at = smsretry.clock() + interval '1 second'")
-    assert 0.5 < leaves_in(begin(queue, claims[0])) <= 1
+    shop.queue.start_run(uuid4(), 10, "all", default=DEFAULT)
+    shop.sql("update smsretry.senders set segments_per_second = 4")
+    [other] = shops(shop.connection, 1)
+    add_texts(shop.connection, other, 10)
+    claims = claim(shop.queue)
+    named = [one.sender and (one.sender.sent_by, one.sender.is_environments) for one in claims]
+    assert named == [(DEFAULT.sent_by, True)] * 2
+    shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '1 second'")
+    begun = begin_as_told(shop.queue, claims[0])
+    assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
 
 
-def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(business: Business, queue: SupabaseQueue) -> None:
+def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(shop: Shop) -> None:
     """Nothing of that sender is claimed until then, and no other's text waits."""
-    slow, other = shops(business.connection, 2)
-    sent_by = give_sender(business.connection, 1, [slow])
-    for shop in (slow, other):
-        add_texts(business.connection, shop, 2)
-    queue.slow_down(SenderId(account(1), sent_by), 60)
-    batch = queue.claim_texts(50, default=DEFAULT)
+    slow, other = shops(shop.connection, 2)
+    sent_by = give_sender(shop.connection, 1, [slow])
+    for each in (slow, other):
+        add_texts(shop.connection, each, 2)
+    shop.queue.slow_down(SenderId(account(1), sent_by), 60)
+    batch = shop.queue.claim_texts(50, default=DEFAULT)
     assert by_business(list(batch.texts)) == {other: 2}
-    assert batch.next_in is not None
-    assert 59 < batch.next_in <= 60
-
-
-def test_a_clock_that_was_ahead_keeps_no_sender_waiting(business: Business, queue: SupabaseQueue) -> None:
-    """A moment that is more than an hour away was written by it."""
-    [shop] = shops(business.connection, 1)
-    give_sender(business.connection, 1, [shop], rate=1)
-    business.connection.execute("update smsretry.senders set free_at = smsretry.clock() + interval '2 days'")
-    add_texts(business.connection, shop, 1)
-    [one] = claim(queue)
-    assert leaves_in(begin(queue, one)) == 0
+    assert batch.next_in == pytest.approx(60, abs=0.2)

@@ -179,16 +179,15 @@ def test_the_provider_itself_refuses_whom_a_caller_forgot_to_ask_about(stack: St
     assert isinstance(sender.send(Text(to=FRIEND, **text)), Accepted)
 
 
-def test_nobody_is_nobody_whatever_else_a_caller_says(
-    business: Business, runner: Senders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A caller that says both of a text had it begun, and the provider's refusal made it a failure."""
-    row = business.due_text()
-    queue, sender = runner(send_to="nobody")
-    about = queue.about
-    monkeypatch.setattr(queue, "about", lambda claim, name, v, **more: about(claim, name, v | {"listed": True}, **more))
-    assert run(queue, sender) == ["Cancelled"]
-    assert business.row(row)["why_code"] == "not_listed"
+def test_nobody_is_nobody_whatever_else_a_caller_says(business: Business, queue: SupabaseQueue) -> None:
+    """A caller that says both of a text: that nobody is texted, and that it is listed."""
+    business.due_text()
+    [claim] = claim_due(queue, 1)
+    begin = """select answer, why_code from begin_sms_attempt(
+                   %s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '', send_to => 'nobody',
+                   listed => true)"""
+    [begun] = business.connection.execute(begin, [claim.id, claim.claim_no]).fetchall()
+    assert begun == {"answer": "ended", "why_code": "not_listed"}
 
 
 def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
@@ -256,19 +255,17 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         assert run(queue, sender) == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
 
 
-def test_projects_behind_one_gateway_have_an_address_each(settings: Settings) -> None:
-    """The copy at another path was taken for production, and its worker texted everybody."""
-    urls = ("https://Gateway.example.com/Production/", "https://gateway.example.com:8443/staging")
-    addresses = [settings.model_copy(update={"supabase_url": HttpUrl(url)}).address for url in urls]
-    assert addresses == ["gateway.example.com/production", "gateway.example.com:8443/staging"]
-
-
-@pytest.mark.parametrize(
-    "url", ["https://Ref.Supabase.co.", "https://ref.supabase.co:443/", "http://ref.supabase.co./"]
-)
-def test_one_host_is_one_address_however_it_is_written(settings: Settings, url: str) -> None:
-    """With a dot at the end, production's own worker was taken for a copy's."""
-    assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == "ref.supabase.co"
+def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> None:
+    """A copy at another path is not taken for production, nor production's own worker for a copy's."""
+    addresses = {
+        "https://Gateway.example.com/Production/": "gateway.example.com/production",
+        "https://gateway.example.com:8443/staging": "gateway.example.com:8443/staging",
+        "https://Ref.Supabase.co.": "ref.supabase.co",
+        "https://ref.supabase.co:443/": "ref.supabase.co",
+        "http://ref.supabase.co./": "ref.supabase.co",
+    }
+    for url, address in addresses.items():
+        assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == address
 
 
 def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
@@ -334,14 +331,6 @@ def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
     some = told(**listed(FRIEND))
     assert "cancelled, unsent" in str(some["whom texts go to: texts only 1 number"].advice)
     assert (some["mark of the database"].ok, some["mark of the database"].advice) == (True, None)
-
-
-def test_doctor_names_a_variable_that_is_set_to_nothing(command: Command) -> None:
-    """And goes on with its other lines; what it would say of whom texts go to is left out."""
-    told = command("doctor", SMSRETRY_SEND_TO="").output
-    assert "SMSRETRY_SEND_TO: is set to nothing" in told
-    assert "whom texts go to" not in told
-    assert "whom texts go to: texts nobody" in command("doctor", SMSRETRY_SEND_TO="nobody").output
 
 
 def test_a_mark_is_made_by_command_and_names_the_place(
