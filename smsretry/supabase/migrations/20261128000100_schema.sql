@@ -5902,7 +5902,8 @@ $$;
 
 -- ======== schemas/desk/status_of_senders.sql ========
 -- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
--- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait).
+-- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait). That of
+-- the environment has a line if it is too slow; smsretry.status_of_stops tells of its stop.
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -5922,16 +5923,15 @@ begin
     end if;
     return query
     with states as materialized (
-        select s.*, x.since, x.why,
+        select s.*, x.since, x.why, exists (select from smsretry.business_senders b where b.sender_id = s.id) as own,
                case when s.paused_at is not null then 'paused' when x.since is not null then 'stopped'
                     when s.day_segments >= s.segments_per_day and s.day_ends_at = smsretry.carriers_midnight(status_of_senders.at) then 'spent'
                     else 'sending' end as state
         from smsretry.senders s
         left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
-        where exists (select from smsretry.business_senders b where b.sender_id = s.id)
     ),
     suspected as (
-        select t.id from states t where t.state <> 'sending' or t.segments_per_second * k_late <= v_due
+        select t.id from states t where t.own and t.state <> 'sending' or t.segments_per_second * k_late <= v_due
         union
         select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
     ),
@@ -5939,8 +5939,10 @@ begin
         select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, sum(w.due)::bigint as due, min(w.oldest) as oldest,
                min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
                min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
-        from smsretry.texts_by_sender(array(
-            select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)), status_of_senders.at) w
+        from smsretry.texts_by_sender(
+            case when not exists (select from states e join suspected u on u.id = e.id where not e.own) then array(
+                select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)) end,
+            status_of_senders.at) w
         where w.sender_id is not null
         group by w.sender_id
     ),
@@ -5951,7 +5953,7 @@ begin
                coalesce(w.why, 'texts wait') as waits
         from states t left join waiting w on w.sender_id = t.id
     )
-    (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t group by t.state order by t.state)
+    (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t where t.own group by t.state order by t.state)
     union all
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
@@ -5966,7 +5968,7 @@ begin
             when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
             else t.waits end)
      from told t
-     where t.state in ('paused', 'stopped') or t.state = 'spent' and t.texts > 0 or t.state = 'sending' and t.trouble is not null
+     where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
      order by t.texts desc, t.id limit 50);
 end
 $$;

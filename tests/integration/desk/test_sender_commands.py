@@ -73,9 +73,10 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
 _TO: Final = ("--business", "{business}", "--account")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
+def test_what_cannot_be_ordered_is_refused_in_a_sentence(business: Business, account: str, command: Command) -> None:
+    """And nothing is changed."""
+    values = {"{business}": str(business.id), "{account}": account}
+    refusals: list[tuple[tuple[str, ...], int, str]] = [
         (("add", SENDER, *_TO, "MG" + "1" * 32), 1, "account must be an account's SID"),
         (("add", SENDER, *_TO, "+15005550006"), 64, "--account must be an id, as the provider shows it"),
         (("add", SENDER, *_TO, "{account}", "--rate", "0"), 64, "--rate must be greater than or equal to 0.01"),
@@ -87,17 +88,12 @@ _TO: Final = ("--business", "{business}", "--account")
         (("resume", "MG" + "9" * 32), 1, "There is no such sender"),
         (("remove", "--business", "{business}"), 1, "This business has no sender of its own for any texts"),
         (("check", "MG" + "9" * 32), 1, "There is no such sender"),
-    ],
-)
-def test_what_cannot_be_ordered_is_refused_in_a_sentence(
-    business: Business, account: str, command: Command, arguments: tuple[str, ...], code: int, words: str
-) -> None:
-    """And nothing is changed."""
-    values = {"{business}": str(business.id), "{account}": account}
-    because = () if arguments[0] == "check" else BECAUSE
-    refused = command("senders", *(values.get(word, word) for word in arguments), *because)
-    assert (refused.exit_code, refused.stdout) == (code, "")
-    assert words in said(refused)
+    ]
+    for arguments, code, words in refusals:
+        because = () if arguments[0] == "check" else BECAUSE
+        refused = command("senders", *(values.get(word, word) for word in arguments), *because)
+        assert (refused.exit_code, refused.stdout) == (code, ""), arguments
+        assert words in said(refused)
     assert business.connection.execute("select from smsretry.senders").fetchall() == []
 
 

@@ -89,9 +89,9 @@ def test_a_class_s_own_sender_outranks_the_one_for_any(business: Business) -> No
     assert [one["sender_id"] for one in listed(business)] == [], "a sender that nobody uses is gone"
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
+def test_a_sender_that_cannot_be_one_is_refused_in_words(business: Business) -> None:
+    """Nothing is kept, and no value is quoted: it may be somebody's number."""
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"account": SENDER}, "account must be an account's SID"),
         ({"account": None}, "account must be an account's SID"),
         ({"sent_by": ACCOUNT}, "sent_by must be a messaging service's SID"),
@@ -106,16 +106,12 @@ def test_a_class_s_own_sender_outranks_the_one_for_any(business: Business) -> No
         ({"business_id": UUID(int=1)}, "There is no business with this id"),
         ({"who": None}, "who and because must be given"),
         ({"because": "+1 212 555 0199 is theirs"}, "must hold no phone number"),
-    ],
-)
-def test_a_sender_that_cannot_be_one_is_refused_in_words(
-    business: Business, values: dict[str, Any], words: str
-) -> None:
-    """Nothing is kept, and no value is quoted: it may be somebody's number."""
-    with pytest.raises(psycopg.Error, match=words) as refused:
-        add(business, **values)
-    assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
-    assert [one["sender_id"] for one in listed(business)] == []
+    ]
+    for values, words in refusals:
+        with pytest.raises(psycopg.Error, match=words) as refused:
+            add(business, **values)
+        assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
+        assert listed(business) == []
 
 
 def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business: Business) -> None:
@@ -161,9 +157,13 @@ def test_what_waited_for_a_sender_is_due_when_it_is_resumed(
 
 
 @pytest.mark.parametrize(
-    "code", ["sender_paused", "no_credentials", "day_spent", "account_refused", "sending_stopped", "quiet_hours"]
+    ("order", "code"),
+    [
+        *((order, "sender_paused") for order in ("add", "replace", "change", "resume", "remove")),
+        *(("resume", code) for code in ("no_credentials", "day_spent", "account_refused", "sending_stopped")),
+        ("resume", "quiet_hours"),
+    ],
 )
-@pytest.mark.parametrize("order", ["add", "replace", "change", "resume", "remove"])
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
     business: Business, neighbor: Business, code: str, order: str
 ) -> None:
@@ -343,6 +343,22 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped(business
         "1 senders are stopped: Refused", {("senders", "sending"), ("stopped", "environment")}
     )  # fmt: skip
     assert told("") == ("sending is stopped: Refused", {("senders", "sending"), ("stopped", "sending")})
+
+
+def test_a_rate_that_is_too_slow_is_told_also_of_the_environment_s_sender(business: Business) -> None:
+    """What is due takes it longer than a text may be late. At a rate that does, nobody is told."""
+    business.connection.execute(
+        """insert into smsretry.senders (account, sent_by, told_at, segments_per_second)
+           values (%s, %s, smsretry.clock(), 0.01)""",
+        [ACCOUNT, OTHER],
+    )
+    for _ in range(6):
+        business.due_text()
+    status = "select name, why_code, texts from sms_status() where part in ('sender', 'senders')"
+    told = business.connection.execute(status).fetchall()
+    assert told == [{"name": OTHER, "why_code": "sender_rate", "texts": 6}]
+    business.connection.execute("update smsretry.senders set segments_per_second = 1")
+    assert business.connection.execute(status).fetchall() == []
 
 
 def test_a_sender_without_credentials_is_told_with_its_texts(business: Business) -> None:
