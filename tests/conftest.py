@@ -16,7 +16,7 @@ from smsretry.local.business import PHONE as PHONE
 from smsretry.local.business import Business as Business
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
-from smsretry.testing.emptying import EMPTY as EMPTY
+from smsretry.testing.database import EMPTY as EMPTY
 from smsretry.testing.stack import NOON, SmsStack
 from tests.support.scheduling import ByFile
 

@@ -29,7 +29,7 @@ def database_findings(
         def state() -> Iterator[Finding]:
             status = QueueStatus.of(database.status())
             ahead[DATABASE] = status.at - now()
-            for check in (_stopped, _oldest, _last_run, _held, _planned):
+            for check in (_stopped, _oldest, _last_run, _held, _late):
                 yield from check(status)
 
         try:
@@ -101,18 +101,17 @@ def _last_run(status: QueueStatus) -> Iterator[Finding]:
 
 
 def _held(status: QueueStatus) -> Iterator[Finding]:
-    if status.held_texts:
-        advice = f"{status.held_texts} wait for something that a person can fix: `smsretry status` says for what"
-        yield Finding(subject="held texts", ok=True, advice=advice)
+    planned = sum(line.texts or 0 for line in status.part("scheduled") if line.name == "held")
+    for subject, texts in (("held texts", status.held_texts), ("held scheduled sends", planned)):
+        if texts:
+            advice = f"{texts} wait for something that a person can fix: `smsretry status` says for what"
+            yield Finding(subject=subject, ok=True, advice=advice)
 
 
-def _planned(status: QueueStatus) -> Iterator[Finding]:
+def _late(status: QueueStatus) -> Iterator[Finding]:
     for line in status.part("scheduled"):
         late = (status.at - line.oldest).total_seconds() if line.oldest else 0.0
-        if line.name == "held":
-            advice = f"{line.texts} wait for something that a person can fix: `smsretry status` says for what"
-            yield Finding(subject="held scheduled sends", ok=True, advice=advice)
-        elif line.name == "late" and late >= status.late_seconds:
+        if line.name == "late" and late >= status.late_seconds:
             advice = (
                 f"{line.texts} wait though their time has passed, the first for {span(late)}: the next run lets those "
                 f"go that are late by less than {span(LIFE.total_seconds())}, and cancels the others. Cancel before it "

@@ -3,7 +3,6 @@ one worker in this process, and Twilio's side of it.
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,8 +26,7 @@ from smsretry.sending.heard import NotTaken
 from smsretry.sending.run import ItemFailed, Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary, RunSummary
-from smsretry.testing.emptying import empty, remember_rows
-from smsretry.testing.schema import apply_schema
+from smsretry.testing.database import apply_schema, empty, remember_rows
 from smsretry.vocabulary import Fate
 from smsretry.wiring import post_reader, recorder, services
 
@@ -84,23 +82,23 @@ class SmsStack(Stack):
         super().__init__(directory, before_migrations=lambda url: apply_schema(url, schema))
         self._own_columns = own_columns or {}
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
-        self._ending = ExitStack()
         self.options: Final = dict[str, str]()
         """Settings of this test besides those of the stack, such as SMSRETRY_IN_DOUBT or TWILIO_STATUS_CALLBACK_URL."""
 
     def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            starting.callback(self.postgres.remove)
+        try:
             super().__enter__()
-            starting.push(super().__exit__)
-            starting.callback(self._disconnect)
             remember_rows(self.connection())
-            self.empty()
-            self._ending = starting.pop_all()
-        return self
+            return self.empty()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        self._ending.close()
+        if self._connection is not None:
+            self._connection.close()
+        super().__exit__()
+        self.postgres.remove()
 
     def empty(self) -> Self:
         """Reset it: the rows that the schema came with and no others, a healthy Twilio, noon in New York."""
@@ -117,10 +115,6 @@ class SmsStack(Stack):
         if self._connection is None or self._connection.closed:
             self._connection = self.connect()
         return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
 
     def environment(self) -> dict[str, str]:
         """Environment variables for the application under test, and for a worker.

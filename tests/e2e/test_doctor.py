@@ -74,15 +74,16 @@ IN_THE_DATABASE: Final = [
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
-    "bad  last finished run: was 1 h ago: start ",
+    "bad  last finished run: was 1 h ",
     "bad  Twilio number: the account does not own it",
 ]
 AT_PREFECT: Final = [
     f"bad  schedule of {SCHEDULED}: the deployment is paused, so nothing runs: switch it on ",
-    "bad  runner of process-scheduled-sends: none has asked for its runs for 1 h 1 min: start ",
+    "bad  runner of process-scheduled-sends: none has asked for its runs for 1 h ",
     "bad  deployment sms-status: is not registered: restart ",
     "bad  runner of sms-prune: the work pool texts has no worker: start `prefect worker start --pool texts`",
-    "bad  last completed run of sync-delivery-status: never was, in 1 h; the newest one ended Failed: It broke",
+    "bad  last completed run of sync-delivery-status: never was, in 1 h",
+    "; the newest one ended Failed: It broke",
     f"bad  Prefect's result storage: {_NO_RUN}",
 ]
 

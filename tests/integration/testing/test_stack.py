@@ -22,8 +22,7 @@ from smsretry.local.business import BODY, PHONE
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
-from smsretry.testing.emptying import empty, remember_rows
-from smsretry.testing.schema import apply_schema
+from smsretry.testing.database import apply_schema, empty, remember_rows
 from smsretry.testing.stack import SmsStack
 from smsretry.wiring import services
 from tests.integration.catalog import Database
