@@ -185,6 +185,22 @@ def test_each_trouble_of_a_sender_has_its_lever(
         assert "senders" not in told
 
 
+def test_a_due_text_whose_sender_is_too_slow_says_so_with_the_lever(
+    business: Business, command: Command, own: str
+) -> None:
+    """Once the rate is raised, the next run takes it."""
+    command("senders", "change", own, "--rate", 0.01, *BECAUSE)
+    row, *_ = (business.due_text() for _ in range(7))
+    told = command("explain", "--row", row).stdout
+    assert told.startswith("Due, but its sender's rate of 0.01 a second takes 12 min or more for the 7 that are due")
+    assert (
+        f"You can: raise its sender's rate, if the provider takes more in a second (smsretry senders change {own}"
+        in told
+    )
+    command("senders", "change", own, "--rate", 1, *BECAUSE)
+    assert command("explain", "--row", row).stdout.startswith("Due, the next run takes it")
+
+
 def test_a_stopped_sender_stops_the_preview_of_its_own_texts_alone(
     business: Business, command: Command, own: str
 ) -> None:
