@@ -153,7 +153,7 @@ SWITCHES: Final = {
         depth=3,
     ),
     "a late delivery ends the wait for the next message": Switch(
-        without=_edit("smsretry.record_delivery", (r"elsif v_arrived and not", "elsif false and not")),
+        without=_edit("smsretry.record_delivery", (r"elsif v_arrived and", "elsif false and")),
         sees="it was delivered, and its send log does not say so",
         stage=PUT_BACK,
         actors=(carrier,),
