@@ -73,7 +73,7 @@ def test_rows_that_somebody_holds_locked_hold_a_group_up_once(shop: Shop) -> Non
     assert told[0] == "55P03"
     assert set(told[:30]) <= {"55P03", None}, "on a busy machine there was no time for all of them"
     assert set(told[30:]) <= {"go", None}
-    assert told.count("55P03") > 5, "half a second each would be no more than two of them"
+    assert told.count("55P03") > 2, "half a second each would be no more than two of them"
 
 
 def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fails_its_own_call(shop: Shop) -> None:
