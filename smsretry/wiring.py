@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from smsretry.adapters.supabase.hearing import SupabaseHearing
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
@@ -80,9 +79,9 @@ def post_reader(
     return partial(heard, settings, addresses, tokens)
 
 
-def recorder(settings: Settings) -> SupabaseHearing:
+def recorder(settings: Settings) -> SupabaseQueue:
     """Connect what records what such a post says. Close it, or use it as a context manager."""
-    return SupabaseHearing(settings)
+    return SupabaseQueue(settings)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

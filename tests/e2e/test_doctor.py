@@ -56,7 +56,7 @@ VARIABLES: Final = [
 """Variables of the environment, and what is said of them."""
 
 _SPOILT: Final = """
-alter function hold_sms_retry rename to gone;
+alter function slow_sms_sender rename to gone;
 alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
@@ -64,13 +64,13 @@ values ('production', 'db.example.com', now(), 'Ann', 'Live');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """
 _MENDED: Final = """
-alter function gone rename to hold_sms_retry;
+alter function gone rename to slow_sms_sender;
 alter table sms_retry_queue enable trigger smsretry_before_insert;
 grant update on send_logs to service_role;
 delete from smsretry.mark
 """
 IN_THE_DATABASE: Final = [
-    "bad  function public.hold_sms_retry(",
+    "bad  function public.slow_sms_sender(",
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",

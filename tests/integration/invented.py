@@ -24,7 +24,7 @@ def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> 
 
 def changed_files() -> list[SchemaFile]:
     """A column more in the table and amid the view's, other bodies, parameters more, a function new and one gone."""
-    begin, defer = ("address text default null\n", "why_code text default null\n")
+    begin, defer = ("address text default null\n", "held boolean default false\n")
     files = edited(
         schema_files(),
         {
@@ -33,10 +33,10 @@ def changed_files() -> list[SchemaFile]:
                 "    last_error text,\n    invented integer not null default 0,\n",
             ),
             "finish_sms_run": ("update smsretry.runs r", "update only smsretry.runs r"),
-            "check_outcome": ("error is missing: a text", "error is missing: the text"),
+            "set_sms_stop": ("set why = excluded.why", "set why = coalesce(excluded.why, '')"),
             "begin_sms_attempt": (begin, begin.rstrip() + ",\n    desk text default null\n"),
             "claimed_retry": ("q.claim_no, q.claimed_at,", "q.claim_no, q.invented, q.claimed_at,"),
-            "defer_sms_retry": (defer, defer.rstrip() + ",\n    invented integer default 0\n"),
+            "defer_sms_retry": (defer, defer.rstrip() + ", invented integer default 0\n"),
             "end_sms_retry": ("A row ends failed", "A row can end failed"),
             "backend": ("'set_sms_state_stop'", "'sms_queue_length'"),
         },

@@ -111,7 +111,6 @@ class Scene:
             "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
                 "life": "48 hours",
             },
-            "hold_sms_retry": claim | {"why": "No time zone is known", "look_in": "15 minutes", "life": "48 hours"},
             "group_sms_calls": {"calls": [{
                 "function": "defer_sms_retry", "lock_order": "",
                 "values": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},

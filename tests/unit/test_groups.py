@@ -1,6 +1,5 @@
 """Calls of many threads travel together, and each gets its own answer or error."""
 
-import ctypes
 import itertools
 import json
 import threading
@@ -191,84 +190,7 @@ def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseE
     for name, end in ends.items():
         assert end == name or isinstance(end, BaseException)
     assert groups._waiting == []
-    assert groups._leader is None
-
-
-def test_whoever_was_in_the_request_of_a_thread_that_is_gone_repeats_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What became of the request, nobody can tell."""
-    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
-    wire = Wire()
-    groups = Groups(wire.send)
-    tell = Groups._answer
-
-    def dies(self: Groups, group: Sequence[object], told: Sequence[Result]) -> None:
-        if len(group) > 1:
-            raise MemoryError
-        tell(self, group, told)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Groups, "_answer", dies)
-    with ThreadPoolExecutor(3) as pool:
-        calls = _start(pool, groups, wire, ["one", "two", "three"])
-        wire.go.release(2)
-        ends = [type(call.exception(60)) for call in calls]
-    assert ends[0] is type(None)
-    assert sorted(end.__name__ for end in ends[1:]) == ["MemoryError", "RepeatAlone"]
-
-
-def _kill(thread: threading.Thread) -> None:
-    """Let a thread end wherever it is, as nothing in it expects."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("broken", ["_answer", "_leave"])
-def test_when_the_thread_that_sends_is_gone_another_one_goes_on(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """It could not even tell the others: they see that it has ended, and repeat their calls or send the next group."""
-    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
-    wire = Wire()
-    groups = Groups(wire.send)
-    whole = getattr(Groups, broken)
-    dead: list[threading.Thread] = []
-
-    def dies(self: Groups, *args: object) -> None:
-        if not dead:
-            dead.append(threading.current_thread())
-            raise SystemExit
-        whole(self, *args)
-
-    monkeypatch.setattr(Groups, broken, dies)
-    with ThreadPoolExecutor(4) as pool:
-        threading.Thread(target=groups.call, args=[_call("first")]).start()
-        assert wire.under_way.acquire(timeout=60)
-        rest = [pool.submit(groups.call, _call(name)) for name in ("two", "three")]
-        while len(groups._waiting) < 2:
-            threading.Event().wait(0.001)
-        wire.go.release(4)
-        ends = [call.exception(60) or call.result() for call in rest]
-    assert ends == ["two", "three"]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_is_interrupted_while_it_waits_sends_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was the next to send; another one is."""
-    monkeypatch.setattr("smsretry.adapters.supabase.groups.LOOK_SECONDS", 0.02)
-    wire = Wire()
-    groups = Groups(wire.send)
-    waits = threading.Thread(target=groups.call, args=[_call("interrupted")], daemon=True)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(groups.call, _call("one"))
-        assert wire.under_way.acquire(timeout=60)
-        waits.start()
-        while not groups._waiting:
-            threading.Event().wait(0.001)
-        last = pool.submit(groups.call, _call("last"))
-        while len(groups._waiting) < 2:
-            threading.Event().wait(0.001)
-        _kill(waits)
-        waits.join(60)
-        assert not waits.is_alive()
-        wire.go.release(3)
-        assert [first.result(60), last.result(60)] == ["one", "last"]
+    assert groups._sender is None
 
 
 def test_calls_for_which_there_was_no_time_are_the_next_group() -> None:

@@ -55,34 +55,19 @@ OPT_IN: Final = Ending(
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|25P03|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
 https://docs.postgrest.org/en/stable/references/errors.html"""
-_LOCKED: Final = "55P03"
-"""lock_not_available"""
-_CANCELED: Final = "57014"
-"""query_canceled: the statement's time was over."""
-_NO_CONNECTION: Final = "PGRST000"
-_NO_LOGIN: Final = (
-    "Supabase's API could not reach its database for {function} ({code}). The database is down or paused, or refuses "
-    "the API's login: may the role authenticator log in and connect, is its password right and not expired, are there "
-    "connections left? The database's log says which."
-)
-_UNDONE: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
+_DONE_NOTHING: Final = re.compile(r"(40(?!003)|53|55|57)...|PGRST00[023]|429")
 """Those after which nothing was done for certain: the transaction was undone, or none was begun. After a broken
 connection (08, PGRST001) or a gateway's answer (5xx) that is not certain."""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
 _NO_GRANT: Final = "42501"
-_NO_ROLE: Final = "22023"
-"""invalid_parameter_value: a token's role that the database does not have."""
-_OTHER_VERSION: Final = (
-    "The database has no function {function} with these parameters: it is older or newer than this version, or "
-    "somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there is nothing to "
-    "do), or install the version it was migrated with."
-)
 _GONE: Final = (
-    "A table, view or type that {function} needs is gone from the database ({code}). Run `smsretry migrate --again`."
+    "Something that {function} needs is gone from the database, or it itself is, or has other parameters ({code}). "
+    "`smsretry doctor` names it. Run `smsretry migrate` with this version, with --again if it says that there is "
+    "nothing to do."
 )
-_CALLED: Final = (
-    "A function that {function} calls, or it itself, is gone or has other parameters ({code}). `smsretry doctor` names "
-    "it. Run `smsretry migrate` with this version, with --again if it says that there is nothing to do."
+_FORBIDDEN: Final = (
+    "The database refused what {function} writes ({code}): a trigger or a constraint forbids it. The database's log "
+    "names it."
 )
 _MAY_NOT: Final = {
     "to set role": "PostgREST's login may not become service_role. Run: grant service_role to authenticator",
@@ -90,19 +75,14 @@ _MAY_NOT: Final = {
     "service_role",
 }
 """What a message about a missing grant says where no migration gives it."""
-_FORBIDDEN: Final = (
-    "The database refused what {function} writes ({code}): a trigger or a constraint forbids it. The database's log "
-    "names it."
-)
 _WHAT_TO_DO: Final = {
-    "PGRST202": _OTHER_VERSION,
-    "42883": _CALLED,  # undefined_function
-    "42P01": _GONE,  # undefined_table
-    "3F000": _GONE,  # invalid_schema_name
-    "42704": _GONE,  # undefined_object
-    "42703": (  # undefined_column
-        "A column that {function} needs is gone from the database ({code}). `smsretry doctor` names it."
+    "PGRST202": (
+        "The database has no function {function} with these parameters: it is older or newer than this version, or "
+        "somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there is nothing "
+        "to do), or install the version it was migrated with."
     ),
+    # undefined function, table, schema, object and column
+    **dict.fromkeys(("42883", "42P01", "3F000", "42704", "42703"), _GONE),
     "PGRST203": (
         "The database has several functions {function}: drop those that are not smsretry's, then run "
         "`smsretry migrate --again`."
@@ -134,8 +114,6 @@ _OF_PROJECT: Final = {
     540: "The project is paused: restore it in the dashboard.",
 }
 """Statuses of Supabase's own, and what to do: https://supabase.com/docs/guides/platform/http-status-codes"""
-_INTEGRITY: Final = "23"
-"""The class of integrity_constraint_violation."""
 
 
 def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
@@ -143,24 +121,29 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
     code = error.code or ""
     if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
         return InputError(". ".join(part for part in (error.message, error.hint) if part))
-    if code == _LOCKED:
+    if code == "55P03":  # lock_not_available
         return QueueBusy(f"{function} waited too long for a lock that another transaction holds", undone=True)
-    if code == _CANCELED:
+    if code == "57014":  # query_canceled
         return QueueCancelled(
             f"Supabase could not answer {function} in its time ({code}): it is busy, or a statement_timeout is short.",
             undone=True,
         )
-    if code == _NO_CONNECTION:
-        return QueueUnreachable(_NO_LOGIN.format(function=function, code=code), undone=True)
     if not code or _PASSING.fullmatch(code):
-        undone = bool(_UNDONE.fullmatch(code))
-        return QueueUnreachable(f"Supabase could not answer {function} now ({code or 'no code'}).", undone=undone)
+        trouble = f"Supabase could not answer {function} now ({code or 'no code'})."
+        if code == "PGRST000":
+            trouble = (
+                f"Supabase's API could not reach its database for {function} ({code}). The database is down or paused, "
+                "or refuses the API's login: may the role authenticator log in and connect, is its password right and "
+                "not expired, are there connections left? The database's log says which."
+            )
+        return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
     if code == "404":
         return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
     for words, trouble in _MAY_NOT.items():
         if code == _NO_GRANT and words in (error.message or ""):
             return QueueMismatch(f"The database refused {function} with {code}: {trouble}")
-    other = _FORBIDDEN if code.startswith(_INTEGRITY) else f"The database refused {{function}} with {{code}}. {MIGRATE}"
+    # Class 23: integrity_constraint_violation.
+    other = _FORBIDDEN if code.startswith("23") else f"The database refused {{function}} with {{code}}. {MIGRATE}"
     return QueueMismatch(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
 
 
@@ -215,7 +198,7 @@ class Key:
         if code is None:
             what = "SUPABASE_ANON_KEY must be" if self.passes else "Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY:"
             return f"{what} the project's anon (or publishable) key, because Supabase's gateway knows no other."
-        if code in (_NO_GRANT, _NO_ROLE) and not self.is_of_another_role:
+        if code in (_NO_GRANT, "22023") and not self.is_of_another_role:  # 22023: the token's role is none
             return (
                 "The database lacks the role smsretry_reader, or its grants. Run `smsretry migrate --again`: it makes "
                 "them, or says who can."

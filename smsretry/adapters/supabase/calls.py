@@ -19,20 +19,9 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.certificates import trusted
-from smsretry.adapters.supabase.advice import (
-    MIGRATE,
-    QUESTION,
-    RUN,
-    Ending,
-    Key,
-    ended,
-    explain,
-    refuse,
-    unanswered,
-)
-from smsretry.adapters.supabase.deadline import Deadline
-from smsretry.adapters.supabase.rows import Rows, read_in_part, read_rows
-from smsretry.errors import QueueError, QueueMismatch, QueueUnreachable, SmsRetryError
+from smsretry.adapters.supabase.advice import MIGRATE, RUN, Ending, Key, ended, explain, refuse, unanswered
+from smsretry.adapters.supabase.rows import Rows, read_rows
+from smsretry.errors import QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
 _Row = TypeVar("_Row", bound=BaseModel)
@@ -44,7 +33,7 @@ class SupabaseCalls:
     """A connection to the project. Close it, or use it as a context manager."""
 
     def __init__(self, settings: ReadingSettings) -> None:
-        self._url = str(settings.supabase_url).rstrip("/")
+        self.url: Final = str(settings.supabase_url).rstrip("/")
         self.address: Final = settings.address
         """At which the database is reached: `smsretry.mark` compares it with production's."""
         self._as_reader = settings.as_reader
@@ -56,15 +45,13 @@ class SupabaseCalls:
             timeout=settings.supabase_timeout_seconds,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
             event_hooks={
-                "request": [Deadline(settings.supabase_timeout_seconds).start],
-                "response": [partial(refuse, key=Key(key, as_reader=self._as_reader, passes=passes is not None))],
+                "response": [partial(refuse, key=Key(key, as_reader=self._as_reader, passes=passes is not None))]
             },
         )
         options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
         if passes:
             options.headers["Authorization"] = f"Bearer {key}"
-        self._client = create_client(self._url, passes.get_secret_value() if passes else key, options)
-        self._longest: int | None = None
+        self._client = create_client(self.url, passes.get_secret_value() if passes else key, options)
         self.fastest: float | None = None
         """Seconds that the fastest of all answers took. None: none came."""
 
@@ -74,74 +61,57 @@ class SupabaseCalls:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def truth(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> bool:
-        """Call a function that answers true or false. May be repeated."""
-        return self.true(function, self.repeated(function, values, ending))
+    # What an answer holds
 
-    def true(self, function: str, answer: object) -> bool:
+    def is_true(self, function: str, answer: object) -> bool:
         """An answer that is true or false."""
         if not isinstance(answer, bool):
             raise self.not_ours(function)
         return answer
 
-    def number(self, function: str, answer: object) -> float:
-        """An answer that is a number."""
-        if isinstance(answer, bool) or not isinstance(answer, int | float):
-            raise self.not_ours(function)
-        return answer
-
-    def row(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> _Row:
-        """Call a function that answers one row. May be repeated."""
-        return self.one(kind, function, self.repeated(function, values, ending))
-
     def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
         """The one row of an answer. A group's answer is the row itself."""
-        rows = self.many(kind, function, answer if isinstance(answer, list) else [answer])
+        rows = self.rows(kind, function, answer if isinstance(answer, list) else [answer])
         if len(rows) != 1:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
-    def many(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer."""
-        return self._all_of(function, self.read(kind, function, answer))
+    def rows(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer, all of which can be read."""
+        return self.whole(function, read_rows(kind, self.listed(function, answer)))
 
-    def rows(self, kind: type[_Row], function: str, values: Mapping[str, object], ending: Ending = RUN) -> list[_Row]:
-        """Call a function that answers rows. Called once."""
-        return self.many(kind, function, self.once(function, values, ending))
-
-    def readable(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer that can be read. What the call did to the others stays done."""
-        rows = self.read(kind, function, answer)
+    def readable(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
+        """The rows of an answer, each read by itself. What the call did to those that cannot be read stays done."""
+        rows = read_rows(kind, self.listed(function, answer))
         if rows.foreign:
             raise self.mismatch(function, rows.foreign)
+        return rows
+
+    def whole(self, function: str, rows: Rows[_Row]) -> list[_Row]:
+        """Rows of which none may be unreadable."""
+        columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
+        if columns:
+            raise self.mismatch(function, columns)
         return rows.read
 
-    def read(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
-        """The rows of an answer, each read by itself."""
-        return read_rows(kind, self._listed(function, answer))
+    def listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
+        """An answer that is rows."""
+        if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
+            raise self.not_ours(function)
+        return answer
 
-    def told(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
-        """Answer a person's question with rows. A row that cannot be read whole hides no other."""
-        return self.told_in(kind, function, self.once(function, values, QUESTION))
+    def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
+        """The error for rows of other columns than this version's. It quotes no value."""
+        return QueueMismatch(f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}")
 
-    def told_in(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer to a person's question."""
-        return self._all_of(function, read_in_part(kind, self._listed(function, answer)))
+    def not_ours(self, function: str) -> QueueMismatch:
+        """The error for an answer of another shape than the function's."""
+        return QueueMismatch(
+            f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self.url}) is "
+            "the project's URL, not a web page's or the database's."
+        )
 
-    def rows_of_an_answer(self, wanted: int) -> int:
-        """How many of this many rows fit into one answer. It is asked once per connection.
-
-        Rows that a project cuts off (max-rows) would be claimed, and wait out their lease without a worker.
-        """
-        if self._longest is None:
-            try:
-                answer = self._once("count_sms_answer", {})
-            except QueueError:  # an older database, or trouble that the claim meets and reports as well
-                return wanted
-            if not isinstance(answer, list):  # likewise
-                return wanted
-            self._longest = max(len(answer), 1)
-        return min(wanted, self._longest)
+    # The call
 
     def repeated(
         self,
@@ -177,28 +147,6 @@ class SupabaseCalls:
             time.sleep(pause)
         raise ended(trouble, ending, undone=undone)
 
-    def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
-        """The error for rows of other columns than this version's. It quotes no value."""
-        return QueueMismatch(f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}")
-
-    def not_ours(self, function: str) -> QueueMismatch:
-        """The error for an answer of another shape than the function's."""
-        return QueueMismatch(
-            f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self._url}) is "
-            "the project's URL, not a web page's or the database's."
-        )
-
-    def _all_of(self, function: str, rows: Rows[_Row]) -> list[_Row]:
-        columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
-        if columns:
-            raise self.mismatch(function, columns)
-        return rows.read
-
-    def _listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
-        if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
-            raise self.not_ours(function)
-        return answer
-
     def _once(self, function: str, values: Mapping[str, object]) -> Any:
         trouble: SmsRetryError
         given = dict(values)
@@ -211,9 +159,9 @@ class SupabaseCalls:
             self.fastest = took if self.fastest is None else min(took, self.fastest)
             return data
         except httpx.RequestError as error:  # transport, and an answer that cannot be unpacked
-            trouble = unanswered(function, error, url=self._url)
+            trouble = unanswered(function, error, url=self.url)
         except APIError as error:
-            trouble = explain(function, error, url=self._url)
+            trouble = explain(function, error, url=self.url)
         except (ValueError, RecursionError):
             trouble = self.not_ours(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.

@@ -36,7 +36,8 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
         case Defer(until=until):
             return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | ends
         case Hold(look_in=look_in):
-            return "hold_sms_retry", {"look_in": interval(look_in), "why": why, "why_code": why_code} | ends
+            held: Values = {"look_in": interval(look_in), "held": True}
+            return "defer_sms_retry", {"why": why, "why_code": why_code} | held | ends
         case GiveBack():
             return "defer_sms_retry", {"until": claim.scheduled_for, "why_code": why_code} | ends
         case Fail():

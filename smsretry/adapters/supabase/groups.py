@@ -1,9 +1,9 @@
 """Group commit: calls that threads have under way at the same time travel as one request and one transaction.
 
 No call waits for a group to fill: a thread that finds no request under way sends the calls that are there, and calls
-that come meanwhile are the next group. Each call gets its own answer or its own error. If anything happens to a group
-or to the thread that sends it, no thread waits for ever or gets another call's error: it repeats its call alone.
-A group answers within two seconds, whatever one of its calls waits for (`group_sms_calls`).
+that come meanwhile are the next group. Each call gets its own answer or its own error. If the thread that sends is
+interrupted, the others repeat their calls alone. A group answers within two seconds, whatever one of its calls waits
+for (`group_sms_calls`).
 """
 
 import threading
@@ -22,8 +22,6 @@ from smsretry.settings import Settings
 
 LARGEST_GROUP: Final = 50
 """Calls of one request. `group_sms_calls` takes 100; a group of 50 is committed in about 15 ms."""
-LOOK_SECONDS: Final = 1.0
-"""How often a waiting call checks that the thread that sends for it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +51,8 @@ Result = object
 @dataclass(slots=True, eq=False)
 class _Waiting:
     call: Call
-    thread: threading.Thread = field(default_factory=threading.current_thread)
-    ready: threading.Event = field(default_factory=threading.Event)
-    """Set when it has a result, or must send the next group."""
     results: list[Result] = field(default_factory=list)
     """Its result, once it has one."""
-    sent_by: "_Waiting | None" = None
-    """The call whose thread makes the request that it is part of."""
-    left: bool = False
-    """Its thread has gone on, and sends for no other call any more."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its thread can send for no other call."""
-        return self.left or not self.thread.is_alive()
 
 
 class Groups:
@@ -74,10 +60,10 @@ class Groups:
 
     def __init__(self, send: Callable[[Sequence[Call]], Sequence[Result]]) -> None:
         self._send = send
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
-        self._leader: _Waiting | None = None
-        """The call whose request is under way, or comes next."""
+        self._sender: _Waiting | None = None
+        """The call whose thread makes the request that is under way."""
 
     def call(self, call: Call) -> object:
         """Make the call, alone or with others, and return its answer.
@@ -87,44 +73,42 @@ class Groups:
             SmsRetryError: the error of the call, or of its group's request.
         """
         mine = _Waiting(call)
-        with self._lock:
-            self._waiting.append(mine)
         try:
+            with self._changed:
+                self._waiting.append(mine)
             while not mine.results:
-                if self._leads(mine):
-                    self._lead(mine)
-                else:
-                    mine.ready.wait(LOOK_SECONDS)
+                self._take_part(mine)
         finally:
-            self._leave(mine)
+            with self._changed:
+                if mine in self._waiting:  # its thread was interrupted
+                    self._waiting.remove(mine)
         result = mine.results[0]
         if isinstance(result, Exception):
             raise result
         return result
 
-    def _leads(self, mine: _Waiting) -> bool:
-        """Whether it sends the next group, because no other call does or the leader's thread is gone."""
-        with self._lock:
-            if mine.results:
-                return False
-            mine.ready.clear()
-            if mine.sent_by and mine.sent_by.is_gone:
-                mine.results.append(RepeatAlone())  # nobody knows what became of the request
-                mine.ready.set()
-            elif not mine.sent_by and (self._leader is None or self._leader.is_gone):
-                self._leader = mine
-            return self._leader is mine
-
-    def _lead(self, mine: _Waiting) -> None:
-        with self._lock:
-            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-            for one in group:
-                one.sent_by = mine
+    def _take_part(self, mine: _Waiting) -> None:
+        """Wait for the request that is under way, or make the next one."""
+        group: list[_Waiting] = []
         results: Sequence[Result] = ()
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: mine.results or self._sender is None)
+                if mine.results:
+                    return
+                self._sender = mine
+                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             results = self._results_of([one.call for one in group])
         finally:  # also when the process is asked to stop: then the others repeat their calls alone
-            self._answer(group, results)
+            with self._changed:
+                if self._sender is mine:
+                    answers = [*results[: len(group)], *(RepeatAlone() for _ in group[len(results) :])]
+                    for one, answer in zip(group, answers, strict=True):
+                        if not isinstance(answer, NotMade):
+                            one.results.append(answer)
+                    self._waiting[:0] = [one for one in group if not one.results]
+                    self._sender = None
+                    self._changed.notify_all()
 
     def _results_of(self, calls: Sequence[Call]) -> Sequence[Result]:
         try:
@@ -135,37 +119,6 @@ class Groups:
             if len(calls) == 1:
                 raise
             return ()  # a bug in one of the calls: each finds out alone whether it is its own
-
-    def _answer(self, group: Sequence[_Waiting], results: Sequence[Result]) -> None:
-        """Answer each call, and wake the one that sends the next group."""
-        with self._lock:
-            again = []
-            for place, one in enumerate(group):
-                answer = results[place] if place < len(results) else RepeatAlone()
-                if isinstance(answer, NotMade):
-                    one.sent_by = None
-                    again.append(one)
-                else:
-                    one.results.append(answer)
-                    one.ready.set()
-            self._waiting[:0] = again
-            self._leader = None
-            self._wake_next()
-
-    def _leave(self, mine: _Waiting) -> None:
-        """It has its result, or its thread was interrupted: it sends for no other call any more."""
-        with self._lock:
-            mine.left = True
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-            if self._leader is mine:
-                self._leader = None
-                self._wake_next()
-
-    def _wake_next(self) -> None:
-        if self._waiting:
-            self._leader = self._waiting[0]
-            self._leader.ready.set()
 
 
 def _another(error: QueueError) -> Exception:
@@ -224,7 +177,7 @@ class SupabaseGroups(SupabaseCalls):
             answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
         except (QueueMismatch, QueueSlow, QueueBusy):  # it may not be called, or took too long: single calls may work
             return [RepeatAlone() for _ in calls]
-        results = {one.place: self._result_of(calls, one) for one in self.many(_Answered, "group_sms_calls", answer)}
+        results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, "group_sms_calls", answer)}
         if not results:
             raise self.not_ours("group_sms_calls")
         return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
@@ -236,6 +189,6 @@ class SupabaseGroups(SupabaseCalls):
             return answered.answer
         call = calls[answered.place - 1]
         error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
-        trouble = explain(call.function, error, url=self._url)
+        trouble = explain(call.function, error, url=self.url)
         passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
         return RepeatAlone() if passing else trouble

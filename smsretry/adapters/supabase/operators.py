@@ -1,41 +1,40 @@
-"""The calls of people: what they ask, and what they order by a form."""
+"""The calls of people: what they ask, what they order by a form, and what `smsretry doctor` asks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
+from pydantic import BaseModel
+
+from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
-from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.examining import SupabaseExaminer
+from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.rows import read_in_part
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
-from smsretry.desk.actions.requests import (
-    MarkDatabase,
-    Order,
-    Prune,
-    RecordConsent,
-    Resolve,
-    StopState,
-    WhichText,
-)
+from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichText
 from smsretry.desk.desk import ANSWERS
-from smsretry.desk.questions.answers import Change, Done, Listed
+from smsretry.desk.questions.answers import Done, Listed
 from smsretry.desk.questions.explanation import Known
 from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.before import CAP_WINDOW
+from smsretry.retry.models import Finding
+from smsretry.vocabulary import SendTo
 
 _PAGE_OF_SENDERS: Final = 500
-_A = TypeVar("_A", bound=Done)
+ROWS_OF_AN_ANSWER: Final = "rows of an answer"
+_MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
+_Row = TypeVar("_Row", bound=BaseModel)
 
 
-class SupabaseOperators(SupabaseExaminer):
+class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
     def explain(self, form: WhichText) -> list[TextRecord]:
-        return self.told(TextRecord, form.FUNCTION, form.values())
+        return self._told(TextRecord, form.FUNCTION, form.values())
 
     def look_up(self, form: WhichText) -> list[Known]:
         """What is known where `explain` finds no text."""
@@ -43,7 +42,7 @@ class SupabaseOperators(SupabaseExaminer):
         values: dict[str, object] = {"id": found and str(found), "phone": form.phone}
         if form.last_digits:
             values |= {"at_business": str(form.business_id), "last_digits": form.last_digits}
-        return self.rows(Known, "look_up_sms", values, QUESTION)
+        return self.rows(Known, "look_up_sms", self.once("look_up_sms", values, QUESTION))
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
@@ -51,9 +50,7 @@ class SupabaseOperators(SupabaseExaminer):
         """Waiting texts in order of their due times, read page by page. None is claimed."""
         page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "cap_window": interval(CAP_WINDOW)}
         while True:
-            rows = self.read(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
-            if rows.foreign:
-                raise self.mismatch("preview_sms_retries", rows.foreign)
+            rows = self.readable(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
             yield from rows.read
             yield from (UnreadText(id=one.row["id"], columns=one.columns) for one in rows.unreadable)
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
@@ -63,7 +60,7 @@ class SupabaseOperators(SupabaseExaminer):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.told(StatusLine, "sms_status", {})
+        return self._told(StatusLine, "sms_status", {})
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page: the environment's first, and each with its number."""
@@ -76,7 +73,7 @@ class SupabaseOperators(SupabaseExaminer):
                 "with_numbers": True,
                 "business_id": business_id,
             }
-            page = self.rows(SenderRecord, "sms_senders", values, QUESTION)
+            page = self.rows(SenderRecord, "sms_senders", self.once("sms_senders", values, QUESTION))
             found += page
             # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.
             if not page or not page[-1].sender_id:
@@ -90,9 +87,7 @@ class SupabaseOperators(SupabaseExaminer):
         """
         if isinstance(form, MarkDatabase):
             more = {"address": self.address if form.kind == "production" else None}
-        return self._called(ANSWERS.get(form.FUNCTION, Done), form, more)
-
-    def _called(self, kind: type[_A], form: Form, more: Mapping[str, object]) -> _A:
+        kind = ANSWERS.get(form.FUNCTION, Done)
         ending = Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
         rows = self.once(form.FUNCTION, {**form.values(), **more}, ending)
         if not isinstance(rows, list):
@@ -101,35 +96,6 @@ class SupabaseOperators(SupabaseExaminer):
             rows = [{"texts": rows}]
         told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
         return self.one(kind, form.FUNCTION, [{**row, **told} for row in rows])
-
-    def order(self, request: Order) -> Change:
-        """Change texts, or say what would be changed."""
-        return self._called(Change, request, {})
-
-    def resolve(self, request: Resolve) -> bool:
-        """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
-        return not self._called(Done, request, {}).fails
-
-    def prune(self, request: Prune) -> Done:
-        """One batch; with dry_run, all that would be deleted."""
-        return self._called(Done, request, {})
-
-    def record_consent(
-        self,
-        phone: str,
-        *,
-        consent: Literal["opted_in", "opted_out", "unchanged"],
-        source: str,
-        business_id: UUID | None,
-    ) -> Done:
-        """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
-        values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
-        signed = {"who": source, "because": source}
-        return self._called(Done, RecordConsent.at_terminal(**values, **signed), {})
-
-    def set_state_stop(self, state: str, why: str | None) -> None:
-        """Let no marketing text go to a US state. With None, let them go again."""
-        self._called(Done, StopState(state=state, because=why, lift=why is None), {})
 
     def import_opt_outs(
         self, order: ImportOptOuts, opt_outs: Sequence[OptOut], *, file_hash: str | None = None
@@ -144,7 +110,36 @@ class SupabaseOperators(SupabaseExaminer):
             InputError: there is no such business.
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
-        return self._called(Done, order, {"opt_outs": lines, "file_hash": file_hash})
+        return self.carry_out(order, opt_outs=lines, file_hash=file_hash)
+
+    def check_longest_answer(self) -> list[Finding]:
+        """Whether an answer holds as many rows as one claim may take. Rows that are cut off wait out their lease."""
+        answer = self.repeated("count_sms_answer", {}, QUESTION)
+        if not isinstance(answer, list) or not answer:
+            raise self.not_ours("count_sms_answer")
+        most, wanted = len(answer), int(answer[0])
+        advice = (
+            f"answers are cut off after {most} rows, and the rest of a larger claim waits to be recovered: "
+            f"{_MORE_ROWS}, or process with a limit of at most {most}"
+        )
+        return [Finding(subject=ROWS_OF_AN_ANSWER, ok=most >= wanted, advice=None if most >= wanted else advice)]
+
+    def check_objects(self) -> list[Finding]:
+        """Whether everything that smsretry defines is as this version has it, and what restores it."""
+        answer = self.once("examine_sms_retries", {}, QUESTION)
+        if not isinstance(answer, dict):
+            raise self.not_ours("examine_sms_retries")
+        return list(findings(answer))
+
+    def rehearse(self, send_to: SendTo) -> list[Finding]:
+        """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
+        values, function = {"send_to": send_to, "address": self.address}, "try_sms_retry_queue"
+        return self.rows(Finding, function, self.once(function, values, QUESTION))
+
+    def _told(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
+        """Answer a person's question with rows. A row that cannot be read whole hides no other."""
+        answer = self.once(function, values, QUESTION)
+        return self.whole(function, read_in_part(kind, self.listed(function, answer)))
 
 
 def _ending(form: Form) -> Ending:

@@ -1,20 +1,20 @@
-"""The worker's calls, those that look after deliveries, and the application's that queue a text."""
+"""The calls of workers, of the application that queues texts, and of a webhook that hears the provider."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, assert_never, cast, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from smsretry.adapters.supabase.advice import QUEUEING
+from smsretry.adapters.supabase.advice import QUEUEING, Ending
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, put_off
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
-from smsretry.errors import QueueError
+from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
@@ -23,11 +23,16 @@ from smsretry.retry.delivery import ASK_AGAIN, AfterDelivery, OpenDelivery, Repo
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
+from smsretry.sending.heard import Heard, IncomingText, StatusReport
 from smsretry.sending.ports import Batch, Begin, Finish, QueueText, ScheduleText
 from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
+_LARGEST_ANSWER: Final = 500
+"""As `smsretry.largest_claim`: rows that the API cuts off would wait out their lease."""
+_ANSWERED: Final = "The provider is answered that it may call again."
+_WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
 
 
 class _Stop(BaseModel):
@@ -47,21 +52,25 @@ class _Claimed(BaseModel):
 
 
 class SupabaseQueue(SupabaseGroups):
-    """`ports.RetryQueue` over HTTP. What several threads ask about their rows at the same time travels together."""
+    """`ports.RetryQueue` and `ports.DeliveryRecords` over HTTP.
+
+    What several threads ask about their rows at the same time travels together.
+    """
 
     def start_run(
         self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
     ) -> list[InterruptedRun]:
         values = {"run_id": run_id, "stale_minutes": stale_minutes, "send_to": send_to, "address": self.address}
-        return self.rows(InterruptedRun, "start_sms_run", values | _environment(default))
+        function = "start_sms_run"
+        return self.rows(InterruptedRun, function, self.once(function, values | _environment(default)))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
-        self.truth("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
+        self.repeated("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         values = {"stale_minutes": stale_minutes, "look_in": interval(next_look_delay(0)), "life": interval(LIFE)}
         function = "recover_stuck_sms_retries"
-        return self.readable(Recovered, function, self.once(function, values))
+        return self.readable(Recovered, function, self.once(function, values)).read
 
     def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
         values = {"limit_count": limit, "without": sorted(without)}
@@ -75,18 +84,19 @@ class SupabaseQueue(SupabaseGroups):
         return (*batch.texts, *others, None)[0]
 
     def queue(self, request: QueueText) -> Queued:
-        return self.row(Queued, "queue_sms_retry", _fields(request), QUEUEING)
+        function = "queue_sms_retry"
+        return self.one(Queued, function, self.repeated(function, _fields(request), QUEUEING))
 
     def schedule(self, request: ScheduleText) -> Scheduled:
-        values = _fields(request)
+        values, function = _fields(request), "schedule_sms"
         values["id"] = values.pop("scheduled_id")
-        return self.row(Scheduled, "schedule_sms", values, QUEUEING)
+        return self.one(Scheduled, function, self.repeated(function, values, QUEUEING))
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}
         # Repeated where no answer came: what is queued already is not found again.
         function = "queue_scheduled_sms"
-        return self.readable(ScheduledSend, function, self.repeated(function, values))
+        return self.readable(ScheduledSend, function, self.repeated(function, values)).read
 
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision
@@ -124,7 +134,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        return self.true(function, self.about(claim, function, values))
+        return self.is_true(function, self.about(claim, function, values))
 
     def arrived(self, claim: Claim, decision: Arrived) -> bool:
         meanwhile = Defer(decision.why, "delivery_open", until=claim.claimed_at + ASK_AGAIN)
@@ -140,16 +150,10 @@ class SupabaseQueue(SupabaseGroups):
             raise self.not_ours("reconcile_sms_retry")
         return cast(Reconciled, answer)
 
-    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
-        self.truth("set_sms_stop", {"kind": kind, "subject": subject, "why": why})
-
-    def slow_down(self, sender: SenderId, seconds: float) -> None:
-        self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
-
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-        values = {"limit_count": self.rows_of_an_answer(limit), "without": sorted(without)}
+        values = {"limit_count": min(limit, _LARGEST_ANSWER), "without": sorted(without)}
         function = "claim_sms_deliveries"
-        return self.readable(OpenDelivery, function, self.once(function, values))
+        return self.readable(OpenDelivery, function, self.once(function, values)).read
 
     def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
@@ -157,6 +161,45 @@ class SupabaseQueue(SupabaseGroups):
         if answer not in get_args(Followed):
             raise self.not_ours("finish_sms_delivery")
         return cast(Followed, answer)
+
+    def record(self, heard: Heard) -> None:
+        """Record what the provider told of its own accord. It may come late, twice and in any order.
+
+        Raises:
+            QueueError: it was not recorded, or nobody knows; `errors` says which kinds there are.
+            InputError: the database will never take it.
+        """
+        match heard:
+            case StatusReport():
+                function = "settle_sms_attempt"
+                values = {
+                    "attempt_id": heard.attempt_id and str(heard.attempt_id),
+                    "twilio_sid": heard.message_id,
+                    "delivery_status": heard.status,
+                    "error_code": heard.code,
+                    "account_sid": heard.account,
+                }
+            case IncomingText():
+                function = "record_inbound_sms"
+                values = {
+                    "phone": heard.phone,
+                    "twilio_sid": heard.message_id,
+                    "opt_out_type": heard.keyword,
+                    "body": heard.body,
+                    "to_number": heard.to,
+                    "messaging_service_sid": heard.service,
+                    "account_sid": heard.account,
+                }
+            case _:
+                assert_never(heard)
+        # The provider waits for an answer: what took too long once is not tried again.
+        self.repeated(function, values, _WEBHOOK, but_for=(QueueSlow,))
+
+    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+        self.repeated("set_sms_stop", {"kind": kind, "subject": subject, "why": why})
+
+    def slow_down(self, sender: SenderId, seconds: float) -> None:
+        self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
 
     def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
         """Call a function that claims rows: those that can be read, and what became of each of the others.
@@ -186,9 +229,8 @@ class SupabaseQueue(SupabaseGroups):
         row, fence = unreadable.row["id"], _fence(unreadable.row)
         try:
             if unreadable.row["in_doubt_since"] is None:
-                self.truth(
-                    "end_sms_retry", fence | {"final_status": "failed", "error": unreadable.why, "why_code": "bad_row"}
-                )
+                ends = {"final_status": "failed", "error": unreadable.why, "why_code": "bad_row"}
+                self.repeated("end_sms_retry", fence | ends)
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
@@ -204,7 +246,7 @@ class SupabaseQueue(SupabaseGroups):
             return  # recovery takes it back
         with suppress(QueueError):  # likewise
             kept = {column: row.get(column) for column in ("why", "why_code")}
-            self.truth("defer_sms_retry", _fence(row) | {"until": until, **kept})
+            self.repeated("defer_sms_retry", _fence(row) | {"until": until, **kept})
 
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:

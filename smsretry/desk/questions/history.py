@@ -22,7 +22,6 @@ _EVENTS: Final = {
     "completed": "marked as sent",
     "queued_anew": "queued again for {until}",
     "put_off": "put off until {until}",
-    "more": "more changes, which were not kept one by one",
 }
 """What each event of `smsretry.keep_event` means, for people, where its word does not say it."""
 _CODES: Final[dict[str, str]] = {

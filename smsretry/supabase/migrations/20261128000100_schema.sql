@@ -328,7 +328,7 @@ select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (lengt
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
--- leaves: smsretry.forgotten. Written by doubt_sms_retries.
+-- leaves: smsretry.put_in_doubt. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record
@@ -916,20 +916,20 @@ alter table if exists smsretry.turns
     add column if not exists business_id uuid not null,
     add column if not exists served timestamptz not null;
 select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, business_id)$r$);
-select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))$r$);
+select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk'))$r$);
 
 -- ======== schemas/tables/turns.sql ========
 -- Which business was served when, by kind of work: who was served longest ago goes first, and whoever was never served before
--- all others. Only a claim that cannot take all that is due writes here.
+-- all others. Only a claim that cannot take all that is due writes here. walk: one row, the business behind which the next claim of
+-- texts looks.
 create table if not exists smsretry.turns (
     kind text not null,
     business_id uuid not null,
     served timestamptz not null,
     primary key (kind, business_id),
-    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries'))
-);
--- Behind the business that was served last, the next claim looks for others.
-create index if not exists turns_served on smsretry.turns (kind, served, business_id);
+    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk'))
+)
+with (fillfactor = 70); -- rows are rewritten all day
 
 -- ======== schemas/helpers/clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
@@ -1015,14 +1015,6 @@ begin
         or case when pg_column_size(is_sent.provider_message_id) < 10000
                 then coalesce(btrim(is_sent.provider_message_id ->> 'twilio_sid'), '') <> '' else false end;
 end
-$$;
-
--- ======== schemas/helpers/lock_number.sql ========
--- One at a time to a number at a business: a begin, a consent and a refusal lock this before any row, against deadlocks.
-create or replace function smsretry.lock_number(business_id uuid, phone text)
-returns void language sql set search_path = pg_catalog, pg_temp as $$
-    select pg_advisory_xact_lock(hashtextextended(lock_number.business_id::text || lock_number.phone, 0))
-    where lock_number.phone is not null and lock_number.business_id is not null
 $$;
 
 -- ======== schemas/helpers/mark_mismatch.sql ========
@@ -1318,10 +1310,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
        left(c.timezone, 100) as timezone,
-       -- The application's own processor goes by this; our workers check again at begin.
-       case when q.claimed_by_application and exists (
-                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
-            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
                            (select s.told from smsretry.stopped_states s)) as decided_by,
@@ -1407,88 +1396,6 @@ begin
 end
 $$;
 
--- ======== schemas/queue/begin_for_application.sql ========
--- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
--- when the row was claimed, with what the rows say now.
-create or replace function smsretry.begin_for_application(retry public.sms_retry_queue)
-returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.attempt_id := gen_random_uuid();
-    retry.begun_at := retry.claimed_at;
-    perform smsretry.write_attempt(retry, retry.attempt_id, retry.attempt_count + 1, retry.claimed_at);
-    return retry;
-end
-$$;
-
--- ======== schemas/queue/check_queueable.sql ========
--- Refuse a send log whose text cannot be owed to anybody. The caller has locked it; its id is null if there is none.
-create or replace function smsretry.check_queueable(log public.send_logs, asked_for uuid)
-returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    if log.id is null then
-        raise exception 'There is no send log %', asked_for
-            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
-    end if;
-    if log.channel <> 'sms' then
-        raise exception 'Send log % is of channel %, not sms', log.id, log.channel using errcode = 'SR422';
-    end if;
-    if log.customer_id is null then
-        raise exception 'Send log % names no customer', log.id
-            using errcode = 'SR422', hint = 'Set send_logs.customer_id: consent and phone number are read there.';
-    end if;
-    if exists (select 1 from public.customers c where c.id = log.customer_id and c.business_id <> log.business_id) then
-        raise exception 'Send log % names a customer of another business', log.id using errcode = 'SR422';
-    end if;
-end
-$$;
-
--- ======== schemas/queue/close_row.sql ========
--- End a row as failed or cancelled, and tell its send log why, unless that says sent. The caller holds the row locked; what
--- else it set in the row is kept.
-create or replace function smsretry.close_row(
-    retry public.sms_retry_queue, final_status text, error text, why_code text, code integer, at timestamptz
-)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.status := close_row.final_status;
-    retry.last_error := close_row.error;
-    retry.error_code := close_row.code;
-    retry.why := null;
-    retry.why_code := close_row.why_code;
-    perform smsretry.save_row(retry, close_row.at);
-
-    update public.send_logs l
-    set status = 'failed', error_message = left(close_row.error, smsretry.longest_reason()), updated_at = close_row.at
-    where l.id = retry.send_log_id and l.business_id = retry.business_id
-      and not smsretry.is_sent(l.provider_message_id, l.status::text);
-end
-$$;
-
--- ======== schemas/queue/complete_row.sql ========
--- End a row whose text the provider accepted, and tell its send log. Without a SID the log already says so and stays, as
--- does one that was delivered by an earlier message. why: what the row said before, if it had ended. Locked: as in close_row.
-create or replace function smsretry.complete_row(
-    retry public.sms_retry_queue, sid text, at timestamptz, why text default null
-)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    retry.status := 'completed';
-    retry.last_error := null;
-    retry.error_code := null;
-    retry.why := complete_row.why;
-    retry.why_code := null;
-    perform smsretry.save_row(retry, complete_row.at);
-
-    update public.send_logs l
-    set status = case when complete_row.sid is null then l.status else 'sent' end,
-        provider_message_id = case when complete_row.sid is null then l.provider_message_id
-                                   else jsonb_build_object('twilio_sid', complete_row.sid) end,
-        error_message = null, updated_at = complete_row.at
-    where l.id = retry.send_log_id
-      and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
-end
-$$;
-
 -- ======== schemas/queue/decide_anew.sql ========
 -- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
 -- decides anew. A row that somebody has locked at this moment waits for its own time. security definer, because tenants write
@@ -1518,6 +1425,28 @@ begin
 end
 $$;
 
+-- ======== schemas/queue/presume_attempt.sql ========
+-- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
+-- when the row was claimed, with what the rows say now. Returns the attempt's id. The caller holds the row locked.
+create or replace function smsretry.presume_attempt(retry public.sms_retry_queue, at timestamptz)
+returns uuid language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_id constant uuid := gen_random_uuid();
+begin
+    insert into public.sms_send_attempts (
+        id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, worker_died, consent_status, consent_at, consent_source,
+        number_key, sent_to, sent_body, business_id)
+    select v_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at, presume_attempt.at, 'in_doubt',
+           retry.claimed_by_application, left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
+           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
+           retry.business_id
+    from (select) one
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id;
+    return v_id;
+end
+$$;
+
 -- ======== schemas/queue/queue_sms_retry.sql ========
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
 -- doubt about that send (smsretry.before_insert).
@@ -1544,14 +1473,25 @@ declare
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;
+    v_problem text;
 begin
     select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
-    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
-    if (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null then
-        raise exception 'attempt_count and max_attempts must be numbers, 0 or more' using errcode = 'SR422';
+    if v_log.id is null then
+        raise exception 'There is no send log %', queue_sms_retry.send_log_id
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
     end if;
-    if v_class not in ('marketing', 'transactional') then
-        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    v_problem := case
+        when v_log.channel <> 'sms' then format('Send log %s is of channel %s, not sms', v_log.id, v_log.channel)
+        when v_log.customer_id is null
+            then format('Send log %s names no customer: set send_logs.customer_id, because consent and phone number are read there', v_log.id)
+        when exists (select from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id)
+            then format('Send log %s names a customer of another business', v_log.id)
+        when (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null
+            then 'attempt_count and max_attempts must be numbers, 0 or more'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
     end if;
     if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
         return query select null::uuid, 'already_sent', null::timestamptz;
@@ -1598,25 +1538,35 @@ $$;
 
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
--- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
--- worker holds has no lease, and one that has ended waits for nothing. due: it goes back to pending, until then. Only take,
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. Only take,
 -- follow_opt_out and supersede write columns themselves.
-create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz, due timestamptz default null)
+--   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled), and its send log is told
+--   because, why_code, code: why it ends; of a completed row, because is what it had said before
+--   sid: the message that it completes with. Null: its send log says already that it was sent
+-- A row that no worker holds has no lease, and one that has ended waits for nothing.
+create or replace function smsretry.save_row(
+    retry public.sms_retry_queue, at timestamptz, due timestamptz default null, ended text default null,
+    because text default null, why_code text default null, code integer default null, sid text default null
+)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if due is not null then
         retry.status := 'pending';
         retry.scheduled_for := save_row.due;
+    elsif ended is not null then
+        retry.status := save_row.ended;
+        retry.last_error := case when ended <> 'completed' then save_row.because end;
+        retry.why := case when ended = 'completed' then save_row.because end;
+        retry.why_code := save_row.why_code;
+        retry.error_code := save_row.code;
+        retry.attempt_id := null;
+        retry.in_doubt_since := null;
+        retry.held_since := null;
     end if;
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
         retry.claimed_by_application := false;
-    end if;
-    if retry.status in ('completed', 'failed', 'cancelled') then
-        retry.attempt_id := null;
-        retry.in_doubt_since := null;
-        retry.held_since := null;
     end if;
     update public.sms_retry_queue q
     set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
@@ -1630,6 +1580,21 @@ begin
         held_since = retry.held_since,
         claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
     where q.id = retry.id;
+
+    if ended = 'completed' then -- one that was delivered by an earlier message stays
+        update public.send_logs l
+        set status = case when save_row.sid is null then l.status else 'sent' end,
+            provider_message_id = case when save_row.sid is null then l.provider_message_id
+                                       else jsonb_build_object('twilio_sid', save_row.sid) end,
+            error_message = null, updated_at = save_row.at
+        where l.id = retry.send_log_id
+          and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
+    elsif ended is not null then
+        update public.send_logs l
+        set status = 'failed', error_message = left(save_row.because, smsretry.longest_reason()), updated_at = save_row.at
+        where l.id = retry.send_log_id and l.business_id = retry.business_id
+          and not smsretry.is_sent(l.provider_message_id, l.status::text);
+    end if;
 end
 $$;
 
@@ -1688,29 +1653,6 @@ begin
 end
 $$;
 
--- ======== schemas/queue/write_attempt.sql ========
--- Record a send that begins: what is sent, to whom, under which consent and rule. The rows say what is not given.
-create or replace function smsretry.write_attempt(
-    retry public.sms_retry_queue, id uuid, attempt_number integer, begun_at timestamptz, rule text default null,
-    body text default null, sent_by text default null, run_id uuid default null,
-    sent_account text default null, segments integer default null
-)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-        number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
-    select write_attempt.id, retry.id, write_attempt.attempt_number, retry.claim_no, write_attempt.begun_at,
-           left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200), write_attempt.rule,
-           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40),
-           coalesce(write_attempt.body, left(l.subject, smsretry.longest_body() + 1)), write_attempt.sent_by, write_attempt.run_id,
-           write_attempt.sent_account, write_attempt.segments, retry.business_id
-    from (select 1) one
-    left join public.customers c on c.id = retry.customer_id
-    left join public.send_logs l on l.id = retry.send_log_id;
-end
-$$;
-
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
 -- for longest ago goes first. Locked rows are passed over.
@@ -1726,13 +1668,15 @@ begin
     into v_oldest
     from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
           where q.work = 'doubtful' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * most) o;
-    ids := array(
-        select q.id from unnest(smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
-        join public.sms_retry_queue q on q.id = u.id
-        where q.work = 'doubtful' and q.scheduled_for <= at
-        order by u.place limit most for update of q skip locked);
-    if cardinality(v_oldest.ids) > cardinality(ids) then
-        served := array(select distinct q.business_id from public.sms_retry_queue q where q.id = any (ids));
+    select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into ids, served
+    from (select q.id, q.business_id
+          from unnest(case when cardinality(v_oldest.ids) <= most then v_oldest.ids
+                           else smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses) end) with ordinality as u (id, place)
+          join public.sms_retry_queue q on q.id = u.id
+          where q.work = 'doubtful' and q.scheduled_for <= at
+          order by u.place limit most for update of q skip locked) t;
+    if cardinality(v_oldest.ids) <= cardinality(ids) then
+        served := null;
     end if;
     next_at := (select q.scheduled_for from public.sms_retry_queue q
                 where q.work = 'doubtful' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
@@ -1753,42 +1697,49 @@ end
 $$;
 
 -- ======== schemas/turns/note_served.sql ========
--- These businesses were served now, in this order. If another claim is noting its own at this moment, this one notes nothing: it may wait for nobody,
--- and they only come to their next turn a little sooner.
-create or replace function smsretry.note_served(kind text, businesses uuid[], at timestamptz)
+-- These businesses were served now, in this order; behind: where the next claim of texts looks. If another claim is noting its own at
+-- this moment, this one notes nothing: it may wait for nobody, and they only come to their next turn a little sooner.
+create or replace function smsretry.note_served(kind text, businesses uuid[], at timestamptz, behind uuid default null)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if cardinality(note_served.businesses) > 0 and pg_try_advisory_xact_lock(hashtextextended('smsretry.turns ' || note_served.kind, 0)) then
+    if note_served.businesses is not null and pg_try_advisory_xact_lock(hashtextextended('smsretry.turns ' || note_served.kind, 0)) then
         insert into smsretry.turns (kind, business_id, served)
         select note_served.kind, u.id, note_served.at + max(u.place) * interval '1 microsecond'
         from unnest(note_served.businesses) with ordinality as u (id, place) where u.id is not null group by u.id
         on conflict on constraint turns_pkey do update set served = excluded.served;
+        if note_served.behind is not null then
+            delete from smsretry.turns t where t.kind = 'walk';
+            insert into smsretry.turns (kind, business_id, served) values ('walk', note_served.behind, note_served.at);
+        end if;
     end if;
 end
 $$;
 
 -- ======== schemas/turns/rooms.sql ========
 -- How many texts a claim may take of each of these lanes. A lane is what a business sends of one class, through one sender.
--- environment: the sender of businesses that have none of their own; without: senders and businesses of which nothing is taken.
+--   lanes: [{business_id, message_class, texts}] · environment: the sender of businesses that have none of their own
+--   without: senders and businesses of which nothing is taken
 --   of_sender: about half a second's worth, so that its texts are ready when it is, and others' threads do not wait for it; null:
 --     any number. A sender that is paused, or has used its day, has room: its texts are put off, which costs no time
 --   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the sender is busy
-create or replace function smsretry.rooms(businesses uuid[], classes text[], at timestamptz, environment uuid, without uuid[])
-returns table (business_id uuid, message_class text, sender_id uuid, of_sender integer, of_business integer, free_at timestamptz)
+create or replace function smsretry.rooms(lanes jsonb, at timestamptz, environment uuid, without uuid[])
+returns table (business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer, free_at timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 begin
     return query
-    select l.business_id, l.message_class, s.id,
+    select l.business_id, l.message_class, l.texts, s.id,
            case when s.id = any (rooms.without) or l.business_id = any (rooms.without) then 0
-                when s.paused_at is not null or s.day_segments >= s.segments_per_day and s.day_ends_at = m.midnight then null
+                when s.paused_at is not null or s.day_segments >= s.segments_per_day and s.day_ends_at > rooms.at then null
                 when b.is_busy then 0
-                when exists (select from smsretry.stops x where x.kind = 'sender' and x.subject = s.id::text) then 1
+                when s.id::text = any (x.senders) then 1
                 when s.segments_per_second is not null then greatest(s.segments_per_second / 2, 1)::integer end,
-           case when exists (select from smsretry.stops x where x.kind = 'business' and x.subject = l.business_id::text) then 1 end,
+           case when l.business_id::text = any (x.businesses) then 1 end,
            case when b.is_busy then s.free_at end
-    from (select smsretry.carriers_midnight(rooms.at) as midnight offset 0) m
-    cross join unnest(rooms.businesses, rooms.classes) l (business_id, message_class)
+    from (select array_agg(o.subject) filter (where o.kind = 'sender') as senders,
+                 array_agg(o.subject) filter (where o.kind = 'business') as businesses
+          from smsretry.stops o offset 0) x
+    cross join jsonb_to_recordset(rooms.lanes) as l (business_id uuid, message_class text, texts uuid[])
     left join lateral (
         select o.sender_id from smsretry.business_senders o
         where o.business_id = l.business_id and o.message_class in (l.message_class, 'any')
@@ -1802,11 +1753,13 @@ $$;
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the transactional ones. Locked rows are
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
--- The oldest 4 × most are looked at. If that is not all, the lanes behind the business that was served last are, too, so that
--- nobody waits behind another's backlog.
---   served: the businesses, if more is due than was taken · next_at: when something is due that is not yet
+-- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
+-- nobody waits behind another's backlog, and if these have too little, what has waited longest.
+--   served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
+--   that is not yet
 create or replace function smsretry.texts_in_turn(
-    most integer, at timestamptz, environment uuid, without uuid[], out ids uuid[], out served uuid[], out next_at timestamptz
+    most integer, at timestamptz, environment uuid, without uuid[],
+    out ids uuid[], out served uuid[], out behind uuid, out next_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
@@ -1814,68 +1767,71 @@ set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = of
 #variable_conflict use_variable
 declare
     k_first constant uuid := '00000000-0000-0000-0000-000000000000';
-    k_steps constant integer := 5;
-    v_peek constant integer := 4 * greatest(most, 25);
-    v_step constant integer := 2 * greatest(most, 25);
-    v_businesses uuid[];
-    v_classes text[];
-    v_seen integer;
-    v_behind uuid;
+    k_steps constant integer := 10;
+    v_step constant integer := greatest(most, 25);
+    v_oldest record;
+    v_found record;
     v_class text := 'transactional'; -- the last one: the next lane is another business's
     v_looks integer;
-    v_found record;
-    v_with_room integer := 0;
     v_lanes jsonb := '[]';
+    v_each integer;
 begin
-    select array_agg(o.business_id), array_agg(o.message_class), coalesce(sum(o.n), 0) into v_businesses, v_classes, v_seen
-    from (select n.business_id, n.message_class, count(*) as n
-          from (select q.business_id, q.message_class from public.sms_retry_queue q
-                where q.work = 'texts' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit v_peek) n
+    select coalesce(jsonb_agg(to_jsonb(o)), '[]') as lanes, coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all into v_oldest
+    from (select n.business_id, n.message_class, array_agg(n.id order by n.scheduled_for, n.id) as texts
+          from (select q.id, q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
+                where q.work = 'texts' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * v_step) n
           group by n.business_id, n.message_class) o;
-    if v_seen < v_peek then -- these are all
+    if v_oldest.are_all then
         next_at := (select q.scheduled_for from public.sms_retry_queue q
                     where q.work = 'texts' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
+    else
+        behind := case -- elsewhere if another claim is under way, because that one has locked what comes next
+            when pg_try_advisory_xact_lock(hashtextextended('smsretry.turns texts', 0))
+            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), k_first)
+            else gen_random_uuid() end;
     end if;
-    for v_count in 0 .. k_steps loop
-        if v_count = 1 then
-            v_behind := coalesce((select t.business_id from smsretry.turns t where t.kind = 'texts'
-                                  order by t.kind desc, t.served desc, t.business_id desc limit 1), k_first);
-        end if;
-        if v_count > 0 then
-            -- The next lanes round and round, and whether their oldest text is due: one index probe each, and none of its other texts.
-            with recursive lane (n, business_id, message_class, due, first) as (
-                select 0, v_behind, v_class, false, null::text
+    for v_count in 1 .. k_steps + 1 loop
+        if v_oldest.are_all or v_count > k_steps then
+            v_found := v_oldest;
+        else
+            -- The next lanes round and round, with their oldest text if it is due: one index probe each.
+            with recursive lane (n, business_id, message_class, id, due, first) as (
+                select 0, behind, v_class, null::uuid, false, null::text
                 union all
-                select l.n + 1, x.business_id, x.message_class, x.scheduled_for <= at, coalesce(l.first, x.business_id || x.message_class)
+                select l.n + 1, x.business_id, x.message_class, x.id, x.scheduled_for <= at, coalesce(l.first, x.business_id || x.message_class)
                 from lane l
                 cross join lateral (
-                    (select q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
+                    (select q.business_id, q.message_class, q.id, q.scheduled_for from public.sms_retry_queue q
                      where q.work = 'texts' and (q.business_id, q.message_class) > (l.business_id, l.message_class)
                      order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
                     union all -- there is none behind
-                    (select q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
+                    (select q.business_id, q.message_class, q.id, q.scheduled_for from public.sms_retry_queue q
                      where q.work = 'texts' order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
                     limit 1) x
                 where l.n < v_step and x.business_id || x.message_class is distinct from l.first)
-            select array_agg(l.business_id) filter (where l.due), array_agg(l.message_class) filter (where l.due), max(l.n),
-                   (array_agg(l.business_id order by l.n desc))[1], (array_agg(l.message_class order by l.n desc))[1]
-            into v_businesses, v_classes, v_looks, v_behind, v_class
-            from lane l;
+            select jsonb_agg(jsonb_build_object('business_id', l.business_id, 'message_class', l.message_class, 'texts', array[l.id]))
+                       filter (where l.due) as lanes,
+                   max(l.n) as looks, (array_agg(l.business_id order by l.n desc))[1] as last, (array_agg(l.message_class order by l.n desc))[1] as class
+            into v_found from lane l;
+            v_looks := v_found.looks;
+            behind := v_found.last;
+            v_class := v_found.class;
         end if;
-        select coalesce(jsonb_agg(r) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at into v_found
-        from smsretry.rooms(v_businesses, v_classes, at, environment, without) r;
+        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at into v_found
+        from smsretry.rooms(coalesce(v_found.lanes, '[]'), at, environment, without) r;
         v_lanes := v_lanes || v_found.lanes;
-        v_with_room := case when v_count > 0 then v_with_room + jsonb_array_length(v_found.lanes) else 0 end;
         next_at := least(next_at, v_found.free_at - interval '100 ms');
-        exit when v_seen < v_peek or v_with_room >= most or v_looks < v_step;
+        exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
     ids := '{}';
     if v_lanes = '[]' then
+        served := case when behind is not null then ids end;
         return;
     end if;
     -- Of each sender, the lanes that were served longest ago; of these, some texts each; and of those as many as there is room for.
     -- A business whose own texts come to nothing is the last to try its sender.
+    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / jsonb_array_length(v_lanes) end;
     select coalesce(array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
                         filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)), '{}') as ids,
            count(*) as due
@@ -1883,35 +1839,32 @@ begin
     from (
         select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
         from (
-            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.scheduled_for, t.id) as turn
+            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
             from (
-                select o.*, count(*) over () as lanes
-                from (
+                select o.* from (
                     select r.*, u.served, row_number() over (partition by r.sender_id order by u.served nulls first, r.business_id) as nth_lane
-                    from (select distinct e.* from jsonb_to_recordset(v_lanes) as e (
-                              business_id uuid, message_class text, sender_id uuid, of_sender integer, of_business integer)) r
+                    from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
+                              business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) r
                     left join smsretry.turns u on u.kind = 'texts' and u.business_id = r.business_id
                 ) o
                 where o.nth_lane <= coalesce(2 * o.of_sender, o.nth_lane)
                 order by o.served nulls first, o.business_id limit v_step
             ) l
-            cross join lateral (
-                select q.id, q.scheduled_for from public.sms_retry_queue q
+            cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
+                select q.id from public.sms_retry_queue q
                 where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
-                order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1 + 4 * v_step / l.lanes) t
+                order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
         ) d
     ) c;
-    ids := array(
-        select q.id from unnest(v_found.ids) with ordinality as u (id, place)
-        join public.sms_retry_queue q on q.id = u.id
-        where q.work = 'texts' and q.scheduled_for <= at
-        order by u.place limit most for update of q skip locked);
-    if v_found.due > cardinality(ids) or v_seen = v_peek then
-        served := array(select q.business_id from unnest(ids) with ordinality as u (id, place)
-                        join public.sms_retry_queue q on q.id = u.id order by u.place);
-        if v_looks = v_step and v_with_room < most then
-            served := served || v_behind; -- so that the next claim looks further
-        end if;
+    select coalesce(array_agg(t.id order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into ids, served
+    from (select q.id, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
+          join public.sms_retry_queue q on q.id = u.id
+          where q.work = 'texts' and q.scheduled_for <= at
+          order by u.place limit most for update of q skip locked) t;
+    if v_oldest.are_all and v_found.due <= cardinality(ids) then
+        served := null;
+    elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
+        behind := served[cardinality(served)]; -- otherwise the next claim looks further
     end if;
 end
 $$;
@@ -1932,7 +1885,7 @@ begin
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
-        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        perform smsretry.save_row(retry, accept_attempt.at, ended => 'completed', sid => accept_attempt.sid);
         return 'settled';
     end if;
     update public.send_logs l
@@ -1974,12 +1927,8 @@ begin
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
                 life => (v ->> 'life')::interval, expires_at => (v ->> 'expires_at')::timestamptz,
-                why_code => v ->> 'why_code'));
-        when 'hold_sms_retry' then
-            return to_jsonb(public.hold_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
-                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
-                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+                why_code => v ->> 'why_code', look_in => (v ->> 'look_in')::interval,
+                held => coalesce((v ->> 'held')::boolean, false)));
         when 'end_sms_retry' then
             return to_jsonb(public.end_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
@@ -2018,18 +1967,16 @@ create or replace function public.begin_sms_attempt(
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
-set lock_timeout = '2s' as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_customer public.customers;
     v_business public.businesses;
     v_log public.send_logs;
-    v_expires_at timestamptz;
+    v_phone text := phone;
+    v_key bytea;
 begin
-    perform smsretry.wait_shortly();
     if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
@@ -2038,9 +1985,12 @@ begin
     elsif cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
+    if phone is null then
+        select c.phone into v_phone from public.sms_retry_queue q
+        join public.customers c on c.id = q.customer_id and c.business_id = q.business_id where q.id = retry_id;
+    end if;
     -- One at a time to a number, or two texts would each be counted without the other.
-    perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
-    v_row := smsretry.fenced(retry_id, claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no, v_phone);
     decided_at := smsretry.clock();
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- go: the answer to the same call was lost on its way
@@ -2052,41 +2002,37 @@ begin
     -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
     select * into v_customer from public.customers c
     where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    if phone is null then
-        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
-    end if;
     select * into v_business from public.businesses b where b.id = v_row.business_id;
     select * into v_log from public.send_logs l
     where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    v_expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
         answer := 'changed'; -- deleted: the next decision says so
         return next;
         return;
     end if;
 
+    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
     from smsretry.refusal(
-        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text,
-        smsretry.number_key(v_row.business_id, v_customer.phone)) r;
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
     if why_code is null and v_row.expires_at <= decided_at then
         why := 'Expired before it could be sent';
         why_code := 'expired';
     end if;
     if why_code is not null then
-        perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         answer := 'ended';
         return next;
         return;
     end if;
-    v_row.expires_at := v_expires_at;
+    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
     if why is not null then
         answer := 'lost';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+    elsif v_customer.phone is distinct from v_phone
         or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
                                v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
         or sender_id is distinct from (
@@ -2115,7 +2061,7 @@ begin
                 || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
                                 else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
             why_code := 'not_listed';
-            perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+            perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         end if;
     end if;
     if answer is null then
@@ -2123,9 +2069,14 @@ begin
         from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
     end if;
     if answer = 'go' then
-        perform smsretry.write_attempt(
-            v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-            quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+        insert into public.sms_send_attempts (
+            id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+            number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+        values (
+            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
+            left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
+            quiet_hours_rule, v_key, left(v_customer.phone, 40),
+            coalesce(body, left(v_log.subject, smsretry.longest_body() + 1)), sent_by, run_id, sent_account, segments, v_row.business_id);
         v_row.begun_at := decided_at;
         v_row.attempt_id := attempt_id;
         v_row.last_attempted_at := decided_at;
@@ -2173,25 +2124,6 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
     offset greatest(cap_reached_at.cap, 1) - 1 limit 1
 $$;
 
--- ======== schemas/worker/check_outcome.sql ========
--- Refuse an outcome, next status, error and delay that contradict each other.
-create or replace function smsretry.check_outcome(outcome text, next_status text, error text, retry_in interval)
-returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    if ((outcome, next_status) in (
-        ('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
-        ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true then
-        raise exception 'A send whose outcome is % cannot leave its row %', outcome, next_status using errcode = 'SR422';
-    end if;
-    if next_status = 'pending' and retry_in is null then
-        raise exception 'retry_in is missing: a row that goes back to pending needs a time' using errcode = 'SR422';
-    end if;
-    if next_status <> 'completed' and error is null then
-        raise exception 'error is missing: a text that did not go out needs a reason' using errcode = 'SR422';
-    end if;
-end
-$$;
-
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
 -- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
@@ -2206,20 +2138,28 @@ declare
     v_turn record;
     v_row public.sms_retry_queue;
     v_taken uuid[];
+    v_claimed smsretry.claimed_retry;
 begin
     select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
     for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
         if exists (select from public.send_logs l
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
-            perform smsretry.close_row(v_row, 'cancelled', 'Already sent', 'already_sent', null, v_now);
+            perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
         elsif exists (select from smsretry.restores) then
+            v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
             perform smsretry.put_in_doubt(v_row, v_now);
         end if;
     end loop;
     v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
-    perform smsretry.note_served('texts', v_turn.served, v_now);
-    return query select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id;
+    perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
+    for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
+        if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
+                   where o.number_key = smsretry.number_key(v_claimed.business_id, v_claimed.phone)) then
+            v_claimed.sms_consent_status := 'opted_out';
+        end if;
+        return next v_claimed;
+    end loop;
 end
 $$;
 
@@ -2319,47 +2259,53 @@ begin
         v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
     if v_doubtful.ids || v_found.ids <> '{}' then
         v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
+            v_found.served := v_found.served || array(
+                select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));
+        end if;
         perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
-        perform smsretry.note_served('texts', v_found.served || array( -- what could not be taken is not tried again and again
-            select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken)), v_now);
-    elsif v_found.served <> '{}' then
-        perform smsretry.note_served('texts', v_found.served, v_now);
     end if;
+    perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
 end
 $$;
 
 -- ======== schemas/worker/defer_sms_retry.sql ========
 -- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+--   until: when it is due, or look_in: how long from now on
+--   held: it waits for something that a person can mend; why says what
 -- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
 -- long it is of use from now on.
 create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz, reason text default null, why text default null,
-    life interval default null, expires_at timestamptz default null, why_code text default null
+    retry_id uuid, claim_no bigint, until timestamptz default null, reason text default null, why text default null,
+    life interval default null, expires_at timestamptz default null, why_code text default null,
+    look_in interval default null, held boolean default false
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
+    v_now timestamptz;
 begin
-    perform smsretry.wait_shortly();
-    if until is null then
-        raise exception 'until is missing: a deferred row needs a time' using errcode = 'SR422';
+    if num_nonnulls(until, look_in) <> 1 or held and why is null then
+        raise exception 'until or look_in must be given, and why if it is held: a deferred row needs a time'
+            using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
+    v_now := smsretry.clock();
     if v_row.id is not null and v_row.begun_at is null then
         v_row.reason := coalesce(reason, v_row.reason);
         v_row.why := why;
         v_row.why_code := why_code;
-        v_row.held_since := null;
-        v_row.expires_at := coalesce(v_row.expires_at, expires_at, smsretry.clock() + life);
-        perform smsretry.save_row(v_row, smsretry.clock(), due => until);
+        v_row.held_since := case when held then coalesce(v_row.held_since, v_now) end;
+        v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
+        perform smsretry.save_row(v_row, v_now, due => coalesce(until, v_now + look_in));
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
         select 1 from public.sms_retry_queue q
-        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no and q.scheduled_for = until);
+        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no
+          and case when held then q.held_since is not null else q.scheduled_for = coalesce(until, q.scheduled_for) end);
 end
 $$;
 
@@ -2370,19 +2316,18 @@ create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
     why_code text default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
-    perform smsretry.wait_shortly();
     if (final_status in ('failed', 'cancelled')) is not true or error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        perform smsretry.close_row(v_row, final_status, error, why_code, error_code, smsretry.clock());
+        perform smsretry.save_row(
+            v_row, smsretry.clock(), ended => final_status, because => error, why_code => why_code, code => error_code);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way
@@ -2393,13 +2338,21 @@ $$;
 
 -- ======== schemas/worker/fenced.sql ========
 -- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
--- begins here. Callers assign the answer and do not select from it: a call that waits here while a migration adds a column
--- then goes on with the new row type instead of failing.
-create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
+-- begins here. phone: first this number is locked at the row's business. A begin and a refusal lock both in this order.
+-- A lock is waited for as long as a group says (smsretry.wait: group_sms_calls), or two seconds: if a long transaction holds
+-- the customer or the send log, this text waits, and not the worker.
+-- Callers assign the answer and do not select from it: a call that waits here while a migration adds a column then goes on
+-- with the new row type instead of failing.
+create or replace function smsretry.fenced(retry_id uuid, claim_no bigint, phone text default null)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.sms_retry_queue;
 begin
+    perform set_config('lock_timeout', coalesce(nullif(current_setting('smsretry.wait', true), ''), '2s'), true);
+    if fenced.phone is not null then
+        perform pg_advisory_xact_lock(hashtextextended(q.business_id::text || fenced.phone, 0))
+        from public.sms_retry_queue q where q.id = fenced.retry_id;
+    end if;
     select q.* into v_row
     from public.sms_retry_queue q
     where q.id = fenced.retry_id and q.status = 'processing' and q.claim_no = fenced.claim_no
@@ -2421,8 +2374,7 @@ create or replace function public.finish_sms_attempt(
     phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_doubt constant boolean := outcome = 'in_doubt';
@@ -2434,12 +2386,13 @@ declare
     v_sender text;
     v_segments integer;
 begin
-    perform smsretry.wait_shortly();
-    perform smsretry.check_outcome(outcome, next_status, error, retry_in);
-    if opted_out then
-        perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+                                   ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
+        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and error is null then
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
+            outcome, next_status using errcode = 'SR422';
     end if;
-    v_row := smsretry.fenced(retry_id, claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no, case when opted_out then phone end);
     v_now := smsretry.clock();
     applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
@@ -2463,9 +2416,9 @@ begin
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
-                perform smsretry.complete_row(v_row, twilio_sid, v_now);
+                perform smsretry.save_row(v_row, v_now, ended => 'completed', sid => twilio_sid);
             when 'failed' then
-                perform smsretry.close_row(v_row, 'failed', error, why_code, error_code, v_now);
+                perform smsretry.save_row(v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => error_code);
             else
                 v_row.last_error := error;
                 v_row.why_code := why_code;
@@ -2507,7 +2460,7 @@ end
 $$;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
--- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
+-- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone alone.
 -- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may. Returns for each call that was made:
 --   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
 -- One without an answer was not made: no time was left.
@@ -2558,82 +2511,6 @@ begin
 end
 $$;
 
--- ======== schemas/worker/hold_sms_retry.sql ========
--- Put a claimed row back to pending because of something that a person can mend (why), to be looked at again in look_in.
--- Costs no attempt. False: the claim was lost. May be repeated. expires_at, life: as for defer_sms_retry.
-create or replace function public.hold_sms_retry(
-    retry_id uuid, claim_no bigint, why text, look_in interval, life interval default null,
-    expires_at timestamptz default null, why_code text default null
-)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
-#variable_conflict use_variable
-declare
-    v_row public.sms_retry_queue;
-    v_now timestamptz;
-begin
-    perform smsretry.wait_shortly();
-    if why is null or look_in is null then
-        raise exception 'why and look_in must be given: a held row says what it waits for' using errcode = 'SR422';
-    end if;
-    v_row := smsretry.fenced(retry_id, claim_no);
-    v_now := smsretry.clock();
-    if v_row.id is not null and v_row.begun_at is null then
-        v_row.why := why;
-        v_row.why_code := why_code;
-        v_row.held_since := coalesce(v_row.held_since, v_now);
-        v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
-        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
-        return true;
-    end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = retry_id and q.status = 'pending' and q.claim_no = hold_sms_retry.claim_no and q.held_since is not null);
-end
-$$;
-
--- ======== schemas/worker/recover_row.sql ========
--- Take back one row whose worker fell silent: recover_stuck_sms_retries. The caller holds it locked.
-create or replace function smsretry.recover_row(retry public.sms_retry_queue, look_in interval, life interval, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
-    v_due timestamptz := recover_row.at + coalesce(look_in, interval '0');
-begin
-    -- Nobody can have texted a customer without a number.
-    if retry.claimed_by_application and retry.begun_at is null and retry.in_doubt_since is null
-        and not exists (select 1 from public.customers c
-                        where c.id = retry.customer_id and coalesce(btrim(c.phone), '') = '') then
-        retry := smsretry.begin_for_application(retry);
-    end if;
-    if retry.begun_at is not null then
-        update public.sms_send_attempts a
-        set finished_at = recover_row.at, outcome = 'in_doubt', worker_died = true
-        where a.id = retry.attempt_id and a.finished_at is null;
-        retry.in_doubt_since := recover_row.at;
-        retry.expires_at := coalesce(retry.expires_at, least(retry.claimed_at, recover_row.at) + life);
-        retry.attempt_count := greatest(
-            retry.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = retry.attempt_id));
-        retry.last_error := 'The worker died after the send began: it is unknown whether the text went out';
-        retry.error_code := null;
-        retry.why_code := 'worker_died';
-    else
-        -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
-        retry.recover_count := retry.recover_count + 1;
-        if retry.in_doubt_since is null then
-            v_due := retry.scheduled_for;
-            if retry.recover_count >= k_suspect then
-                v_due := recover_row.at + make_interval(mins => least(retry.recover_count - k_suspect, 15));
-                retry.why_code := 'worker_died';
-                retry.why := 'Its worker died ' || retry.recover_count
-                    || ' times before the send began: it is claimed alone from now on';
-            end if;
-        end if;
-    end if;
-    perform smsretry.save_row(retry, recover_row.at, due => v_due);
-end
-$$;
-
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
@@ -2647,15 +2524,17 @@ returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
+    k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_stale public.sms_retry_queue;
+    v_row public.sms_retry_queue;
+    v_due timestamptz;
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
             using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
-    for v_stale in
+    for v_row in
         select * from public.sms_retry_queue q
         where q.work = 'under_way'
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
@@ -2667,15 +2546,46 @@ begin
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
-            perform smsretry.recover_row(v_stale, look_in, life, v_now);
-            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+            v_due := v_now + coalesce(look_in, interval '0');
+            -- Nobody can have texted a customer without a number.
+            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null and not exists (
+                    select from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') = '') then
+                v_row.attempt_id := smsretry.presume_attempt(v_row, v_now);
+                v_row.begun_at := v_row.claimed_at;
+            end if;
+            if v_row.begun_at is not null then
+                update public.sms_send_attempts a
+                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                where a.id = v_row.attempt_id and a.finished_at is null;
+                v_row.in_doubt_since := v_now;
+                v_row.expires_at := coalesce(v_row.expires_at, least(v_row.claimed_at, v_now) + life);
+                v_row.attempt_count := greatest(
+                    v_row.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = v_row.attempt_id));
+                v_row.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+                v_row.error_code := null;
+                v_row.why_code := 'worker_died';
+            else
+                -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
+                v_row.recover_count := v_row.recover_count + 1;
+                if v_row.in_doubt_since is null then
+                    v_due := v_row.scheduled_for;
+                    if v_row.recover_count >= k_suspect then
+                        v_due := v_now + make_interval(mins => least(v_row.recover_count - k_suspect, 15));
+                        v_row.why_code := 'worker_died';
+                        v_row.why := 'Its worker died ' || v_row.recover_count
+                            || ' times before the send began: it is claimed alone from now on';
+                    end if;
+                end if;
+            end if;
+            perform smsretry.save_row(v_row, v_now, due => v_due);
+            return query select q.* from public.sms_retry_queue q where q.id = v_row.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 exit;
             when others then
                 -- The next run tries it again.
-                raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+                raise warning 'Row % could not be recovered: % (%)', v_row.id, sqlerrm, sqlstate;
         end;
     end loop;
 end
@@ -2853,22 +2763,10 @@ begin
 end
 $$;
 
--- ======== schemas/worker/wait_shortly.sql ========
--- In a group, wait for locks only as long as the group says (smsretry.wait, set by group_sms_calls). Every function that a
--- group may call begins with this.
-create or replace function smsretry.wait_shortly()
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if current_setting('smsretry.wait', true) <> '' then
-        perform set_config('lock_timeout', current_setting('smsretry.wait'), true);
-    end if;
-end
-$$;
-
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
--- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- when a send is to begin: smsretry.put_in_doubt), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
 -- change_sms_texts.
 create or replace function public.doubt_sms_retries(
@@ -2922,37 +2820,6 @@ begin
 end
 $$;
 
--- ======== schemas/doubt/forgotten.sql ========
--- The time in which this text may have gone out unrecorded, because the database was restored from a backup; nulls: there is
--- none. A text is older than the restore if its row, send log or scheduled send is. Only a later look that found nothing, or
--- a person's word, clears it: a message that was found does not prove that no other exists.
-create or replace function smsretry.forgotten(
-    retry public.sms_retry_queue, out since timestamptz, out until timestamptz, out who text, out because text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    if not exists (select 1 from smsretry.restores) -- on most days this is all
-        or not exists (select 1 from public.customers c -- nobody can have texted a customer without a number
-                       where c.id = retry.customer_id and coalesce(btrim(c.phone), '') <> '') then
-        return;
-    end if;
-    select min(r.since), max(r.restored_at), max(r.who), max(r.because) into since, until, who, because
-    from smsretry.restores r
-    where (retry.created_at < r.restored_at
-           or exists (select 1 from public.send_logs l
-                      where l.id = retry.send_log_id and l.created_at < r.restored_at)
-           or exists (select 1 from public.scheduled_sends s
-                      where s.id = retry.send_log_id and s.created_at < r.restored_at))
-      and not exists (
-          select 1 from public.sms_send_attempts a
-          -- An array, so that an index finds them without statistics.
-          where a.retry_id = any (array(
-                  select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
-            and a.begun_at <= r.since and a.finished_at >= r.restored_at
-            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
-end
-$$;
-
 -- ======== schemas/doubt/is_anothers.sql ========
 -- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
 create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
@@ -2964,59 +2831,59 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                      and l.id is distinct from is_anothers.send_log_id)
 $$;
 
--- ======== schemas/doubt/may_be_unanswered.sql ========
--- Whether a message that this row's look found may be another send to the same number: one without an answer yet, or begun
--- between the claim and now, so that the look did not know it. (One dated later began before a clock was set back.)
-create or replace function smsretry.may_be_unanswered(retry public.sms_retry_queue, at timestamptz)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select 1 from public.sms_send_attempts ours
-        join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
-        join public.sms_retry_queue q on q.id = theirs.retry_id
-        where ours.id = may_be_unanswered.retry.attempt_id
-          and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
-               or theirs.begun_at > may_be_unanswered.retry.claimed_at and theirs.begun_at <= may_be_unanswered.at))
-$$;
-
 -- ======== schemas/doubt/put_in_doubt.sql ========
--- Put a row in doubt if a message of its text may have left already: by an earlier send, or in the time that a restored backup has
--- forgotten, whose send is then written as an attempt. The first look is due at once. Says why; nulls: nothing was done. The row is
--- locked.
+-- Put a row in doubt if a message of its text may have left already; the first look is due at once. Says why; nulls: nothing was
+-- done. The row is locked.
+--   by an earlier send: the text may have been queued anew (smsretry.earlier_doubt)
+--   in the time that a restored backup has forgotten: the text is older than the restore if its row, send log or scheduled send is.
+--   That send is written as an attempt. Only a later look that found nothing, or a person's word, clears it: a message that was
+--   found does not prove that no other exists
 create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz, out why text, out why_code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_earlier record;
-    v_forgotten record;
+    v_restore record;
 begin
     -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
     select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id) where retry.claim_no > 1;
-    select * into v_forgotten from smsretry.forgotten(retry) where v_earlier.attempt_id is null;
     if v_earlier.attempt_id is not null then
         retry.attempt_id := v_earlier.attempt_id;
         retry.in_doubt_since := v_earlier.since;
         why := v_earlier.why;
         why_code := 'in_doubt';
-    elsif v_forgotten.since is null then
-        return;
-    else
-        retry.claimed_at := v_forgotten.since;
-        retry := smsretry.begin_for_application(retry);
-        update public.sms_send_attempts a set outcome = 'in_doubt', finished_at = put_in_doubt.at
-        where a.id = retry.attempt_id and a.outcome is distinct from 'accepted';
-        retry.in_doubt_since := v_forgotten.until;
+    elsif exists (select from smsretry.restores) then -- on most days there are none
+        select min(r.since) as since, max(r.restored_at) as until, max(r.who) as who, max(r.because) as because into v_restore
+        from smsretry.restores r
+        where (retry.created_at < r.restored_at
+               or exists (select from public.send_logs l where l.id = retry.send_log_id and l.created_at < r.restored_at)
+               or exists (select from public.scheduled_sends s where s.id = retry.send_log_id and s.created_at < r.restored_at))
+          and not exists (
+              select from public.sms_send_attempts a
+              -- An array, so that an index finds them without statistics.
+              where a.retry_id = any (array(select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
+                and a.begun_at <= r.since and a.finished_at >= r.restored_at
+                and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'))
+          -- Nobody can have texted a customer without a number.
+          and exists (select from public.customers c where c.id = retry.customer_id and coalesce(btrim(c.phone), '') <> '');
+        if v_restore.since is null then
+            return;
+        end if;
+        retry.claimed_at := v_restore.since;
+        retry.attempt_id := smsretry.presume_attempt(retry, at);
+        retry.in_doubt_since := v_restore.until;
         retry.recover_count := 0;
         why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
         why_code := 'restored';
+        perform smsretry.note_event(retry.id, 'put_in_doubt', v_restore.who, v_restore.because);
+    else
+        return;
     end if;
     retry.reconcile_count := 0;
     retry.held_since := null;
     retry.why := why;
     retry.why_code := why_code;
     perform smsretry.save_row(retry, at, due => at);
-    if v_forgotten.since is not null then
-        perform smsretry.note_event(retry.id, 'put_in_doubt', v_forgotten.who, v_forgotten.because);
-    end if;
 end
 $$;
 
@@ -3039,8 +2906,7 @@ create or replace function public.reconcile_sms_retry(
     look_in interval default null, error text default null, ambiguous text[] default null,
     life interval default null, why_code text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
@@ -3059,8 +2925,15 @@ begin
             select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
-    -- In this order: an answer between the two checks shows as a taken SID, and is never missed by both.
-    if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
+    -- Another send to the number without an answer yet, or begun between the claim and now, so that the look did not know it. (One
+    -- dated later began before a clock was set back.) Before the next check: an answer between the two shows as a taken SID.
+    if (twilio_sid is not null or ambiguous is not null) and exists (
+            select from public.sms_send_attempts ours
+            join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+            join public.sms_retry_queue q on q.id = theirs.retry_id
+            where ours.id = v_row.attempt_id
+              and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
+                   or theirs.begun_at > v_row.claimed_at and theirs.begun_at <= v_now)) then
         return 'wait';
     end if;
     v_unowned := (
@@ -3084,7 +2957,7 @@ begin
             ': ' || array_to_string(v_unowned[:3], ', ')
             || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
         if v_row.expires_at <= v_now then
-            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+            perform smsretry.save_row(v_row, v_now, ended => 'failed', because => v_row.why, why_code => why_code);
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
             perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
@@ -3138,41 +3011,35 @@ create or replace function public.resolve_sms_doubt(
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.sms_retry_queue;
-    v_newer public.sms_retry_queue;
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
         perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
     end if;
-    select * into v_row from public.sms_retry_queue q where q.id = resolve_sms_doubt.retry_id for update;
-    if v_row.status in ('failed', 'cancelled') then
-        select * into v_newer from public.sms_retry_queue q
-        where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
-          and q.status in ('pending', 'processing') and q.in_doubt_since is not null
-        for update;
-        if found then
-            v_row := v_newer;
-        end if;
-    end if;
-    if v_row.status = 'pending' and v_row.in_doubt_since is not null then
-        v_attempt_id := v_row.attempt_id;
-    elsif v_row.status in ('failed', 'cancelled') then
-        select d.attempt_id into v_attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d;
-    end if;
+    -- The row of the text that is live and in doubt, or else the one that is named.
+    select q.* into v_row from public.sms_retry_queue named
+    join public.sms_retry_queue q on q.send_log_id = named.send_log_id and q.business_id = named.business_id
+    where named.id = resolve_sms_doubt.retry_id
+      and (q.id = named.id or named.status in ('failed', 'cancelled') and q.status in ('pending', 'processing') and q.in_doubt_since is not null)
+    order by q.id = named.id limit 1 for update of q;
+    v_attempt_id := case
+        when v_row.status = 'pending' and v_row.in_doubt_since is not null then v_row.attempt_id
+        when v_row.status in ('failed', 'cancelled')
+            then (select d.attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d) end;
     if v_attempt_id is null then -- or a worker is looking at it at this moment
         return case when exists (select 1 from public.sms_send_attempts a
                                  join public.sms_retry_queue q on q.id = a.retry_id
                                  where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
                     then 'resolved' else 'not_in_doubt' end;
     end if;
-    if resolve_sms_doubt.twilio_sid is null and v_row.status = 'pending' then
+    if resolve_sms_doubt.twilio_sid is not null then
+        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+    elsif v_row.status = 'pending' then
         perform smsretry.resend(v_row, 'operator', smsretry.clock());
-    elsif resolve_sms_doubt.twilio_sid is null then
+    else
         update public.sms_send_attempts a
         set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
         where a.id = v_attempt_id;
-    else
-        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
     end if;
     perform smsretry.note_event(
         v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,
@@ -4279,7 +4146,7 @@ begin
             return null;
         end if;
         if new.status = 'cancelled' then
-            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+            perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
         else
             v_text.expires_at := new.not_after;
             v_text.held_since := null;
@@ -4407,13 +4274,14 @@ create or replace function public.finish_sms_delivery(
     phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
     v_fails constant boolean := decision in ('send_again', 'give_up');
+    v_trouble text;
 begin
     if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
         or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
@@ -4438,14 +4306,41 @@ begin
     if v_attempt.delivery_look_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
+    -- failure since.
+    if (case when v_fails then
+            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
+            or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
+        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
+            and v_attempt.delivery_look_at <= v_now and not smsretry.is_lost(delivery_status) end) then
         return 'changed';
     end if;
-    update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
+    update public.sms_send_attempts a
+    set delivery_look_at = v_now + look_in, delivery_excused = a.delivery_excused or decision = 'send_again' and not counted
+    where a.id = v_attempt.id;
     if decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, error, why_code, counted, held, v_now + retry_in, v_now);
+        -- First, because a log that still says sent would end the text unsent.
+        v_trouble := smsretry.tell_waiting(v_row.send_log_id, error, v_now);
+        if v_trouble is not null then
+            raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
+                using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+        end if;
+        v_row.attempt_count := case when counted then greatest(v_row.attempt_count, v_attempt.attempt_number)
+                                    else greatest(v_attempt.attempt_number - 1, 0) end;
+        v_row.last_error := error;
+        v_row.error_code := v_attempt.delivery_code;
+        v_row.reason := 'twilio_error';
+        v_row.why := case when not counted then error end;
+        v_row.held_since := case when held then v_now end;
+        v_row.why_code := why_code;
+        v_row.recover_count := 0;
+        v_row.reconcile_count := 0;
+        perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
     elsif decision = 'give_up' then
-        perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
+        perform smsretry.save_row(
+            v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then
@@ -4457,25 +4352,6 @@ begin
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
     end if;
     return 'applied';
-end
-$$;
-
--- ======== schemas/delivery/is_outdated.sql ========
--- Whether a look's decision no longer holds when it is written: it acts on a failure (fails) and the text may have arrived
--- or waits again; or the look saw nothing final (saw), and a callback has reported a failure since.
-create or replace function smsretry.is_outdated(
-    attempt public.sms_send_attempts, retry public.sms_retry_queue, fails boolean, decision text, saw text, at timestamptz
-)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    if fails then
-        return not smsretry.is_lost(attempt.delivery_status) or retry.status <> 'completed'
-            or smsretry.may_have_arrived(retry.send_log_id, attempt.id)
-            or exists (select 1 from public.sms_retry_queue q
-                       where q.send_log_id = retry.send_log_id and q.status in ('pending', 'processing'));
-    end if;
-    return smsretry.is_lost(attempt.delivery_status) and decision in ('look_again', 'unknown')
-        and attempt.delivery_look_at <= is_outdated.at and not smsretry.is_lost(saw);
 end
 $$;
 
@@ -4533,9 +4409,9 @@ begin
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.complete_row(
-                v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
-                case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+            perform smsretry.save_row(
+                v_row, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                because => case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
                                   when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
                     || coalesce(v_row.last_error, 'no reason was kept'));
         end if;
@@ -4546,46 +4422,11 @@ begin
               and (q.status = 'pending' and q.in_doubt_since is null) is true
             for update
         loop
-            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
+            perform smsretry.save_row(v_newer, at, ended => 'completed', sid => v_attempt.twilio_sid);
         end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;
     return true;
-end
-$$;
-
--- ======== schemas/delivery/send_again.sql ========
--- Queue again a text that the provider accepted and that did not arrive. Its send log must say first that it waits, without
--- a message: a log that still says sent would end the text unsent. If it cannot, nothing changes. The caller holds the row
--- locked and has made sure that no other message of the text may arrive. counted, held: finish_sms_delivery.
-create or replace function smsretry.send_again(
-    retry public.sms_retry_queue, attempt public.sms_send_attempts, error text, why_code text, counted boolean, held boolean,
-    due timestamptz, at timestamptz
-)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_trouble text;
-begin
-    v_trouble := smsretry.tell_waiting(retry.send_log_id, send_again.error, send_again.at);
-    if v_trouble is not null then
-        raise exception 'Send log % cannot be told that its text waits: %', retry.send_log_id, v_trouble
-            using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
-    end if;
-    if counted then
-        retry.attempt_count := greatest(retry.attempt_count, attempt.attempt_number);
-    else
-        retry.attempt_count := greatest(attempt.attempt_number - 1, 0);
-        update public.sms_send_attempts a set delivery_excused = true where a.id = attempt.id;
-    end if;
-    retry.last_error := send_again.error;
-    retry.error_code := attempt.delivery_code;
-    retry.reason := 'twilio_error';
-    retry.why := case when not counted then send_again.error end;
-    retry.held_since := case when held then send_again.at end;
-    retry.why_code := send_again.why_code;
-    retry.recover_count := 0;
-    retry.reconcile_count := 0;
-    perform smsretry.save_row(retry, send_again.at, due => send_again.due);
 end
 $$;
 
@@ -5041,11 +4882,9 @@ $$;
 --   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a send began
 --   in_doubt · looked_for: found neither it nor its absence · not_found: it counts as not gone out
 --   failed, cancelled, completed · queued_anew: after its end · put_off: its time was moved while it waited
---   more: of any kind, where there are very many
 create or replace function smsretry.keep_event()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_events constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
     v_now constant timestamptz := smsretry.clock();
     v_code text;
     v_ends boolean;
@@ -5082,21 +4921,16 @@ begin
             is not distinct from (old.why_code, old.why, old.in_doubt_since) then
         v_who := 'the application';
     end if;
-    select e.id, e.code, e.who, e.detail, count(*) over () as events into v_last from smsretry.events e
+    select e.id, e.code, e.who, e.detail into v_last from smsretry.events e
     where e.about = new.id order by e.id desc limit 1;
-    if v_last.events >= 2 * k_events or v_last.events >= k_events and not v_ends then
-        v_code := 'more';
-        v_who := 'smsretry'; -- of whoever: one event
-        v_ends := false;
-    end if;
-    v_detail := jsonb_strip_nulls(case when v_code = 'more' then '{}' else jsonb_build_object(
+    v_detail := jsonb_strip_nulls(jsonb_build_object(
         'because', nullif(btrim(left(smsretry.numberless(case
             when v_ends or v_code = 'retry_scheduled' then new.last_error
             when v_code in ('deferred', 'held') then new.why
             when v_code = 'in_doubt' then coalesce(new.why, new.last_error) end), 500)), ''),
         'why_code', new.why_code,
-        'since', case when v_code = 'taken_back' then old.claimed_at end) end
-        || jsonb_build_object('until', case when new.status = 'pending' then new.scheduled_for end));
+        'since', case when v_code = 'taken_back' then old.claimed_at end,
+        'until', case when new.status = 'pending' then new.scheduled_for end));
     if v_last.code = v_code and v_last.who = v_who and not v_ends
         and v_last.detail ->> 'why_code' is not distinct from v_detail ->> 'why_code' then
         update smsretry.events e
@@ -5193,7 +5027,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
-                 from (select n.* from smsretry.events n where n.about = q.id
+                 from ((select n.* from smsretry.events n where n.about = q.id order by n.id desc limit 200)
                        union all
                        (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
                  where e.about = q.id or e.at >= coalesce(
@@ -5387,7 +5221,7 @@ begin
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-            when (smsretry.forgotten(v_row)).since is not null
+            when exists (select from smsretry.restores r where v_row.created_at < r.restored_at)
                 then 'The database was restored from a backup: it is looked for before it goes out' end;
     end if;
     if dry_run or skip is not null then
@@ -5395,7 +5229,8 @@ begin
     end if;
     case what
         when 'cancel' then
-            perform smsretry.close_row(v_row, 'cancelled', 'Cancelled by ' || who || ': ' || because, 'operator', null, at);
+            perform smsretry.save_row(
+                v_row, at, ended => 'cancelled', because => 'Cancelled by ' || who || ': ' || because, why_code => 'operator');
         when 'look' then -- a doubt stays held: a person is still to decide about it
             -- Told as what was, so that nobody takes the old reason for a new one.
             v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
@@ -6500,7 +6335,7 @@ begin
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
             'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
-            'group_sms_calls', 'hold_sms_retry', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
+            'group_sms_calls', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
             'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
             'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
             'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',

@@ -92,7 +92,7 @@ def test_a_command_says_whether_its_order_was_recorded(
     """And its exit code says that it was not done."""
     answer, told = OUTAGES[outage]
     with _away(settings, answer) as away:
-        result = command(*(ORDERS | QUESTIONS)[order], SUPABASE_URL=away._url, columns=1000)
+        result = command(*(ORDERS | QUESTIONS)[order], SUPABASE_URL=away.url, columns=1000)
     assert result.exit_code == 1
     assert "next run" not in result.output
     assert (told.format(LOOK.get(order, "explain")) if order in ORDERS else "Ask again.") in result.output

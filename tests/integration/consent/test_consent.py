@@ -27,6 +27,7 @@ from tests.conftest import Business
 from tests.integration.hearing import another, customer_of
 from tests.support.builders import BODY, PHONE, begin, finish, give_up, refused, results_of, run, run_over
 from tests.support.claims import claim_due
+from tests.support.orders import record_consent
 
 OTHER_PHONE: Final = "+12125550188"
 LATER: Final = timedelta(hours=1)
@@ -80,7 +81,7 @@ def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known
         [given],
     )
     assert begin(queue, claim).answer == "go"
-    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=business.id)
     (attempt,) = business.attempts_of(row)
     kept = attempt["consent_status"], attempt["consent_at"], attempt["consent_source"]
     assert kept == ("opted_in", given, "web form 7")
@@ -112,14 +113,14 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
             "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')",
             [row, claim.claim_no, uuid4(), stack.now() + LATER],
         )
-        said = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None)
+        said = record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=None)
         assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
     assert business.row(row)["begun_at"] is not None
     assert [attempt["consent_status"] for attempt in business.attempts_of(row)] == ["opted_in"]
     customer = business.row(row)["customer_id"]
     waiting(business, customer, due=timedelta(0))
     assert run(queue, sender) == ["Cancelled"]
-    assert operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=None).unmarked == 0
+    assert record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=None).unmarked == 0
     assert consent(business, customer) == ("opted_out", "letter")
 
 
@@ -169,7 +170,7 @@ def test_a_text_that_was_claimed_before_the_opt_out_came_is_refused_as_it_begins
         begin(queue, first, attempt)
         unsubscribed(queue, first, attempt)
     else:
-        said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+        said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
         assert said.cancelled == 0
     assert business.row(second.id)["status"] == "processing"
     answer = begin(queue, second)
@@ -204,7 +205,7 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     begin(queue, claim, attempt)
     if word == "opted_in":
         unsubscribed(queue, claim, attempt)
-    operators.record_consent(PHONE, consent=word, source="telephone", business_id=business.id)
+    record_consent(operators, PHONE, consent=word, source="telephone", business_id=business.id)
     first = customer_of(business, business.row(row)["customer_id"])
     stack.move_clock(timedelta(minutes=1))
     unsubscribed(queue, claim, attempt)
@@ -344,14 +345,14 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     rows = [waiting(business, customer), waiting(business, family), waiting(business, family)]
     theirs = waiting(neighbor, neighbor.customer())
     at = None if everywhere else business.id
-    said = operators.record_consent(PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=at)
+    said = record_consent(operators, PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=at)
     assert (said.customers, said.cancelled) == ((3, 4) if everywhere else (2, 3))
     first = customer_of(business, customer)
     assert consent(business, customer) == consent(business, family) == ("opted_out", "telephone, Ms Lee")
     assert first["sms_consent_at"] is not None
     rows.append(waiting(business, customer))
     stack.move_clock(timedelta(minutes=1))
-    again = operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=business.id)
+    again = record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=business.id)
     assert (again.customers, again.cancelled) == (2, 1)
     assert customer_of(business, customer) == first
     assert [ending(business, row) for row in rows] == [OPTED_OUT] * 4
@@ -366,8 +367,8 @@ def test_an_opt_in_is_given_to_one_business_and_texts_go_out_under_it(
     """The neighbor has none by it, and what an earlier opt-out cancelled stays cancelled."""
     customer, theirs = business.customer(), neighbor.customer(consent="opted_out")
     before = waiting(business, customer)
-    operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
-    said = operators.record_consent(PHONE, consent="opted_in", source="paper form", business_id=business.id)
+    record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=business.id)
+    said = record_consent(operators, PHONE, consent="opted_in", source="paper form", business_id=business.id)
     assert (said.customers, said.cancelled) == (1, 0)
     assert consent(business, customer) == ("opted_in", "paper form")
     assert consent(neighbor, theirs) == ("opted_out", None)
@@ -404,11 +405,11 @@ def test_a_word_that_leaves_something_open_is_refused(business: Business, operat
             )
         assert "555" not in str(raised.value)
     with pytest.raises(ValidationError, match="opted_in needs business_id: a yes is given to one business"):
-        operators.record_consent(PHONE, consent="opted_in", source="paper form", business_id=None)
+        record_consent(operators, PHONE, consent="opted_in", source="paper form", business_id=None)
     with pytest.raises(InputError, match=r"^No business has this id"):
-        operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=uuid4())
+        record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=uuid4())
     with pytest.raises(InputError, match=r"^No customer has this number") as unknown:
-        operators.record_consent("+12125550000", consent="opted_in", source="letter", business_id=business.id)
+        record_consent(operators, "+12125550000", consent="opted_in", source="letter", business_id=business.id)
     assert "555" not in str(unknown.value)
     assert consent(business, customer) == ("opted_in", None)
 
@@ -421,7 +422,7 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     """It says that nobody has it, so that a typing error is seen. Who gets the number later is not texted."""
     neighbor.customer(phone=OTHER_PHONE)
     phone, at = ("+12125550000", None) if whose == "an unknown number" else (OTHER_PHONE, business.id)
-    said = operators.record_consent(phone, consent="opted_out", source="letter", business_id=at)
+    said = record_consent(operators, phone, consent="opted_out", source="letter", business_id=at)
     assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 0)
     ours, theirs = business.due_text(phone=phone), neighbor.due_text(phone=phone)
     run(queue, sender)
@@ -436,7 +437,7 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
     row = business.due_text()
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
-    said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+    said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.cancelled) == (1, 0)
     assert business.row(row)["in_doubt_since"] is not None
     fates = []
@@ -457,7 +458,7 @@ def test_two_opt_outs_of_the_same_people_at_once_both_end(
     with ThreadPoolExecutor(6) as pool:
         said = list(
             pool.map(
-                lambda at: operators.record_consent(PHONE, consent="opted_out", source="letter", business_id=at),
+                lambda at: record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=at),
                 [None, business.id, neighbor.id] * 2,
             )
         )

@@ -99,7 +99,7 @@ def test_pruning_never_brings_an_opt_out_back(stack: Stack, business: Business, 
     hear(business, "START")
     stack.move_clock(timedelta(days=30))
     for left in (1, 0):
-        operators.prune(Prune(keep_days=7))
+        operators.carry_out(Prune(keep_days=7))
         assert not is_out(business)
         assert value(business, "select count(*) from smsretry.consents") <= 2 * left
     assert value(business, "select count(*) from smsretry.consents") == 0
@@ -114,7 +114,7 @@ def test_pruning_keeps_each_opt_out_that_stands_with_the_dates_that_could_lift_i
     business.connection.execute("update customers set sms_consent_at = %s", [stack.now() + timedelta(hours=5)])
     hear(business, "STOP")
     stack.move_clock(timedelta(days=3650))
-    operators.prune(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7))
     assert is_out(business)
     assert value(business, "select count(*) from smsretry.consents where said = 'seen'") == 1
 

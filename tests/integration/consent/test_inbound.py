@@ -121,7 +121,7 @@ def test_an_old_stop_is_known_for_90_days_at_least(
     """However short texts are kept: its signature never expires. After that its name takes no room."""
     hear(business, "STOP", sid="SM" + "f" * 32)
     stack.move_clock(timedelta(days=days))
-    operators.prune(Prune(keep_days=keep_days))
+    operators.carry_out(Prune(keep_days=keep_days))
     assert hear(business, "STOP", sid="SM" + "f" * 32)[0] == ("already_recorded" if kept else "opted_out")
 
 
@@ -133,7 +133,7 @@ def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, ope
     stack.move_clock(timedelta(minutes=1))
     hear(business, "STOP")
     stack.move_clock(timedelta(days=3650))
-    operators.prune(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7))
     assert hear(business, "START", sid="SM" + "f" * 32)[0] == "already_recorded"
     assert consents(business) == [("opted_out", "inbound_stop")]
 

@@ -16,6 +16,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.hearing import another, consents, consents_of, hear, hear_in_full
 from tests.support.builders import PHONE, run
+from tests.support.orders import record_consent
 
 STOP, START = "SM" + "a" * 32, "SM" + "b" * 32
 MINUTE: Final = timedelta(minutes=1)
@@ -88,7 +89,7 @@ def test_a_stop_that_is_said_again_undoes_nothing_that_was_said_since(
     if then == "START":
         assert hear(business, "START") == ("opted_in", 0, 0)
     elif then == "a form":
-        operators.record_consent(PHONE, consent="opted_in", source="form", business_id=business.id)
+        record_consent(operators, PHONE, consent="opted_in", source="form", business_id=business.id)
     else:
         business.connection.execute("update customers set sms_consent_at = %s", [stack.now()])
     before = consents(business)
@@ -129,7 +130,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_whe
     row = business.due_text()
     with stack.connect() as importing, importing.transaction():
         importing.execute("select from customers for update")
-        said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+        said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.cancelled, said.unmarked) == (0, 1, 1)
     assert business.row(row)["status"] == "cancelled"
     [told] = operators.explain(WhichText(retry_id=row))
@@ -139,7 +140,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_is_completed_whe
     assert consents(business) == [("opted_out", "telephone")]
     stack.move_clock(MINUTE)
     assert hear(business, "START") == ("opted_in", 0, 0)
-    said = operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+    said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.unmarked) == (1, 0)
 
 

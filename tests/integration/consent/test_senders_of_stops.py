@@ -22,6 +22,7 @@ from tests.integration.hearing import (
 )
 from tests.support.builders import ACCOUNT, PHONE, SENDER, begin, finish, give_up, refused, run
 from tests.support.claims import claim_due
+from tests.support.orders import record_consent
 
 BARBER_ACCOUNT: Final = "AC" + "1" * 32
 BARBER: Final = "MG" + "1" * 32
@@ -223,7 +224,7 @@ def test_an_opt_in_at_a_business_ends_what_any_sender_heard_there(
     baker = shops["baker"]
     hear(baker, "STOP", service=SENDER)
     stack.move_clock(MINUTE)
-    operators.record_consent(PHONE, consent="opted_in", source="form", business_id=baker.id)
+    record_consent(operators, PHONE, consent="opted_in", source="form", business_id=baker.id)
     sends_from(baker, BARBER_ACCOUNT, BARBER)
     hear(baker, "STOP", service=BARBER)
     stack.move_clock(MINUTE)

@@ -18,6 +18,7 @@ from tests.conftest import Business
 from tests.integration.hearing import answer, consents, hear
 from tests.proofs.oracles import stopping
 from tests.support.builders import PHONE, run
+from tests.support.orders import record_consent
 
 SID: Final = "SM" + "a" * 32
 
@@ -122,12 +123,12 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     assert any(SID in line for line in status.lines())
     [told] = operators.explain(WhichText(retry_id=text))
     assert told.stop_sid == SID
-    operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
+    record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
     assert not QueueStatus.of(operators.status()).part("inbound")
     [told] = operators.explain(WhichText(retry_id=text))
     assert told.stop_sid is None
     with pytest.raises(InputError, match="No text of this number waits"):
-        operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
+        record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
     assert run(queue, sender) == ["Sent"]
 
 
@@ -148,11 +149,11 @@ def test_whatever_is_said_plainly_answers_it(stack: Stack, business: Business, o
         else:
             if word == "unchanged":
                 business.connection.execute("delete from customers")
-            operators.record_consent(PHONE, consent=word, source="text", business_id=business.id)
+            record_consent(operators, PHONE, consent=word, source="text", business_id=business.id)
         assert not QueueStatus.of(operators.status()).part("inbound"), word
         business.connection.execute("delete from customers; delete from smsretry.consents")
         business.customer()
-    operators.record_consent(PHONE, consent="opted_out", source="text", business_id=None)
+    record_consent(operators, PHONE, consent="opted_out", source="text", business_id=None)
     assert consents(business) == [("opted_out", "text")]
 
 
@@ -163,10 +164,10 @@ def test_what_nobody_has_looked_at_is_never_forgotten(
     business.customer()
     hear(business, body="I no longer wish to receive these", sid=SID)
     stack.move_clock(timedelta(days=100))
-    operators.prune(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7))
     assert QueueStatus.of(operators.status()).part("inbound")
-    operators.record_consent(PHONE, consent="unchanged", source="text", business_id=None)
-    operators.prune(Prune(keep_days=7))
+    record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
+    operators.carry_out(Prune(keep_days=7))
     assert business.connection.execute("select from smsretry.inbound_texts").rowcount == 0
 
 

@@ -1,6 +1,5 @@
 """Twilio refuses to say what became of messages: a run notices soon, and nobody waits for another's message."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,21 +9,12 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import FetchError
-from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
-from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import run
 
 REFUSALS = [FetchError(20003, http_status=401), FetchError(20429, http_status=429), FetchError()]
-
-
-@pytest.fixture
-def services(settings: Settings, sender: TwilioSender) -> Iterator[Services]:
-    """Four are asked for at once."""
-    with SupabaseQueue(settings) as records:
-        yield Services(records, sender, DEFAULT, 4)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,32 +9,18 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Requeue, WhichText
 from smsretry.desk.pages.markdown import no_forms, page_of
-from smsretry.desk.pages.runs import delivery_events
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.errors import QueueUnreachable
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError
-from smsretry.retry.delivery import OpenDelivery
-from smsretry.retry.profile import DEFAULT
+from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from smsretry.sending.summary import DeliverySummary
 from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.integration.hearing import another, sends_from
 from tests.support.builders import SID, run
-from tests.support.claims import claim_due
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
-
-
-@pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
-    """The production adapters, over HTTP."""
-    with SupabaseQueue(stack.settings()) as records:
-        yield Services(records, sender, DEFAULT, 4)
 
 
 def accepted(business: Business, queue: SupabaseQueue, sender: TwilioSender, **text: Any) -> UUID:
@@ -175,71 +159,6 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(
     assert business.row(row)["status"] == ("completed" if again == "delivered" else "failed")
 
 
-def test_a_delivery_after_all_stops_the_next_message(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """It was called lost and waits to be sent again."""
-    row = accepted(business, queue, sender)
-    sid = sid_of(business, row)
-    stack.twilio.report(sid, "undelivered", 30008)
-    assert sync(stack, services) == "retried 1"
-    assert settle(business, sid, "delivered") == "recorded"
-    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
-    stack.move_clock(timedelta(hours=1))
-    assert run(queue, sender) == []
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_twilio_is_asked_once_more_before_the_next_message_leaves(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """It was delivered after all, and no callback said so."""
-    row = accepted(business, queue, sender)
-    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
-    assert sync(stack, services) == "retried 1"
-    stack.twilio.report(sid_of(business, row), "delivered")
-    assert sync(stack, services, after=timedelta(minutes=25)) == "delivered 1"
-    stack.move_clock(timedelta(hours=1))
-    assert run(queue, sender) == []
-    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
-
-
-def test_a_delivery_after_all_is_kept_while_the_next_message_is_under_way(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """That one cannot be taken back; if it fails, none follows."""
-    row = accepted(business, queue, sender)
-    sid = sid_of(business, row)
-    stack.twilio.report(sid, "undelivered", 30008)
-    assert sync(stack, services) == "retried 1"
-    stack.move_clock(timedelta(minutes=31))
-    [claim] = claim_due(queue, 1)
-    assert settle(business, sid, "delivered") == "recorded"
-    assert business.log_of(row)["status"] == "delivered"
-    begun = business.connection.execute(
-        "select answer, why from begin_sms_attempt(%s, %s, %s, %s, 'default')",
-        [row, claim.claim_no, uuid4(), stack.now() + timedelta(hours=1)],
-    ).fetchone()
-    assert begun == {"answer": "ended", "why": "Already sent"}
-    assert business.log_of(row)["status"] == "delivered"
-
-
-def test_a_delivery_after_all_leaves_the_next_message_in_doubt_to_its_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """It may be with the recipient as well, and its SID is not known yet."""
-    row = accepted(business, queue, sender)
-    sid = sid_of(business, row)
-    stack.twilio.report(sid, "undelivered", 30008)
-    assert sync(stack, services) == "retried 1"
-    stack.move_clock(timedelta(minutes=31))
-    stack.twilio.fail(DropUnaccepted())
-    assert run(queue, sender) == ["InDoubt"]
-    before = business.row(row)
-    assert settle(business, sid, "delivered") == "recorded"
-    assert business.row(row) == before
-
-
 GIVEN_UP = [
     (30005, "Unknown destination handset", None, False),
     (30006, "Landline or unreachable carrier", "not_mobile", False),
@@ -298,21 +217,6 @@ def test_a_carriers_stop_opts_the_number_out(
     assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
 
 
-def test_a_carriers_stop_holds_for_the_businesses_that_share_the_sender(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """The message says which one: the environment's, and not that of a business with a sender of its own."""
-    row = accepted(business, queue, sender)
-    shares, own = another(business), another(business)
-    sends_from(own, "AC" + "1" * 32, "MG" + "1" * 32)
-    texts = [shop.due_text() for shop in (shares, own)]
-    stack.twilio.report(sid_of(business, row), "undelivered", 30630)
-    assert sync(stack, services) == "undelivered 1"
-    business.connection.execute("delete from smsretry.business_senders")  # so that the stack can send it
-    assert sorted(run(queue, sender)) == ["Cancelled", "Sent"]
-    assert [shares.row(texts[0])["why_code"], own.row(texts[1])["status"]] == ["opted_out", "completed"]
-
-
 def test_a_number_that_was_corrected_meanwhile_is_not_marked(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
@@ -322,39 +226,6 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(
     stack.twilio.report(sid_of(business, row), "undelivered", 30006)
     assert sync(stack, services) == "undelivered 1"
     assert business.connection.execute("select phone_status from customers").fetchall() == [{"phone_status": None}]
-
-
-def test_a_text_that_may_still_arrive_by_another_message_is_not_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """The second message is on its way when the first one's failure is decided about."""
-    row = accepted(business, queue, sender)
-    first = sid_of(business, row)
-    business.connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
-                                          settled_by, twilio_sid)
-           select gen_random_uuid(), id, 2, 99, smsretry.clock(), smsretry.clock(), 'accepted', 'operator', %s
-           from sms_retry_queue""",
-        [SID],
-    )
-    stack.twilio.report(first, "undelivered", 30008)
-    assert sync(stack, services) == "on its way 1"
-    assert business.row(row)["status"] == "completed"
-    settle(business, SID, "delivered")
-    assert sync(stack, services, after=timedelta(minutes=16)) == "still undelivered 1"
-    assert business.row(row)["status"] == "completed"
-
-
-def test_a_text_that_the_application_queued_again_itself_is_left_to_that_row(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """It has one live row."""
-    row = accepted(business, queue, sender)
-    first = business.row(row)
-    again = business.queue_row(first["send_log_id"], first["customer_id"], due=timedelta(hours=1))
-    stack.twilio.report(sid_of(business, row), "undelivered", 30008)
-    assert sync(stack, services) == "still undelivered 1"
-    assert [business.row(each)["status"] for each in (row, again)] == ["completed", "pending"]
 
 
 def test_looks_become_rarer_and_end_after_three_days(
@@ -499,33 +370,6 @@ def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red
     assert business.row(row)["status"] == "completed"
 
 
-def test_a_claim_that_fails_later_costs_no_word_of_what_was_done(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """The events of the first batch had never been told."""
-    row = accepted(business, queue, sender)
-    stack.twilio.report(sid_of(business, row), "undelivered", 30007)
-    stack.move_clock(timedelta(minutes=6))
-
-    class BreakingOff(SupabaseQueue):
-        claims = 0
-
-        def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-            self.claims += 1
-            if self.claims > 1:
-                raise QueueUnreachable("Supabase did not answer claim_sms_deliveries")
-            return super().claim_deliveries(limit, without=without)
-
-    with BreakingOff(stack.settings()) as breaking_off:
-        summary = sync_deliveries(replace(services, queue=breaking_off), limit=10)
-    assert str(summary) == "undelivered 1. Stopped: Supabase did not answer claim_sms_deliveries"
-    assert summary.needs_somebody
-    assert {event.name for event in delivery_events(summary, None)} >= {
-        "sms.queue.dead-letters",
-        "sms.queue.sender-blamed",
-    }
-
-
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
@@ -546,47 +390,6 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(
         ]
     finally:
         business.connection.execute("alter table send_logs drop constraint known")
-
-
-def test_a_person_may_have_an_undelivered_text_sent_again_once_the_cause_is_mended(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    services: Services,
-    operators: SupabaseOperators,
-) -> None:
-    """Here a filter of the carrier's. A text that is on its phone is left alone."""
-    row, other = accepted(business, queue, sender), accepted(business, queue, sender, phone="+12125550124")
-    stack.twilio.report(sid_of(business, row), "undelivered", 30007)
-    stack.twilio.report(sid_of(business, other), "undelivered", 30007)
-    assert sync(stack, services) == "undelivered 2"
-    settle(business, sid_of(business, other), "delivered")
-    [record] = operators.explain(WhichText(retry_id=row))
-    assert (record.state, record.can) == ("failed", ("requeue",))
-    assert [(attempt.delivery, attempt.delivery_code) for attempt in record.history] == [("undelivered", 30007)]
-    change = operators.order(Requeue(code=30007, dry_run=False, who="Ann", because="The filter is gone"))
-    assert (change.matched, change.changed) == (1, 1)
-    assert run(queue, sender) == ["Sent"]
-    assert len(stack.twilio.ledger.entries()) == 3
-
-
-def test_status_tells_how_many_arrived_and_whose_did_not(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    services: Services,
-    operators: SupabaseOperators,
-) -> None:
-    """By business and by Twilio's code, of the last day."""
-    rows = [accepted(business, queue, sender, phone=f"+1212555013{n}") for n in range(4)]
-    for row, (reported, code) in zip(rows, [("delivered", None), ("undelivered", 30007)], strict=False):
-        stack.twilio.report(sid_of(business, row), reported, code)
-    sync(stack, services)
-    told = list(QueueStatus.of(operators.status()).lines())
-    assert "  delivered, texts 1, 50% of what is known" in told
-    assert "  code 30007, texts 1, business Maple Street Dental" in told
 
 
 def many(business: Business, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:

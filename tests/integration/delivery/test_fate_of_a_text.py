@@ -49,10 +49,11 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     assert fates_of(run_over(queue, sender)) == ["Sent"]
     stack.twilio.report(stack.twilio.ledger.entries()[0].sid, "undelivered", 30003, arrived=False)
     report(business, 0, "undelivered", 30003)
-    again = """select smsretry.send_again(
-                   q, a, 'Not delivered', 'undelivered', true, false, smsretry.clock(), smsretry.clock())
-               from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id"""
-    business.connection.execute(again)
+    business.connection.execute(
+        """select finish_sms_delivery(id, delivery_looks, 'send_again', 'undelivered', 30003,
+                                      error => 'Not delivered', retry_in => '1 minute')
+           from sms_send_attempts"""
+    )
     stack.move_clock(timedelta(minutes=1))
     assert fates_of(run_over(queue, sender)) == ["Sent"]
     assert "it did not arrive" not in story_of(desk, row).next
@@ -91,22 +92,6 @@ def test_a_text_that_was_cancelled_and_then_delivered_says_both(
     why = "It was delivered after all. Before that it had been cancelled: Customer opted out"
     assert explanation.headline.startswith(f"Sent, accepted by the provider: {why}")
     assert (explanation.next, explanation.levers) == ("nothing more; it was delivered", ())
-
-
-def test_a_text_that_was_cancelled_and_is_with_the_carrier_says_so(
-    stack: Stack, desk: Desk, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Its message may still arrive: "nothing happens by itself" was not true. If it does not, it stays cancelled."""
-    row = cancelled_after_it_left(stack, business, queue, sender)
-    report(business, 0, "sent")
-    explanation = story_of(desk, row)
-    assert explanation.headline.startswith("Cancelled, no longer wanted: Customer opted out")
-    assert "which has not reported yet" in explanation.next
-    report(business, 0, "undelivered", 30003)
-    assert business.row(row)["status"] == "cancelled"
-    assert story_of(desk, row).next == "it did not arrive"
-    report(business, 0, "delivered")
-    assert business.row(row)["status"] == "completed"
 
 
 def test_a_text_that_had_failed_and_then_arrives_says_both(

@@ -3,11 +3,9 @@
 No callback says so here, and nobody looks after deliveries meanwhile.
 """
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
 
 from smsretry import next_retry_delay, queue_sms_retry
@@ -17,22 +15,13 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Requeue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, FetchError, JsonError
-from smsretry.retry.decision import Arrived
-from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from tests.conftest import Business
 from tests.support.builders import BODY, results_of, run, run_over
-from tests.support.claims import claim_due
+from tests.support.orders import ordered
 
 HALF_AN_HOUR = timedelta(minutes=31)
-
-
-@pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
-    """The production adapters, over HTTP."""
-    with SupabaseQueue(stack.settings()) as records:
-        yield Services(records, sender, DEFAULT, 4)
 
 
 def lost_text(
@@ -100,45 +89,6 @@ def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
     stack.move_clock(timedelta(minutes=5))
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 2
-
-
-def test_a_text_that_nothing_can_be_learned_about_ends_when_it_expires(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    services: Services,
-    operators: SupabaseOperators,
-) -> None:
-    """Also one that a person put back, whose life begins anew with the first question."""
-    row, sid = lost_text(stack, business, queue, sender, services, code=30007)
-    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The filter is gone"))
-    assert business.row(row)["expires_at"] is None
-    stack.twilio.fail(FetchError(), times=None)
-    assert run(queue, sender) == ["Deferred"]
-    stack.move_clock(timedelta(hours=48))
-    [result] = results_of(run_over(queue, sender))
-    assert result.fate == "Cancelled"
-    assert result.detail.startswith("Expired before it could be sent")
-    assert f"It was lost as {sid}, and the provider could not be asked" in result.detail
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_a_text_that_a_person_put_back_and_that_arrived_is_not_sent_again(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    services: Services,
-    operators: SupabaseOperators,
-) -> None:
-    """It had been given up, and a carrier may deliver it all the same."""
-    row, sid = lost_text(stack, business, queue, sender, services, code=30005)
-    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
-    stack.twilio.report(sid, "delivered")
-    assert run(queue, sender) == ["Sent"]
-    assert len(stack.twilio.ledger.entries()) == 1
-    assert (business.row(row)["status"], business.log_of(row)["status"]) == ("completed", "delivered")
 
 
 FORBIDDEN = """
@@ -221,23 +171,21 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The filter is gone")
     business.connection.execute(FORBIDDEN)
     try:
-        change = operators.order(again)
+        change = ordered(operators, again)
         assert (change.matched, change.changed) == (2, 1)
         assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
         assert (business.row(row)["status"], business.row(other)["status"]) == ("failed", "pending")
-        with pytest.raises(psycopg.Error) as raised:
-            business.connection.execute(
-                """select smsretry.send_again(
-                       q, a, 'Not delivered', 'undelivered', true, false, smsretry.clock(), smsretry.clock())
-                   from sms_retry_queue q join sms_send_attempts a on a.retry_id = q.id where q.id = %s""",
-                [row],
-            )
-        assert "cannot be told that its text waits: P0001" in str(raised.value)
-        assert BODY not in f"{raised.value} {raised.value.diag.message_detail} {raised.value.diag.context}"
-        assert business.row(row)["status"] == "failed"
+        third = business.due_text(phone="+12125550125")
+        assert run(queue, sender) == ["Sent", "Sent"]
+        stack.twilio.report(str(business.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008)
+        stack.move_clock(timedelta(minutes=6))
+        [error] = [one.why for one in sync_deliveries(services, limit=10).followed if one.message.retry_id == third]
+        assert "cannot be told that its text waits: P0001" in error
+        assert BODY not in error
+        assert business.row(third)["status"] == "completed"
     finally:
         business.connection.execute(ALLOWED)
-    assert operators.order(again).changed == 1
+    assert ordered(operators, again).changed == 1
 
 
 def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_was(
@@ -256,7 +204,7 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     stack.twilio.report(second, "undelivered", 30008)
     stack.move_clock(timedelta(minutes=6))
     sync_deliveries(services, limit=10)
-    operators.order(Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    ordered(operators, Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
     stack.twilio.fail(DropUnaccepted())
     assert run(queue, sender) == ["InDoubt"]
     stack.twilio.report(first, "delivered")
@@ -299,19 +247,6 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
     assert run(queue, sender) == []
 
 
-def test_a_text_that_is_queued_anew_goes_out_if_the_message_is_still_lost(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """One question, one message."""
-    _, new, _ = queued_anew(stack, business, queue, sender, services)
-    stack.move_clock(next_retry_delay(0))
-    before = stack.twilio.fetches
-    assert run(queue, sender) == ["Sent"]
-    assert stack.twilio.fetches == before + 1
-    assert len(stack.twilio.ledger.entries()) == 2
-    assert business.row(new)["status"] == "completed"
-
-
 def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
@@ -324,19 +259,6 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
     assert run(queue, sender) == []
 
 
-def test_a_delivery_that_is_reported_leaves_a_newer_row_in_doubt_to_its_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """Its own message may be with the recipient as well, and its SID is not known yet."""
-    _, new, sid = queued_anew(stack, business, queue, sender, services)
-    stack.move_clock(next_retry_delay(0))
-    stack.twilio.fail(DropUnaccepted())
-    assert run(queue, sender) == ["InDoubt"]
-    before = business.row(new)
-    business.connection.execute("select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')", [sid])
-    assert business.row(new) == before
-
-
 def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
 ) -> None:
@@ -346,18 +268,3 @@ def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(
     stack.twilio.fail(FetchError(20404, http_status=404))
     assert run(queue, sender) == ["Sent"]
     assert len(stack.twilio.ledger.entries()) == 2
-
-
-def test_a_worker_that_lost_its_claim_records_no_arrival(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """It changes nothing; whoever has the row now asks, too."""
-    row, sid = lost_text(stack, business, queue, sender, services)
-    stack.move_clock(HALF_AN_HOUR)
-    [claim] = claim_due(queue, 1)
-    before = business.row(row)
-    arrived = Arrived("Arrived after all", sid=sid, status="delivered")
-    assert not queue.arrived(claim.model_copy(update={"claim_no": claim.claim_no - 1}), arrived)
-    assert business.row(row) == before
-    assert queue.arrived(claim, arrived)
-    assert business.row(row)["status"] == "completed"

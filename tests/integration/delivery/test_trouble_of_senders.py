@@ -1,6 +1,5 @@
 """What carriers do not take of a sender costs no text: it waits, visibly, and is sent again. Nobody else notices."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -13,7 +12,6 @@ from smsretry.desk.pages.runs import delivery_events
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.faults import FetchError
-from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from smsretry.sending.summary import FollowedUp
@@ -26,13 +24,6 @@ MIDNIGHT = datetime(2027, 1, 13, 8, 0, tzinfo=UTC)
 NUMBER, OTHER_NUMBER = "+12025550101", "+12025550102"
 REGISTER = "Register the number: add it to a messaging service that has a verified A2P campaign"
 UNREGISTERED = f"Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. {REGISTER}"
-
-
-@pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
-    """The production adapters, over HTTP. No text is sent again that failed for its own sake."""
-    with SupabaseQueue(stack.settings()) as records:
-        yield Services(records, sender, DEFAULT, 4)
 
 
 def looked_after(stack: Stack, services: Services) -> FollowedUp:
@@ -70,25 +61,6 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
     assert stack.twilio.ledger.arrived() == 1
 
 
-def test_a_text_that_nobody_mends_the_sender_of_ends_when_it_expires(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """By then it was sent a handful of times, the last time shortly before its end; the reason is told."""
-    stack.twilio.accounts.main.refused_by_carriers[SENDER] = 30035
-    row = business.due_text()
-    for _ in range(30):
-        run(queue, sender)
-        stack.move_clock(timedelta(minutes=6))
-        sync_deliveries(services, limit=10)
-        if business.row(row)["status"] != "pending":
-            break
-        stack.set_clock(business.row(row)["scheduled_for"] + timedelta(seconds=1))
-    ended = business.row(row)
-    assert (ended["status"], ended["why_code"], ended["attempt_count"]) == ("cancelled", "expired", 0)
-    assert "Twilio 30035" in ended["last_error"]
-    assert len(stack.twilio.ledger.entries()) <= 8
-
-
 def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     stack: Stack,
     business: Business,
@@ -120,21 +92,6 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     stack.twilio.report(stack.twilio.ledger.entries()[-1].sid, "undelivered", 30008)
     assert looked_after(stack, services).came_to == "retried", "it is the first that was lost"
     assert business.row(row)["attempt_count"] == 1
-
-
-def test_a_message_that_was_one_too_many_in_its_minute_goes_again_and_costs_the_text_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """Half an hour later: whoever is over its rate has more to send."""
-    stack.twilio.accounts.main.refused_by_carriers[SENDER] = 30022
-    row = business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    stack.twilio.accounts.main.refused_by_carriers.clear()
-    assert looked_after(stack, services).came_to == "retried"
-    waits = business.row(row)
-    assert (waits["attempt_count"], waits["why_code"], waits["held_since"]) == (0, "rate_limited", None)
-    stack.move_clock(timedelta(minutes=31))
-    assert run(queue, sender) == ["Sent"]
 
 
 def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_alone(
@@ -222,20 +179,3 @@ def test_a_lost_message_is_asked_about_in_the_account_that_it_left(
     assert run(queue, sender) == ["Sent"]
     assert [one.account_sid for one in stack.twilio.ledger.entries()] == [old.sid, new.sid]
     assert (stack.twilio.fetches, len(business.attempts_of(row))) == (1, 2)
-
-
-def test_what_its_sender_kept_from_leaving_goes_out_from_another_though_the_first_account_is_gone(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, services: Services
-) -> None:
-    """Nobody can be asked about the lost message any more. No carrier took it, so nothing needs to be asked."""
-    old, new = open_account(stack, number=NUMBER), open_account(stack, number=OTHER_NUMBER)
-    old.refused_by_carriers[NUMBER] = 30002
-    texts_from(business.connection, business.id, old.sid, NUMBER)
-    row = business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    assert looked_after(stack, services).came_to == "held"
-    old.owner = None
-    texts_from(business.connection, business.id, new.sid, OTHER_NUMBER)
-    stack.move_clock(timedelta(minutes=31))
-    assert run(queue, sender) == ["Sent"]
-    assert business.row(row)["attempt_count"] == 1

@@ -21,6 +21,7 @@ from tests.integration.scene import Scene
 from tests.support.builders import AT_ONCE, BODY, PHONE, fates_of, run_over
 from tests.support.claims import claim_due
 from tests.support.desk import ordered, told
+from tests.support.orders import stop_state
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     operators: SupabaseOperators,
 ) -> None:
     """And the last runs."""
-    operators.set_state_stop("LA", "A hurricane")
+    stop_state(operators, "LA", "A hurricane")
     business.due_text(timezone="America/Chicago", phone="+15045550123")
     run = run_over(queue, sender)
     assert fates_of(run) == ["Held"]

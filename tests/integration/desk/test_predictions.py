@@ -20,6 +20,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
 from tests.support.claims import next_due
+from tests.support.orders import stop_state
 
 HOURS: Final = 26
 """How far ahead is looked: past the next opening."""
@@ -124,7 +125,7 @@ def _capped(world: World) -> UUID:
 
 
 def _stopped_state(world: World) -> UUID:
-    world.operators.set_state_stop("LA", "A hurricane")
+    stop_state(world.operators, "LA", "A hurricane")
     return world.business.due_text(phone=NEW_ORLEANS, timezone="America/Chicago")
 
 
@@ -136,7 +137,7 @@ def _held_and_still_so(world: World) -> UUID:
 
 def _held_and_mended(world: World) -> UUID:
     row = _held_and_still_so(world)
-    world.operators.set_state_stop("LA", None)
+    stop_state(world.operators, "LA", None)
     return row
 
 

@@ -267,29 +267,6 @@ def test_a_person_s_step_is_told_once(
     ]
 
 
-def test_a_text_that_waits_for_two_reasons_in_turn_keeps_a_bounded_story(business: Business, told: Told) -> None:
-    """The rest is counted in one line, and its end is told."""
-    row = business.due_text()
-    business.connection.execute(
-        """do $$
-        begin
-            for n in 1 .. 130 loop
-                update sms_retry_queue set status = 'processing', claimed_at = smsretry.clock();
-                update sms_retry_queue
-                set status = 'pending', claimed_at = null, held_since = smsretry.clock(), why = 'Because of ' || n % 2,
-                    why_code = case n % 2 when 0 then 'state_stopped' else 'no_time_zone' end;
-            end loop;
-            update sms_retry_queue
-            set status = 'failed', last_error = 'It is over', why_code = 'refused', held_since = null;
-        end
-        $$"""
-    )
-    kept = events(business, row)
-    assert len(kept) == 102
-    assert (kept[-2]["code"], kept[-2]["times"]) == ("more", 30)
-    assert lines(told(row), "failed") == ["failed: It is over"]
-
-
 def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> None:
     """As far as the application lets it: its update is kept, and the lines are the backend's."""
     business.due_text()
@@ -327,7 +304,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     )
     assert [event.became for event in told(row).text.events] == [f"…{n:04}" for n in range(21, 121)]
     stack.move_clock(timedelta(days=100))
-    operators.prune(Prune(keep_days=90))
+    operators.carry_out(Prune(keep_days=90))
     assert business.connection.execute("select from smsretry.events").fetchall() == []
 
 

@@ -3,8 +3,7 @@
 Texts that are alike, clocks that step, and lists that say less than they should.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +20,7 @@ from smsretry.sending.reconciling import reconcile
 from tests.conftest import Business
 from tests.support.builders import BODY, PHONE, begin, resolution, run, sent_by_hand
 from tests.support.claims import claim_doubtful, claim_due, next_due
+from tests.support.orders import resolve
 
 HALF_A_MINUTE, MINUTE, DAY = timedelta(seconds=30), timedelta(minutes=1), timedelta(days=1)
 SHORT = "Reminder: your visit is tomorrow"
@@ -122,39 +122,10 @@ def test_two_texts_that_only_a_known_footer_tells_apart_are_a_persons_to_decide(
     an_hour(stack, queue, sender, minutes=30)
     assert [business.row(row)["held_since"] is not None for row in (plain, footed)] == [True, True]
     [entry] = stack.twilio.ledger.entries()
-    assert operators.resolve(resolution(footed, entry.sid))
+    assert resolve(operators, resolution(footed, entry.sid))
     an_hour(stack, queue, sender)
     assert [business.row(row)["status"] for row in (plain, footed)] == ["completed", "completed"]
     assert messages(stack) == sorted([BODY, BODY + FOOTER])
-
-
-def test_a_text_that_expired_in_doubt_still_owns_its_words(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Its message is not the shorter text's."""
-    expired = in_doubt(stack, business, queue, sender, LONG, AcceptThenDrop())
-    business.connection.execute(
-        """update sms_retry_queue
-           set status = 'failed', last_error = 'Expired', attempt_id = null, in_doubt_since = null
-           where id = %s""",
-        [expired],
-    )
-    row = in_doubt(stack, business, queue, sender, SHORT, DropUnaccepted())
-    an_hour(stack, queue, sender)
-    assert business.row(row)["status"] == "completed"
-    assert messages(stack) == sorted([SHORT, LONG])
-
-
-def test_the_words_of_another_business_s_text_count_as_well(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """They share the sender, and so its list."""
-    other = Business(business.connection, stack.now).open()
-    theirs = in_doubt(stack, other, queue, sender, LONG, AcceptThenDrop())
-    ours = in_doubt(stack, business, queue, sender, SHORT, DropUnaccepted())
-    an_hour(stack, queue, sender)
-    assert [business.row(row)["status"] for row in (theirs, ours)] == ["completed", "completed"]
-    assert messages(stack) == sorted([SHORT, LONG])
 
 
 STEPS = [timedelta(seconds=6), timedelta(seconds=130), 10 * MINUTE]
@@ -176,33 +147,6 @@ def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
     if business.row(row)["status"] != "completed":  # it may be found, and must not be sent again
         assert business.row(row)["held_since"] is not None
         assert stack.twilio.ledger.entries()[0].sid in business.row(row)["why"]
-    assert messages(stack) == [BODY]
-
-
-@pytest.mark.parametrize("step", STEPS[1:], ids=str)
-def test_a_clock_that_is_set_right_meanwhile_doubles_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, step: timedelta
-) -> None:
-    """The same with the database's own clock: it is fast, and set back between the send and the look."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    entry = stack.twilio.ledger.entries()[0]
-    stack.twilio.ledger.put(replace(entry, accepted_at=entry.accepted_at - step))
-    stack.move_clock(-step)
-    an_hour(stack, queue, sender)
-    assert business.row(row)["held_since"] is not None
-    assert messages(stack) == [BODY]
-
-
-@pytest.mark.parametrize("late", [timedelta(minutes=3), timedelta(minutes=20)], ids=str)
-def test_a_message_that_was_created_late_is_not_followed_by_another(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, late: timedelta
-) -> None:
-    """The request waited somewhere on its way: Twilio creates it minutes after its answer was given up."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    entry = stack.twilio.ledger.entries()[0]
-    stack.twilio.ledger.put(replace(entry, accepted_at=entry.accepted_at + late))  # not listed before
-    an_hour(stack, queue, sender)
-    assert business.row(row)["held_since"] is not None
     assert messages(stack) == [BODY]
 
 
@@ -229,20 +173,6 @@ def test_the_same_words_that_an_application_sends_unrecorded(
     an_hour(stack, queue, sender)
     assert (business.row(row)["held_since"] is not None) == (days == 1)
     assert len(messages(stack)) == (1 if days == 1 else 2)
-
-
-def test_other_words_at_another_time_hold_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """An application that records nothing of what it sends to the same people."""
-    sent_by_application(sender, "Your table is ready.")
-    stack.move_clock(10 * MINUTE)
-    row = in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
-    stack.move_clock(10 * MINUTE)
-    sent_by_application(sender, "Thanks for coming.")
-    an_hour(stack, queue, sender)
-    assert business.row(row)["status"] == "completed"
-    assert len(messages(stack)) == 3
 
 
 def test_a_person_is_told_of_no_message_that_is_anothers(
@@ -334,26 +264,6 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
     assert messages(stack) == [BODY] * len(rows)
 
 
-def test_an_entry_that_cannot_be_read_and_cannot_be_ours_holds_nothing(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, misprinting: Any
-) -> None:
-    """It came from somebody, or from another sender of ours."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    [ours] = stack.twilio.ledger.entries()
-    for n, _ in enumerate(("inbound", "reply", "another sender", "another number")):
-        stack.twilio.ledger.put(replace(ours, sid=f"SM{n:032x}"))
-    odd = {
-        f"SM{0:032x}": without("date_created", direction="inbound"),
-        f"SM{1:032x}": without("date_created", direction="outbound-reply"),
-        f"SM{2:032x}": without("date_created", messaging_service_sid="MG" + "9" * 32),
-        f"SM{3:032x}": without("date_created", to="+12125550199"),
-    }
-    misprinting.misprint = lambda message: odd.get(message["sid"], dict)(message)
-    stack.move_clock(2 * MINUTE)
-    assert run(queue, sender) == ["Sent"]
-    assert business.log_of(row)["provider_message_id"] == {"twilio_sid": ours.sid}
-
-
 def test_a_message_that_is_listed_behind_an_older_one_is_found(
     stack: Stack,
     business: Business,
@@ -389,34 +299,6 @@ def test_a_list_without_an_end_is_read_so_far_and_no_further(
     assert messages(stack) == [BODY]
 
 
-def test_what_a_list_without_an_end_shows_is_evidence_all_the_same(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Only an absence needs the whole list."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    stack.twilio.fail(EndlessList(), times=None)
-    stack.move_clock(2 * MINUTE)
-    assert run(queue, sender) == ["Sent"]
-    assert business.row(row)["status"] == "completed"
-
-
-def test_a_list_that_cannot_be_had_for_an_hour_is_told_to_a_person(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until then it is looked for again and again; afterwards, too, and visibly."""
-    row = in_doubt(stack, business, queue, sender, BODY, AcceptThenDrop())
-    with monkeypatch.context() as patched:
-        patched.setattr(TwilioSender, "look_up", lambda *_, **__: None)
-        an_hour(stack, queue, sender, minutes=50)
-        assert business.row(row)["held_since"] is None
-        an_hour(stack, queue, sender, minutes=30)
-    held = business.row(row)
-    assert held["held_since"] is not None
-    assert "could not be had" in held["why"]
-    stack.move_clock(15 * MINUTE)
-    assert run(queue, sender) == ["Sent"]
-
-
 def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -433,75 +315,6 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
     assert business.row(row)["status"] == "pending"
     an_hour(stack, queue, sender)
     assert business.row(row)["status"] == "pending"  # the one message fits both
-
-
-def test_the_bodies_of_other_texts_are_given_to_a_look_and_to_nothing_else(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Twenty at the most, the nearest in time first; each once."""
-    for n in range(6):
-        in_doubt(stack, business, queue, sender, f"Text {n // 2} of an hour, to the same number", DropUnaccepted())
-    for n in range(20):
-        in_doubt(stack, business, queue, sender, f"Further text {n}", DropUnaccepted())
-    due = business.due_text()
-    [claim] = claim_due(queue, 1)
-    assert (claim.id, claim.other_bodies) == (due, ())
-    stack.move_clock(2 * MINUTE)
-    [first, *_] = claim_doubtful(queue, 50)
-    assert len(first.other_bodies) == len(set(first.other_bodies)) == 20
-    assert first.other_bodies[:2] == ("Text 1 of an hour, to the same number", "Text 2 of an hour, to the same number")
-    assert "to the same number" not in repr(first)
-
-
-MANY_SENDS = """
-    insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
-                                   twilio_sid)
-    select gen_random_uuid(), %s, 1, n, smsretry.clock(), smsretry.clock(), 'accepted', 'response', 'SM' || md5(n::text)
-    from generate_series(1, 30000) n"""
-
-
-def pages_of_a_look(business: Business) -> int:
-    """Of three calls, the fewest: one whose plans are made anew also reads the catalog.
-
-    Those are the first of a connection, and the one that follows an analyze by autovacuum.
-    """
-    look = b"explain (analyze, buffers, format json) select * from claim_sms_texts(1)"
-    touched = []
-    for _ in range(3):
-        with business.connection.transaction(force_rollback=True):
-            [plan] = business.connection.execute(look).fetchall()
-        root = plan["QUERY PLAN"][0]["Plan"]
-        touched.append(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
-    return int(min(touched))
-
-
-@pytest.fixture
-def never_analyzed(stack: Stack) -> Iterator[None]:
-    """Other tests share the table, and autovacuum comes when it likes."""
-    with stack.connect() as connection:
-        connection.execute("alter table sms_send_attempts set (autovacuum_enabled = false)")
-        connection.execute("select pg_clear_relation_stats('public', 'sms_send_attempts')")
-        connection.execute(
-            """select pg_clear_attribute_stats('public', 'sms_send_attempts', a.attname, false)
-               from pg_attribute a
-               where a.attrelid = 'sms_send_attempts'::regclass and a.attnum > 0 and not a.attisdropped"""
-        )
-        yield
-        connection.execute("alter table sms_send_attempts reset (autovacuum_enabled)")
-
-
-@pytest.mark.usefixtures("never_analyzed")
-def test_a_look_costs_no_more_beside_many_sends_whose_end_is_known(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Counted in pages beside the same look before them, and nobody has analyzed the table: 30,000 sends have 600."""
-    in_doubt(stack, business, queue, sender, BODY, DropUnaccepted())
-    in_doubt(stack, business, queue, sender, LONG, DropUnaccepted())
-    other = business.due_text(due=DAY)
-    stack.move_clock(2 * MINUTE)
-    alone = pages_of_a_look(business)
-    business.connection.execute(MANY_SENDS, [other])
-    assert pages_of_a_look(business) < alone + 150
 
 
 MEANWHILE: dict[str, Callable[[Business], object]] = {
@@ -531,35 +344,6 @@ def test_a_text_in_doubt_is_found_although(
     assert run(queue, sender) == ["Sent"]
     assert business.row(row)["status"] == "completed"
     assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_the_application_s_own_identical_text_is_not_taken_for_ours(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Ours never reached Twilio; theirs did, and its SID is in their send log. Ours had been settled with it: lost."""
-    row = business.due_text()
-    stack.twilio.fail(DropUnaccepted())
-    assert run(queue, sender) == ["InDoubt"]
-    theirs = sent_by_hand(sender, PHONE, BODY)
-    log = business.send_log(business.customer())
-    business.connection.execute(
-        """update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text)
-           where id = %s""",
-        [theirs.sid, log],
-    )
-    an_hour(stack, queue, sender, minutes=30)
-    assert business.row(row)["status"] == "completed"
-    assert len(stack.twilio.ledger.entries()) == 2
-
-
-def test_a_log_that_says_delivered_is_not_sent_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Begin had asked for the SID alone."""
-    row = business.due_text()
-    business.connection.execute("update send_logs set status = 'delivered'")
-    assert run(queue, sender) == ["Cancelled"]
-    assert business.row(row)["last_error"] == "Already sent"
 
 
 def test_workers_that_die_between_begin_and_send_cost_no_attempt(
@@ -594,23 +378,9 @@ def test_a_message_with_another_body_holds_the_text_until_a_person_says_which_it
     held = business.row(row)
     assert message.sid in held["why"]
     assert held["in_doubt_since"] is not None
-    assert operators.resolve(resolution(row, message.sid))
+    assert resolve(operators, resolution(row, message.sid))
     assert business.row(row)["status"] == "completed"
     assert business.log_of(row)["provider_message_id"] == {"twilio_sid": message.sid}
-
-
-def test_a_person_may_say_that_none_of_them_was_it(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """Then it is sent again, with all its checks."""
-    row = business.due_text()
-    stack.twilio.fail(DropUnaccepted())
-    run(queue, sender)
-    sent_by_hand(sender, PHONE, "Something that somebody sent by hand")
-    stack.move_clock(timedelta(minutes=1, seconds=1))
-    assert run(queue, sender) == ["Held"]
-    assert operators.resolve(resolution(row, None))
-    assert run(queue, sender) == ["Sent"]
 
 
 def test_what_was_sent_is_kept_no_longer_than_it_is_needed(

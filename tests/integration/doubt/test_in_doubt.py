@@ -18,31 +18,24 @@ from smsretry.local.twilio.faults import (
     HtmlError,
     JsonError,
     ListError,
-    ListLag,
     SendFault,
 )
-from smsretry.retry import backoff
 from smsretry.retry.decision import Complete
-from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, InDoubt
+from smsretry.retry.outcome import Accepted
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.conftest import Business
 from tests.support.builders import (
-    BODY,
-    PHONE,
     SID,
     begin,
-    doubt,
     finish,
     give_up,
     refused,
     resolution,
     retry,
     run,
-    run_over,
-    sent_by_hand,
 )
 from tests.support.claims import claim_doubtful, claim_due, claim_suspect
+from tests.support.orders import ordered, resolve
 
 HOLD = Profile(in_doubt="hold")
 ACCEPTED = [
@@ -159,16 +152,6 @@ def test_a_look_that_failed_is_not_an_absence(
     assert len(stack.twilio.ledger.entries()) == 1
 
 
-def test_a_list_that_lags_some_minutes_does_not_double_a_text(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """The quarantine outlasts it."""
-    doubtful(stack, business, queue, sender, AcceptThenDrop())
-    stack.twilio.fail(ListLag(timedelta(minutes=14)), times=None)
-    half_an_hour(stack, business, queue, sender)
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 def test_a_callback_settles_the_text_before_any_look(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -182,20 +165,6 @@ def test_a_callback_settles_the_text_before_any_look(
     assert business.log_of(row)["provider_message_id"] == {"twilio_sid": SID}
     stack.move_clock(timedelta(hours=1))
     assert run(queue, sender) == []
-
-
-def test_a_callback_that_comes_before_the_answer_is_the_answer(
-    stack: Stack, business: Business, queue: SupabaseQueue
-) -> None:
-    """Twilio's report may be faster than its response; the sender's own finish then changes nothing."""
-    row = business.due_text()
-    (claim,) = claim_due(queue, 1)
-    attempt = uuid4()
-    begin(queue, claim, attempt)
-    assert settle(business, attempt) == "settled"
-    done = finish(queue, claim, attempt, InDoubt("cut off"), doubt(timedelta(0), why="cut off"))
-    assert (done.applied, done.status) == (True, "completed")
-    assert business.attempts_of(row)[0]["outcome"] == "accepted"
 
 
 @pytest.mark.parametrize("meanwhile", ["under way", "completed", "failed"])
@@ -224,28 +193,6 @@ def test_a_callback_about_an_earlier_send_of_the_row_leaves_the_row_to_the_later
     assert (log["status"], log["provider_message_id"]) == ("sent", {"twilio_sid": named})
 
 
-def test_a_callback_that_comes_after_the_quarantine_stops_the_second_send(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Late evidence still counts while the text waits."""
-    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
-    attempt = business.row(row)["attempt_id"]
-    stack.twilio.fail(ListLag(timedelta(hours=5)), times=None)
-    while business.row(row)["in_doubt_since"] is not None:
-        wait_for_work(stack, business)
-        look = run_over(queue, sender)  # not a whole run: it would send the text again as soon as that is allowed
-        assert [look.process(claim).fate for claim in look.claim()] in (["InDoubt"], ["RetryScheduled"])
-    assert settle(business, attempt) == "settled"
-    stack.move_clock(timedelta(minutes=5))
-    assert run(queue, sender) == []
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_a_callback_about_nothing_we_sent_changes_nothing(business: Business) -> None:
-    """Nor does one with a malformed SID."""
-    assert settle(business, uuid4()) == "unknown_attempt"
-
-
 @pytest.mark.parametrize("status", ["sent", "delivered", "undelivered"])
 def test_a_send_log_that_the_application_marked_as_sent_is_evidence(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, status: str
@@ -261,74 +208,6 @@ def test_a_send_log_that_the_application_marked_as_sent_is_evidence(
     assert (log["status"], log["provider_message_id"]) == (status, None)
 
 
-def test_a_message_of_another_attempt_is_no_evidence(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """The same words to the same number, sent a moment before by another row: its SID is taken."""
-    first = business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    second = doubtful(stack, business, queue, sender, DropUnaccepted())
-    half_an_hour(stack, business, queue, sender)
-    sids = {business.attempts_of(row)[-1]["twilio_sid"] for row in (first, second)}
-    assert sids == {entry.sid for entry in stack.twilio.ledger.entries(PHONE)}
-    assert len(sids) == 2
-
-
-def test_of_two_looks_that_find_one_message_at_the_same_moment_one_is_told_that_it_is_taken(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Neither has seen the other's: here the question whose it is has no answer yet."""
-    first = business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    doubtful(stack, business, queue, sender, DropUnaccepted())
-    wait_for_work(stack, business)
-    [claim] = claim_doubtful(queue, 1)
-    with business.connection.transaction(force_rollback=True):
-        business.connection.execute(
-            """create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
-               returns boolean language sql as 'select false'"""
-        )
-        told = business.connection.execute(
-            "select reconcile_sms_retry(%s, %s, 'accepted', %s) as answer",
-            [claim.id, claim.claim_no, business.attempts_of(first)[0]["twilio_sid"]],
-        ).fetchone()
-    assert told == {"answer": "sid_taken"}
-
-
-def test_of_two_like_texts_to_one_number_each_is_sent_once(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """One is in doubt and was never sent; the look for it meets the other's message before that one's answer is in."""
-    doubted = doubtful(stack, business, queue, sender, DropUnaccepted())
-    other = business.due_text()
-    stack.move_clock(timedelta(minutes=1))
-    claim = queue.claim_one(other)
-    assert isinstance(claim, Claim)
-    attempt = uuid4()
-    begin(queue, claim, attempt)
-    sent = sent_by_hand(sender, PHONE, BODY)
-    assert run(queue, sender) == ["InDoubt"]
-    assert business.row(doubted)["reconcile_count"] == 0
-    assert finish(queue, claim, attempt, Accepted(sent.sid), Complete("Accepted", sid=sent.sid)).applied
-    half_an_hour(stack, business, queue, sender)
-    assert [business.row(row)["status"] for row in (doubted, other)] == ["completed", "completed"]
-    assert len(stack.twilio.ledger.entries(PHONE)) == 2
-
-
-def test_a_text_that_expires_while_no_look_succeeds_is_held_for_a_person(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It ends, with what to do, and is not sent again."""
-    row = doubtful(stack, business, queue, sender, AcceptThenDrop())
-    stack.twilio.fail(ListError(), times=None)
-    stack.move_clock(timedelta(hours=49))
-    assert run(queue, sender) == ["Failed"]
-    assert business.row(row)["last_error"] == (
-        "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry resolve`"
-    )
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
@@ -337,11 +216,14 @@ def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
     stack.twilio.fail(ListError(), times=None)
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
+    assert business.row(row)["last_error"] == (
+        "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry resolve`"
+    )
     (entry,) = stack.twilio.ledger.entries()
 
-    assert operators.resolve(resolution(row, entry.sid))
-    assert operators.resolve(resolution(row, entry.sid)), "the first answer may have been lost"
-    assert not operators.resolve(resolution(row, SID))
+    assert resolve(operators, resolution(row, entry.sid))
+    assert resolve(operators, resolution(row, entry.sid)), "the first answer may have been lost"
+    assert not resolve(operators, resolution(row, SID))
 
     log = business.log_of(row)
     assert (log["status"], log["error_message"]) == ("sent", None)
@@ -361,22 +243,11 @@ def test_a_text_that_expired_in_doubt_and_did_not_go_out_may_be_requeued(
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
     requeue = Requeue(retry_ids=[row], dry_run=False, who="Ann", because="It never went out")
-    assert operators.order(requeue).changed == 0
-    assert operators.resolve(resolution(row, None))
+    assert ordered(operators, requeue).changed == 0
+    assert resolve(operators, resolution(row, None))
     assert business.row(row)["status"] == "failed"
-    assert operators.order(requeue).changed == 1
+    assert ordered(operators, requeue).changed == 1
     assert run(queue, sender) == ["Sent"]
-
-
-def test_a_text_that_failed_without_a_doubt_is_not_resolved(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """Twilio refused it: no message can be this text."""
-    row = business.due_text()
-    stack.twilio.fail(JsonError(21211, http_status=400))
-    assert run(queue, sender) == ["Failed"]
-    assert not operators.resolve(resolution(row, SID))
-    assert business.log_of(row)["status"] == "failed"
 
 
 def test_a_persons_word_waits_while_a_worker_looks(
@@ -387,7 +258,7 @@ def test_a_persons_word_waits_while_a_worker_looks(
     wait_for_work(stack, business)
     assert len(claim_doubtful(queue, 1)) == 1
     before = business.attempts_of(row)
-    assert not operators.resolve(resolution(row, None))
+    assert not resolve(operators, resolution(row, None))
     assert business.attempts_of(row) == before
 
 
@@ -399,42 +270,6 @@ def test_a_decision_whose_answer_is_lost_is_still_the_decision(
     stack.move_clock(timedelta(minutes=2))
     stack.rpc_faults.drop_after_commit("reconcile_sms_retry", times=1)
     assert run(queue, sender) == ["Sent"]
-
-
-def test_what_a_dead_worker_had_begun_is_found_as_well(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It died between Twilio's answer and the database."""
-    row = business.due_text()
-    (claim,) = claim_due(queue, 1)
-    begin(queue, claim, sent_by=sender.default.sent_by)
-    sent_by_hand(sender, PHONE, BODY)
-    stack.move_clock(timedelta(minutes=11))
-    queue.recover(10)
-    stack.move_clock(timedelta(minutes=1))
-    assert run(queue, sender) == ["Sent"]
-    assert business.row(row)["status"] == "completed"
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
-def test_a_recovered_doubt_is_looked_for_when_every_other_is(
-    stack: Stack, business: Business, queue: SupabaseQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the same schedule of looks, which the database does not know, whether its worker died in the send or a look.
-    Only a death in a look makes it suspect.
-    """
-    row = business.due_text()
-    (claim,) = claim_due(queue, 1)
-    begin(queue, claim)
-    monkeypatch.setattr(backoff, "LOOK_DELAYS", (timedelta(minutes=7),))
-    for deaths in (0, 1):
-        stack.move_clock(timedelta(minutes=11))
-        [recovered] = queue.recover(10)
-        assert business.row(row)["recover_count"] == deaths
-        waits = business.row(row)["scheduled_for"] - stack.now()
-        assert timedelta(minutes=6, seconds=50) < waits <= timedelta(minutes=7)
-        stack.move_clock(timedelta(minutes=8))
-        assert [look.id for look in claim_doubtful(queue, 1)] == [recovered.id]
 
 
 def test_a_doubt_outlives_every_worker_that_dies_over_it(

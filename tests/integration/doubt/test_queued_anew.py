@@ -12,22 +12,18 @@ import pytest
 from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Cancel, Requeue, WhichText
-from smsretry.desk.desk import Desk
+from smsretry.desk.actions.requests import Requeue, WhichText
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError, ListError, SendFault
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, ListError, SendFault
 from smsretry.retry.before import LIFE
-from smsretry.retry.profile import DEFAULT
-from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import Services
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.doubt.test_in_doubt import half_an_hour, settle
-from tests.support.builders import BODY, begin, resolution, run, run_over
+from tests.support.builders import BODY, begin, resolution, run
 from tests.support.claims import claim_doubtful, claim_due
+from tests.support.orders import ordered, resolve
 
 SO_LONG = LIFE + timedelta(hours=1)
 WHY = "An earlier send of this text may have gone out: it is looked for before another one leaves"
@@ -104,22 +100,6 @@ def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(
     assert [attempt["outcome"] for attempt in business.attempts_of(new)] == ["accepted"]
 
 
-def test_while_the_list_cannot_be_had_it_stays_in_doubt_and_ends_as_the_first_row_did(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """However often it is queued anew."""
-    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    stack.twilio.fail(ListError(), times=None)
-    for _ in range(2):
-        row = by_an_insert(business, queue, row)
-        half_an_hour(stack, business, queue, sender)
-        assert business.row(row)["in_doubt_since"] is not None
-        stack.move_clock(SO_LONG)
-        assert run(queue, sender) == ["Failed"]
-        assert (business.row(row)["last_error"] or "").startswith("In doubt: the provider's list could not be had")
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 def test_a_scheduled_send_of_the_same_text_is_in_doubt_too(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -175,7 +155,7 @@ def test_a_person_says_by_either_row_that_it_did_not_go_out(
     """Then the new row is sent at once, with every check."""
     row = fails_in_doubt(stack, business, queue, sender, DropUnaccepted())
     new = by_an_insert(business, queue, row)
-    assert operators.resolve(resolution({"old": row, "new": new}[asked], None))
+    assert resolve(operators, resolution({"old": row, "new": new}[asked], None))
     assert run(queue, sender) == ["Sent"]
     assert [attempt["settled_by"] for attempt in business.attempts_of(row)] == ["operator"]
     assert [attempt["outcome"] for attempt in business.attempts_of(new)] == ["accepted"]
@@ -195,7 +175,7 @@ def test_a_person_says_by_either_row_that_it_went_out(
     new = by_an_insert(business, queue, row)
     [entry] = stack.twilio.ledger.entries()
     for _ in range(2):
-        assert operators.resolve(resolution({"old": row, "new": new}[asked], entry.sid))
+        assert resolve(operators, resolution({"old": row, "new": new}[asked], entry.sid))
     assert business.row(new)["status"] == "completed"
     assert business.log_of(new)["provider_message_id"] == {"twilio_sid": entry.sid}
     assert run(queue, sender) == []
@@ -219,27 +199,6 @@ def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(
     assert [attempt["settled_by"] for attempt in business.attempts_of(row)] == ["operator"]
 
 
-def test_the_desk_tells_of_the_doubt_by_either_row_and_cancels_neither(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """With the send that it is about, when it is looked for next, and what a person can say."""
-    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    new = by_the_function(business, queue, row)
-    desk = Desk(operators, profile=DEFAULT, meaning=code_meaning)
-    [told] = desk.explain(WhichText(retry_id=new))
-    assert told.headline.startswith(f"It may or may not have gone out: {WHY}")
-    assert told.next.startswith("evidence is looked for at")
-    assert [attempt.outcome for attempt in told.text.history] == ["in_doubt"]
-    [before] = desk.explain(WhichText(retry_id=row))
-    assert (before.text.state, [attempt.outcome for attempt in before.text.history]) == ("failed", ["in_doubt"])
-    assert told.text.can == before.text.can == ("resolve",)
-    cancel = Cancel(retry_ids=[row, new], dry_run=False, who="Ann", because="No longer wanted")
-    assert operators.order(cancel).skipped == {
-        "It is unknown whether it went out: evidence is looked for": 1,
-        "It has ended, it is failed: requeue it": 1,
-    }
-
-
 def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
 ) -> None:
@@ -252,12 +211,12 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
         [newer],
     )
     requeue = Requeue(retry_ids=[newer], dry_run=False, who="Ann", because="It never went out")
-    assert operators.order(requeue).skipped == {
+    assert ordered(operators, requeue).skipped == {
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt": 1
     }
     assert operators.explain(WhichText(retry_id=newer))[0].can == ("resolve",)
-    assert operators.resolve(resolution(newer, None))
-    assert operators.order(requeue).changed == 1
+    assert resolve(operators, resolution(newer, None))
+    assert ordered(operators, requeue).changed == 1
     assert run(queue, sender) == ["Sent"]
 
 
@@ -278,59 +237,6 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begi
     assert len(stack.twilio.ledger.entries()) == 1
 
 
-def test_a_row_that_somebody_put_back_while_it_was_sent_is_in_doubt_as_its_send_is_to_begin(
-    business: Business, queue: SupabaseQueue
-) -> None:
-    """Its attempt has no outcome yet: that is a doubt, too."""
-    row = business.due_text()
-    [claim] = claim_due(queue, 1)
-    begin(queue, claim)
-    business.connection.execute("update sms_retry_queue set status = 'pending', begun_at = null, attempt_id = null")
-    [claim] = claim_due(queue, 1)
-    assert begin(queue, claim).answer == "lost"
-    assert business.row(row)["attempt_id"] == business.attempts_of(row)[0]["id"]
-
-
-def test_a_run_says_that_such_a_row_is_in_doubt(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """And when it is looked for."""
-    fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    business.connection.execute(
-        "update sms_retry_queue set status = 'pending', expires_at = null, scheduled_for = smsretry.clock()"
-    )
-    looks = run_over(queue, sender)
-    [result] = [looks.process(claim) for claim in looks.claim()]
-    assert (result.fate, result.detail) == ("InDoubt", WHY)
-    assert result.next_at == business.row(result.retry_id)["scheduled_for"]
-
-
-def test_the_applications_own_processor_is_not_given_it(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It would send what it gets."""
-    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    by_an_insert(business, queue, row)
-    assert business.connection.execute("select * from claim_due_sms_retries(limit_count => 50)").fetchall() == []
-
-
-def test_a_text_whose_doubt_is_settled_is_sent_at_once_when_it_is_queued_anew(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It was looked for and not found, sent again, and refused then: nothing is unknown of it."""
-    row = business.due_text()
-    stack.twilio.fail(DropUnaccepted())
-    stack.twilio.fail(JsonError(21612, http_status=400))
-    assert run(queue, sender) == ["InDoubt"]
-    half_an_hour(stack, business, queue, sender)
-    assert [attempt["outcome"] for attempt in business.attempts_of(row)] == ["not_sent", "rejected"]
-    assert business.row(row)["status"] == "failed"
-    new = by_an_insert(business, queue, row)
-    assert business.row(new)["in_doubt_since"] is None
-    assert run(queue, sender) == ["Sent"]
-    assert len(stack.twilio.ledger.entries()) == 1
-
-
 def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -347,22 +253,3 @@ def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(
         assert other.attempts_of(theirs)[0]["outcome"] == "in_doubt"
     business.queue_row(log, customer)
     assert run(queue, sender) == ["Sent"]
-
-
-def test_a_found_message_that_a_carrier_then_loses_is_followed_by_another_one(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """It is the new row's from then on: that one is put back, and its send log says what is true."""
-    row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
-    new = by_an_insert(business, queue, row)
-    assert run(queue, sender) == ["Sent"]
-    [entry] = stack.twilio.ledger.entries()
-    stack.twilio.report(entry.sid, "undelivered", 30008)
-    stack.move_clock(timedelta(minutes=6))
-    with SupabaseQueue(stack.settings()) as records:
-        sync_deliveries(Services(records, sender, DEFAULT, 4), limit=10)
-    assert business.row(new)["status"] == "pending"
-    stack.move_clock(timedelta(minutes=31))
-    assert run(queue, sender) == ["Sent"]
-    assert len(stack.twilio.ledger.entries()) == 2
-    assert business.row(new)["status"] == "completed"

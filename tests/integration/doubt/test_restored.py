@@ -16,15 +16,13 @@ from smsretry.desk.actions.requests import AfterRestore
 from smsretry.errors import InputError
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted
-from smsretry.retry.before import LIFE
 from smsretry.retry.decision import Complete, GiveBack
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import Business
-from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
 from tests.support.builders import AT_ONCE, BODY, NOON, begin, fates_of, finish, run_over
-from tests.support.claims import claim_due
+from tests.support.orders import ordered
 from tests.support.restoring import back_up, restore
 
 SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled")
@@ -115,11 +113,11 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
 ) -> None:
     """Each got one text; what is not due yet is as it was. Only a word on record changes anything."""
     tomorrow = world.business.row(world.rows["tomorrow"])
-    tried = operators.order(restored(world, dry_run=True, who=None, because=None))
+    tried = ordered(operators, restored(world, dry_run=True, who=None, because=None))
     assert world.business.connection.execute("select from smsretry.restores").fetchall() == []
-    done = operators.order(restored(world))
+    done = ordered(operators, restored(world))
     assert (tried.changed, done.changed) == (6, 6)
-    operators.order(restored(world))
+    ordered(operators, restored(world))
     assert len(world.business.connection.execute("select from smsretry.restores").fetchall()) == 1
     world.live(minutes=30)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
@@ -144,29 +142,16 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
     """Its claim would be valid again in the restored rows, but new claims have numbers above it."""
-    operators.order(restored(world))
+    ordered(operators, restored(world))
     world.live(minutes=3)
     assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
     assert world.business.row(world.rows["claimed"])["status"] == "completed"
 
 
-def test_a_text_in_doubt_is_of_use_for_as_long_as_every_text(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, operators: SupabaseOperators
-) -> None:
-    """From when it might have gone out first. It had no end."""
-    now = stack.now()
-    row = business.due_text(due=timedelta(minutes=-30))
-    since = now - timedelta(minutes=60)
-    operators.order(AfterRestore(backup_of=since, dry_run=False, who="Ann", because="Restored from the backup"))
-    assert set(fates_of(run_over(queue, sender))) == {"InDoubt"}
-    ends = business.row(row)["expires_at"] - LIFE
-    assert abs(now - ends) < timedelta(minutes=5)
-
-
 def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
     """A wrong year would put everything in doubt."""
     with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
-        operators.order(restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
+        ordered(operators, restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
 
 
 # Which texts may have gone out, and whose claims hold no longer
@@ -178,11 +163,10 @@ def told_of_a_restore(business: Business, *, since: datetime = NOON - timedelta(
 
 
 def is_forgotten(business: Business, row: UUID) -> bool:
-    """Whether the text's send may be."""
-    [found] = business.connection.execute(
-        "select (smsretry.forgotten(q)).since from sms_retry_queue q where q.id = %s", [row]
-    ).fetchall()
-    return found["since"] is not None
+    """Whether the text's send may be: the application's own processor is not given it, and it is in doubt."""
+    business.connection.execute("update sms_retry_queue set scheduled_for = smsretry.clock()")
+    business.connection.execute("select from claim_due_sms_retries()")
+    return business.row(row)["in_doubt_since"] is not None
 
 
 @pytest.mark.parametrize(
@@ -222,7 +206,7 @@ def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_sen
     business.connection.execute(
         """insert into sms_send_attempts (
                id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
-           ) values (gen_random_uuid(), %s, 1, 1, %s, %s, %s, %s)""",
+           ) values (gen_random_uuid(), %s, 1, 0, %s, %s, %s, %s)""",
         [row, *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)), outcome, settled_by],
     )
     assert is_forgotten(business, row) is forgotten
@@ -234,40 +218,6 @@ def test_the_applications_own_claim_puts_in_doubt_what_may_have_gone_out(busines
     told_of_a_restore(business)
     assert business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
     assert business.row(row)["in_doubt_since"] is not None
-
-
-def test_a_claim_that_the_backup_does_not_know_holds_no_longer(business: Business, queue: SupabaseQueue) -> None:
-    """Its number would be given anew to whoever claims the text next."""
-    row = business.due_text()
-    [forgotten] = claim_due(queue, 1)
-    business.connection.execute(
-        "update sms_retry_queue set status = 'pending', claim_no = 0, claimed_at = null where id = %s", [row]
-    )
-    told_of_a_restore(business)
-    [claim] = claim_due(queue, 1)
-    assert claim.claim_no != forgotten.claim_no
-    assert queue.put_off(forgotten, GiveBack("It stopped", "sending_stopped")) is False
-
-
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_scheduled_send_that_could_not_become_a_text_is_looked_for_once_it_can(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, harm: str
-) -> None:
-    """Nobody need mend it before anything runs; and it is in no other's way."""
-    stuck, fine = (business.scheduled(due=-timedelta(minutes=5), body=body) for body in (STUCK, BODY))
-    waiting = business.due_text()
-    with planted(business.connection, HARMS[harm]):
-        told_of_a_restore(business)
-        queue.queue_scheduled(200, timedelta(minutes=2))
-        assert set(fates_of(run_over(queue, sender, AT_ONCE))) == {"InDoubt"}
-        assert business.text_of(fine)["in_doubt_since"] is not None
-        assert business.row(waiting)["in_doubt_since"] is not None
-        if harm.startswith("a trigger"):
-            business.connection.execute(MENDED)
-            stack.move_clock(timedelta(minutes=16))
-            queue.queue_scheduled(200, timedelta(minutes=2))
-            fates_of(run_over(queue, sender, AT_ONCE))
-            assert business.text_of(stuck)["in_doubt_since"] is not None
 
 
 def test_a_customer_without_a_number_is_not_looked_for(

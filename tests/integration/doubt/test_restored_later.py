@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -26,8 +25,10 @@ from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
 from tests.conftest import Business
+from tests.proofs.town.safeguards import Safeguard, without
 from tests.support.builders import AT_ONCE, NOON, fates_of, run_over
 from tests.support.claims import claim_due
+from tests.support.orders import ordered
 from tests.support.restoring import back_up, restore
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -100,7 +101,7 @@ class World:
         """What a person and the application have sent again, before the restore and after it."""
         rows = [self.rows["failed"], self.rows["cancelled"]]
         ask = Requeue.model_validate({"retry_ids": rows, "states": ["failed", "cancelled"]} | _SIGNED)
-        assert self.operators.order(ask).changed == 2
+        assert ordered(self.operators, ask).changed == 2
         for name in ("anew", "by its log"):
             self.business.connection.execute("select * from queue_sms_retry(%s)", [self.logs[name]])
 
@@ -127,7 +128,7 @@ class World:
 
     def tell_of_the_restore(self) -> None:
         """What the playbook says."""
-        self.operators.order(AfterRestore.model_validate({"backup_of": self.since} | _SIGNED))
+        ordered(self.operators, AfterRestore.model_validate({"backup_of": self.since} | _SIGNED))
 
     def texts(self) -> dict[str, int]:
         """How many texts each got, by what it was."""
@@ -180,55 +181,16 @@ def test_no_text_gets_a_second_message_whichever_way_it_comes_about(world: World
 def test_without_the_record_of_the_restore_they_are_sent_again(world: World) -> None:
     """The switch: the record is there, and nobody asks for it."""
     world.tell_of_the_restore()
-    world.business.connection.execute(
-        """create or replace function smsretry.forgotten(
-               retry public.sms_retry_queue,
-               out since timestamptz, out until timestamptz, out who text, out because text)
-           language plpgsql as $$ begin end $$"""
+    nobody_asks = Safeguard(
+        replaces="smsretry.put_in_doubt", edits=((r"exists \(select from smsretry\.restores\)", "false"),)
     )
-    try:
+    with without(world.stack, nobody_asks):
         world.go_on_until_tomorrow()
-    finally:
-        [file] = [file for file in schema_files() if file.creates == "smsretry.forgotten"]
-        world.business.connection.execute(file.text.encode())
     assert world.texts() == TWICE
-
-
-@pytest.mark.long
-def test_a_planned_text_that_was_not_sent_goes_out_at_its_time(world: World) -> None:
-    """Not early; and late by its three looks, a run apart."""
-    world.tell_of_the_restore()
-    world.stack.set_clock(NOON + DAY - MINUTE)
-    world.live(minutes=1)
-    assert not world.texts().keys() & set(NOT_SENT)
-    world.live(minutes=7)
-    assert world.texts().keys() >= set(NOT_SENT)
-
-
-@pytest.mark.long
-def test_a_text_that_is_newer_than_the_restore_goes_out_at_once(world: World) -> None:
-    """Nothing can have been forgotten of it."""
-    world.tell_of_the_restore()
-    row = world.business.due_text(phone="+12125550299")
-    world.business.connection.execute(
-        "update send_logs set created_at = smsretry.clock() where id = %s", [world.business.row(row)["send_log_id"]]
-    )
-    before = len(world.stack.twilio.ledger.entries())
-    world.run()
-    assert len(world.stack.twilio.ledger.entries()) == before + 1
 
 
 def test_a_person_who_puts_a_text_back_is_told(world: World) -> None:
     """It was requeued before, and the database has forgotten that."""
     world.tell_of_the_restore()
-    told = world.operators.order(Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | _SIGNED))
+    told = ordered(world.operators, Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | _SIGNED))
     assert told.warned == {"The database was restored from a backup: it is looked for before it goes out": 1}
-
-
-@pytest.mark.long
-def test_the_applications_own_processor_is_given_no_text_that_may_have_gone_out(world: World) -> None:
-    """It begins no send, so it is not asked again before its texts leave."""
-    world.tell_of_the_restore()
-    world.order()
-    assert world.business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
-    assert world.business.row(world.rows["failed"])["in_doubt_since"] is not None

@@ -93,14 +93,14 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
         (401, "42501", "service_role lacks a grant. Run `smsretry migrate --again`."),
         (400, "P0001", "a trigger or a constraint forbids it."),
         (409, "23514", "a trigger or a constraint forbids it."),
-        (404, "42P01", "Run `smsretry migrate --again`."),
-        (400, "42703", "`smsretry doctor` "),
+        (404, "42P01", "`smsretry doctor` names it."),
+        (400, "42703", "`smsretry doctor` names it."),
     ]
     for status, code, advice in refusals:
         with answering(error(code, status), settings) as queue:
             said = told(queue, QueueMismatch)
         assert advice in said, code
-        assert ("smsretry migrate" in said) is (code in ("PGRST202", "PGRST203", "42501", "42P01")), code
+        assert ("smsretry migrate" in said) is (code in ("PGRST202", "PGRST203", "42501", "42P01", "42703")), code
     for status in (401, 403):
         with answering(error(None, status), settings) as queue:
             told(queue, QueueRefused)

@@ -24,6 +24,7 @@ from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.integration.scene import FUNCTIONS, Scene
 from tests.support.builders import BODY, PHONE, forget_settings
+from tests.support.orders import record_consent
 
 
 @pytest.fixture
@@ -260,4 +261,4 @@ def test_an_owner_who_may_create_no_roles_is_warned_and_goes_on(stack: Stack) ->
 def test_an_order_with_the_reader_s_key_is_refused(reading: ReadingSettings, business: Business) -> None:
     """By the database, if a program tries."""
     with SupabaseOperators(reading) as connected, pytest.raises(InputError, match="Orders need the service key"):
-        connected.record_consent(PHONE, consent="opted_out", source="telephone", business_id=business.id)
+        record_consent(connected, PHONE, consent="opted_out", source="telephone", business_id=business.id)

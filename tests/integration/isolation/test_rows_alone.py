@@ -16,6 +16,7 @@ from smsretry.errors import QueueMismatch, SmsRetryError
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.support.builders import PHONE, results_of, run_over
 from tests.support.claims import claim_doubtful
+from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 MEDDLE: Final = """
@@ -148,7 +149,7 @@ def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
         with pytest.raises(psycopg.errors.NoDataFound, match=r"smsretry\.secret is empty"):
             shop.sql("update customers set sms_consent_status = 'opted_out'")
         with pytest.raises(SmsRetryError):
-            operators.record_consent(PHONE, consent="opted_out", source="telephone", business_id=None)
+            record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
     finally:
         shop.sql("insert into smsretry.secret (key) values (decode(%s, 'hex'))", key["hex"])
     assert (

@@ -10,6 +10,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import PHONE, Business
 from tests.support.builders import run
+from tests.support.orders import record_consent
 
 LATER, OTHER, ASLEEP = "+12125550124", "+12125550125", "+18085550126"
 
@@ -38,7 +39,7 @@ def test_texts_go_out_and_stops_are_heard_beside_a_publication_of_all_tables(
         stack.move_clock(timedelta(minutes=2))
         assert sorted(run(queue, sender)) == ["Deferred", "InDoubt", "Sent"]
         waiting = business.due_text(phone=OTHER)
-        operators.record_consent(OTHER, consent="opted_out", source="telephone", business_id=business.id)
+        record_consent(operators, OTHER, consent="opted_out", source="telephone", business_id=business.id)
         assert business.row(waiting)["why_code"] == "opted_out"
         for word, sid in (("STOP", "a"), ("START", "b")):
             business.connection.execute("select record_inbound_sms(%s, %s, %s)", [PHONE, f"SM{sid * 32}", word])

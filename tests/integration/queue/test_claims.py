@@ -22,7 +22,9 @@ def outcomes(shop: Shop, claim: Claim, attempt: object) -> dict[str, Any]:
     return {
         "begin": shop.value("select answer from begin_sms_attempt(%s, %s, %s, %s, '')", *fence, uuid4(), later),
         "defer": shop.value("select defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", *fence, later),
-        "hold": shop.value("select hold_sms_retry(%s, %s, 'No zone', interval '15 minutes')", *fence),
+        "hold": shop.value(
+            "select defer_sms_retry(%s, %s, why => 'No zone', look_in => '15 minutes', held => true)", *fence
+        ),
         "end": shop.value("select end_sms_retry(%s, %s, 'failed', 'No number')", *fence),
         "accepted": shop.value(
             finish.format("'accepted', 'completed', twilio_sid => %s"), *fence, attempt, SID),
@@ -80,7 +82,7 @@ def test_what_a_worker_said_may_be_said_once_more(shop: Shop, said: str) -> None
     fence, later = [claim.id, claim.claim_no], shop.now() + timedelta(hours=1)
     calls: dict[str, tuple[str, list[object]]] = {
         "defer": ("defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", [later]),
-        "hold": ("hold_sms_retry(%s, %s, 'No zone', interval '15 minutes')", []),
+        "hold": ("defer_sms_retry(%s, %s, why => 'No zone', look_in => '15 minutes', held => true)", []),
         "end": ("end_sms_retry(%s, %s, 'failed', 'No number')", []),
         "refused": (
             "finish_sms_attempt(%s, %s, %s, 'rejected', 'pending', error => 'No', retry_in => interval '5 minutes')",

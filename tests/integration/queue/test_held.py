@@ -1,6 +1,7 @@
 """What somebody can mend never costs a text: it waits, says for what, and goes on by itself once that is mended."""
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from tests.support.orders import stop_state
 from tests.support.shop import Shop
 
 
@@ -10,7 +11,7 @@ def test_what_can_be_mended_holds_a_text_until_it_is(shop: Shop, operators: Supa
     states = shop.due_text(phone="+15045550123", timezone="America/Chicago")
     number = shop.due_text(phone=kept, timezone="Europe/London")
     zone = shop.due_text(phone="+881612345678", timezone=None)
-    operators.set_state_stop("LA", "hurricane")
+    stop_state(operators, "LA", "hurricane")
     assert shop.run() == ["Held"] * 3
     held = {row: shop.row(row) for row in (states, number, zone)}
     assert {one["status"] for one in held.values()} == {"pending"}
@@ -20,7 +21,7 @@ def test_what_can_be_mended_holds_a_text_until_it_is(shop: Shop, operators: Supa
     assert (held[number]["why_code"], held[zone]["why_code"]) == ("number_spelling", "no_time_zone")
     assert "write +44 and 10 digits, without the 0" in held[number]["why"]
 
-    operators.set_state_stop("LA", None)
+    stop_state(operators, "LA", None)
     shop.sql("update customers set phone = %s where phone = %s", right, kept)
     shop.sql("update customers set timezone = 'America/New_York' where timezone is null")
     shop.later(minutes=15)

@@ -14,6 +14,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import MessageClass
 from tests.support.builders import BODY, fates_of, run_over
+from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 FLORIDA: Final = "+13055550123"
@@ -133,7 +134,7 @@ def test_a_waiting_row_says_why_until_its_send_begins(shop: Shop, operators: Sup
     why = "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, the customer's zone"
     assert (told[begins].detail, told[begins].next_at) == (why, shop.row(begins)["scheduled_for"])
     assert shop.row(begins)["why"] == why
-    operators.record_consent("+13055550102", consent="opted_out", source="telephone", business_id=None)
+    record_consent(operators, "+13055550102", consent="opted_out", source="telephone", business_id=None)
     assert (shop.row(ends)["status"], shop.row(ends)["why"]) == ("cancelled", None)
 
     due = shop.row(given_back)["scheduled_for"]

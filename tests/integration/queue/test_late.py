@@ -13,6 +13,7 @@ from smsretry.retry.before import LIFE
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from tests.support.builders import BODY
+from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 HOUR = timedelta(hours=1)
@@ -69,7 +70,7 @@ def test_an_expired_text_that_a_person_puts_back_has_a_life_before_it(shop: Shop
     shop.later(hours=49)
     assert shop.run() == ["Cancelled"]
     signed = {"dry_run": False, "who": "Ann", "because": "Still wanted"}
-    operators.order(Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
+    ordered(operators, Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
     assert shop.run() == ["Sent"]
 
 

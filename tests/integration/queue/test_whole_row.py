@@ -23,8 +23,8 @@ ENDED: Final = NOBODY_HAS_IT | {
 WAYS_OUT: Final[Mapping[str, set[str]]] = {
     "smsretry.save_row({row}, now())": {"updated_at"},
     "smsretry.save_row({row}, now(), due => now())": NOBODY_HAS_IT | {"scheduled_for"},
-    "smsretry.close_row({row}, 'failed', 'No', null, 1, now())": ENDED,
-    "smsretry.complete_row({row}, null, now())": ENDED,
+    "smsretry.save_row({row}, now(), ended => 'failed', because => 'No')": ENDED,
+    "smsretry.save_row({row}, now(), ended => 'completed')": ENDED,
 }
 """The call, and the columns that it does not take from the variable, with the reason above."""
 ONE_OF_FEW: Final = {"status": "processing", "reason": "rate_limit", "attempt_count": 1, "max_attempts": 7}

@@ -18,6 +18,7 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE
+from tests.support.orders import ordered, record_consent
 from tests.support.shop import Shop
 
 DAY: Final = timedelta(days=1)
@@ -66,8 +67,8 @@ def test_what_people_and_the_application_end_says_who(shop: Shop, operators: Sup
     cancelled, opted_out = shop.due_text(phone="+12125550101"), shop.due_text(phone="+12125550102")
     by_person, by_application, queued = (shop.scheduled(phone=f"+1212555020{n}") for n in (1, 2, 3))
     late, empty = shop.scheduled(due=-3 * DAY), shop.scheduled(body=None)
-    operators.order(Cancel(retry_ids=[cancelled, by_person], dry_run=False, who="Ann", because="A mistake"))
-    operators.record_consent("+12125550102", consent="opted_out", source="telephone", business_id=shop.id)
+    ordered(operators, Cancel(retry_ids=[cancelled, by_person], dry_run=False, who="Ann", because="A mistake"))
+    record_consent(operators, "+12125550102", consent="opted_out", source="telephone", business_id=shop.id)
     shop.sql("update scheduled_sends set status = 'cancelled' where id = %s", by_application)
     told = {send.scheduled_id: (send.result, send.why_code) for send in queue_scheduled_sends(shop.queue).sends}
     assert {one: told[one] for one in (late, empty)} == {late: ("cancelled", "expired"), empty: ("failed", "no_body")}
@@ -92,7 +93,9 @@ def test_texts_are_chosen_by_why_they_ended_or_wait(shop: Shop, operators: Supab
     assert (shop.end_of(expired), shop.end_of(other)) == (("pending", "operator"), ("cancelled", "opted_out"))
     shop.sql("update scheduled_sends set why_code = 'row_refused' where id = %s", planned)
     for why_code, row in (("quiet_hours", waits), ("row_refused", planned)):
-        assert [one.retry_id for one in operators.order(Cancel.model_validate({"why_code": why_code})).sample] == [row]
+        assert [one.retry_id for one in ordered(operators, Cancel.model_validate({"why_code": why_code})).sample] == [
+            row
+        ]
 
 
 def test_the_desk_tells_why_in_a_word(shop: Shop, operators: SupabaseOperators, command: Command) -> None:

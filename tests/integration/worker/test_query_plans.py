@@ -79,7 +79,7 @@ CALLS: Final = [
     ("jsonb_array_elements(claim_sms_texts(50) -> 'texts')", 100, 7_000),
     ("recover_stuck_sms_retries(10)", 100, 6_200),
     ("claim_sms_deliveries(10)", 10, 800),
-    ("queue_scheduled_sms(10)", 10, 2_500),
+    ("queue_scheduled_sms(10)", 10, 1_500),
 ]
 PLANS: Final = ["force_custom_plan", "force_generic_plan"]
 CASES: Final = [

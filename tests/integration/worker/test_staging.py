@@ -35,6 +35,7 @@ from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, resolution, results_of, run, run_over
 from tests.support.claims import claim_due
+from tests.support.orders import ordered, resolve
 
 FRIEND: Final = "+12125550177"
 """Somebody of the team."""
@@ -95,8 +96,8 @@ def brought_up_to_its_send(stack: Stack, business: Business, settings: Settings)
             sync_deliveries(Services(records, sender, DEFAULT, 4), limit=10)
         stack.move_clock(timedelta(minutes=31))
         again = Requeue(retry_ids=requeued, dry_run=False, who="Ann", because="Mended")
-        assert operators.order(again).changed == len(requeued)
-        assert all(operators.resolve(resolution(row, None)) for row in doubtful)
+        assert ordered(operators, again).changed == len(requeued)
+        assert all(resolve(operators, resolution(row, None)) for row in doubtful)
         for numbers in both:
             business.due_text(phone=numbers["retry"])
             business.scheduled(phone=numbers["scheduled send"], due=timedelta(seconds=-1))

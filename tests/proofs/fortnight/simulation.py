@@ -19,6 +19,7 @@ from smsretry.sending.run import ItemFailed, Run, run_once
 from tests.proofs.fortnight.people import Customer, OptOut, Town
 from tests.proofs.oracles.clocks import MINUTE
 from tests.proofs.town.texts import Connection, open_business, write
+from tests.support.orders import record_consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _say_stop(stack: Stack, operators: SupabaseOperators, town: Town, opt_outs: 
                 connection.execute("update customers set sms_consent_status = 'opted_out' where id = %s", [customer.id])
         else:
             business_id = customer.business.id if opt_out.route == "function" else None
-            operators.record_consent(customer.phone, consent="opted_out", source="telephone", business_id=business_id)
+            record_consent(operators, customer.phone, consent="opted_out", source="telephone", business_id=business_id)
         note_stop(town, customer, business_id, stack.now())
 
 

@@ -79,7 +79,7 @@ SWITCHES: Final = {
         without=_edit(
             BEGIN,
             (
-                r"smsretry\.fenced\(retry_id, claim_no\)",
+                r"smsretry\.fenced\(retry_id, claim_no, v_phone\)",
                 "(select q from public.sms_retry_queue q where q.id = retry_id)",
             ),
             (
@@ -109,7 +109,7 @@ SWITCHES: Final = {
         without=_edit(
             BEGIN,
             (
-                r"v_customer\.sms_consent_status::text,\s+smsretry\.number_key\(.*?\)\)",
+                r"v_customer\.sms_consent_status::text, v_key\)",
                 "'opted_in', null)",
             ),
         ),
@@ -160,7 +160,7 @@ SWITCHES: Final = {
         depth=3,
     ),
     "the claim of the application's own processor counts as a send": Switch(
-        without=_edit("smsretry.recover_row", (r"if retry\.claimed_by_application and", "if false and")),
+        without=_edit("public.recover_stuck_sms_retries", (r"if v_row\.claimed_by_application and", "if false and")),
         sees=_DOUBLED,
         stage=(PROCESSOR, "the application's processor sends: accepted", "the application's processor dies"),
         depth=5,
@@ -173,7 +173,7 @@ SWITCHES: Final = {
     ),
     "a look waits for the answer to another send to the number": Switch(
         without=_edit(
-            "smsretry.may_be_unanswered", (r"(?s)select exists.*<= may_be_unanswered\.at\)\)", "select false")
+            "public.reconcile_sms_retry", (r"\(twilio_sid is not null or ambiguous is not null\) and", "false and")
         ),
         sees="unsettled: another text's message",
         stage=(ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
@@ -181,8 +181,8 @@ SWITCHES: Final = {
     ),
     "recovery keeps the row": Switch(
         without=_edit(
-            "smsretry.recover_row",
-            (r"perform smsretry\.save_row\(retry.*?\);", "delete from public.sms_retry_queue q where q.id = retry.id;"),
+            "public.recover_stuck_sms_retries",
+            (r"perform smsretry\.save_row\(v_row.*?\);", "delete from public.sms_retry_queue q where q.id = v_row.id;"),
         ),
         sees="lost: gone",
         stage=(*CLAIM, "a lease goes by"),

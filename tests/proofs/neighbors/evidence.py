@@ -27,6 +27,7 @@ from tests.proofs.town.report import Report
 from tests.proofs.town.safeguards import Safeguard
 from tests.proofs.town.texts import Text, write
 from tests.support.builders import resolution
+from tests.support.orders import resolve
 
 _WORDS: Final = " \u201cHi\u00a0Ann\u201d \u2013 it\u2019s time\u2026 \n"
 _PLAIN: Final = str.maketrans(
@@ -195,7 +196,7 @@ def _person(told: _Told) -> Neighbor:
                 sids = [e.sid for e in street.stack.twilio.ledger.entries() if text and e.body == text.body]
                 answer = (
                     "resolved"
-                    if operators.resolve(resolution(row["id"], sids[0] if sids else None))
+                    if resolve(operators, resolution(row["id"], sids[0] if sids else None))
                     else "not_in_doubt"
                 )
                 street.counts[f"{answer} by a person: {'went out' if sids else 'to be sent again'}"] += 1

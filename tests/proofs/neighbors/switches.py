@@ -62,7 +62,7 @@ def _read_at_once(self: SupabaseCalls, function: str, values: dict[str, object])
     except httpx.TransportError:
         raise QueueUnreachable(f"Supabase did not answer {function}") from None
     except APIError as error:
-        raise explain(function, error, url=self._url) from None
+        raise explain(function, error, url=self.url) from None
 
 
 def _whosever_they_are(self: Failures[object], groups: int | None = None) -> bool:
@@ -143,9 +143,7 @@ SWITCHES: Final = {
         stale=8,
     ),
     "lock timeout": Switch(
-        without=_edit(
-            BEGIN, (r"perform smsretry\.wait_shortly\(\);", ""), sql=f"alter function {BEGIN} reset lock_timeout"
-        ),
+        without=_edit("smsretry.fenced", (r"perform set_config\('lock_timeout',.*?;", "")),
         sees="unanswered",
         # The lock ends with the first call that is given up: every timeout would take a quarter of a minute.
         neighbors=_with(troubles.idle_transaction(1, texts=2, until_given_up=True), good=6),
@@ -168,7 +166,7 @@ SWITCHES: Final = {
     "changed numbers": Switch(
         without=_edit(
             BEGIN,
-            (r"v_customer\.phone is distinct from coalesce\(phone, v_customer\.phone\)", "false"),
+            (r"v_customer\.phone is distinct from v_phone", "false"),
             (r"<> decided_by", "is null"),
         ),
         sees="astray",
@@ -190,7 +188,7 @@ SWITCHES: Final = {
     "several fail, and what has stopped is tried": Switch(  # each would do alone
         without=_edit(
             "smsretry.rooms",
-            (r"(x\.kind = 'sender' and x\.subject = s\.id::text\)) then 1", r"\1 then 0"),
+            (r"(s\.id::text = any \(x\.senders\)) then 1", r"\1 then 0"),
             patches=((Failures, "are_of_all", _whosever_they_are),),
         ),
         sees="late",
@@ -254,13 +252,7 @@ SWITCHES: Final = {
         minutes=40,
     ),
     "turns go on": Switch(
-        without=_edit(
-            "smsretry.texts_in_turn",
-            (
-                r"order by c\.turn, c\.of_business nulls first, c\.served nulls first, c\.business_id",
-                "order by c.business_id",
-            ),
-        ),
+        without=_edit("smsretry.texts_in_turn", (r"< 4 \* v_step as are_all", "is not null as are_all")),
         sees="late",
         neighbors=_with(tenants.backlog(20), good=10),
         minutes=10,

@@ -113,7 +113,7 @@ BEGIN: Final = "public.begin_sms_attempt"
 FENCE: Final = Safeguard(
     replaces="smsretry.fenced",
     sql="""
-        create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
+        create or replace function smsretry.fenced(retry_id uuid, claim_no bigint, phone text default null)
         returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
         #variable_conflict use_column
         declare

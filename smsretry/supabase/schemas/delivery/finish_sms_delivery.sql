@@ -15,13 +15,14 @@ create or replace function public.finish_sms_delivery(
     phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
     v_now timestamptz;
     v_fails constant boolean := decision in ('send_again', 'give_up');
+    v_trouble text;
 begin
     if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
         or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
@@ -46,14 +47,41 @@ begin
     if v_attempt.delivery_look_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    if smsretry.is_outdated(v_attempt, v_row, v_fails, decision, delivery_status, v_now) then
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
+    -- failure since.
+    if (case when v_fails then
+            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
+            or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+            or exists (select from public.sms_retry_queue q
+                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
+        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
+            and v_attempt.delivery_look_at <= v_now and not smsretry.is_lost(delivery_status) end) then
         return 'changed';
     end if;
-    update public.sms_send_attempts a set delivery_look_at = v_now + look_in where a.id = v_attempt.id;
+    update public.sms_send_attempts a
+    set delivery_look_at = v_now + look_in, delivery_excused = a.delivery_excused or decision = 'send_again' and not counted
+    where a.id = v_attempt.id;
     if decision = 'send_again' then
-        perform smsretry.send_again(v_row, v_attempt, error, why_code, counted, held, v_now + retry_in, v_now);
+        -- First, because a log that still says sent would end the text unsent.
+        v_trouble := smsretry.tell_waiting(v_row.send_log_id, error, v_now);
+        if v_trouble is not null then
+            raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
+                using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+        end if;
+        v_row.attempt_count := case when counted then greatest(v_row.attempt_count, v_attempt.attempt_number)
+                                    else greatest(v_attempt.attempt_number - 1, 0) end;
+        v_row.last_error := error;
+        v_row.error_code := v_attempt.delivery_code;
+        v_row.reason := 'twilio_error';
+        v_row.why := case when not counted then error end;
+        v_row.held_since := case when held then v_now end;
+        v_row.why_code := why_code;
+        v_row.recover_count := 0;
+        v_row.reconcile_count := 0;
+        perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
     elsif decision = 'give_up' then
-        perform smsretry.close_row(v_row, 'failed', error, why_code, v_attempt.delivery_code, v_now);
+        perform smsretry.save_row(
+            v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
     if opted_out or phone_status is not null then

@@ -36,9 +36,9 @@ begin
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
         if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.complete_row(
-                v_row, v_attempt.twilio_sid, at, -- what was told of it before stays told
-                case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+            perform smsretry.save_row(
+                v_row, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                because => case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
                                   when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
                     || coalesce(v_row.last_error, 'no reason was kept'));
         end if;
@@ -49,7 +49,7 @@ begin
               and (q.status = 'pending' and q.in_doubt_since is null) is true
             for update
         loop
-            perform smsretry.complete_row(v_newer, v_attempt.twilio_sid, at);
+            perform smsretry.save_row(v_newer, at, ended => 'completed', sid => v_attempt.twilio_sid);
         end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;

@@ -53,7 +53,7 @@ begin
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-            when (smsretry.forgotten(v_row)).since is not null
+            when exists (select from smsretry.restores r where v_row.created_at < r.restored_at)
                 then 'The database was restored from a backup: it is looked for before it goes out' end;
     end if;
     if dry_run or skip is not null then
@@ -61,7 +61,8 @@ begin
     end if;
     case what
         when 'cancel' then
-            perform smsretry.close_row(v_row, 'cancelled', 'Cancelled by ' || who || ': ' || because, 'operator', null, at);
+            perform smsretry.save_row(
+                v_row, at, ended => 'cancelled', because => 'Cancelled by ' || who || ': ' || because, why_code => 'operator');
         when 'look' then -- a doubt stays held: a person is still to decide about it
             -- Told as what was, so that nobody takes the old reason for a new one.
             v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end

@@ -16,8 +16,7 @@ create or replace function public.reconcile_sms_retry(
     look_in interval default null, error text default null, ambiguous text[] default null,
     life interval default null, why_code text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
@@ -36,8 +35,15 @@ begin
             select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
             then 'applied' else 'lost' end;
     end if;
-    -- In this order: an answer between the two checks shows as a taken SID, and is never missed by both.
-    if (twilio_sid is not null or ambiguous is not null) and smsretry.may_be_unanswered(v_row, v_now) then
+    -- Another send to the number without an answer yet, or begun between the claim and now, so that the look did not know it. (One
+    -- dated later began before a clock was set back.) Before the next check: an answer between the two shows as a taken SID.
+    if (twilio_sid is not null or ambiguous is not null) and exists (
+            select from public.sms_send_attempts ours
+            join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+            join public.sms_retry_queue q on q.id = theirs.retry_id
+            where ours.id = v_row.attempt_id
+              and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
+                   or theirs.begun_at > v_row.claimed_at and theirs.begun_at <= v_now)) then
         return 'wait';
     end if;
     v_unowned := (
@@ -61,7 +67,7 @@ begin
             ': ' || array_to_string(v_unowned[:3], ', ')
             || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
         if v_row.expires_at <= v_now then
-            perform smsretry.close_row(v_row, 'failed', v_row.why, why_code, null, v_now);
+            perform smsretry.save_row(v_row, v_now, ended => 'failed', because => v_row.why, why_code => why_code);
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
             perform smsretry.save_row(v_row, v_now, due => v_now + look_in);

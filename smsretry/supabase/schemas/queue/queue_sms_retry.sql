@@ -23,14 +23,25 @@ declare
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;
+    v_problem text;
 begin
     select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
-    perform smsretry.check_queueable(v_log, queue_sms_retry.send_log_id);
-    if (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null then
-        raise exception 'attempt_count and max_attempts must be numbers, 0 or more' using errcode = 'SR422';
+    if v_log.id is null then
+        raise exception 'There is no send log %', queue_sms_retry.send_log_id
+            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
     end if;
-    if v_class not in ('marketing', 'transactional') then
-        raise exception 'message_class must be marketing or transactional' using errcode = 'SR422';
+    v_problem := case
+        when v_log.channel <> 'sms' then format('Send log %s is of channel %s, not sms', v_log.id, v_log.channel)
+        when v_log.customer_id is null
+            then format('Send log %s names no customer: set send_logs.customer_id, because consent and phone number are read there', v_log.id)
+        when exists (select from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id)
+            then format('Send log %s names a customer of another business', v_log.id)
+        when (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null
+            then 'attempt_count and max_attempts must be numbers, 0 or more'
+        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+    end;
+    if v_problem is not null then
+        raise exception '%', v_problem using errcode = 'SR422';
     end if;
     if smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
         return query select null::uuid, 'already_sent', null::timestamptz;

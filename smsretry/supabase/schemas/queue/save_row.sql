@@ -1,23 +1,33 @@
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
--- the row and read it under that lock. What the text is, and the application's own columns, never change. A row that no
--- worker holds has no lease, and one that has ended waits for nothing. due: it goes back to pending, until then. Only take,
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. Only take,
 -- follow_opt_out and supersede write columns themselves.
-create or replace function smsretry.save_row(retry public.sms_retry_queue, at timestamptz, due timestamptz default null)
+--   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled), and its send log is told
+--   because, why_code, code: why it ends; of a completed row, because is what it had said before
+--   sid: the message that it completes with. Null: its send log says already that it was sent
+-- A row that no worker holds has no lease, and one that has ended waits for nothing.
+create or replace function smsretry.save_row(
+    retry public.sms_retry_queue, at timestamptz, due timestamptz default null, ended text default null,
+    because text default null, why_code text default null, code integer default null, sid text default null
+)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if due is not null then
         retry.status := 'pending';
         retry.scheduled_for := save_row.due;
+    elsif ended is not null then
+        retry.status := save_row.ended;
+        retry.last_error := case when ended <> 'completed' then save_row.because end;
+        retry.why := case when ended = 'completed' then save_row.because end;
+        retry.why_code := save_row.why_code;
+        retry.error_code := save_row.code;
+        retry.attempt_id := null;
+        retry.in_doubt_since := null;
+        retry.held_since := null;
     end if;
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
         retry.claimed_by_application := false;
-    end if;
-    if retry.status in ('completed', 'failed', 'cancelled') then
-        retry.attempt_id := null;
-        retry.in_doubt_since := null;
-        retry.held_since := null;
     end if;
     update public.sms_retry_queue q
     set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
@@ -31,5 +41,20 @@ begin
         held_since = retry.held_since,
         claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
     where q.id = retry.id;
+
+    if ended = 'completed' then -- one that was delivered by an earlier message stays
+        update public.send_logs l
+        set status = case when save_row.sid is null then l.status else 'sent' end,
+            provider_message_id = case when save_row.sid is null then l.provider_message_id
+                                       else jsonb_build_object('twilio_sid', save_row.sid) end,
+            error_message = null, updated_at = save_row.at
+        where l.id = retry.send_log_id
+          and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
+    elsif ended is not null then
+        update public.send_logs l
+        set status = 'failed', error_message = left(save_row.because, smsretry.longest_reason()), updated_at = save_row.at
+        where l.id = retry.send_log_id and l.business_id = retry.business_id
+          and not smsretry.is_sent(l.provider_message_id, l.status::text);
+    end if;
 end
 $$;

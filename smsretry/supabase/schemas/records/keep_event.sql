@@ -4,11 +4,9 @@
 --   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a send began
 --   in_doubt · looked_for: found neither it nor its absence · not_found: it counts as not gone out
 --   failed, cancelled, completed · queued_anew: after its end · put_off: its time was moved while it waited
---   more: of any kind, where there are very many
 create or replace function smsretry.keep_event()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    k_events constant integer := 100; -- a text may wait for days for two reasons in turn; its ends have as many again
     v_now constant timestamptz := smsretry.clock();
     v_code text;
     v_ends boolean;
@@ -45,21 +43,16 @@ begin
             is not distinct from (old.why_code, old.why, old.in_doubt_since) then
         v_who := 'the application';
     end if;
-    select e.id, e.code, e.who, e.detail, count(*) over () as events into v_last from smsretry.events e
+    select e.id, e.code, e.who, e.detail into v_last from smsretry.events e
     where e.about = new.id order by e.id desc limit 1;
-    if v_last.events >= 2 * k_events or v_last.events >= k_events and not v_ends then
-        v_code := 'more';
-        v_who := 'smsretry'; -- of whoever: one event
-        v_ends := false;
-    end if;
-    v_detail := jsonb_strip_nulls(case when v_code = 'more' then '{}' else jsonb_build_object(
+    v_detail := jsonb_strip_nulls(jsonb_build_object(
         'because', nullif(btrim(left(smsretry.numberless(case
             when v_ends or v_code = 'retry_scheduled' then new.last_error
             when v_code in ('deferred', 'held') then new.why
             when v_code = 'in_doubt' then coalesce(new.why, new.last_error) end), 500)), ''),
         'why_code', new.why_code,
-        'since', case when v_code = 'taken_back' then old.claimed_at end) end
-        || jsonb_build_object('until', case when new.status = 'pending' then new.scheduled_for end));
+        'since', case when v_code = 'taken_back' then old.claimed_at end,
+        'until', case when new.status = 'pending' then new.scheduled_for end));
     if v_last.code = v_code and v_last.who = v_who and not v_ends
         and v_last.detail ->> 'why_code' is not distinct from v_detail ->> 'why_code' then
         update smsretry.events e

@@ -28,7 +28,7 @@ select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.custome
                      'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
                  from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
        coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
-                 from (select n.* from smsretry.events n where n.about = q.id
+                 from ((select n.* from smsretry.events n where n.about = q.id order by n.id desc limit 200)
                        union all
                        (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
                  where e.about = q.id or e.at >= coalesce(

@@ -52,7 +52,7 @@ begin
             return null;
         end if;
         if new.status = 'cancelled' then
-            perform smsretry.close_row(v_text, 'cancelled', new.why, new.why_code, null, v_now);
+            perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
         else
             v_text.expires_at := new.not_after;
             v_text.held_since := null;

@@ -12,13 +12,15 @@ begin
     into v_oldest
     from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
           where q.work = 'doubtful' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * most) o;
-    ids := array(
-        select q.id from unnest(smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
-        join public.sms_retry_queue q on q.id = u.id
-        where q.work = 'doubtful' and q.scheduled_for <= at
-        order by u.place limit most for update of q skip locked);
-    if cardinality(v_oldest.ids) > cardinality(ids) then
-        served := array(select distinct q.business_id from public.sms_retry_queue q where q.id = any (ids));
+    select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into ids, served
+    from (select q.id, q.business_id
+          from unnest(case when cardinality(v_oldest.ids) <= most then v_oldest.ids
+                           else smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses) end) with ordinality as u (id, place)
+          join public.sms_retry_queue q on q.id = u.id
+          where q.work = 'doubtful' and q.scheduled_for <= at
+          order by u.place limit most for update of q skip locked) t;
+    if cardinality(v_oldest.ids) <= cardinality(ids) then
+        served := null;
     end if;
     next_at := (select q.scheduled_for from public.sms_retry_queue q
                 where q.work = 'doubtful' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);

@@ -18,10 +18,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        smsretry.found_sid(l.provider_message_id) as known_sid,
        c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
        left(c.timezone, 100) as timezone,
-       -- The application's own processor goes by this; our workers check again at begin.
-       case when q.claimed_by_application and exists (
-                     select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))
-            then 'opted_out' else left(c.sms_consent_status::text, 40) end as sms_consent_status,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
        smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
                            (select s.told from smsretry.stopped_states s)) as decided_by,

@@ -13,7 +13,7 @@ begin
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
-        perform smsretry.complete_row(retry, accept_attempt.sid, accept_attempt.at);
+        perform smsretry.save_row(retry, accept_attempt.at, ended => 'completed', sid => accept_attempt.sid);
         return 'settled';
     end if;
     update public.send_logs l

@@ -28,12 +28,8 @@ begin
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
                 until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
                 life => (v ->> 'life')::interval, expires_at => (v ->> 'expires_at')::timestamptz,
-                why_code => v ->> 'why_code'));
-        when 'hold_sms_retry' then
-            return to_jsonb(public.hold_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint, why => v ->> 'why',
-                look_in => (v ->> 'look_in')::interval, life => (v ->> 'life')::interval,
-                expires_at => (v ->> 'expires_at')::timestamptz, why_code => v ->> 'why_code'));
+                why_code => v ->> 'why_code', look_in => (v ->> 'look_in')::interval,
+                held => coalesce((v ->> 'held')::boolean, false)));
         when 'end_sms_retry' then
             return to_jsonb(public.end_sms_retry(
                 retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,

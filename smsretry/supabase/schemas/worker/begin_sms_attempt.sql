@@ -24,18 +24,16 @@ create or replace function public.begin_sms_attempt(
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
--- If a long transaction holds the customer or the send log locked, this text waits, and not the worker.
-set lock_timeout = '2s' as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_customer public.customers;
     v_business public.businesses;
     v_log public.send_logs;
-    v_expires_at timestamptz;
+    v_phone text := phone;
+    v_key bytea;
 begin
-    perform smsretry.wait_shortly();
     if claim_no is null or attempt_id is null or send_before is null then
         raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
             using errcode = 'SR422';
@@ -44,9 +42,12 @@ begin
     elsif cap is not null and cap_since is null then
         raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
+    if phone is null then
+        select c.phone into v_phone from public.sms_retry_queue q
+        join public.customers c on c.id = q.customer_id and c.business_id = q.business_id where q.id = retry_id;
+    end if;
     -- One at a time to a number, or two texts would each be counted without the other.
-    perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
-    v_row := smsretry.fenced(retry_id, claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no, v_phone);
     decided_at := smsretry.clock();
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- go: the answer to the same call was lost on its way
@@ -58,41 +59,37 @@ begin
     -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
     select * into v_customer from public.customers c
     where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    if phone is null then
-        perform smsretry.lock_number(v_row.business_id, v_customer.phone);
-    end if;
     select * into v_business from public.businesses b where b.id = v_row.business_id;
     select * into v_log from public.send_logs l
     where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    v_expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
         answer := 'changed'; -- deleted: the next decision says so
         return next;
         return;
     end if;
 
+    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
     from smsretry.refusal(
-        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text,
-        smsretry.number_key(v_row.business_id, v_customer.phone)) r;
+        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
     if why_code is null and v_row.expires_at <= decided_at then
         why := 'Expired before it could be sent';
         why_code := 'expired';
     end if;
     if why_code is not null then
-        perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         answer := 'ended';
         return next;
         return;
     end if;
-    v_row.expires_at := v_expires_at;
+    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
     if why is not null then
         answer := 'lost';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from coalesce(phone, v_customer.phone)
+    elsif v_customer.phone is distinct from v_phone
         or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
                                v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
         or sender_id is distinct from (
@@ -121,7 +118,7 @@ begin
                 || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
                                 else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
             why_code := 'not_listed';
-            perform smsretry.close_row(v_row, 'cancelled', why, why_code, null, decided_at);
+            perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         end if;
     end if;
     if answer is null then
@@ -129,9 +126,14 @@ begin
         from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
     end if;
     if answer = 'go' then
-        perform smsretry.write_attempt(
-            v_row, attempt_id, case when first_send then 0 else v_row.attempt_count + 1 end, decided_at,
-            quiet_hours_rule, body, sent_by, run_id, sent_account, segments);
+        insert into public.sms_send_attempts (
+            id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
+            number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+        values (
+            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
+            left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
+            quiet_hours_rule, v_key, left(v_customer.phone, 40),
+            coalesce(body, left(v_log.subject, smsretry.longest_body() + 1)), sent_by, run_id, sent_account, segments, v_row.business_id);
         v_row.begun_at := decided_at;
         v_row.attempt_id := attempt_id;
         v_row.last_attempted_at := decided_at;

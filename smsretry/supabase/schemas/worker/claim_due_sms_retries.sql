@@ -11,19 +11,27 @@ declare
     v_turn record;
     v_row public.sms_retry_queue;
     v_taken uuid[];
+    v_claimed smsretry.claimed_retry;
 begin
     select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
     for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
         if exists (select from public.send_logs l
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
-            perform smsretry.close_row(v_row, 'cancelled', 'Already sent', 'already_sent', null, v_now);
+            perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
         elsif exists (select from smsretry.restores) then
+            v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
             perform smsretry.put_in_doubt(v_row, v_now);
         end if;
     end loop;
     v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
-    perform smsretry.note_served('texts', v_turn.served, v_now);
-    return query select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id;
+    perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
+    for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
+        if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
+                   where o.number_key = smsretry.number_key(v_claimed.business_id, v_claimed.phone)) then
+            v_claimed.sms_consent_status := 'opted_out';
+        end if;
+        return next v_claimed;
+    end loop;
 end
 $$;

@@ -38,12 +38,13 @@ begin
         v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
     if v_doubtful.ids || v_found.ids <> '{}' then
         v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
+            v_found.served := v_found.served || array(
+                select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));
+        end if;
         perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
-        perform smsretry.note_served('texts', v_found.served || array( -- what could not be taken is not tried again and again
-            select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken)), v_now);
-    elsif v_found.served <> '{}' then
-        perform smsretry.note_served('texts', v_found.served, v_now);
     end if;
+    perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
 end
 $$;

@@ -4,19 +4,18 @@ create or replace function public.end_sms_retry(
     retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
     why_code text default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
-    perform smsretry.wait_shortly();
     if (final_status in ('failed', 'cancelled')) is not true or error is null then
         raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
-        perform smsretry.close_row(v_row, final_status, error, why_code, error_code, smsretry.clock());
+        perform smsretry.save_row(
+            v_row, smsretry.clock(), ended => final_status, because => error, why_code => why_code, code => error_code);
         return true;
     end if;
     return exists ( -- the answer to the same call was lost on its way

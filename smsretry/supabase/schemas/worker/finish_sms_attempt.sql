@@ -10,8 +10,7 @@ create or replace function public.finish_sms_attempt(
     phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s' as $$ -- as begin_sms_attempt
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_doubt constant boolean := outcome = 'in_doubt';
@@ -23,12 +22,13 @@ declare
     v_sender text;
     v_segments integer;
 begin
-    perform smsretry.wait_shortly();
-    perform smsretry.check_outcome(outcome, next_status, error, retry_in);
-    if opted_out then
-        perform smsretry.lock_number(q.business_id, phone) from public.sms_retry_queue q where q.id = retry_id;
+    if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
+                                   ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
+        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and error is null then
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
+            outcome, next_status using errcode = 'SR422';
     end if;
-    v_row := smsretry.fenced(retry_id, claim_no);
+    v_row := smsretry.fenced(retry_id, claim_no, case when opted_out then phone end);
     v_now := smsretry.clock();
     applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
@@ -52,9 +52,9 @@ begin
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
-                perform smsretry.complete_row(v_row, twilio_sid, v_now);
+                perform smsretry.save_row(v_row, v_now, ended => 'completed', sid => twilio_sid);
             when 'failed' then
-                perform smsretry.close_row(v_row, 'failed', error, why_code, error_code, v_now);
+                perform smsretry.save_row(v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => error_code);
             else
                 v_row.last_error := error;
                 v_row.why_code := why_code;

@@ -1,4 +1,4 @@
--- Make a worker's begin, finish, defer, hold and end calls as one transaction. One that fails is undone alone.
+-- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone alone.
 -- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may. Returns for each call that was made:
 --   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
 -- One without an answer was not made: no time was left.

@@ -10,15 +10,17 @@ returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
+    k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
     v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
-    v_stale public.sms_retry_queue;
+    v_row public.sms_retry_queue;
+    v_due timestamptz;
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
             using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
-    for v_stale in
+    for v_row in
         select * from public.sms_retry_queue q
         where q.work = 'under_way'
           and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
@@ -30,15 +32,46 @@ begin
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
-            perform smsretry.recover_row(v_stale, look_in, life, v_now);
-            return query select q.* from public.sms_retry_queue q where q.id = v_stale.id;
+            v_due := v_now + coalesce(look_in, interval '0');
+            -- Nobody can have texted a customer without a number.
+            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null and not exists (
+                    select from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') = '') then
+                v_row.attempt_id := smsretry.presume_attempt(v_row, v_now);
+                v_row.begun_at := v_row.claimed_at;
+            end if;
+            if v_row.begun_at is not null then
+                update public.sms_send_attempts a
+                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                where a.id = v_row.attempt_id and a.finished_at is null;
+                v_row.in_doubt_since := v_now;
+                v_row.expires_at := coalesce(v_row.expires_at, least(v_row.claimed_at, v_now) + life);
+                v_row.attempt_count := greatest(
+                    v_row.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = v_row.attempt_id));
+                v_row.last_error := 'The worker died after the send began: it is unknown whether the text went out';
+                v_row.error_code := null;
+                v_row.why_code := 'worker_died';
+            else
+                -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
+                v_row.recover_count := v_row.recover_count + 1;
+                if v_row.in_doubt_since is null then
+                    v_due := v_row.scheduled_for;
+                    if v_row.recover_count >= k_suspect then
+                        v_due := v_now + make_interval(mins => least(v_row.recover_count - k_suspect, 15));
+                        v_row.why_code := 'worker_died';
+                        v_row.why := 'Its worker died ' || v_row.recover_count
+                            || ' times before the send began: it is claimed alone from now on';
+                    end if;
+                end if;
+            end if;
+            perform smsretry.save_row(v_row, v_now, due => v_due);
+            return query select q.* from public.sms_retry_queue q where q.id = v_row.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 exit;
             when others then
                 -- The next run tries it again.
-                raise warning 'Row % could not be recovered: % (%)', v_stale.id, sqlerrm, sqlstate;
+                raise warning 'Row % could not be recovered: % (%)', v_row.id, sqlerrm, sqlstate;
         end;
     end loop;
 end

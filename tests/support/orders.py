@@ -1,0 +1,36 @@
+"""A person's orders, with the answers that they have."""
+
+from typing import Literal, cast
+from uuid import UUID
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopState
+from smsretry.desk.questions.answers import Change, Done
+
+
+def ordered(operators: SupabaseOperators, order: Order) -> Change:
+    """Change texts, or say what would be changed."""
+    return cast(Change, operators.carry_out(order))
+
+
+def resolve(operators: SupabaseOperators, order: Resolve) -> bool:
+    """Say what became of a text in doubt. False: it is not in doubt, or a worker has it at this moment."""
+    return not operators.carry_out(order).fails
+
+
+def record_consent(
+    operators: SupabaseOperators,
+    phone: str,
+    *,
+    consent: Literal["opted_in", "opted_out", "unchanged"],
+    source: str,
+    business_id: UUID | None,
+) -> Done:
+    """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
+    values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
+    return operators.carry_out(RecordConsent.at_terminal(**values, who=source, because=source))
+
+
+def stop_state(operators: SupabaseOperators, state: str, why: str | None) -> None:
+    """Let no marketing text go to a US state. With None, let them go again."""
+    operators.carry_out(StopState(state=state, because=why, lift=why is None))
