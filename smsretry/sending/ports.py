@@ -24,6 +24,8 @@ class Batch:
     """What has stopped of what they need: each is tried with one of them. The subject is an id; '' for everybody."""
     next_in: float | None = None
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
+    slow: UUID | None = None
+    """The business whose row took all the time of a claim of one, so that nothing was claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,14 @@ class RetryQueue(Protocol):
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Take back the rows whose worker has been silent for this many minutes."""
 
-    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
+    def claim_texts(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        without: Collection[str] = (),
+        slow: Collection[UUID] = (),
+    ) -> Batch:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come.
 
         Who was served longest ago goes first, and of each sender about half a second's worth is taken.
@@ -108,6 +117,7 @@ class RetryQueue(Protocol):
         Args:
             default: the sender of the environment, for every business without one of its own.
             without: senders and businesses, by id, of which nothing is to be claimed now.
+            slow: businesses of which nothing is to be claimed, and nothing in doubt either.
 
         Raises:
             QueueCancelled: the database was too slow for so many.

@@ -70,6 +70,8 @@ class Run:
         self.flow_control: Final = FlowControl(services.queue.set_stop)
         self._senders = dict[str, AssignedSender]()
         """Those that its texts go out from, by id."""
+        self._slow = set[UUID]()
+        """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
         self._ended_because: str | None = None
@@ -103,18 +105,23 @@ class Run:
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
-        queue, size = self._services.queue, min(limit, self.claim_size)
-        without = self.flow_control.without
         try:
-            batch = queue.claim_texts(size, default=self._default, without=without)
+            batch = self._batch(min(limit, self.claim_size))
         except QueueCancelled:
-            if size == 1:
+            if self.claim_size == 1:
                 raise
             # One of the rows takes all the time, perhaps a trigger's of its business: the others go on beside it.
             self.claim_size = 1
-            batch = queue.claim_texts(1, default=self._default, without=without)
+            batch = self._batch(1)
+        while batch.slow:
+            self._slow.add(batch.slow)
+            batch = self._batch(1)
         self._next_in = batch.next_in
         return self._claimed(batch)
+
+    def _batch(self, size: int) -> Batch:
+        without = self.flow_control.without
+        return self._services.queue.claim_texts(size, default=self._default, without=without, slow=self._slow)
 
     def _claimed(self, batch: Batch) -> list[Claim]:
         self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts if claim.sender}

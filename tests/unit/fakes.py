@@ -77,7 +77,14 @@ class FakeQueue:
         self.recoveries.append(stale_minutes)
         return []
 
-    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
+    def claim_texts(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        without: Collection[str] = (),
+        slow: Collection[UUID] = (),
+    ) -> Batch:
         self.asked.append(limit)
         due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
         if ("everybody", "") in self.stops:

@@ -49,6 +49,7 @@ class _Claimed(BaseModel):
     stopped_states: tuple[str, ...]
     longest_body: int
     next_in: float | None
+    slow: UUID | None = None
 
 
 class SupabaseQueue(SupabaseGroups):
@@ -72,8 +73,15 @@ class SupabaseQueue(SupabaseGroups):
         function = "recover_stuck_sms_retries"
         return self.readable(Recovered, function, self.once(function, values)).read
 
-    def claim_texts(self, limit: int, *, default: SenderId = ENVIRONMENT, without: Collection[str] = ()) -> Batch:
-        values = {"limit_count": limit, "without": sorted(without)}
+    def claim_texts(
+        self,
+        limit: int,
+        *,
+        default: SenderId = ENVIRONMENT,
+        without: Collection[str] = (),
+        slow: Collection[UUID] = (),
+    ) -> Batch:
+        values = {"limit_count": limit, "without": sorted(without), "slow": sorted(map(str, slow))}
         return self._claimed("claim_sms_texts", values | _environment(default))[0]
 
     def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
@@ -223,7 +231,9 @@ class SupabaseQueue(SupabaseGroups):
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
         stops = [(stop.kind, stop.subject) for stop in claimed.stops]
-        return Batch(rows.read, stops, claimed.next_in), [self._put_aside(unreadable) for unreadable in rows.unreadable]
+        return Batch(rows.read, stops, claimed.next_in, claimed.slow), [
+            self._put_aside(unreadable) for unreadable in rows.unreadable
+        ]
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
         row, fence = unreadable.row["id"], _fence(unreadable.row)

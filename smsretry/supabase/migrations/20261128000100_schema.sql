@@ -1655,9 +1655,11 @@ $$;
 
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
--- for longest ago goes first. Locked rows are passed over.
+-- for longest ago goes first. Locked rows are passed over. without: businesses that have no turn.
 --   served: the businesses, if more is due than was taken · next_at: when the next one is due
-create or replace function smsretry.doubtful_in_turn(most integer, at timestamptz, out ids uuid[], out served uuid[], out next_at timestamptz)
+create or replace function smsretry.doubtful_in_turn(
+    most integer, at timestamptz, without uuid[], out ids uuid[], out served uuid[], out next_at timestamptz
+)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
 #variable_conflict use_variable
@@ -1667,7 +1669,8 @@ begin
     select coalesce(array_agg(o.id order by o.scheduled_for, o.id), '{}') as ids, array_agg(o.business_id order by o.scheduled_for, o.id) as businesses
     into v_oldest
     from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
-          where q.work = 'doubtful' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * most) o;
+          where q.work = 'doubtful' and q.scheduled_for <= at and q.business_id <> all (without)
+          order by q.work, q.scheduled_for, q.id limit 4 * most) o;
     select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into ids, served
     from (select q.id, q.business_id
           from unnest(case when cardinality(v_oldest.ids) <= most then v_oldest.ids
@@ -2223,11 +2226,13 @@ $$;
 -- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
 -- stopped gives one text, which is tried.
 --   account, sender: of the worker's environment, which sends for every business without a sender of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now
+--   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says.
+-- Returns what smsretry.claim_of says. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
-    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false
+    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
+    slow uuid[] default '{}'
 )
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2247,18 +2252,27 @@ begin
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
             v_taken := smsretry.take(array[v_id], v_now);
-            exit when v_taken <> '{}';
+            exit when v_taken is distinct from '{}';
         end loop;
         return smsretry.claim_of(v_taken, account, sender, v_now);
     end if;
-    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now);
+    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
     if exists (select from smsretry.stops s where s.kind = 'everybody') then
         v_limit := least(v_limit, 1);
     end if;
     select * into v_found from smsretry.texts_in_turn(
-        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
+        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+    if limit_count = 1 and v_doubtful.ids <> '{}' and v_found.ids <> '{}' then
+        v_found.ids := '{}';
+        v_found.served := null;
+        v_found.next_at := v_now;
+    end if;
     if v_doubtful.ids || v_found.ids <> '{}' then
         v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        if v_taken is null then
+            return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
+                select q.business_id from public.sms_retry_queue q where q.id = any (v_doubtful.ids || v_found.ids)));
+        end if;
         if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
             v_found.served := v_found.served || array(
                 select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));
@@ -2676,7 +2690,7 @@ $$;
 -- ======== schemas/worker/take.sql ========
 -- Claim these rows, which the caller has found due and locked, and return those that it could. If they cannot be taken together,
 -- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
--- what refuses is raised.
+-- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
@@ -2702,10 +2716,10 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if cardinality(take.ids) > 1 then
+                if alone or cardinality(take.ids) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
-                exit;
+                return null;
             when others then
                 if alone then
                     raise;
@@ -3933,9 +3947,10 @@ $$;
 -- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
 -- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
 -- queue row and status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now, or one of its
+--   triggers took all the time of the call, which ends there)
 -- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
--- without: scheduled sends that are left out, because they were held or put off just now
+-- without: scheduled sends that are left out, because they were held just now, and businesses that are locked or slow
 -- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
@@ -3964,6 +3979,7 @@ begin
     select array_agg(o.id order by o.due, o.id) as ids, array_agg(o.business_id order by o.due, o.id) as businesses into v_oldest
     from (select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due from public.scheduled_sends s
           where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until and s.id <> all (without)
+            and s.business_id <> all (without)
           order by coalesce(s.look_at, s.scheduled_for), s.id limit 4 * greatest(v_limit, 200)) o;
     foreach v_id in array smsretry.in_turn('scheduled', v_oldest.ids, v_oldest.businesses) loop
         exit when cardinality(v_served) >= v_limit or clock_timestamp() > v_latest; -- the next call takes the rest
@@ -3980,6 +3996,8 @@ begin
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception
                 when query_canceled then
+                    result := 'later';
+                    return next;
                     exit; -- the time is over and is not counted again
                 when others then
                     get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,

@@ -46,6 +46,21 @@ def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(shop: Shop, ta
     assert [len(shop.attempts_of(row)) for row in rows] == [1] * 8
 
 
+def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(shop: Shop) -> None:
+    """Once one took all the time of a claim, its texts are left to the next run, and those of others are sent."""
+    slow = shop.neighbor()
+    doubtful = slow.due_text()
+    slow.due_text()
+    shop.sql(
+        "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid() where id = %s",
+        doubtful,
+    )
+    rows = [shop.due_text(phone=f"+121255501{n:02}") for n in range(8)]
+    with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER):
+        run_once(run_over(shop.queue, shop.sender))
+    assert [shop.row(row)["status"] for row in rows] == ["completed"] * 8
+
+
 @pytest.mark.parametrize("deferred", [False, True])
 def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(shop: Shop, *, deferred: bool) -> None:
     """A claim that fails as a whole is made again row by row. What is refused stays as it is, and has its turns."""
@@ -85,13 +100,12 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(shop: Shop) -> Non
     assert shop.recover() == [late]
 
 
-def test_a_trigger_that_sleeps_keeps_nobody_else_s_scheduled_sends(shop: Shop) -> None:
-    """Whoever was served longest ago goes first, so the slow business's come last once they were tried."""
+def test_a_trigger_that_never_ends_keeps_nobody_else_s_scheduled_sends(shop: Shop) -> None:
+    """The slow business is left to the next run, and the others' are queued in this one."""
     slow = shop.neighbor()
     for _ in range(5):
         slow.scheduled()
     planned = [shop.scheduled(due=timedelta(minutes=2)) for _ in range(3)]
-    with impatient(shop.stack, seconds=PATIENCE), trigger(slow, SLOW, when="insert"):
-        for _ in range(2):
-            queue_scheduled_sends(shop.queue)
+    with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER, when="insert"):
+        queue_scheduled_sends(shop.queue)
     assert [shop.scheduled_send(one)["status"] for one in planned] == ["queued"] * 3

@@ -1,9 +1,10 @@
 -- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
 -- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
 -- queue row and status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now)
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now, or one of its
+--   triggers took all the time of the call, which ends there)
 -- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
--- without: scheduled sends that are left out, because they were held or put off just now
+-- without: scheduled sends that are left out, because they were held just now, and businesses that are locked or slow
 -- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
@@ -32,6 +33,7 @@ begin
     select array_agg(o.id order by o.due, o.id) as ids, array_agg(o.business_id order by o.due, o.id) as businesses into v_oldest
     from (select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due from public.scheduled_sends s
           where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until and s.id <> all (without)
+            and s.business_id <> all (without)
           order by coalesce(s.look_at, s.scheduled_for), s.id limit 4 * greatest(v_limit, 200)) o;
     foreach v_id in array smsretry.in_turn('scheduled', v_oldest.ids, v_oldest.businesses) loop
         exit when cardinality(v_served) >= v_limit or clock_timestamp() > v_latest; -- the next call takes the rest
@@ -48,6 +50,8 @@ begin
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception
                 when query_canceled then
+                    result := 'later';
+                    return next;
                     exit; -- the time is over and is not counted again
                 when others then
                     get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,

@@ -2,11 +2,13 @@
 -- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
 -- stopped gives one text, which is tried.
 --   account, sender: of the worker's environment, which sends for every business without a sender of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now
+--   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says.
+-- Returns what smsretry.claim_of says. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
-    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false
+    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
+    slow uuid[] default '{}'
 )
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -26,18 +28,27 @@ begin
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
             v_taken := smsretry.take(array[v_id], v_now);
-            exit when v_taken <> '{}';
+            exit when v_taken is distinct from '{}';
         end loop;
         return smsretry.claim_of(v_taken, account, sender, v_now);
     end if;
-    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now);
+    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
     if exists (select from smsretry.stops s where s.kind = 'everybody') then
         v_limit := least(v_limit, 1);
     end if;
     select * into v_found from smsretry.texts_in_turn(
-        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without);
+        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+    if limit_count = 1 and v_doubtful.ids <> '{}' and v_found.ids <> '{}' then
+        v_found.ids := '{}';
+        v_found.served := null;
+        v_found.next_at := v_now;
+    end if;
     if v_doubtful.ids || v_found.ids <> '{}' then
         v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+        if v_taken is null then
+            return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
+                select q.business_id from public.sms_retry_queue q where q.id = any (v_doubtful.ids || v_found.ids)));
+        end if;
         if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
             v_found.served := v_found.served || array(
                 select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));

@@ -1,6 +1,6 @@
 -- Claim these rows, which the caller has found due and locked, and return those that it could. If they cannot be taken together,
 -- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
--- what refuses is raised.
+-- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
 create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
@@ -26,10 +26,10 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if cardinality(take.ids) > 1 then
+                if alone or cardinality(take.ids) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
-                exit;
+                return null;
             when others then
                 if alone then
                     raise;
