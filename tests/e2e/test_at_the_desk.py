@@ -97,7 +97,7 @@ def test_a_text_is_found_explained_and_sent(
         ui.fill("Because", "The sender was mended")
         ui.submit(until="Requeued 1 of 1 that match.")
         ui.answer(until="The next run takes what is due")
-        page.follow("Start one now")
+        page.follow("start one now")
         page.sees("drain_seconds")
         ui.submit(until="Completed")
         ui.feed(customer, until="Sms text sent")

@@ -46,7 +46,7 @@ _HOLD_CLAIMS = """
 alter function public.claim_sms_texts set statement_timeout = '120s';
 select pg_advisory_lock(4)
 """
-_CHOSEN = "    if v_found.due > cardinality(ids)"
+_CHOSEN = "    if v_oldest.are_all and v_found.due <= cardinality(ids)"
 """Where a claim has chosen its rows, and waits before it takes them."""
 _LET_GO = "alter function public.claim_sms_texts set statement_timeout = '8s'"
 
