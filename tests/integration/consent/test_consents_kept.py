@@ -27,8 +27,8 @@ def value(business: Business, query: str, *values: object) -> Any:
     return next(iter(found.values()))
 
 
-def test_a_bulk_write_of_the_application_costs_one_transaction_id(business: Business) -> None:
-    """Each row's had cost three, because its triggers had exception blocks."""
+def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(business: Business) -> None:
+    """An exception block in a trigger would cost each of the 2,000 rows one. Autovacuum may use some of its own meanwhile."""
     business.connection.execute(
         """insert into customers (business_id, phone, sms_consent_status)
            select %s, '+1212555' || lpad(n::text, 4, '0'), 'opted_in' from generate_series(1, 2000) n""",
@@ -42,7 +42,7 @@ def test_a_bulk_write_of_the_application_costs_one_transaction_id(business: Busi
         before = value(business, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next")
         business.connection.execute(f"update customers set {change}".encode())
         used.append(value(business, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next") - before)
-    assert used == [1, 1]
+    assert max(used) < 100
     assert value(business, "select count(*) from smsretry.standing_opt_outs") == 0
 
 
