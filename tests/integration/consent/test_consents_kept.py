@@ -28,7 +28,7 @@ def value(business: Business, query: str, *values: object) -> Any:
 
 
 def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(business: Business) -> None:
-    """An exception block in a trigger would cost each of the 2,000 one. Autovacuum may use some of its own meanwhile."""
+    """An exception block in a trigger would cost each of the 2,000 one. Autovacuum may use some meanwhile."""
     business.connection.execute(
         """insert into customers (business_id, phone, sms_consent_status)
            select %s, '+1212555' || lpad(n::text, 4, '0'), 'opted_in' from generate_series(1, 2000) n""",
