@@ -270,8 +270,9 @@ class Harness:
         ended = 1 - self.live / len(self.texts)
         is_behind = self.killed < self.kills_wanted * ended * 1.6
         if is_behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
-            # The point where the fewest died so far, about: not at each is there somebody to die.
-            at = min(KILL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds, n))
+            # The point where the fewest died so far, about, and mostly one where nobody did. Not at each is somebody.
+            died = self.crew.kills
+            at = min(KILL_POINTS, key=lambda p: died[p] + (4 if died[p] else 2) * dice(self.seed, p, self.rounds, n))
             return {"limit": 4, "kill_rate": _MORTAL, "kill_at": at}
         return {"limit": 50}
 

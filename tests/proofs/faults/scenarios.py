@@ -61,7 +61,7 @@ def everything(
             stood = run.slept + run.poll_stalls + run.move_stalls
             if run.live <= texts * 0.01:
                 to_come = run.has_kills_to_come or stood < stalls or run.crashes + run.restarts < crashes
-                if without or not to_come or len(run.texts) >= 2 * texts:
+                if without or not to_come or len(run.texts) >= 4 * texts:
                     break
                 run.queue(10)
                 due_in = run.outlook()
