@@ -20,6 +20,8 @@ OPTED_OUT: Final = (
     "Customer opted out (the number did, at this business; a later opt-in lifts it)",
 )
 """By this customer's row, or by another row of the same number at the business."""
+EXPIRED: Final = "Expired before it could be sent"
+"""What follows says since when it was due, and what it waited for."""
 
 
 def unexplained(town: Town, stories: Mapping[UUID, Story], record: Record) -> Iterator[str]:
@@ -76,10 +78,10 @@ def _ended_rightly(text: Owed, story: Story, row: Row) -> bool:
         return why == check.refused
     if check.held:  # somebody could have mended it until it expired
         expired = _has_expired(text, at)
-        return expired and why == f"Expired before it could be sent. {check.held}"
+        return expired and why.startswith(EXPIRED) and why.endswith(f". {check.held}")
     if row["error_code"] is not None:
         return f"Twilio {row['error_code']}: " in why and row["error_code"] == story.attempts[-1]["error_code"]
-    if why == "Expired before it could be sent":
+    if why.startswith(EXPIRED):
         return _has_expired(text, at)
     if check.window.cap is not None and check.window.cap.cap_text in why:
         return True

@@ -18,7 +18,7 @@ from tests.proofs.fortnight.checks import (
     waits_rightly,
 )
 from tests.proofs.fortnight.people import Town
-from tests.proofs.fortnight.reasons import unexplained
+from tests.proofs.fortnight.reasons import EXPIRED, unexplained
 from tests.proofs.fortnight.simulation import Record, live, note_stop
 from tests.proofs.town.book import Book, Story, read
 from tests.proofs.town.judge import allowed, at_the_end, truths
@@ -100,7 +100,8 @@ def _numbers(town: Town, record: Record, book: Book, judged: int) -> dict[str, o
 def _is_refused_or_held(story: Story) -> bool:
     """Whether it was never tried for a reason of its own, or waits for a person, or did so to its end."""
     [row] = story.rows
-    expired = (row["last_error"] or "").startswith("Expired before it could be sent. ")
+    why = row["last_error"] or ""
+    expired = why.startswith(EXPIRED) and ". " in why
     return bool(row["held_since"] or expired or (row["status"] == "failed" and not story.attempts))
 
 
