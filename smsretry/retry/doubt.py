@@ -20,10 +20,10 @@ DOUBT_HELD_LOOK: Final = timedelta(hours=1)
 """How often a text in doubt that a person must decide about is looked at again."""
 _LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
-_LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry resolve`"
+_LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry texts resolve`"
 AMBIGUOUS: Final = (
     "In doubt: messages to the number may be this text, though not all of their words or of their time is as it should "
-    "be. Say with `smsretry resolve` which of them it is, or that none is"
+    "be. Say with `smsretry texts resolve` which of them it is, or that none is"
 )
 """What the person who must decide is told. The queue adds the messages, except those that turn out to be another's."""
 
@@ -53,7 +53,7 @@ def after_look(
         denied: why it cannot be asked for here, and what to do; None: it was asked for.
     """
     if denied:
-        why = f"In doubt, and it cannot be looked for. {denied}. Or look in the provider's log, then `smsretry resolve`"
+        why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
         yield Hold(why, "list_unavailable", look_in=LOOK_DELAYS[-1])
         return
     if look is None:

@@ -123,7 +123,7 @@ class RetryQueue(Protocol):
             QueueCancelled: the database was too slow for so many.
         """
 
-    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT, slow: Collection[UUID] = ()) -> Batch:
         """Take charge of one row whose claims have died more than once. It is claimed alone."""
 
     def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:

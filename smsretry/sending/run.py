@@ -33,6 +33,8 @@ POLL_SECONDS: Final = 1.0
 """How often a run that waits for what comes due looks for what has come meanwhile."""
 ATTENTIVE_SECONDS: Final = 0.25
 """The same while it lingers: where a text was due at once, the next one often is."""
+SLOW_SECONDS: Final = 30.0
+"""How long a claim is made again and again without businesses whose rows take all its time."""
 LONGEST_SECONDS: Final = 600.0
 """How long a run that waits for nothing goes on claiming while it finds something due."""
 LINGER_SECONDS: Final = 5.0
@@ -113,15 +115,21 @@ class Run:
             # One of the rows takes all the time, perhaps a trigger's of its business: the others go on beside it.
             self.claim_size = 1
             batch = self._batch(1)
-        while batch.slow:
-            self._slow.add(batch.slow)
-            batch = self._batch(1)
         self._next_in = batch.next_in
         return self._claimed(batch)
 
-    def _batch(self, size: int) -> Batch:
-        without = self.flow_control.without
-        return self._services.queue.claim_texts(size, default=self._default, without=without, slow=self._slow)
+    def _batch(self, size: int, *, suspect: bool = False) -> Batch:
+        """What may be claimed now, without the businesses whose row takes all the time of a claim."""
+        queue, until = self._services.queue, monotonic() + SLOW_SECONDS
+        while True:
+            if suspect:
+                batch = queue.claim_suspect(default=self._default, slow=self._slow)
+            else:
+                without = self.flow_control.without
+                batch = queue.claim_texts(size, default=self._default, without=without, slow=self._slow)
+            if batch.slow is None or monotonic() > until or self.flow_control.run_stopped_because:
+                return batch
+            self._slow.add(batch.slow)
 
     def _claimed(self, batch: Batch) -> list[Claim]:
         self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts if claim.sender}
@@ -179,7 +187,7 @@ class Run:
         self.flow_control.claims_one_by_one = True
         while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.flow_control.run_stopped_because:
             try:
-                claims = self._claimed(self._services.queue.claim_suspect(default=self._default))
+                claims = self._claimed(self._batch(1, suspect=True))
             except QueueError as error:
                 self._ended_because = self._ended_because or str(error)
                 return

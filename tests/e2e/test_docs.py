@@ -38,6 +38,16 @@ def test_every_command_that_a_document_shows_can_be_parsed(document: Document) -
         check(words)
 
 
+def test_every_command_that_a_message_names_can_be_given() -> None:
+    """What is wrong is told with what to do, in the program and in the database."""
+    sources = [
+        path for room in ("flows", "smsretry") for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".sql")
+    ]
+    for path in sources:
+        for command in re.findall(r"`(smsretry [^`{<\"\n]+)[`{<]", path.read_text(encoding="utf-8")):
+            check(command.split())
+
+
 @each_document
 def test_every_file_and_module_that_a_document_names_exists(document: Document) -> None:
     """From its own folder or from the top; a name without a folder is somewhere."""

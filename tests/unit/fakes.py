@@ -103,7 +103,7 @@ class FakeQueue:
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         return []
 
-    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT, slow: Collection[UUID] = ()) -> Batch:
         self.suspicions += 1
         if "claim_suspect" in self.trouble:
             raise self.trouble["claim_suspect"]

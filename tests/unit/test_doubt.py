@@ -24,7 +24,7 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 BEGUN = NOON - 21 * MINUTE
 OTHER, THIRD = "SM" + "e" * 32, "SM" + "f" * 32
 POLICIES: list[InDoubtPolicy] = ["resend", "hold"]
-LOOK_YOURSELF = "`smsretry resolve`"
+LOOK_YOURSELF = "`smsretry texts resolve`"
 NOTHING_YET = LookAgain("", "no_evidence", look_in=5 * MINUTE)
 NOTHING_YET_EITHER = LookAgain("", "no_evidence", look_in=15 * MINUTE)
 NO_LIST = Hold("", "list_unavailable", look_in=15 * MINUTE)

@@ -30,7 +30,7 @@ from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
 _LARGEST_ANSWER: Final = 500
-"""As `smsretry.largest_claim`: rows that the API cuts off would wait out their lease."""
+"""As `smsretry.rows_of_claim`: rows that the API cuts off would wait out their lease."""
 _ANSWERED: Final = "The provider is answered that it may call again."
 _WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
 
@@ -53,7 +53,7 @@ class _Claimed(BaseModel):
 
 
 class SupabaseQueue(SupabaseGroups):
-    """`ports.RetryQueue` and `ports.DeliveryRecords` over HTTP.
+    """`ports.RetryQueue` over HTTP.
 
     What several threads ask about their rows at the same time travels together.
     """
@@ -84,8 +84,9 @@ class SupabaseQueue(SupabaseGroups):
         values = {"limit_count": limit, "without": sorted(without), "slow": sorted(map(str, slow))}
         return self._claimed("claim_sms_texts", values | _environment(default))[0]
 
-    def claim_suspect(self, *, default: SenderId = ENVIRONMENT) -> Batch:
-        return self._claimed("claim_sms_texts", {"limit_count": 1, "suspect": True} | _environment(default))[0]
+    def claim_suspect(self, *, default: SenderId = ENVIRONMENT, slow: Collection[UUID] = ()) -> Batch:
+        values = {"limit_count": 1, "suspect": True, "slow": sorted(map(str, slow))}
+        return self._claimed("claim_sms_texts", values | _environment(default))[0]
 
     def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
         batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id} | _environment(default))
@@ -243,7 +244,7 @@ class SupabaseQueue(SupabaseGroups):
                 self.repeated("end_sms_retry", fence | ends)
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
-            why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry resolve` whether it went out"
+            why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"
             self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", look_in=DOUBT_HELD_LOOK)))
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone

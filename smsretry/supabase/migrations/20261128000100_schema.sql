@@ -2249,10 +2249,15 @@ begin
     if suspect then
         for v_id in
             select q.id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
+              and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
             v_taken := smsretry.take(array[v_id], v_now);
-            exit when v_taken is distinct from '{}';
+            if v_taken is null then
+                return smsretry.claim_of('{}', account, sender, v_now)
+                    || jsonb_build_object('slow', (select q.business_id from public.sms_retry_queue q where q.id = v_id));
+            end if;
+            exit when v_taken <> '{}';
         end loop;
         return smsretry.claim_of(v_taken, account, sender, v_now);
     end if;
@@ -3997,6 +4002,7 @@ begin
             exception
                 when query_canceled then
                     result := 'later';
+                    why := null; retry_id := null; why_code := null; -- which are of the one before
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then

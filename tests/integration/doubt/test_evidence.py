@@ -256,7 +256,7 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
     for kind, row in rows.items():
         held = business.row(row)
         assert held["held_since"] is not None, kind
-        assert "smsretry resolve" in held["why"], kind
+        assert "smsretry texts resolve" in held["why"], kind
         assert BODY not in held["why"], kind
     misprinting.misprint = dict
     an_hour(stack, queue, sender)

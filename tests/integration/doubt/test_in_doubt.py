@@ -217,7 +217,7 @@ def test_a_text_that_expired_in_doubt_may_still_be_found_to_have_gone_out(
     stack.move_clock(timedelta(hours=49))
     assert run(queue, sender) == ["Failed"]
     assert business.row(row)["last_error"] == (
-        "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry resolve`"
+        "In doubt: the provider's list could not be had. Look in the provider's log, then `smsretry texts resolve`"
     )
     (entry,) = stack.twilio.ledger.entries()
 

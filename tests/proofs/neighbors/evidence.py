@@ -190,7 +190,7 @@ def _person(told: _Told) -> Neighbor:
             street.bugs.append(f"{len(held)} texts are held, and only a person can decide {len(told.undecided)}")
         with SupabaseOperators(street.stack.settings()) as operators:
             for row in held:
-                if not re.match("In doubt: .*smsretry resolve", row["why"]):
+                if not re.match("In doubt: .*smsretry texts resolve", row["why"]):
                     street.bugs.append(f"{row['id']} is held, and its reason says not what to do: {row['why']}")
                 text = told.undecided.get(row["id"])
                 sids = [e.sid for e in street.stack.twilio.ledger.entries() if text and e.body == text.body]

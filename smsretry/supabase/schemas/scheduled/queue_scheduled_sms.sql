@@ -51,6 +51,7 @@ begin
             exception
                 when query_canceled then
                     result := 'later';
+                    why := null; retry_id := null; why_code := null; -- which are of the one before
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then
