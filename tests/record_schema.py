@@ -2,15 +2,17 @@
 
     python -m tests.record_schema
 
-As long as nothing is released, it writes anew the migration that makes the whole schema; from then on the next one, by
-the name that it is given. It also writes the words of schemas/policy/why_code.sql, and the checksums by which `smsretry
-doctor` knows what differs (smsretry/adapters/migrations/checksums.tsv).
+As long as nothing is released, it writes anew the migration that makes the whole schema. From then on it begins the
+next one, by the name that it is given, with each file that changed; a person adds what cannot be replaced. It also
+writes the words of schemas/policy/why_code.sql, and the checksums by which `smsretry doctor` knows what differs
+(smsretry/adapters/migrations/checksums.tsv).
 """
 
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -21,16 +23,19 @@ import psycopg
 from smsretry.adapters.migrations.checksums import Checksums, read_checksums
 from smsretry.adapters.migrations.fitting import COLUMNS, LABEL, READ
 from smsretry.adapters.migrations.migrate import Migration, migrations
-from smsretry.adapters.migrations.schemas import schema_files, whole
+from smsretry.adapters.migrations.schemas import SchemaFile, migration_text, schema_files, whole
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.vocabulary import WhyCode
-from tests.next_migration import BY_HAND, next_migration
 
 RECORDED: Final = ("adapters", "migrations", "checksums.tsv")
 _SCHEMA: Final = ("20261128000100", "schema")
 """Version and name of the migration that makes the whole schema."""
 _ADOPTION: Final = "20261128000200"
 """Version of the last one before a release."""
+_BY_HAND: Final = """\
+-- Write here, so that it may run twice, what the files below do not change where they exist already: `alter table`, and
+-- `drop … if exists` of views, of functions with other parameters or another answer, and of what is gone.
+"""
 _LEAST: Final = """
 alter table public.businesses add column name text;
 alter table public.sms_retry_queue alter column id set default gen_random_uuid()
@@ -78,7 +83,19 @@ def _database(postgres: EmbeddedPostgres, name: str) -> _Connection:
     return connection
 
 
-def _migration(name: str | None) -> Migration | None:
+def next_migration(name: str, old: Sequence[Migration], schema: Sequence[SchemaFile], *, at: str) -> Migration:
+    """The files that no migration records as they are now, and who may call them; above them, place for the rest."""
+    recorded = "\n".join(migration.text for migration in old)
+
+    def is_recorded(file: SchemaFile) -> bool:
+        title = f"-- ======== schemas/{file.path} ========\n"
+        return recorded[recorded.rfind(title) :].startswith(f"{title}{file.text}\n")
+
+    changed = [file.section for file in schema if file.name == "backend" or not is_recorded(file)]
+    return Migration(at, name, migration_text([_BY_HAND, *changed]))
+
+
+def _migration(name: str | None) -> Migration:
     if name:
         return next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
     if any(migration.version > _ADOPTION for migration in migrations()):
@@ -92,13 +109,10 @@ def main(name: str | None = None) -> None:
         sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
     domain = path("supabase", "schemas", "policy", "why_code.sql")
     domain.write_text(why_codes(domain.read_text(encoding="utf-8")), encoding="utf-8")
-    if made := _migration(name):
-        file = path("supabase", "migrations", made.file)
-        file.write_text(made.text, encoding="utf-8")
-        by_hand = f"Write by hand what stands below each line with {BY_HAND!r}.\n" if BY_HAND in made.text else ""
-        sys.stdout.write(f"Wrote {file}.\n{by_hand}")
-    else:
-        sys.stdout.write("The migrations record every file of supabase/schemas as it is.\n")
+    made = _migration(name)
+    file = path("supabase", "migrations", made.file)
+    file.write_text(made.text, encoding="utf-8")
+    sys.stdout.write(f"Wrote {file}.\n")
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         home.chmod(0o755)  # PostgreSQL runs as somebody else where this is root

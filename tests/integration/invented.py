@@ -1,11 +1,10 @@
-"""A change of the schema that nobody made, to try how the next migration is written and what it does."""
+"""A change of the schema that nobody made, to try what the next migration does."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from smsretry.adapters.migrations.migrate import Migration, migrations
-from smsretry.adapters.migrations.schemas import SchemaFile, schema_files
-from tests.next_migration import next_migration
+from smsretry.adapters.migrations.migrate import Migration
+from smsretry.adapters.migrations.schemas import SchemaFile, migration_text, schema_files
 
 
 def edited(files: Sequence[SchemaFile], changes: dict[str, tuple[str, str]]) -> list[SchemaFile]:
@@ -45,13 +44,17 @@ def changed_files() -> list[SchemaFile]:
     return [new if file.name == "set_sms_state_stop" else file for file in files]
 
 
-def following(new: Sequence[SchemaFile]) -> Migration:
-    """The next migration."""
-    made = next_migration("invented", migrations(), new, at="20261201000000")
-    assert made is not None
-    return made
+def following(new: Sequence[SchemaFile], *, at: str = "20261201000000") -> Migration:
+    """The next migration. What `create or replace` cannot change is dropped, with all that rests on it, and made."""
+    return Migration(at, "invented", migration_text([_DROPPED, *(file.section for file in new)]))
 
 
+_DROPPED = """\
+drop view if exists smsretry.claimed_retry cascade;
+drop function if exists public.set_sms_state_stop;
+drop function if exists public.begin_sms_attempt;
+drop function if exists public.defer_sms_retry;
+"""
 _NEW = """\
 -- How many texts wait.
 create or replace function public.sms_queue_length()

@@ -22,8 +22,7 @@ from smsretry.local.stack import Stack
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.conftest import NOON_IN_NEW_YORK, Business
-from tests.integration.invented import changed_files, edited
-from tests.next_migration import next_migration
+from tests.integration.invented import changed_files, edited, following
 from tests.support.claims import claim_due
 from tests.support.waiting import until
 
@@ -88,8 +87,7 @@ class Upgrades:
 
     def to(self, files: Sequence[SchemaFile]) -> None:
         """Apply the migration that leads to these files."""
-        made = next_migration("invented", self.applied, files, at=f"2027010100000{len(self.applied)}")
-        assert made is not None
+        made = following(files, at=f"2027010100000{len(self.applied)}")
         assert migrate(self.stack.database_url, shipped=[*self.applied, made]) == [made]
         self.applied.append(made)
 
