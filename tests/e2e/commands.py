@@ -1,68 +1,97 @@
-"""Can a command that a document shows be run? Its program, module, subcommand and options must exist."""
+"""Commands that a document shows: can they be given, and what do they print?"""
 
-import os
-import re
 import sys
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
+from pathlib import Path
 from runpy import run_module
 from typing import Any, Final
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
+from tests.e2e.documents import Block
 
 CI: Final = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def check(words: Sequence[str]) -> None:
     """Fail if the command cannot be what it says."""
-    program = words[0].removeprefix(".venv/bin/")
-    assert program in _PROGRAMS, f"Nothing here knows how to check {program}"
-    _PROGRAMS[program](list(words[1:]))
+    program, *rest = words[0].removeprefix(".venv/bin/"), *words[1:]
+    assert program in _PROGRAMS or program in _IN_CI or program in _OF_OTHERS, f"Who knows how to check {program}?"
+    if program in _IN_CI:
+        assert program in CI
+        assert "install" not in rest or rest[-1] in CI, "another version than .ci/run has"
+    if program in _PROGRAMS:
+        _PROGRAMS[program](rest)
+
+
+def run_as_shown(
+    block: Block, here: Mapping[str, str], codes: Mapping[str, Sequence[int]], *, but: Container[str] = ()
+) -> None:
+    """Run each command of ours that a block shows. Where output is shown, it prints that, perhaps with more in between.
+
+    Args:
+        here: what stands for the placeholders.
+        codes: the exit codes that a command may have; 0 if it is not named.
+        but: commands that are tried elsewhere.
+    """
+    printed: list[str] = []
+    for program, *words in block.commands():
+        if program == "smsretry" and words[0] not in but:
+            given = Path(words.pop()).read_text(encoding="utf-8") if "<" in words else None
+            done = CliRunner().invoke(app, [here.get(word, word) for word in words if word != "<"], input=given)
+            assert done.exit_code in codes.get(words[0], (0,)), (
+                f"{block.where}: {words}: {done.output} {done.exception}"
+            )
+            printed += done.output.splitlines()
+    assert not printed or not block.missing_in(printed), "\n".join(printed)
 
 
 def _python(words: list[str]) -> None:
-    if words[0] == "-c":
-        compile(words[1], "-c", "exec")
-        return
-    assert words[0] == "-m"
-    if words[1] == "pytest":
-        named = " ".join(words[2:]).removeprefix("-m long").split()
-        assert all((ROOT / word.partition("::")[0]).exists() for word in named if not word.startswith("-"))
-        return
-    assert words[1] == "venv" or find_spec(words[1]), f"There is no module {words[1]}"
-    if options := [word for word in words[2:] if word.startswith("--")]:
-        assert all(option in _help(words[1]) for option in options), options
+    match words:
+        case ["-c", text]:
+            compile(text, "-c", "exec")
+        case ["-m", "pytest", *named]:
+            named = " ".join(named).removeprefix("-m long").split()
+            assert all((ROOT / word.partition("::")[0]).exists() for word in named if not word.startswith("-"))
+        case ["-m", module, *options]:
+            assert module == "venv" or find_spec(module), f"There is no module {module}"
+            named = [option for option in options if option.startswith("--")]
+            assert not named or set(named) <= set(_help(module).split()), named
+        case _:
+            raise AssertionError(words)
 
 
 @cache
 def _help(module: str) -> str:
     """What `python -m <module> --help` says. In this process: a new one takes a second to load it all."""
-    asked, sys.argv = sys.argv, [module, "--help"]
-    try:
-        with redirect_stdout(StringIO()) as said, pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setattr(sys, "argv", [module, "--help"])
+        with pytest.raises(SystemExit) as ended:
             run_module(module, run_name="__main__")
-    finally:
-        sys.argv = asked
     assert not ended.value.code, said.getvalue()
-    return said.getvalue()
+    return said.getvalue().replace("]", " ")
 
 
 def _smsretry(words: list[str]) -> None:
-    commands: Any = typer.main.get_command(app)
-    command = commands.commands[words[0]]
+    command = _commands().commands[words[0]]
     if (parts := getattr(command, "commands", {})) and words[1:]:  # a group by itself is named, and not given
         command = parts[words[1]]
     known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     assert known >= {word for word in words[1:] if word.startswith("--")}
+
+
+@cache
+def _commands() -> Any:
+    return typer.main.get_command(app)
 
 
 def _prefect(words: list[str]) -> None:
@@ -70,61 +99,17 @@ def _prefect(words: list[str]) -> None:
     parser.parse_args([word for word in words if word != "--no-prompt"], exit_on_error=False, print_error=False)
 
 
-def _pip(words: list[str]) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for word in words:
-        assert not word.endswith(".txt") or (ROOT / word).exists()
-        for extra in re.findall(r"^\.\[(\w+)\]$", word):
-            assert extra in project["optional-dependencies"]
-
-
-def _uvicorn(words: list[str]) -> None:
-    module, _, name = words[0].partition(":")
-    assert callable(getattr(import_module(module), name))
-    assert all(word in _help("uvicorn") for word in words if word.startswith("--"))
-
-
-def _linter(program: str) -> Callable[[list[str]], None]:
-    def check(words: list[str]) -> None:
-        assert " ".join([f".venv/bin/{program}", *words]) in CI or "--help" in words
-
-    return check
-
-
-def _installer(words: list[str]) -> None:
-    assert words[0] == "install"
-    assert words[1] in CI, "another version than .ci/run has"
-
-
-def _ci(_: list[str]) -> None:
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
-
-
-def _of_others(_: list[str]) -> None:
-    """Programs that are not installed with the package. The Supabase CLI is tried in test_migrations.py, and curl in
-    test_docs_run.py.
-    """
-
-
 _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {
     "python": _python,
     "python3": _python,
-    "pip": _pip,
     "smsretry": _smsretry,
     "prefect": _prefect,
-    "uvicorn": _uvicorn,
-    "npm": _installer,
-    "apt-get": _installer,
-    "ruff": _linter("ruff"),
-    "mypy": _linter("mypy"),
-    "lint-imports": _linter("lint-imports"),
-    ".ci/run": _ci,
-    "supabase": _of_others,
-    "cd": _of_others,
-    "curl": _of_others,
-    "export": _of_others,
-    "git": _of_others,
-    "sha256sum": _of_others,
-    "source": _of_others,
-    "pre-commit": _of_others,
 }
+_IN_CI: Final = ("ruff", "mypy", "lint-imports", "npm", "apt-get")
+"""`.ci/run` runs them."""
+_OF_OTHERS: Final = (
+    "pip", "uvicorn", "supabase", "cd", "curl", "export", "git", "sha256sum", "source", "pre-commit", ".ci/run",
+)  # fmt: skip
+"""Tried elsewhere (pip by `.ci/run`, uvicorn in test_webhooks.py, curl in test_docs_run.py, the Supabase CLI in
+test_migrations.py), or programs that are no matter of ours.
+"""

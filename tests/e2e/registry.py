@@ -51,7 +51,6 @@ class Registry:
         body = {
             **wanted.model_dump(exclude={"schedules"}),
             "flow_id": flow["id"],
-            "path": ".",
             "schedules": schedules,
             **changes,
         }

@@ -31,7 +31,7 @@ def test_up_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_up_takes_everything_with_it(tmp_path: Path) -> None:
-    """Even by kill -9. By Ctrl-C ends the one in test_beside_up.py."""
+    """Even by kill -9. By Ctrl-C ends the one in test_up.py."""
     started = Descendants(tmp_path / "temporary")
 
     def all_run() -> bool:

@@ -1,23 +1,25 @@
-"""The deployment: its form for ad-hoc runs, and what becomes of schedule and late runs as runners come and go."""
+"""The deployments as runners come and go: what is registered, who runs it, and what becomes of runs that are late."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
-from smsretry.local.prefect_server import PortTaken, PrefectServer
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.e2e.serving import deployment, served, switch_schedules, wait_for, wait_until_idle
 
-pytestmark = pytest.mark.long
+PLANNED = "process-scheduled-sends"
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,29 @@ def backlog(
         yield Backlog(late, asked_for, log)
 
 
+@pytest.mark.long
+def test_what_piled_up_is_cancelled_at_the_next_start_and_what_somebody_asked_for_runs(
+    backlog: Backlog, prefect: Prefect
+) -> None:
+    """One run claims whatever is due, so the others would find nothing."""
+    ended = prefect.end_of(backlog.asked_for)
+    assert ended["state"]["type"] == "COMPLETED", backlog.log.read_text()[-3000:]
+    states = {prefect.get(f"flow_runs/{run}")["state"]["message"] for run in backlog.late}
+    assert states == {"Nobody ran it in its time; a later run does its work."}
+
+
+@pytest.mark.long
 def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bounds(
     backlog: Backlog, flow: FlowProcess, business: Business
 ) -> None:
-    """Two of three due texts when asked for two; 9999 is refused before anything runs."""
+    """Two of three due texts when asked for two; 999,999 is refused before anything runs."""
     switch_schedules(flow.prefect, active=False)  # a scheduled run would take them, also one that is under way
     wait_until_idle(flow.prefect)
     for _ in range(3):
         business.due_text()
-    found = deployment(flow.prefect)
-    properties = found["parameter_openapi_schema"]["properties"]
-    assert properties["limit"] | {"title": ""} == {
-        "title": "",
-        "type": "integer",
-        "default": 100_000,
-        "minimum": 1,
-        "maximum": 100_000,
-        "position": 0,
-        "description": "How many due texts to take at most (1 to 100,000).",
-    }
-    assert "description" in properties["stale_minutes"]
+    limit = deployment(flow.prefect)["parameter_openapi_schema"]["properties"]["limit"]
+    assert (limit["minimum"], limit["maximum"]) == (1, 100_000)
+    assert limit["description"] == "How many due texts to take at most (1 to 100,000)."
     run = flow.prefect.end_of(flow.prefect.order(SCHEDULED, {"limit": 2}))
     switch_schedules(flow.prefect, active=True)
     assert run["state"]["message"].startswith("recovered 0, claimed 2: sent 2 in ")
@@ -75,17 +80,15 @@ def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bo
     assert "999999 is greater than the maximum of 100000" in refused.value.response.text
 
 
+@pytest.mark.long
 def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     backlog: Backlog, flow: FlowProcess, tmp_path: Path
 ) -> None:
     """Prefect's own default pauses the deployment when any runner of it stops, and deletes the runs to come."""
+    own = {"deployment_id": {"any_": [deployment(flow.prefect)["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
 
     def runs_to_come() -> int:
-        scheduled = {
-            "deployment_id": {"any_": [deployment(flow.prefect)["id"]]},
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-        }
-        return int(flow.prefect.post("flow_runs/count", {"flow_runs": scheduled}))
+        return int(flow.prefect.post("flow_runs/count", {"flow_runs": own}))
 
     pause = f"{flow.prefect.server.url}/api/deployments/{deployment(flow.prefect)['id']}/pause_deployment"
     httpx.post(pause, timeout=30).raise_for_status()
@@ -102,21 +105,73 @@ def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     assert runs_to_come() > 0
 
 
-def test_what_piled_up_is_cancelled_at_the_next_start_and_what_somebody_asked_for_runs(
-    backlog: Backlog, prefect: Prefect
+@pytest.mark.long
+def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
+    backlog: Backlog, flow: FlowProcess, tmp_path: Path
 ) -> None:
-    """One run claims whatever is due, so the others would find nothing."""
-    ended = prefect.end_of(backlog.asked_for)
-    assert ended["state"]["type"] == "COMPLETED", backlog.log.read_text()[-3000:]
-    states = {prefect.get(f"flow_runs/{run}")["state"]["message"] for run in backlog.late}
-    assert states == {"Nobody ran it in its time; a later run does its work."}
+    """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
+
+    def essence() -> dict[str, Any]:
+        found = deployment(flow.prefect)
+        schedule = {key: found["schedules"][0][key] for key in ("schedule", "active", "slug")}
+        schedule["schedule"].pop("day_or", None)
+        keys = ["name", "description", "version", "tags", "parameters", "parameter_openapi_schema"]
+        keys += ["entrypoint", "path"]
+        more = {"schedule": schedule, "schedules": len(found["schedules"]), "pull_steps": found["pull_steps"] or []}
+        return {key: found[key] for key in keys} | more
+
+    by_serve = essence()
+    for command in (["prefect", "work-pool", "create", "smsretry", "--type", "process"], ["smsretry", "deploy"]):
+        subprocess.run(
+            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            cwd=tmp_path,
+            env=flow.environment(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+    assert essence() == by_serve
+    assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
+    # A run overlaps the next minute's, and is over before the one after that takes its place, ten seconds early.
+    assert 60 < by_serve["parameter_openapi_schema"]["properties"]["drain_seconds"]["default"] < 110
+    assert by_serve["version"] == declared()[0].version
+    assert by_serve["schedule"]["schedule"] == {"cron": "* * * * *", "timezone": "UTC"}
+    scheduled = flow.prefect.get(f"deployments/name/{PLANNED}/{PLANNED}")["schedules"]
+    assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
 
 
-def test_a_server_takes_only_its_own_answers_for_its_own(prefect: Prefect, tmp_path: Path, stack: Stack) -> None:
-    """Another stack's server on its port is a taken port, even if it came in the moment between."""
-    other = PrefectServer(tmp_path / "prefect", stack.postgres, port=prefect.server.port)
-    assert prefect.server.answers()
-    assert not other.answers()
-    with pytest.raises(PortTaken, match=f"Port {prefect.server.port} is taken by another program: choose another with"):
-        other.start()
-    assert prefect.server.answers()
+@pytest.mark.long
+def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
+    stack: Stack, flow: FlowProcess, prefect: Prefect
+) -> None:
+    """They are cancelled; what a person asked for waits, and cancels nothing; so does another deployment's run."""
+
+    def states(*runs: str) -> list[str]:
+        return [prefect.get(f"flow_runs/{run}")["state"]["name"] for run in runs]
+
+    registry = Registry(prefect, stack)
+    registry.empty()
+    for name in (SCHEDULED, PLANNED):
+        registry.register(name)
+    this, *late = [registry.missed(SCHEDULED, minutes) for minutes in (4, *range(5, 15))]
+    others = registry.missed(PLANNED, 5)
+    asked_for = prefect.order(SCHEDULED, {"limit": 1, "drain_seconds": 0})
+    flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=asked_for))
+    assert states(asked_for, this, *late) == ["Completed", *["Late"] * 11]
+    asked_again = registry.run(SCHEDULED, "SCHEDULED", name="Late")
+    flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=this))
+    assert states(this, *late, others, asked_again) == ["Completed", *["Cancelled"] * 10, "Late", "Late"]
+    registry.empty()
+
+
+def test_an_api_that_cannot_be_used_is_told_in_one_sentence(stack: Stack, forks: Forks, tmp_path: Path) -> None:
+    """Without an address Prefect would start a temporary server, on which everything would run and nobody look."""
+    asks_for_a_key = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"
+    for url, words in (
+        (None, "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, "),
+        ("http://127.0.0.1:9/api", "Prefect's API at 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_"),
+        (asks_for_a_key, " asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the "),
+    ):
+        environment = {**inherited(), "PREFECT_HOME": str(tmp_path)}  # no profile of the user's
+        [line] = forks.run("flows.serve", environment | ({"PREFECT_API_URL": url} if url else {})).splitlines()
+        assert words in line

@@ -14,14 +14,13 @@ from types import ModuleType
 from typing import Any, Final
 
 import pytest
-from typer.testing import CliRunner
 
-from smsretry.cli.command import app
 from smsretry.cli.rules import CLOSED
 from smsretry.local.demo.run import ROOT
 from smsretry.local.demo.senders import HARBOR, open_accounts
 from smsretry.local.stack import Stack
 from tests.conftest import Business
+from tests.e2e.commands import run_as_shown
 from tests.e2e.conftest import FlowProcess
 from tests.e2e.documents import PLAYBOOKS, SERVED, Block, Document, documents
 
@@ -62,19 +61,7 @@ def environment(stack: Stack, business: Business, tmp_path: Path, monkeypatch: p
 @blocks("sh", containing="smsretry ")
 def test_every_smsretry_command_of_a_shell_block_runs_on_the_stack(block: Block, environment: dict[str, str]) -> None:
     """Where output is shown, it prints just that, perhaps with more in between."""
-    printed = []
-    for words in block.commands():
-        if words[0] == "smsretry" and words[1] not in OF_THEIR_OWN:
-            given = ""
-            if words[-2:-1] == ["<"]:
-                *words, _, file = words
-                given = Path(file).read_text()
-            done = CliRunner().invoke(app, [environment.get(word, word) for word in words[1:]], input=given)
-            answers = (0, CLOSED) if words[1] == "quiet-hours" else (0,)
-            assert done.exit_code in answers, f"{words}: {done.output} {done.exception}"
-            printed += done.output.splitlines()
-    if printed:
-        assert not block.missing_in(printed)
+    run_as_shown(block, environment, {"quiet-hours": (0, CLOSED)}, but=OF_THEIR_OWN)
 
 
 @blocks("python")

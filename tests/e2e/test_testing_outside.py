@@ -6,16 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 from shutil import which
-from xml.etree import ElementTree
 
 import pytest
 
-from smsretry.errors import LocalStackError, MigrationError
+from smsretry.errors import MigrationError
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.testing.stack import SmsStack
 from tests.e2e.documents import Document
 
+pytestmark = pytest.mark.long
 README = Document(ROOT / "smsretry" / "testing" / "README.md")
 WRONG = '''
 def queue(business, phone):
@@ -35,15 +35,8 @@ def test_the_next_test_begins_as_new(sms_stack):
     assert owner.execute(count).fetchone() == {"theirs": 0, "kept": 2}
     assert sms_stack.twilio.ledger.entries() == ()
 '''
-EXAMPLES = {
-    "test_a_reminder_goes_out_when_the_customer_is_awake",
-    "test_a_text_whose_answer_is_lost_is_sent_once",
-    "test_whoever_said_stop_gets_no_more",
-    "test_a_tenant_cancels_a_reminder",
-}
 
 
-@pytest.mark.long
 def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integration_fails(tmp_path: Path) -> None:
     """With nothing of this repository but the installed package. Its failure shows the queue, and no number."""
     [schema] = README.blocks("sql")
@@ -52,30 +45,21 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     tests = {"test_example.py": example.text, "test_tenant.py": as_tenant.text, "test_wrong.py": WRONG}
     for name, text in (project | tests).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    options = ["-p", "no:cacheprovider", "--junitxml", "report.xml"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "--basetemp", str(tmp_path / "temporary")],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temporary")],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TWILIO_"))},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
-    cases = ElementTree.parse(tmp_path / "report.xml").iter("testcase")
-    failed = {
-        str(case.get("name")): case.find("failure") is not None or case.find("error") is not None for case in cases
-    }
-    expected = dict.fromkeys(EXAMPLES, False)
-    expected |= {"test_the_customer_is_thanked": True, "test_the_next_test_begins_as_new": False}
-    assert failed == expected, done.stdout
+    assert re.search(r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 5 passed", done.stdout)
     assert "cancelled [opted_out] Customer opted out" in done.stdout
     [queue] = re.findall(r"-- smsretry's queue --+\n(.*?)\n[=_]", done.stdout, flags=re.DOTALL)
     assert "+12125550123" not in queue, "what follows it is the test's own assertion, which names it under CI=true"
     assert list((tmp_path / "temporary").rglob("postgres")) == []
 
 
-@pytest.mark.long
 def test_a_schema_that_the_migrations_refuse_is_told_with_what_does_not_fit(tmp_path: Path) -> None:
     """By its column; and nothing is left of the stack."""
     schema = tmp_path / "schema.sql"
@@ -83,11 +67,8 @@ def test_a_schema_that_the_migrations_refuse_is_told_with_what_does_not_fit(tmp_
     with pytest.raises(MigrationError, match=r"customers\.id is bigint"):
         SmsStack(tmp_path / "stack", schema=[schema]).__enter__()
     assert not (tmp_path / "stack" / "postgres").exists()
-    with pytest.raises(LocalStackError, match=r"no .*nowhere\.sql"), SmsStack(tmp_path, schema=[Path("nowhere.sql")]):
-        pass
 
 
-@pytest.mark.long
 @pytest.mark.skipif(not which("psql"), reason="no psql")
 def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(stack: Stack, tmp_path: Path) -> None:
     """By the commands shown, with the schema that is shown elsewhere."""
@@ -102,7 +83,6 @@ def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(stack:
         env=dict(os.environ) | {"PATH": programs, "DATABASE_URL": stack.database_url},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     with stack.connect() as connection:

@@ -1,27 +1,48 @@
 """The webhooks that are ready, against the embedded stack: what Twilio signs, and what others try.
 
-One is the package's own. The others are shown in the documents, and run by Node as they stand there.
+One is the package's own. The others are shown in the documents, and run by Node as they stand there. What only the
+package's own has comes last.
 """
 
+import json
+import logging
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
+import httpx
 import pytest
-from twilio.request_validator import RequestValidator
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.errors import SettingsError
+from smsretry.local.process.guarded_process import inherited
+from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback
+from smsretry.local.twilio.callbacks import Callback, signed
 from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.local.twilio.ledger import Entry
 from smsretry.local.twilio.standin import TwilioStandin
+from smsretry.settings import load
+from smsretry.webhooks import webhook as python_webhook
+from smsretry.webhooks.settings import WebhookSettings
 from tests.conftest import Business
-from tests.e2e.webhook_hosts import BARBER, HOSTS, OTHERS, URL, More, Webhook, in_deno, texted
+from tests.e2e.webhook_hosts import BARBER, HOSTS, TOKENS, URL, Webhook, application, environment_of, posting, texted
 from tests.integration.hearing import another, consents_of, sends_from
-from tests.support.builders import PHONE, run
+from tests.support.builders import PHONE, forget_settings, run
+
+pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
+STOPPED: Final = [("opted_out", "inbound_stop")]
 
 
 @pytest.fixture(scope="module", params=HOSTS)
@@ -29,8 +50,8 @@ def host(
     request: pytest.FixtureRequest, running_stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Webhook]:
     """Each of them, started once."""
-    with request.param(running_stack, tmp_path_factory.mktemp("webhook")) as post:
-        yield post
+    with request.param(running_stack, tmp_path_factory.mktemp("webhook")) as url:
+        yield posting(url)
 
 
 @pytest.fixture
@@ -39,82 +60,80 @@ def webhook(host: Webhook, stack: Stack) -> Webhook:
     return host
 
 
-@pytest.fixture
-def text(stack: Stack, business: Business, queue: SupabaseQueue) -> UUID:
+def in_doubt(business: Business, stack: Stack, queue: SupabaseQueue, phone: str = PHONE) -> tuple[UUID, Entry]:
     """A text that Twilio has, with a status callback; its answer was lost."""
-    return in_doubt(business.due_text(), stack, queue)
-
-
-def in_doubt(row: UUID, stack: Stack, queue: SupabaseQueue) -> UUID:
-    """Send a text, and lose the answer."""
+    row = business.due_text(phone=phone)
     settings = stack.environment() | {"TWILIO_STATUS_CALLBACK_URL": URL}
     stack.twilio.fail(AcceptThenDrop())
     values = {name.lower(): value for name, value in settings.items()}
     with TwilioSender(stack.settings().model_validate(values)) as sender:
         assert run(queue, sender) == ["InDoubt"]
-    return row
+    [entry] = stack.twilio.ledger.entries(phone)
+    return row, entry
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
-
-
-def test_what_twilio_reports_settles_a_text_in_doubt_and_says_how_far_it_has_come(
-    webhook: Webhook, stack: Stack, business: Business, text: UUID
+def test_a_report_settles_its_own_text_and_says_how_far_it_has_come_and_nothing_else_does(
+    webhook: Webhook, stack: Stack, business: Business, queue: SupabaseQueue
 ) -> None:
-    """In any order, and again. A text of the application's own is heard and changes nothing."""
-    [entry] = stack.twilio.ledger.entries()
-    callbacks = [stack.twilio.callback(entry.sid, status) for status in ("sent", "delivered", "queued", "sending")]
-    assert [webhook(callback) for callback in [*callbacks, *callbacks]] == [204] * 8
-    assert (business.row(text)["status"], business.log_of(text)["status"]) == ("completed", "delivered")
-    stack.twilio.ledger.put(replace(entry, sid="SM" + "4" * 32, status_callback=URL))
-    assert webhook(stack.twilio.callback("SM" + "4" * 32, "undelivered", 30008)) == 204
-    assert business.attempts_of(text)[0]["delivery_status"] == "delivered"
-
-
-def test_a_failure_comes_with_its_code(webhook: Webhook, stack: Stack, business: Business, text: UUID) -> None:
-    """As a number."""
-    [entry] = stack.twilio.ledger.entries()
-    assert webhook(stack.twilio.callback(entry.sid, "undelivered", 30008)) == 204
-    [attempt] = business.attempts_of(text)
-    assert (attempt["delivery_status"], attempt["delivery_code"]) == ("undelivered", 30008)
-
-
-def test_what_twilio_did_not_sign_as_it_is_posted_is_refused_and_changes_nothing(
-    webhook: Webhook, stack: Stack, business: Business, text: UUID
-) -> None:
-    """A forged signature, other words, none at all, another account's own; a field more, another path or protocol."""
-    [entry] = stack.twilio.ledger.entries()
+    """A forged signature, other words, another account's own; a field more or twice, another path, host or protocol;
+    signed as it must be, with the attempt of another business. Reports may come in any order, and again.
+    """
+    text, entry = in_doubt(business, stack, queue)
+    neighbors, _ = in_doubt(another(business), stack, queue, phone="+12125550177")
+    other_attempt = business.attempts_of(neighbors)[0]["id"]
     genuine = stack.twilio.callback(entry.sid, "undelivered", 30008)
     attempt = genuine.url.partition("attempt=")[2]
-    others = TwilioStandin(account_sid="AC" + "9" * 32, auth_token="9" * 32, senders={SENDER})
-    others.ledger.put(entry)
+    theirs = TwilioStandin(account_sid=BARBER, auth_token=TOKENS[BARBER], senders={SENDER})
+    strangers = TwilioStandin(account_sid="AC" + "9" * 32, auth_token="9" * 32, senders={SENDER})
+    for standin, callback in ((theirs, URL), (strangers, genuine.url)):
+        standin.ledger.put(replace(entry, status_callback=callback))
 
-    def signed_for(url: str) -> Callback:
-        validator = RequestValidator(stack.environment()["TWILIO_AUTH_TOKEN"])
-        return replace(genuine, signature=validator.compute_signature(url, genuine.form))
+    main = stack.twilio.accounts.main
 
-    attempts = [
+    def signed_for(url: str, **changes: str) -> Callback:
+        return signed(url, {**genuine.form, **changes}, account_sid=main.sid, auth_token=main.auth_token)
+
+    def all_of_it() -> list[object]:
+        return [[business.attempts_of(row), business.row(row)] for row in (text, neighbors)]
+
+    before = all_of_it()
+    forged = [
         *(replace(genuine, signature=forged) for forged in ("forged", "A" * 27 + "=", "")),
         replace(genuine, form=genuine.form | {"MessageStatus": "failed"}),
         replace(genuine, form={}),
-        others.callback(entry.sid, "delivered"),
-        More(genuine.url, genuine.form, genuine.signature, "MessageStatus=delivered"),
-        More(genuine.url, genuine.form, genuine.signature, "X=1"),
+        strangers.callback(entry.sid, "delivered"),
         replace(signed_for(f"{URL}?attempt={attempt}&b=1"), url=f"{URL}?b=1&attempt={attempt}"),
         replace(genuine, url=f"{URL}?attempt={attempt}&attempt={attempt}"),
         signed_for(f"{URL}/?attempt={attempt}"),
         signed_for(f"http{URL.removeprefix('https')}?attempt={attempt}"),
         signed_for(f"{URL.replace('app.', 'evil.')}?attempt={attempt}"),
     ]
-    before = business.attempts_of(text), business.row(text)
-    assert {webhook(callback) for callback in attempts} <= {400, 403}
-    assert (business.attempts_of(text), business.row(text)) == before
+    answers = [webhook(callback) for callback in forged]
+    answers += [webhook(genuine, added=more) for more in ("&MessageStatus=delivered", "&X=1")]
+    assert {*answers} <= {400, 403}
+    assert webhook(theirs.callback(entry.sid, "undelivered", 30006)) == 204
+    assert all_of_it() == before
+
+    late = [stack.twilio.callback(entry.sid, status) for status in ("sent", "delivered", "queued", "sending")]
+    assert [webhook(callback) for callback in [*late, *late]] == [204] * 8
+    assert (business.row(text)["status"], business.log_of(text)["status"]) == ("completed", "delivered")
+    settled = all_of_it()
+    named = [f"{URL}?attempt={attempt}" for attempt in (other_attempt, "x", "", "%00")]
+    assert [webhook(signed_for(url)) for url in named] == [422, 204, 204, 204]
+    assert webhook(signed_for(URL, MessageSid="SM" + "4" * 32, SmsSid="SM" + "4" * 32)) == 204
+    assert all_of_it() == settled
+    [neighbor] = stack.twilio.ledger.entries("+12125550177")
+    assert webhook(stack.twilio.callback(neighbor.sid, "undelivered", 30008)) == 204
+    [told] = business.attempts_of(neighbors)
+    assert (told["delivery_status"], told["delivery_code"]) == ("undelivered", 30008)
 
 
-def test_stop_and_start_that_come_in_are_recorded_whatever_a_text_is_made_of(
+def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
     webhook: Webhook, stack: Stack, business: Business
 ) -> None:
-    """With the word of Advanced Opt-Out, by Twilio's keywords, in words of their own; and a START counts once."""
+    """Whatever a text is made of, by the word of Advanced Opt-Out or by its own; and a signature never expires, so it
+    counts once. The parent's token, a stranger's, and none fit nothing of a subaccount's.
+    """
     business.customer()
 
     def says(body: str, opt_out_type: str | None = None) -> str:
@@ -125,69 +144,165 @@ def test_stop_and_start_that_come_in_are_recorded_whatever_a_text_is_made_of(
 
     for body in ("1 + 1 = 2 & 100%", "%2B%00", "Ёлки 🎄 \u200e", "", "hello\0", "🎄" * 800):
         assert says(body) == "opted_in"
-    said = [says("Arrêt", "STOP"), says("help", "HELP"), says("Começar", "START"), says("Thanks & bye"), says("stop")]
-    assert said == ["opted_out", "opted_out", "opted_in", "opted_in", "opted_out"]
-    in_words = [says("start"), says("Opt-out 🙏"), says("start"), says("please\u200b stop texting me")]
-    assert in_words == ["opted_in", "opted_out", "opted_in", "opted_out"]
-    assert [says("start"), says("ST\0OP")] == ["opted_in", "opted_out"]
+    said = [says("Arrêt", "STOP"), says("help", "HELP"), says("Começar", "START"), says("please\u200b stop texting me")]
+    assert said == ["opted_out", "opted_out", "opted_in", "opted_out"]
     start = stack.twilio.inbound(URL, phone=PHONE, body="start", to=SENDER)
-    for again in (start, stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER), start, start):
+    for again in (start, stack.twilio.inbound(URL, phone=PHONE, body="ST\0OP", to=SENDER), start, start):
         assert webhook(again) == 200
         stack.move_clock(timedelta(minutes=1))
-    assert consents_of(business) == [("opted_out", "inbound_stop")], "a signature never expires"
+    assert consents_of(business) == STOPPED
+
+    barber, service, parent = another(business), "MG" + "1" * 32, stack.environment()
+    sends_from(barber, BARBER, service)
+    barber.customer()
+    for account, token, answer in (
+        (BARBER, parent["TWILIO_AUTH_TOKEN"], 403), (parent["TWILIO_ACCOUNT_SID"], TOKENS[BARBER], 403),
+        ("AC" + "2" * 32, "", 403), ("AC" + "3" * 32, "3" * 32, 403), ("__proto__", "undefined", 403), ("", "", 403),
+        ("constructor", "function Object() { [native code] }", 403), (BARBER, TOKENS[BARBER], 200),
+    ):  # fmt: skip
+        assert consents_of(barber) == [("opted_in", None)]
+        assert webhook(texted("stop", account=account, token=token, to="+12125550190", service=service)) == answer
+    assert consents_of(barber) == STOPPED
 
 
-def test_a_stop_to_a_subaccount_is_signed_with_its_own_token_and_counts_at_its_own_business(
-    webhook: Webhook, stack: Stack, business: Business
+# What only the package's own has
+
+ACCOUNT, TOKEN = "AC" + "0" * 32, "0" * 32
+COMPLETE: Final = {
+    "SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SERVICE_ROLE_KEY": "key", "TWILIO_ACCOUNT_SID": ACCOUNT,
+    "TWILIO_AUTH_TOKEN": TOKEN, "TWILIO_WEBHOOK_URL": URL,
+}  # fmt: skip
+"""All that it needs; the database is nowhere."""
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_written_at_twilio(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The parent's token, a stranger's, and none fit nothing."""
-    other = another(business)
-    service = "MG" + "1" * 32
-    sends_from(business, BARBER, service)
-    for shop in (business, other):
-        shop.customer()
+    """Other methods, kinds of bodies, sizes and forms. Several addresses count, with the port or without, and a proxy
+    has no say of the host and the protocol.
+    """
+    forget_settings(monkeypatch)
+    addresses = [URL, "https://two.example:8443/a%20b", "http://three.example/"]
+    reported = {"TWILIO_STATUS_CALLBACK_URL": "https://four.example/s?tenant=1#rc=3"}
+    with application(COMPLETE | {"TWILIO_WEBHOOK_URL": " ".join(addresses)} | reported) as url:
+        for method in ("GET", "PUT", "DELETE"):
+            answer = httpx.request(method, f"{url}/twilio")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert httpx.post(url, json={"MessageStatus": "delivered"}).status_code == 415
+        endless = (b"a" * 30_000 for _ in range(4))  # without a Content-Length nobody knows before
+        assert [httpx.post(url, content=it, headers=FORM).status_code for it in (b"a" * 200_000, endless)] == [413, 413]
+        forms = [b"", b"\x00\xff\xfe", b"%", b"AccountSid=%ff", f"AccountSid={ACCOUNT}".encode(), b"a=1&" * 1000]
+        assert {httpx.post(url, content=form, headers=FORM).status_code for form in forms} <= {400, 403}
+        odd = httpx.Headers({**FORM, "X-Twilio-Signature": "é"}, encoding="latin-1")
+        assert httpx.post(url, content=forms[4], headers=odd).status_code == 403
 
-    def says(account: str, token: str) -> int:
-        return webhook(texted("stop", account=account, token=token, to="+12125550190", service=service))
+        def post(signed_for: str, query: str = "") -> int:
+            callback = signed(signed_for + query, {"CallSid": "CA0"}, account_sid=ACCOUNT, auth_token=TOKEN)
+            proxied = {**callback.headers, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+            return httpx.post(f"{url}/elsewhere{query}", content=callback.body, headers=proxied).status_code
 
-    parent = stack.environment()
-    forged = [
-        (BARBER, parent["TWILIO_AUTH_TOKEN"]), (parent["TWILIO_ACCOUNT_SID"], OTHERS[BARBER]), ("AC" + "2" * 32, ""),
-        ("AC" + "3" * 32, "3" * 32), ("constructor", "function Object() { [native code] }"), ("__proto__", "undefined"),
-        ("", ""),
-    ]  # fmt: skip
-    assert [says(account, token) for account, token in forged] == [403] * len(forged)
-    assert says(BARBER, OTHERS[BARBER]) == 200
-    assert (consents_of(business), consents_of(other)) == ([("opted_out", "inbound_stop")], [("opted_in", None)])
+        fitting = [*addresses, "https://app.example:443/twilio", "http://three.example:80/", "https://four.example/s"]
+        assert {post(address, "?attempt=1&b=%2B+%C3%BC%20") for address in fitting} == {422}, "a call is no text"
+        others = ["http://app.example/twilio", "https://app.example/twilio/", "https://evil.example/twilio"]
+        assert {post(address) for address in others} == {403}
 
 
-def test_one_account_needs_no_list_of_tokens(stack: Stack, business: Business, tmp_path: Path) -> None:
-    """Its own token is enough."""
+def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each variable by its name, and no value. Mounted, it answers 503 until all is right: Twilio may call again."""
+    forget_settings(monkeypatch)
+    wrong = {"TWILIO_AUTH_TOKENS": json.dumps({BARBER: "a\nsecret"}), "TWILIO_WEBHOOK_URL": f"{URL} https://b?c"}
+    for name, value in {**COMPLETE, **wrong}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load(WebhookSettings)
+    forget_settings(monkeypatch)
+    tokens, addresses = str(raised.value).splitlines()[1:]
+    assert "TWILIO_AUTH_TOKENS: has a line break" in tokens
+    assert "TWILIO_WEBHOOK_URL: must be the address that Twilio calls" in addresses
+    with pytest.raises(RuntimeError, match="did not start"), LocalServer(python_webhook()):
+        pass
+    with LocalServer(Starlette(routes=[Mount("/twilio", python_webhook())])) as server:
+        assert httpx.get(f"{server.url}/twilio/health").text == "ok\n"
+        assert httpx.post(f"{server.url}/twilio", headers=FORM, follow_redirects=True).status_code == 503
+        assert re.search("SUPABASE_URL is not set(?s:.*)Set TWILIO_WEBHOOK_URL, or TWILIO_STATUS", caplog.text)
+        for name, value in COMPLETE.items():
+            monkeypatch.setenv(name, value)
+        assert httpx.post(f"{server.url}/twilio/", headers=FORM).status_code == 403
+
+
+def test_two_tokens_count_while_an_account_exchanges_its_token_and_a_file_is_read_again(
+    stack: Stack, business: Business, tmp_path: Path
+) -> None:
+    """The first and the second of the main account; another account's from the runner's file, beside an API key."""
     business.customer()
-    with in_deno(stack, tmp_path, several=False) as webhook:
-        assert webhook(stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)) == 200
-    assert consents_of(business) == [("opted_out", "inbound_stop")]
+    main, own = stack.environment()["TWILIO_ACCOUNT_SID"], stack.environment()["TWILIO_AUTH_TOKEN"]
+    file, key = tmp_path / "accounts.json", {"api_key_sid": "SK" + "1" * 32, "api_key_secret": "s"}
+
+    def listed(text: str) -> None:
+        file.with_name("new").write_text(text, encoding="utf-8")
+        file.with_name("new").replace(file)
+
+    listed(json.dumps({BARBER: key}))
+    given = {"TWILIO_AUTH_TOKENS": json.dumps({main: ["next", ""]}), "TWILIO_ACCOUNTS_FILE": str(file)}
+    with application(environment_of(stack) | given) as url:
+        post = posting(url)
+        said = [post(texted("hello", account=main, token=token)) for token in (own, "next", "", "old")]
+        assert said == [200, 200, 403, 403]
+        for text, answer in ((None, 403), (json.dumps({BARBER: {**key, "auth_token": "barbers"}}), 200), ("{", 503)):
+            if text:
+                listed(text)
+            assert post(texted("hello", account=BARBER, token="barbers")) == answer
+        assert post(texted("stop", account=main, token=own)) == 200
+    assert consents_of(business) == STOPPED
 
 
-def test_a_report_settles_no_other_text_than_its_own(
-    webhook: Webhook, stack: Stack, business: Business, text: UUID, queue: SupabaseQueue
+def test_many_at_once_are_all_recorded_and_what_is_not_is_a_line_of_the_log_that_quotes_no_text(
+    stack: Stack, business: Business, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Signed as it must be, with the attempt of another business, or by a business with an account of its own."""
-    [entry] = stack.twilio.ledger.entries()
-    theirs = TwilioStandin(account_sid=BARBER, auth_token=OTHERS[BARBER], senders={SENDER})
-    before = business.attempts_of(text), business.row(text)
-    for callback in (entry.status_callback, URL):
-        theirs.ledger.put(replace(entry, status_callback=callback))
-        assert webhook(theirs.callback(entry.sid, "undelivered", 30006)) == 204
-        assert (business.attempts_of(text), business.row(text)) == before
-    assert webhook(stack.twilio.callback(entry.sid, "sent")) == 204
-    neighbors = in_doubt(another(business).due_text(phone="+12125550177"), stack, queue)
-    [attempt] = business.attempts_of(neighbors)
-    before = business.attempts_of(neighbors), business.row(neighbors)
-    for named, answer in ((attempt["id"], 422), ("x", 204), ("", 204), ("%00", 204)):
-        stack.twilio.ledger.put(replace(entry, status_callback=f"{URL}?attempt={named}"))
-        assert webhook(stack.twilio.callback(entry.sid, "delivered")) == answer
-        assert (business.attempts_of(neighbors), business.row(neighbors)) == before
-    theirs.ledger.put(replace(entry, status_callback=URL))
-    assert webhook(theirs.callback(entry.sid, "read")) == 204
-    assert business.attempts_of(text)[0]["delivery_status"] == "delivered"
+    """A morning's replies while the database blinks; then a key that is refused, which its owner learns."""
+    phones = [f"+1212555{number:04}" for number in range(100, 120)]
+    for phone in phones:
+        business.customer(phone=phone)
+    stack.rpc_faults.bad_gateway("record_inbound_sms")
+    with application(environment_of(stack)) as url, ThreadPoolExecutor(20) as pool:
+        stops = [stack.twilio.inbound(URL, phone=phone, body="stop", to=SENDER) for phone in phones]
+        assert set(pool.map(posting(url), stops)) == {200}
+    assert consents_of(business) == STOPPED * len(phones)
+
+    secret = "My secret is 4711"
+    genuine = stack.twilio.inbound(URL, phone=PHONE, body=secret, to=SENDER)
+    wrong = environment_of(stack) | {"SUPABASE_SERVICE_ROLE_KEY": "x"}
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG), application(wrong) as url:
+        assert posting(url)(genuine) == 503
+        assert posting(url)(replace(genuine, signature="forged")) == 403
+    ours = [record.getMessage() for record in caplog.records if record.name == "smsretry.webhooks"]
+    assert re.match(r"Supabase refused the key \(HTTP 401: ", ours[0])
+    assert ours[1].startswith("HTTP 403: The signature fits no address")
+    assert not [word for word in (secret, "4711", PHONE, PHONE[1:], "My sec") if word in caplog.text]
+
+
+@pytest.mark.long
+def test_the_command_that_is_shown_serves_it_and_twilio_may_call_again_while_the_database_is_away(
+    stack: Stack, business: Business
+) -> None:
+    """uvicorn, as a process of its own: it starts, hears, and ends in order when a supervisor stops it."""
+    business.customer()
+    stop = stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)
+    stack.rpc_faults.bad_gateway("record_inbound_sms", times=3)
+    url, environment = f"http://127.0.0.1:{(port := free_port())}", {**inherited(), **environment_of(stack)}
+    command = [sys.executable, "-m", "uvicorn", "smsretry.webhooks:app", "--port", str(port), "--no-access-log"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert any("Uvicorn running" in line for line in process.stderr)
+            assert httpx.get(f"{url}/health").text == "ok\n"
+            assert [posting(url)(stop), posting(url)(stop)] == [503, 200]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.communicate()[1]
+    assert "Application shutdown complete" in rest
+    assert consents_of(business) == STOPPED

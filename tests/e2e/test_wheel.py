@@ -15,6 +15,8 @@ import yaml
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import inherited
 
+pytestmark = pytest.mark.long
+
 NEEDED = ("flows", "smsretry", "LICENSE", "README.md", "prefect.yaml", "pyproject.toml")
 SHOW = """
 import json
@@ -28,22 +30,17 @@ print(json.dumps([served, len(migrations()), version("smsretry"), MINE]))
 """
 
 
-pytestmark = pytest.mark.long
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources."""
+    """The wheel, built from a copy of the sources. Beside it, in `site`, it is installed alone."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in NEEDED:
-        source, target = ROOT / name, folder / "source" / name
-        target.parent.mkdir(exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (folder / "source").mkdir(exist_ok=True)
+        copy(ROOT / name, folder / "source" / name)
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source"))
     [built] = folder.glob("*.whl")
+    pip("install", "--target", str(folder / "site"), str(built))
     return built
 
 
@@ -54,61 +51,35 @@ def pip(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def site(wheel: Path) -> Path:
-    """Where only the wheel is installed."""
-    pip("install", "--target", str(wheel.with_name("site")), str(wheel))
-    return wheel.with_name("site")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """Somebody's project, as Prefect's documentation lays one out, and with a module of our name."""
+def test_it_works_in_somebody_elses_project(wheel: Path, tmp_path: Path) -> None:
+    """As Prefect's documentation lays one out, and with a module of our name: the deployments are found with the
+    entrypoints that `prefect.yaml` has, and so is the project's package `flows`. Without a server `serve` says so.
+    """
+    files = {"flows/__init__.py": "", "flows/mine.py": "MINE = 'of the project'", "prefect.yaml": "deployments: []"}
     (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "__init__.py").touch()
-    (tmp_path / "flows" / "mine.py").write_text("MINE = 'of the project'")
-    (tmp_path / "smsretry.py").write_text("raise ImportError('of the project')")
-    (tmp_path / "prefect.yaml").write_text("deployments: []")
-    return tmp_path
+    for name, text in (files | {"smsretry.py": "raise ImportError('of the project')"}).items():
+        (tmp_path / name).write_text(text)
+    site, environment = wheel.with_name("site"), {**inherited(), "PREFECT_HOME": str(tmp_path / "home")}
 
+    def run(*command: str, path: list[Path]) -> "subprocess.CompletedProcess[str]":
+        found = {**environment, "PYTHONPATH": os.pathsep.join(map(str, path))}
+        return subprocess.run(command, cwd=tmp_path, env=found, capture_output=True, text=True, check=False)
 
-def run(
-    site: Path, folder: Path, *command: str | Path, path: tuple[Path, ...] = ()
-) -> "subprocess.CompletedProcess[str]":
-    """Run a command in that folder, with what is installed and no Prefect server."""
-    environment = {name: value for name, value in inherited().items() if name != "PYTHONPATH"}
-    found = os.pathsep.join(map(str, [site, *path]))
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**environment, "PYTHONPATH": found, "PREFECT_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_the_deployments_are_found_beside_a_projects_own_flows(site: Path, project: Path) -> None:
-    """With the entrypoints that `prefect.yaml` has. The project's package `flows` is found, too, even after ours."""
-    done = run(site, project, sys.executable, "-P", "-c", SHOW, path=(project,))
+    done = run(sys.executable, "-P", "-c", SHOW, path=[site, tmp_path])
     assert done.returncode == 0, done.stderr
-    deployments, migrations, version, mine = json.loads(done.stdout)
-    assert mine == "of the project"
     defined = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    assert deployments == [[entry["name"], entry["entrypoint"], len(entry.get("schedules", []))] for entry in defined]
-    assert {version} == {entry["version"] for entry in defined}
-    assert migrations == len(list((ROOT / "smsretry" / "supabase" / "migrations").glob("*.sql")))
-
-
-def test_the_command_works_in_the_projects_folder(site: Path, project: Path) -> None:
-    """It comes as far as it can without a server: neither the project's modules nor its `prefect.yaml` are ours."""
-    done = run(site, project, site / "bin" / "smsretry", "serve")
+    assert json.loads(done.stdout) == [
+        [[entry["name"], entry["entrypoint"], len(entry.get("schedules", []))] for entry in defined],
+        len(list((ROOT / "smsretry" / "supabase" / "migrations").glob("*.sql"))),
+        defined[0]["version"],
+        "of the project",
+    ]
+    done = run(str(site / "bin" / "smsretry"), "serve", path=[site])
     assert done.stderr.startswith("PREFECT_API_URL is not set"), done.stderr
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_the_wheel_holds_every_table_and_sql_file_and_no_tests(wheel: Path) -> None:
+def test_it_holds_every_table_and_sql_file_and_no_tests(wheel: Path) -> None:
     """Data files go in by pattern; one that no pattern names would be missed only by users."""
     held = {name.partition(".data/data/")[2] or name for name in zipfile.ZipFile(wheel).namelist()}
     held = {name for name in held if ".dist-info/" not in name}

@@ -6,10 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,15 +17,15 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
-from smsretry.webhooks import webhook as python_webhook
+from smsretry.webhooks import webhook
 from tests.support.builders import PHONE
 
 URL: Final = "https://app.example/twilio"
 BARBER: Final = "AC" + "1" * 32
-OTHERS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
-"""The tokens of accounts beside the environment's. One was left empty."""
-Webhook = Callable[[Callback], int]
-"""Takes what Twilio posts, and answers with an HTTP status."""
+TOKENS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
+"""Of accounts beside the environment's. One was left empty."""
+Webhook = Callable[..., int]
+"""Takes what Twilio posts, and perhaps what somebody added to it; answers with an HTTP status."""
 _HERE: Final = Path(__file__).parent
 _WEBHOOKS: Final = ROOT / "smsretry" / "webhooks"
 _PACKAGES: Final = ("twilio@6.2.0", "typescript@7.0.2", "@types/node@26.6.6")
@@ -36,45 +35,26 @@ Deno.serve((request) => (request.method === "POST" ? POST(request) : new Respons
 """
 
 
-@dataclass(frozen=True, slots=True)
-class More(Callback):
-    """What Twilio posts, and a field that somebody added on the way."""
-
-    added: str
-
-    @property
-    def body(self) -> bytes:
-        """The form as it travels."""
-        return f"{urlencode(self.form)}&{self.added}".encode()
-
-
-def address(url: str, called: str) -> str:
-    """Where a webhook that is reached at `url` is called, for an address that Twilio calls."""
-    parts = urlsplit(called)
-    return f"{url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-
-
 def posting(url: str) -> Webhook:
     """Posts to a webhook that is reached there: the path and the query are those that Twilio calls."""
 
-    def post(callback: Callback) -> int:
-        return httpx.post(address(url, callback.url), content=callback.body, headers=callback.headers).status_code
+    def post(callback: Callback, *, added: str = "") -> int:
+        called = urlsplit(callback.url)
+        address = f"{url}{called.path}" + (f"?{called.query}" if called.query else "")
+        return httpx.post(address, content=callback.body + added.encode(), headers=callback.headers).status_code
 
     return post
 
 
-def texted(
-    body: str, *, account: str, token: str, url: str = URL, to: str = SENDER, service: str | None = None
-) -> Callback:
+def texted(body: str, *, account: str, token: str, to: str = SENDER, service: str | None = None) -> Callback:
     """An incoming text, signed with this token."""
     form = inbound_form(phone=PHONE, body=body, to=to, opt_out_type=None, messaging_service_sid=service)
-    return signed(url, form, account_sid=account, auth_token=token)
+    return signed(URL, form, account_sid=account, auth_token=token)
 
 
-def environment_of(stack: Stack, *, several: bool = True) -> dict[str, str]:
-    """The settings of a webhook."""
-    accounts = {"TWILIO_AUTH_TOKENS": json.dumps(OTHERS)} if several else {}
-    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, **accounts}
+def environment_of(stack: Stack) -> dict[str, str]:
+    """The settings of a webhook that knows several accounts."""
+    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, "TWILIO_AUTH_TOKENS": json.dumps(TOKENS)}
 
 
 @contextmanager
@@ -83,41 +63,36 @@ def application(environment: Mapping[str, str]) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        with LocalServer(python_webhook()) as server:
+        with LocalServer(webhook()) as server:
             yield server.url
 
 
 @contextmanager
-def in_python(stack: Stack, _directory: Path) -> Iterator[Webhook]:
+def in_python(stack: Stack, _directory: Path) -> Iterator[str]:
     """The package's own."""
     with application(environment_of(stack)) as url:
-        yield posting(url)
+        yield url
 
 
 @contextmanager
-def in_deno(stack: Stack, directory: Path, *, several: bool = True) -> Iterator[Webhook]:
+def in_deno(stack: Stack, directory: Path) -> Iterator[str]:
     """The Edge Function, run by Node with as much of Deno as it needs."""
-    script = directory / "webhook.mjs"
     function = (_WEBHOOKS / "edge_function.ts").read_text(encoding="utf-8")
-    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{function}", encoding="utf-8")
-    environment = environment_of(stack, several=several)
-    if several:  # as Supabase gives it the secret keys now; older projects have the one key
-        environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
-    with _node([str(script)], environment) as url:
-        yield posting(url)
+    environment = environment_of(stack)  # as Supabase gives it the secret keys now; older projects have the one key
+    environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
+    with _node(directory, function, environment) as url:
+        yield url
 
 
 @contextmanager
-def in_next(stack: Stack, directory: Path) -> Iterator[Webhook]:
+def in_next(stack: Stack, directory: Path) -> Iterator[str]:
     """The route of Next.js, compiled with twilio-node, and called as Next.js calls it. Needs npm and its registry."""
     (directory / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     shutil.copy(_WEBHOOKS / "route.ts", directory)
     _run(directory, "npm", "install", "--silent", "--no-audit", "--no-fund", *_PACKAGES)
     _run(directory, "npx", "tsc", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "route.ts")
-    script = directory / "webhook.mjs"
-    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{_CALLED_AS_A_ROUTE}", encoding="utf-8")
-    with _node([str(script)], environment_of(stack)) as url:
-        yield posting(url)
+    with _node(directory, _CALLED_AS_A_ROUTE, environment_of(stack)) as url:
+        yield url
 
 
 HOSTS: Final = [
@@ -136,12 +111,14 @@ def _run(directory: Path, *command: str) -> None:
 
 
 @contextmanager
-def _node(words: list[str], environment: Mapping[str, str]) -> Iterator[str]:
+def _node(directory: Path, source: str, environment: Mapping[str, str]) -> Iterator[str]:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node: install version 18 or later")
+    script = directory / "webhook.mjs"
+    script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{source}", encoding="utf-8")
     with subprocess.Popen(
-        [node, *words], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        [node, str(script)], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None

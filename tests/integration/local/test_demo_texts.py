@@ -1,16 +1,17 @@
-"""The texts of `demo` and `up`: each customer's outcome is its own, and new ones come at their rate."""
+"""The texts of `demo` and `up`: each customer's outcome is its own, and new ones come at their rate.
+
+What each text of the demo comes to is shown by the command itself: e2e/test_up.py.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
-from uuid import UUID
 
 import pytest
 from rich.console import Console
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.demo import stream
 from smsretry.local.demo.clock import is_open, move_to_morning, told
@@ -21,9 +22,7 @@ from smsretry.local.demo.senders import HARBOR, OWN_SENDERS, PILATES
 from smsretry.local.demo.stream import Stream
 from smsretry.local.stack import Stack
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.run import run_once
 from tests.e2e.documents import demo_rows
-from tests.support.builders import run_over
 from tests.support.claims import claim_due
 
 
@@ -35,17 +34,14 @@ def _as_it_was(stack: Stack) -> Iterator[None]:
         connection.execute("alter table customers drop column if exists name")
 
 
-def test_no_two_customers_of_the_demo_share_a_number_or_a_name() -> None:
-    """What is planned for one number cannot meet another's text."""
+def test_the_demos_texts_are_the_same_each_time_and_no_two_customers_share_a_number_or_a_name(stack: Stack) -> None:
+    """All were queued at different moments, so that their order is not left to their ids; and what is planned for one
+    number cannot meet another's text.
+    """
     everybody = [customer for customer, _ in people()] + [*SPECIAL, DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED]
     everybody += [customer for own in OWN_SENDERS for customer in own.customers]
     for known in ([c.phone for c in everybody if c.phone], [c.name for c in everybody]):
         assert [value for value, times in Counter(known).items() if times > 1] == []
-    assert set(SHOWN) <= {customer.name for customer in everybody}
-
-
-def test_two_demos_take_the_same_fifty_texts_first(stack: Stack) -> None:
-    """All were queued at different moments, so that the order is not left to their ids."""
     names = seed(stack)
     with stack.connect() as connection:
         rows = connection.execute("select id, scheduled_for from sms_retry_queue where status = 'pending'").fetchall()
@@ -55,8 +51,9 @@ def test_two_demos_take_the_same_fifty_texts_first(stack: Stack) -> None:
 
 def test_the_demo_shows_the_interesting_rows(stack: Stack) -> None:
     """In the order of the list, under the sender of each, and in 80 columns. `demo_rows` reads it as it is printed."""
-    names = seed(stack)
-    lines = _printed(stack, names)
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(tables(stack, seed(stack), [(stack.now(), fates(stack))] * 2, only=SHOWN))
+    lines = console.export_text().splitlines()
     assert lines[0].strip() == f"What became of {len(SHOWN)} of the 68 texts (times in UTC; --all shows every text)"
     assert max(map(len, lines)) <= 80
     assert [name for name, _, _ in demo_rows("\n".join(lines))] == [*SHOWN]
@@ -67,43 +64,6 @@ def test_the_demo_shows_the_interesting_rows(stack: Stack) -> None:
     ]
 
 
-def test_texts_of_the_demos_suspended_account_wait_and_say_what_to_do(
-    stack: Stack, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """Those of the other two go out, each from its own account."""
-    names = seed(stack)
-    with stack.connect() as connection:
-        connection.execute("delete from sms_retry_queue where id <> all (%s)", [_rows(names, "Ava", "Nora", "Lena")])
-    run_once(run_over(queue, sender))
-    shown = {name: why for name, _, why in demo_rows("\n".join(_printed(stack, names)))}
-    assert shown == {
-        "Ava": "Accepted by Twilio",
-        "Nora": "Accepted by Twilio",
-        "Lena": f"Twilio 20005: Account not active. {code_meaning(20005).to_do}",
-    }
-    with stack.connect() as connection:
-        [held_up] = connection.execute(
-            "select why from smsretry.texts_by_sender(null, smsretry.clock()) where why_code = 'account_refused'"
-        )
-    assert held_up["why"] == shown["Lena"]
-    word = fates(stack)
-    assert [word[row] for row in _rows(names, "Nora", "Lena")] == ["[green]sent[/]", "waits"]
-    assert {entry.account_sid for entry in stack.twilio.ledger.entries()} == {
-        stack.twilio.accounts.main.sid,
-        HARBOR.account,
-    }
-
-
-def _rows(names: Mapping[UUID, str], *wanted: str) -> list[UUID]:
-    return [row for name in wanted for row, called in names.items() if called == name]
-
-
-def _printed(stack: Stack, names: Mapping[UUID, str]) -> list[str]:
-    shown = Console(width=80, record=True, file=StringIO())
-    shown.print(tables(stack, names, [(stack.now(), fates(stack))] * 2, only=SHOWN))
-    return shown.export_text().splitlines()
-
-
 def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
     stack: Stack, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
@@ -111,17 +71,11 @@ def test_zanes_text_fails_once_and_is_sent_when_it_is_queued_again(
     row = next(row for row, name in seed(stack).items() if name == "Zane")
     fates = []
     with stack.connect() as connection:
+        connection.execute("delete from sms_retry_queue where id <> %s", [row])
         for _ in range(2):
-            connection.execute(
-                "update sms_retry_queue set scheduled_for = smsretry.clock() + interval '1 day' where id <> %s", [row]
-            )
-            [claim] = [claim for claim in claim_due(queue, 10) if claim.id == row]
+            [claim] = claim_due(queue, 10)
             fates.append(process_sms_retry_item(claim, queue=queue, sender=sender).fate)
-            connection.execute(
-                """update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock()
-                   where id = %s and status = 'failed'""",
-                [row],
-            )
+            connection.execute("update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock()")
     assert fates == ["Failed", "Sent"]
 
 

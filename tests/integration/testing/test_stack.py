@@ -1,19 +1,16 @@
 """What `smsretry.testing` gives a test: a clock, Twilio's side, the environment, and a database that is as it was."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
-import psycopg
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from supabase import create_client
 from twilio.request_validator import RequestValidator
 
 from smsretry.adapters.migrations.migrate import migrate
@@ -36,23 +33,6 @@ ERRORS = {
 """What a file may begin with, and what is said of it."""
 
 
-@pytest.fixture
-def posts(sms_stack: SmsStack) -> Iterator[list[tuple[bool, dict[str, str]]]]:
-    """What is posted to an application's webhook, which the worker knows, and whether the signature was right."""
-    posts: list[tuple[bool, dict[str, str]]] = []
-    validator = RequestValidator(sms_stack.environment()["TWILIO_AUTH_TOKEN"])
-
-    async def hear(request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
-        signature = request.headers.get("x-twilio-signature", "")
-        posts.append((validator.validate(str(request.url), form, signature), form))
-        return Response(status_code=204)
-
-    with LocalServer(Starlette(routes=[Route("/twilio", hear, methods=["POST"])])) as server:
-        sms_stack.options["TWILIO_STATUS_CALLBACK_URL"] = f"{server.url}/twilio"
-        yield posts
-
-
 def test_the_clock_is_set_and_moved_for_all_of_the_stack(sms_stack: SmsStack) -> None:
     """And runs on from there, though the schema is applied again. A moment without a zone is none."""
     sms_stack.set_clock(SENT)
@@ -65,53 +45,45 @@ def test_the_clock_is_set_and_moved_for_all_of_the_stack(sms_stack: SmsStack) ->
         sms_stack.set_clock(SENT.replace(tzinfo=None))
 
 
-def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(
-    sms_stack: SmsStack, posts: list[tuple[bool, dict[str, str]]]
-) -> None:
+def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(sms_stack: SmsStack) -> None:
     """A status to the URL that the message was sent with, a STOP to the one that the test names, if anybody listens."""
-    sms_stack.business().due_text()
-    sms_stack.run()
-    [message] = sms_stack.twilio.ledger.entries(PHONE)
-    answer = sms_stack.report(message, "delivered")
-    assert answer is not None
-    assert answer.status_code == 204
-    sms_stack.receive(PHONE, "STOP", webhook=sms_stack.options["TWILIO_STATUS_CALLBACK_URL"])
-    [(status_signed, status), (stop_signed, stop)] = posts
-    assert (status_signed, stop_signed) == (True, True)
+    posts: list[dict[str, str]] = []
+    validator = RequestValidator(sms_stack.environment()["TWILIO_AUTH_TOKEN"])
+
+    async def hear(request: Request) -> Response:
+        posts.append(dict(parse_qsl((await request.body()).decode(), keep_blank_values=True)))
+        assert validator.validate(str(request.url), posts[-1], request.headers["x-twilio-signature"])
+        return Response(status_code=204)
+
+    with LocalServer(Starlette(routes=[Route("/twilio", hear, methods=["POST"])])) as server:
+        sms_stack.options["TWILIO_STATUS_CALLBACK_URL"] = webhook = f"{server.url}/twilio"
+        sms_stack.business().due_text()
+        sms_stack.run()
+        [message] = sms_stack.twilio.ledger.entries(PHONE)
+        answers = [sms_stack.report(message, "delivered"), sms_stack.receive(PHONE, "STOP", webhook=webhook)]
+    assert [answer and answer.status_code for answer in answers] == [204, 204]
+    status, stop = posts
     assert (status["MessageSid"], status["MessageStatus"]) == (message.sid, "delivered")
     assert (stop["From"], stop["Body"], stop["To"]) == (PHONE, "STOP", SENDER)
     with pytest.raises(LocalStackError, match="start the application") as told:
-        sms_stack.receive(PHONE, "STOP", webhook=f"http://127.0.0.1:1/twilio?to={PHONE}")
+        sms_stack.receive(PHONE, "STOP", webhook=f"{webhook}?to={PHONE}")
     assert PHONE not in str(told.value)
 
 
-def test_what_twilio_tells_reaches_the_database_without_a_webhook(sms_stack: SmsStack) -> None:
-    """A delivery, and a STOP that cancels the next text to the number. A status that Twilio does not have is none."""
+def test_what_became_of_a_message_reaches_the_database_without_a_webhook(sms_stack: SmsStack) -> None:
+    """Told, or found by asking five minutes after the text was accepted. A status that Twilio does not have is none."""
     business = sms_stack.business()
-    text = business.due_text()
+    told, found = business.due_text(), business.due_text(phone="+12125550124")
     sms_stack.run()
-    [message] = sms_stack.twilio.ledger.entries()
+    [message], [silent] = sms_stack.twilio.ledger.entries(PHONE), sms_stack.twilio.ledger.entries("+12125550124")
     with pytest.raises(ValueError, match="delivered"):
         sms_stack.report(message, "deliverd")
     sms_stack.report(message, "delivered")
-    assert business.log_of(text)["status"] == "delivered"
-    sms_stack.receive(PHONE, "STOP")
-    again = business.due_text()
-    sms_stack.run()
-    assert business.row(again)["status"] == "cancelled"
-
-
-def test_a_delivery_that_nobody_told_is_found_by_asking(sms_stack: SmsStack) -> None:
-    """Five minutes after the text was accepted."""
-    business = sms_stack.business()
-    text = business.due_text()
-    sms_stack.run()
-    [message] = sms_stack.twilio.ledger.entries()
-    sms_stack.twilio.report(message.sid, "undelivered", 30006)
+    sms_stack.twilio.report(silent.sid, "undelivered", 30006)
     assert sms_stack.look_after_deliveries().idle
     sms_stack.move_clock(timedelta(minutes=6))
     assert sms_stack.look_after_deliveries().counts == {"undelivered": 1}
-    assert business.log_of(text)["status"] == "undelivered"
+    assert [business.log_of(text)["status"] for text in (told, found)] == ["delivered", "undelivered"]
 
 
 def test_a_run_says_what_each_text_came_to(sms_stack: SmsStack) -> None:
@@ -131,40 +103,25 @@ def test_a_run_says_what_each_text_came_to(sms_stack: SmsStack) -> None:
     assert sms_stack.run().fates == ["Sent"]
 
 
-def test_the_application_reaches_the_stack_by_the_environment(
-    sms_environment: dict[str, str], sms_stack: SmsStack, monkeypatch: pytest.MonkeyPatch
+def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, sms_stack: SmsStack
 ) -> None:
-    """supabase-py as the backend, psycopg as a tenant, a worker of its own; and nobody as anon."""
-    text, other = sms_stack.business(), sms_stack.business("Harbor Cycle Works")
-    mine, theirs = text.due_text(), other.due_text()
-    client = create_client(sms_environment["SUPABASE_URL"], sms_environment["SUPABASE_SERVICE_ROLE_KEY"])
-    log = str(text.row(mine)["send_log_id"])
-    assert client.rpc("queue_sms_retry", {"send_log_id": log}).execute().data
-    with psycopg.connect(sms_environment["DATABASE_URL"]) as connection:
-        connection.execute("set local role authenticated")
-        connection.execute("select set_config('request.jwt.claims', %s, true)", [f'{{"sub": "{other.user_id}"}}'])
-        assert connection.execute("select id from sms_retry_queue").fetchall() == [(theirs,)]
-    refused = httpx.post(
-        f"{sms_environment['SUPABASE_URL']}/rest/v1/rpc/claim_due_sms_retries",
-        headers={
-            "apikey": sms_environment["SUPABASE_ANON_KEY"],
-            "Authorization": f"Bearer {sms_stack.jwt(other)}",
-        },
-        json={"limit_count": 1},
-    )
-    assert refused.status_code == 403
-    with services() as connected:
-        assert connected.sender.default.sent_by == SENDER
-
-
-def test_the_environment_holds_no_setting_of_the_developers(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    """A messaging service beside the stack's number would be an error, and real credentials a danger."""
+    """A messaging service beside the stack's number would be an error, and real credentials a danger. Keys are those of
+    the backend, of a tenant and of nobody.
+    """
     monkeypatch.setenv("TWILIO_MESSAGING_SERVICE_SID", "MG" + "1" * 32)
     given = request.getfixturevalue("sms_environment")
     with services() as connected:
-        assert connected.sender.default.sent_by == given["TWILIO_FROM_NUMBER"]
+        assert connected.sender.default.sent_by == given["TWILIO_FROM_NUMBER"] == SENDER
+    tenant = sms_stack.jwt(sms_stack.business())
+    backend = given["SUPABASE_SERVICE_ROLE_KEY"]
+    for key, token, answer in ((backend, backend, 200), (given["SUPABASE_ANON_KEY"], tenant, 403)):
+        asked = httpx.post(
+            f"{given['SUPABASE_URL']}/rest/v1/rpc/claim_due_sms_retries",
+            headers={"apikey": key, "Authorization": f"Bearer {token}"},
+            json={"limit_count": 1},
+        )
+        assert asked.status_code == answer
 
 
 def test_options_and_faults_are_those_of_one_test(sms_stack: SmsStack) -> None:
@@ -236,24 +193,20 @@ def test_a_failure_is_explained_by_the_queue_without_numbers_and_bodies(sms_stac
     assert not any(word in told for word in (PHONE, "8085550123", BODY))
 
 
-def test_files_and_folders_of_a_schema_are_applied_in_order(empty: Database, tmp_path: Path) -> None:
-    """Each as `pg_dump` begins one: what it sets does not reach the next file."""
+def test_a_schema_is_applied_file_by_file_and_an_error_in_it_says_where_and_what_to_do(
+    empty: Database, tmp_path: Path
+) -> None:
+    """Each as `pg_dump` begins one: what it sets does not reach the next file. Nothing is left of a wrong one."""
     (tmp_path / "1.sql").write_text("select pg_catalog.set_config('search_path', '', false); create schema shop;")
     (tmp_path / "2.sql").write_text("create table shops (id uuid primary key);")
     (tmp_path / "last").write_text("create table shop.plans as select id from shops")
     apply_schema(empty.url, [tmp_path, tmp_path / "last"])
     assert empty.connection.execute("select count(*) as plans from shop.plans").fetchone() == {"plans": 0}
-
-
-def test_an_error_in_a_schema_says_where_and_what_to_do(empty: Database, tmp_path: Path) -> None:
-    """The database's words, and a hint where they are obscure. Nothing of the file is left."""
     schema = tmp_path / "schema.sql"
     for text, told in ERRORS.items():
         schema.write_text(text)
         with pytest.raises(LocalStackError, match=told):
             apply_schema(empty.url, [schema])
         assert empty.connection.execute("select to_regclass('a') as a").fetchone() == {"a": None}
-    schema.unlink()
-    for path in (tmp_path, schema):
-        with pytest.raises(LocalStackError, match="correct the path in sms_schema"):
-            apply_schema(empty.url, [path])
+    with pytest.raises(LocalStackError, match="correct the path in sms_schema"):
+        apply_schema(empty.url, [tmp_path / "nowhere"])
