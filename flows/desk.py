@@ -10,19 +10,23 @@ from inspect import Parameter, Signature
 from typing import Any, Final
 
 from prefect import Flow, flow
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
 
 from smsretry.desk.actions.doors import CONSENT, EXPLAIN, PREVIEW, PRUNE, SENDERS, STATUS, STOP, TEXTS, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
-from smsretry.desk.pages.markdown import page_of
-from smsretry.desk.pages.runs import doctor_page
+from smsretry.desk.pages.markdown import markdown
+from smsretry.desk.pages.runs import Examined
+from smsretry.desk.questions.answers import Answer, Done
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 
 from .support.forms import FORM, form, one_of
 from .support.results import with_result
-from .support.show import form_addresses, show_answer
+from .support.show import form_addresses, rename
 
 _DESK_FLOW: Final[dict[str, Any]] = {"persist_result": False, "validate_parameters": False}
 _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
@@ -35,8 +39,7 @@ def _flow_of(door: Door, default: Any = Parameter.empty) -> Flow[..., State[Any]
     def at_door(ask: Form | None = None) -> State[Any]:
         asked = ask or door.usual()
         with desk_for(asked) as connected:
-            page = page_of(connected.answer(asked), form_addresses())
-        return with_result(show_answer(page, key=door.deployment), page.told())
+            return _shown(connected.answer(asked), door.deployment)
 
     at_door.__name__ = at_door.__qualname__ = door.deployment.replace("-", "_")
     at_door.__doc__ = door.help + (_WHAT_FOR if door.usual.model_fields else "")
@@ -50,6 +53,18 @@ def _signature(door: Door, default: Any) -> Signature:
         return Signature()
     kind = one_of(door.forms) if len(door.forms) > 1 else door.usual
     return Signature([Parameter(FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)])
+
+
+def _shown(answer: Answer, key: str) -> State[Any]:
+    """An answer: the run's name, message, log (what its page opens with), artifact and result."""
+    headline, *lines = answer.lines()
+    rename(answer.name)
+    get_run_logger().info("\n".join((headline, *lines)))
+    create_markdown_artifact(markdown(answer.tell(), form_addresses()), key=key, description=headline)
+    told = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
+    if isinstance(answer, Done) and answer.changed_nothing:  # red: who gave the order believes that it was carried out
+        return with_result(Failed(name="NothingChanged", message=headline), told)
+    return with_result(Completed(message=headline), told)
 
 
 sms_status = _flow_of(STATUS)
@@ -66,8 +81,7 @@ sms_prune = _flow_of(PRUNE, Prune())
 @form
 def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
-    page = doctor_page(list(examine(now=_now, environment=os.environ)))
-    return with_result(show_answer(page, key="sms-doctor"), page.told())
+    return _shown(Examined(findings=tuple(examine(now=_now, environment=os.environ))), "sms-doctor")
 
 
 def _now() -> datetime:

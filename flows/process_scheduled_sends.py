@@ -14,7 +14,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from smsretry.desk.pages.runs import not_queued, numbers, scheduled_event, scheduled_page
+from smsretry.desk.pages.markdown import IDLE
+from smsretry.desk.pages.runs import numbers, scheduled_events, scheduled_page
 from smsretry.sending.ports import RetryQueue
 from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
 from smsretry.wiring import services
@@ -22,7 +23,7 @@ from smsretry.wiring import services
 from .support.forms import form
 from .support.results import with_result
 from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import display_only, emit, refused, show_page
+from .support.show import display_only, emit, refused, show
 
 PAGE_KEY = "sms-scheduled"
 
@@ -47,12 +48,13 @@ def process_scheduled_sends(
     """
     with services() as connected:
         done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
+    name = numbers(done.counts) or IDLE
     end_soon()
     with display_only():
-        emit(map(scheduled_event, not_queued(done.sends)))
-        show_page(scheduled_page(done.sends), key=PAGE_KEY, idle=not done.sends)
+        emit(scheduled_events(done.sends))
+        show(name, scheduled_page(done), key=PAGE_KEY, idle=not done.sends)
     tidy()
-    state = refused(why, word="failed") if (why := done.stopped_because) else Completed(message=numbers(done.sends))
+    state = refused(why, word="failed") if (why := done.stopped_because) else Completed(message=name)
     return with_result(state, {"counts": done.counts, "stopped_because": why}, idle=not (done.sends or why))
 
 

@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from smsretry.desk.pages.runs import RunReport
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
@@ -82,7 +83,8 @@ def process_sms_retries(
         after = before if summary.idle else queue_status(at_desk)
         if after:
             push_metrics(after)
-        show_run(run, summary, processed, before=before, after=after, desk=at_desk)
+        was, is_open_again = run.sending_was_stopped, run.sending_resumed
+        show_run(RunReport(summary, processed, run.interrupted, was, is_open_again, before, after), at_desk)
     tidy()
     end = Failed if summary.needs_somebody else Completed
     return with_result(end(message=str(summary)), summary.model_dump(mode="json"), idle=summary.idle)

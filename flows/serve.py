@@ -9,7 +9,6 @@ piled up meanwhile is cancelled at the next start, because one run does what the
 
 from collections.abc import Sequence
 from contextlib import chdir
-from datetime import timedelta
 from typing import Any
 
 import yaml
@@ -21,7 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from smsretry.adapters.prefect.definition import ROOT, definition
 
-from .support.schedule import OVERDUE, cancel_late_runs
+from .support.schedule import cancel_late_runs
 from .support.server import check_reach
 
 
@@ -48,10 +47,10 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
     return deployment
 
 
-def serve_all(deployments: Sequence[RunnerDeployment], *, overdue: timedelta = OVERDUE) -> None:
-    """Register them, cancel what is overdue, and run them until a signal comes. Stopping pauses none of them."""
+def serve_all(deployments: Sequence[RunnerDeployment]) -> None:
+    """Cancel what is late, register them, and run them until a signal comes. Stopping pauses none of them."""
+    cancel_late_runs()
     with chdir(ROOT):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
-        cancel_late_runs([deployment.name for deployment in deployments], by=overdue)
         serve(*deployments, query_seconds=2, pause_on_shutdown=False)
 
 

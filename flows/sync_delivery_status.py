@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.runs import delivery_events, delivery_page
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.wiring import desk, services
@@ -18,7 +19,7 @@ from smsretry.wiring import desk, services
 from .support.forms import form
 from .support.results import with_result
 from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import display_only, emit, queue_status, refused, show_page
+from .support.show import display_only, emit, queue_status, refused, show
 
 KEY: Final = "sms-deliveries"
 
@@ -37,7 +38,7 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     end_soon()
     with display_only():
         emit(delivery_events(summary, status))
-        show_page(delivery_page(summary), key=KEY, idle=summary.idle)
+        show(summary.numbers or IDLE, delivery_page(summary), key=KEY, idle=summary.idle)
     tidy()
     end = Failed if summary.needs_somebody else Completed
     state = refused(why, word="failed") if (why := summary.stopped_because) else end(message=str(summary))

@@ -3,27 +3,26 @@
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from httpx import HTTPStatusError
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
 from smsretry.desk.pages.markdown import IDLE
+from smsretry.desk.pages.outcomes import QUEUE
 
-from .show import QUEUE, display_only, this_run
+from .show import OURS, display_only, this_run
 
 GRACE_SECONDS: Final = 60
 """How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
 _OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"
 """Set by a runner or a worker in the process that it starts for one run."""
-OVERDUE: Final = timedelta(minutes=1)
-"""Another runner that is alive would have started the run by then."""
 _IDLE_KEPT: Final = timedelta(hours=1)
 """Long enough to see that the schedule is kept. The database's own list of runs has them all."""
 _AT_ONCE: Final = 50
@@ -94,43 +93,27 @@ def tidy() -> None:
         "state": {"type": {"any_": ["COMPLETED"]}},
         "end_time": {"before_": (run.state.timestamp - _IDLE_KEPT).isoformat()},
     }
-    with get_client(sync_client=True) as client:
-        if run.auto_scheduled:
-            _cancel_late(client, ours, OVERDUE)
-        _ask(client, "/flow_runs/bulk_delete", {"flow_runs": idle, "limit": _AT_ONCE})
+    if run.auto_scheduled:
+        cancel_late_runs(ours)
+    _ask("/flow_runs/bulk_delete", {"flow_runs": idle, "limit": _AT_ONCE})
 
 
-def cancel_late_runs(deployments: Sequence[str], *, by: timedelta = OVERDUE) -> None:
-    """Cancel the scheduled runs of these deployments that are late by more than that, before any of them starts.
+def cancel_late_runs(of: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Cancel our scheduled runs that Prefect calls late, before any of them starts; `of`: a filter of them.
 
     One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
     Runs that a person asked for are kept.
     """
-    wanted = {"deployments": {"name": {"any_": list(deployments)}}}
-    with get_client(sync_client=True) as client:
-        found = client.request("POST", "/deployments/filter", json=wanted).json()
-        if ids := [each["id"] for each in found]:
-            _cancel_late(client, {"deployment_id": {"any_": ids}}, by)
-
-
-def _cancel_late(client: SyncPrefectClient, of: dict[str, Any], by: timedelta) -> None:
-    server_time = parsedate_to_datetime(client.request("GET", "/health").headers["date"])
-    late = {
-        **of,
-        "state": {"type": {"any_": ["SCHEDULED"]}},
-        "expected_start_time": {"before_": (server_time - by).isoformat()},
-        "tags": {"all_": ["auto-scheduled"]},
-    }
+    late = {**of, "state": {"name": {"any_": ["Late"]}}, "tags": {"all_": [OURS, "auto-scheduled"]}}
     wanted = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
-    while found := _ask(client, "/flow_runs/bulk_set_state", wanted).get("results"):
-        if not any(each["status"] == "ACCEPT" for each in found):
-            break
+    while any(each["status"] == "ACCEPT" for each in _ask("/flow_runs/bulk_set_state", wanted).get("results", [])):
+        pass
 
 
-def _ask(client: SyncPrefectClient, call: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+def _ask(call: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """Prefect's own list of its server's calls lacks these."""
     try:
-        answer: dict[str, Any] = client.request("POST", call, json=wanted).json()
+        answer: dict[str, Any] = get_client(sync_client=True).request("POST", call, json=wanted).json()
     except HTTPStatusError as error:
         if error.response.status_code not in _UNKNOWN_CALL:
             raise

@@ -5,7 +5,7 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from textwrap import shorten
 from typing import Any, Final, cast
@@ -21,24 +21,21 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.states import Failed
 
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
-from smsretry.desk.pages.markdown import ROOT, FormAddress, Page, no_forms, page_of
-from smsretry.desk.pages.outcomes import ProcessedText, TextEvent
-from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunEvent, RunReport
+from smsretry.desk.pages.markdown import ROOT, FormAddress, markdown, no_forms
+from smsretry.desk.pages.outcomes import Event
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.told import Told
 from smsretry.errors import SmsRetryError
-from smsretry.sending.run import Run
-from smsretry.sending.summary import RunSummary
 
-QUEUE: Final = {"prefect.resource.id": "sms.queue"}
-"""What the events of a run are about."""
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
 PROGRESS_KEY: Final = "sms-progress"
-_OURS: Final = "sms"
+OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
@@ -93,26 +90,24 @@ def refused(why: str, *, word: str = "refused") -> State[Any]:
     return Failed(name="Refused" if word == "refused" else "Failed", message=why)
 
 
-def show_answer(page: Page, *, key: str) -> State[Any]:
-    """A desk's answer: the run's name, its message, its log, which is what its page opens with, and an artifact."""
-    rename(page.name)
-    get_run_logger().info("\n".join(page.lines or [page.message]))
-    create_markdown_artifact(page.markdown, key=key, description=page.message)
-    if page.changed_nothing:  # red: who gave the order believes that it was carried out
-        return Failed(name="NothingChanged", message=page.message)
-    return Completed(message=page.message)
-
-
-def show_page(page: Page, *, key: str, idle: bool) -> None:
-    """The name of a scheduled run, and an artifact unless it was idle."""
-    rename(page.name, idle=idle)
+def show(
+    name: str,
+    page: Iterable[Told],
+    *,
+    key: str,
+    idle: bool,
+    description: str = "",
+    forms: FormAddress = no_forms,
+) -> None:
+    """The name of a scheduled run, and its page unless it was idle."""
+    rename(name, idle=idle)
     if not idle:
-        create_markdown_artifact(page.markdown, key=key, description=page.message)
+        create_markdown_artifact(markdown(page, forms), key=key, description=description or name)
 
 
 def form_addresses() -> FormAddress:
     """Where Prefect's UI has the desk's forms. If the server does not answer, pages have no links to forms."""
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[_OURS]))
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     try:
         found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
     except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown
@@ -128,13 +123,11 @@ def form_addresses() -> FormAddress:
     return address
 
 
-def emit(events: Iterable[TextEvent | RunEvent]) -> None:
-    """Emit events of texts and of the queue. Prefect adds the flow run and the task run to them."""
+def emit(events: Iterable[Event]) -> None:
+    """Emit events. Prefect adds the flow run and the task run to them."""
     for event in events:
-        if isinstance(event, TextEvent):
-            emit_event(event.name, event.resource, related=event.related, payload=event.payload)
-        else:
-            emit_event(event.name, QUEUE, payload=dict(event.payload))
+        related = [dict(one) for one in event.related]
+        emit_event(event.name, dict(event.resource), related=related, payload=dict(event.payload))
 
 
 @display_only()
@@ -148,43 +141,25 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 
 @display_only()
-def show_run(
-    run: Run,
-    summary: RunSummary,
-    processed: Sequence[ProcessedText],
-    *,
-    before: QueueStatus | None,
-    after: QueueStatus | None,
-    desk: Desk,
-) -> None:
+def show_run(report: RunReport, desk: Desk) -> None:
     """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
-    report = RunReport(
-        summary=summary,
-        processed=processed,
-        recovered=run.recovered,
-        interrupted=run.interrupted,
-        circuit_was_open=run.sending_was_stopped,
-        circuit_closed=run.sending_resumed,
-        before=before,
-        after=after,
-    )
+    summary, needing, log = report.summary, report.needing[:SHOWN_IN_FULL], get_run_logger()
     emit(report.events())
-    rename(report.name, idle=report.idle)
     if summary.texts_only and not report.idle:
-        told = "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent"
-        get_run_logger().warning(told, summary.texts_only)
-    for one in [one for one in processed if one.needs_person][:SHOWN_IN_FULL]:
-        get_run_logger().error("Row %s: %s", one.claim.id, one.why)
+        log.warning(
+            "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent", summary.texts_only
+        )
+    for one in needing:
+        log.error("Row %s: %s", one.claim.id, one.why)
     if summary.stopped_because:
         level = logging.ERROR if summary.needs_somebody else logging.WARNING
-        get_run_logger().log(level, "Stopped sending: %s", summary.stopped_because)
-    if not report.idle:
-        rows = [one.claim.id for one in processed if one.needs_person][:SHOWN_IN_FULL]
-        explanations = [explanation for row in rows for explanation in desk.explain(WhichText(retry_id=row))]
-        text = report.markdown(explanations, form_addresses() if explanations else no_forms)
-        create_markdown_artifact(text, key=RUN_KEY, description=report.numbers)
-    if after:
-        _show_queue(after, only_if_changed=report.idle)
+        log.log(level, "Stopped sending: %s", summary.stopped_because)
+    rows = [WhichText(retry_id=one.claim.id) for one in needing]
+    page = report.tell(explanation for row in rows for explanation in desk.explain(row))  # once it has its name
+    forms = form_addresses() if rows else no_forms
+    show(report.name, page, key=RUN_KEY, idle=report.idle, description=report.numbers, forms=forms)
+    if report.after:
+        _show_queue(report.after, only_if_changed=report.idle)
 
 
 def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
@@ -198,7 +173,7 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
     if only_if_changed and found and found[0].description == numbers:
         return
-    create_markdown_artifact(page_of(status, form_addresses()).markdown, key=QUEUE_KEY, description=numbers)
+    create_markdown_artifact(markdown(status.tell(), form_addresses()), key=QUEUE_KEY, description=numbers)
     for old in found:
         with suppress(ObjectNotFound):  # a run on another machine was faster
             client.delete_artifact(old.id)

@@ -129,7 +129,7 @@ def process(
             print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
         if not as_json:
             if planned.sends:
-                print_text(f"scheduled sends: {runs.numbers(planned.sends)}")
+                print_text(f"scheduled sends: {runs.numbers(planned.counts)}")
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
         deliveries = DeliverySummary([])

@@ -5,7 +5,6 @@ from typing import Any
 
 from smsretry.adapters.telemetry.export import wanted
 from smsretry.desk.pages.gauges import exposition, gauges
-from smsretry.desk.pages.markdown import no_forms, page_of
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from tests.support.builders import NOON
 
@@ -103,9 +102,8 @@ def test_a_sender_that_needs_somebody_is_on_the_standing_page_and_stops_nobody_e
             a_line("run", "an id", next_at=NOON, told="claimed 1"),
         ]
     )
-    page = page_of(now, no_forms)
-    assert page.name == "due 5 · senders that need somebody 1"
-    assert list(page.lines[2:4]) == [
+    assert now.name == "due 5 · senders that need somebody 1"
+    assert list(now.lines())[2:4] == [
         "NEEDS SOMEBODY",
         "several businesses: sender MG1: account AC1: stopped: Refused, texts 3 (0 s ago)",
     ]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.desk.pages.markdown import no_forms, plain
+from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, about_texts
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
@@ -98,7 +98,7 @@ def test_an_event_tells_of_a_businesss_own_sender(sent_by: str, told: str) -> No
 def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunReport:
     """A run that came to this."""
     summary = RunSummary.of(
-        recovered=known.get("recovered", ()),
+        recovered=known.pop("recovered", ()),
         results=[text.result for text in texts if text.result],
         errors=sum(text.result is None for text in texts),
         duration_seconds=1.5,
@@ -107,7 +107,6 @@ def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> R
         database_broken=False,
     )
     facts: dict[str, Any] = {
-        "recovered": (),
         "interrupted": (),
         "circuit_was_open": False,
         "circuit_closed": False,
@@ -192,7 +191,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
     """Only so many are told in full."""
     killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
     texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, SHOWN_IN_FULL + 3)]
-    page = report(*texts, interrupted=(killed,)).markdown([], no_forms)
+    page = markdown(report(*texts, interrupted=(killed,)).tell())
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
     assert f"[row {UUID(int=1)}](../../events?resource=sms.text.{UUID(int=1)})" in page

@@ -6,10 +6,8 @@ Links are relative to the page of an artifact or a run, so they stay in the UI t
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.questions.answers import Answer, Done
 from smsretry.desk.questions.told import Heading, Hours, Table, Told, Words
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
@@ -29,33 +27,6 @@ _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
 
 def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
     """Knows no form's address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer in Prefect."""
-
-    name: str
-    """For the list of runs."""
-    message: str
-    """The answer in a line."""
-    markdown: str
-    """All of it."""
-    lines: tuple[str, ...] = ()
-    """All of it as lines for the log, if the message is not all of it."""
-    changed_nothing: bool = False
-    """Whether it was an order, and nothing came of it."""
-
-    def told(self) -> dict[str, Any]:
-        """For programs."""
-        return {"name": self.name, "message": self.message, "lines": self.lines}
-
-
-def page_of(answer: Answer, forms: FormAddress) -> Page:
-    """An answer as a page; it leads to what comes next."""
-    headline, *lines = answer.lines()
-    nothing = isinstance(answer, Done) and answer.changed_nothing
-    return Page(answer.name, headline, markdown(answer.tell(), forms), (headline, *lines), changed_nothing=nothing)
 
 
 def markdown(told: Iterable[Told], forms: FormAddress = no_forms) -> str:

@@ -1,8 +1,8 @@
 """What one text came to in one run: a badge, a color, an event, with the last four digits of its number."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import UUID
@@ -29,18 +29,49 @@ _BADGES: Final[dict[Fate, tuple[str, Color]]] = {
     "Lost": ("Lost", "grey"),
     "Cancelled": ("Cancelled", "grey"),
 }
-_FATES: Final[tuple[Fate, ...]] = get_args(Fate)
-EVENTS: Final = {fate: f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', fate).lower()}" for fate in _FATES}
+EVENTS: Final = {fate: f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', fate).lower()}" for fate in get_args(Fate)}
 """One event for each fate: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
 ERROR_EVENT: Final = "sms.text.error"
 """The processing of the row itself went wrong."""
+QUEUE: Final = {"prefect.resource.id": "sms.queue"}
+"""What an event is about that is about no single text."""
 _CANCELLED: Final[Mapping[WhyCode | None, str]] = {
     "opted_out": "Opted out",
     "expired": "Expired",
     "already_sent": "Already sent",
 }
 """Badges of cancelled texts by reason. Any other reason shows `Cancelled`."""
+_END: Final = ("why_code", "code", "next_at")
 _TAG_LENGTH: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is announced, in Prefect's form: ids and reasons, nothing personal."""
+
+    name: str
+    payload: Mapping[str, Any]
+    resource: Mapping[str, str] = field(default_factory=lambda: QUEUE)
+    related: Sequence[Mapping[str, str]] = ()
+    """The feeds that it belongs in, and its tags: the feed shows these, and not the payload."""
+
+    @classmethod
+    def about(
+        cls,
+        subject: str,
+        shown: str,
+        *,
+        name: str,
+        people: Mapping[str, UUID | None],
+        payload: Mapping[str, Any],
+        tags: Iterable[str] = (),
+    ) -> "Event":
+        """One about a single text, such as `text.<id>`; `people`: whose feeds it belongs in, by their roles."""
+        feeds = [(f"sms.{role}.{who}", role) for role, who in people.items() if who]
+        feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, tags))]
+        resource = {"prefect.resource.id": f"sms.{subject}", "prefect.resource.name": shown}
+        related = [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
+        return cls(name, payload, resource, related)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +93,13 @@ class ProcessedText:
     def why(self) -> str:
         """Why it came to this."""
         return self.result.detail if self.result else self.error
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """Why, the provider's code, and when it is due again, for programs."""
+        if self.result is None:
+            return dict.fromkeys(_END)
+        return self.result.model_dump(mode="json", include=set(_END))
 
 
 def badge(processed: ProcessedText) -> tuple[str, Color]:
@@ -88,60 +126,26 @@ def _local(claim: Claim, moment: datetime) -> str:
     return f"{day}{local:%H:%M} {local.tzname()}"
 
 
-@dataclass(frozen=True, slots=True)
-class TextEvent:
-    """One event of one text, with the feeds that it belongs in."""
-
-    name: str
-    subject: str
-    """Such as `text.<id>`."""
-    shown: str
-    people: Mapping[str, UUID | None]
-    """The customer, business, its own sender and the send log in whose feeds it belongs."""
-    payload: dict[str, Any]
-    tags: Iterable[str] = ()
-
-    @property
-    def resource(self) -> dict[str, str]:
-        """What it is about, in Prefect's form."""
-        return {"prefect.resource.id": f"sms.{self.subject}", "prefect.resource.name": self.shown}
-
-    @property
-    def related(self) -> list[dict[str, str]]:
-        """The feeds that it belongs in, and its tags, in Prefect's form."""
-        feeds = [(f"sms.{role}.{who}", role) for role, who in self.people.items() if who]
-        feeds += [(f"prefect.tag.{words}", "tag") for words in self.tags]
-        return [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
-
-
-def event_of(processed: ProcessedText) -> TextEvent:
-    """The event of a text: ids and reasons, nothing personal. The feed shows tags, not the payload."""
+def event_of(processed: ProcessedText) -> Event:
+    """The event of a text."""
     claim, result, own = processed.claim, processed.result, processed.claim.sender
     words, _ = badge(processed)
     sender = masked_sender(own.sent_by) if own else None
     people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id if own else None}
     attempts = {"attempts_before": claim.attempt_count, "max_attempts": claim.max_attempts}
-    shown = {"number": claim.masked, "sender": sender}
-    return TextEvent(
+    return Event.about(
+        f"text.{claim.id}",
+        f"{words} · {claim.masked}",
         name=EVENTS[result.fate] if result else ERROR_EVENT,
-        subject=f"text.{claim.id}",
-        shown=f"{words} · {claim.masked}",
         people={**people, "send-log": claim.send_log_id},
-        tags=dict.fromkeys(filter(None, (words, processed.why[:_TAG_LENGTH], f"from {sender}" if sender else ""))),
-        payload={"outcome": words, "why": processed.why, **_end(result), **attempts, **shown},
+        payload={"outcome": words, "why": processed.why, **processed.end, **attempts}
+        | {"number": claim.masked, "sender": sender},
+        tags=(words, processed.why[:_TAG_LENGTH], f"from {sender}" if sender else ""),
     )
 
 
 def result_of(processed: ProcessedText) -> dict[str, Any]:
     """What a text came to, for programs: ids and reasons as JSON, nothing personal."""
-    claim, result = processed.claim, processed.result
-    ids = claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
-    fate = {"fate": result.fate if result else "Error", "detail": processed.why}
-    return {"retry_id": str(claim.id), **ids, **fate, **_end(result)}
-
-
-def _end(result: ItemResult | None) -> dict[str, Any]:
-    names = ("why_code", "code", "next_at")
-    if result is None:
-        return dict.fromkeys(names)
-    return {**result.model_dump(include=set(names)), "next_at": result.next_at.isoformat() if result.next_at else None}
+    ids = processed.claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
+    fate = {"fate": processed.result.fate if processed.result else "Error", "detail": processed.why}
+    return {"retry_id": str(processed.claim.id), **ids, **fate, **processed.end}

@@ -9,7 +9,7 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.pages.markdown import no_forms, page_of
+from smsretry.desk.pages.markdown import markdown
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
@@ -427,7 +427,7 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     lines = business.connection.execute("select * from sms_status()").fetchall()
     told = command("status").stdout
     with SupabaseOperators(stack.settings()) as operators:
-        page = page_of(QueueStatus.of(operators.status()), no_forms)
+        page = markdown(QueueStatus.of(operators.status()).tell())
 
     lost = {(line["business"], line["name"], line["texts"]) for line in lines if line["part"] == "undelivered"}
     assert lost == {("Half", "without a code", 10), ("Most", "without a code", 1), ("Most too", "without a code", 2)}
@@ -435,5 +435,5 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     assert hours == [(13, "delivered", 27), (13, "undelivered", 3), (16, "delivered", 10), (16, "undelivered", 10)]
     assert "  delivered, texts 37, 74% of what is known\n" in told
     assert "  code without a code, texts 10, business Half\n" in told
-    assert "| delivered | 37 | 74% of what is known |" in page.markdown
-    assert "data:image/svg" in page.markdown
+    assert "| delivered | 37 | 74% of what is known |" in page
+    assert "data:image/svg" in page

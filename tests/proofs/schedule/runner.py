@@ -16,7 +16,7 @@ def main(seconds: float) -> None:
     schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
     for deployment in scheduled:
         deployment.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
-    serve_all(scheduled, overdue=timedelta(seconds=2 * seconds))
+    serve_all(scheduled)
 
 
 if __name__ == "__main__":
