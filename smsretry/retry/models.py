@@ -93,7 +93,6 @@ class Claim(Value):
     )
     channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
     phone: str | None = Field(repr=False)
-    number: str | None = Field(None, description="As much of it as a person needs to recognize it.")
     decided_by: str | None = Field(
         repr=False,
         description="A fingerprint of what a decision is made from: number, zones, hours, words, class, stops.",
@@ -115,7 +114,7 @@ class Claim(Value):
     @property
     def masked(self) -> str:
         """The number's last digits; none if it has no number."""
-        return self.number or "…"
+        return f"…{self.phone[-4:]}" if self.phone and len(self.phone) >= 8 else "…"
 
 
 class ItemResult(Value):

@@ -97,16 +97,16 @@ class Scene:
             "claim_sms_retry": {"retry_id": str(self.due), "account": ACCOUNT, "sender": SENDER},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
-                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24), "phone": PHONE, "body": BODY,
+                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24),
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
-                "run_id": str(UUID(int=7)), "sender_id": None, "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
+                "run_id": str(UUID(int=7)), "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
                 "send_to": "all", "listed": True, "address": "db.example.com",
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
                 "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
                 "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
-                "phone": PHONE, "opted_out": False, "phone_status": "invalid", "held": True,
+                "opted_out": False, "phone_status": "invalid", "held": True,
             },
             "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
                 "life": "48 hours",

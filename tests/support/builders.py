@@ -71,7 +71,6 @@ def claim_with(**changes: Any) -> Claim:
         "longest_body": 1600,
         "channel": "sms",
         "phone": PHONE,
-        "number": "…0123",
         "decided_by": None,
         "timezone": "America/New_York",
         "business_timezone": "America/New_York",

@@ -48,7 +48,7 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
             assert_never(decision)
 
 
-def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> Values:
+def after_send(outcome: Outcome, decision: AfterSend) -> Values:
     """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
     values: Values = {"outcome": outcome.name}
     if isinstance(decision, Complete):
@@ -56,7 +56,7 @@ def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> Values:
     values |= {"error": decision.why, "error_code": decision.code, "why_code": decision.why_code}
     match decision:
         case Fail(opted_out=opted_out, phone_status=phone_status):
-            return values | {"next_status": "failed"} | _of_number(claim.phone, opted_out, phone_status)
+            return values | {"next_status": "failed"} | _of_number(opted_out, phone_status)
         case Retry(delay=delay, reason=reason, counted=counted):
             values |= {"retry_in": interval(delay), "reason": reason, "counted": counted}
         case Hold(look_in=look_in):
@@ -68,10 +68,9 @@ def after_send(claim: Claim, outcome: Outcome, decision: AfterSend) -> Values:
     return values | {"next_status": "pending"}
 
 
-def _of_number(phone: str | None, opted_out: bool, phone_status: str | None) -> Values:
+def _of_number(opted_out: bool, phone_status: str | None) -> Values:
     """What is kept of a number, if anything is."""
-    kept: Values = {"phone": phone, "opted_out": opted_out, "phone_status": phone_status}
-    return kept if opted_out or phone_status else {}
+    return {"opted_out": opted_out, "phone_status": phone_status} if opted_out or phone_status else {}
 
 
 def after_look(decision: AfterLook) -> Values:

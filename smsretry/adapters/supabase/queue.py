@@ -109,7 +109,6 @@ class SupabaseQueue(SupabaseGroups):
 
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision
-        own = claim.sender if claim.sender and not claim.sender.is_environments else None
         values = {
             "attempt_id": request.attempt_id,
             "send_before": decision.send_before,
@@ -117,11 +116,8 @@ class SupabaseQueue(SupabaseGroups):
             "first_send": request.first_send,
             "cap": decision.cap.texts if decision.cap else None,
             "cap_since": decision.cap.since if decision.cap else None,
-            "phone": claim.phone,
-            "body": claim.body,
             "sent_by": request.sender.sent_by,
             "sent_account": request.sender.account,
-            "sender_id": own.id if own else None,
             "segments": segments(claim.body or ""),
             "lead": request.lead,
             "decided_by": claim.decided_by,
@@ -138,7 +134,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def finish(self, request: Finish) -> Finished:
         claim, function = request.claim, "finish_sms_attempt"
-        values = {"attempt_id": request.attempt_id, **after_send(claim, request.outcome, request.decision)}
+        values = {"attempt_id": request.attempt_id, **after_send(request.outcome, request.decision)}
         return self.one(Finished, function, self.about(claim, function, values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:

@@ -17,7 +17,6 @@ _RESULTS: Final[dict[Result, str]] = {
     "waits": "then waits until {at}",
     "is held": "is then held",
     "is stopped": "then waits until one text, which each run tries, has gone out",
-    "is looked for": "is then looked for before it may go out",
     "is cancelled": "will be cancelled",
     "fails": "will fail",
 }

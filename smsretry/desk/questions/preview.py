@@ -22,11 +22,10 @@ from smsretry.retry.profile import EVERYBODY, Audience, Profile
 from smsretry.retry.segments import segments
 from smsretry.vocabulary import Fate, WhyCode
 
-Result: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is looked for", "is cancelled", "fails"]
+Result: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is cancelled", "fails"]
 """What a claim will come to.
 
-is stopped: sending is stopped, and only one text of each run is tried. is looked for: evidence of an earlier message is
-looked for before another one leaves.
+is stopped: sending is stopped, and only one text of each run is tried.
 """
 _FATES: Final[Mapping[Fate, Result]] = {
     "Deferred": "waits",
@@ -38,7 +37,6 @@ _KINDS: Final[dict[Result, str]] = {
     "goes out": "go out",
     "waits": "wait longer",
     "is stopped": "wait longer",
-    "is looked for": "wait longer",
     "is held": "held",
     "is cancelled": "end",
     "fails": "end",
@@ -85,8 +83,6 @@ def _step(text: WaitingText, at: datetime, profile: Profile, stopped: str | None
     if isinstance(decision, Send):
         if text.refused:
             return Step("is cancelled", at, text.refused, text.refused_code)
-        if text.doubted:
-            return Step("is looked for", at, text.doubted, "in_doubt")
         if stopped is not None:
             return Step("is stopped", at, stopped, "sending_stopped")
         cap = decision.cap

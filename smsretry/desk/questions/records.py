@@ -109,7 +109,6 @@ class WaitingText(Claim):
     business: str | None = None
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = None
-    doubted: str | None = Field(None, description="Why an earlier message would be looked for first.")
     texts_at: tuple[Instant, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
     )

@@ -328,7 +328,7 @@ select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (lengt
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
--- leaves: smsretry.put_in_doubt. Written by doubt_sms_retries.
+-- leaves: smsretry.doubt_forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record
@@ -944,23 +944,6 @@ begin
 end
 $do$;
 
--- ======== schemas/helpers/decided_by.sql ========
--- A fingerprint of what a decision to send was made from: number, zones, the business's hours, the words, their class and which
--- states are stopped (as smsretry.stopped_states tells them). If it differs when the send begins, decide again. Each value is cut as in the claim, because a tenant
--- may store megabytes.
-create or replace function smsretry.decided_by(
-    phone text, timezone text, business_timezone text, business_hours text, body text, message_class text, stopped_states text
-)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    return md5(concat_ws('|', left(coalesce(decided_by.phone, ''), 40), left(coalesce(decided_by.timezone, ''), 100),
-                         left(coalesce(decided_by.business_timezone, ''), 100),
-                         left(coalesce(decided_by.business_hours, ''), 1000), decided_by.message_class,
-                         decided_by.stopped_states,
-                         left(coalesce(decided_by.body, ''), smsretry.longest_body() + 1)));
-end
-$$;
-
 -- ======== schemas/helpers/delivery_rank.sql ========
 -- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
 -- message that it called lost. Null: an unknown status.
@@ -1291,10 +1274,11 @@ $$;
 
 -- ======== schemas/views/claimed_retry.sql ========
 -- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
+--   decided_by: a fingerprint of what a decision to send is made from. If it is another one when the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why, q.why_code::text as why_code,
+       q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, q.why, q.why_code::text as why_code,
        q.account_refusal_count, q.message_class,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
@@ -1304,23 +1288,19 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       -- Values are cut: a body of megabytes would cost the other rows of the claim.
-       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
+       l.id is not null as send_log_found, cut.body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
-       left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
-                           (select s.told from smsretry.stopped_states s)) as decided_by,
+       c.id is not null as customer_found, cut.phone, cut.timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
+       cut.business_timezone, cut.business_hours,
+       md5(row(cut.*, q.message_class, (select s.told from smsretry.stopped_states s), own.id)::text) as decided_by,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
-       o.sender -- null: that of the runner's environment
+       smsretry.told_sender(own.sender) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -1328,9 +1308,13 @@ left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
+-- Values are cut: a body of megabytes would cost the other rows of the claim.
+cross join lateral (
+    select left(l.subject, smsretry.longest_body() + 1) as body, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+           left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours) cut
 left join lateral (
-    select smsretry.told_sender(s) as sender from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
-    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) o on true
+    select s as sender, s.id from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) own on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
@@ -1356,8 +1340,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        array[]::text[] as other_bodies,
        true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
-       left(c.timezone, 100) as timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours, null::text as decided_by,
        s.scheduled_for as due_since, array[]::text[] as lost_sids, array[]::text[] as lost_accounts, smsretry.told_sender(o) as sender
 from public.scheduled_sends s
@@ -1365,36 +1349,6 @@ left join public.customers c on c.id = s.customer_id and c.business_id is not di
 left join public.businesses b on b.id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.status = 'scheduled';
-
--- ======== schemas/queue/before_insert.sql ========
--- A row is inserted: the claim of the application's own processor ends, a doubt about an earlier send of the text is kept,
--- and its age counts from now by the one clock. When it was first due is kept. An upsert comes here too, and inserts nothing
--- where its id is taken: then nothing else is changed. security definer, because a tenant may not update rows. If row level
--- security refuses the row, all of this is undone.
-create or replace function smsretry.before_insert()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    v_doubt record;
-begin
-    if new.status = 'pending' and not exists (select 1 from public.sms_retry_queue q where q.id = new.id) then
-        new.created_at := smsretry.clock();
-        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
-        select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
-        if v_doubt.attempt_id is not null then
-            new.attempt_id := v_doubt.attempt_id;
-            new.in_doubt_since := v_doubt.since;
-            new.why := v_doubt.why;
-            new.why_code := 'in_doubt';
-        end if;
-    end if;
-    if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
-        new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
-    end if;
-    new.first_due_at := new.scheduled_for;
-    new.last_error := left(new.last_error, smsretry.longest_reason());
-    return new;
-end
-$$;
 
 -- ======== schemas/queue/decide_anew.sql ========
 -- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
@@ -1425,33 +1379,71 @@ begin
 end
 $$;
 
+-- ======== schemas/queue/enter_queue.sql ========
+-- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier send of it may have gone out, it is in
+-- doubt about that. Of a new row the claim of the application's own processor ends, its age counts from now by the one clock, and when
+-- it was first due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing else is changed.
+-- security definer, because a tenant may not update rows. If row level security refuses the row, all of this is undone.
+create or replace function smsretry.enter_queue()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_doubt record;
+begin
+    if tg_op = 'INSERT' then
+        if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
+            new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+        end if;
+        new.first_due_at := new.scheduled_for;
+        new.last_error := left(new.last_error, smsretry.longest_reason());
+        if new.status <> 'pending' or exists (select from public.sms_retry_queue q where q.id = new.id) then
+            return new;
+        end if;
+        new.created_at := smsretry.clock();
+        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
+    end if;
+    select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+    if v_doubt.attempt_id is not null then
+        new.attempt_id := v_doubt.attempt_id;
+        new.in_doubt_since := v_doubt.since;
+        new.reconcile_count := 0;
+        new.held_since := null;
+        new.why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
+        new.why_code := 'in_doubt';
+    end if;
+    return new;
+end
+$$;
+
 -- ======== schemas/queue/presume_attempt.sql ========
 -- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
--- when the row was claimed, with what the rows say now. Returns the attempt's id. The caller holds the row locked.
+-- when the row was claimed, with what the rows say now. Returns the attempt's id; null: nobody can have texted a customer without a
+-- number. The caller holds the row locked.
 create or replace function smsretry.presume_attempt(retry public.sms_retry_queue, at timestamptz)
 returns uuid language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_id constant uuid := gen_random_uuid();
+    v_id uuid;
 begin
     insert into public.sms_send_attempts (
         id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, worker_died, consent_status, consent_at, consent_source,
         number_key, sent_to, sent_body, business_id)
-    select v_id, retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at, presume_attempt.at, 'in_doubt',
+    select gen_random_uuid(), retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at, presume_attempt.at, 'in_doubt',
            retry.claimed_by_application, left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
            smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
            retry.business_id
     from (select) one
     left join public.customers c on c.id = retry.customer_id
-    left join public.send_logs l on l.id = retry.send_log_id;
+    left join public.send_logs l on l.id = retry.send_log_id
+    where c.id is null or btrim(c.phone) <> ''
+    returning id into v_id;
     return v_id;
 end
 $$;
 
 -- ======== schemas/queue/queue_sms_retry.sql ========
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
--- doubt about that send (smsretry.before_insert).
+-- doubt about that send (smsretry.enter_queue).
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
---   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.enter_queue).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
 -- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.
@@ -1900,46 +1892,26 @@ end
 $$;
 
 -- ======== schemas/worker/answer_sms_call.sql ========
--- Make one call of a worker's: function, and its parameters as JSON by name.
-create or replace function smsretry.answer_sms_call(function text, v jsonb)
+-- Make one call of a worker's. given: the function's parameters as JSON, by name; one that is missing has its default.
+create or replace function smsretry.answer_sms_call(function text, given jsonb)
 returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_call text;
+    v_answer jsonb;
 begin
-    case answer_sms_call.function
-        when 'begin_sms_attempt' then
-            return (select to_jsonb(b) from public.begin_sms_attempt(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                attempt_id => (v ->> 'attempt_id')::uuid, send_before => (v ->> 'send_before')::timestamptz,
-                quiet_hours_rule => v ->> 'quiet_hours_rule', first_send => coalesce((v ->> 'first_send')::boolean, false),
-                cap => (v ->> 'cap')::integer, cap_since => (v ->> 'cap_since')::timestamptz, phone => v ->> 'phone',
-                body => v ->> 'body', sent_by => v ->> 'sent_by', decided_by => v ->> 'decided_by',
-                life => (v ->> 'life')::interval, run_id => (v ->> 'run_id')::uuid,
-                expires_at => (v ->> 'expires_at')::timestamptz, sender_id => (v ->> 'sender_id')::uuid,
-                sent_account => v ->> 'sent_account', segments => (v ->> 'segments')::integer, lead => (v ->> 'lead')::double precision,
-                send_to => v ->> 'send_to', listed => (v ->> 'listed')::boolean, address => v ->> 'address') b);
-        when 'finish_sms_attempt' then
-            return (select to_jsonb(f) from public.finish_sms_attempt(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                attempt_id => (v ->> 'attempt_id')::uuid, outcome => v ->> 'outcome', next_status => v ->> 'next_status',
-                error => v ->> 'error', error_code => (v ->> 'error_code')::integer, twilio_sid => v ->> 'twilio_sid',
-                retry_in => (v ->> 'retry_in')::interval, reason => v ->> 'reason',
-                counted => coalesce((v ->> 'counted')::boolean, true), phone => v ->> 'phone',
-                opted_out => coalesce((v ->> 'opted_out')::boolean, false), phone_status => v ->> 'phone_status',
-                held => coalesce((v ->> 'held')::boolean, false), why_code => v ->> 'why_code') f);
-        when 'defer_sms_retry' then
-            return to_jsonb(public.defer_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                until => (v ->> 'until')::timestamptz, reason => v ->> 'reason', why => v ->> 'why',
-                life => (v ->> 'life')::interval, expires_at => (v ->> 'expires_at')::timestamptz,
-                why_code => v ->> 'why_code', look_in => (v ->> 'look_in')::interval,
-                held => coalesce((v ->> 'held')::boolean, false)));
-        when 'end_sms_retry' then
-            return to_jsonb(public.end_sms_retry(
-                retry_id => (v ->> 'retry_id')::uuid, claim_no => (v ->> 'claim_no')::bigint,
-                final_status => v ->> 'final_status', error => v ->> 'error', error_code => (v ->> 'error_code')::integer,
-                why_code => v ->> 'why_code'));
-        else
-            raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
-    end case;
+    select format('select to_jsonb(f) from public.%I(%s) f', p.proname,
+                  string_agg(format('%I => ($1 ->> %L)::%s', a.name, a.name, a.type::regtype), ', '))
+    into v_call
+    from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) a (name, type)
+    where p.pronamespace = 'public'::regnamespace and p.proname = answer_sms_call.function
+      and p.proname in ('begin_sms_attempt', 'finish_sms_attempt', 'defer_sms_retry', 'end_sms_retry')
+      and a.type is not null and answer_sms_call.given ? a.name
+    group by p.oid, p.proname;
+    if v_call is null then
+        raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
+    end if;
+    execute v_call into v_answer using answer_sms_call.given;
+    return v_answer;
 end
 $$;
 
@@ -1948,25 +1920,22 @@ $$;
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
---       was made from: decide again
+--     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
 --     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- sender_id: the business's own sender as the claim told it; null: it had none. sent_account and sent_by are what the request will
--- name; segments and lead: smsretry.take_turn.
--- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
--- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
+-- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
+-- nothing has said so before; otherwise life: how long it is of use from now on.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
 -- reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
-    phone text default null, body text default null, sent_by text default null, decided_by text default null,
-    life interval default null, run_id uuid default null, expires_at timestamptz default null,
-    sender_id uuid default null, sent_account text default null, segments integer default 1, lead double precision default 0,
+    decided_by text default null, life interval default null, expires_at timestamptz default null, run_id uuid default null,
+    sent_account text default null, sent_by text default null, segments integer default 1, lead double precision default 0,
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
@@ -1974,78 +1943,59 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
-    v_customer public.customers;
-    v_business public.businesses;
-    v_log public.send_logs;
-    v_phone text := phone;
+    v_phone text;
     v_key bytea;
+    v_customer public.customers;
+    v_told record;
 begin
-    if claim_no is null or attempt_id is null or send_before is null then
-        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+    if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
+        or send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
-    elsif send_to not in ('all', 'listed', 'nobody') then
-        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
-    elsif cap is not null and cap_since is null then
-        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    if phone is null then
-        select c.phone into v_phone from public.sms_retry_queue q
-        join public.customers c on c.id = q.customer_id and c.business_id = q.business_id where q.id = retry_id;
-    end if;
-    -- One at a time to a number, or two texts would each be counted without the other.
-    v_row := smsretry.fenced(retry_id, claim_no, v_phone);
-    decided_at := smsretry.clock();
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- go: the answer to the same call was lost on its way
         answer := case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end;
+        decided_at := smsretry.clock();
         return next;
         return;
     end if;
-
+    -- One at a time to a number, or two texts would each be counted without the other.
+    select c.phone into v_phone from public.customers c where c.id = v_row.customer_id;
+    perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0));
     -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
     select * into v_customer from public.customers c
     where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    select * into v_business from public.businesses b where b.id = v_row.business_id;
-    select * into v_log from public.send_logs l
-    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    perform from public.send_logs l where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
-        answer := 'changed'; -- deleted: the next decision says so
-        return next;
-        return;
-    end if;
+    select r.channel, r.body, r.decided_by, r.log_says_sent into v_told from smsretry.claimed_retry r where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
-    from smsretry.refusal(
-        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
-    if why_code is null and v_row.expires_at <= decided_at then
+    from smsretry.refusal(v_told.log_says_sent, v_customer.sms_consent_status::text, v_key) r;
+    if v_customer.id is null or v_told.channel is distinct from 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        why := null;
+        why_code := null;
+    elsif why_code is not null then
+        answer := 'ended';
+    elsif v_row.expires_at <= decided_at then
+        answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
-    end if;
-    if why_code is not null then
-        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
-        answer := 'ended';
-        return next;
-        return;
-    end if;
-    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
-    select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
-    if why is not null then
-        answer := 'lost';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from v_phone
-        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
-                               v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
-        or sender_id is distinct from (
-            select b.sender_id from smsretry.business_senders b
-            where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-            order by b.message_class = 'any' limit 1) then
+    elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then
         answer := 'changed';
-    else
-        reached_at := case when cap is not null then smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since) end;
+    elsif cap is not null then
+        reached_at := smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since);
         answer := case when reached_at is not null then 'capped' end;
+    end if;
+    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+    if answer is null then
+        select d.why, d.why_code into why, why_code from smsretry.doubt_forgotten(v_row, decided_at) d;
+        answer := case when why is not null then 'lost' end;
     end if;
     -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
     if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
@@ -2053,33 +2003,34 @@ begin
         if why is not null then
             answer := 'held';
             why_code := 'mark_mismatch';
-            reached_at := decided_at + interval '15 minutes';
-            v_row.why := why;
-            v_row.why_code := why_code;
-            v_row.held_since := coalesce(v_row.held_since, decided_at);
-            perform smsretry.save_row(v_row, decided_at, due => reached_at);
         elsif send_to <> 'all' then
             answer := 'ended';
             why := 'Not sent: it would have gone out now, but '
                 || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
                                 else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
             why_code := 'not_listed';
-            perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         end if;
     end if;
     if answer is null then
-        select t.answer, t.free_at into answer, reached_at
-        from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+        select t.answer, t.free_at into answer, reached_at from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
     end if;
-    if answer = 'go' then
+
+    if answer = 'ended' then
+        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
+    elsif answer = 'held' then
+        reached_at := decided_at + interval '15 minutes';
+        v_row.why := why;
+        v_row.why_code := why_code;
+        v_row.held_since := coalesce(v_row.held_since, decided_at);
+        perform smsretry.save_row(v_row, decided_at, due => reached_at);
+    elsif answer = 'go' then
         insert into public.sms_send_attempts (
             id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
             number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
         values (
             attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40),
-            coalesce(body, left(v_log.subject, smsretry.longest_body() + 1)), sent_by, run_id, sent_account, segments, v_row.business_id);
+            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, sent_by, run_id, sent_account, segments, v_row.business_id);
         v_row.begun_at := decided_at;
         v_row.attempt_id := attempt_id;
         v_row.last_attempted_at := decided_at;
@@ -2149,9 +2100,9 @@ begin
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
             perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
-        elsif exists (select from smsretry.restores) then
+        else
             v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
-            perform smsretry.put_in_doubt(v_row, v_now);
+            perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
     v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
@@ -2357,21 +2308,17 @@ $$;
 
 -- ======== schemas/worker/fenced.sql ========
 -- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
--- begins here. phone: first this number is locked at the row's business. A begin and a refusal lock both in this order.
+-- begins here.
 -- A lock is waited for as long as a group says (smsretry.wait: group_sms_calls), or two seconds: if a long transaction holds
 -- the customer or the send log, this text waits, and not the worker.
 -- Callers assign the answer and do not select from it: a call that waits here while a migration adds a column then goes on
 -- with the new row type instead of failing.
-create or replace function smsretry.fenced(retry_id uuid, claim_no bigint, phone text default null)
+create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.sms_retry_queue;
 begin
     perform set_config('lock_timeout', coalesce(nullif(current_setting('smsretry.wait', true), ''), '2s'), true);
-    if fenced.phone is not null then
-        perform pg_advisory_xact_lock(hashtextextended(q.business_id::text || fenced.phone, 0))
-        from public.sms_retry_queue q where q.id = fenced.retry_id;
-    end if;
     select q.* into v_row
     from public.sms_retry_queue q
     where q.id = fenced.retry_id and q.status = 'processing' and q.claim_no = fenced.claim_no
@@ -2385,11 +2332,11 @@ $$;
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
 -- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
--- phone, opted_out, phone_status: smsretry.mark_customer.
+-- opted_out, phone_status: what a refusal says of the number that it was sent to (smsretry.mark_customer).
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
-    reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
+    reason text default null, counted boolean default true, opted_out boolean default false,
     phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
@@ -2400,10 +2347,7 @@ declare
     v_settled_by constant text := case when not v_doubt then 'response' end;
     v_now timestamptz;
     v_row public.sms_retry_queue;
-    v_number integer;
-    v_account text;
-    v_sender text;
-    v_segments integer;
+    v_attempt public.sms_send_attempts;
 begin
     if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
                                    ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
@@ -2411,24 +2355,24 @@ begin
         raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
             outcome, next_status using errcode = 'SR422';
     end if;
-    v_row := smsretry.fenced(retry_id, claim_no, case when opted_out then phone end);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
     if applied then
+        select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id;
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
             delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = attempt_id
-        returning a.attempt_number, a.sent_account, a.sent_by, a.segments into v_number, v_account, v_sender, v_segments;
+        where a.id = attempt_id;
         if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
-            update smsretry.senders s set day_segments = greatest(s.day_segments - v_segments, 0)
-            where s.account = v_account and s.sent_by = v_sender and s.segments_per_day is not null;
+            update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
+            where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
         end if;
 
-        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
+        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
         v_row.account_refusal_count := v_row.account_refusal_count
             + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
@@ -2449,7 +2393,7 @@ begin
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
+            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now, attempt_id);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
@@ -2566,11 +2510,9 @@ begin
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             v_due := v_now + coalesce(look_in, interval '0');
-            -- Nobody can have texted a customer without a number.
-            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null and not exists (
-                    select from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') = '') then
+            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
                 v_row.attempt_id := smsretry.presume_attempt(v_row, v_now);
-                v_row.begun_at := v_row.claimed_at;
+                v_row.begun_at := case when v_row.attempt_id is not null then v_row.claimed_at end;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a
@@ -2713,7 +2655,7 @@ begin
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end) and q.status = 'pending'
+                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end)
                 returning q.id)
             select array_agg(t.id) into v_now_taken from taken t;
             set constraints all immediate; -- a deferred check would undo the others, too
@@ -2782,10 +2724,51 @@ begin
 end
 $$;
 
+-- ======== schemas/doubt/doubt_forgotten.sql ========
+-- Put a row in doubt if its message may have left in the time that a restored backup has forgotten: the text is older than the restore if
+-- its row, send log or scheduled send is. That send is written as an attempt, and the first look is due at once. Only a later look
+-- that found nothing, or a person's word, clears it: a message that was found does not prove that no other exists. Says why; nulls:
+-- nothing was done. The caller holds the row locked.
+create or replace function smsretry.doubt_forgotten(retry public.sms_retry_queue, at timestamptz, out why text, out why_code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_restore record;
+begin
+    if not exists (select from smsretry.restores) then -- as on most days
+        return;
+    end if;
+    select min(r.since) as since, max(r.restored_at) as until, max(r.who) as who, max(r.because) as because into v_restore
+    from smsretry.restores r
+    where (retry.created_at < r.restored_at
+           or exists (select from public.send_logs l where l.id = retry.send_log_id and l.created_at < r.restored_at)
+           or exists (select from public.scheduled_sends s where s.id = retry.send_log_id and s.created_at < r.restored_at))
+      and not exists (
+          select from public.sms_send_attempts a
+          -- An array, so that an index finds them without statistics.
+          where a.retry_id = any (array(select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
+            and a.begun_at <= r.since and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
+    retry.claimed_at := v_restore.since;
+    retry.attempt_id := case when v_restore.since is not null then smsretry.presume_attempt(retry, doubt_forgotten.at) end;
+    if retry.attempt_id is not null then
+        why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+        why_code := 'restored';
+        retry.in_doubt_since := v_restore.until;
+        retry.reconcile_count := 0;
+        retry.recover_count := 0;
+        retry.held_since := null;
+        retry.why := why;
+        retry.why_code := why_code;
+        perform smsretry.note_event(retry.id, 'put_in_doubt', v_restore.who, v_restore.because);
+        perform smsretry.save_row(retry, doubt_forgotten.at, due => doubt_forgotten.at);
+    end if;
+end
+$$;
+
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
--- when a send is to begin: smsretry.put_in_doubt), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- when a send is to begin: smsretry.doubt_forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
 -- change_sms_texts.
 create or replace function public.doubt_sms_retries(
@@ -2815,13 +2798,9 @@ end
 $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
--- The last send of this text, by any of its rows, that may have gone out; nulls: there is none. Evidence of it is looked for
--- before the text is sent. One that is under way is not in doubt yet. plpgsql keeps its plan: each insert calls this, and each
--- begin of a row that was claimed before.
---   since: when it came into doubt · why: what the row says meanwhile
-create or replace function smsretry.earlier_doubt(
-    send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz, out why text
-)
+-- The last send of this text, by any of its rows, that may have gone out, and since when it is in doubt; nulls: there is none. One that is
+-- under way is not in doubt yet. plpgsql keeps its plan: each insert calls this.
+create or replace function smsretry.earlier_doubt(send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
@@ -2833,9 +2812,6 @@ begin
               and q.begun_at is null))
       and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
     order by a.begun_at desc limit 1;
-    if found then
-        why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
-    end if;
 end
 $$;
 
@@ -2848,62 +2824,6 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
         or exists (select 1 from public.send_logs l
                    where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
                      and l.id is distinct from is_anothers.send_log_id)
-$$;
-
--- ======== schemas/doubt/put_in_doubt.sql ========
--- Put a row in doubt if a message of its text may have left already; the first look is due at once. Says why; nulls: nothing was
--- done. The row is locked.
---   by an earlier send: the text may have been queued anew (smsretry.earlier_doubt)
---   in the time that a restored backup has forgotten: the text is older than the restore if its row, send log or scheduled send is.
---   That send is written as an attempt. Only a later look that found nothing, or a person's word, clears it: a message that was
---   found does not prove that no other exists
-create or replace function smsretry.put_in_doubt(retry public.sms_retry_queue, at timestamptz, out why text, out why_code text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_earlier record;
-    v_restore record;
-begin
-    -- A new row is in doubt from its insert on (before_insert). One that was claimed before may have been requeued.
-    select * into v_earlier from smsretry.earlier_doubt(retry.send_log_id, retry.business_id) where retry.claim_no > 1;
-    if v_earlier.attempt_id is not null then
-        retry.attempt_id := v_earlier.attempt_id;
-        retry.in_doubt_since := v_earlier.since;
-        why := v_earlier.why;
-        why_code := 'in_doubt';
-    elsif exists (select from smsretry.restores) then -- on most days there are none
-        select min(r.since) as since, max(r.restored_at) as until, max(r.who) as who, max(r.because) as because into v_restore
-        from smsretry.restores r
-        where (retry.created_at < r.restored_at
-               or exists (select from public.send_logs l where l.id = retry.send_log_id and l.created_at < r.restored_at)
-               or exists (select from public.scheduled_sends s where s.id = retry.send_log_id and s.created_at < r.restored_at))
-          and not exists (
-              select from public.sms_send_attempts a
-              -- An array, so that an index finds them without statistics.
-              where a.retry_id = any (array(select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
-                and a.begun_at <= r.since and a.finished_at >= r.restored_at
-                and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'))
-          -- Nobody can have texted a customer without a number.
-          and exists (select from public.customers c where c.id = retry.customer_id and coalesce(btrim(c.phone), '') <> '');
-        if v_restore.since is null then
-            return;
-        end if;
-        retry.claimed_at := v_restore.since;
-        retry.attempt_id := smsretry.presume_attempt(retry, at);
-        retry.in_doubt_since := v_restore.until;
-        retry.recover_count := 0;
-        why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
-        why_code := 'restored';
-        perform smsretry.note_event(retry.id, 'put_in_doubt', v_restore.who, v_restore.because);
-    else
-        return;
-    end if;
-    retry.reconcile_count := 0;
-    retry.held_since := null;
-    retry.why := why;
-    retry.why_code := why_code;
-    perform smsretry.save_row(retry, at, due => at);
-end
 $$;
 
 -- ======== schemas/doubt/reconcile_sms_retry.sql ========
@@ -5530,7 +5450,7 @@ $$;
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
 -- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · doubted: smsretry.earlier_doubt
+--   refused, refused_code: smsretry.refusal
 --   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
@@ -5544,7 +5464,6 @@ declare
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
     v_refused record;
-    v_doubted text;
     v_texts_at timestamptz[];
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
@@ -5580,10 +5499,6 @@ begin
         select r.why, r.why_code into v_refused
         from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
-        v_doubted := null;
-        if v_claim.claim_no > 0 then
-            select d.why into v_doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
-        end if;
         v_texts_at := '{}';
         while preview_sms_retries.cap_window is not null and cardinality(v_texts_at) < 20 loop
             v_at := smsretry.cap_reached_at(
@@ -5594,7 +5509,7 @@ begin
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
             'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
-            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'doubted', v_doubted, 'texts_at', to_jsonb(v_texts_at),
+            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'texts_at', to_jsonb(v_texts_at),
             'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
             'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;
@@ -6239,9 +6154,6 @@ begin
             from public.begin_sms_attempt(
                 retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
                 send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                sender_id => (select b.sender_id from smsretry.business_senders b
-                              where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-                              order by b.message_class = 'any' limit 1),
                 send_to => 'listed', listed => true) b; -- or a mark would answer
             if v_answer = 'go' then
                 v_step := 'finish_sms_attempt';
@@ -6281,7 +6193,12 @@ $$;
 
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
-    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+    before insert on public.sms_retry_queue for each row execute function smsretry.enter_queue();
+
+drop trigger if exists smsretry_put_back on public.sms_retry_queue;
+create trigger smsretry_put_back
+    before update on public.sms_retry_queue for each row
+    when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed

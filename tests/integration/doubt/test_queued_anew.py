@@ -22,7 +22,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
 from tests.integration.doubt.test_in_doubt import half_an_hour, settle
 from tests.support.builders import BODY, begin, resolution, run
-from tests.support.claims import claim_doubtful, claim_due
+from tests.support.claims import claim_doubtful
 from tests.support.orders import ordered, resolve
 
 SO_LONG = LIFE + timedelta(hours=1)
@@ -220,20 +220,17 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     assert run(queue, sender) == ["Sent"]
 
 
-def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_as_its_send_is_to_begin(
+def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(
     stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
 ) -> None:
-    """Whatever the row says, a send is asked for the doubts of its text. A worker of any version has lost its claim."""
+    """However it comes back, and it cannot be begun."""
     row = fails_in_doubt(stack, business, queue, sender, AcceptThenDrop())
     business.connection.execute("update sms_retry_queue set status = 'pending', expires_at = null")
-    [claim] = claim_due(queue, 1)
-    begun = begin(queue, claim)
-    assert (begun.answer, begun.why) == ("lost", WHY)
-    assert begin(queue, claim).answer == "lost"
     back = business.row(row)
-    assert (back["status"], back["attempt_id"]) == ("pending", business.attempts_of(row)[0]["id"])
-    half_an_hour(stack, business, queue, sender)
-    assert business.row(row)["status"] == "completed"
+    assert (back["attempt_id"], back["why"]) == (business.attempts_of(row)[0]["id"], WHY)
+    [claim] = claim_doubtful(queue, 1)
+    assert begin(queue, claim).answer == "lost"
+    assert process_sms_retry_item(claim, queue=queue, sender=sender).fate == "Sent"
     assert len(stack.twilio.ledger.entries()) == 1
 
 

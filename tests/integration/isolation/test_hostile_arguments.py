@@ -158,7 +158,6 @@ TEXTS = [
     ("defer_sms_retry", "why", "why"),
     ("end_sms_retry", "error", "last_error"),
     ("begin_sms_attempt", "quiet_hours_rule", "quiet_hours_rule"),
-    ("begin_sms_attempt", "body", "sent_body"),
     ("begin_sms_attempt", "sent_by", "sent_by"),
 ]
 ODD = f"{INJECTION} %s %(x)s {{}} \\ \" é😀 '"

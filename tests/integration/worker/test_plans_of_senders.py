@@ -52,9 +52,7 @@ where s.sent_by <> 'MGservice' || %(free)s;
 """
 _BEGIN: Final = (
     "begin_sms_attempt(uuid_in(md5('row1')::cstring), 1, attempt_id => gen_random_uuid(), "
-    "send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'x', "
-    "sender_id => (select sender_id from smsretry.business_senders "
-    "where business_id = uuid_in(md5('business2')::cstring)))"
+    "send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'x')"
 )
 CALLS: Final = {
     "claim": ("jsonb_array_elements(claim_sms_texts(50, 'ACdefault00', 'MGdefault00') -> 'texts')", 50),

@@ -79,7 +79,7 @@ SWITCHES: Final = {
         without=_edit(
             BEGIN,
             (
-                r"smsretry\.fenced\(retry_id, claim_no, v_phone\)",
+                r"smsretry\.fenced\(retry_id, claim_no\)",
                 "(select q from public.sms_retry_queue q where q.id = retry_id)",
             ),
             (
@@ -166,7 +166,7 @@ SWITCHES: Final = {
         depth=5,
     ),
     "a text that failed in doubt is in doubt when it is queued anew": Switch(
-        without=_edit("smsretry.before_insert", (r"if v_doubt\.attempt_id is not null then", "if false then")),
+        without=_edit("smsretry.enter_queue", (r"if v_doubt\.attempt_id is not null then", "if false then")),
         sees=_DOUBLED,
         stage=(*FAILED_IN_DOUBT, "the application queues the text anew"),
         depth=4,

@@ -173,9 +173,7 @@ SWITCHES: Final = {
         neighbors=_with(troubles.mid_flight),
     ),
     "deleted in mid-flight": Switch(
-        without=_edit(
-            BEGIN, (r"v_customer\.id is null or v_log\.id is null or v_log\.channel::text <> 'sms'", "false")
-        ),
+        without=_edit(BEGIN, (r"v_customer\.id is null or v_told\.channel is distinct from 'sms'", "false")),
         sees="untrue end",
         neighbors=_with(troubles.mid_flight),
     ),

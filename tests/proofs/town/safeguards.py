@@ -113,7 +113,7 @@ BEGIN: Final = "public.begin_sms_attempt"
 FENCE: Final = Safeguard(
     replaces="smsretry.fenced",
     sql="""
-        create or replace function smsretry.fenced(retry_id uuid, claim_no bigint, phone text default null)
+        create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
         returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
         #variable_conflict use_column
         declare
@@ -153,5 +153,5 @@ ACCOUNT: Final = Safeguard(
     )
 )
 """The account in which a message is looked for."""
-SENDER: Final = Safeguard(replaces=BEGIN, edits=((r"or sender_id is distinct from \(", "or null = ("),))
-"""Whose sender it is when a send begins."""
+SENDER: Final = Safeguard(replaces=BEGIN, edits=((r"<> decided_by", "is null"),))
+"""What the decision was made from when a send begins: whose sender it is, too."""

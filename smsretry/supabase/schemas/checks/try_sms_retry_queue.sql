@@ -48,9 +48,6 @@ begin
             from public.begin_sms_attempt(
                 retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
                 send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                sender_id => (select b.sender_id from smsretry.business_senders b
-                              where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-                              order by b.message_class = 'any' limit 1),
                 send_to => 'listed', listed => true) b; -- or a mark would answer
             if v_answer = 'go' then
                 v_step := 'finish_sms_attempt';

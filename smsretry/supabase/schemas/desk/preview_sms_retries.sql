@@ -1,6 +1,6 @@
 -- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
 -- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · doubted: smsretry.earlier_doubt
+--   refused, refused_code: smsretry.refusal
 --   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
@@ -14,7 +14,6 @@ declare
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
     v_refused record;
-    v_doubted text;
     v_texts_at timestamptz[];
 begin
     if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
@@ -50,10 +49,6 @@ begin
         select r.why, r.why_code into v_refused
         from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
-        v_doubted := null;
-        if v_claim.claim_no > 0 then
-            select d.why into v_doubted from smsretry.earlier_doubt(v_claim.send_log_id, v_claim.business_id) d;
-        end if;
         v_texts_at := '{}';
         while preview_sms_retries.cap_window is not null and cardinality(v_texts_at) < 20 loop
             v_at := smsretry.cap_reached_at(
@@ -64,7 +59,7 @@ begin
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
             'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
-            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'doubted', v_doubted, 'texts_at', to_jsonb(v_texts_at),
+            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'texts_at', to_jsonb(v_texts_at),
             'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
             'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;

@@ -1,7 +1,7 @@
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
--- doubt about that send (smsretry.before_insert).
+-- doubt about that send (smsretry.enter_queue).
 --   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
---   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.before_insert).
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.enter_queue).
 -- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
 -- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
 -- scheduled_for wins over retry_in.

@@ -2,7 +2,12 @@
 
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert
-    before insert on public.sms_retry_queue for each row execute function smsretry.before_insert();
+    before insert on public.sms_retry_queue for each row execute function smsretry.enter_queue();
+
+drop trigger if exists smsretry_put_back on public.sms_retry_queue;
+create trigger smsretry_put_back
+    before update on public.sms_retry_queue for each row
+    when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed

@@ -1,8 +1,9 @@
 -- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
+--   decided_by: a fingerprint of what a decision to send is made from. If it is another one when the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, left(q.last_error, smsretry.longest_reason()) as last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, left(q.why, smsretry.longest_reason()) as why, q.why_code::text as why_code,
+       q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
+       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, q.why, q.why_code::text as why_code,
        q.account_refusal_count, q.message_class,
        q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
@@ -12,23 +13,19 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
            where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
            group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
            limit 20) end as other_bodies,
-       -- Values are cut: a body of megabytes would cost the other rows of the claim.
-       l.id is not null as send_log_found, left(l.subject, smsretry.longest_body() + 1) as body, left(l.channel::text, 40) as channel,
+       l.id is not null as send_log_found, cut.body, left(l.channel::text, 40) as channel,
        smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
        smsretry.found_sid(l.provider_message_id) as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
-       left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours,
-       smsretry.decided_by(c.phone, c.timezone, b.timezone, b.sms_hours, l.subject, q.message_class,
-                           (select s.told from smsretry.stopped_states s)) as decided_by,
+       c.id is not null as customer_found, cut.phone, cut.timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
+       cut.business_timezone, cut.business_hours,
+       md5(row(cut.*, q.message_class, (select s.told from smsretry.stopped_states s), own.id)::text) as decided_by,
        -- Since when it might have gone out: not before it was queued, unless it was planned.
        case when q.scheduled_for < q.created_at
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
-       o.sender -- null: that of the runner's environment
+       smsretry.told_sender(own.sender) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -36,9 +33,13 @@ left join public.sms_send_attempts a on a.id = q.attempt_id
 left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
 left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
+-- Values are cut: a body of megabytes would cost the other rows of the claim.
+cross join lateral (
+    select left(l.subject, smsretry.longest_body() + 1) as body, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+           left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours) cut
 left join lateral (
-    select smsretry.told_sender(s) as sender from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
-    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) o on true
+    select s as sender, s.id from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) own on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.

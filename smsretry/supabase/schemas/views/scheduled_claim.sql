@@ -9,8 +9,8 @@ select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text 
        array[]::text[] as other_bodies,
        true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
        null::text as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, smsretry.masked(left(c.phone, 40)) as number,
-       left(c.timezone, 100) as timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
+       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
+       left(c.sms_consent_status::text, 40) as sms_consent_status,
        left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours, null::text as decided_by,
        s.scheduled_for as due_since, array[]::text[] as lost_sids, array[]::text[] as lost_accounts, smsretry.told_sender(o) as sender
 from public.scheduled_sends s

@@ -2,25 +2,22 @@
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
---     | changed  number, zone, hours, customer, words, class, stopped states, send log or sender are no longer what the decision
---       was made from: decide again
+--     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
 --     | held     the worker and the mark of the database disagree; it waits until reached_at
 --     | ended    the row is finished; why and why_code say the reason
--- sender_id: the business's own sender as the claim told it; null: it had none. sent_account and sent_by are what the request will
--- name; segments and lead: smsretry.take_turn.
--- decided_at: the database's clock. phone and body are kept until the outcome is known. expires_at: when the text
--- is of no more use, if nothing has said so before; otherwise life: how long it is of use from now on.
+-- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
+-- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
+-- nothing has said so before; otherwise life: how long it is of use from now on.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
 -- reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
     first_send boolean default false, cap integer default null, cap_since timestamptz default null,
-    phone text default null, body text default null, sent_by text default null, decided_by text default null,
-    life interval default null, run_id uuid default null, expires_at timestamptz default null,
-    sender_id uuid default null, sent_account text default null, segments integer default 1, lead double precision default 0,
+    decided_by text default null, life interval default null, expires_at timestamptz default null, run_id uuid default null,
+    sent_account text default null, sent_by text default null, segments integer default 1, lead double precision default 0,
     send_to text default null, listed boolean default null, address text default null
 )
 returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
@@ -28,78 +25,59 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
-    v_customer public.customers;
-    v_business public.businesses;
-    v_log public.send_logs;
-    v_phone text := phone;
+    v_phone text;
     v_key bytea;
+    v_customer public.customers;
+    v_told record;
 begin
-    if claim_no is null or attempt_id is null or send_before is null then
-        raise exception 'claim_no, attempt_id and send_before must be given: without them nothing is checked'
+    if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
+        or send_to not in ('all', 'listed', 'nobody') then
+        raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
-    elsif send_to not in ('all', 'listed', 'nobody') then
-        raise exception 'send_to must be all, listed or nobody' using errcode = 'SR422';
-    elsif cap is not null and cap_since is null then
-        raise exception 'cap_since is missing: a cap counts the texts since a moment' using errcode = 'SR422';
     end if;
-    if phone is null then
-        select c.phone into v_phone from public.sms_retry_queue q
-        join public.customers c on c.id = q.customer_id and c.business_id = q.business_id where q.id = retry_id;
-    end if;
-    -- One at a time to a number, or two texts would each be counted without the other.
-    v_row := smsretry.fenced(retry_id, claim_no, v_phone);
-    decided_at := smsretry.clock();
+    v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- go: the answer to the same call was lost on its way
         answer := case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end;
+        decided_at := smsretry.clock();
         return next;
         return;
     end if;
-
+    -- One at a time to a number, or two texts would each be counted without the other.
+    select c.phone into v_phone from public.customers c where c.id = v_row.customer_id;
+    perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0));
     -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
     select * into v_customer from public.customers c
     where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    select * into v_business from public.businesses b where b.id = v_row.business_id;
-    select * into v_log from public.send_logs l
-    where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    perform from public.send_logs l where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    if v_customer.id is null or v_log.id is null or v_log.channel::text <> 'sms' then
-        answer := 'changed'; -- deleted: the next decision says so
-        return next;
-        return;
-    end if;
+    select r.channel, r.body, r.decided_by, r.log_says_sent into v_told from smsretry.claimed_retry r where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
-    from smsretry.refusal(
-        smsretry.is_sent(v_log.provider_message_id, v_log.status::text), v_customer.sms_consent_status::text, v_key) r;
-    if why_code is null and v_row.expires_at <= decided_at then
+    from smsretry.refusal(v_told.log_says_sent, v_customer.sms_consent_status::text, v_key) r;
+    if v_customer.id is null or v_told.channel is distinct from 'sms' then
+        answer := 'changed'; -- deleted: the next decision says so
+        why := null;
+        why_code := null;
+    elsif why_code is not null then
+        answer := 'ended';
+    elsif v_row.expires_at <= decided_at then
+        answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
-    end if;
-    if why_code is not null then
-        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
-        answer := 'ended';
-        return next;
-        return;
-    end if;
-    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
-    select d.why, d.why_code into why, why_code from smsretry.put_in_doubt(v_row, decided_at) d;
-    if why is not null then
-        answer := 'lost';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from v_phone
-        or smsretry.decided_by(v_customer.phone, v_customer.timezone, v_business.timezone, v_business.sms_hours, v_log.subject,
-                               v_row.message_class, (select s.told from smsretry.stopped_states s)) <> decided_by
-        or sender_id is distinct from (
-            select b.sender_id from smsretry.business_senders b
-            where b.business_id = v_row.business_id and b.message_class in (v_row.message_class, 'any')
-            order by b.message_class = 'any' limit 1) then
+    elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then
         answer := 'changed';
-    else
-        reached_at := case when cap is not null then smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since) end;
+    elsif cap is not null then
+        reached_at := smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since);
         answer := case when reached_at is not null then 'capped' end;
+    end if;
+    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
+    if answer is null then
+        select d.why, d.why_code into why, why_code from smsretry.doubt_forgotten(v_row, decided_at) d;
+        answer := case when why is not null then 'lost' end;
     end if;
     -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
     if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
@@ -107,33 +85,34 @@ begin
         if why is not null then
             answer := 'held';
             why_code := 'mark_mismatch';
-            reached_at := decided_at + interval '15 minutes';
-            v_row.why := why;
-            v_row.why_code := why_code;
-            v_row.held_since := coalesce(v_row.held_since, decided_at);
-            perform smsretry.save_row(v_row, decided_at, due => reached_at);
         elsif send_to <> 'all' then
             answer := 'ended';
             why := 'Not sent: it would have gone out now, but '
                 || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
                                 else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
             why_code := 'not_listed';
-            perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
         end if;
     end if;
     if answer is null then
-        select t.answer, t.free_at into answer, reached_at
-        from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+        select t.answer, t.free_at into answer, reached_at from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
     end if;
-    if answer = 'go' then
+
+    if answer = 'ended' then
+        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
+    elsif answer = 'held' then
+        reached_at := decided_at + interval '15 minutes';
+        v_row.why := why;
+        v_row.why_code := why_code;
+        v_row.held_since := coalesce(v_row.held_since, decided_at);
+        perform smsretry.save_row(v_row, decided_at, due => reached_at);
+    elsif answer = 'go' then
         insert into public.sms_send_attempts (
             id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
             number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
         values (
             attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40),
-            coalesce(body, left(v_log.subject, smsretry.longest_body() + 1)), sent_by, run_id, sent_account, segments, v_row.business_id);
+            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, sent_by, run_id, sent_account, segments, v_row.business_id);
         v_row.begun_at := decided_at;
         v_row.attempt_id := attempt_id;
         v_row.last_attempted_at := decided_at;

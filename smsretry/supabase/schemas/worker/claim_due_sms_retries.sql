@@ -19,9 +19,9 @@ begin
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
             perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
-        elsif exists (select from smsretry.restores) then
+        else
             v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
-            perform smsretry.put_in_doubt(v_row, v_now);
+            perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
     v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);

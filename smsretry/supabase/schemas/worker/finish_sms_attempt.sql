@@ -2,11 +2,11 @@
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
 -- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
--- phone, opted_out, phone_status: smsretry.mark_customer.
+-- opted_out, phone_status: what a refusal says of the number that it was sent to (smsretry.mark_customer).
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
-    reason text default null, counted boolean default true, phone text default null, opted_out boolean default false,
+    reason text default null, counted boolean default true, opted_out boolean default false,
     phone_status text default null, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
@@ -17,10 +17,7 @@ declare
     v_settled_by constant text := case when not v_doubt then 'response' end;
     v_now timestamptz;
     v_row public.sms_retry_queue;
-    v_number integer;
-    v_account text;
-    v_sender text;
-    v_segments integer;
+    v_attempt public.sms_send_attempts;
 begin
     if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
                                    ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
@@ -28,24 +25,24 @@ begin
         raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
             outcome, next_status using errcode = 'SR422';
     end if;
-    v_row := smsretry.fenced(retry_id, claim_no, case when opted_out then phone end);
+    v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
 
     if applied then
+        select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id;
         update public.sms_send_attempts a
         set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
             twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
             delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
             sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = attempt_id
-        returning a.attempt_number, a.sent_account, a.sent_by, a.segments into v_number, v_account, v_sender, v_segments;
+        where a.id = attempt_id;
         if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
-            update smsretry.senders s set day_segments = greatest(s.day_segments - v_segments, 0)
-            where s.account = v_account and s.sent_by = v_sender and s.segments_per_day is not null;
+            update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
+            where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
         end if;
 
-        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_number end);
+        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
         v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
         v_row.account_refusal_count := v_row.account_refusal_count
             + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
@@ -66,7 +63,7 @@ begin
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now, attempt_id);
+            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now, attempt_id);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.

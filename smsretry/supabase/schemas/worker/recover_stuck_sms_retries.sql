@@ -33,11 +33,9 @@ begin
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             v_due := v_now + coalesce(look_in, interval '0');
-            -- Nobody can have texted a customer without a number.
-            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null and not exists (
-                    select from public.customers c where c.id = v_row.customer_id and coalesce(btrim(c.phone), '') = '') then
+            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
                 v_row.attempt_id := smsretry.presume_attempt(v_row, v_now);
-                v_row.begun_at := v_row.claimed_at;
+                v_row.begun_at := case when v_row.attempt_id is not null then v_row.claimed_at end;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a

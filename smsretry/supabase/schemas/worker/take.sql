@@ -18,7 +18,7 @@ begin
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end) and q.status = 'pending'
+                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end)
                 returning q.id)
             select array_agg(t.id) into v_now_taken from taken t;
             set constraints all immediate; -- a deferred check would undo the others, too
