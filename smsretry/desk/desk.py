@@ -1,7 +1,7 @@
 """The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,20 +12,12 @@ from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AskStatus, Preview, Prune, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, CheckSenders, WhichSenders
 from smsretry.desk.questions.answers import Answer, Change, Done, Listed
-from smsretry.desk.questions.explanation import Explanation, Found, Known, explain
+from smsretry.desk.questions.explanation import Explanation, Found, explain
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import Forecast, Step, forecast, predict
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
-from smsretry.desk.questions.senders import (
-    NO_STOPS,
-    CheckedSender,
-    SenderCheck,
-    SenderRecord,
-    Senders,
-    Stops,
-    check_senders,
-)
+from smsretry.desk.questions.senders import SenderCheck, SenderRecord, Senders, check_senders
 from smsretry.errors import InputError
 from smsretry.retry.models import SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
@@ -40,8 +32,6 @@ class Records(Protocol):
     """The database, as far as the desk asks it."""
 
     def explain(self, form: WhichText) -> list[TextRecord]: ...
-
-    def look_up(self, form: WhichText) -> list[Known]: ...
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
@@ -79,7 +69,8 @@ class Desk:
         """
         match form:
             case WhichText():
-                return self.find(form)
+                texts = tuple(self.explain(form))
+                return Found(texts=texts, more=len(texts) >= form.limit)
             case AskStatus():
                 return self.status()
             case Preview():
@@ -103,32 +94,19 @@ class Desk:
         live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
         waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
         due = {text.business_id for text in texts if text.state == "due" and text.business_id}
-        senders = [sender for business in due for sender in self.records.senders(business)]
-        slow: dict[tuple[str | None, str | None], str | None] = {(one.account, one.sender): one.slow for one in senders}
-        stops = self._stops(waiting.values())
+        slow = {sender.sender_id: sender.slow for business in due for sender in self.records.senders(business)}
 
         def explained(text: TextRecord) -> Explanation:
             steps: Sequence[Step] = ()
             match waiting.get(text.retry_id):
                 case WaitingText() as one:
-                    why = stops.why(one)
-                    steps = predict(one, now=text.asked_at, profile=self.profile, stopped=why, audience=self.audience)
+                    steps = predict(one, now=text.asked_at, profile=self.profile, audience=self.audience)
                 case UnreadText(columns=columns):
                     text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-            of = slow.get((text.account, text.sender))
+            of = slow.get(text.sender.id) if text.sender else None
             return explain(text, steps=steps, meaning=self.meaning, profile=self.profile, slow=of)
 
         return [explained(text) for text in texts]
-
-    def find(self, form: WhichText) -> Found:
-        """Explain, whatever the id is of; where there is no text, say what is known."""
-        if form.id is None and (texts := self.explain(form)):
-            return Found(texts=tuple(texts), more=len(texts) >= form.limit)
-        known = self.records.look_up(form)
-        asked = {"limit": form.limit, "business_id": form.business_id}
-        leads = [one.which.model_copy(update=asked) for one in known if one.which]
-        texts = [text for lead in leads if lead != form for text in self.explain(lead)]
-        return Found(texts=tuple(texts)) if texts else Found(texts=(), known=tuple(known))
 
     def status(self) -> QueueStatus:
         """The state of the queue."""
@@ -136,7 +114,7 @@ class Desk:
 
     def preview(self, form: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
-        status, senders = self.status(), self.records.senders()
+        status = self.status()
         waiting = list(islice(self.records.waiting(until=status.at + timedelta(hours=form.hours)), PREVIEW_ROWS + 1))
         return forecast(
             waiting[:PREVIEW_ROWS],
@@ -145,27 +123,18 @@ class Desk:
             profile=self.profile,
             business_id=form.business_id,
             complete=len(waiting) <= PREVIEW_ROWS,
-            stops=Stops.of(status.stopped_because, senders),
             audience=self.audience,
-            senders=senders,
+            senders=self.records.senders(),
         )
 
-    def _stops(self, texts: Iterable[WaitingText | UnreadText]) -> Stops:
-        """Why these do not go out now, if any of their senders has stopped."""
-        if not [*texts]:
-            return NO_STOPS
-        status, senders = self.status(), self.records.senders()
-        return Stops.of(status.stopped_because, senders)
-
-    def _senders(self, form: WhichSenders | CheckSenders) -> list[CheckedSender]:
+    def _senders(self, form: WhichSenders | CheckSenders) -> list[SenderRecord]:
         found = self.records.senders(form.business_id)
         if isinstance(form, CheckSenders):
             wanted = [one for one in found if form.sender in (None, one.name, one.sent_by, str(one.sender_id))]
             if not wanted and form.sender:
                 raise InputError("There is no such sender: `smsretry senders` lists them")
             return check_senders(wanted, self.check_sender)
-        checked = [CheckedSender(record=one) for one in found]
-        return [one for one in checked if one.troubled or not form.troubled]
+        return [one for one in found if one.troubled or not form.troubled]
 
     def _prune(self, form: Prune) -> Done:
         """Batch by batch, until nothing is old enough."""

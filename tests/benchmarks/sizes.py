@@ -62,7 +62,7 @@ CALLS = {
     "claim of 50": "select jsonb_array_length(claim_sms_texts(50) -> 'texts')",
     "recover": "select count(*) from recover_stuck_sms_retries(10)",
     "status": "select count(*) from sms_status()",
-    "a person's number": "select count(*) from look_up_sms(phone => '+12125559999')",
+    "a person's number": "select count(*) from explain_sms(phone => '+12125559999')",
     "opt-out": "select customers from record_sms_consent((select phone from customers order by id limit 1), "
     "'opted_out', 'admin', (select business_id from customers order by id limit 1), who => 'Ann', because => 'asked')",
     "callback": "select settle_sms_attempt(twilio_sid => (select twilio_sid from sms_send_attempts limit 1), "

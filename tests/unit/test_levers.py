@@ -40,7 +40,11 @@ CONSENTS: Final[list[dict[str, Any]]] = [
     {"consent": "unknown"},
     {"consent": "opted_out", "consent_source": "inbound_stop"},
 ]
-OWN: Final[list[dict[str, Any]]] = [{}, {"sender_name": SENDER, "account": ACCOUNT}, {"stop_sid": SID}]
+OWN: Final[list[dict[str, Any]]] = [
+    {},
+    {"sender": {"id": UUID(int=5), "name": SENDER, "shown": "…0006", "account": ACCOUNT}},
+    {"stop_sid": SID},
+]
 COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from smsretry.desk.questions.preview import Forecast, forecast
 from smsretry.desk.questions.records import WaitingText
-from smsretry.desk.questions.senders import SenderRecord, Stops
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.models import AssignedSender
 from smsretry.retry.profile import Profile
 from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with
@@ -30,15 +30,15 @@ def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
 def record(sender: int, **values: object) -> SenderRecord:
     """What `sms_senders` says of it."""
     blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
-    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "events": ()}
+    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "events": (), "findings": ()}
     days = {"day_ends_at": NOON + timedelta(hours=2), "asked_at": NOON}
     given = {"sender_id": UUID(int=sender), "account": ACCOUNT, "sender": f"MG{sender}", **days}
     return SenderRecord.model_validate({**blank, **numbers, **given, **values})
 
 
-def ahead(texts: list[WaitingText], *senders: SenderRecord, stops: Stops | None = None) -> Forecast:
+def ahead(texts: list[WaitingText], *senders: SenderRecord) -> Forecast:
     """The two hours from noon on."""
-    return forecast(texts, now=NOON, hours=2, profile=AT_ONCE, senders=senders, stops=stops or Stops())
+    return forecast(texts, now=NOON, hours=2, profile=AT_ONCE, senders=senders)
 
 
 def test_what_a_sender_s_rate_or_day_does_not_reach_is_named_and_limits_no_other() -> None:
@@ -66,16 +66,3 @@ def test_what_waits_is_predicted_again_for_when_it_has_waited() -> None:
     [early] = forecast(texts[1:], now=night, hours=2, profile=AT_ONCE).businesses
     assert early.counts == {"wait longer": 1}
     assert "Quiet hours" in str(early.why), "and not that it is due later"
-
-
-def test_while_a_sender_is_stopped_the_texts_of_the_others_are_promised() -> None:
-    """None of them while everybody is stopped: only one text of each run tries."""
-    texts = [*of(1, 2), *of(2, 3)]
-
-    def counts(stops: Stops) -> list[dict[str, int]]:
-        told = sorted(ahead(texts, stops=stops).businesses, key=lambda one: one.business_id)
-        return [one.counts for one in told]
-
-    refused = Stops.of(None, [record(2, stopped_at=NOON, stopped_because="Refused")])
-    assert counts(refused) == [{"go out": 2}, {"wait longer": 3}]
-    assert counts(Stops("Twilio is down")) == [{"wait longer": 2}, {"wait longer": 3}]

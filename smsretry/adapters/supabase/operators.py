@@ -16,7 +16,6 @@ from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichText
 from smsretry.desk.desk import ANSWERS
 from smsretry.desk.questions.answers import Done, Listed
-from smsretry.desk.questions.explanation import Known
 from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
@@ -35,14 +34,6 @@ class SupabaseOperators(SupabaseCalls):
 
     def explain(self, form: WhichText) -> list[TextRecord]:
         return self._told(TextRecord, form.FUNCTION, form.values())
-
-    def look_up(self, form: WhichText) -> list[Known]:
-        """What is known where `explain` finds no text."""
-        found = form.id or form.retry_id or form.send_log_id or form.customer_id
-        values: dict[str, object] = {"id": found and str(found), "phone": form.phone}
-        if form.last_digits:
-            values |= {"at_business": str(form.business_id), "last_digits": form.last_digits}
-        return self.rows(Known, "look_up_sms", self.once("look_up_sms", values, QUESTION))
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None

@@ -69,6 +69,12 @@ class WhichText(Form):
             raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
         return self
 
+    def values(self) -> dict[str, object]:
+        """An id is found whichever kind it is of."""
+        given = super().values()
+        ids = [given.pop(name, None) for name in ("id", "retry_id", "send_log_id", "customer_id")]
+        return given | {"id": next(filter(None, ids), None)}
+
 
 class AskStatus(Form):
     """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""

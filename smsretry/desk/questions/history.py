@@ -12,6 +12,7 @@ from smsretry.instants import on_clock, span
 _LATE: Final = timedelta(minutes=5)
 """A text is late if it went out this long after it was first due. A run comes every minute."""
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
+_MADE: Final = {"row": "queued", "scheduled send": "scheduled", "send log": "made by the application"}
 _EVENTS: Final = {
     "deferred": "deferred until {until}",
     "given_back": "given back untried",
@@ -22,6 +23,8 @@ _EVENTS: Final = {
     "completed": "marked as sent",
     "queued_anew": "queued again for {until}",
     "put_off": "put off until {until}",
+    "number_changed": "the number changed from {was} to {became}",
+    "consent_changed": "consent changed from {was} to {became}{source}",
 }
 """What each event of `smsretry.keep_event` means, for people, where its word does not say it."""
 _CODES: Final[dict[str, str]] = {
@@ -39,11 +42,11 @@ _CONSENT: Final[dict[str | None, str]] = {"opted_in": "they have opted in", "opt
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     """A line for each moment, on the recipient's clock; then what is so now."""
-    planned = ""
-    if text.planned_for:
-        limit = f", and not after {on_clock(text.expires_at, zone)}" if text.expires_at else ""
-        planned = f", planned for {on_clock(text.planned_for, zone)}{limit}"
-    moments = [(text.queued_at, f"{'queued' if text.is_text else 'scheduled'}, {text.message_class}{planned}")]
+    planned = f", planned for {on_clock(text.planned_for, zone)}" if text.planned_for else ""
+    if planned and text.expires_at:
+        planned += f", and not after {on_clock(text.expires_at, zone)}"
+    of_class = f", {text.message_class}" if text.kind != "send log" else ""
+    moments = [(text.queued_at, f"{_MADE[text.kind]}{of_class}{planned}")]
     if text.first_due_at and text.first_due_at > text.queued_at:
         moments.append((text.first_due_at, "due for the first time"))
     for place, attempt in enumerate(text.history, 1):
@@ -51,12 +54,12 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     # That nothing was found is said by the send that counts as not sent.
     moments += ((event.at, _event(event, zone)) for event in text.events if event.code != "not_found")
     yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
-    if text.is_text:
+    if text.kind == "row":
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
     said = f"; the number opted out on {on_clock(text.opted_out_since, zone)}" if text.opted_out_since else ""
-    yield f"{_CONSENT.get(text.consent, 'nobody knows whether they want texts')}{since}{source}{said}"
+    consent = _CONSENT.get(text.consent, "nobody knows whether they want texts")
+    yield f"{consent}{since}{_source(text.consent_source)}{said}"
     if text.phone_status:
         yield f"the number is marked {one_word(text.phone_status)}"
 
@@ -69,14 +72,14 @@ def late(text: TextRecord, moment: datetime) -> str:
 
 def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[tuple[datetime, str]]:
     """Sends are numbered in order: two of them have one attempt number if the first did not count."""
-    counted = "" if attempt.number == place else f"attempt {attempt.number}" if attempt.number else "no attempt"
-    outcome = _spaced(attempt.outcome)
+    outcome, of = _spaced(attempt.outcome), text.sender and text.sender.shown
     parts = {
         "{}": outcome + (late(text, attempt.begun_at) if attempt.outcome == "accepted" else ""),
-        "counted as {}": counted,
+        "counted as attempt {}": attempt.number if attempt.number not in (0, place) else None,
+        "counted as no attempt": attempt.number == 0,
         "code {}": attempt.code,
         "as {}": attempt.sid,
-        "from {}": attempt.sender if text.sender not in (None, attempt.sender) else None,
+        "from {}": attempt.sender if of not in (None, attempt.sender) else None,
         "its worker died": attempt.worker_died,
         "under {}": attempt.rule,
         "consent was {}": attempt.consent and _spaced(attempt.consent),
@@ -95,16 +98,12 @@ def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[t
 def _event(event: EventRecord, zone: tzinfo) -> str:
     if event.who not in (None, "smsretry", "the application"):
         return f"{_spaced(event.code)} by {event.who}: {event.because or 'not said'}"
-    if event.code == "number_changed":
-        return f"the number changed from {event.was or 'none'} to {event.became or 'none'}"
-    if event.code == "consent_changed":
-        source = f" ({one_word(event.source)})" if event.source else ""
-        return f"consent changed from {_spaced(event.was)} to {_spaced(event.became)}{source}"
     words = _EVENTS.get(event.code, _spaced(event.code))
     if event.code == "looked_for" and event.why_code != "no_evidence":
         words = "could not be looked for"
     until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (event.until, event.since))
-    told = words.format(until=until, since=since)
+    changed = {"was": _spaced(event.was), "became": _spaced(event.became), "source": _source(event.source)}
+    told = words.format(until=until, since=since, **changed)
     if event.times > 1 and event.last_at:
         told += f" ({event.times} times, the last at {on_clock(event.last_at, zone)})"
     if event.who == "the application":
@@ -113,6 +112,10 @@ def _event(event: EventRecord, zone: tzinfo) -> str:
     if not reason and event.why_code and event.code in ("given_back", "deferred", "held"):
         reason = _CODES.get(event.why_code, _spaced(event.why_code))
     return f"{told}: {reason}" if reason else told
+
+
+def _source(written: str | None) -> str:
+    return f" ({one_word(written)})" if written else ""
 
 
 def _spaced(word: str | None) -> str:

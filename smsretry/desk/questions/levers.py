@@ -1,18 +1,10 @@
 """What a person can do about a text: by its reason and by what is so now, so that the first of it ends the trouble."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import (
-    Cancel,
-    LookAgain,
-    RecordConsent,
-    Requeue,
-    Resolve,
-    StopState,
-    WhichText,
-)
+from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, StopState, WhichText
 from smsretry.desk.actions.senders import ChangeSender, ResumeSender
 from smsretry.desk.questions.preview import Step
 from smsretry.desk.questions.records import TextRecord
@@ -22,6 +14,7 @@ from smsretry.vocabulary import WhyCode
 
 _NUMBER: Final = "in the application (customers.phone of customer {customer})"
 _WORDS: Final = "in the application (send_logs.subject of send log {send_log})"
+_HOURS: Final = "in the application (businesses.sms_hours of business {business})"
 MENDING: Final[Mapping[WhyCode, str]] = {
     "not_sms": "make it a text in the application, if it is one (send_logs.channel of send log {send_log} is sms)",
     "no_phone": f"give the customer a number {_NUMBER}",
@@ -39,9 +32,8 @@ MENDING: Final[Mapping[WhyCode, str]] = {
     "number_spelling": f"write the number as it says, {_NUMBER}",
     "no_time_zone": "give the customer a time zone in the application, such as America/New_York (customers.timezone of "
     "customer {customer})",
-    "no_opening": "widen the business's hours in the application (businesses.sms_hours of business {business}), or "
-    "correct the customer's time zone",
-    "hours_unreadable": "correct the business's hours in the application (businesses.sms_hours of business {business})",
+    "no_opening": f"widen the business's hours {_HOURS}, or correct the customer's time zone",
+    "hours_unreadable": f"correct the business's hours {_HOURS}",
     "state_stopped": "lift the stop of its state, once that is over",
     "mark_mismatch": "set SMSRETRY_SEND_TO where the worker runs, or say with smsretry mark what the database is",
     "customer_locked": "end the transaction that holds the customer locked, if it goes on",
@@ -61,14 +53,13 @@ _BY_ITSELF: Final = frozenset({"quiet_hours", "number_spelling", "no_time_zone",
 """What is decided from number, zones and hours: once one of them is corrected, the text is looked at anew at once."""
 _FORESEEN: Final = _BY_ITSELF | {"state_stopped", "sender_paused"}
 """Whether these still stand is decided by what a claim reads, so a prediction knows when they are mended."""
+_FOR_ITS_TIME: Final = frozenset({"daily_cap", "sender_rate", "day_spent"})
+"""A look before its time would change nothing."""
 _ASK_PROVIDER: Final = "ask the provider what is wrong with its sender (smsretry senders check {name}) and fix that"
+_CREDENTIALS: Final = "give the runner credentials for account {account}"
 SENDER_MENDING: Final[Mapping[str, tuple[str | None, str, type[Form]]]] = {
     "sender_paused": (None, "let its sender send again, once that is fixed", ResumeSender),
-    "no_credentials": (
-        "give the runner credentials for account {account}",
-        "let its sender try again now",
-        ResumeSender,
-    ),
+    "no_credentials": (_CREDENTIALS, "let its sender try again now", ResumeSender),
     "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", ChangeSender),
     "sender_rate": (None, "raise its sender's rate, if the provider takes more in a second", ChangeSender),
     "account_refused": (_ASK_PROVIDER, "let it send again", ResumeSender),
@@ -88,6 +79,11 @@ class CodeMeaning(Value):
     opted_out: bool = False
     """Whether the provider blocks the number until it texts START."""
 
+    @property
+    def first(self) -> str:
+        """What to do, within a sentence."""
+        return self.to_do[:1].lower() + self.to_do[1:]
+
 
 def levers(
     text: TextRecord, prediction: Step | None, code: CodeMeaning | None, *, slow: bool = False
@@ -99,14 +95,17 @@ def levers(
         code: what the provider's code means, if its trouble has one.
         slow: whether its sender's rate is too slow for what is due.
     """
-    if text.stop_sid:
-        yield from _read_words(text)
+    if text.stop_sid:  # a message of theirs that may mean stop changes nothing until somebody has read it
+        read = f"read {text.stop_sid} in the provider's log"
+        yield _record(text, "opted_out", "text", "record that they said stop, if it says so", read)
+        yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", read)
     match text.state:
         case "failed" | "cancelled":
             yield from _ended(text, code)
         case "in_doubt" if "look-again" in text.can:  # it is held: before, looks may still find it
-            unseen = text.why_code == "list_unavailable"
-            yield from (*((_look_again(text, _fix(text, text.why_code)),) if unseen else ()), *_resolve(text))
+            if text.why_code == "list_unavailable":
+                yield _row(LookAgain, text, "have it looked at again now", _fix(text, text.why_code))
+            yield from _resolve(text)
         case "scheduled" | "due" | "waiting" | "held":
             yield from _waits(text, prediction, code, slow)
     if code:
@@ -120,8 +119,10 @@ def nothing_to_do(text: TextRecord) -> str | None:
             return "a worker has it at this moment. Ask again in a minute"
         case "in_doubt":
             return "evidence of it is looked for first, and nothing is needed before that"
+        case "not_queued":
+            return "it is the application's own. Queue it there, if it should go out"
         case "failed" | "cancelled" if not text.can:
-            if not text.is_text:
+            if text.kind != "row":
                 return "it never became a text. Schedule it anew in the application"
             if text.send_log_status is None:
                 return "its send log is gone, and its words with it. Queue it anew in the application"
@@ -141,19 +142,17 @@ def _ended(text: TextRecord, code: CodeMeaning | None) -> Iterator[Lever]:
         return
     consent = list(_consent(text))
     yield from consent
-    first = "wait until their consent is on record" if consent else _before_requeue(text, code)
-    which = {"retry_ids": [str(text.retry_id)], "states": [text.state]}
-    yield Lever.of(Requeue, which, "send it again, with every check", first)
-
-
-def _before_requeue(text: TextRecord, code: CodeMeaning | None) -> str | None:
-    if text.number is None:
-        return _fix(text, "no_phone")
-    if code and code.opted_out:
-        return "make sure that they have texted START to the sender since: until then the provider blocks their number"
-    if code:
-        return None if code.passes else code.to_do[:1].lower() + code.to_do[1:]
-    return None if text.why_code in (None, "no_phone", "opted_out", "quiet_hours") else _fix(text, text.why_code)
+    if consent:
+        first: str | None = "wait until their consent is on record"
+    elif text.number is None:
+        first = _fix(text, "no_phone")
+    elif code and code.opted_out:
+        first = "make sure that they have texted START to the sender since: until then the provider blocks their number"
+    elif code:
+        first = None if code.passes else code.first
+    else:
+        first = None if text.why_code in ("no_phone", "quiet_hours") else _fix(text, text.why_code)
+    yield _row(Requeue, text, "send it again, with every check", first, states=[text.state])
 
 
 def _consent(text: TextRecord) -> Iterator[Lever]:
@@ -169,13 +168,6 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
     yield _record(text, "opted_in", source, f"record that they said yes to texts, if {unheard}")
 
 
-def _read_words(text: TextRecord) -> Iterator[Lever]:
-    """For a message of theirs that may mean stop, and changes nothing until somebody has read it."""
-    read = f"read {text.stop_sid} in the provider's log"
-    yield _record(text, "opted_out", "text", "record that they said stop, if it says so", read)
-    yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", read)
-
-
 def _record(text: TextRecord, consent: str, source: str, words: str, first: str | None = None) -> Lever:
     values = {"customer_id": str(text.customer_id), "consent": consent, "source": source}
     return Lever.of(RecordConsent, values, words, first)
@@ -188,28 +180,30 @@ def _resolve(text: TextRecord) -> Iterator[Lever]:
     yield Lever.of(Resolve, row | {"went_out_as": "SID"}, "say which message it is", seen)
 
 
+def _row(form: type[Form], text: TextRecord, words: str, first: str | None = None, **values: Any) -> Lever:
+    return Lever.of(form, {"retry_ids": [str(text.retry_id)], **values}, words, first)
+
+
 def _waits(text: TextRecord, prediction: Step | None, code: CodeMeaning | None, slow: bool) -> Iterator[Lever]:
-    trouble = _trouble(text, prediction, slow)
+    trouble, own = _trouble(text, prediction, slow), text.sender
     if trouble == "opted_out":
         yield from _consent(text)
     for state in prediction.stopped_in if prediction else ():
         words = f"let marketing texts go to {state} again, once that is over: they go within 15 minutes"
         yield Lever.of(StopState, {"state": state, "lift": True}, words)
-    first = _fix(text, trouble)
-    if trouble == "account_refused" and code:
-        first = code.to_do[:1].lower() + code.to_do[1:]
-    if text.sender_name and trouble and trouble in SENDER_MENDING:
+    first = code.first if code and trouble == "account_refused" else _fix(text, trouble)
+    if own and trouble and trouble in SENDER_MENDING:
         before, words, form = SENDER_MENDING[trouble]
-        first = before and before.format(name=text.sender_name, account=text.account)
-        yield Lever.of(form, {"sender": text.sender_name}, words, first)
-    elif trouble in _BY_ITSELF and first:
+        first = before and before.format(name=own.name, account=own.account)
+        yield Lever.of(form, {"sender": own.name}, words, first)
+    elif trouble in _BY_ITSELF:
         yield Lever(words=f"{first}: it is looked at anew at once")
-    elif "look-again" in text.can and trouble not in ("daily_cap", "sender_rate", "day_spent"):
-        yield _look_again(text, first)
+    elif "look-again" in text.can and trouble not in _FOR_ITS_TIME:
+        yield _row(LookAgain, text, "have it looked at again now", first)
     elif first and trouble not in ("expired", "operator"):
         yield Lever(words=first)
     if "cancel" in text.can:
-        yield Lever.of(Cancel, {"retry_ids": [str(text.retry_id)]}, "end it, if it is no longer wanted")
+        yield _row(Cancel, text, "end it, if it is no longer wanted")
 
 
 def _trouble(text: TextRecord, prediction: Step | None, slow: bool) -> WhyCode | None:
@@ -217,22 +211,16 @@ def _trouble(text: TextRecord, prediction: Step | None, slow: bool) -> WhyCode |
     if prediction is None:
         return text.why_code
     match prediction.result:
+        case "goes out" if slow:
+            return "sender_rate"
         case "is held" | "is cancelled" | "fails":
             return prediction.why_code
         case "is stopped" if text.why_code not in SENDER_MENDING:
             return "sending_stopped"
         case "waits" if prediction.why_code == "quiet_hours":
             return "quiet_hours"
-        case "goes out" if slow:
-            return "sender_rate"
-        case "goes out" if text.state == "waiting" and text.why_code == "quiet_hours":
-            return "quiet_hours"
-        case _:
-            return None if text.why_code in _FORESEEN else text.why_code
-
-
-def _look_again(text: TextRecord, first: str | None) -> Lever:
-    return Lever.of(LookAgain, {"retry_ids": [str(text.retry_id)]}, "have it looked at again now", first)
+    waits_for_hours = text.state == "waiting" and text.why_code == "quiet_hours"
+    return text.why_code if waits_for_hours or text.why_code not in _FORESEEN else None
 
 
 def _fix(text: TextRecord, trouble: WhyCode | None) -> str | None:

@@ -1,7 +1,7 @@
 """What happens to a text without a person."""
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from smsretry.desk.questions.preview import Result, Step
@@ -36,8 +36,9 @@ def next_step(text: TextRecord, zone: tzinfo, steps: Sequence[Step], profile: Pr
     ahead = "".join(f" and {_RESULTS[one.result].format(at=on_clock(one.at, zone))} ({one.why})" for one in steps)
     match text.state:
         case "sent" | "failed" | "cancelled":
-            over = "nothing more; its send log says that it was sent"
-            return _delivery(text) or (over if text.state == "sent" else "nothing happens by itself")
+            return _over(text)
+        case "not_queued":
+            return "nothing happens by itself"
         case "scheduled":
             return f"it goes into the queue shortly before {at}{ahead}" if at else "nothing: it has no time"
         case "under_way":
@@ -64,21 +65,20 @@ def _looks(text: TextRecord, zone: tzinfo, profile: Profile) -> str:
     else:
         over = text.expires_at and text.expires_at <= at
         follows = "it is cancelled, because it expires before" if over else "it is sent again"
-    nth, by = ("first", "second", "third")[min(text.looks, 2)], _by(at, text, zone)
+    nth = ("first", "second", "third")[min(text.looks, 2)]
+    by = "then" if text.next_at == at else f"by {on_clock(at, zone)}"
     return f", for the {nth} of {MIN_LOOKS} times. If nothing is found {by}, {follows}. Nobody need do anything now"
 
 
-def _by(at: datetime, text: TextRecord, zone: tzinfo) -> str:
-    return "then" if text.next_at == at else f"by {on_clock(at, zone)}"
-
-
-def _delivery(text: TextRecord) -> str | None:
-    """What follows once the provider has the text; None if there is no message."""
+def _over(text: TextRecord) -> str:
+    """What follows an end: of what the provider has, what the carrier says."""
     fates = {_fate(attempt) for attempt in text.history if attempt.sid}
     best = next((fate for fate in _DELIVERY if fate in fates), None)
-    if best == "lost" and text.state == "sent":
-        return f"{_DELIVERY[best]}; the next run of sync-delivery-status decides whether it is sent again"
-    return _DELIVERY[best] if best else None
+    if best is None:
+        sent = text.state == "sent"
+        return "nothing more; its send log says that it was sent" if sent else "nothing happens by itself"
+    again = "; the next run of sync-delivery-status decides whether it is sent again"
+    return _DELIVERY[best] + again * (best == "lost" and text.state == "sent")
 
 
 def _fate(attempt: AttemptRecord) -> str:

@@ -3,7 +3,7 @@
 Nothing is claimed or written. It cannot predict what nobody has said yet: an opt-out, a provider's answer.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.records import UnreadText, WaitingText
-from smsretry.desk.questions.senders import NO_STOPS, SenderRecord, Stops
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.told import Hours, Told
 from smsretry.instants import on_clock
 from smsretry.retry import before
@@ -60,31 +60,28 @@ class Step:
     """US states whose stop holds it."""
 
 
-def predict(
-    text: WaitingText, *, now: datetime, profile: Profile, stopped: str | None = None, audience: Audience = EVERYBODY
-) -> tuple[Step, ...]:
+def predict(text: WaitingText, *, now: datetime, profile: Profile, audience: Audience = EVERYBODY) -> tuple[Step, ...]:
     """What a text's claims will come to, one after the other: all but the last one let it wait.
 
     Args:
-        stopped: why its sender, or everybody's, does not send now, as a sentence.
         audience: whom this installation texts.
     """
     at, steps = max(now, text.scheduled_for), list[Step]()
     while len(steps) < _STEPS:
-        steps.append(_step(text, at, profile, stopped, audience))
+        steps.append(_step(text, at, profile, audience))
         if steps[-1].result != "waits" or steps[-1].at <= at:
             break
         at = steps[-1].at
     return tuple(steps)
 
 
-def _step(text: WaitingText, at: datetime, profile: Profile, stopped: str | None, audience: Audience) -> Step:
+def _step(text: WaitingText, at: datetime, profile: Profile, audience: Audience) -> Step:
     decision = before.before_send(text, at=at, profile=profile)
     if isinstance(decision, Send):
         if text.refused:
             return Step("is cancelled", at, text.refused, text.refused_code)
-        if stopped is not None:
-            return Step("is stopped", at, stopped, "sending_stopped")
+        if text.stopped:
+            return Step("is stopped", at, text.stopped, "sending_stopped")
         cap = decision.cap
         counted = [moment for moment in text.texts_at if cap and moment > cap.since]
         if cap is None or len(counted) < cap.texts:
@@ -135,8 +132,6 @@ class Forecast(Answer):
     """Where a sender's rate or cap does not reach what may go out from it."""
     complete: bool
     """Whether every waiting text was looked at."""
-    stopped: str | None = None
-    """Why nothing goes out now, if sending is stopped. One text of each run tries whether it works again."""
     texts_only: str | None = None
     """Who alone may be texted from here, in words. None: everybody may."""
     unreadable: tuple[UUID, ...] = ()
@@ -155,8 +150,6 @@ class Forecast(Answer):
         yield f"{self.go_out} to go out in the next {len(self.hours)} h, {others} not"
         if self.texts_only:
             yield f"By the settings here, this installation {self.texts_only}. What else would go out is cancelled."
-        if self.stopped:
-            yield f"Sending is stopped: {self.stopped}. One text of each run tries whether it works again."
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         yield from (f"cannot be read: row {row}" for row in self.unreadable)
@@ -177,7 +170,6 @@ def forecast(
     profile: Profile,
     business_id: UUID | None = None,
     complete: bool = True,
-    stops: Stops = NO_STOPS,
     audience: Audience = EVERYBODY,
     senders: Iterable[SenderRecord] = (),
 ) -> Forecast:
@@ -185,38 +177,34 @@ def forecast(
 
     Args:
         texts: those of every business, because some share a sender's rate.
-        stops: why sending is stopped, if it is.
         audience: whom this installation texts.
         senders: all of them.
     """
-    known, ahead = list(texts), dict[tuple[UUID, str | None], list[tuple[str, Step]]]()
-    by_hour, by_sender = Counter[int](), dict[UUID, Counter[int]]()
-    for text in known:
+    unread, ahead = list[UUID](), defaultdict[tuple[UUID, str | None], list[tuple[str, Step]]](list)
+    by_hour, by_sender = Counter[int](), defaultdict[UUID, Counter[int]](Counter)
+    for text in texts:
         if isinstance(text, UnreadText):
+            unread.append(text.id)
             continue
-        steps = predict(text, now=now, profile=profile, stopped=stops.why(text), audience=audience)
-        first, end = steps[0], steps[-1]
+        steps = predict(text, now=now, profile=profile, audience=audience)
+        end = steps[-1]
         kind, hour = _KINDS[end.result], int((end.at - now).total_seconds() // 3600)
         if kind == "go out" and hour >= hours:
-            kind, end = "wait longer", first if first is not end else replace(end, why="It is due later")
+            kind, end = "wait longer", steps[0] if len(steps) > 1 else replace(end, why="It is due later")
         if kind == "go out" and text.sender:
-            by_sender.setdefault(text.sender.id, Counter())[hour] += segments(text.body or "")
+            by_sender[text.sender.id][hour] += segments(text.body or "")
         if business_id in (None, text.business_id):
-            ahead.setdefault((text.business_id, text.business), []).append((kind, end))
+            ahead[text.business_id, text.business].append((kind, end))
             by_hour[hour] += kind == "go out"
-    listed = {one.sender_id: one for one in senders}
-    most_first = sorted(ahead.items(), key=lambda entry: -len(entry[1]))
+    slow = (words for one in senders for words in _slow(one, by_sender[one.sender_id], now))
     return Forecast(
         made_at=now,
         hours=tuple(HourAhead(starts_at=now + timedelta(hours=n), texts=by_hour[n]) for n in range(hours)),
-        businesses=tuple(_business(*one, ends) for one, ends in most_first),
-        too_slow=tuple(
-            words for one, wanted in by_sender.items() if one in listed for words in _slow(listed[one], wanted, now)
-        ),
+        businesses=tuple(_business(*one, ends) for one, ends in sorted(ahead.items(), key=lambda one: -len(one[1]))),
+        too_slow=tuple(slow),
         complete=complete,
-        stopped=stops.everybody,
         texts_only=audience.told,
-        unreadable=tuple(text.id for text in known if isinstance(text, UnreadText)),
+        unreadable=tuple(unread),
     )
 
 

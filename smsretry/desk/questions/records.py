@@ -1,6 +1,7 @@
 """The rows of the database's answers that a text's story and a preview are made of."""
 
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -47,15 +48,31 @@ class EventRecord(Value):
     source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
 
 
+class TextSender(Value):
+    """What a text goes out from."""
+
+    id: UUID
+    account: str
+    shown: str = Field(description="As people see it: a number's last four digits.")
+    name: str = Field(description="Names it in a command.")
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+RecordState: TypeAlias = TextState | Literal["not_queued"]
+"""not_queued: it is the application's own, and nothing says that it was sent."""
+
+
 class TextRecord(Value):
-    """A row of `explain_sms`: a text, or a scheduled send that is none yet.
+    """A row of `explain_sms`: a text, a scheduled send that is none yet, or what the application sent itself.
 
     A column with a title is shown below the story in these words. To show one more, add it to the SQL and here.
     """
 
+    kind: Literal["row", "scheduled send", "send log"] = "row"
     retry_id: UUID
-    is_text: bool = Field(True, description="Whether it is or was in the queue.")
-    state: TextState
+    state: RecordState
     since: Instant
     message_class: MessageClass
     queued_at: Instant
@@ -85,21 +102,19 @@ class TextRecord(Value):
     events: tuple[EventRecord, ...] = ()
     can: tuple[str, ...] = Field((), description="What the database lets a person do: words of the door `texts`.")
     unreadable: tuple[str, ...] = Field((), description="Columns that cannot be read.")
-    sid: str | None = None
-    sender_name: str | None = Field(None, description="Names its own sender in commands. None: the environment's.")
-    account: str | None = None
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")
-    sender: str | None = Field(None, title="sender {}")
+    sender: TextSender | None = Field(None, title="sender {}")
     send_log_id: UUID | None = Field(None, title="send log {}")
     send_log_status: str | None = Field(None, title="its send log says {}")
+    sid: str | None = Field(None, title="its send log has the message {}")
     why_code: KnownCode = Field(None, title="why, in a word: {}")
 
     def shown(self) -> Iterator[str]:
         """What links, forms and programs know it by."""
-        yield f"{'row' if self.is_text else 'scheduled send'} {self.retry_id}"
+        yield f"{self.kind} {self.retry_id}"
         for name, field in type(self).model_fields.items():
-            if field.title and (value := getattr(self, name)) is not None:
+            if field.title and (value := getattr(self, name)) not in (None, self.retry_id):
                 yield field.title.format(value)
 
 
@@ -109,6 +124,7 @@ class WaitingText(Claim):
     business: str | None = None
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = None
+    stopped: str | None = Field(None, description="Why sending, or its sender, is stopped: one text of each run tries.")
     texts_at: tuple[Instant, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
     )

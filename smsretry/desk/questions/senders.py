@@ -1,8 +1,7 @@
 """The senders: what each sends and for whom, what waits for it, and which of them need somebody."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from smsretry.desk.actions.senders import ResumeSender
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.records import EventRecord, WaitingText
+from smsretry.desk.questions.records import EventRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, SenderId, Value
@@ -24,27 +23,36 @@ _AT_ONCE: Final = 10
 """How many questions to the provider are under way."""
 
 
-class SenderUser(Value):
-    """A business that a sender texts for, and its texts that are not sent yet."""
+class Waiting(Value):
+    """Texts that are not sent yet."""
+
+    due: int
+    waiting: int
+    held: int
+
+    @property
+    def texts(self) -> str:
+        """How many there are."""
+        numbers = {"due": self.due, "waiting": self.waiting, "held": self.held}
+        return ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts) or "nothing waits"
+
+
+class SenderUser(Waiting):
+    """A business that a sender texts for, and its texts."""
 
     business_id: UUID
     business: str | None
     message_class: Literal["any", MessageClass]
-    due: int
-    waiting: int
-    held: int
     why: str | None = Field(None, description="Why most of those wait that wait because of the sender.")
     why_code: KnownCode = None
 
-    @property
-    def line(self) -> str:
-        """All of it."""
+    def __str__(self) -> str:
         only = "" if self.message_class == "any" else f", {self.message_class} texts"
         why = f": {self.why} [{self.why_code}]" if self.why_code else ""
-        return f"{self.business or 'its name is not known'}, business {self.business_id}{only}: {_texts(self)}{why}"
+        return f"{self.business or 'its name is not known'}, business {self.business_id}{only}: {self.texts}{why}"
 
 
-class SenderRecord(Value):
+class SenderRecord(Waiting):
     """A row of `sms_senders`."""
 
     sender_id: UUID
@@ -64,12 +72,10 @@ class SenderRecord(Value):
     stopped_because: str | None
     businesses: int
     used_by: tuple[SenderUser, ...]
-    due: int
-    waiting: int
-    held: int
     oldest: Instant | None = Field(description="When the oldest due text was due.")
     events: tuple[EventRecord, ...]
     asked_at: Instant
+    findings: tuple[Finding, ...] = Field((), description="What the provider says of it. Empty: it was not asked.")
 
     @property
     def state(self) -> SenderState:
@@ -88,10 +94,20 @@ class SenderRecord(Value):
         return f"its sender's rate of {rate} a second takes {takes} or more for the {self.due} that are due"
 
     @property
-    def troubled(self) -> bool:
+    def refused(self) -> bool:
+        """Whether the provider says that it cannot send."""
+        return not all(finding.ok for finding in self.findings)
+
+    @property
+    def keeps_texts(self) -> bool:
         """Whether it keeps texts waiting, or would."""
         waits = any(user.why_code for user in self.used_by) or self.slow is not None
         return self.state in ("paused", "stopped") or waits or (self.state == "spent" and self.due + self.waiting > 0)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it needs somebody."""
+        return self.keeps_texts or self.refused
 
     @property
     def name(self) -> str:
@@ -112,21 +128,27 @@ class SenderRecord(Value):
         return f"the sender of {names[0]}{f' and {self.businesses - 1} more' if self.businesses > 1 else ''}"
 
     def tell(self) -> Iterator[Told]:
-        """It in a line; if it needs somebody, why, and which businesses wait."""
+        """It in a line; if it needs somebody, why, and which businesses wait; then what the provider says."""
         yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
-        if not self.troubled:
-            return
+        if self.keeps_texts:
+            yield from self.trouble()
+        for finding in self.findings:
+            if not finding.ok or finding.advice:
+                yield f"  {'bad' if not finding.ok else 'beware'}: {finding.subject}: {finding.advice}"
+        if self.findings and not self.refused:
+            yield f"  checked: {', '.join(finding.subject for finding in self.findings)}"
+
+    def trouble(self) -> Iterator[Told]:
+        """Why it keeps texts waiting, and whose."""
         yield f"  id {self.sender_id}"
-        for word, at, why in (
-            ("paused", self.paused_at, self.paused_because),
-            ("stopped", self.stopped_at, self.stopped_because),
-        ):
-            if at:
-                yield f"  {word} on {on_clock(at)}: {why}"
+        if self.paused_at:
+            yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
+        if self.stopped_at:
+            yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
         if self.slow:
             yield f"  {self.slow}"
         yield from (f"  {event.code} by {event.who}: {event.because}" for event in self.events[:1])
-        yield from (f"  {user.line}" for user in self.used_by if user.due + user.waiting + user.held)
+        yield from (f"  {user}" for user in self.used_by if user.due + user.waiting + user.held)
         if self.paused_at or self.stopped_at:
             yield "  once that is fixed: ", Lever.of(ResumeSender, {"sender": self.name}, "let it send again")
 
@@ -137,46 +159,15 @@ class SenderRecord(Value):
         if self.segments_per_day is not None:
             used = f"{self.used_today or 0} of {self.segments_per_day} segments"
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
-        yield _texts(self)
+        yield self.texts
         if self.oldest:
             yield f"the oldest has been due for {span((self.asked_at - self.oldest).total_seconds())}"
-
-
-def _texts(counted: SenderUser | SenderRecord) -> str:
-    numbers = {"due": counted.due, "waiting": counted.waiting, "held": counted.held}
-    return ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts) or "nothing waits"
-
-
-class CheckedSender(Value):
-    """A sender, and what the provider says of it."""
-
-    record: SenderRecord
-    findings: tuple[Finding, ...] = Field((), description="Empty: the provider was not asked.")
-
-    @property
-    def refused(self) -> bool:
-        """Whether the provider says that it cannot send."""
-        return not all(finding.ok for finding in self.findings)
-
-    @property
-    def troubled(self) -> bool:
-        """Whether it needs somebody."""
-        return self.record.troubled or self.refused
-
-    def tell(self) -> Iterator[Told]:
-        """All of it."""
-        yield from self.record.tell()
-        for finding in self.findings:
-            if not finding.ok or finding.advice:
-                yield f"  {'bad' if not finding.ok else 'beware'}: {finding.subject}: {finding.advice}"
-        if self.findings and not self.refused:
-            yield f"  checked: {', '.join(finding.subject for finding in self.findings)}"
 
 
 class Senders(Answer):
     """The senders. Those that need somebody come first."""
 
-    senders: tuple[CheckedSender, ...]
+    senders: tuple[SenderRecord, ...]
 
     @property
     def fails(self) -> bool:
@@ -190,60 +181,32 @@ class Senders(Answer):
             yield from one.tell()
 
 
-def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[CheckedSender]:
+def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[SenderRecord]:
     """Each with what the provider says of it, in the same order. One whose address is not known is not asked about."""
 
-    def ask(record: SenderRecord) -> CheckedSender:
+    def ask(record: SenderRecord) -> SenderRecord:
         if not (record.account and record.sent_by):
-            return CheckedSender(record=record)
+            return record
         try:
             findings = check(SenderId(record.account, record.sent_by))
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
             findings = [Finding(subject="check", ok=False, advice=f"could not be made ({type(error).__name__})")]
-        return CheckedSender(record=record, findings=tuple(findings))
+        return record.model_copy(update={"findings": tuple(findings)})
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(ask, records))
 
 
-def sender_findings(checked: Sequence[CheckedSender]) -> Iterator[Finding]:
+def sender_findings(checked: Sequence[SenderRecord]) -> Iterator[Finding]:
     """For the doctor: a line for each trouble of the businesses' own senders, and one for all that are in order."""
-    own = [one for one in checked if not one.record.told_at]
+    own = [one for one in checked if not one.told_at]
     for one in own:
-        title = one.record.title
         for finding in one.findings:
             if not finding.ok or finding.advice:
-                about = title if finding.subject in title else f"{title}: {finding.subject}"
+                about = one.title if finding.subject in one.title else f"{one.title}: {finding.subject}"
                 yield finding.model_copy(update={"subject": about})
-        if one.record.troubled:
-            _, *lines = in_lines(one.record.tell())
-            yield Finding(subject=title, ok=True, advice="; ".join(line.strip() for line in lines))
+        if one.keeps_texts:
+            advice = "; ".join(line.strip() for line in in_lines(one.trouble()))
+            yield Finding(subject=one.title, ok=True, advice=advice)
     if fine := sum(not one.troubled for one in own):
         yield Finding(subject=f"senders of the businesses ({fine} of {len(own)} in order)", ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Stops:
-    """Why texts do not go out now, by whose: one text of each run is tried."""
-
-    everybody: str | None = None
-    senders: Mapping[UUID, str] = field(default_factory=dict)
-    """By the sender's id."""
-
-    @classmethod
-    def of(cls, everybody: str | None, senders: Sequence[SenderRecord]) -> "Stops":
-        """Of a status and of senders."""
-        return cls(
-            everybody, {one.sender_id: one.stopped_because or "no reason was kept" for one in senders if one.stopped_at}
-        )
-
-    def why(self, text: WaitingText) -> str | None:
-        """Why this one does not go out."""
-        if self.everybody is not None:
-            return f"Sending is stopped: {self.everybody}"
-        stopped = self.senders.get(text.sender.id) if text.sender else None
-        return None if stopped is None else f"Its sender is stopped: {stopped}"
-
-
-NO_STOPS: Final = Stops()
-"""Everybody's texts go out."""

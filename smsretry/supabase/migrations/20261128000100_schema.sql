@@ -4906,141 +4906,122 @@ select q.id, q.updated_at
 from public.sms_retry_queue q
 where q.work is null and not smsretry.is_unsettled(q.id);
 
--- ======== schemas/records/scheduled_on_record.sql ========
--- A scheduled send without a text, as explain_sms shows it, in the columns of smsretry.text_on_record. retry_id: its own id.
--- Times and classes that the application wrote are shown as far as they are valid.
-create or replace view smsretry.scheduled_on_record with (security_invoker = true) as
-select s.id as retry_id, s.business_id, left(b.name, 200) as business, s.customer_id, null::uuid as send_log_id,
-       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
-       case s.message_class when 'transactional' then 'transactional' else 'marketing' end as message_class,
-       case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end as state,
-       coalesce(smsretry.on_calendar(coalesce(s.held_since, s.updated_at)), smsretry.clock()) as since,
-       left(smsretry.numberless(s.why), smsretry.longest_reason()) as why,
-       null::integer as code,
-       case when s.status = 'scheduled' then smsretry.on_calendar(greatest(s.scheduled_for, s.look_at)) end as next_at,
-       smsretry.on_calendar(s.not_after) as expires_at,
-       0 as attempts, 3 as max_attempts, coalesce(smsretry.on_calendar(s.created_at), smsretry.clock()) as queued_at,
-       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(s.business_id, c.phone))) as opted_out_since,
-       left(smsretry.numberless(c.phone_status::text), 40) as phone_status, null::text as send_log_status, null::text as sid,
-       '[]'::jsonb as history, '[]'::jsonb as events,
-       case when s.status = 'scheduled' then array['cancel'] else '{}' end::text[] as can,
-       smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid,
-       s.why_code::text as why_code,
-       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
-       smsretry.shown_sender(o.sent_by) as sender, o.account,
-       null::timestamptz as first_due_at, null::timestamptz as held_since, 0 as looks,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       smsretry.on_calendar(s.scheduled_for) as planned_for, false as is_text
-from public.scheduled_sends s
-left join public.businesses b on b.id = s.business_id
-left join public.customers c on c.id = s.customer_id and c.business_id = s.business_id
-left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
-where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed');
-
 -- ======== schemas/records/text_on_record.sql ========
--- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
--- application wrote freely. security_invoker, so that row level security is the reader's.
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
---   looks: for evidence, that found nothing
---   sender, account: what it goes out from, as people see it · sender_name: what names it in a command, of a number its id
+-- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
+-- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
+--   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
+--   before it was queued, unless it was planned · looks: for evidence, that found nothing · can: smsretry.calls_that_help
+--   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
+--   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
-select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
-       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
-       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(smsretry.numberless(
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), smsretry.longest_reason()) as why,
-       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
+       smsretry.masked(left(c.phone, 40)) as number,
+       left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone,
+       left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
+       t.message_class, t.status, t.state, coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
+       left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why, t.why_code, t.code,
+       smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
+       smsretry.on_calendar(p.scheduled_for) as planned_for,
+       case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
+       t.attempts, t.max_attempts, t.looks, t.held_since, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
+       t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))) as opted_out_since,
-       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
-       left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
-       coalesce((select jsonb_agg(jsonb_build_object(
-                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
-                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
-                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                     'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
-                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
-       coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
-                 from ((select n.* from smsretry.events n where n.about = q.id order by n.id desc limit 200)
-                       union all
-                       (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
-                 where e.about = q.id or e.at >= coalesce(
-                     (select max(y.at) from smsretry.events y
-                      where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
-       smsretry.calls_that_help(q, l, c) as can,
-       smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
-       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
-       smsretry.shown_sender(o.sent_by) as sender, o.account,
-       -- It could not go out before it was queued, unless it was planned.
-       case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       left(smsretry.numberless(left(c.sms_consent_source, 1000)), 200) as consent_source,
+       (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       smsretry.on_calendar(p.scheduled_for) as planned_for, true as is_text
-from public.sms_retry_queue q
-left join public.businesses b on b.id = q.business_id
-left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id
-left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
-left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
+       smsretry.unread_stop(c.phone) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
+       (select jsonb_build_object('id', o.id, 'account', o.account, 'shown', smsretry.shown_sender(o.sent_by),
+                                  'name', case when o.sent_by like '+%' then o.id::text else o.sent_by end)
+        from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
+       coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
+                case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                   'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                   'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                   'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                   'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                   'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
+                   'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at), '[]')
+        from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) as history,
+       (select coalesce(jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id), '[]')
+        from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+              union all
+              (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
+        where e.about = t.retry_id or e.at >= coalesce(
+            (select max(y.at) from smsretry.events y
+             where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at)) as events
+from (
+    select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
+           smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end as why,
+           q.why_code::text, q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.reconcile_count as looks, q.held_since, q.created_at, q.updated_at
+    from public.sms_retry_queue q
+    union all
+    select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
+           case s.message_class when 'transactional' then 'transactional' else 'marketing' end, s.status,
+           case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
+           coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
+           case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
+           null::timestamptz, 0, 3, 0, s.held_since, s.created_at, s.updated_at
+    from public.scheduled_sends s
+    where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+    union all
+    select 'send log'::text, l.id, l.business_id, l.customer_id, l.id, null::uuid, 'marketing'::text, l.status::text,
+           case when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent' else 'not_queued' end,
+           coalesce(l.updated_at, l.created_at), l.error_message, null::text, null::integer, null::timestamptz, null::timestamptz,
+           null::timestamptz, 0, 3, 0, null::timestamptz, l.created_at, l.updated_at
+    from public.send_logs l
+    where l.channel::text = 'sms' and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id)
+      and not exists (select from public.scheduled_sends s where s.id = l.id and s.send_log_id is null)
+) t
+left join public.businesses b on b.id = t.business_id
+left join public.customers c on c.id = t.customer_id and c.business_id is not distinct from t.business_id
+left join public.send_logs l on l.id = t.send_log_id
+left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id) and p.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, look_up_sms, preview_sms_retries,
--- sms_senders or sms_status, with their parameters in asked. No answer holds a whole number or a body.
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders or
+-- sms_status, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
--- as itself could read those, too; and the application's tables would need policies and grants for it.
+-- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
+-- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
 create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
 returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
 declare
-    v_asked constant jsonb := coalesce(ask_sms_desk.asked, '{}') - 'with_numbers';
-    v_ours oid[];
-    v_typed text;
-    v_passed text;
-    v_unknown text;
+    a record;
     v_answer jsonb;
 begin
-    if (ask_sms_desk.question in ('explain_sms', 'list_sms', 'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')) is not true
-        or jsonb_typeof(v_asked) <> 'object' then
-        raise exception 'question must be explain_sms, list_sms, look_up_sms, preview_sms_retries, sms_senders or sms_status, and asked an object'
-            using errcode = 'SR422', hint = 'Orders need the service key.';
-    end if;
-    if length(v_asked ->> 'last_digits') > 4 then -- by one more digit at a time, anybody's whole number would be found
+    select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
+        id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
+        after_id uuid, retry_ids uuid[], cap_window interval);
+    if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
         raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
             hint = 'Ask for the last 4, by an id, or for the whole number.';
     end if;
-    v_ours := array(select p.oid from pg_catalog.pg_proc p
-                    where p.pronamespace = 'public'::regnamespace and p.proname = ask_sms_desk.question);
-    -- Another function of that name might be somebody else's, and would run with the owner's rights.
-    if cardinality(v_ours) <> 1 or not (select pg_has_role(p.proowner, 'member') from pg_catalog.pg_proc p where p.oid = v_ours[1]) then
-        raise exception 'public.% is not the only function of that name, or not this owner''s', ask_sms_desk.question
-            using errcode = 'SR422', hint = 'Drop what is not smsretry''s, then run `smsretry migrate --again`.';
-    end if;
-    select string_agg(format('%I %s', a.name, format_type(a.type, -1)), ', '), string_agg(format('%1$I => g.%1$I', a.name), ', ')
-    into v_typed, v_passed
-    from pg_catalog.pg_proc p cross join lateral unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) a (name, type)
-    where p.oid = v_ours[1] and v_asked ? a.name;
-    select string_agg(k, ', ') into v_unknown from jsonb_object_keys(v_asked) k
-    where not exists (select from pg_catalog.pg_proc p where p.oid = v_ours[1] and k = any (p.proargnames[1:p.pronargs]));
-    if v_unknown is not null then
-        raise exception '% has no parameter %', ask_sms_desk.question, v_unknown using errcode = 'SR422';
-    end if;
-    execute format('select coalesce(jsonb_agg(to_jsonb(a)), ''[]'') from %s cross join lateral public.%I(%s) a',
-                   coalesce('jsonb_to_record($1) g (' || v_typed || ')', '(select 1) g'), ask_sms_desk.question, v_passed)
-    into v_answer using v_asked;
-    if ask_sms_desk.question = 'preview_sms_retries' then
-        return (select coalesce(jsonb_agg(smsretry.without_number(e.line) order by e.place), '[]')
-                from jsonb_array_elements(v_answer) with ordinality e (line, place));
-    end if;
-    return v_answer;
+    case ask_sms_desk.question
+        when 'explain_sms' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
+                a.id, a.phone, a.business_id, a.last_digits, coalesce(a.row_limit, 20)) r);
+        when 'list_sms' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
+        when 'preview_sms_retries' then
+            v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
+                a.until, a.after_due, a.after_id, a.retry_ids, a.row_limit, a.cap_window) r);
+        when 'sms_senders' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
+        when 'sms_status' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
+        else
+            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders or sms_status'
+                using errcode = 'SR422', hint = 'Orders need the service key.';
+    end case;
+    return coalesce(v_answer, '[]');
 end
 $$;
 
@@ -5048,8 +5029,8 @@ $$;
 -- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
 -- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
 -- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
---   matched: those that fit, and those named by id · changed: or would be · skipped: left alone, by reason · warned: changed all
---   the same · sample: the first 20, as list_sms showed them before
+--   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · warned:
+--   changed all the same · sample: the first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
     row_limit integer default 1000, more_attempts integer default 3
@@ -5059,16 +5040,13 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_named constant boolean := which ? 'retry_ids';
     v_may constant text[] := case what when 'requeue' then array['failed', 'cancelled']
                                        else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt'] end;
-    v_states constant text[] := coalesce(array(select jsonb_array_elements_text(which -> 'states')), '{}');
-    v_asked constant text[] := case when v_states <> '{}' then v_states when what = 'requeue' then array['failed'] else v_may end;
+    v_asked constant text[] := coalesce(nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
+                                        case what when 'requeue' then array['failed'] else v_may end);
     v_ids uuid[];
-    v_named uuid[] := '{}';
     v_lines jsonb;
-    v_done jsonb := '[]';
-    v_id uuid;
-    v_text record;
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
         and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
@@ -5079,32 +5057,26 @@ begin
         perform smsretry.check_who_and_why(who, because);
     end if;
     v_ids := array(
-        select f.id from smsretry.texts_that_fit(which || jsonb_build_object('states', v_asked)) with ordinality f (id, place)
+        select f.id from smsretry.texts_that_fit(
+            case when v_named then which - 'states' else which || jsonb_build_object('states', v_asked) end) with ordinality f (id, place)
         left join public.sms_retry_queue q on q.id = f.id and what = 'look'
         -- Only those that somebody named are told why they are not looked at.
-        where what <> 'look' or which ? 'retry_ids' or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
+        where what <> 'look' or v_named or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place limit row_limit);
-    if which ? 'retry_ids' and cardinality(v_ids) < row_limit then
-        v_named := array(select n::uuid from jsonb_array_elements_text(which -> 'retry_ids') n where n::uuid <> all (v_ids) order by 1);
-    end if;
-    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from smsretry.listed_texts((v_ids || v_named)[:20]) l);
-    foreach v_id in array v_ids || v_named loop
-        select * into v_text from smsretry.change_text(
-            what, v_id, v_asked, v_id = any (v_ids), dry_run, who, because, more_attempts, v_now);
-        v_done := v_done || jsonb_build_object('id', v_id, 'skipped', v_text.skip, 'warned', v_text.warn);
-    end loop;
+    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l);
     return query
-    with told as (
-        select d.line ->> 'id' as id, d.line ->> 'skipped' as skip, d.line ->> 'warned' as warn, d.line - 'id' as said, d.place
-        from jsonb_array_elements(v_done) with ordinality d (line, place)
+    with told as materialized (
+        select i.id, i.place, c.skip, c.warn
+        from unnest(v_ids) with ordinality i (id, place)
+        cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
     )
-    select cardinality(v_ids) + (select count(*) from public.sms_retry_queue q where q.id = any (v_named))::integer,
-           (count(*) filter (where t.skip is null))::integer,
+    select cardinality(v_ids), (count(*) filter (where t.skip is null))::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
                          select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
            coalesce((select jsonb_object_agg(w.warn, w.texts) from (
                          select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce(jsonb_agg(v_lines -> t.id || t.said order by t.place) filter (where v_lines ? t.id), '[]')
+           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
+                    filter (where v_lines ? t.id::text), '[]')
     from told t;
 end
 $$;
@@ -5112,10 +5084,9 @@ $$;
 -- ======== schemas/desk/change_text.sql ========
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
 -- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
---   states: whose text it may be · fits: whether it is among those that were asked for · skip: why it is left alone · warn: it is
---   changed all the same
+--   states: in which it may be · skip: why it is left alone · warn: it is changed all the same
 create or replace function smsretry.change_text(
-    what text, id uuid, states text[], fits boolean, dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
+    what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
     out skip text, out warn text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -5124,7 +5095,6 @@ declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
     v_customer public.customers;
-    v_planned text;
     v_state text;
 begin
     if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
@@ -5132,36 +5102,20 @@ begin
         where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    if v_row.id is null then
-        v_planned := (select s.status from public.scheduled_sends s where s.id = id);
-        skip := case
-            when v_planned is null then 'There is no row ' || id
-            when what = 'requeue' then 'It never became a text: schedule it anew'
-            when what = 'look' then 'It is not queued yet: its time comes by itself'
-            when v_planned <> 'scheduled' then 'Scheduled send ' || id || ' is ' || v_planned || coalesce(
-                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = id
-                                         order by q.created_at desc limit 1), '')
-            when not fits then 'It does not fit the rest of what was asked for' end;
-        if skip is null and not dry_run then
-            update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
-            where s.id = id and s.status = 'scheduled' returning s.status into v_planned;
-            skip := case when v_planned is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
-            set constraints all immediate; -- a deferred check would undo the others, too
-        end if;
-        return;
-    end if;
-    v_state := smsretry.text_state(v_row, at);
+    v_state := case when v_row.id is not null then smsretry.text_state(v_row, at) else (
+        select case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end
+        from public.scheduled_sends s where s.id = id) end;
     skip := coalesce(
-        smsretry.left_alone(what, v_row, v_log, at),
+        case when v_row.id is not null then smsretry.left_alone(what, v_row, v_log, at)
+             when what = 'requeue' then 'It never became a text: schedule it anew'
+             when what = 'look' then 'It is not queued yet: its time comes by itself'
+             when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
-                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
-             when not fits then 'It does not fit the rest of what was asked for' end);
+                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)' end);
     if what = 'requeue' then
         select * into v_customer from public.customers c where c.id = v_row.customer_id;
         warn := case
-            when v_customer.sms_consent_status::text is distinct from 'opted_in'
-                or exists (select from smsretry.standing_opt_outs o
-                           where o.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+            when (smsretry.refusal(false, v_customer.sms_consent_status::text, smsretry.number_key(v_row.business_id, v_customer.phone))).why is not null
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
@@ -5169,6 +5123,13 @@ begin
                 then 'The database was restored from a backup: it is looked for before it goes out' end;
     end if;
     if dry_run or skip is not null then
+        return;
+    end if;
+    if v_row.id is null then
+        update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
+        where s.id = id and s.status = 'scheduled' returning s.status into v_state;
+        skip := case when v_state is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+        set constraints all immediate; -- a deferred check would undo the others, too
         return;
     end if;
     case what
@@ -5227,12 +5188,12 @@ end
 $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of row, send log,
--- customer, number, or last digits (three at least) at a business. A scheduled send without a text is found by its own id or
--- its customer. Columns: smsretry.text_on_record.
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of an id (of a row, a
+-- scheduled send, a send log, an attempt or a customer), a number, or last digits (three at least) at a business; business_id
+-- narrows. Where the queue has none: what the application sent itself. Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
-    retry_id uuid default null, send_log_id uuid default null, customer_id uuid default null, phone text default null,
-    business_id uuid default null, last_digits text default null, row_limit integer default 20
+    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null,
+    row_limit integer default 20
 )
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -5240,46 +5201,40 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp a
 declare
     v_people uuid[];
     v_ids uuid[];
-    v_scheduled uuid[];
 begin
-    if num_nonnulls(retry_id, send_log_id, customer_id, phone, last_digits) <> 1
+    if num_nonnulls(id, phone, last_digits) <> 1
         or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
         or (row_limit between 1 and 200) is not true then
-        raise exception 'Say which text, in one way: retry_id, send_log_id, customer_id, phone, or business_id with last_digits (3 digits or more)'
-            using errcode = 'SR422';
+        raise exception 'Say which text, in one way: id, phone, or business_id with last_digits (3 digits or more)' using errcode = 'SR422';
     end if;
     v_people := case
-        when customer_id is not null then array[customer_id]
+        when id is not null then array[id]
         when phone is not null then array(select c.id from public.customers c where c.phone = phone)
-        when last_digits is not null then array(
-            select c.id from public.customers c
-            where c.business_id = business_id and c.phone like '%' || last_digits)
+        else array(select c.id from public.customers c where c.business_id = business_id and c.phone like '%' || last_digits)
     end;
     v_ids := array(
-        select q.id from public.sms_retry_queue q
-        where (retry_id is null or q.id = retry_id)
-          and (send_log_id is null or q.send_log_id = send_log_id)
-          and (v_people is null or q.customer_id = any (v_people))
-          and (business_id is null or q.business_id = business_id)
-        order by q.created_at desc, q.id
-        limit row_limit);
-    v_scheduled := array(
-        select s.id from public.scheduled_sends s
-        where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
-          and (retry_id is null or s.id = retry_id)
-          and (send_log_id is null or s.id = send_log_id)
-          and (v_people is null or s.customer_id = any (v_people))
-          and (business_id is null or s.business_id = business_id)
-        order by s.created_at desc, s.id
-        limit row_limit);
+        select f.id from (
+            select q.id, q.created_at, q.business_id from public.sms_retry_queue q
+            where q.id = any (array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id))
+            union
+            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.send_log_id = id
+            union
+            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.customer_id = any (v_people)
+            union
+            select s.id, s.created_at, s.business_id from public.scheduled_sends s
+            where (s.id = id or s.customer_id = any (v_people)) and s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+        ) f
+        where business_id is null or f.business_id = business_id
+        order by f.created_at desc, f.id limit row_limit);
+    if v_ids = '{}' then
+        v_ids := array(
+            select l.id from public.send_logs l
+            where (l.id = id or l.customer_id = any (v_people)) and (business_id is null or l.business_id = business_id)
+              and l.channel::text = 'sms'
+            order by l.created_at desc limit row_limit);
+    end if;
     return query
-    select e.* from (
-        select r.* from smsretry.text_on_record r where r.retry_id = any (v_ids)
-        union all
-        select p.* from smsretry.scheduled_on_record p where p.retry_id = any (v_scheduled)
-    ) e
-    order by e.queued_at desc, e.retry_id
-    limit row_limit;
+    select t.* from smsretry.text_on_record t where t.retry_id = any (v_ids) order by t.queued_at desc, t.retry_id limit row_limit;
 end
 $$;
 
@@ -5326,98 +5281,26 @@ $$;
 
 -- ======== schemas/desk/list_sms.sql ========
 -- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
+--   at: when it is looked at next, or when it ended
 create or replace function public.list_sms(which jsonb, row_limit integer default 100)
 returns table (
     retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
     at timestamptz, why text, why_code text
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_ids uuid[];
 begin
     if (list_sms.row_limit between 1 and 500) is not true then
         raise exception 'row_limit is 1 to 500' using errcode = 'SR422';
     end if;
+    v_ids := array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit);
     return query
-    select * from smsretry.listed_texts(array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit));
-end
-$$;
-
--- ======== schemas/desk/listed_texts.sql ========
--- Texts and scheduled sends as a list shows them, in the order of the ids. at: when it is looked at next, or when it ended.
-create or replace function smsretry.listed_texts(ids uuid[])
-returns table (
-    retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
-    at timestamptz, why text, why_code text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
-begin
-    return query
-    select r.retry_id, r.business_id, r.business, r.customer_id, r.number, r.message_class::text, r.attempts::integer, r.state,
-           coalesce(r.next_at, r.since), r.why, r.why_code::text
-    from (select t.* from smsretry.text_on_record t where t.retry_id = any (listed_texts.ids)
-          union all
-          select s.* from smsretry.scheduled_on_record s where s.retry_id = any (listed_texts.ids)) r
-    order by array_position(listed_texts.ids, r.retry_id);
-end
-$$;
-
--- ======== schemas/desk/look_up_sms.sql ========
--- For a person who found no text: what an id is of, or which customers have a number, or last digits at a business. In one way.
---   kind: text, attempt (row_id: the text's), scheduled_send, send_log, customer, business or sender · of a send log: channel,
---   status, sid, at (when it was made), why (its error) · of a customer: texts (that the application sent itself, up to 1000),
---   and sid and at of the last of them
-create or replace function public.look_up_sms(
-    id uuid default null, phone text default null, at_business uuid default null, last_digits text default null
-)
-returns table (
-    kind text, row_id uuid, business_id uuid, business text, customer_id uuid, number text, channel text, status text, sid text,
-    at timestamptz, why text, texts bigint
-)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    v_id constant uuid := look_up_sms.id;
-    v_phone constant text := look_up_sms.phone;
-    v_business constant uuid := look_up_sms.at_business;
-    v_digits constant text := look_up_sms.last_digits;
-begin
-    if num_nonnulls(v_id, v_phone, v_digits) <> 1 or v_digits is not null and (v_business is null or v_digits !~ '^[0-9]{3,15}$') then
-        raise exception 'Say what to look up, in one way: id, phone, or at_business with last_digits (3 digits or more)'
-            using errcode = 'SR422';
-    end if;
-    return query
-    with found as (
-        select 'text' as kind, q.id as row_id, q.business_id, q.customer_id from public.sms_retry_queue q where q.id = v_id
-        union all
-        select 'attempt', a.retry_id, a.business_id, null from public.sms_send_attempts a where a.id = v_id
-        union all
-        select 'scheduled_send', s.id, s.business_id, s.customer_id from public.scheduled_sends s where s.id = v_id
-        union all
-        select 'send_log', l.id, l.business_id, l.customer_id from public.send_logs l where l.id = v_id
-        union all
-        (select 'customer', n.id, n.business_id, n.id
-         from (select c.id, c.business_id from public.customers c
-               where c.id = v_id or c.phone = v_phone and v_phone is not null and (v_business is null or c.business_id = v_business) is true
-                  or v_digits is not null and c.business_id = v_business and c.phone like '%' || v_digits
-               offset 0) n -- or all customers are walked in this order
-         order by n.id limit 20)
-        union all
-        select 'business', b.id, b.id, null from public.businesses b where b.id = v_id
-        union all
-        select 'sender', o.id, null, null from smsretry.senders o where o.id = v_id
-    )
-    select f.kind, f.row_id, f.business_id, left(b.name, 200), f.customer_id, smsretry.masked(left(c.phone, 40)),
-           left(l.channel::text, 40), left(smsretry.numberless(l.status::text), 40),
-           left(smsretry.numberless(coalesce(smsretry.found_sid(l.provider_message_id), o.sid)), 40), smsretry.on_calendar(coalesce(l.created_at, o.at)),
-           left(smsretry.numberless(left(l.error_message, 1000)), smsretry.longest_reason()), coalesce(o.texts, 0)
-    from found f
-    left join public.businesses b on b.id = f.business_id
-    left join public.customers c on c.id = f.customer_id
-    left join public.send_logs l on f.kind = 'send_log' and l.id = f.row_id
-    left join lateral (
-        select count(*) as texts, max(t.created_at) as at, (array_agg(t.sid order by t.created_at desc))[1] as sid
-        from (select s.created_at, smsretry.found_sid(s.provider_message_id) as sid from public.send_logs s
-              where s.customer_id = f.customer_id and s.channel::text = 'sms' and smsretry.is_sent(s.provider_message_id, s.status::text)
-                and not exists (select from public.sms_retry_queue q where q.send_log_id = s.id) limit 1000) t) o on f.kind = 'customer';
+    select t.retry_id, t.business_id, t.business, t.customer_id, t.number, t.message_class::text, t.attempts::integer, t.state,
+           coalesce(t.next_at, t.since), t.why, t.why_code
+    from smsretry.text_on_record t
+    where t.retry_id = any (v_ids) and t.kind <> 'send log'
+    order by array_position(v_ids, t.retry_id);
 end
 $$;
 
@@ -5450,7 +5333,7 @@ $$;
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
 -- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal
+--   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 --   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
     until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
@@ -5458,33 +5341,32 @@ create or replace function public.preview_sms_retries(
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(preview_sms_retries.row_limit, 1000)), 1);
+    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(row_limit, 1000)), 1);
+    v_mismatch constant text := (
+        select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
     v_refused record;
     v_texts_at timestamptz[];
 begin
-    if num_nonnulls(preview_sms_retries.until, preview_sms_retries.retry_ids) <> 1 then
+    if num_nonnulls(until, retry_ids) <> 1 then
         raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
     end if;
     v_ids := array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
              where q.work in ('texts', 'suspect') and q.in_doubt_since is null
-               and (preview_sms_retries.retry_ids is null or q.id = any (preview_sms_retries.retry_ids))
-               and (preview_sms_retries.until is null or q.scheduled_for <= preview_sms_retries.until)
-               and (preview_sms_retries.after_due is null
-                    or (q.scheduled_for, q.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+               and (retry_ids is null or q.id = any (retry_ids)) and (until is null or q.scheduled_for <= until)
+               and (after_due is null or (q.scheduled_for, q.id) > (after_due, after_id))
              order by q.scheduled_for, q.id limit v_limit)
             union all
             (select s.id, s.scheduled_for from public.scheduled_sends s
              where s.status = 'scheduled'
-               and (preview_sms_retries.retry_ids is null or s.id = any (preview_sms_retries.retry_ids))
-               and (preview_sms_retries.until is null or s.scheduled_for <= preview_sms_retries.until)
-               and (preview_sms_retries.after_due is null
-                    or (s.scheduled_for, s.id) > (preview_sms_retries.after_due, preview_sms_retries.after_id))
+               and (retry_ids is null or s.id = any (retry_ids)) and (until is null or s.scheduled_for <= until)
+               and (after_due is null or (s.scheduled_for, s.id) > (after_due, after_id))
              order by s.scheduled_for, s.id limit v_limit)
         ) w
         order by w.scheduled_for, w.id
@@ -5496,21 +5378,23 @@ begin
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        select r.why, r.why_code into v_refused
-        from smsretry.refusal(
+        v_claim.sender := coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class)));
+        select r.why, r.why_code into v_refused from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         v_texts_at := '{}';
-        while preview_sms_retries.cap_window is not null and cardinality(v_texts_at) < 20 loop
+        while cap_window is not null and cardinality(v_texts_at) < 20 loop
             v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1,
-                v_claim.claimed_at - preview_sms_retries.cap_window);
+                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1, v_claim.claimed_at - cap_window);
             exit when v_at is null;
             v_texts_at := v_texts_at || v_at;
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
             'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
             'refused', v_refused.why, 'refused_code', v_refused.why_code, 'texts_at', to_jsonb(v_texts_at),
-            'sender', coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class))),
+            'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
+                select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
+                from smsretry.stops x
+                where x.kind = 'everybody' or x.kind = 'sender' and x.subject = v_claim.sender ->> 'id' order by x.kind limit 1)),
             'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;
 end
@@ -5866,10 +5750,8 @@ returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
     w record;
     v_statuses text[];
-    v_held boolean;
 begin
     if exists (select from jsonb_object_keys(which) k where k not in (
             'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
@@ -5878,40 +5760,26 @@ begin
     end if;
     select * into w from jsonb_to_record(which) f (
         retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz, until timestamptz);
-    v_statuses := array(select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
-                                             when 'in_doubt' then array['pending', 'processing']
-                                             when 'failed' then array['failed'] when 'cancelled' then array['cancelled']
-                                             else array['pending'] end)
-                        from unnest(coalesce(w.states, '{sent,under_way,in_doubt,failed,cancelled}')) s);
-    v_held := w.states = '{held}';
+    v_statuses := array(
+        select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
+                             when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
+                             when 'due' then array['pending'] when 'waiting' then array['pending'] else array[s] end)
+        from unnest(coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')) s);
     return query
-    select f.id from (
-        select q.id, q.updated_at from public.sms_retry_queue q
-        -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
-        where case when num_nonnulls(w.retry_ids, w.customer_id) = 0 then q.status = any (v_statuses)
-                   else (q.status = any (v_statuses)) is not false end
-          and (w.retry_ids is null or q.id = any (w.retry_ids))
-          and (w.business_id is null or q.business_id = w.business_id)
-          and (w.customer_id is null or q.customer_id = w.customer_id)
-          and (w.code is null or q.error_code = w.code)
-          and (w.why_code is null or q.why_code = w.why_code)
-          and (w.since is null or q.updated_at >= w.since)
-          and (w.until is null or q.updated_at < w.until)
-          and (v_held is not true or q.held_since is not null)
-          and (w.states is null or smsretry.text_state(q, v_now) = any (w.states))
-        union all
-        select s.id, s.updated_at from public.scheduled_sends s
-        join smsretry.scheduled_on_record r on r.retry_id = s.id
-        where w.code is null
-          and (w.retry_ids is null or s.id = any (w.retry_ids))
-          and (w.business_id is null or s.business_id = w.business_id)
-          and (w.customer_id is null or s.customer_id = w.customer_id)
-          and (w.why_code is null or r.why_code = w.why_code)
-          and (w.since is null or s.updated_at >= w.since)
-          and (w.until is null or s.updated_at < w.until)
-          and (w.states is null or r.state = any (w.states))
-    ) f
-    order by f.updated_at desc, f.id;
+    select t.retry_id from smsretry.text_on_record t
+    where t.kind <> 'send log'
+      -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
+      and case when num_nonnulls(w.retry_ids, w.customer_id) = 0 then t.status = any (v_statuses)
+               else (t.status = any (v_statuses)) is not false end
+      and (w.retry_ids is null or t.retry_id = any (w.retry_ids))
+      and (w.business_id is null or t.business_id = w.business_id)
+      and (w.customer_id is null or t.customer_id = w.customer_id)
+      and (w.code is null or t.code = w.code)
+      and (w.why_code is null or t.why_code = w.why_code)
+      and (w.since is null or t.updated_at >= w.since)
+      and (w.until is null or t.updated_at < w.until)
+      and (w.states is null or t.state = any (w.states))
+    order by t.updated_at desc, t.retry_id;
 end
 $$;
 
@@ -6268,7 +6136,7 @@ begin
     for version, granted, reads_much in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
             'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
-            'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+            'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
            or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
@@ -6276,7 +6144,7 @@ begin
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
             'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
-            'group_sms_calls', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
+            'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
             'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
             'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
             'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',

@@ -99,7 +99,7 @@ def test_sql_the_command_and_the_desk_tell_the_same_story(
     """The same state, code and attempts of each text, and the same numbers of all."""
     waiting = business.due_text(due=timedelta(hours=2))
     for row in (failed, doubtful, waiting):
-        [by_sql] = business.connection.execute("select * from explain_sms(retry_id => %s)", [row]).fetchall()
+        [by_sql] = business.connection.execute("select * from explain_sms(%s)", [row]).fetchall()
         [by_command] = json.loads(command("explain", "--row", row, "--json").stdout)["texts"]
         [by_desk] = desk.explain(WhichText(retry_id=row))
         told = by_command["text"]

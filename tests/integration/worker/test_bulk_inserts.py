@@ -98,7 +98,7 @@ CALLS: Final = {
     "dry_run => false, who => 'Ann', because => 'asked')",
     "look again": "change_sms_texts('look', jsonb_build_object('retry_ids', "
     "array[uuid_in(md5('doubtful1')::cstring)]))",
-    "a person's number": "look_up_sms(phone => '+12125559999')",
+    "a person's number": "explain_sms(phone => '+12125559999')",
     "an application's insert": "insert into sms_retry_queue (scheduled_for, business_id, send_log_id, customer_id) "
     "select now(), " + ", ".join(f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",

@@ -1,9 +1,8 @@
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
 -- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
---   states: whose text it may be · fits: whether it is among those that were asked for · skip: why it is left alone · warn: it is
---   changed all the same
+--   states: in which it may be · skip: why it is left alone · warn: it is changed all the same
 create or replace function smsretry.change_text(
-    what text, id uuid, states text[], fits boolean, dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
+    what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
     out skip text, out warn text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -12,7 +11,6 @@ declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
     v_customer public.customers;
-    v_planned text;
     v_state text;
 begin
     if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
@@ -20,36 +18,20 @@ begin
         where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    if v_row.id is null then
-        v_planned := (select s.status from public.scheduled_sends s where s.id = id);
-        skip := case
-            when v_planned is null then 'There is no row ' || id
-            when what = 'requeue' then 'It never became a text: schedule it anew'
-            when what = 'look' then 'It is not queued yet: its time comes by itself'
-            when v_planned <> 'scheduled' then 'Scheduled send ' || id || ' is ' || v_planned || coalesce(
-                ': its text is row ' || (select q.id from public.sms_retry_queue q where q.send_log_id = id
-                                         order by q.created_at desc limit 1), '')
-            when not fits then 'It does not fit the rest of what was asked for' end;
-        if skip is null and not dry_run then
-            update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
-            where s.id = id and s.status = 'scheduled' returning s.status into v_planned;
-            skip := case when v_planned is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
-            set constraints all immediate; -- a deferred check would undo the others, too
-        end if;
-        return;
-    end if;
-    v_state := smsretry.text_state(v_row, at);
+    v_state := case when v_row.id is not null then smsretry.text_state(v_row, at) else (
+        select case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end
+        from public.scheduled_sends s where s.id = id) end;
     skip := coalesce(
-        smsretry.left_alone(what, v_row, v_log, at),
+        case when v_row.id is not null then smsretry.left_alone(what, v_row, v_log, at)
+             when what = 'requeue' then 'It never became a text: schedule it anew'
+             when what = 'look' then 'It is not queued yet: its time comes by itself'
+             when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
-                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)'
-             when not fits then 'It does not fit the rest of what was asked for' end);
+                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)' end);
     if what = 'requeue' then
         select * into v_customer from public.customers c where c.id = v_row.customer_id;
         warn := case
-            when v_customer.sms_consent_status::text is distinct from 'opted_in'
-                or exists (select from smsretry.standing_opt_outs o
-                           where o.number_key = smsretry.number_key(v_row.business_id, v_customer.phone))
+            when (smsretry.refusal(false, v_customer.sms_consent_status::text, smsretry.number_key(v_row.business_id, v_customer.phone))).why is not null
                 then 'The customer has not opted in: it will be cancelled'
             when v_customer.phone_status in ('invalid', 'not_mobile')
                 then 'The number is known to take no texts (' || v_customer.phone_status || ')'
@@ -57,6 +39,13 @@ begin
                 then 'The database was restored from a backup: it is looked for before it goes out' end;
     end if;
     if dry_run or skip is not null then
+        return;
+    end if;
+    if v_row.id is null then
+        update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
+        where s.id = id and s.status = 'scheduled' returning s.status into v_state;
+        skip := case when v_state is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+        set constraints all immediate; -- a deferred check would undo the others, too
         return;
     end if;
     case what

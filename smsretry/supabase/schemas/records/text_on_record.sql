@@ -1,51 +1,76 @@
--- A text and all that is known of it, as explain_sms shows it. Holds only the last four digits of a number, also where the
--- application wrote freely. security_invoker, so that row level security is the reader's.
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · history: its attempts, and
---   the one it is in doubt about · events: smsretry.events, of the text and of its customer since then, and the last before it · can: the calls that help · stop_sid: smsretry.unread_stop
---   looks: for evidence, that found nothing
---   sender, account: what it goes out from, as people see it · sender_name: what names it in a command, of a number its id
+-- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
+-- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
+--   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
+--   before it was queued, unless it was planned · looks: for evidence, that found nothing · can: smsretry.calls_that_help
+--   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
+--   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
-select q.id as retry_id, q.business_id, left(b.name, 200) as business, q.customer_id, q.send_log_id,
-       smsretry.masked(c.phone) as number, left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone, left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
-       q.message_class, smsretry.text_state(q, smsretry.clock()) as state,
-       coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-       left(smsretry.numberless(
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end), smsretry.longest_reason()) as why,
-       q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-       q.attempt_count as attempts, q.max_attempts, q.created_at as queued_at,
+select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
+       smsretry.masked(left(c.phone, 40)) as number,
+       left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone,
+       left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
+       t.message_class, t.status, t.state, coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
+       left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why, t.why_code, t.code,
+       smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
+       smsretry.on_calendar(p.scheduled_for) as planned_for,
+       case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
+       t.attempts, t.max_attempts, t.looks, t.held_since, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
+       t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(c.sms_consent_source), 200) as consent_source,
-       smsretry.on_calendar((select max(o.dated) from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(q.business_id, c.phone))) as opted_out_since,
-       left(smsretry.numberless(c.phone_status::text), 40) as phone_status,
-       left(smsretry.numberless(l.status::text), 40) as send_log_status,
-       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
-       coalesce((select jsonb_agg(jsonb_build_object(
-                     'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
-                     'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
-                     'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                     'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                     'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                     'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at)
-                 from public.sms_send_attempts a where a.retry_id = q.id or a.id = q.attempt_id), '[]') as history,
-       coalesce((select jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id)
-                 from ((select n.* from smsretry.events n where n.about = q.id order by n.id desc limit 200)
-                       union all
-                       (select n.* from smsretry.events n where n.about = q.customer_id order by n.id desc limit 100)) e
-                 where e.about = q.id or e.at >= coalesce(
-                     (select max(y.at) from smsretry.events y
-                      where y.about = q.customer_id and y.code = e.code and y.at < q.created_at), q.created_at)), '[]') as events,
-       smsretry.calls_that_help(q, l, c) as can,
-       smsretry.clock() as asked_at,
-       smsretry.unread_stop(c.phone) as stop_sid, q.why_code::text as why_code,
-       case when o.sent_by like '+%' then o.id::text else o.sent_by end as sender_name,
-       smsretry.shown_sender(o.sent_by) as sender, o.account,
-       -- It could not go out before it was queued, unless it was planned.
-       case when q.first_due_at < q.created_at and p.id is null then q.created_at else q.first_due_at end as first_due_at, q.held_since, q.reconcile_count as looks,
+       left(smsretry.numberless(left(c.sms_consent_source, 1000)), 200) as consent_source,
+       (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       smsretry.on_calendar(p.scheduled_for) as planned_for, true as is_text
-from public.sms_retry_queue q
-left join public.businesses b on b.id = q.business_id
-left join public.customers c on c.id = q.customer_id
-left join public.send_logs l on l.id = q.send_log_id
-left join public.scheduled_sends p on p.id = q.send_log_id and p.business_id is not distinct from q.business_id
-left join lateral smsretry.sender_of(q.business_id, q.message_class) o on true;
+       smsretry.unread_stop(c.phone) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
+       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
+       (select jsonb_build_object('id', o.id, 'account', o.account, 'shown', smsretry.shown_sender(o.sent_by),
+                                  'name', case when o.sent_by like '+%' then o.id::text else o.sent_by end)
+        from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
+       coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
+                case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                   'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
+                   'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
+                   'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                   'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
+                   'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
+                   'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at), '[]')
+        from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) as history,
+       (select coalesce(jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id), '[]')
+        from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+              union all
+              (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
+        where e.about = t.retry_id or e.at >= coalesce(
+            (select max(y.at) from smsretry.events y
+             where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at)) as events
+from (
+    select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
+           smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end as why,
+           q.why_code::text, q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
+           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.reconcile_count as looks, q.held_since, q.created_at, q.updated_at
+    from public.sms_retry_queue q
+    union all
+    select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
+           case s.message_class when 'transactional' then 'transactional' else 'marketing' end, s.status,
+           case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
+           coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
+           case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
+           null::timestamptz, 0, 3, 0, s.held_since, s.created_at, s.updated_at
+    from public.scheduled_sends s
+    where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+    union all
+    select 'send log'::text, l.id, l.business_id, l.customer_id, l.id, null::uuid, 'marketing'::text, l.status::text,
+           case when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent' else 'not_queued' end,
+           coalesce(l.updated_at, l.created_at), l.error_message, null::text, null::integer, null::timestamptz, null::timestamptz,
+           null::timestamptz, 0, 3, 0, null::timestamptz, l.created_at, l.updated_at
+    from public.send_logs l
+    where l.channel::text = 'sms' and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id)
+      and not exists (select from public.scheduled_sends s where s.id = l.id and s.send_log_id is null)
+) t
+left join public.businesses b on b.id = t.business_id
+left join public.customers c on c.id = t.customer_id and c.business_id is not distinct from t.business_id
+left join public.send_logs l on l.id = t.send_log_id
+left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id) and p.business_id is not distinct from t.business_id;

@@ -24,7 +24,7 @@ begin
     for version, granted, reads_much in
         select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
             'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
-            'look_up_sms', 'preview_sms_retries', 'sms_senders', 'sms_status')
+            'preview_sms_retries', 'sms_senders', 'sms_status')
         from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
            or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
@@ -32,7 +32,7 @@ begin
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
             'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
-            'group_sms_calls', 'import_sms_opt_outs', 'list_sms', 'look_up_sms',
+            'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
             'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
             'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
             'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
