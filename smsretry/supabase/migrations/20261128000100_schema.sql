@@ -2394,6 +2394,7 @@ begin
         end case;
         if opted_out or phone_status is not null then
             perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now, attempt_id);
+            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
@@ -3052,9 +3053,8 @@ $$;
 -- ======== schemas/consent/businesses_of.sql ========
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
---   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
---   An attempt that names no sender is the application's own, and may have gone out from any. One that nobody knows is an
---   environment's, which may have changed.
+--   senders: only those that send through one of them now, or have texted the number from one. What went out from a sender that
+--   nobody knows, or knows any more, may have gone out from any
 --   now: what a business texted from earlier does not count
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -3070,9 +3070,8 @@ begin
                or not businesses_of.now and exists (
                    select from public.sms_send_attempts a
                    where a.number_key = known.number_key
-                     and (a.sent_by is null or array[a.sent_by, a.sent_account] && businesses_of.senders
-                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)
-                             and exists (select from smsretry.senders s where s.told_at is not null and s.sent_by = any (businesses_of.senders)))))
+                     and (a.sent_by = any (businesses_of.senders)
+                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by))))
         order by 1);
 end
 $$;
@@ -3098,9 +3097,10 @@ create or replace function smsretry.follow_opt_out(
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_said record;
+    v_row public.sms_retry_queue;
     v_theirs uuid[];
+    v_ended integer;
 begin
     customers := 0;
     cancelled := 0;
@@ -3118,40 +3118,32 @@ begin
               -- is true: not also by the index of business_id, where a business may have very many
               and (c.business_id = v_said.business_id) is true);
         begin
-            with theirs as materialized (
-                select c.id from public.customers c
-                where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-                order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
-            ), marked as (
-                update public.customers c
-                set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
-                where c.id in (select t.id from theirs t)
-                  and (c.sms_consent_status::text is distinct from 'opted_out'
-                       or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
-            select follow_opt_out.customers + count(*) into customers from theirs;
+            -- In this order two opt-outs of the same people do not deadlock.
+            perform from public.customers c where c.id = any (v_theirs) order by c.id for no key update;
+            update public.customers c
+            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
+            where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+              and (c.sms_consent_status::text is distinct from 'opted_out'
+                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source));
+            customers := customers + cardinality(v_theirs);
         exception when others then
             raise warning 'Customers of business % could not be marked as opted out yet: %', v_said.business_id, sqlstate;
             unmarked := unmarked + cardinality(v_theirs);
         end;
         begin
-            with ended as (
-                update public.sms_retry_queue q
-                set status = 'cancelled', last_error = 'Customer opted out', error_code = null, why = null, why_code = 'opted_out',
-                    held_since = null, attempt_id = null, updated_at = v_now
-                where q.id in (
-                    select w.id from public.sms_retry_queue w
-                    where w.customer_id = any (v_theirs)
-                      -- is true: by the customers alone; with old statistics an index of all that waits is walked
-                      and (w.status = 'pending' and w.in_doubt_since is null) is true
-                    order by w.id for update skip locked)
-                returning q.send_log_id, q.business_id
-            ), told as (
-                update public.send_logs l
-                set status = 'failed', error_message = 'Customer opted out', updated_at = v_now
-                from ended e
-                where l.id = e.send_log_id and l.business_id = e.business_id
-                  and not smsretry.is_sent(l.provider_message_id, l.status::text))
-            select follow_opt_out.cancelled + count(*) into cancelled from ended;
+            v_ended := 0;
+            for v_row in
+                select q.* from public.sms_retry_queue q
+                where q.customer_id = any (v_theirs)
+                  -- is true: by the customers alone; with old statistics an index of all that waits is walked
+                  and (q.status = 'pending' and q.in_doubt_since is null) is true
+                order by q.id for update skip locked
+            loop
+                perform smsretry.save_row(
+                    v_row, smsretry.clock(), ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out');
+                v_ended := v_ended + 1;
+            end loop;
+            cancelled := cancelled + v_ended;
         exception when others then
             raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
         end;
@@ -3174,47 +3166,35 @@ end
 $$;
 
 -- ======== schemas/consent/heard_by.sql ========
--- Which senders heard a text that came in, by what the provider's webhook says of it: the service, or the number, in the
--- account. A number may belong to a service, and the provider stops or starts both. An account stands for all of its senders, those
--- included that are gone. An environment may have a SID in capitals.
+-- Which senders heard a text that came in, by what the provider's webhook says of it: the service or the number, which may belong
+-- to a service, so that the provider stops or starts both; otherwise all senders of the account. An environment may have a SID in
+-- capitals, and its own sender is told only by its first run.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
---   lifts: whether a START counts. It does not if its sender is unknown, or is one of several of the account
+--   lifts: whether a START counts. It does not if its sender is unknown
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_number constant text := nullif(btrim(regexp_replace(
-        heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1')), '');
-    v_service constant text := nullif(lower(btrim(heard_by.service)), '');
-    v_account constant text := nullif(lower(btrim(heard_by.account)), '');
-    v_known record;
+    v_number constant text := regexp_replace(heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
 begin
     lifts := not exists (select from smsretry.business_senders);
     if lifts then
         return;
     end if;
-    select array_agg(distinct s.sent_by) filter (where s.named and coalesce(lower(s.account) = v_account, true)) as named,
-           array_agg(distinct s.sent_by) filter (where lower(s.account) = v_account)
-               || array_agg(distinct s.account) filter (where lower(s.account) = v_account) as of_account,
-           count(distinct s.sent_by) filter (where lower(s.account) = v_account) as in_account,
-           coalesce(bool_or(s.named), false) as known, bool_or(s.told_at is not null) as told
-    into v_known from (select o.*, lower(o.sent_by) in (v_service, v_number) as named from smsretry.senders o) s;
-    -- It names a sender of ours and another account, so our table is out of date. Or it names none, and may mean the
-    -- environment's, which no run has told yet.
-    if v_known.named is null and (v_known.known or not v_known.told) then
-        return;
+    select array_agg(distinct s.sent_by) filter (where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))) into senders
+    from smsretry.senders s;
+    lifts := senders is not null;
+    if not lifts and exists (select from smsretry.senders s where s.told_at is not null) then
+        senders := (select array_agg(s.sent_by) from smsretry.senders s where lower(s.account) = lower(btrim(heard_by.account)));
     end if;
-    senders := coalesce(v_known.named, v_known.of_account);
-    lifts := v_known.named is not null
-        or v_known.in_account = 1 and v_service is null and v_number is null;
 end
 $$;
 
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
 -- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
 -- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
--- come or is before 2000), line (to name it by). A number needs no customer: one that comes later is opted out, too. A later opt-in
--- at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call again changes
--- nothing more.
+-- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
+-- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
+-- again changes nothing more.
 --   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
 -- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
 -- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
@@ -3229,11 +3209,12 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
+    k_at constant text := -- that PostgreSQL reads; a 30 February is taken apart, below
+        '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_as_of timestamptz := smsretry.clock();
     v_key constant bytea := smsretry.number_key(business_id, file_hash);
     v_line record;
-    v_business uuid;
-    v_later uuid;
+    v_kept record;
     v_at uuid[];
     v_new uuid[];
     v_done record;
@@ -3261,8 +3242,9 @@ begin
                    case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
-                         case when e.value ->> 'at' ~ '^20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$'
-                              then (e.value ->> 'at')::timestamptz end as at
+                         case when e.value ->> 'at' ~ k_at
+                              then overlay(e.value ->> 'at' placing '01' from 9 for 2)::timestamptz
+                                   + substr(e.value ->> 'at', 9, 2)::integer * interval '24 hours' - interval '24 hours' end as at
                   from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
             group by w.phone, case when w.phone is null then w.line end
             order by w.phone, 2 -- two imports lock customers in the same order
@@ -3271,35 +3253,30 @@ begin
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
                 continue;
             end if;
-            v_at := '{}';
-            v_new := '{}';
-            for v_business in -- at each: at those that know the number, and for those that get to know it
-                select business_id where business_id is not null
-                union all
-                select distinct c.business_id from public.customers c where business_id is null and c.phone = v_line.phone
-                union all
-                select null where business_id is null
+            v_at := case when business_id is not null then array[business_id] -- or where it is known, and for who gets to know it
+                         else array(select distinct c.business_id from public.customers c where c.phone = v_line.phone) || null::uuid end;
+            for v_kept in
+                select distinct on (c.business_id) c.business_id, c.id from public.customers c
+                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
+                  and c.sms_consent_status::text = 'opted_in'
+                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= smsretry.clock()
+                  and not smsretry.has_borne(smsretry.number_key(c.business_id, v_line.phone), c.sms_consent_at, in_vain => true)
+                order by c.business_id, c.sms_consent_at desc
             loop
-                v_later := smsretry.later_opt_in(v_business, v_line.phone, v_line.at);
-                if v_later is not null then
-                    notes := notes || jsonb_build_object(
-                        'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', v_business);
-                    continue;
-                end if;
-                v_at := v_at || v_business;
-                v_new := v_new || case when not exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = smsretry.number_key(v_business, v_line.phone) and (o.dated >= v_line.at or v_line.undated > 0)
-                      and not smsretry.start_takes_back(o.source)) then array[v_business] end;
+                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'outlived', 'lines', v_line.lines,
+                                                     'customer_id', v_kept.id, 'business_id', v_kept.business_id);
+                v_at := array_remove(v_at, v_kept.business_id);
             end loop;
+            v_new := smsretry.say_opted_out(
+                v_at, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                case when v_line.undated = 0 then v_line.at end);
             undated := undated + v_line.undated;
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
-            perform smsretry.say_opted_out(
-                v_new, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), v_line.at); -- a word, which explain_sms shows
-            select array_agg(distinct c.business_id) into v_new from public.customers c -- to which somebody is still to be marked
-            where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
-              and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out');
+            v_new := array( -- where somebody is still to be marked
+                select distinct c.business_id from public.customers c
+                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
+                  and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out'));
             select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
             customers := customers + v_done.customers;
             cancelled := cancelled + v_done.cancelled;
@@ -3327,44 +3304,36 @@ create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_inserted constant boolean := tg_op = 'INSERT';
-    v_changed boolean := false;
-    v_moved boolean := false;
-    v_later boolean := false;
-    v_new boolean := false;
-    v_dated timestamptz;
+    -- Of an insert, old is null: all of it is new.
+    v_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
+    v_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
+    -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
+    v_later constant boolean := coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    v_dated timestamptz := new.sms_consent_at;
     v_key bytea;
 begin
-    if tg_op = 'DELETE' then -- of a row that was written while triggers were off
-        if old.phone is not null and old.sms_consent_status::text = 'opted_out' and not exists (
-            select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(old.business_id, old.phone)) then
+    if tg_op = 'DELETE' then
+        if old.phone is not null and old.sms_consent_status::text = 'opted_out' and not exists ( -- written while triggers were off
+                select from smsretry.consents k
+                where k.number_key = smsretry.number_key(old.business_id, old.phone) and k.said = 'opted_out'
+                  and k.dated >= coalesce(old.sms_consent_at, '-infinity')) then
             perform smsretry.say_opted_out(
-                array[old.business_id], old.phone, old.sms_consent_source::text, coalesce(old.sms_consent_at, v_now));
+                array[old.business_id], old.phone, old.sms_consent_source::text, old.sms_consent_at);
         end if;
         return null;
     end if;
-    v_dated := coalesce(new.sms_consent_at, v_now);
-    if tg_op = 'UPDATE' then
-        v_changed := old.sms_consent_status is distinct from new.sms_consent_status;
-        v_moved := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-        -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
-        v_later := coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
-        if v_changed and old.sms_consent_at is not distinct from new.sms_consent_at then
-            v_dated := v_now; -- the date is that of the consent that ends here
-        end if;
-        if v_changed then
-            insert into smsretry.events (at, about, code, detail)
-            values (v_now, new.id, 'consent_changed', jsonb_build_object(
-                'was', left(old.sms_consent_status::text, 40), 'became', left(new.sms_consent_status::text, 40),
-                'source', left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200)));
-        end if;
-        if old.phone is distinct from new.phone then
-            insert into smsretry.events (at, about, code, detail)
-            values (v_now, new.id, 'number_changed', jsonb_build_object(
-                'was', smsretry.masked(old.phone::text), 'became', smsretry.masked(new.phone::text)));
-        end if;
-        -- The same write may opt out and take the number from the row.
-        if v_changed and v_moved and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
+    if tg_op = 'UPDATE' and v_changed then
+        v_dated := case when v_later then v_dated else v_now end; -- or it is dated before the consent that ends here
+        insert into smsretry.events (at, about, code, detail)
+        values (v_now, new.id, 'consent_changed', jsonb_build_object(
+            'was', left(old.sms_consent_status::text, 40), 'became', left(new.sms_consent_status::text, 40),
+            'source', left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200)));
+    end if;
+    if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
+        insert into smsretry.events (at, about, code, detail)
+        values (v_now, new.id, 'number_changed', jsonb_build_object(
+            'was', smsretry.masked(old.phone::text), 'became', smsretry.masked(new.phone::text)));
+        if old.phone is not null and v_changed and new.sms_consent_status::text = 'opted_out' then -- and the number is taken from it
             perform smsretry.say_opted_out(array[old.business_id], old.phone, new.sms_consent_source::text, v_dated);
         end if;
     end if;
@@ -3372,117 +3341,54 @@ begin
         return null;
     end if;
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_inserted or v_moved then -- what the number said before this business knew it
-        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
-        select v_key, new.business_id, 'opted_out', o.source, v_now, o.dated, o.senders
+    if v_moved then -- what the number said before this business knew it
+        perform smsretry.say_opted_out(array[new.business_id], new.phone, o.source, o.dated, o.senders)
         from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(null, new.phone)
           and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
-          and not exists (select from smsretry.consents k where k.number_key = v_key and k.said = 'opted_out' and k.id > o.id)
           and not exists (select from smsretry.consents k
-                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id);
+                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id)
+        order by o.dated desc;
     end if;
-    if v_moved and old.phone is not null then -- the row's earlier dates are no news for its new number either
-        insert into smsretry.consents (number_key, business_id, said, at, dated)
-        select distinct v_key, new.business_id, 'seen', v_now, d.dated
-        from (select i.dated from smsretry.consents i
-              where i.number_key = smsretry.number_key(old.business_id, old.phone) and i.said <> 'opted_out'
-              union all
-              select new.sms_consent_at where new.sms_consent_status::text = 'opted_in' and not v_later and not v_changed) d
-        where d.dated is not null;
-    end if;
-
     if new.sms_consent_status::text = 'opted_out' then
-        if v_changed and old.sms_consent_status::text = 'opted_in' and old.sms_consent_at >= v_dated
-            and not smsretry.has_borne(v_key, old.sms_consent_at) then
-            insert into smsretry.consents (number_key, business_id, said, at, dated)
-            values (v_key, new.business_id, 'seen', v_now, old.sms_consent_at); -- the consent that ends here, whatever its date
+        if v_changed or v_later or v_moved
+            -- Another source alone opts nobody out again who has opted in since.
+            or old.sms_consent_source is distinct from new.sms_consent_source
+               and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key) then
+            perform smsretry.say_opted_out(
+                array[new.business_id], new.phone, new.sms_consent_source::text, v_dated, null,
+                new.id, case when v_changed then old.sms_consent_status::text end);
         end if;
-        insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id, was)
-        select v_key, new.business_id, 'opted_out', left(new.sms_consent_source::text, 200), v_now, v_dated, new.id,
-               case when v_changed then left(old.sms_consent_status::text, 40) end
-        -- Another source alone opts nobody out again who has opted in since.
-        where (v_inserted or v_changed or v_later or v_moved or old.sms_consent_source is distinct from new.sms_consent_source
-               and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key))
-          -- Our own functions have kept it; and so was one that is no earlier, and no easier for a START to take back.
-          and not exists (
-              select from smsretry.standing_opt_outs o
-              where o.number_key = v_key and o.dated >= case when v_changed then v_dated else coalesce(new.sms_consent_at, '-infinity') end
-                and (smsretry.start_takes_back(new.sms_consent_source::text) or not smsretry.start_takes_back(o.source)));
-        -- Rows of one statement have no order but their dates.
+    elsif new.sms_consent_status::text = 'opted_in' and (v_changed or v_later)
+        and new.sms_consent_at <= v_now + interval '5 minutes' and not smsretry.has_borne(v_key, new.sms_consent_at)
+        and exists (select from smsretry.standing_opt_outs o
+                    where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now)) then
         insert into smsretry.consents (number_key, business_id, said, source, at, dated)
-        select v_key, new.business_id, 'opted_in', left(c.sms_consent_source::text, 200), v_now, c.sms_consent_at
-        from public.customers c
-        where c.id = smsretry.later_opt_in(new.business_id, new.phone, v_dated) and c.id <> new.id
-          and c.xmin = pg_current_xact_id()::xid;
-    elsif new.sms_consent_status::text = 'opted_in' and new.sms_consent_at is not null then
-        if smsretry.has_borne(v_key, new.sms_consent_at) then
-            return null;
-        end if;
-        if (v_inserted or v_changed or v_later) and new.sms_consent_at <= v_now + interval '5 minutes' then
-            insert into smsretry.consents (number_key, business_id, said, source, at, dated)
-            select v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at
-            where exists (select from smsretry.standing_opt_outs o
-                          where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now));
-            v_new := found;
-        end if;
-        if new.sms_consent_at > v_now and not v_new then
-            insert into smsretry.consents (number_key, business_id, said, at, dated)
-            values (v_key, new.business_id, 'seen', v_now, new.sms_consent_at);
-        end if;
+        values (v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at);
     end if;
+    insert into smsretry.consents (number_key, business_id, said, at, dated)
+    select v_key, new.business_id, 'seen', v_now, d.dated
+    from (select old.sms_consent_at, false where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
+          union
+          select new.sms_consent_at, old.phone is not null and v_moved and not v_changed and not v_later
+          where new.sms_consent_status::text = 'opted_in') d (dated, of_another_number)
+    where (d.dated > v_now or d.dated is not null and d.of_another_number) and not smsretry.has_borne(v_key, d.dated);
     return null;
 end
 $$;
 
--- ======== schemas/consent/later_opt_in.sql ========
--- Who said yes to texts to a number at a business after a moment: the newest opt-in that an opt-out of that moment does not undo.
--- It bears a date, which has come and is new to the number. It was given for this number: an opt-in from before
--- the row received the number was for another. If its last four digits stayed, it was only written anew.
-create or replace function smsretry.later_opt_in(business_id uuid, phone text, after timestamptz)
-returns uuid language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return (
-        select c.id from public.customers c
-        where c.phone = later_opt_in.phone and (c.business_id = later_opt_in.business_id) is true -- by the number's index alone
-          and c.sms_consent_status::text = 'opted_in'
-          and c.sms_consent_at > later_opt_in.after and c.sms_consent_at <= smsretry.clock()
-          and not smsretry.has_borne(
-              smsretry.number_key(later_opt_in.business_id, later_opt_in.phone), c.sms_consent_at, in_vain => true)
-          and not exists (
-              select from smsretry.events e
-              where e.about = c.id and e.code = 'number_changed' and e.at > c.sms_consent_at
-                and e.detail ->> 'was' is distinct from e.detail ->> 'became')
-        order by c.sms_consent_at desc limit 1);
-end
-$$;
-
 -- ======== schemas/consent/mark_customer.sql ========
--- Record what the provider's refusal says of a number: opted_out ends the consent of everyone at the business who has it, and at
--- those that share the sender of the attempt, because the provider blocks it there; phone_status tells the application. It never
--- undoes the outcome that it came with. No other business's customers are written, so that their locks and triggers decide nothing
--- about this text. While no business has a sender of its own, each learns of an opt-out by its own text.
+-- Record what the provider's refusal says of a number: opted_out ends the consent of everyone at the business who has it;
+-- phone_status tells the application. Another business that shares the sender learns of the opt-out by its own text, which the
+-- provider refuses, too. It never undoes the outcome that it came with.
 create or replace function smsretry.mark_customer(
-    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz,
-    attempt_id uuid
+    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
 )
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_senders text[];
 begin
     if mark_customer.opted_out then
-        if exists (select from smsretry.business_senders) then
-            -- One that nobody knows is an environment's: it may have changed.
-            v_senders := array(select s.sent_by from public.sms_send_attempts a
-                               join smsretry.senders s on s.sent_by = a.sent_by or s.told_at is not null and not exists (
-                                   select from smsretry.senders o where o.sent_by = a.sent_by)
-                               where a.id = mark_customer.attempt_id);
-        end if;
         perform smsretry.say_opted_out(
-            array(select retry.business_id
-                  union
-                  select b.id from unnest(smsretry.businesses_of(mark_customer.phone, v_senders)) b (id) where v_senders is not null),
-            mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at, v_senders);
+            array[retry.business_id], mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at);
         perform smsretry.follow_opt_out(array[retry.business_id], mark_customer.phone, retry.customer_id);
     end if;
     if mark_customer.phone_status is not null then
@@ -3516,13 +3422,13 @@ create or replace function public.record_inbound_sms(
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
-    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
-    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
-    v_means constant text := smsretry.means_stop(record_inbound_sms.body);
+    v_phone constant text := regexp_replace(phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
+    v_means constant text := smsretry.means_stop(body);
     v_said text := case
         when v_type in ('STOP', 'START') then v_type
         when v_means = 'keyword' then 'STOP'
@@ -3536,7 +3442,7 @@ declare
     v_anew boolean;
     v_by record;
 begin
-    if record_inbound_sms.phone is null or not smsretry.is_message_id(record_inbound_sms.twilio_sid) then
+    if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message' using errcode = 'SR422';
     end if;
     answer := 'nothing';
@@ -3547,11 +3453,10 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.heard_by(
-        record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     v_key := smsretry.number_key(null, v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
+    values (twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
     if not v_anew then
         select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
@@ -3560,24 +3465,23 @@ begin
     answer := case when not v_anew then 'already_recorded' when v_said = 'unsure' then 'unsure'
                    when v_said = 'STOP' then 'opted_out' when v_by.lifts then 'opted_in' else 'sender_unknown' end;
     v_known := smsretry.businesses_of(
-        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES'));
+        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES')) || null::uuid;
     if v_said = 'STOP' then
         if v_anew then
             -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
             perform smsretry.say_opted_out(
-                v_known || null::uuid, v_phone,
+                v_known, v_phone,
                 case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
                      then 'inbound_stop' else 'inbound_words' end,
                 v_heard_at, v_by.senders);
         end if;
-        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked
-        from smsretry.follow_opt_out(v_known, v_phone) f;
+        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_known, v_phone) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
-        select s.customers, s.unmarked into customers, unmarked
-        from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+        select s.* into customers, unmarked
+        from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
     if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
-            select from unnest(v_known) b (id) where not exists (
+            select from unnest(v_known) b (id) where b.id is not null and not exists (
                 select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone))) then
         update smsretry.inbound_texts t set seen_at = v_heard_at
         where t.number_key = v_key and t.said = 'unsure' and t.seen_at is null
@@ -3600,77 +3504,63 @@ create or replace function public.record_sms_consent(
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
+    k_number constant text := '^[+][1-9][0-9]{6,14}$';
     v_now constant timestamptz := smsretry.clock();
-    v_phone text := record_sms_consent.phone;
-    v_business uuid := record_sms_consent.business_id;
+    v_phone text := phone;
+    v_business uuid := business_id;
     v_at uuid[];
 begin
-    if (record_sms_consent.consent in ('opted_in', 'opted_out', 'unchanged')) is not true
-        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
-        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
-        or coalesce(btrim(record_sms_consent.source), '') = '' then
+    if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true or num_nonnulls(phone, customer_id) <> 1
+        or phone !~ k_number or coalesce(btrim(source), '') = '' then
         raise exception 'phone must be E.164, consent opted_in, opted_out or unchanged, and source must say how it is known'
             using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
-    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
-        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    if num_nonnulls(customer_id, who, because) > 0 then
+        perform smsretry.check_who_and_why(who, because);
     end if;
-    if record_sms_consent.customer_id is not null then
-        select c.phone, c.business_id into v_phone, v_business
-        from public.customers c where c.id = record_sms_consent.customer_id;
-        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+    if customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business from public.customers c where c.id = customer_id;
+        if not found or v_business is distinct from coalesce(business_id, v_business) then
             raise exception 'No customer has this id' using errcode = 'SR404',
                 hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
-        -- '' or 'n/a' is no number, and those who share it are not one person.
-        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
-    end if;
-    if record_sms_consent.consent = 'opted_in' and v_business is null then
+        v_phone := case when v_phone ~ k_number then v_phone end; -- those who share '' or 'n/a' are not one person
+    elsif consent = 'opted_in' and business_id is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
-    elsif v_business is not null and not exists (select from public.businesses b where b.id = v_business) then
+    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
-        v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
-        perform smsretry.say_opted_out(
-            case when v_business is null then v_at || null::uuid else v_at end, v_phone, record_sms_consent.source, v_now);
-        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
-    elsif record_sms_consent.consent <> 'unchanged' then
+    if consent = 'opted_out' and v_phone is not null then
+        v_at := case when v_business is null then smsretry.businesses_of(v_phone) || null::uuid else array[v_business] end;
+        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
+        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
+    elsif consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
-        select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
+        select o.number_key, v_business, 'opted_in', left(source, 200), v_now
         from smsretry.standing_opt_outs o
-        where record_sms_consent.consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
-        with theirs as materialized (
-            select c.id from public.customers c
-            where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
-              and (c.business_id = v_business) is true -- by the number's index alone
-            order by c.id for no key update
-        ), marked as (
-            update public.customers c
-            set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
-            where c.id in (select t.id from theirs t))
-        select count(*) into customers from theirs;
+        where consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        update public.customers c set sms_consent_status = consent, sms_consent_at = v_now, sms_consent_source = source
+        where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
+        get diagnostics customers = row_count;
     end if;
     update smsretry.inbound_texts t set seen_at = v_now
     where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
-    if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
-        raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
-                                  else 'No text of this number waits to be read' end
+    if consent <> 'opted_out' and not found and customers = 0 then
+        raise exception '%', case consent when 'opted_in' then 'No customer has this number'
+                                          else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
-    if record_sms_consent.who is not null then
-        perform smsretry.note_event(
-            c.id, case record_sms_consent.consent when 'unchanged' then 'consent_unchanged' else record_sms_consent.consent end,
-            record_sms_consent.who, record_sms_consent.because)
+    if who is not null then
+        perform smsretry.note_event(c.id, case consent when 'unchanged' then 'consent_unchanged' else consent end, who, because)
         from public.customers c
-        where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
-          and (v_business is null or (c.business_id = v_business) is true);
+        where (c.phone = v_phone or c.id = customer_id) and (v_business is null or (c.business_id = v_business) is true);
     end if;
     return next;
 end
@@ -3697,35 +3587,46 @@ end
 $$;
 
 -- ======== schemas/consent/say_opted_out.sql ========
--- Keep that a number opted out at these businesses: smsretry.consents. It waits for nobody, and holds from now on. With each
--- customer who had not opted out it keeps what their consent was. Nothing is added where an opt-out stands already that is no
--- earlier and no easier for a START to take back.
+-- Keep that a number opted out at these businesses: smsretry.consents. It waits for nobody, and holds from now on. Nothing is added
+-- where an opt-out stands already that is no earlier and no easier to take back. Returns the businesses at which it is news.
+--   dated: null: now, and whatever stands is no earlier
+--   customer_id, was: of a customer whose row says it already, the consent before; of the others their rows tell it
 create or replace function smsretry.say_opted_out(
-    businesses uuid[], phone text, source text, dated timestamptz, senders text[] default null
+    businesses uuid[], phone text, source text, dated timestamptz, senders text[] default null, customer_id uuid default null,
+    was text default null
 )
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_news uuid[];
 begin
-    insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders, customer_id, was)
-    select k.number_key, k.business_id, 'opted_out', left(say_opted_out.source, 200), smsretry.clock(), say_opted_out.dated,
-           say_opted_out.senders, c.id, left(c.sms_consent_status::text, 40)
-    from (select b.id as business_id, smsretry.number_key(b.id, say_opted_out.phone) as number_key
-          from unnest(say_opted_out.businesses) b (id) offset 0) k
-    left join public.customers c on c.phone = say_opted_out.phone and (c.business_id = k.business_id) is true
-        and c.sms_consent_status::text is distinct from 'opted_out'
-    where not exists (
-        select from smsretry.standing_opt_outs o
-        where o.number_key = k.number_key and o.dated >= say_opted_out.dated
-          and o.senders is not distinct from say_opted_out.senders
-          and (smsretry.start_takes_back(say_opted_out.source) or not smsretry.start_takes_back(o.source)));
+    with added as (
+        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders, customer_id, was)
+        select k.number_key, k.business_id, 'opted_out', left(say_opted_out.source, 200), smsretry.clock(),
+               coalesce(say_opted_out.dated, smsretry.clock()), say_opted_out.senders, c.id, left(c.consent, 40)
+        from (select b.id as business_id, smsretry.number_key(b.id, say_opted_out.phone) as number_key
+              from unnest(say_opted_out.businesses) b (id) offset 0) k
+        left join lateral (
+            select o.id, o.sms_consent_status::text as consent from public.customers o
+            where o.phone = say_opted_out.phone and (o.business_id = k.business_id) is true
+              and o.sms_consent_status::text is distinct from 'opted_out'
+            union all
+            select say_opted_out.customer_id, say_opted_out.was where say_opted_out.customer_id is not null) c on true
+        where not exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = k.number_key and o.dated >= coalesce(say_opted_out.dated, '-infinity')
+              and (say_opted_out.senders is null or o.senders <@ say_opted_out.senders)
+              and (smsretry.start_takes_back(say_opted_out.source) or not smsretry.start_takes_back(o.source)))
+        returning consents.business_id)
+    select coalesce(array_agg(distinct a.business_id), '{}') into v_news from added a;
+    return v_news;
 end
 $$;
 
 -- ======== schemas/consent/start_again.sql ========
--- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal, did (smsretry.standing_opt_outs).
--- If nothing else stands there, the customers have the consent again that they had; where none is known, somebody must ask.
--- A customer's row that says another opt-out stands for it, too.
---   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one. A sender that serves a business alone speaks for it
---   and takes back a STOP to one that the business has left · anew false: it is kept already
+-- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal, did (smsretry.standing_opt_outs),
+-- also a STOP to a sender that the business has left. If nothing else stands there, the customers have the consent again that they
+-- had; where none is known, somebody must ask. A customer's row that says another opt-out stands for it, too.
+--   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one · anew false: it is kept already
 --   customers: with consent again · unmarked: customers who could not be written; the same message again writes them
 create or replace function smsretry.start_again(
     businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[], anew boolean,
@@ -3735,23 +3636,22 @@ language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms
 declare
     v_business uuid;
     v_key bytea;
-    v_given integer;
-    v_shared constant boolean := '' = any (senders) or (
-        select count(distinct b.business_id) > 1 from smsretry.senders s join smsretry.business_senders b on b.sender_id = s.id
-        where s.sent_by = any (start_again.senders));
+    v_theirs uuid[];
 begin
     customers := 0;
     unmarked := 0;
     foreach v_business in array start_again.businesses loop
         v_key := smsretry.number_key(v_business, start_again.phone);
+        v_theirs := array(
+            select c.id from public.customers c
+            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out');
         continue when exists (
             select from public.customers c
-            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out'
-              and not smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes));
+            where c.id = any (v_theirs) and not smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes));
         if start_again.anew then
             insert into smsretry.consents (number_key, business_id, said, source, at, senders)
             select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
-                   smsretry.clock(), start_again.senders || case when not v_shared then array(
+                   smsretry.clock(), case when start_again.senders is not null then start_again.senders || array(
                        select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
                        where o.number_key = v_key and v_business is not null
                          and not smsretry.sends_through(v_business, o.senders)) end
@@ -3766,15 +3666,12 @@ begin
                          where w.number_key = v_key and w.said = 'opted_out' and w.customer_id = c.id order by w.id desc limit 1),
                         'unknown'),
                     sms_consent_at = start_again.at, sms_consent_source = 'inbound_start'
-                where c.phone = start_again.phone and (c.business_id = v_business) is true
-                  and c.sms_consent_status::text = 'opted_out'
+                where c.id = any (v_theirs) and c.phone = start_again.phone and c.sms_consent_status::text = 'opted_out'
                 returning c.sms_consent_status::text as consent)
-            select count(*) filter (where g.consent = 'opted_in') into v_given from given_back g;
-            customers := customers + v_given;
+            select start_again.customers + count(*) filter (where g.consent = 'opted_in') into customers from given_back g;
         exception when others then
             raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
-            select unmarked + count(*) into unmarked from public.customers c
-            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out';
+            unmarked := unmarked + cardinality(v_theirs);
         end;
     end loop;
 end
@@ -4290,7 +4187,7 @@ begin
     if opted_out or phone_status is not null then
         -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
         perform smsretry.mark_customer(
-            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now, v_attempt.id)
+            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;

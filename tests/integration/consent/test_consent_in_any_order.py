@@ -431,6 +431,7 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
         ("telephone", 2), ("form", 0), ("telephone", 1), ("moves", 0), ("moves", 1), ("moves", 2),
     ],
     "who opts out loses the number": [("loses the number", 0), ("imports an old consent", 0)],
+    "a row that still says stop goes": [("writes an opt-out", 0), ("writes an opt-in", 1), ("deletes", 0)],
     "an opt-out with an old date": [("writes an opt-in", 0), ("writes an opt-out of long ago", 0), *AGAIN],
     "of tomorrow, without a stop": [("writes an opt-in of tomorrow", 0)],
     **{

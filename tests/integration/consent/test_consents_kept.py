@@ -1,7 +1,6 @@
 """What is kept of a word, for how long, and at what price. Who may be texted then: test_consent_in_any_order.py."""
 
 from datetime import timedelta
-from itertools import product
 from typing import Any, Final
 
 import psycopg
@@ -150,20 +149,6 @@ def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(
         business.connection.execute("delete from customers")
     assert fates == ["Deferred"] * 3
     assert len(stack.twilio.ledger.entries()) == 3
-
-
-def test_in_one_statement_the_dates_decide(stack: Stack, business: Business) -> None:
-    """An import of one number twice: the rows have no other order."""
-    for minutes, order in product((60, 5), (1, -1)):
-        given = [("opted_out", minutes), ("opted_in", 65 - minutes)][::order]
-        business.connection.execute("delete from customers")
-        business.connection.execute("delete from smsretry.consents")
-        business.connection.execute(
-            f"""insert into customers (business_id, phone, sms_consent_status, sms_consent_at)
-                values {", ".join(["(%s, %s, %s, smsretry.clock() - make_interval(mins => %s))"] * 2)}""".encode(),
-            [value for status, minutes in given for value in (business.id, PHONE, status, minutes)],
-        )
-        assert is_out(business) is (minutes == 5)
 
 
 def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(

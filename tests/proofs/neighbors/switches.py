@@ -236,7 +236,7 @@ SWITCHES: Final = {
     "dates that have not come": Switch(
         without=_edit(
             "smsretry.keep_consent",
-            (r"(?s)        if smsretry\.has_borne\(.*?end if;\n", ""),
+            (r" and not smsretry\.has_borne\(v_key, new\.sms_consent_at\)", ""),
             (r" and new\.sms_consent_at <= v_now \+ interval '5 minutes'", ""),
             (r"least\(new\.sms_consent_at, v_now\)", "new.sms_consent_at"),
         ),

@@ -1,8 +1,7 @@
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
---   senders: only those that send through one of them now, or have texted the number from one (as smsretry.heard_by has them).
---   An attempt that names no sender is the application's own, and may have gone out from any. One that nobody knows is an
---   environment's, which may have changed.
+--   senders: only those that send through one of them now, or have texted the number from one. What went out from a sender that
+--   nobody knows, or knows any more, may have gone out from any
 --   now: what a business texted from earlier does not count
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -18,9 +17,8 @@ begin
                or not businesses_of.now and exists (
                    select from public.sms_send_attempts a
                    where a.number_key = known.number_key
-                     and (a.sent_by is null or array[a.sent_by, a.sent_account] && businesses_of.senders
-                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)
-                             and exists (select from smsretry.senders s where s.told_at is not null and s.sent_by = any (businesses_of.senders)))))
+                     and (a.sent_by = any (businesses_of.senders)
+                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by))))
         order by 1);
 end
 $$;

@@ -8,9 +8,10 @@ create or replace function smsretry.follow_opt_out(
 )
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_said record;
+    v_row public.sms_retry_queue;
     v_theirs uuid[];
+    v_ended integer;
 begin
     customers := 0;
     cancelled := 0;
@@ -28,40 +29,32 @@ begin
               -- is true: not also by the index of business_id, where a business may have very many
               and (c.business_id = v_said.business_id) is true);
         begin
-            with theirs as materialized (
-                select c.id from public.customers c
-                where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-                order by c.id for no key update -- in this order two opt-outs of the same people do not deadlock
-            ), marked as (
-                update public.customers c
-                set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
-                where c.id in (select t.id from theirs t)
-                  and (c.sms_consent_status::text is distinct from 'opted_out'
-                       or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source)))
-            select follow_opt_out.customers + count(*) into customers from theirs;
+            -- In this order two opt-outs of the same people do not deadlock.
+            perform from public.customers c where c.id = any (v_theirs) order by c.id for no key update;
+            update public.customers c
+            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
+            where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
+              and (c.sms_consent_status::text is distinct from 'opted_out'
+                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source));
+            customers := customers + cardinality(v_theirs);
         exception when others then
             raise warning 'Customers of business % could not be marked as opted out yet: %', v_said.business_id, sqlstate;
             unmarked := unmarked + cardinality(v_theirs);
         end;
         begin
-            with ended as (
-                update public.sms_retry_queue q
-                set status = 'cancelled', last_error = 'Customer opted out', error_code = null, why = null, why_code = 'opted_out',
-                    held_since = null, attempt_id = null, updated_at = v_now
-                where q.id in (
-                    select w.id from public.sms_retry_queue w
-                    where w.customer_id = any (v_theirs)
-                      -- is true: by the customers alone; with old statistics an index of all that waits is walked
-                      and (w.status = 'pending' and w.in_doubt_since is null) is true
-                    order by w.id for update skip locked)
-                returning q.send_log_id, q.business_id
-            ), told as (
-                update public.send_logs l
-                set status = 'failed', error_message = 'Customer opted out', updated_at = v_now
-                from ended e
-                where l.id = e.send_log_id and l.business_id = e.business_id
-                  and not smsretry.is_sent(l.provider_message_id, l.status::text))
-            select follow_opt_out.cancelled + count(*) into cancelled from ended;
+            v_ended := 0;
+            for v_row in
+                select q.* from public.sms_retry_queue q
+                where q.customer_id = any (v_theirs)
+                  -- is true: by the customers alone; with old statistics an index of all that waits is walked
+                  and (q.status = 'pending' and q.in_doubt_since is null) is true
+                order by q.id for update skip locked
+            loop
+                perform smsretry.save_row(
+                    v_row, smsretry.clock(), ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out');
+                v_ended := v_ended + 1;
+            end loop;
+            cancelled := cancelled + v_ended;
         exception when others then
             raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
         end;

@@ -1,8 +1,8 @@
 -- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
 -- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
--- come or is before 2000), line (to name it by). A number needs no customer: one that comes later is opted out, too. A later opt-in
--- at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call again changes
--- nothing more.
+-- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
+-- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
+-- again changes nothing more.
 --   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
 -- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
 -- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
@@ -17,11 +17,12 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
+    k_at constant text := -- that PostgreSQL reads; a 30 February is taken apart, below
+        '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_as_of timestamptz := smsretry.clock();
     v_key constant bytea := smsretry.number_key(business_id, file_hash);
     v_line record;
-    v_business uuid;
-    v_later uuid;
+    v_kept record;
     v_at uuid[];
     v_new uuid[];
     v_done record;
@@ -49,8 +50,9 @@ begin
                    case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
-                         case when e.value ->> 'at' ~ '^20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$'
-                              then (e.value ->> 'at')::timestamptz end as at
+                         case when e.value ->> 'at' ~ k_at
+                              then overlay(e.value ->> 'at' placing '01' from 9 for 2)::timestamptz
+                                   + substr(e.value ->> 'at', 9, 2)::integer * interval '24 hours' - interval '24 hours' end as at
                   from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
             group by w.phone, case when w.phone is null then w.line end
             order by w.phone, 2 -- two imports lock customers in the same order
@@ -59,35 +61,30 @@ begin
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
                 continue;
             end if;
-            v_at := '{}';
-            v_new := '{}';
-            for v_business in -- at each: at those that know the number, and for those that get to know it
-                select business_id where business_id is not null
-                union all
-                select distinct c.business_id from public.customers c where business_id is null and c.phone = v_line.phone
-                union all
-                select null where business_id is null
+            v_at := case when business_id is not null then array[business_id] -- or where it is known, and for who gets to know it
+                         else array(select distinct c.business_id from public.customers c where c.phone = v_line.phone) || null::uuid end;
+            for v_kept in
+                select distinct on (c.business_id) c.business_id, c.id from public.customers c
+                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
+                  and c.sms_consent_status::text = 'opted_in'
+                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= smsretry.clock()
+                  and not smsretry.has_borne(smsretry.number_key(c.business_id, v_line.phone), c.sms_consent_at, in_vain => true)
+                order by c.business_id, c.sms_consent_at desc
             loop
-                v_later := smsretry.later_opt_in(v_business, v_line.phone, v_line.at);
-                if v_later is not null then
-                    notes := notes || jsonb_build_object(
-                        'line', v_line.line, 'what', 'outlived', 'lines', v_line.lines, 'customer_id', v_later, 'business_id', v_business);
-                    continue;
-                end if;
-                v_at := v_at || v_business;
-                v_new := v_new || case when not exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = smsretry.number_key(v_business, v_line.phone) and (o.dated >= v_line.at or v_line.undated > 0)
-                      and not smsretry.start_takes_back(o.source)) then array[v_business] end;
+                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'outlived', 'lines', v_line.lines,
+                                                     'customer_id', v_kept.id, 'business_id', v_kept.business_id);
+                v_at := array_remove(v_at, v_kept.business_id);
             end loop;
+            v_new := smsretry.say_opted_out(
+                v_at, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                case when v_line.undated = 0 then v_line.at end);
             undated := undated + v_line.undated;
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
-            perform smsretry.say_opted_out(
-                v_new, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), v_line.at); -- a word, which explain_sms shows
-            select array_agg(distinct c.business_id) into v_new from public.customers c -- to which somebody is still to be marked
-            where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
-              and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out');
+            v_new := array( -- where somebody is still to be marked
+                select distinct c.business_id from public.customers c
+                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
+                  and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out'));
             select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
             customers := customers + v_done.customers;
             cancelled := cancelled + v_done.cancelled;

@@ -16,13 +16,13 @@ create or replace function public.record_inbound_sms(
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
     -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(record_inbound_sms.phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
-    v_type constant text := coalesce(upper(btrim(left(record_inbound_sms.opt_out_type, 40)) collate "C"), '');
-    v_word constant text := upper(btrim(left(record_inbound_sms.body, 40), E' \t\r\n') collate "C");
-    v_means constant text := smsretry.means_stop(record_inbound_sms.body);
+    v_phone constant text := regexp_replace(phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
+    v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
+    v_means constant text := smsretry.means_stop(body);
     v_said text := case
         when v_type in ('STOP', 'START') then v_type
         when v_means = 'keyword' then 'STOP'
@@ -36,7 +36,7 @@ declare
     v_anew boolean;
     v_by record;
 begin
-    if record_inbound_sms.phone is null or not smsretry.is_message_id(record_inbound_sms.twilio_sid) then
+    if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message' using errcode = 'SR422';
     end if;
     answer := 'nothing';
@@ -47,11 +47,10 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.heard_by(
-        record_inbound_sms.to_number, record_inbound_sms.messaging_service_sid, record_inbound_sms.account_sid);
+    v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     v_key := smsretry.number_key(null, v_phone);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
-    values (record_inbound_sms.twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
+    values (twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
     v_anew := found;
     if not v_anew then
         select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
@@ -60,24 +59,23 @@ begin
     answer := case when not v_anew then 'already_recorded' when v_said = 'unsure' then 'unsure'
                    when v_said = 'STOP' then 'opted_out' when v_by.lifts then 'opted_in' else 'sender_unknown' end;
     v_known := smsretry.businesses_of(
-        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES'));
+        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES')) || null::uuid;
     if v_said = 'STOP' then
         if v_anew then
             -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
             perform smsretry.say_opted_out(
-                v_known || null::uuid, v_phone,
+                v_known, v_phone,
                 case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
                      then 'inbound_stop' else 'inbound_words' end,
                 v_heard_at, v_by.senders);
         end if;
-        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked
-        from smsretry.follow_opt_out(v_known, v_phone) f;
+        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_known, v_phone) f;
     elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
-        select s.customers, s.unmarked into customers, unmarked
-        from smsretry.start_again(v_known || null::uuid, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+        select s.* into customers, unmarked
+        from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
     if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
-            select from unnest(v_known) b (id) where not exists (
+            select from unnest(v_known) b (id) where b.id is not null and not exists (
                 select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone))) then
         update smsretry.inbound_texts t set seen_at = v_heard_at
         where t.number_key = v_key and t.said = 'unsure' and t.seen_at is null

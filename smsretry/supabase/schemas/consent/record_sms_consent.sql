@@ -10,77 +10,63 @@ create or replace function public.record_sms_consent(
 )
 returns table (customers integer, cancelled integer, unmarked integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
+    k_number constant text := '^[+][1-9][0-9]{6,14}$';
     v_now constant timestamptz := smsretry.clock();
-    v_phone text := record_sms_consent.phone;
-    v_business uuid := record_sms_consent.business_id;
+    v_phone text := phone;
+    v_business uuid := business_id;
     v_at uuid[];
 begin
-    if (record_sms_consent.consent in ('opted_in', 'opted_out', 'unchanged')) is not true
-        or num_nonnulls(record_sms_consent.phone, record_sms_consent.customer_id) <> 1
-        or coalesce(record_sms_consent.phone !~ '^[+][1-9][0-9]{6,14}$', false)
-        or coalesce(btrim(record_sms_consent.source), '') = '' then
+    if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true or num_nonnulls(phone, customer_id) <> 1
+        or phone !~ k_number or coalesce(btrim(source), '') = '' then
         raise exception 'phone must be E.164, consent opted_in, opted_out or unchanged, and source must say how it is known'
             using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
     end if;
-    if num_nonnulls(record_sms_consent.customer_id, record_sms_consent.who, record_sms_consent.because) > 0 then
-        perform smsretry.check_who_and_why(record_sms_consent.who, record_sms_consent.because);
+    if num_nonnulls(customer_id, who, because) > 0 then
+        perform smsretry.check_who_and_why(who, because);
     end if;
-    if record_sms_consent.customer_id is not null then
-        select c.phone, c.business_id into v_phone, v_business
-        from public.customers c where c.id = record_sms_consent.customer_id;
-        if not found or v_business is distinct from coalesce(record_sms_consent.business_id, v_business) then
+    if customer_id is not null then
+        select c.phone, c.business_id into v_phone, v_business from public.customers c where c.id = customer_id;
+        if not found or v_business is distinct from coalesce(business_id, v_business) then
             raise exception 'No customer has this id' using errcode = 'SR404',
                 hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
-        -- '' or 'n/a' is no number, and those who share it are not one person.
-        v_phone := case when v_phone ~ '^[+][1-9][0-9]{6,14}$' then v_phone end;
-    end if;
-    if record_sms_consent.consent = 'opted_in' and v_business is null then
+        v_phone := case when v_phone ~ k_number then v_phone end; -- those who share '' or 'n/a' are not one person
+    elsif consent = 'opted_in' and business_id is null then
         raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
-    elsif v_business is not null and not exists (select from public.businesses b where b.id = v_business) then
+    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if record_sms_consent.consent = 'opted_out' and v_phone is not null then
-        v_at := case when v_business is null then smsretry.businesses_of(v_phone) else array[v_business] end;
-        perform smsretry.say_opted_out(
-            case when v_business is null then v_at || null::uuid else v_at end, v_phone, record_sms_consent.source, v_now);
-        select f.customers, f.cancelled, f.unmarked into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
-    elsif record_sms_consent.consent <> 'unchanged' then
+    if consent = 'opted_out' and v_phone is not null then
+        v_at := case when v_business is null then smsretry.businesses_of(v_phone) || null::uuid else array[v_business] end;
+        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
+        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
+    elsif consent <> 'unchanged' then
         -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
-        select o.number_key, v_business, 'opted_in', left(record_sms_consent.source, 200), v_now
+        select o.number_key, v_business, 'opted_in', left(source, 200), v_now
         from smsretry.standing_opt_outs o
-        where record_sms_consent.consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
-        with theirs as materialized (
-            select c.id from public.customers c
-            where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
-              and (c.business_id = v_business) is true -- by the number's index alone
-            order by c.id for no key update
-        ), marked as (
-            update public.customers c
-            set sms_consent_status = record_sms_consent.consent, sms_consent_at = v_now, sms_consent_source = record_sms_consent.source
-            where c.id in (select t.id from theirs t))
-        select count(*) into customers from theirs;
+        where consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        update public.customers c set sms_consent_status = consent, sms_consent_at = v_now, sms_consent_source = source
+        where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
+        get diagnostics customers = row_count;
     end if;
     update smsretry.inbound_texts t set seen_at = v_now
     where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
-    if record_sms_consent.consent <> 'opted_out' and not found and customers = 0 then
-        raise exception '%', case record_sms_consent.consent when 'opted_in' then 'No customer has this number'
-                                  else 'No text of this number waits to be read' end
+    if consent <> 'opted_out' and not found and customers = 0 then
+        raise exception '%', case consent when 'opted_in' then 'No customer has this number'
+                                          else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
-    if record_sms_consent.who is not null then
-        perform smsretry.note_event(
-            c.id, case record_sms_consent.consent when 'unchanged' then 'consent_unchanged' else record_sms_consent.consent end,
-            record_sms_consent.who, record_sms_consent.because)
+    if who is not null then
+        perform smsretry.note_event(c.id, case consent when 'unchanged' then 'consent_unchanged' else consent end, who, because)
         from public.customers c
-        where (c.phone = v_phone or c.id = record_sms_consent.customer_id)
-          and (v_business is null or (c.business_id = v_business) is true);
+        where (c.phone = v_phone or c.id = customer_id) and (v_business is null or (c.business_id = v_business) is true);
     end if;
     return next;
 end

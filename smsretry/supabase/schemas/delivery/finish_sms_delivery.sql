@@ -87,7 +87,7 @@ begin
     if opted_out or phone_status is not null then
         -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
         perform smsretry.mark_customer(
-            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now, v_attempt.id)
+            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
         from public.customers c -- whose number is still the one that the text was sent to
         where c.id = v_row.customer_id and c.business_id = v_row.business_id
           and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;

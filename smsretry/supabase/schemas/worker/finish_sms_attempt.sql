@@ -63,7 +63,7 @@ begin
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now, attempt_id);
+            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
