@@ -3307,8 +3307,9 @@ declare
     -- Of an insert, old is null: all of it is new.
     v_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
     v_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
-    v_later constant boolean := coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    -- An application that saves whole rows may cut off microseconds, and so write an earlier time. One that has not come is corrected.
+    v_later constant boolean := coalesce(
+        new.sms_consent_at > case when old.sms_consent_at <= v_now then old.sms_consent_at else '-infinity' end, false);
     v_dated timestamptz := new.sms_consent_at;
     v_key bytea;
 begin
@@ -4075,24 +4076,21 @@ begin
         returning a.*
     )
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
-           t.finished_at, t.delivery_status, t.delivery_code,
-           (select count(*) from public.sms_send_attempts a
-            -- An array, so that an index finds them without statistics.
-            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused)),
-           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
+           t.finished_at, t.delivery_status, t.delivery_code, n.failures, greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
            q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by,
-           (select count(*) from public.sms_send_attempts a
-            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and a.delivery_excused and a.id <> t.id),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by, n.excused,
            smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
+    cross join lateral (
+        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
+               count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
+        from public.sms_send_attempts a -- an array, so that an index finds them without statistics
+        where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n
     order by u.turn;
 end
 $$;
@@ -4225,7 +4223,7 @@ declare
     v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
-    v_newer public.sms_retry_queue;
+    v_other public.sms_retry_queue;
 begin
     select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
     select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
@@ -4248,22 +4246,19 @@ begin
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
-        -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
-        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.save_row(
-                v_row, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
-                because => case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
-                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
-                    || coalesce(v_row.last_error, 'no reason was kept'));
-        end if;
-        for v_newer in -- the text was queued anew
+        -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that is under way ends by itself.
+        for v_other in
             select q.* from public.sms_retry_queue q
-            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
               -- is true: by its text alone; with old statistics an index of all that waits is walked
-              and (q.status = 'pending' and q.in_doubt_since is null) is true
+              and (q.status = 'pending' and q.in_doubt_since is null or q.id = v_row.id and q.status in ('failed', 'cancelled')) is true
             for update
         loop
-            perform smsretry.save_row(v_newer, at, ended => 'completed', sid => v_attempt.twilio_sid);
+            perform smsretry.save_row(
+                v_other, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                because => case v_other.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
+                    || coalesce(v_other.last_error, 'no reason was kept'));
         end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;
@@ -4330,11 +4325,11 @@ begin
         when (account ~ '^AC[0-9a-f]{32}$') is not true then 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
         when (sent_by ~ '^(MG[0-9a-f]{32}|[+][1-9][0-9]{6,14})$') is not true
             then 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
-        else smsretry.limits_problem(segments_per_second, segments_per_day)
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
+    perform smsretry.check_limits(segments_per_second, segments_per_day);
     lock table smsretry.business_senders in share row exclusive mode; -- one order after another; claims only read
     begin
         insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
@@ -4379,60 +4374,51 @@ returns table (sender_id uuid, sender text, businesses integer, released integer
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_problem constant text := smsretry.limits_problem(segments_per_second, segments_per_day);
-    v_sender smsretry.senders;
+    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
 begin
-    perform smsretry.check_who_and_why(who, because);
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'SR422';
-    end if;
+    perform smsretry.check_limits(segments_per_second, segments_per_day);
     if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
         or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
         raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
     end if;
-    v_sender := smsretry.one_sender(named);
     update smsretry.senders s
-    set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
-                                   else coalesce(segments_per_second, s.segments_per_second) end,
-        segments_per_day = case when 'segments_per_day' = any (unlimited) then null
-                                else coalesce(segments_per_day, s.segments_per_day) end,
+    set segments_per_second = case when not 'segments_per_second' = any (unlimited) then coalesce(segments_per_second, s.segments_per_second) end,
+        segments_per_day = case when not 'segments_per_day' = any (unlimited) then coalesce(segments_per_day, s.segments_per_day) end,
         -- What was given away was at the old rate.
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'changed', who, because);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'changed', who, because);
 end
 $$;
 
--- ======== schemas/senders/limits_problem.sql ========
--- What is wrong with a sender's rate and cap; null: nothing.
-create or replace function smsretry.limits_problem(segments_per_second double precision, segments_per_day integer)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- ======== schemas/senders/check_limits.sql ========
+-- Refuse a rate or a cap that is none, before the table does, whose error would quote the sender's number.
+create or replace function smsretry.check_limits(segments_per_second double precision, segments_per_day integer)
+returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case
-        when not (limits_problem.segments_per_second >= 0.01 and limits_problem.segments_per_second <= 1000)
-            then 'segments_per_second must be 0.01 to 1000: to stop a sender, pause it'
-        when limits_problem.segments_per_day < 1 then 'segments_per_day must be at least 1: to stop a sender, pause it'
-    end;
+    if not (check_limits.segments_per_second between 0.01 and 1000) or check_limits.segments_per_day < 1 then
+        raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day at least 1: to stop a sender, pause it'
+            using errcode = 'SR422';
+    end if;
 end
 $$;
 
--- ======== schemas/senders/one_sender.sql ========
--- The sender that a person names by its id, its SID or its number, locked. Refused if there is none, or more than one.
-create or replace function smsretry.one_sender(named text)
+-- ======== schemas/senders/ordered_sender.sql ========
+-- The sender that a person's order names by its id, its SID or its number, locked. Refused if there is none, or more than one.
+create or replace function smsretry.ordered_sender(named text, who text, because text)
 returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_ids constant uuid[] := array(
-        select s.id from smsretry.senders s where s.sent_by = one_sender.named or s.id::text = lower(one_sender.named) limit 2);
+    v_ids uuid[];
     v_sender smsretry.senders;
 begin
+    perform smsretry.check_who_and_why(who, because);
+    v_ids := array(
+        select s.id from smsretry.senders s where s.sent_by = ordered_sender.named or s.id::text = lower(ordered_sender.named) limit 2);
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
     if v_sender.id is null then
         raise exception 'There is no such sender: sms_senders lists them'
             using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
-    end if;
-    if cardinality(v_ids) > 1 then
+    elsif cardinality(v_ids) > 1 then
         raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
     end if;
     return v_sender;
@@ -4441,22 +4427,18 @@ $$;
 
 -- ======== schemas/senders/pause_sms_sender.sql ========
 -- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
--- number.
+-- number. Returns: smsretry.sender_changed.
 create or replace function public.pause_sms_sender(named text, because text, who text)
-returns table (sender_id uuid, sender text, businesses integer)
+returns table (sender_id uuid, sender text, businesses integer, released integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_sender smsretry.senders;
+    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
 begin
-    perform smsretry.check_who_and_why(who, because);
-    v_sender := smsretry.one_sender(named);
     update smsretry.senders s
     set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
     where s.id = v_sender.id;
-    select c.sender_id, c.sender, c.businesses into sender_id, sender, businesses
-    from smsretry.sender_changed(v_sender, 'paused', who, because) c;
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'paused', who, because);
 end
 $$;
 
@@ -4475,17 +4457,14 @@ declare
 begin
     perform smsretry.check_who_and_why(who, because);
     lock table smsretry.business_senders in share row exclusive mode; -- as add_sms_sender
-    select s.* into v_sender
-    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
-    where b.business_id = business_id and b.message_class = v_class;
+    delete from smsretry.business_senders b using smsretry.senders s
+    where b.business_id = business_id and b.message_class = v_class and s.id = b.sender_id
+    returning s.* into v_sender;
     if v_sender.id is null then
         raise exception 'This business has no sender of its own for % texts', v_class
             using errcode = 'SR422', hint = 'sms_senders lists them.';
     end if;
-    delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
 end
 $$;
 
@@ -4497,18 +4476,14 @@ returns table (sender_id uuid, sender text, businesses integer, released integer
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_sender smsretry.senders;
+    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
 begin
-    perform smsretry.check_who_and_why(who, because);
-    v_sender := smsretry.one_sender(named);
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
        or x.kind = 'business' and x.subject in (
            select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'resumed', who, because);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'resumed', who, because);
 end
 $$;
 
@@ -5839,14 +5814,13 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A send log to rehearse with: a new one of a customer who is made up, if the application's tables take it; otherwise one of its
--- own that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
--- definer, because service_role may not insert the application's rows.
+-- A send log to rehearse with, of a customer who is made up. Call it only inside a block that is rolled back. security definer,
+-- because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_customer uuid := gen_random_uuid();
-    v_log uuid := gen_random_uuid();
+    v_customer constant uuid := gen_random_uuid();
+    v_log constant uuid := gen_random_uuid();
 begin
     insert into public.businesses (user_id, name, timezone)
     select gen_random_uuid(), 'Rehearsal', 'America/New_York' where not exists (select from public.businesses);
@@ -5855,23 +5829,13 @@ begin
     insert into public.send_logs (id, business_id, customer_id, channel, subject)
     select v_log, c.business_id, c.id, 'sms', 'Rehearsal' from public.customers c where c.id = v_customer;
     return v_log;
-exception when others then
-    select l.id, c.id into v_log, v_customer
-    from (select * from public.send_logs limit 1000) l
-    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
-    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
-      and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id and q.status in ('pending', 'processing'))
-      and not exists (select from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
-    limit 1 for update of c skip locked;
-    update public.customers c set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() where c.id = v_customer;
-    return v_log;
 end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
--- a sample. Everything is rolled back. A row each:
---   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
+-- a sample, if the application's tables take one. Everything is rolled back. A row each:
+--   oldest due text      only if it would not go out, and why; ok unless a right or an object is missing: it answers for itself alone
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
 create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
@@ -5900,10 +5864,6 @@ begin
                 perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
                 v_step := 'making a sample text';
                 v_row.send_log_id := smsretry.sample_text();
-                if v_row.send_log_id is null then
-                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
-                        'does not wait' using errcode = 'SR000';
-                end if;
                 v_step := 'queue_sms_retry';
                 perform from public.queue_sms_retry(v_row.send_log_id);
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
@@ -5934,7 +5894,8 @@ begin
             get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
         end;
         -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01');
+        ok := v_step is null or v_step = 'making a sample text' or v_state in ('55P03', '40P01')
+            or subject = 'oldest due text' and v_state not like '42%';
         advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
             || left(smsretry.numberless(v_answer), 300)
             || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case

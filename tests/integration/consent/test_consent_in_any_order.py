@@ -433,6 +433,7 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     "who opts out loses the number": [("loses the number", 0), ("imports an old consent", 0)],
     "a row that still says stop goes": [("writes an opt-out", 0), ("writes an opt-in", 1), ("deletes", 0)],
     "an opt-out with an old date": [("writes an opt-in", 0), ("writes an opt-out of long ago", 0), *AGAIN],
+    "of tomorrow, corrected": [("stop", 0), ("writes an opt-in of tomorrow", 0), ("writes an opt-in", 0)],
     "of tomorrow, without a stop": [("writes an opt-in of tomorrow", 0)],
     **{
         f"of tomorrow, and a {word}": [("writes an opt-in of tomorrow", 0), (word, 0), *AGAIN, *WAIT, *AGAIN]

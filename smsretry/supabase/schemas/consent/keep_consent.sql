@@ -11,8 +11,9 @@ declare
     -- Of an insert, old is null: all of it is new.
     v_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
     v_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds, and so write an earlier time.
-    v_later constant boolean := coalesce(new.sms_consent_at > coalesce(old.sms_consent_at, '-infinity'), false);
+    -- An application that saves whole rows may cut off microseconds, and so write an earlier time. One that has not come is corrected.
+    v_later constant boolean := coalesce(
+        new.sms_consent_at > case when old.sms_consent_at <= v_now then old.sms_consent_at else '-infinity' end, false);
     v_dated timestamptz := new.sms_consent_at;
     v_key bytea;
 begin

@@ -45,24 +45,21 @@ begin
         returning a.*
     )
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
-           t.finished_at, t.delivery_status, t.delivery_code,
-           (select count(*) from public.sms_send_attempts a
-            -- An array, so that an index finds them without statistics.
-            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and (a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused)),
-           greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+           t.finished_at, t.delivery_status, t.delivery_code, n.failures, greatest(q.attempt_count, t.attempt_number), q.max_attempts,
+           q.expires_at, q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by,
-           (select count(*) from public.sms_send_attempts a
-            where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-              and a.delivery_excused and a.id <> t.id),
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by, n.excused,
            smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
+    cross join lateral (
+        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
+               count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
+        from public.sms_send_attempts a -- an array, so that an index finds them without statistics
+        where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n
     order by u.turn;
 end
 $$;

@@ -11,7 +11,7 @@ declare
     v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
-    v_newer public.sms_retry_queue;
+    v_other public.sms_retry_queue;
 begin
     select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
     select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
@@ -34,22 +34,19 @@ begin
         perform smsretry.tell_delivery(
             v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
-        -- It was to be sent again, given up or cancelled. A send that is under way ends by itself.
-        if v_row.status in ('failed', 'cancelled') or v_row.status = 'pending' and v_row.in_doubt_since is null then
-            perform smsretry.save_row(
-                v_row, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
-                because => case v_row.status when 'failed' then 'It was delivered after all. Before that it had failed: '
-                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
-                    || coalesce(v_row.last_error, 'no reason was kept'));
-        end if;
-        for v_newer in -- the text was queued anew
+        -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that is under way ends by itself.
+        for v_other in
             select q.* from public.sms_retry_queue q
-            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id and q.id <> v_row.id
+            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
               -- is true: by its text alone; with old statistics an index of all that waits is walked
-              and (q.status = 'pending' and q.in_doubt_since is null) is true
+              and (q.status = 'pending' and q.in_doubt_since is null or q.id = v_row.id and q.status in ('failed', 'cancelled')) is true
             for update
         loop
-            perform smsretry.save_row(v_newer, at, ended => 'completed', sid => v_attempt.twilio_sid);
+            perform smsretry.save_row(
+                v_other, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                because => case v_other.status when 'failed' then 'It was delivered after all. Before that it had failed: '
+                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
+                    || coalesce(v_other.last_error, 'no reason was kept'));
         end loop;
         perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
     end if;

@@ -25,11 +25,11 @@ begin
         when (account ~ '^AC[0-9a-f]{32}$') is not true then 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
         when (sent_by ~ '^(MG[0-9a-f]{32}|[+][1-9][0-9]{6,14})$') is not true
             then 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
-        else smsretry.limits_problem(segments_per_second, segments_per_day)
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
+    perform smsretry.check_limits(segments_per_second, segments_per_day);
     lock table smsretry.business_senders in share row exclusive mode; -- one order after another; claims only read
     begin
         insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)

@@ -8,28 +8,19 @@ returns table (sender_id uuid, sender text, businesses integer, released integer
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_problem constant text := smsretry.limits_problem(segments_per_second, segments_per_day);
-    v_sender smsretry.senders;
+    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
 begin
-    perform smsretry.check_who_and_why(who, because);
-    if v_problem is not null then
-        raise exception '%', v_problem using errcode = 'SR422';
-    end if;
+    perform smsretry.check_limits(segments_per_second, segments_per_day);
     if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
         or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
         raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
     end if;
-    v_sender := smsretry.one_sender(named);
     update smsretry.senders s
-    set segments_per_second = case when 'segments_per_second' = any (unlimited) then null
-                                   else coalesce(segments_per_second, s.segments_per_second) end,
-        segments_per_day = case when 'segments_per_day' = any (unlimited) then null
-                                else coalesce(segments_per_day, s.segments_per_day) end,
+    set segments_per_second = case when not 'segments_per_second' = any (unlimited) then coalesce(segments_per_second, s.segments_per_second) end,
+        segments_per_day = case when not 'segments_per_day' = any (unlimited) then coalesce(segments_per_day, s.segments_per_day) end,
         -- What was given away was at the old rate.
         free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
     where s.id = v_sender.id;
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'changed', who, because);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'changed', who, because);
 end
 $$;

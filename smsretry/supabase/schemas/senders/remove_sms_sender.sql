@@ -12,16 +12,13 @@ declare
 begin
     perform smsretry.check_who_and_why(who, because);
     lock table smsretry.business_senders in share row exclusive mode; -- as add_sms_sender
-    select s.* into v_sender
-    from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
-    where b.business_id = business_id and b.message_class = v_class;
+    delete from smsretry.business_senders b using smsretry.senders s
+    where b.business_id = business_id and b.message_class = v_class and s.id = b.sender_id
+    returning s.* into v_sender;
     if v_sender.id is null then
         raise exception 'This business has no sender of its own for % texts', v_class
             using errcode = 'SR422', hint = 'sms_senders lists them.';
     end if;
-    delete from smsretry.business_senders b where b.business_id = business_id and b.message_class = v_class;
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
 end
 $$;

@@ -5,17 +5,13 @@ returns table (sender_id uuid, sender text, businesses integer, released integer
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_sender smsretry.senders;
+    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
 begin
-    perform smsretry.check_who_and_why(who, because);
-    v_sender := smsretry.one_sender(named);
     update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
     delete from smsretry.stops x
     where x.kind = 'sender' and x.subject = v_sender.id::text
        or x.kind = 'business' and x.subject in (
            select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
-    select * into sender_id, sender, businesses, released
-    from smsretry.sender_changed(v_sender, 'resumed', who, because);
-    return next;
+    return query select * from smsretry.sender_changed(v_sender, 'resumed', who, because);
 end
 $$;
