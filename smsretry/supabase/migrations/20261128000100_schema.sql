@@ -2393,8 +2393,7 @@ begin
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
         end case;
         if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now, attempt_id);
-            perform smsretry.mark_customer(v_row, phone, opted_out, phone_status, error_code, v_now);
+            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now);
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
@@ -4076,8 +4075,8 @@ begin
         returning a.*
     )
     select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
-           t.finished_at, t.delivery_status, t.delivery_code, n.failures, greatest(q.attempt_count, t.attempt_number), q.max_attempts, q.expires_at,
-           q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
+           t.finished_at, t.delivery_status, t.delivery_code, n.failures, greatest(q.attempt_count, t.attempt_number), q.max_attempts,
+           q.expires_at, q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
            smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by, n.excused,
@@ -4397,7 +4396,7 @@ create or replace function smsretry.check_limits(segments_per_second double prec
 returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if not (check_limits.segments_per_second between 0.01 and 1000) or check_limits.segments_per_day < 1 then
-        raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day at least 1: to stop a sender, pause it'
+        raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day must be at least 1: to stop a sender, pause it'
             using errcode = 'SR422';
     end if;
 end
@@ -5814,13 +5813,14 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A send log to rehearse with, of a customer who is made up. Call it only inside a block that is rolled back. security definer,
--- because service_role may not insert the application's rows.
+-- A send log to rehearse with: a new one of a customer who is made up, if the application's tables take it; otherwise one of its
+-- own that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- definer, because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_customer constant uuid := gen_random_uuid();
-    v_log constant uuid := gen_random_uuid();
+    v_customer uuid := gen_random_uuid();
+    v_log uuid := gen_random_uuid();
 begin
     insert into public.businesses (user_id, name, timezone)
     select gen_random_uuid(), 'Rehearsal', 'America/New_York' where not exists (select from public.businesses);
@@ -5829,13 +5829,23 @@ begin
     insert into public.send_logs (id, business_id, customer_id, channel, subject)
     select v_log, c.business_id, c.id, 'sms', 'Rehearsal' from public.customers c where c.id = v_customer;
     return v_log;
+exception when others then
+    select l.id, c.id into v_log, v_customer
+    from (select * from public.send_logs limit 1000) l
+    join public.customers c on c.id = l.customer_id and c.business_id = l.business_id and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+    where l.channel = 'sms' and not smsretry.is_sent(l.provider_message_id, l.status::text)
+      and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id and q.status in ('pending', 'processing'))
+      and not exists (select from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
+    limit 1 for update of c skip locked;
+    update public.customers c set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() where c.id = v_customer;
+    return v_log;
 end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
--- a sample, if the application's tables take one. Everything is rolled back. A row each:
---   oldest due text      only if it would not go out, and why; ok unless a right or an object is missing: it answers for itself alone
+-- a sample. Everything is rolled back. A row each:
+--   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
 create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
@@ -5864,6 +5874,10 @@ begin
                 perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
                 v_step := 'making a sample text';
                 v_row.send_log_id := smsretry.sample_text();
+                if v_row.send_log_id is null then
+                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
+                        'does not wait' using errcode = 'SR000';
+                end if;
                 v_step := 'queue_sms_retry';
                 perform from public.queue_sms_retry(v_row.send_log_id);
                 select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
@@ -5894,8 +5908,7 @@ begin
             get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
         end;
         -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_step is null or v_step = 'making a sample text' or v_state in ('55P03', '40P01')
-            or subject = 'oldest due text' and v_state not like '42%';
+        ok := v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01');
         advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
             || left(smsretry.numberless(v_answer), 300)
             || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
