@@ -1,35 +1,46 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
+import os
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.send_to import SendToSettings
-from smsretry.setting_values import (
-    ACCOUNT_SID,
-    API_KEY_SID,
-    CHOICE,
-    MISSING,
-    SERVICE_SID,
-    Number,
-    ProjectUrl,
-    Secret,
-    advice,
-)
+from smsretry.setting_values import AccountSid, ApiKeySid, Number, ProjectUrl, Secret, ServiceSid
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
-_SET: Final = "Set "
-_SERVICE_KEY: Final = "SUPABASE_SERVICE_ROLE_KEY"
+_MISSING = "is not set"
+
+
+class Choice(NamedTuple):
+    """Ways to set something, of which one will do: each is variables that are set together.
+
+    A variable that is malformed counts as set, and is complained of itself.
+    """
+
+    ways: tuple[tuple[str, ...], ...]
+    several: bool = True
+    """Whether more than one may be set."""
+    needed: bool = True
+
+    @property
+    def advice(self) -> str | None:
+        """What to set. None: it is right as it is."""
+        there = {name.upper() for name, value in os.environ.items() if value}
+        taken = sum(there.issuperset(way) for way in self.ways)
+        if (taken or not self.needed) and (taken <= 1 or self.several):
+            return None
+        return f"Set {', or '.join(map(' and '.join, self.ways))}{'' if self.several else ', and not both'}"
 
 
 class ReadingSettings(SendToSettings):
     """What asking the desk needs. The environment variable has the field's name in capitals."""
 
+    CHOICES: ClassVar[tuple[Choice, ...]] = (Choice((("SUPABASE_READER_KEY",), ("SUPABASE_SERVICE_ROLE_KEY",))),)
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
@@ -40,7 +51,7 @@ class ReadingSettings(SendToSettings):
     """A token of the role smsretry_reader, which may ask the desk and nothing else. Only questions use it."""
     supabase_anon_key: Secret | None = None
     """The project's anon (or publishable) key, without which Supabase's gateway lets no reader through."""
-    supabase_service_role_key: Secret | None = Field(None, validate_default=True)
+    supabase_service_role_key: Secret | None = None
     """The service_role (or secret) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
@@ -102,34 +113,33 @@ class ReadingSettings(SendToSettings):
             delivery_retries=self.delivery_retries,
         )
 
-    @field_validator("supabase_service_role_key")
-    @classmethod
-    def _some_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if key or _given("supabase_reader_key", info):
-            return key
-        raise PydanticCustomError(CHOICE, "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY")
-
 
 class Settings(ReadingSettings):
     """Every setting of a running smsretry. It writes, so the reader's key is of no use to it."""
 
+    ACCOUNTS: ClassVar = Choice((("TWILIO_ACCOUNTS",), ("TWILIO_ACCOUNTS_FILE",)), several=False, needed=False)
+    CHOICES: ClassVar[tuple[Choice, ...]] = (
+        Choice((("TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"), ("TWILIO_AUTH_TOKEN",))),
+        ACCOUNTS,
+        Choice((("TWILIO_MESSAGING_SERVICE_SID",), ("TWILIO_FROM_NUMBER",)), several=False),
+    )
     supabase_service_role_key: Secret
     """The service_role (or secret) key. No other key may give orders."""
     supabase_reader_key: SecretStr | None = None
     supabase_anon_key: SecretStr | None = None
     """For questions alone, so a malformed one stops no run."""
 
-    twilio_account_sid: str = Field(pattern=f"^{ACCOUNT_SID}$")
-    twilio_api_key_sid: str | None = Field(None, pattern=f"^{API_KEY_SID}$")
+    twilio_account_sid: AccountSid
+    twilio_api_key_sid: ApiKeySid | None = None
     twilio_api_key_secret: Secret | None = None
-    twilio_auth_token: Secret | None = Field(None, validate_default=True)
+    twilio_auth_token: Secret | None = None
     twilio_accounts: SecretStr | None = None
     """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
     account, and stops no run."""
-    twilio_accounts_file: str | None = Field(None, validate_default=True)
+    twilio_accounts_file: str | None = None
     """A file with the same, read by each run."""
-    twilio_messaging_service_sid: str | None = Field(None, pattern=f"^{SERVICE_SID}$")
-    twilio_from_number: Number | None = Field(None, validate_default=True)
+    twilio_messaging_service_sid: ServiceSid | None = None
+    twilio_from_number: Number | None = None
     twilio_status_callback_url: HttpUrl | None = None
     """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
@@ -152,27 +162,6 @@ class Settings(ReadingSettings):
         """The messaging service's SID, or the number that texts go out from."""
         return self.twilio_messaging_service_sid or self.twilio_from_number or ""
 
-    @field_validator("twilio_auth_token")
-    @classmethod
-    def _some_credentials(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if token or (_given("twilio_api_key_sid", info) and _given("twilio_api_key_secret", info)):
-            return token
-        raise PydanticCustomError(CHOICE, "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN")
-
-    @field_validator("twilio_accounts_file")
-    @classmethod
-    def _one_list(cls, file: str | None, info: ValidationInfo) -> str | None:
-        if file and _given("twilio_accounts", info):
-            raise PydanticCustomError(CHOICE, "Set one of TWILIO_ACCOUNTS and TWILIO_ACCOUNTS_FILE")
-        return file
-
-    @field_validator("twilio_from_number")
-    @classmethod
-    def _one_sender(cls, number: str | None, info: ValidationInfo) -> str | None:
-        if bool(number) is not _given("twilio_messaging_service_sid", info):
-            return number
-        raise PydanticCustomError(CHOICE, "Set one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM_NUMBER")
-
 
 _Kind = TypeVar("_Kind", bound=ReadingSettings)
 
@@ -188,11 +177,6 @@ class PrefectSettings(BaseSettings):
     """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
     prefect_api_key: SecretStr | None = None
     """Prefect Cloud's API key."""
-
-
-def _given(field: str, info: ValidationInfo) -> bool:
-    """Whether an earlier field has a value. A malformed one is missing from `info.data` and already reported."""
-    return field not in info.data or info.data[field] is not None
 
 
 def load_settings() -> Settings:
@@ -211,12 +195,13 @@ def load_reading_settings() -> ReadingSettings:
 
 def load(kind: type[_Kind]) -> _Kind:
     """Read these settings from the environment. Raises SettingsError, as `load_settings`."""
-    if problems := setting_problems(kind):
-        lines = [f"  {_line(*problem)}" for problem in problems.items()]
-        if problems.get(_SERVICE_KEY) == MISSING and not setting_problems(ReadingSettings):
-            lines.append("  SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key")
-        raise SettingsError("\n".join(["Settings are not complete:", *lines]))
-    return kind()
+    problems = setting_problems(kind)
+    if not problems:
+        return kind()
+    lines = [f"  {_line(variable, told)}" for variable, told in problems.items()]
+    if problems.get("SUPABASE_SERVICE_ROLE_KEY") == _MISSING and not setting_problems(ReadingSettings):
+        lines.append("  SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key")
+    raise SettingsError("\n".join(["Settings are not complete:", *lines]))
 
 
 def sends_at_once() -> int:
@@ -224,21 +209,20 @@ def sends_at_once() -> int:
     return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
 
 
-def setting_problems(settings: type[ReadingSettings] = Settings, /, **given: Any) -> dict[str, str]:
-    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value.
-
-    Args:
-        settings: those of who only reads; or a subclass, if they come from elsewhere.
-        given: fields that do not come from the environment.
-    """
+def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
+    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
+    found = dict[str, str]()
     try:
-        settings(**given)
+        kind()
     except ValidationError as error:
-        alias = {name: str(field.validation_alias or name) for name, field in settings.model_fields.items()}
-        where = [(str(one["loc"][0]), one) for one in error.errors(include_input=False, include_url=False)]
-        found = {alias.get(name, name).upper(): one for name, one in where}
-        return {variable: advice(one) for variable, one in found.items()}
-    return {}
+        for one in error.errors(include_input=False, include_url=False):
+            name, *places = one["loc"]
+            field = kind.model_fields.get(str(name))
+            entry = f"entry {places[0] + 1}: " if places and isinstance(places[0], int) else ""
+            told = entry + one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            variable = str((field and field.validation_alias) or name).upper()
+            found[variable] = _MISSING if one["type"] == "missing" else told
+    return found | {each.ways[-1][0]: each.advice for each in kind.CHOICES if each.advice}
 
 
 def variables(settings: type[BaseSettings]) -> dict[str, object]:
@@ -250,6 +234,6 @@ def variables(settings: type[BaseSettings]) -> dict[str, object]:
 
 
 def _line(variable: str, told: str) -> str:
-    if told.startswith(_SET):  # it names the variables itself, because one of two settings will do
+    if told.startswith("Set "):  # a choice, which names its variables itself
         return told
-    return f"{variable} {told}" if told == MISSING else f"{variable}: {told}"
+    return f"{variable} {told}" if told == _MISSING else f"{variable}: {told}"

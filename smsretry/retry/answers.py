@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import Field
 
 from smsretry.instants import Instant, on_clock
-from smsretry.retry.models import Claim, ItemResult, KnownCode, Value
-from smsretry.vocabulary import Fate, ScheduledResult
+from smsretry.retry.models import KnownCode, Value
+from smsretry.vocabulary import ScheduledResult
 
 
 class InterruptedRun(Value):
@@ -84,18 +84,6 @@ class Begun(Value):
         "looked at again.",
     )
     why_code: KnownCode = None
-
-    def result(self, claim: Claim) -> ItemResult:
-        """What the claim came to, where nothing is left to decide: the answer is lost, held or ended."""
-        if self.answer == "lost" and not self.why:
-            return ItemResult.lost(claim)
-        fates: dict[str, tuple[Fate, Instant | None]] = {
-            "lost": ("InDoubt", self.decided_at),
-            "held": ("Held", self.reached_at),
-            "ended": ("Cancelled", None),
-        }
-        fate, next_at = fates[self.answer]
-        return ItemResult(retry_id=claim.id, fate=fate, detail=self.why or "", next_at=next_at, why_code=self.why_code)
 
 
 class Finished(Value):

@@ -8,7 +8,7 @@ attempt: it waits until that is mended, or until the sender's day turns over.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 from uuid import UUID
 
 from pydantic import Field
@@ -72,11 +72,24 @@ class OpenDelivery(Value):
     day_turns_at: Instant | None = Field(None, description="When the carriers' day turns over.")
 
 
+Silence: TypeAlias = Literal["not kept", "denied", "unanswered"]
+"""Why the provider does not say how far a message has come.
+
+not kept: the account has none with this id; it was deleted there, or went out from another one. denied: nobody here may
+ask about this account, which says nothing of others. unanswered: it could not be asked, or gave no clear answer.
+"""
+_SILENCES: Final[dict[str, str]] = {
+    "not kept": "The provider has no such message: it was deleted there, or it is another account's",
+    "denied": "The provider lets nobody here ask about this account's messages: check its credentials and state",
+    "unanswered": "The provider could not be asked",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the provider says of a message."""
 
-    status: DeliveryStatus
+    status: DeliveryStatus | Silence
     refusal: Refusal | None = None
     """Why it did not arrive, if the provider says so."""
 
@@ -91,24 +104,14 @@ class Report:
         return self.status in FAILURES
 
     @property
+    def says_nothing(self) -> bool:
+        """Whether nothing is known of the message, whoever is to blame for that."""
+        return self.status in ("denied", "unanswered")
+
+    @property
     def blames_the_sender(self) -> bool:
         """Whether our account, our sender or our words, which a person can mend, kept it from arriving."""
         return self.refusal is not None and self.refusal.level in ("account", "content")
-
-
-@dataclass(frozen=True, slots=True)
-class NotKept:
-    """The account has no message with this id: it was deleted there, or it went out from another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """The provider lets nobody here ask about this account's messages: its credentials are wrong or missing, or it is
-    not active. That says nothing about a message, nor about other accounts."""
-
-
-Word = Report | NotKept | Denied | None
-"""What the provider says of a message. None: it could not be asked, or did not say how far the message has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,39 +125,22 @@ class Close:
 AfterDelivery = LookAgain | Close | Retry | Hold | Fail
 
 
-def after_delivery(message: OpenDelivery, word: Word, *, profile: Profile = DEFAULT) -> AfterDelivery:
-    """What follows from the provider's word on a message.
+def after_delivery(message: OpenDelivery, report: Report, *, profile: Profile = DEFAULT) -> AfterDelivery:
+    """What follows from the provider's report on a message.
 
     If the provider no longer keeps the message, an earlier report of failure still holds: the caller passes it on.
     """
-    if isinstance(word, Report) and word.has_arrived:
+    if report.has_arrived:
         return Close()
-    failed = isinstance(word, Report) and word.has_failed
-    if isinstance(word, Report) and failed and not message.settled:
-        return _after_failure(message, word, profile)
+    if report.has_failed and not message.settled:
+        return _after_failure(message, report, profile)
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
-        return Close(unknown=not failed and message.delivery_status not in FAILURES)
+        return Close(unknown=not report.has_failed and message.delivery_status not in FAILURES)
     look_in = nth(LOOKS, max(message.looks - 1, 0))
-    if failed:  # that was acted on before
+    if report.has_failed:  # that was acted on before
         return LookAgain("It did not arrive; a late delivery would still count", "undelivered", look_in=look_in)
-    return LookAgain(_told(word), "delivery_open", look_in=look_in)
-
-
-def is_silence(word: Word) -> bool:
-    """Whether the provider said nothing about the message, whoever is to blame for that."""
-    return word is None or isinstance(word, Denied)
-
-
-def _told(word: Word) -> str:
-    match word:
-        case Report(status):
-            return f"The provider says {status}"
-        case NotKept():
-            return "The provider has no such message: it was deleted there, or it is another account's"
-        case Denied():
-            return "The provider lets nobody here ask about this account's messages: check its credentials and state"
-        case None:
-            return "The provider could not be asked"
+    why = _SILENCES.get(report.status, f"The provider says {report.status}")
+    return LookAgain(why, "delivery_open", look_in=look_in)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
@@ -206,20 +192,20 @@ def look_before(resend: timedelta) -> timedelta:
     return resend * 0.8
 
 
-def before_sending_again(claim: Claim, said: Mapping[str, Word]) -> Arrived | Defer | None:
-    """What follows from the provider's word on each lost message of a text. None: it is sent again.
+def before_sending_again(claim: Claim, reports: Mapping[str, Report]) -> Arrived | Defer | None:
+    """What follows from the provider's report on each lost message of a text. None: it is sent again.
 
     A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
     """
     at = claim.claimed_at
-    for sid, word in said.items():
-        if isinstance(word, Report) and word.has_arrived:
-            return Arrived(f"Arrived after all, as {sid}: it is not sent again", sid=sid, status=word.status)
-    for sid, word in said.items():
-        if is_silence(word):
+    for sid, report in reports.items():
+        if report.status in FINAL:
+            return Arrived(f"Arrived after all, as {sid}: it is not sent again", sid=sid, status=report.status)
+    for sid, report in reports.items():
+        if report.says_nothing:
             why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
             return Defer(why, "delivery_open", until=at + ASK_AGAIN)
-        if isinstance(word, Report) and not word.has_failed:
-            why = f"It was lost as {sid}, and now the provider says {word.status}: it may still arrive"
+        if not report.has_failed and report.status != "not kept":
+            why = f"It was lost as {sid}, and now the provider says {report.status}: it may still arrive"
             return Defer(why, "delivery_open", until=at + OTHER_LOOK)
     return None

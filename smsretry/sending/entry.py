@@ -9,7 +9,7 @@ from smsretry.retry.answers import Queued, Scheduled
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import QueueText, RetryQueue, ScheduleText, Sender
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.vocabulary import MessageClass, Reason
 
 _IN_QUEUE: Final = "Already in the queue"
@@ -42,7 +42,7 @@ def queue_sms_retry(
         QueueError: the database could not be asked. The message says whether anything was recorded; the call may be
             repeated.
     """
-    request = QueueText(
+    return queue.queue(
         send_log_id=send_log_id,
         reason=reason,
         attempt_count=attempt_count,
@@ -50,7 +50,6 @@ def queue_sms_retry(
         error=error,
         message_class=message_class,
     )
-    return queue.queue(request)
 
 
 def schedule_sms(
@@ -81,23 +80,22 @@ def schedule_sms(
         QueueError: the database could not be asked. The message says whether anything was recorded; where that is not
             known, it has the id with which the call may be repeated.
     """
-    request = ScheduleText(
-        business_id=business_id,
-        customer_id=customer_id,
-        body=body,
-        scheduled_for=scheduled_for,
-        not_after=not_after,
-        message_class=message_class,
-        created_by=created_by,
-        scheduled_id=scheduled_id or uuid4(),
-    )
+    scheduled_id = scheduled_id or uuid4()
     try:
-        return queue.schedule(request)
+        return queue.schedule(
+            id=scheduled_id,
+            business_id=business_id,
+            customer_id=customer_id,
+            body=body,
+            scheduled_for=scheduled_for,
+            not_after=not_after,
+            message_class=message_class,
+            created_by=created_by,
+        )
     except QueueUnreachable as error:
         trouble = error
     if not trouble.undone:  # under another name it would be another text
-        named = request.scheduled_id
-        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={named}, or it may be planned twice.")
+        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={scheduled_id}, or it may be planned twice.")
     raise trouble
 
 

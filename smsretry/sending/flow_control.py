@@ -55,7 +55,7 @@ _REFUSED: Final = "The account is refused, not the text: {}. Run `smsretry docto
 _STOPPED: Final = "Sending does not work: {}. The provider's status page and the network tell more"
 K = TypeVar("K", bound=Hashable)
 Stop = tuple[StopKind, str]
-EVERYBODY: Final[Stop] = ("everybody", "")
+ALL_SENDING: Final[Stop] = ("everybody", "")
 Tell = Callable[[StopKind, str, str | None], None]
 
 
@@ -112,11 +112,11 @@ class FlowControl:
         Args:
             tell: tells the next run, and other machines, what has stopped; as a rule `RetryQueue.set_stop`.
         """
-        # Reentrant, because a signal handler may stop the run while its own thread holds the lock.
+        # The only lock, and reentrant: a signal handler may stop the run while its own thread holds it.
         self._lock: Final = threading.Condition(threading.RLock())
         self._tell_next_run = tell
-        self._telling: Final = threading.Lock()
-        """One thread tells at a time, so that no lift is told before its stop."""
+        self._is_telling = False
+        """Whether a thread tells. It is one at a time, so that no lift is told before its stop."""
         self._in_flight = dict[UUID, Claim]()
         self._senders = dict[UUID | None, _Sender]()
         self._under_way = dict[UUID, Claim]()
@@ -193,7 +193,7 @@ class FlowControl:
         """
         with self._lock:
             while self.run_stopped_because is None and (now := monotonic()) < until:
-                if len(self._in_flight) <= at_most and EVERYBODY not in self._trials:
+                if len(self._in_flight) <= at_most and ALL_SENDING not in self._trials:
                     return True
                 self._lock.wait(min(LOOK_UP_SECONDS, until - now))
             return False
@@ -288,8 +288,10 @@ class FlowControl:
                     self._failures.failed(sender.id)
                     self._failed(sender, claim, why)
                     senders = sum(1 for one in self._senders.values() if one.businesses)
-                    if (senders > 1 and self._failures.are_of_all(senders)) or self._trials.get(EVERYBODY) == claim.id:
-                        self._stop(EVERYBODY, _STOPPED.format(why))
+                    if (senders > 1 and self._failures.are_of_all(senders)) or self._trials.get(
+                        ALL_SENDING
+                    ) == claim.id:
+                        self._stop(ALL_SENDING, _STOPPED.format(why))
                         self.stop(_STOPPED.format(why))
                 case _:
                     assert_never(outcome)
@@ -324,7 +326,7 @@ class FlowControl:
             self._succeeded(sender, claim)
             return None
         self._failures.succeeded(sender.id)  # the provider is there
-        self._lift([EVERYBODY])
+        self._lift([ALL_SENDING])
         if refusal.kind == "account":
             if refusal.certain:
                 self._stop_sender(sender, _REFUSED.format(refusal.text))
@@ -376,11 +378,17 @@ class FlowControl:
 
     def _tell(self) -> None:
         """Tell the next run, and other machines. If they cannot be told, they find out by themselves."""
-        with self._telling:
-            while self._news:
+        while True:
+            with self._lock:
+                if self._is_telling or not self._news:
+                    return
                 (kind, subject), why = self._news.pop(0)
+                self._is_telling = True
+            try:
                 with suppress(QueueError):
                     self._tell_next_run(kind, subject, why)
+            finally:
+                self._is_telling = False
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.
@@ -429,7 +437,7 @@ class FlowControl:
 def _needs(claim: Claim) -> list[Stop]:
     """What must not have stopped, or else this text is the one that tries it."""
     own: list[Stop] = [("sender", str(claim.sender.id))] if claim.sender else []
-    return [EVERYBODY, *own, _business(claim)]
+    return [ALL_SENDING, *own, _business(claim)]
 
 
 def _sender_id(claim: Claim) -> UUID | None:

@@ -1,4 +1,7 @@
-"""What a provider tells of its own accord: what became of a message, and a text that somebody sent us."""
+"""What a provider tells of its own accord: what became of a message, and a text that somebody sent us.
+
+The fields have the names of the parameters by which the database records them.
+"""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -10,12 +13,12 @@ class StatusReport:
 
     attempt_id: UUID | None
     """The attempt that the address names. None: the message is found by its id."""
-    message_id: str
-    status: str
+    twilio_sid: str
+    """The provider's id of the message."""
+    delivery_status: str
     """The provider's word for it."""
-    code: int | None
-    """The provider's error code."""
-    account: str
+    error_code: int | None
+    account_sid: str
     """The account that has the message, and signed this."""
 
 
@@ -23,16 +26,17 @@ class StatusReport:
 class IncomingText:
     """Somebody texted one of our senders."""
 
-    message_id: str
+    twilio_sid: str
+    """The provider's id of the message."""
     phone: str = field(repr=False)
     body: str | None = field(repr=False)
-    keyword: str | None
+    opt_out_type: str | None
     """What the provider took it for: STOP, START or HELP. None: it did not say."""
-    to: str | None = field(repr=False)
+    to_number: str | None = field(repr=False)
     """The number of ours that it was sent to."""
-    service: str | None
-    """The messaging service of that number."""
-    account: str
+    messaging_service_sid: str | None
+    """That of this number."""
+    account_sid: str
     """The account that has the message."""
 
 

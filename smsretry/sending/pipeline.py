@@ -15,7 +15,19 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.retry import before
 from smsretry.retry.after import after_send, too_late
 from smsretry.retry.answers import Begun
-from smsretry.retry.decision import AfterSend, Arrived, Complete, Defer, Fail, GiveBack, Hold, LookAgain, PutOff, Send
+from smsretry.retry.decision import (
+    AfterSend,
+    Arrived,
+    Cancel,
+    Complete,
+    Defer,
+    Fail,
+    GiveBack,
+    Hold,
+    LookAgain,
+    PutOff,
+    Send,
+)
 from smsretry.retry.delivery import before_sending_again
 from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
@@ -155,8 +167,8 @@ class _Item:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
         accounts = self.claim.lost_accounts or ("",) * len(self.claim.lost_sids)
         lost = zip(self.claim.lost_sids, accounts, strict=True)
-        said = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
-        return before_sending_again(self.claim, said)
+        reports = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
+        return before_sending_again(self.claim, reports)
 
     def _not_begun(self, begun: Begun) -> ItemResult:
         claim, profile, until = self.claim, self.profile, begun.reached_at or begun.decided_at
@@ -171,8 +183,14 @@ class _Item:
                 return self._put_off(before.after_day(claim, turns_at=until, profile=profile))
             case "changed":
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
-            case "go" | "ended" | "held" | "lost":
-                return begun.result(claim)
+            case "ended":
+                return Cancel(begun.why or "", begun.why_code).result(claim)
+            case "held":
+                return Hold(begun.why or "", begun.why_code, look_in=before.HELD_LOOK).result(claim, due_at=until)
+            case "lost" if begun.why:  # in doubt about an earlier send, and looked for at once
+                return LookAgain(begun.why, begun.why_code, look_in=timedelta(0)).result(claim, due_at=until)
+            case "go" | "lost":
+                return self._lost
             case _:
                 assert_never(begun.answer)
 

@@ -1,18 +1,18 @@
 """What sending needs from the outside: the queue and a provider. Requests cross over as values."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
-from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report, Word
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Audience, Profile
-from smsretry.vocabulary import DeliveryStatus, Followed, MessageClass, Reason, Reconciled, SendTo, StopKind
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +26,6 @@ class Batch:
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
     slow: UUID | None = None
     """The business whose row took all the time of a claim of one, so that nothing was claimed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueText:
-    """Queue a retry of a text."""
-
-    send_log_id: UUID
-    reason: Reason | None
-    attempt_count: int
-    """Retries already made."""
-    scheduled_for: datetime | None
-    """None: after the delay of so many retries."""
-    error: str | None
-    message_class: MessageClass = "marketing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleText:
-    """Plan a text for a time. `schedule_sms` says what the fields mean."""
-
-    business_id: UUID
-    customer_id: UUID
-    body: str = field(repr=False)
-    scheduled_for: datetime
-    not_after: datetime | None
-    message_class: MessageClass
-    created_by: UUID | None
-    scheduled_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +134,14 @@ class RetryQueue(Protocol):
 
     # How texts enter
 
-    def queue(self, request: QueueText) -> Queued:
-        """Queue a retry; a text that has a live row keeps that one."""
+    def queue(self, **text: object) -> Queued:
+        """Queue a retry; a text that has a live row keeps that one. `queue_sms_retry` says what the values mean."""
 
     def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
         """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
 
-    def schedule(self, request: ScheduleText) -> Scheduled:
-        """Plan a text for a time."""
+    def schedule(self, **text: object) -> Scheduled:
+        """Plan a text for a time. `schedule_sms` says what the values mean; `id` is its scheduled id."""
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more.
@@ -187,7 +159,7 @@ class RetryQueue(Protocol):
             without: accounts whose messages stay as they are. '' is that of the environment, if a message names none.
         """
 
-    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+    def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
         """Keep a report, and act on what was decided from it."""
 
 
@@ -217,7 +189,7 @@ class Sender(Protocol):
             at: the database's clock now, against which the provider's is measured.
         """
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Report:
         """How far a message of this account has come.
 
         Args:

@@ -20,7 +20,7 @@ from smsretry.privacy import masked_sender
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
-from smsretry.sending.flow_control import EVERYBODY, FlowControl
+from smsretry.sending.flow_control import ALL_SENDING, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Batch, Services
 from smsretry.sending.summary import RunSummary, StoppedSender
@@ -222,7 +222,7 @@ class Run:
         return not self.sending_stopped and any(self._is_everybodys(stop) for stop in self.flow_control.lifted)
 
     def _is_everybodys(self, stop: tuple[str, str]) -> bool:
-        return stop == EVERYBODY or (stop[0] == "sender" and not self._is_own(stop[1]))
+        return stop == ALL_SENDING or (stop[0] == "sender" and not self._is_own(stop[1]))
 
     def _is_own(self, sender: str) -> bool:
         """Whether it is a business's own sender, and not that of the environment."""

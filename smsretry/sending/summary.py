@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from smsretry.retry.answers import Recovered
-from smsretry.retry.delivery import OpenDelivery
+from smsretry.retry.delivery import OpenDelivery, Report
 from smsretry.retry.models import ItemResult, Value
 from smsretry.vocabulary import Fate
 
@@ -164,14 +164,19 @@ class FollowedUp:
 
     message: OpenDelivery
     came_to: CameTo
-    why: str = ""
-    code: int | None = None
-    blames_sender: bool = False
-    """It did not arrive because of our account, our sender or our words."""
-    silent: bool = False
-    """The provider said nothing about it: it refused, could not be reached, or gave an empty answer."""
-    denied: bool = False
-    """It refused, for a reason that is this account's alone."""
+    why: str
+    report: Report
+    """What the provider said of it, or had said before."""
+
+    @property
+    def code(self) -> int | None:
+        """The provider's error code."""
+        return self.report.refusal.code if self.report.refusal else None
+
+    @property
+    def blames_sender(self) -> bool:
+        """Whether it did not arrive because of our account, our sender or our words."""
+        return self.came_to in ("held", "undelivered") and self.report.blames_the_sender
 
 
 @dataclass(frozen=True, slots=True)

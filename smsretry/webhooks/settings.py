@@ -1,13 +1,12 @@
 """The settings of the webhook: where Twilio calls it, and the auth tokens with which Twilio signs."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, Json, SecretStr, StringConstraints, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, Json, SecretStr, field_validator
 
-from smsretry.setting_values import ACCOUNT_SID, CHOICE, Secret
-from smsretry.settings import Settings
+from smsretry.setting_values import AccountSid, Secret
+from smsretry.settings import Choice, Settings
 
 _ADDRESS: Final = re.compile(r"https?://[^\s/?#,]+(/[^\s?#,]*)?")
 _NO_ADDRESS: Final = (
@@ -20,19 +19,26 @@ def _listed(tokens: Any) -> Any:
     return [tokens] if isinstance(tokens, str) else tokens
 
 
-Sid = Annotated[str, StringConstraints(pattern=f"^{ACCOUNT_SID}$")]
 Tokens = Annotated[list[Secret], BeforeValidator(_listed)]
 
 
 class WebhookSettings(Settings):
-    """The runner's settings, of which it needs the database, the accounts and the auth tokens, and two of its own."""
+    """The runner's settings, of which it needs the database, the accounts and the auth tokens, and two of its own.
+
+    It sends nothing, and needs no sender.
+    """
+
+    CHOICES: ClassVar[tuple[Choice, ...]] = (
+        Settings.ACCOUNTS,
+        Choice((("TWILIO_WEBHOOK_URL",), ("TWILIO_STATUS_CALLBACK_URL",))),
+    )
 
     twilio_auth_token: Secret
     """Twilio signs with it. An API key signs nothing."""
-    twilio_auth_tokens: Json[dict[Sid, Tokens]] = Field(_NO_TOKENS)
+    twilio_auth_tokens: Json[dict[AccountSid, Tokens]] = Field(_NO_TOKENS)
     """Further auth tokens by account, one or a list: of subaccounts, and the next one of an account that exchanges its
     token."""
-    twilio_webhook_url: str | None = Field(None, validate_default=True)
+    twilio_webhook_url: str | None = None
     """Where Twilio calls, as it is written at Twilio."""
 
     @property
@@ -47,18 +53,9 @@ class WebhookSettings(Settings):
         given: dict[str, list[SecretStr]] = self.twilio_auth_tokens
         return {sid: list(filter(None, (one.get_secret_value() for one in some))) for sid, some in given.items()}
 
-    @field_validator("twilio_from_number")
-    @classmethod
-    def _one_sender(cls, number: str | None, _: ValidationInfo) -> str | None:
-        """In place of the runner's check: a webhook sends nothing, and needs no sender."""
-        return number
-
     @field_validator("twilio_webhook_url")
     @classmethod
-    def _some_address(cls, given: str | None, info: ValidationInfo) -> str | None:
-        addresses = (given or "").split()
-        if not addresses and info.data.get("twilio_status_callback_url", "") is None:
-            raise PydanticCustomError(CHOICE, "Set TWILIO_WEBHOOK_URL, or TWILIO_STATUS_CALLBACK_URL")
-        if not all(map(_ADDRESS.fullmatch, addresses)):
+    def _addresses(cls, given: str | None) -> str | None:
+        if not all(map(_ADDRESS.fullmatch, (given or "").split())):
             raise ValueError(_NO_ADDRESS)
         return given

@@ -28,17 +28,12 @@ def test_a_text_is_tried_again_after_1_then_5_then_15_minutes() -> None:
             delay(-1)
 
 
-def test_an_accepted_text_is_complete() -> None:
-    """It carries the provider's name for the message."""
-    assert after_send(claim_with(), Accepted(SID)) == Complete(f"Accepted as {SID}", sid=SID)
-
-
-def test_a_text_in_doubt_is_held_back() -> None:
+def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
     """However many attempts it has left, it is neither failed nor sent again."""
-    for attempts in (0, 2):
-        for first_send in (True, False):
-            decision = after_send(claim_with(attempt_count=attempts), InDoubt("No answer"), first_send=first_send)
-            assert decision == LookAgain("No answer", "in_doubt", look_in=MINUTE)
+    assert after_send(claim_with(), Accepted(SID)) == Complete(f"Accepted as {SID}", sid=SID)
+    for attempts, first_send in ((0, True), (0, False), (2, False)):
+        decision = after_send(claim_with(attempt_count=attempts), InDoubt("No answer"), first_send=first_send)
+        assert decision == LookAgain("No answer", "in_doubt", look_in=MINUTE)
 
 
 def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
@@ -49,14 +44,10 @@ def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
         assert after_send(claim_with(attempt_count=sends), refused(30003)) == replace(first, delay=minutes * MINUTE)
     last = Fail(f"Gave up after 3 attempts; the last: {UNREACHABLE}", "attempts_used_up", 30003)
     assert after_send(claim_with(attempt_count=2), refused(30003)) == last
-
-
-def test_the_most_attempts_are_the_rows_own() -> None:
-    """A row may allow more or fewer sends than three."""
-    for most in (1, 2, 5):
+    for most in (1, 2, 5):  # the row's own
         claims = [claim_with(attempt_count=sends, max_attempts=most) for sends in range(most)]
-        decisions = [after_send(claim, refused(30003)) for claim in claims]
-        assert [isinstance(decision, Fail) for decision in decisions] == [False] * (most - 1) + [True]
+        ends = [isinstance(after_send(claim, refused(30003)), Fail) for claim in claims]
+        assert ends == [False] * (most - 1) + [True]
 
 
 def test_what_is_not_the_texts_fault_costs_no_attempt() -> None:

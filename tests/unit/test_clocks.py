@@ -2,40 +2,28 @@
 
 from datetime import timedelta
 
-import pytest
-
 from smsretry.doctor.clocks import clock_findings
 
 RIGHT, LATE = timedelta(seconds=2), timedelta(minutes=10)
+CLOCKS: list[tuple[dict[str, timedelta], list[tuple[bool, str]]]] = [
+    # by how much each is ahead of this machine's, what is said, and whether it is in order
+    ({}, []),
+    ({"Twilio": LATE}, []),
+    ({"the database": RIGHT, "Twilio": -RIGHT}, [(True, "clocks of the database, this machine, Twilio: None")]),
+    (
+        {"the database": LATE, "Twilio": RIGHT},
+        [(True, "clock of this machine: is 10 min behind the database's, "), (False, "clock of Twilio: is 10 min ")],
+    ),
+    ({"the database": RIGHT, "Prefect": LATE}, [(True, "clock of Prefect: is 10 min ahead of the database's")]),
+]
 
 
-@pytest.mark.parametrize(
-    ("ahead", "told"),
-    [
-        ({}, []),
-        ({"Twilio": LATE}, []),
-        ({"the database": RIGHT, "Twilio": -RIGHT}, [(True, "clocks of the database, this machine, Twilio: None")]),
-        (
-            {"the database": LATE, "Twilio": RIGHT},
-            [
-                (True, "clock of this machine: is 10 min behind the database's, "),
-                (False, "clock of Twilio: is 10 min "),
-            ],
-        ),
-        ({"the database": RIGHT, "Prefect": LATE}, [(True, "clock of Prefect: is 10 min ahead of the database's")]),
-    ],
-)
-def test_each_clock_that_differs_from_the_database_s_is_named(
-    ahead: dict[str, timedelta], told: list[tuple[bool, str]]
-) -> None:
-    """Twilio's is right. Where it contradicts the database's, texts go out at the wrong hour."""
-    found = list(clock_findings(ahead))
-    assert [one.ok for one in found] == [ok for ok, _ in told]
-    for finding, (_, begins) in zip(found, told, strict=True):
-        assert f"{finding.subject}: {finding.advice}".startswith(begins)
-
-
-def test_a_stack_of_ones_own_may_keep_another_clock() -> None:
-    """Where Twilio is a stand-in: it is said, and is no trouble."""
-    found = list(clock_findings({"the database": LATE, "Twilio": RIGHT}, rehearsal=True))
-    assert all(one.ok and "smsretry up" in (one.advice or "") for one in found)
+def test_each_clock_that_differs_from_the_database_s_is_named() -> None:
+    """Twilio's is right. Where it contradicts the database's, texts go out at the wrong hour; a stack keeps its own."""
+    for ahead, told in CLOCKS:
+        found = list(clock_findings(ahead))
+        assert [one.ok for one in found] == [ok for ok, _ in told]
+        for finding, (_, begins) in zip(found, told, strict=True):
+            assert f"{finding.subject}: {finding.advice}".startswith(begins)
+    rehearsal = list(clock_findings({"the database": LATE, "Twilio": RIGHT}, rehearsal=True))
+    assert all(one.ok and "smsretry up" in (one.advice or "") for one in rehearsal)

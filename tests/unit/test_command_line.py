@@ -1,9 +1,6 @@
 """What the command `smsretry` says of itself, and how it refuses what it is told."""
 
-import os
 import re
-import subprocess
-import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -54,23 +51,11 @@ ID = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
 
 def test_without_a_command_the_help_is_shown_and_nothing_else() -> None:
-    """The exit code says that nothing was done."""
+    """The exit code says that nothing was done. It names its version when it is asked."""
     shown = ask()
     assert (shown.exit_code, shown.stderr) == (64, "")
     assert shown.stdout.split() == ask("--help").stdout.split()
-
-
-def test_the_version_is_told() -> None:
-    """The package's."""
     assert ask("--version").output == f"smsretry {version('smsretry')}\n"
-
-
-def test_asking_for_help_loads_nothing_that_acts() -> None:
-    """It would take seconds."""
-    heavy = {"httpx", "twilio", "supabase", "psycopg", "rich", "smsretry.settings"}
-    code = f"import sys, smsretry.cli.command; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 REFUSED: dict[str, str] = {
@@ -111,26 +96,3 @@ def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options()
         assert words in told, line
         assert all(len(line) <= 80 for line in refused.stderr.splitlines())
         assert re.search(rf"Try: smsretry {arguments[0]}( [a-z-]+)? --help $", told) or line == "explian", line
-
-
-def test_bash_completes_commands_options_and_values() -> None:
-    """By what `smsretry --show-completion bash` installs."""
-
-    def complete(line: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "smsretry"],
-            env={
-                **os.environ,
-                "_SMSRETRY_COMPLETE": "complete_bash",
-                "COMP_WORDS": line,
-                "COMP_CWORD": str(line.count(" ")),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.split()
-
-    assert complete("smsretry texts re") == ["requeue", "resolve"]
-    assert complete("smsretry explain --la") == ["--last-digits"]
-    assert complete("smsretry consent --said opted_o") == ["opted_out"]

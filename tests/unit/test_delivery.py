@@ -1,35 +1,17 @@
 """What follows from a report on a message, as tables."""
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from smsretry.adapters.twilio.errors import twilio_report as report
-from smsretry.errors import UnforeseenError
 from smsretry.retry.decision import Arrived, Decision, Defer, Fail, Hold, LookAgain, Retry
-from smsretry.retry.delivery import (
-    Close,
-    Denied,
-    NotKept,
-    OpenDelivery,
-    Report,
-    Word,
-    after_delivery,
-    before_sending_again,
-    look_before,
-)
+from smsretry.retry.delivery import Close, OpenDelivery, Report, after_delivery, before_sending_again, look_before
 from smsretry.retry.outcome import Refusal
-from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
-from smsretry.sending import pipeline
-from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
 from tests.support.builders import NOON, SID, claim_with
-from tests.unit.fakes import FakeQueue, FakeSender
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OTHER = "SM" + "f" * 32
@@ -73,8 +55,9 @@ def spent(hours: int) -> Retry:
 
 
 LOST, UNREGISTERED, SPENT = (report("undelivered", code) for code in (30003, 30034, 30027))
+NOT_KEPT, DENIED, UNANSWERED = Report("not kept"), Report("denied"), Report("unanswered")
 LONG_AGO = NOON - 3 * DAY
-TABLE: list[tuple[dict[str, Any], Word, object]] = [
+TABLE: list[tuple[dict[str, Any], Report, object]] = [
     # what is known of the message, the report, what follows but for its words
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
@@ -82,14 +65,14 @@ TABLE: list[tuple[dict[str, Any], Word, object]] = [
     ({"looks": 9}, report("sent", None), look_again(720)),
     ({"accepted_at": LONG_AGO}, report("sent", None), Close(unknown=True)),
     # Nothing is said of it.
-    ({}, None, look_again(5)),
-    ({"looks": 2}, None, look_again(15)),
-    ({"looks": 9}, Denied(), look_again(720)),
-    ({}, NotKept(), look_again(5)),
-    ({"delivery_status": "undelivered"}, None, look_again(5)),
-    ({"accepted_at": LONG_AGO}, None, Close(unknown=True)),
-    ({"accepted_at": LONG_AGO}, NotKept(), Close(unknown=True)),
-    ({"accepted_at": LONG_AGO, "delivery_status": "undelivered"}, None, Close()),
+    ({}, UNANSWERED, look_again(5)),
+    ({"looks": 2}, UNANSWERED, look_again(15)),
+    ({"looks": 9}, DENIED, look_again(720)),
+    ({}, NOT_KEPT, look_again(5)),
+    ({"delivery_status": "undelivered"}, UNANSWERED, look_again(5)),
+    ({"accepted_at": LONG_AGO}, UNANSWERED, Close(unknown=True)),
+    ({"accepted_at": LONG_AGO}, NOT_KEPT, Close(unknown=True)),
+    ({"accepted_at": LONG_AGO, "delivery_status": "undelivered"}, UNANSWERED, Close()),
     # It was lost.
     ({}, LOST, Retry("", "undelivered", 30003, delay=30 * MINUTE, counted=True)),
     ({"settled": True}, LOST, WATCHED),
@@ -126,8 +109,7 @@ def test_what_follows_from_a_report() -> None:
         decision = after_delivery(message(**known), said)
         shown = replace(decision, why="") if isinstance(decision, Decision) else decision
         assert shown == follows, (known, said)
-        refusal = said.refusal if isinstance(said, Report) else None
-        assert not isinstance(decision, Retry | Hold) or (refusal and refusal.text in decision.why)
+        assert not isinstance(decision, Retry | Hold) or (said.refusal and said.refusal.text in decision.why)
 
 
 def test_a_text_is_sent_again_as_often_as_the_owner_says() -> None:
@@ -155,20 +137,20 @@ def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
     return Arrived("", sid=SID, status=status)
 
 
-UNANSWERED = Defer("", "delivery_open", until=NOON + 5 * MINUTE)
-SAID: list[tuple[dict[str, Word], Arrived | Defer | None]] = [
+ASK_LATER = Defer("", "delivery_open", until=NOON + 5 * MINUTE)
+SAID: list[tuple[dict[str, Report], Arrived | Defer | None]] = [
     # what the provider says of each lost message, what follows
     ({}, None),
     ({SID: Report("undelivered")}, None),
     ({SID: Report("failed")}, None),
     ({SID: Report("canceled")}, None),
-    ({SID: NotKept()}, None),
+    ({SID: NOT_KEPT}, None),
     ({SID: Report("delivered")}, on_the_phone()),
     ({SID: Report("read")}, on_the_phone("read")),
-    ({SID: None}, UNANSWERED),
-    ({SID: Denied()}, UNANSWERED),
-    ({OTHER: NotKept(), SID: None}, UNANSWERED),
-    ({OTHER: None, SID: Report("delivered")}, on_the_phone()),
+    ({SID: UNANSWERED}, ASK_LATER),
+    ({SID: DENIED}, ASK_LATER),
+    ({OTHER: NOT_KEPT, SID: UNANSWERED}, ASK_LATER),
+    ({OTHER: UNANSWERED, SID: Report("delivered")}, on_the_phone()),
 ]
 SAID += [({SID: Report(status)}, Defer("", "delivery_open", until=NOON + 15 * MINUTE)) for status in ON_ITS_WAY]
 
@@ -179,28 +161,3 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
         decision = before_sending_again(claim_with(lost_sids=list(said)), said)
         assert (replace(decision, why="") if decision else None) == follows
         assert decision is None or SID in decision.why
-
-
-def test_what_the_provider_said_too_long_ago_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process was stopped between its answer and the request: the message may have arrived meanwhile."""
-    clock = iter([0.0, SEND_WITHIN_SECONDS + 1])
-    monkeypatch.setattr(pipeline, "_stopwatch", lambda: next(clock))
-    sender = FakeSender(words={SID: Report("undelivered")})
-    result = process_sms_retry_item(claim_with(lost_sids=[SID]), queue=FakeQueue(), sender=sender)
-    assert (result.fate, sender.texts) == ("RetryScheduled", [])
-
-
-def test_a_text_whose_question_failed_lets_the_next_one_go_first() -> None:
-    """The provider could not be asked, or the question met a bug; that tells nothing of sending."""
-
-    class Broken(FakeSender):
-        def what_became_of(self, sid: str, *, account: str | None) -> Word:
-            raise ValueError("a bug")
-
-    for sender in (FakeSender(words={SID: None}), Broken()):
-        control, lost = FlowControl(), claim_with(lost_sids=[SID])
-        for _ in range(4):  # one more than may be under way at once before anybody was answered
-            with suppress(UnforeseenError):
-                process_sms_retry_item(lost, queue=FakeQueue(), sender=sender, flow_control=control)
-        next_one = process_sms_retry_item(claim_with(), queue=FakeQueue(), sender=sender, flow_control=control)
-        assert (next_one.fate, len(sender.texts)) == ("Sent", 1)

@@ -1,4 +1,4 @@
-"""What a worker does with a text in doubt: look in the database, then ask the provider, and write down what it says."""
+"""What is done with a text in doubt: look in the database, then ask the provider."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,12 +6,9 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
-import pytest
-
-from smsretry.errors import UnforeseenError
-from smsretry.retry.decision import AfterLook, Complete, Decision, Hold, LookAgain, Retry
+from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, known_evidence
-from smsretry.retry.evidence import CLOCK_ERROR, Sent, find
+from smsretry.retry.evidence import earliest_creation
 from smsretry.retry.models import Claim, ItemResult, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -74,21 +71,6 @@ def conclusions_of(
     conclusions = list(after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt)))
     assert all(LOOK_YOURSELF in one.why for one in conclusions if isinstance(one, Hold)), "what a person is to do"
     return [replace(one, why="") for one in conclusions]
-
-
-def decided(queue: FakeQueue) -> list[object]:
-    """What was told to the queue, but for the words."""
-    return [replace(told, why="") for told in queue.decisions if isinstance(told, Decision)]
-
-
-def looked(
-    claim: Claim, *, queue: FakeQueue, listed: list[Sighting] | None, in_doubt: InDoubtPolicy = "resend"
-) -> ItemResult:
-    """One look of a worker; nothing is ever sent by it."""
-    sender = FakeSender(listed=listed)
-    result = process_sms_retry_item(claim, queue=queue, sender=sender, profile=Profile(in_doubt=in_doubt))
-    assert sender.texts == []
-    return result
 
 
 # What is concluded
@@ -203,76 +185,41 @@ def test_nothing_is_surely_ours_where_the_clock_was_set_back_during_the_send() -
     assert conclusions_of(claim, []) == [SEND_AGAIN]
 
 
-# What is done about it
+# What is asked, and what a look comes to
 
 
-def test_what_the_database_knows_is_not_asked_of_the_provider() -> None:
-    """The application's webhook was there first. If there is no name to write down, none is made up."""
-    for known, decision in (({"known_sid": OTHER}, found(OTHER)), ({"log_says_sent": True}, MARKED)):
-        queue, sender = FakeQueue(), FakeSender(listed=None)
-        result = process_sms_retry_item(doubtful(**known), queue=queue, sender=sender)
-        assert (result.fate, sender.looks) == ("Sent", [])
-        assert decided(queue) == [replace(decision, by="callback")]
+def looked(
+    claim: Claim, queue: FakeQueue, listed: list[Sighting] | None, in_doubt: InDoubtPolicy = "resend"
+) -> ItemResult:
+    """One look of a worker. It sends nothing, and asks for all that would be evidence, if it knows what was sent."""
+    sender = FakeSender(listed=listed)
+    result = process_sms_retry_item(claim, queue=queue, sender=sender, profile=Profile(in_doubt=in_doubt))
+    asks = claim.sent_to and claim.attempt_begun_at and not claim.known_sid and not claim.log_says_sent
+    assert (sender.texts, sender.looks) == ([], [(PHONE, earliest_creation(BEGUN))] if asks else [])
+    return result
 
 
-CAME_TO: list[tuple[list[Sighting] | None, InDoubtPolicy, int, str, timedelta]] = [
-    # what is listed, the owner's policy, looks in vain before, what it comes to, when it is due again
-    ([], "resend", 0, "InDoubt", 5 * MINUTE),
-    ([], "resend", 2, "RetryScheduled", timedelta(0)),
-    ([], "hold", 2, "Held", HOUR),
-    (None, "resend", 50, "InDoubt", 15 * MINUTE),
-    ([sighting(body="")], "resend", 50, "Held", HOUR),
+CAME_TO: list[tuple[dict[str, Any], list[Sighting] | None, InDoubtPolicy, str, timedelta | None]] = [
+    # what is known, what is listed, the owner's policy, what it comes to, when it is due again
+    ({"reconcile_count": 0}, [], "resend", "InDoubt", 5 * MINUTE),
+    ({}, [], "resend", "RetryScheduled", timedelta(0)),
+    ({}, [], "hold", "Held", HOUR),
+    ({}, None, "resend", "InDoubt", 15 * MINUTE),
+    ({}, [sighting(body="")], "resend", "Held", HOUR),
+    ({}, [sighting()], "resend", "Sent", None),
+    ({"expires_at": NOON}, None, "resend", "Failed", None),  # nobody decided in its lifetime: the queue ends it
+    # The application's webhook was there first.
+    ({"known_sid": OTHER}, None, "resend", "Sent", None),
+    ({"log_says_sent": True}, None, "resend", "Sent", None),
+    # There is nothing to compare with, which is no absence.
+    ({"sent_to": None}, [], "resend", "InDoubt", 15 * MINUTE),
+    ({"attempt_begun_at": None}, [], "resend", "InDoubt", 15 * MINUTE),
 ]
 
 
 def test_a_look_comes_to_what_was_decided_and_is_lost_with_its_claim() -> None:
     """Another worker may have the row by then: nothing was changed."""
-    for listed, in_doubt, looks, fate, due_in in CAME_TO:
-        claim = doubtful(reconcile_count=looks)
-        came_to = looked(claim, queue=FakeQueue(), listed=listed, in_doubt=in_doubt)
-        assert (came_to.fate, came_to.next_at) == (fate, NOON + due_in)
-        assert looked(claim, queue=FakeQueue(holds=False), listed=listed, in_doubt=in_doubt).fate == "Lost"
-
-
-def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
-    """The queue ends it then, with what was to be decided as the reason."""
-    result = looked(doubtful(expires_at=NOON), queue=FakeQueue(), listed=None)
-    assert (result.fate, result.next_at) == ("Failed", None)
-    assert LOOK_YOURSELF in result.detail
-
-
-# What is asked
-
-
-def test_without_what_was_sent_the_list_is_not_asked_and_that_is_no_absence() -> None:
-    """There is nothing to compare with."""
-    for gone in ({"sent_to": None}, {"attempt_begun_at": None}):
-        queue, sender = FakeQueue(), FakeSender()
-        assert process_sms_retry_item(doubtful(**gone), queue=queue, sender=sender).fate == "InDoubt"
-        assert sender.looks == []
-        (decision,) = queue.decisions
-        assert isinstance(decision, LookAgain)
-        assert decision.failed
-
-
-def test_a_look_reaches_back_to_every_message_that_would_be_evidence() -> None:
-    """The provider's times are whole seconds, and paging stops at the first message that is older than `since`."""
-    begun, oldest = BEGUN + timedelta(milliseconds=900), BEGUN - CLOCK_ERROR
-    assert find(Look(sightings=(listed_as(created_at=oldest),)), Sent(PHONE, BODY, begun, NOON)).ambiguous == (SID,)
-    sender = FakeSender()
-    process_sms_retry_item(doubtful(attempt_begun_at=begun), queue=FakeQueue(), sender=sender)
-    assert sender.looks == [(PHONE, oldest)]
-
-
-# Trouble
-
-
-def test_an_unforeseen_error_during_a_look_leaves_the_row_in_doubt_and_quotes_nobody() -> None:
-    """It is not failed, for its text may have gone out; recovery takes it back."""
-    for now in ({}, {"phone": "+12125550199", "body": "Something else"}):
-        queue = FakeQueue(trouble={"reconcile": ValueError(f"a bug for {PHONE}: {BODY}")})
-        with pytest.raises(UnforeseenError) as raised:
-            looked(doubtful(**now), queue=queue, listed=[])
-        assert queue.calls == ["reconcile"]
-        assert BODY not in str(raised.value)
-        assert PHONE[2:] not in str(raised.value)
+    for known, listed, in_doubt, fate, due_in in CAME_TO:
+        came_to = looked(doubtful(**known), FakeQueue(), listed, in_doubt)
+        assert (came_to.fate, came_to.next_at) == (fate, None if due_in is None else NOON + due_in), (known, listed)
+        assert looked(doubtful(**known), FakeQueue(holds=False), listed, in_doubt).fate == "Lost"

@@ -14,7 +14,7 @@ from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.sending import flow_control
-from smsretry.sending.flow_control import AT_FIRST, EVERYBODY, IN_A_ROW, FlowControl, Stop
+from smsretry.sending.flow_control import ALL_SENDING, AT_FIRST, IN_A_ROW, FlowControl, Stop
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind
 from tests.support.builders import SID, begun, claim_with
@@ -78,18 +78,10 @@ def at_once(control: FlowControl, make: Callable[[], Claim], most: int = 30) -> 
 # 1. How many may be under way before anybody was answered
 
 
-def test_of_a_business_that_nobody_has_answered_three_are_under_way() -> None:
-    """An outage of its number's country puts no more of its texts in doubt."""
+def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_answered() -> None:
+    """An outage puts no more texts in doubt. A refusal of a text is an answer, too."""
     assert at_once(FlowControl(), text) == IN_A_ROW
-
-
-def test_of_a_run_that_nobody_has_answered_ten_are_under_way() -> None:
-    """Whatever the number of its businesses."""
     assert at_once(FlowControl(), lambda: text(uuid4())) == AT_FIRST
-
-
-def test_a_business_that_was_answered_may_send_as_many_as_there_are_threads() -> None:
-    """A refusal of a text is an answer."""
     control = FlowControl()
     tried(control, Rejected(Refusal("permanent", "No such number")), text())
     assert at_once(control, text) == 30
@@ -167,7 +159,7 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     tried(control, NOT_REACHED, text(), text(OTHER, UUID(int=200)), text())
     assert isinstance(control.admit(text(uuid4(), UUID(int=300))), GiveBack)
     assert control.stopped_because
-    assert EVERYBODY in told.stops
+    assert ALL_SENDING in told.stops
     assert not control.wait_for_room(50, monotonic() + 5)
 
 
@@ -180,44 +172,27 @@ def test_refused_accounts_stop_their_senders_and_not_everybody() -> None:
 
 # 5. How what was stopped is tried, and how a 429 slows
 
-STOPS: list[Stop] = [EVERYBODY, ("sender", str(SHARED)), ("business", str(ONE))]
+STOPS: list[Stop] = [ALL_SENDING, ("sender", str(SHARED)), ("business", str(ONE))]
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=str)
-def test_what_has_stopped_is_tried_with_one_text_and_lifted_by_it(stop: Stop) -> None:
-    """Until it is answered, nothing else of it is claimed."""
+@pytest.mark.parametrize("outcome", [TAKEN, NOT_REACHED, None], ids=["taken", "not reached", "not sent"])
+def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
+    stop: Stop, outcome: Outcome | None
+) -> None:
+    """Until it is answered, nothing else of it is claimed. What came to no send proves nothing: another one is next."""
     told = Told()
     control, trial = FlowControl(told.set_stop), text()
     control.claimed(Batch([trial], [stop]))
     assert control.without == ({stop[1]} if stop[1] else set())
-    assert control.wait_for_room(50, monotonic() + 0.1) is (stop != EVERYBODY)
-    assert control.admit(trial) is None
-    control.observe(trial, TAKEN)
+    assert control.wait_for_room(50, monotonic() + 0.1) is (stop != ALL_SENDING)
+    if outcome:
+        assert control.admit(trial) is None
+        control.observe(trial, outcome)
     control.done(trial)
-    assert (told.lifted, {*control.lifted}, control.without) == ([stop], {stop}, set())
-
-
-@pytest.mark.parametrize("stop", STOPS, ids=str)
-def test_a_trial_that_fails_leaves_it_stopped(stop: Stop) -> None:
-    """It was told already, and is told again with the newest reason."""
-    told = Told()
-    control, trial = FlowControl(told.set_stop), text()
-    control.claimed(Batch([trial], [stop]))
-    assert control.admit(trial) is None
-    control.observe(trial, NOT_REACHED)
-    control.done(trial)
-    assert stop in control.stopped
-    assert (told.lifted, {*control.lifted}) == ([], set())
-    assert stop in told.stops
-
-
-def test_a_trial_that_came_to_no_send_proves_nothing() -> None:
-    """Its customer may have opted out: it stays stopped, and the next claim tries another one."""
-    control, trial = FlowControl(Told().set_stop), text()
-    control.claimed(Batch([trial], [EVERYBODY]))
-    control.done(trial)
-    assert not control.lifted
-    assert control.without == set()
+    works = outcome == TAKEN
+    assert (told.lifted, {*control.lifted}) == (([stop], {stop}) if works else ([], set()))
+    assert (stop in control.stopped) is (stop in told.stops) is (outcome == NOT_REACHED)
 
 
 def test_a_provider_that_asks_to_go_slower_is_obeyed() -> None:
@@ -247,15 +222,9 @@ def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
     assert control.admit(text(OTHER)) is None
     tried(control, Rejected(SLOWER.refusal, retry_after=timedelta(hours=1)), text(OTHER))
     assert str(SHARED) in control.without
-
-
-def test_a_text_whose_sender_is_to_wait_long_goes_back() -> None:
-    """A later run has it."""
-    control = FlowControl()
-    tried(control, Rejected(SLOWER.refusal, retry_after=timedelta(minutes=1)), text())
     put_off = control.admit(text())
     assert isinstance(put_off, GiveBack)
-    assert put_off.why_code == "rate_limited"
+    assert put_off.why_code == "rate_limited", "a later run has it"
 
 
 # The database, the run, and what is claimed alone
@@ -273,24 +242,39 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     assert control.run_stopped_because == "No answer"
 
 
-def test_a_database_that_cannot_be_told_of_a_stop_stops_no_text() -> None:
-    """The next run finds out by itself."""
+def test_a_run_may_be_asked_to_stop_while_it_tells_of_a_stop_and_when_nobody_can_be_told() -> None:
+    """A signal's handler runs in whatever thread was interrupted, and no text waits for a message to the next run."""
 
-    class Broken(Told):
-        def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
-            raise QueueUnreachable("No answer")
-
-    control = FlowControl(Broken().set_stop)
-    tried(control, REFUSED, text())
-    assert control.stopped
-
-
-def test_a_signal_handler_may_stop_a_run_whose_own_thread_holds_the_lock() -> None:
-    """One reentrant lock: no SIGTERM can hang a run."""
-    control = FlowControl()
-    with control._lock:
+    def tell(*_: object) -> None:
         control.stop("Asked to stop")
+        raise QueueUnreachable("No answer")
+
+    control = FlowControl(tell)
+    tried(control, REFUSED, text())
+    assert {*control.stopped} == {("sender", str(SHARED))}
     assert control.run_stopped_because == "Asked to stop"
+
+
+def test_stops_are_told_one_after_the_other() -> None:
+    """No lift comes before its stop, however long that takes to tell."""
+    news, begun_to_tell, go_on = list[bool](), threading.Event(), threading.Event()
+
+    def tell(_: StopKind, __: str, why: str | None) -> None:
+        if why:
+            begun_to_tell.set()
+            assert go_on.wait(5)
+        news.append(bool(why))
+
+    control, lifts = FlowControl(tell), text()
+    control.claimed(Batch([lifts]))
+    assert control.admit(lifts) is None
+    with ThreadPoolExecutor(1) as pool:
+        stops = pool.submit(tried, control, REFUSED, text())
+        assert begun_to_tell.wait(5)
+        control.observe(lifts, TAKEN)
+        go_on.set()
+        stops.result(5)
+    assert news == [True, False]
 
 
 def test_texts_that_wait_give_their_threads_to_others() -> None:

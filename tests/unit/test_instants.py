@@ -7,9 +7,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import smsretry
-from smsretry.desk.questions.preview import Forecast, HourAhead
 from smsretry.instants import on_clock, span
-from smsretry.retry.answers import Begun, InterruptedRun
+from smsretry.retry.answers import Begun
 from smsretry.retry.models import ItemResult, Value
 from tests.support.builders import NOON
 
@@ -22,6 +21,8 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
     """Whatever zone it came in. The zone is always beside it."""
     assert on_clock(TOKYO) == SHOWN
     assert on_clock(TOKYO, ZoneInfo("America/New_York")) == "Tue 12 Jan 12:00 EST"
+    result = ItemResult(retry_id=UUID(int=1), fate="Deferred", detail="Quiet hours", next_at=TOKYO)
+    assert str(result) == f"Quiet hours — next at {SHOWN}"
 
 
 def test_every_instant_that_is_read_from_outside_is_on_utcs_clock_at_once() -> None:
@@ -42,17 +43,6 @@ def test_every_instant_that_is_read_from_outside_is_on_utcs_clock_at_once() -> N
     assert [name for name, said in aware.items() if said.count("AwareDatetime") != said.count("_in_utc")] == []
     answer = Begun(answer="go", why=None, decided_at=TOKYO)
     assert (answer.decided_at, answer.decided_at.tzinfo) == (TOKYO, UTC)
-
-
-def test_results_runs_and_hours_name_the_zone_of_the_clock_that_they_show() -> None:
-    """They had the session's hour, with UTC behind it."""
-    assert str(ItemResult(retry_id=UUID(int=1), fate="Deferred", detail="Quiet hours", next_at=TOKYO)) == (
-        f"Quiet hours — next at {SHOWN}"
-    )
-    run = InterruptedRun(id=UUID(int=1), started_at=TOKYO, accepted=1, in_doubt=0, refused=0)
-    assert f" of {SHOWN} was interrupted" in str(run)
-    ahead = Forecast(made_at=TOKYO, hours=(HourAhead(starts_at=TOKYO, texts=1),), businesses=(), complete=True)
-    assert f"  from {SHOWN} " in list(ahead.lines())[2]
 
 
 def test_a_span_is_told_in_the_largest_unit_that_fits() -> None:

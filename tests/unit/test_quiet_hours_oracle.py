@@ -1,5 +1,6 @@
-"""The states' hours, several zones at once and holidays, against the clocks on the wall, minute by minute."""
+"""Hours, zones, states and holidays against the clocks on the wall, minute by minute. No local time is ever built."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pendulum
@@ -10,45 +11,69 @@ from hypothesis import strategies as st
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.quiet_hours.hours import parse_week
+from smsretry.quiet_hours.numbers import US_ZONES
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
 from smsretry.quiet_hours.windows import Window, window_of
 from tests.proofs.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
 from tests.support.some_daily import some_daily
 
-ZONES = [
-    "Africa/Cairo",
-    "America/Adak",
-    "America/Havana",
-    "America/Los_Angeles",
-    "America/New_York",
-    "America/Scoresbysund",
-    "Antarctica/Troll",
-    "Australia/Lord_Howe",
-    "Pacific/Easter",
-]
-APIA = datetime(2011, 12, 30, 10, tzinfo=UTC)
-"""30 December 2011 did not take place in Apia."""
+HARD_ZONES = [
+    "Africa/Cairo", "Africa/Casablanca", "America/Adak", "America/Anchorage", "America/Asuncion", "America/Chicago",
+    "America/Denver", "America/Edmonton", "America/Halifax", "America/Havana", "America/Los_Angeles",
+    "America/New_York", "America/Nuuk", "America/Phoenix", "America/Santiago", "America/Scoresbysund",
+    "America/St_Johns", "America/Toronto", "America/Vancouver", "America/Winnipeg", "Antarctica/Casey",
+    "Antarctica/Troll", "Asia/Beirut", "Asia/Gaza", "Atlantic/Azores", "Australia/Lord_Howe", "Europe/Dublin",
+    "Pacific/Apia", "Pacific/Chatham", "Pacific/Easter", "Pacific/Honolulu",
+]  # fmt: skip
+HARDEST = [
+    "Africa/Cairo", "America/Adak", "America/Havana", "America/Los_Angeles", "America/New_York", "America/Scoresbysund",
+    "Antarctica/Troll", "Australia/Lord_Howe", "Pacific/Easter",
+]  # fmt: skip
+HISTORIC = {
+    "Pacific/Apia": ["2011-12-30T10:00"],  # 30 December 2011 did not take place
+    "Antarctica/Casey": ["2021-03-13T13:00", "2022-03-12T13:00", "2023-03-08T19:00"],
+}
+"""Changes before 2024 that are the hardest known."""
+YEARS = range(2024, 2028)
 
 
-def disagreements(zone: str, state: str, moment: datetime) -> list[str]:
-    """Ask about two days before to two days after, every hour and around every change, and compare."""
-    start = moment - timedelta(days=2)
-    minutes = open_in_all([zone], [state], start, 10 * DAY)
+def utc(text: str) -> datetime:
+    """An instant, written in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def disagreements(zone: str | None, state: str, moments: Iterable[datetime], *, step: int = 60) -> list[str]:
+    """Ask about two days before to two days after, every so many minutes and around every change, and compare."""
     found = []
-    for minute, is_open, change in questions(minutes, 4 * DAY, 60):
-        at, expected = start + minute * MINUTE, start + change * MINUTE
-        check = check_quiet_hours(zone, at=at, phone=f"+1{AREA_CODES[state]}5550123")
-        if (check.can_send, check.closes_at if is_open else check.next_send_at) != (is_open, expected):
-            found.append(f"{zone} {state} at {at}: {check}, but {is_open} until {expected}")
+    for moment in moments:
+        start = moment - timedelta(days=2)
+        minutes = open_in_all([zone] if zone else US_ZONES, [state], start, 10 * DAY)
+        for minute, is_open, change in questions(minutes, 4 * DAY, step):
+            at, expected = start + minute * MINUTE, start + change * MINUTE
+            phone = f"+1{AREA_CODES[state]}5550123" if zone else None
+            check = check_quiet_hours(zone, at=at, phone=phone)
+            if (check.can_send, check.closes_at if is_open else check.next_send_at) != (is_open, expected):
+                found.append(f"{zone} {state} at {at}: {check}, but {is_open} until {expected}")
     return found
+
+
+@pytest.mark.parametrize("zone", some_daily([None, *HARD_ZONES], each=3))
+def test_the_hours_agree_with_the_clocks_on_the_wall(zone: str | None) -> None:
+    """Around every change of clocks in 2024–2027, and on a plain day. Where nothing is known, on all the US clocks."""
+    if zone:
+        moments = [*transitions(zone, YEARS), *map(utc, HISTORIC.get(zone, [])), utc("2026-06-15T00:00")]
+    else:
+        moments = sorted({moment for each in US_ZONES for moment in transitions(each, range(2026, 2027))})
+        assert len(moments) == 12
+    assert disagreements(zone, "federal", moments, step=7) == []
 
 
 @pytest.mark.parametrize("state", some_daily(STATES, each=3))
 def test_every_states_hours_agree_with_the_clocks_on_the_wall(state: str) -> None:
     """Around the changes of clocks of one year in the zones where they are hardest, and around New Year."""
-    places = [(zone, moment) for zone in ZONES for moment in transitions(zone, [2027])]
-    places += [("Pacific/Apia", APIA), ("America/New_York", datetime(2027, 1, 1, tzinfo=UTC))]
-    assert [line for zone, moment in places for line in disagreements(zone, state, moment)] == []
+    for zone in HARDEST:
+        assert disagreements(zone, state, transitions(zone, [2027])) == []
+    assert disagreements("America/New_York", state, [utc("2027-01-01T00:00")]) == []
 
 
 @settings(max_examples=60)
@@ -61,7 +86,7 @@ def test_several_zones_and_states_at_once_agree_with_all_their_clocks(
     zones: list[str], states: list[str], day: object
 ) -> None:
     """Open when every state permits it on every clock; nothing within the horizon when they never all do."""
-    start = datetime.fromisoformat(f"{day}T00:00+00:00")
+    start = utc(f"{day}T00:00")
     minutes = open_in_all(zones, ["federal", *states], start, 10 * DAY)
     hours = window_of("US", tuple(states))
     for minute in range(0, DAY, 20):

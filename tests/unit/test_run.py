@@ -1,62 +1,197 @@
-"""A whole run: what is taken back and claimed, that one row stops no other, and what the next run is told."""
+"""A whole run: what it claims, how long it goes on, that one row stops no other, and what the next run is told."""
 
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueBusy, QueueCancelled, QueueMismatch, QueueUnreachable
-from smsretry.retry.answers import Begun
-from smsretry.retry.decision import Defer
-from smsretry.retry.models import AssignedSender
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
-from smsretry.sending.flow_control import EVERYBODY
+from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueMismatch, QueueUnreachable
+from smsretry.retry.answers import Begun, ScheduledSend
+from smsretry.retry.models import AssignedSender, Claim, ItemResult
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.sending import flow_control, run
+from smsretry.sending.flow_control import ALL_SENDING, FlowControl
 from smsretry.sending.ports import Batch, Begin
-from smsretry.sending.run import FEWEST_SUSPECTS, ItemFailed, run_once
-from tests.support.builders import SID, claim_with, fates_of, refused, results_of, run_over
+from smsretry.sending.run import (
+    ATTENTIVE_SECONDS,
+    CLAIM_SIZE,
+    FEWEST_SUSPECTS,
+    LINGER_SECONDS,
+    POLL_SECONDS,
+    ItemFailed,
+    run_once,
+)
+from smsretry.sending.scheduled import queue_scheduled_sends
+from tests.support.builders import CONCURRENCY, SID, claim_with, fates_of, refused, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
-def test_a_run_first_takes_back_what_is_stuck() -> None:
-    """By the minutes of silence it is told, or ten."""
-    queue = FakeQueue()
-    run_once(run_over(queue, FakeSender()), limit=5)
-    run_once(run_over(queue, FakeSender()), limit=5, stale_minutes=3)
-    assert queue.recoveries == [10, 3]
+@dataclass
+class Clock:
+    """`time.monotonic` of the run. It goes on when the run waits."""
+
+    seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+        if seconds:
+            self.waits.append(seconds)
 
 
-def test_one_bad_row_does_not_stop_the_others() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that only waiting moves."""
+    clock = Clock()
+    for module in (run, flow_control):
+        monkeypatch.setattr(module, "monotonic", clock.now)
+    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
+    return clock
+
+
+def texts(count: int) -> list[Claim]:
+    """So many texts."""
+    return [claim_with(id=UUID(int=number)) for number in range(1, count + 1)]
+
+
+@dataclass
+class Timetable(FakeQueue):
+    """A queue whose texts come due by a clock."""
+
+    clock: Clock = field(default_factory=Clock)
+    due_at: list[float] = field(default_factory=list)
+    """When each of its texts is due."""
+    slow: float = 0.0
+    """Seconds that a claim takes."""
+    comes_back: bool = False
+    """Whether what was claimed stays due, as if it were given back at once."""
+    claimed_at: list[float] = field(default_factory=list)
+    """When each text was claimed."""
+
+    def claim_texts(self, limit: int, **_: Any) -> Batch:
+        self.asked.append(limit)
+        self.clock.seconds += self.slow
+        due = [at for at in self.due_at if at <= self.clock.now()][: 1 if self.stops else limit]
+        first = len(self.claimed_at)
+        if not self.comes_back:
+            self.claimed_at += [self.clock.now()] * len(due)
+            self.due_at = sorted(self.due_at)[len(due) :]
+        next_in = min((max(at - self.clock.now(), 0) for at in self.due_at), default=None)
+        return Batch([claim_with(id=UUID(int=first + n)) for n in range(len(due))], [*self.stops], next_in)
+
+
+def go(queue: FakeQueue, sender: FakeSender | None = None, *, limit: int = 10_000, seconds: float = 50) -> Counter[str]:
+    """A whole run; what its texts came to."""
+    items, _ = run_once(run_over(queue, sender or FakeSender()), limit=limit, seconds=seconds)
+    return Counter(item.fate if isinstance(item, ItemResult) else "Error" for item in items)
+
+
+# What it claims, and how long it goes on
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked"), [(1, [1]), (50, [50]), (120, [50, 50, 20]), (500, [50, 50, 50, 50]), (1001, [50] * 4)]
+)
+def test_without_time_a_run_takes_what_is_due_and_no_more_than_its_limit(
+    clock: Clock, limit: int, asked: list[int]
+) -> None:
+    """Fifty at a time, as the original did. It waits for nothing, and leaves what is due later on."""
+    queue = Timetable(clock=clock, due_at=[*[0.0] * 130, LINGER_SECONDS + 1])
+    assert go(queue, limit=limit, seconds=0) == {"Sent": min(limit, 130)}
+    assert (queue.asked, clock.waits) == (asked, [])
+
+
+def test_a_text_that_comes_due_in_the_run_s_time_is_sent_when_it_is_due(clock: Clock) -> None:
+    """Not a minute later. What comes due after that time is the next run's. A run that lingers looks more often."""
+    queue = Timetable(clock=clock, due_at=[0, 5.5, 31, 49, 51])
+    assert go(queue) == {"Sent": 4}
+    assert queue.claimed_at == [0, 5.5, 31, 49]
+    assert clock.now() <= 50
+    assert clock.waits[0] <= ATTENTIVE_SECONDS < max(clock.waits) <= POLL_SECONDS
+
+
+def test_an_idle_run_ends_at_once_and_a_run_whose_time_is_over_claims_no_more(clock: Clock) -> None:
+    """An idle minute costs next to nothing, and the next run has begun by then."""
+    queue = Timetable(clock=clock, due_at=[70])
+    assert go(queue) == {}
+    assert (clock.waits, queue.asked) == ([], [CLAIM_SIZE])
+    assert go(Timetable(clock=clock, due_at=[0.0] * 500, slow=20)) == {"Sent": 3 * CLAIM_SIZE}
+
+
+def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> None:
+    """Somebody has it locked, or flow control gave it back: it is looked for once a second. The run ends in time."""
+    queue = Timetable(clock=clock, due_at=[0], comes_back=True)
+    go(queue)
+    assert len(queue.asked) <= 50 / POLL_SECONDS + LINGER_SECONDS / ATTENTIVE_SECONDS + 2
+    assert 49 <= clock.now() <= 51
+
+
+def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(clock: Clock) -> None:
+    """What it has in flight goes back, and it claims no more. If the one text does not go out, nor do others."""
+    queue = Timetable(clock=clock, due_at=[0.0] * 400)
+    fates = go(queue, FakeSender(Rejected(Refusal("account", "Some provider: refused"))))
+    assert {*fates} == {"Held", "GivenBack"}
+    assert fates.total() <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE, "a run that dies costs a lease of this many"
+    for outcome, came_to in ((Accepted(SID), {"Sent": 200}), (NotSent("Not reached"), {"RetryScheduled": 1})):
+        queue = Timetable(clock=clock, due_at=[0.0] * 200, stops={ALL_SENDING})
+        assert go(queue, FakeSender(outcome)) == came_to
+        assert bool(queue.stops) is (came_to != {"Sent": 200})
+
+
+def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_hand() -> None:
+    """The next run asks again. One that takes too long is made again row by row."""
+
+    class Breaking(FakeQueue):
+        def claim_texts(self, limit: int, **more: Any) -> Batch:
+            if self.asked and "later" in self.trouble:
+                raise self.trouble["later"]
+            if limit > 1 and "many" in self.trouble:
+                raise self.trouble["many"]
+            return super().claim_texts(limit, **more)
+
+    broken = run_over(Breaking(claims=texts(130), trouble={"later": QueueUnreachable("No answer")}), FakeSender())
+    items, summary = run_once(broken, limit=500, seconds=50)
+    assert (len(items), summary.sent, summary.needs_somebody) == (50, 50, False)
+    assert summary.stopped_because == "No answer"
+    assert go(Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}), seconds=0) == {"Sent": 3}
+
+
+# One row stops no other
+
+
+def test_a_row_with_a_bug_and_one_that_is_locked_stop_no_other() -> None:
     """Each row has its own result, in order; the bad one has its error."""
+    trouble = {2: ValueError("a bug"), 3: QueueBusy("locked")}
 
-    class FailsForOne(FakeQueue):
+    class Troubled(FakeQueue):
         def begin(self, request: Begin) -> Begun:
-            if request.claim.id == UUID(int=12):
-                raise ValueError("a bug")
+            if found := trouble.get(request.claim.id.int):
+                raise found
             return super().begin(request)
 
-    queue = FailsForOne(claims=[claim_with(id=UUID(int=number)) for number in (11, 12, 13)])
-    items, summary = run_once(run_over(queue, FakeSender()), limit=10)
-    assert [item.retry_id.int for item in items] == [11, 12, 13]
+    items, summary = run_once(run_over(Troubled(claims=texts(5)), FakeSender()), limit=10)
+    assert [item.retry_id.int for item in items] == [1, 2, 3, 4, 5]
     said = [item.why if isinstance(item, ItemFailed) else item.fate for item in items]
-    assert (said[0], said[2]) == ("Sent", "Sent")
-    assert said[1].startswith(f"Row {UUID(int=12)}: Unforeseen ValueError at test_run.py:")
-    assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (3, 2, 1, True)
+    assert said[1].startswith(f"Row {UUID(int=2)}: Unforeseen ValueError at test_run.py:")
+    assert [*said[:1], *said[2:]] == ["Sent", "Deferred", "Sent", "Sent"]
+    assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (5, 3, 1, True)
 
 
-def test_a_claim_that_takes_too_long_is_made_again_one_by_one() -> None:
-    """One of its rows takes all the time: the others go on beside it."""
-
-    class Slow(FakeQueue):
-        def claim_texts(self, limit: int, **more: object) -> Batch:
-            if limit > 1:
-                raise QueueCancelled("The claim took too long")
-            return super().claim_texts(limit)
-
-    queue = Slow(claims=[claim_with(id=UUID(int=number)) for number in range(3)])
-    assert fates_of(run_over(queue, FakeSender())) == ["Sent"] * 3
+def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
+    """Nothing is sent without permission, and nothing is lost."""
+    queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueMismatch("It is missing")}), FakeSender()
+    items, summary = run_once(run_over(queue, sender), limit=40)
+    assert {getattr(item, "fate", None) for item in items} == {"Deferred", "GivenBack"}
+    assert (sender.texts, summary.stopped_because, summary.needs_somebody) == ([], "It is missing", True)
 
 
 # What the next run is told
-
 
 REMEMBERED: list[tuple[bool, Outcome, bool]] = [
     # whether it had stopped, what the text came to, whether it is stopped from then on
@@ -72,79 +207,62 @@ REMEMBERED: list[tuple[bool, Outcome, bool]] = [
 def test_what_has_stopped_is_remembered_until_a_text_goes_out() -> None:
     """One failure stops nothing, and any answer proves that the provider works."""
     for is_stopped, outcome, still in REMEMBERED:
-        queue = FakeQueue(claims=[claim_with()], stops={EVERYBODY} if is_stopped else set())
+        queue = FakeQueue(claims=[claim_with()], stops={ALL_SENDING} if is_stopped else set())
         run = run_over(queue, FakeSender(outcome))
         fates_of(run)
-        assert (EVERYBODY in queue.stops, run.sending_stopped) == (still, still)
+        assert (ALL_SENDING in queue.stops, run.sending_stopped) == (still, still)
         assert run.sending_resumed == (is_stopped and not still)
-
-
-def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
-    """Nothing is sent without permission, and nothing is lost."""
-    queue = FakeQueue(
-        claims=[claim_with(id=UUID(int=number)) for number in range(40)],
-        trouble={"begin": QueueMismatch("begin_sms_attempt is missing")},
-    )
-    sender = FakeSender()
-    items, summary = run_once(run_over(queue, sender), limit=40)
-    assert not sender.texts
-    assert {getattr(item, "fate", None) for item in items} == {"Deferred", "GivenBack"}
-    assert (summary.stopped_because, summary.needs_somebody) == ("begin_sms_attempt is missing", True)
-
-
-def test_a_customer_that_is_locked_makes_one_text_wait_and_no_other() -> None:
-    """It is not the database's trouble."""
-
-    class Locked(FakeQueue):
-        def begin(self, request: Begin) -> Begun:
-            if request.claim.id == UUID(int=3):
-                raise QueueBusy("locked")
-            return super().begin(request)
-
-    queue = Locked(claims=[claim_with(id=UUID(int=number)) for number in range(8)])
-    fates = fates_of(run_over(queue, FakeSender()))
-    assert (fates.count("Sent"), fates[3]) == (7, "Deferred")
-    [waits] = [told for told in queue.decisions if isinstance(told, Defer)]
-    assert waits.why_code == "customer_locked"
 
 
 # Rows under suspicion
 
 
 def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone() -> None:
-    """It may be what kills its worker: nothing else is in flight then."""
-    others, suspects = ([claim_with(id=UUID(int=n)) for n in numbers] for numbers in ((1, 2, 3), (11, 12)))
-    queue, sender = FakeQueue(claims=others, suspects=suspects), FakeSender()
-    assert [each.retry_id.int for each in results_of(run_over(queue, sender))] == [1, 2, 3, 11, 12]
-    assert queue.suspicions == 3
-
-
-def test_no_more_suspects_are_claimed_once_the_run_is_stopped() -> None:
-    """Each would only go back."""
-    queue = FakeQueue(suspects=[claim_with()])
-    run = run_over(queue, FakeSender())
-    run.flow_control.stop("Enough")
-    assert results_of(run) == []
+    """It may be what kills its worker: nothing else is in flight then. None is claimed by a run that was stopped."""
+    queue, sender = FakeQueue(claims=texts(3), suspects=[claim_with(id=UUID(int=n)) for n in (11, 12)]), FakeSender()
+    items, _ = run_once(run_over(queue, sender))
+    assert [each.retry_id.int for each in items] == [1, 2, 3, 11, 12]
+    stopped = run_over(FakeQueue(suspects=texts(1)), sender)
+    stopped.flow_control.stop("Enough")
+    assert fates_of(stopped) == []
+    unknown = run_over(FakeQueue(claims=texts(1), trouble={"claim_suspect": QueueUnreachable("No answer")}), sender)
+    items, summary = run_once(unknown)
+    assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "No answer")
 
 
 def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> None:
     """Given back, it would be claimed again and again."""
     own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG")
     queue = FakeQueue(suspects=[claim_with(id=UUID(int=n), sender=own) for n in range(3)])
-    fates = fates_of(run_over(queue, FakeSender(refused(20003, 401))))
-    assert fates == ["Held", "Deferred", "Deferred"]
-
-
-def test_a_question_for_suspects_that_fails_costs_no_report() -> None:
-    """The others were sent; the next run asks again."""
-    queue = FakeQueue(claims=[claim_with()], trouble={"claim_suspect": QueueUnreachable("No answer")})
-    items, summary = run_once(run_over(queue, FakeSender()), limit=5)
-    assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "No answer")
+    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["Held", "Deferred", "Deferred"]
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)])
 def test_a_run_takes_suspects_as_long_as_its_time_lasts(seconds: float, taken: int) -> None:
     """And a few in any case, so that they come to their turns."""
-    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n)) for n in range(FEWEST_SUSPECTS + 20)])
-    items, _ = run_once(run_over(queue, FakeSender()), limit=5, seconds=seconds)
-    assert len(items) >= taken
+    queue = FakeQueue(suspects=texts(FEWEST_SUSPECTS + 20))
+    assert go(queue, seconds=seconds).total() >= taken
+
+
+# Scheduled sends
+
+
+def test_scheduled_sends_are_queued_in_batches_until_one_is_not_full() -> None:
+    """What was queued before the database was out of reach stays queued, and is told."""
+    queued = ScheduledSend(
+        scheduled_id=UUID(int=1), business_id=UUID(int=2), customer_id=None, result="queued", why=None, retry_id=None
+    )
+
+    class Batches(FakeQueue):
+        def queue_scheduled(self, *_: Any, **__: Any) -> list[ScheduledSend]:
+            if not self.asked:
+                raise QueueError("away")
+            return [queued] * self.asked.pop(0)
+
+    for sizes, seconds, count, stopped_because in (
+        ([2, 1], 600, 3, None),
+        ([2, 2], 600, 4, "away"),
+        ([2, 2], 0, 2, None),
+    ):
+        done = queue_scheduled_sends(Batches(asked=sizes), batch=2, ahead=timedelta(0), seconds=seconds)
+        assert (done.counts, done.stopped_because) == (Counter(queued=count), stopped_because)

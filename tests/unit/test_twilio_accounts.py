@@ -33,41 +33,30 @@ def accounts(
     )
 
 
-def test_the_parents_token_serves_its_subaccounts_and_its_key_serves_itself() -> None:
-    """With both, the key is for the main account's own texts."""
-    assert accounts().login(MAIN) == Login(MAIN, TOKEN)
-    assert accounts(key=True).login(MAIN) == Login(KEY, SECRET)
-    assert accounts(key=True).login(SUB) == Login(MAIN, TOKEN)
-    with pytest.raises(NoCredentialsError, match=f"{SUB}: add them to TWILIO_ACCOUNTS"):
-        accounts(token=None, key=True).login(SUB)
-
-
-def test_an_accounts_own_credentials_come_before_the_parents() -> None:
-    """They reach more than its messages. Those of the main account are variables of their own."""
-    read = accounts(
-        {
-            FOREIGN: {"auth_token": FOREIGN_TOKEN},
-            THIRD: {"api_key_sid": KEY, "api_key_secret": SECRET},
-            MAIN: {"auth_token": "another"},
-        }
-    )
+def test_an_account_s_own_credentials_reach_it_and_else_the_parent_s_token_if_it_is_a_subaccount() -> None:
+    """Its own reach more than its messages. Those of the main account are variables; an API key serves itself alone."""
+    listed = {
+        FOREIGN: {"auth_token": FOREIGN_TOKEN},
+        THIRD: {"api_key_sid": KEY, "api_key_secret": SECRET},
+        MAIN: {"auth_token": "another"},
+    }
+    read = accounts(listed)
     assert read.login(FOREIGN) == read.own(FOREIGN) == Login(FOREIGN, FOREIGN_TOKEN)
     assert read.login(THIRD) == Login(KEY, SECRET)
     assert read.login(MAIN) == Login(MAIN, TOKEN)
     assert (read.own(SUB), read.login(SUB)) == (None, Login(MAIN, TOKEN))
+    assert accounts(key=True).login(MAIN) == Login(KEY, SECRET)
+    assert accounts(key=True).login(SUB) == Login(MAIN, TOKEN)
+    with pytest.raises(NoCredentialsError, match=f"{SUB}: add them to TWILIO_ACCOUNTS"):
+        accounts(token=None, key=True).login(SUB)
+    shown: list[Any] = [read, vars(read), read.login(FOREIGN), read.login(SUB), read.login(MAIN), read.login(THIRD)]
+    assert not any(secret in repr(one) for one in shown for secret in (TOKEN, FOREIGN_TOKEN, SECRET))
 
 
 WRONG_ENTRIES: list[object] = [
-    {},
-    "hush",
-    {"auth_tokn": "hush"},
-    {"auth_token": ""},
-    {"auth_token": 12345},
-    {"auth_token": "hush\n"},
-    {"auth_token": "hush", "region": "hush"},
-    {"api_key_sid": KEY},
-    {"api_key_sid": "hush", "api_key_secret": "hush"},
-]
+    {}, "hush", {"auth_tokn": "hush"}, {"auth_token": ""}, {"auth_token": 12345}, {"auth_token": "hush\n"},
+    {"auth_token": "hush", "region": "hush"}, {"api_key_sid": KEY}, {"api_key_sid": "hush", "api_key_secret": "hush"},
+]  # fmt: skip
 
 
 def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong() -> None:
@@ -102,13 +91,6 @@ def test_a_file_is_read_by_each_run(tmp_path: Path) -> None:
     [finding] = accounts(file=str(file)).findings()
     assert finding.subject == "TWILIO_ACCOUNTS_FILE"
     assert "FileNotFoundError" in (finding.advice or "")
-
-
-def test_no_secret_is_in_a_repr() -> None:
-    """Nor in that of what holds one."""
-    read = accounts({FOREIGN: {"auth_token": "hush"}}, token="hush", key=True)
-    shown: list[Any] = [read, vars(read), read.login(FOREIGN), read.login(SUB), read.login(MAIN)]
-    assert not any("hush" in repr(one) for one in shown)
 
 
 def test_a_sid_of_another_kind_is_no_sender() -> None:

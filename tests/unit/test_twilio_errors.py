@@ -10,7 +10,7 @@ from smsretry.data import table
 from smsretry.errors import InputError
 from smsretry.retry.after import after_send
 from smsretry.retry.decision import Fail, Hold, Retry
-from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel, Rejected
+from smsretry.retry.outcome import RefusalKind, RefusalLevel, Rejected
 from tests.support.builders import claim_with
 
 ROWS = table("twilio_errors")
@@ -42,23 +42,22 @@ KNOWN: dict[RefusalKind, set[int]] = {
     "permanent": {21211, 21614},
     "opted_out": {21610, 30630},
 }
+UNLISTED: dict[RefusalKind, tuple[int | None, ...]] = {
+    "account": (400, 401, 403, 404, 407, 422),
+    "transient": (408, 500, 503, 599),
+    "rate_limit": (429,),
+    "permanent": (None,),
+}
 
 
-def test_well_known_codes_have_their_class() -> None:
-    """The ones an operator meets most. An HTTP status overrules none: an opt-out that came with a 429 is one."""
+def test_a_known_code_has_its_class_and_an_unlisted_one_is_judged_by_its_http_status() -> None:
+    """Twilio adds codes without notice. What nobody can place waits until somebody has looked, and ends no text.
+
+    An HTTP status overrules no known code: an opt-out that came with a 429 is one.
+    """
     for kind, codes in KNOWN.items():
         assert {twilio_refusal(code, 429).kind for code in codes} == {kind}
-
-
-def test_an_unlisted_code_is_judged_by_its_http_status() -> None:
-    """Twilio adds codes without notice. What nobody can place waits until somebody has looked, and ends no text."""
-    kinds: dict[RefusalKind, tuple[int | None, ...]] = {
-        "account": (400, 401, 403, 404, 407, 422),
-        "transient": (408, 500, 503, 599),
-        "rate_limit": (429,),
-        "permanent": (None,),
-    }
-    for kind, statuses in kinds.items():
+    for kind, statuses in UNLISTED.items():
         assert {twilio_refusal(code, status).kind for code in (99999, None) for status in statuses} == {kind}
 
 
@@ -102,17 +101,13 @@ def test_what_is_no_code_is_refused_and_not_taken_for_one_that_ends_a_text() -> 
             is_retryable_error(None, given)
 
 
-def test_what_a_person_can_mend_at_twilio_holds_a_text() -> None:
+def test_what_a_person_can_mend_at_twilio_holds_a_text_and_a_carriers_day_is_waited_for() -> None:
     """Credentials, the account, the sender, its registration; and a tick in the console, by which 21408 is mended."""
     for code in (20003, 20005, 21408, 21608, 21657, 21703, 21704, 21705, 30032, 30034, 30035):
         decision = after_send(claim_with(), Rejected(twilio_refusal(code)))
         assert isinstance(decision, Hold)
         assert decision.why.startswith(f"Twilio {code}: ")
         assert decision.why.endswith(code_meaning(code).to_do)
-
-
-def test_a_carriers_day_is_waited_for_and_costs_no_attempt() -> None:
-    """Nobody can mend it."""
     decision = after_send(claim_with(account_refusal_count=9), Rejected(twilio_refusal(30027)))
     assert isinstance(decision, Retry)
     assert (decision.counted, decision.delay) == (False, timedelta(hours=1))
@@ -120,16 +115,8 @@ def test_a_carriers_day_is_waited_for_and_costs_no_attempt() -> None:
 
 def test_the_table_decides() -> None:
     """A row that is changed changes what becomes of the text; no line of code has to be changed with it."""
-
-    def answer(code: int, **changes: str) -> Refusal:
-        return refusals([row | changes if row["code"] == str(code) else row for row in ROWS])[code]
-
-    marked = after_send(claim_with(), Rejected(answer(21211, phone_status="not_mobile")))
-    assert isinstance(marked, Fail)
-    assert (marked.phone_status, marked.opted_out) == ("not_mobile", False)
-    assert isinstance(after_send(claim_with(), Rejected(answer(21211, classification="transient"))), Retry)
-    stopped = after_send(claim_with(), Rejected(answer(21211, classification="opted_out")))
-    assert isinstance(stopped, Fail)
-    assert stopped.opted_out
-    told = answer(20429, short_name="Slow down", level="recipient")
-    assert (str(told), told.level) == ("Twilio 20429: Slow down", "recipient")
+    for changes, kind in (({"phone_status": "not_mobile"}, Fail), ({"classification": "transient"}, Retry)):
+        changed = refusals([row | changes if row["code"] == "21211" else row for row in ROWS])[21211]
+        decision = after_send(claim_with(), Rejected(changed))
+        assert isinstance(decision, kind)
+        assert not isinstance(decision, Fail) or decision.phone_status == "not_mobile"

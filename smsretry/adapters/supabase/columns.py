@@ -1,6 +1,6 @@
 """How a decision becomes values of columns. Only this module translates them."""
 
-from typing import assert_never
+from typing import assert_never, get_args
 
 from smsretry.adapters.supabase.calls import interval
 from smsretry.retry.before import LIFE
@@ -17,7 +17,7 @@ from smsretry.retry.decision import (
     PutOff,
     Retry,
 )
-from smsretry.retry.delivery import GIVEN_UP_LOOK, AfterDelivery, Close, Report, look_before
+from smsretry.retry.delivery import GIVEN_UP_LOOK, AfterDelivery, Close, Report, Silence, look_before
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Outcome
 
@@ -90,10 +90,11 @@ def after_look(decision: AfterLook) -> Values:
             assert_never(decision)
 
 
-def after_delivery(report: Report | None, decision: AfterDelivery) -> Values:
+def after_delivery(report: Report, decision: AfterDelivery) -> Values:
     """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
-    code = report.refusal.code if report and report.refusal else None
-    values: Values = {"delivery_status": report.status, "error_code": code} if report else {}
+    code = report.refusal.code if report.refusal else None
+    told = report.status not in get_args(Silence)
+    values: Values = {"delivery_status": report.status, "error_code": code} if told else {}
     match decision:
         case Close(unknown):
             return values | {"decision": "unknown" if unknown else "close"}

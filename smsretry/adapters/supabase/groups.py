@@ -1,14 +1,14 @@
 """Group commit: calls that threads have under way at the same time travel as one request and one transaction.
 
-No call waits for a group to fill: a thread that finds no request under way sends the calls that are there, and calls
-that come meanwhile are the next group. Each call gets its own answer or its own error. If the thread that sends is
-interrupted, the others repeat their calls alone. A group answers within two seconds, whatever one of its calls waits
-for (`group_sms_calls`).
+No call waits for a group to fill: one thread makes the requests, and what comes while one is under way is the next
+group. Each call gets its own answer or its own error. A group answers within two seconds, whatever one of its calls
+waits for (`group_sms_calls`).
 """
 
-import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 from postgrest.exceptions import APIError
@@ -48,22 +48,17 @@ Result = object
 """The result of a call: its answer, the exception to raise, or NotMade."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    call: Call
-    results: list[Result] = field(default_factory=list)
-    """Its result, once it has one."""
-
-
 class Groups:
     """Puts the calls of many threads together. `send` makes one request of them, and answers each at its place."""
 
     def __init__(self, send: Callable[[Sequence[Call]], Sequence[Result]]) -> None:
         self._send = send
-        self._changed = threading.Condition()
-        self._waiting: list[_Waiting] = []
-        self._sender: _Waiting | None = None
-        """The call whose thread makes the request that is under way."""
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting = deque[tuple[Call, Future[object]]]()
+
+    def close(self) -> None:
+        """End the thread that makes the requests, once it has made them."""
+        self._thread.shutdown()
 
     def call(self, call: Call) -> object:
         """Make the call, alone or with others, and return its answer.
@@ -72,61 +67,33 @@ class Groups:
             RepeatAlone: it must be made once more, outside any group.
             SmsRetryError: the error of the call, or of its group's request.
         """
-        mine = _Waiting(call)
-        try:
-            with self._changed:
-                self._waiting.append(mine)
-            while not mine.results:
-                self._take_part(mine)
-        finally:
-            with self._changed:
-                if mine in self._waiting:  # its thread was interrupted
-                    self._waiting.remove(mine)
-        result = mine.results[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
+        mine = Future[object]()
+        self._waiting.append((call, mine))
+        self._thread.submit(self._make_next)
+        return mine.result()
 
-    def _take_part(self, mine: _Waiting) -> None:
-        """Wait for the request that is under way, or make the next one."""
-        group: list[_Waiting] = []
-        results: Sequence[Result] = ()
-        try:
-            with self._changed:
-                self._changed.wait_for(lambda: mine.results or self._sender is None)
-                if mine.results:
-                    return
-                self._sender = mine
-                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-            results = self._results_of([one.call for one in group])
-        finally:  # also when the process is asked to stop: then the others repeat their calls alone
-            with self._changed:
-                if self._sender is mine:
-                    answers = [*results[: len(group)], *(RepeatAlone() for _ in group[len(results) :])]
-                    for one, answer in zip(group, answers, strict=True):
-                        if not isinstance(answer, NotMade):
-                            one.results.append(answer)
-                    self._waiting[:0] = [one for one in group if not one.results]
-                    self._sender = None
-                    self._changed.notify_all()
+    def _make_next(self) -> None:
+        """Make the request of all calls that wait; there are none if an earlier group took them."""
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_GROUP))]
+        results = self._results_of([call for call, _ in group]) if group else []
+        for (call, future), result in reversed([*zip(group, results, strict=True)]):
+            if isinstance(result, NotMade):
+                self._waiting.appendleft((call, future))
+            elif isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        if self._waiting:
+            self._thread.submit(self._make_next)
 
     def _results_of(self, calls: Sequence[Call]) -> Sequence[Result]:
         try:
-            return self._send(calls)
-        except QueueError as error:  # each caller raises an error of its own
-            return [_another(error) for _ in calls]
-        except Exception:
-            if len(calls) == 1:
-                raise
-            return ()  # a bug in one of the calls: each finds out alone whether it is its own
-
-
-def _another(error: QueueError) -> Exception:
-    """A new error for each caller. If several threads raised the same one, it would carry all their tracebacks."""
-    try:
-        return type(error)(str(error))
-    except Exception:  # noqa: BLE001 - a class that is made of something else
-        return RepeatAlone()
+            results = self._send(calls)
+        except QueueError as error:  # a new one for each: one that several threads raise carries all their tracebacks
+            return [type(error)(str(error)) for _ in calls]
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            return [error] if len(calls) == 1 else [RepeatAlone() for _ in calls]
+        return results if len(results) == len(calls) else [RepeatAlone() for _ in calls]
 
 
 class _Answered(BaseModel):
@@ -146,6 +113,11 @@ class SupabaseGroups(SupabaseCalls):
         super().__init__(settings)
         self._begins = Groups(self.together)
         self._others = Groups(self.together)
+
+    def __exit__(self, *error: object) -> None:
+        for groups in (self._begins, self._others):
+            groups.close()
+        super().__exit__(*error)
 
     def about(
         self, claim: Claim, function: str, values: Mapping[str, object], *, leave_if_busy: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any, Final, assert_never, cast, get_args
+from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
@@ -23,8 +23,8 @@ from smsretry.retry.delivery import ASK_AGAIN, AfterDelivery, OpenDelivery, Repo
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
-from smsretry.sending.heard import Heard, IncomingText, StatusReport
-from smsretry.sending.ports import Batch, Begin, Finish, QueueText, ScheduleText
+from smsretry.sending.heard import Heard, StatusReport
+from smsretry.sending.ports import Batch, Begin, Finish
 from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
@@ -92,14 +92,13 @@ class SupabaseQueue(SupabaseGroups):
         batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id} | _environment(default))
         return (*batch.texts, *others, None)[0]
 
-    def queue(self, request: QueueText) -> Queued:
+    def queue(self, **text: object) -> Queued:
         function = "queue_sms_retry"
-        return self.one(Queued, function, self.repeated(function, _fields(request), QUEUEING))
+        return self.one(Queued, function, self.repeated(function, text, QUEUEING))
 
-    def schedule(self, request: ScheduleText) -> Scheduled:
-        values, function = _fields(request), "schedule_sms"
-        values["id"] = values.pop("scheduled_id")
-        return self.one(Scheduled, function, self.repeated(function, values, QUEUEING))
+    def schedule(self, **text: object) -> Scheduled:
+        function = "schedule_sms"
+        return self.one(Scheduled, function, self.repeated(function, text, QUEUEING))
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}
@@ -160,7 +159,7 @@ class SupabaseQueue(SupabaseGroups):
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values)).read
 
-    def follow(self, message: OpenDelivery, report: Report | None, decision: AfterDelivery) -> Followed:
+    def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
         answer = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
         if answer not in get_args(Followed):
@@ -174,29 +173,8 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: it was not recorded, or nobody knows; `errors` says which kinds there are.
             InputError: the database will never take it.
         """
-        match heard:
-            case StatusReport():
-                function = "settle_sms_attempt"
-                values = {
-                    "attempt_id": heard.attempt_id and str(heard.attempt_id),
-                    "twilio_sid": heard.message_id,
-                    "delivery_status": heard.status,
-                    "error_code": heard.code,
-                    "account_sid": heard.account,
-                }
-            case IncomingText():
-                function = "record_inbound_sms"
-                values = {
-                    "phone": heard.phone,
-                    "twilio_sid": heard.message_id,
-                    "opt_out_type": heard.keyword,
-                    "body": heard.body,
-                    "to_number": heard.to,
-                    "messaging_service_sid": heard.service,
-                    "account_sid": heard.account,
-                }
-            case _:
-                assert_never(heard)
+        function = "settle_sms_attempt" if isinstance(heard, StatusReport) else "record_inbound_sms"
+        values = {each.name: getattr(heard, each.name) for each in fields(heard)}
         # The provider waits for an answer: what took too long once is not tried again.
         self.repeated(function, values, _WEBHOOK, but_for=(QueueSlow,))
 
@@ -258,11 +236,6 @@ class SupabaseQueue(SupabaseGroups):
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:
     return {parameter: row[column] for column, parameter in _FENCE.items()}
-
-
-def _fields(request: QueueText | ScheduleText) -> dict[str, object]:
-    """Each field of a request, by its name: the function's parameters have the same."""
-    return {each.name: getattr(request, each.name) for each in fields(request)}
 
 
 def _environment(default: SenderId) -> dict[str, object]:

@@ -10,19 +10,17 @@ What is wrong with one account's entry holds that account's texts, and nobody el
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from smsretry.retry.models import Finding
-from smsretry.setting_values import ACCOUNT_SID, API_KEY_SID, Secret
+from smsretry.setting_values import ACCOUNT_SID, ApiKeySid, Secret
 from smsretry.settings import Settings
 
-ACCOUNT: Final = re.compile(ACCOUNT_SID)
 _NONE: Final = (
     "There are no credentials for account {}: add them to TWILIO_ACCOUNTS, or to the file that TWILIO_ACCOUNTS_FILE "
     "names. For a subaccount of TWILIO_ACCOUNT_SID it is enough to set TWILIO_AUTH_TOKEN"
@@ -52,7 +50,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     auth_token: Secret | None = None
-    api_key_sid: Annotated[str, StringConstraints(pattern=f"^{API_KEY_SID}$")] | None = None
+    api_key_sid: ApiKeySid | None = None
     api_key_secret: Secret | None = None
 
     def login(self, account: str) -> Login | None:
@@ -87,7 +85,7 @@ class Accounts:
         """
         if own := self.own(account):
             return own
-        if (token := self.token(self.main)) and ACCOUNT.fullmatch(account) and account not in self._troubles:
+        if (token := self.token(self.main)) and ACCOUNT_SID.fullmatch(account) and account not in self._troubles:
             return Login(self.main, token)
         raise NoCredentialsError(self.trouble(account) or _NONE.format(account))
 
@@ -127,7 +125,7 @@ class Accounts:
             self._troubles[""] = _LIST
             return
         for account, given in accounts.items():
-            if not ACCOUNT.fullmatch(account):
+            if not ACCOUNT_SID.fullmatch(account):
                 self._troubles[""] = "has a name that is no account's SID (AC and 32 digits from 0 to f)"
             elif entry := _entry(account, given):
                 self._entries[account] = entry

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from smsretry.adapters.answering import why
-from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts, NoCredentialsError
+from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.phone import phone_problem, spelling_problem
 from smsretry.privacy import masked_sender
 from smsretry.retry.models import Finding, SenderId
-from smsretry.setting_values import SERVICE_SID
+from smsretry.setting_values import ACCOUNT_SID, SERVICE_SID
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
@@ -174,9 +174,9 @@ def _service(subject: str, service: Any) -> _Found:
 
 def sender_problem(account: str, sent_by: str) -> str | None:
     """What is wrong with a sender that a person typed, so far as it can be seen. Quotes neither."""
-    if not ACCOUNT.fullmatch(account):
+    if not ACCOUNT_SID.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
-    if re.fullmatch(SERVICE_SID, sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
+    if SERVICE_SID.fullmatch(sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
         return None
     none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
     return spelling_problem(sent_by) or none

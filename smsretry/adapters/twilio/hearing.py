@@ -9,8 +9,9 @@ from typing import Final
 from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
-from smsretry.adapters.twilio.accounts import ACCOUNT, Accounts
+from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.sending.heard import IncomingText, NotTaken, StatusReport
+from smsretry.setting_values import ACCOUNT_SID
 from smsretry.settings import Settings
 
 _NO_FORM: Final = NotTaken(400, "This is not the form of one message: each field must be there once, and no more.")
@@ -54,7 +55,7 @@ def heard(
     if fields is None:
         return _NO_FORM
     account = fields.get("AccountSid", "")
-    if not ACCOUNT.fullmatch(account):
+    if not ACCOUNT_SID.fullmatch(account):
         return _NO_ACCOUNT
     accounts = Accounts(settings)
     tokens = list(filter(None, (accounts.token(account), *further.get(account, ()))))

@@ -14,7 +14,7 @@ from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.checks import check_environment, check_sender
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
-from smsretry.retry.delivery import Denied, NotKept, Report, Word
+from smsretry.retry.delivery import Report
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.settings import Settings
@@ -98,19 +98,19 @@ class TwilioSender:
         """What a callback said of a message, with what its code means."""
         return twilio_report(status, code)
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Report:
         """How far a message of this account has come (`GET Messages/{sid}`)."""
         try:
             message = self._http.client(account).messages(sid).fetch()
         except NoCredentialsError:
-            return Denied()
+            return Report("denied")
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
             status, code = getattr(error, "status", None), getattr(error, "code", None)
             if (status, code) == (404, _NOT_FOUND):
-                return NotKept() if self._can_read(account) else Denied()
-            return Denied() if status in (401, 403) else None
+                return Report("not kept" if self._can_read(account) else "denied")
+            return Report("denied" if status in (401, 403) else "unanswered")
         known = message.status in get_args(DeliveryStatus)
-        return twilio_report(message.status, message.error_code) if known else None
+        return twilio_report(message.status, message.error_code) if known else Report("unanswered")
 
     def _can_read(self, account: str | None) -> bool:
         """Whether its messages are listed: with credentials of another account, each of them is not found.

@@ -156,7 +156,7 @@ def test_a_message_that_another_account_keeps_is_not_called_missing(
     account.owner = None
     stack.move_clock(timedelta(minutes=6))
     followed = sync_deliveries(services, limit=10).followed
-    assert [(one.came_to, one.denied) for one in followed] == [("not asked", True)]
+    assert [(one.came_to, one.report.status) for one in followed] == [("not asked", "denied")]
     assert business.row(row)["status"] == "completed"
     account.owner = stack.twilio.accounts.main
     stack.move_clock(timedelta(minutes=11))

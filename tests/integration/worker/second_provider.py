@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 
-from smsretry.retry.delivery import FAILURES, NotKept, Report, Word
+from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import EVERYBODY, Audience
@@ -162,13 +162,13 @@ class Letterbox:
             clock_ahead=now - at,
         )
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Report:
         try:
             answer = self._http.get(f"/letters/{sid}")
         except httpx.HTTPError:
-            return None
+            return Report("unanswered")
         if answer.status_code == 410:
-            return NotKept()
+            return Report("not kept")
         message = answer.json()
         return self.reported(_STATES[message["state"]], message.get("number"))
 

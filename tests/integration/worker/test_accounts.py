@@ -16,7 +16,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.retry.delivery import Denied, NotKept
+from smsretry.retry.delivery import Report
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, NotSent, Rejected
 from smsretry.sending.entry import send_sms
@@ -110,9 +110,9 @@ def test_a_strangers_account_takes_nothing_from_the_parents_token(
     answer = twilio.send(text(stranger, STRANGERS))
     assert isinstance(answer, Rejected)
     assert (answer.refusal.kind, answer.refusal.certain) == ("account", True)
-    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == Denied()
-    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == NotKept()
-    assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
+    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == Report("denied")
+    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == Report("not kept")
+    assert twilio.what_became_of("SM" + "0" * 32, account=None) == Report("not kept")
 
 
 def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
@@ -127,7 +127,7 @@ def test_without_a_token_or_an_entry_nothing_is_asked_and_nothing_is_proved(
     assert twilio.send(text(dentist, NUMBER)) == NotSent(why)
     look = twilio.look_up(PHONE, sender=SenderId(dentist.sid, NUMBER), since=stack.now(), at=stack.now())
     assert look is None
-    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == Denied()
+    assert twilio.what_became_of("SM" + "0" * 32, account=dentist.sid) == Report("denied")
     assert isinstance(twilio.send(text(stack.twilio.accounts.main, SENDER)), Accepted)
 
 
@@ -138,12 +138,12 @@ def test_an_api_key_that_may_not_read_its_account_is_as_good_as_a_token(
     stack.twilio.accounts.main.api_keys[KEY] = "key's"
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
     twilio = connect(**BY_KEY)
-    assert twilio.what_became_of("SM" + "0" * 32, account=None) == NotKept()
+    assert twilio.what_became_of("SM" + "0" * 32, account=None) == Report("not kept")
     assert [(one.ok, one.advice) for one in twilio.check()] == [(True, None)] * 2
     del stack.twilio.accounts.main.api_keys[KEY]
     entry = listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}})
     twilio = connect(twilio_accounts=SecretStr(entry))
-    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == NotKept()
+    assert twilio.what_became_of("SM" + "0" * 32, account=stranger.sid) == Report("not kept")
     assert [ok for ok, _ in checked(twilio, stranger, STRANGERS)] == [True, True]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import HttpUrl, SecretStr
+from pydantic import HttpUrl
 
 from smsretry import process_sms_retry_item, send_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -58,7 +58,7 @@ def runner(settings: Settings) -> Iterator[Senders]:
 
 def listed(*numbers: str) -> dict[str, Any]:
     """Settings that text only these numbers."""
-    return {"send_to": "listed", "send_to_numbers": SecretStr(", ".join(numbers))}
+    return {"send_to": "listed", "send_to_numbers": numbers}
 
 
 def mark(operators: SupabaseOperators, kind: Mark | None) -> None:

@@ -27,7 +27,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.delivery import OpenDelivery, Word
+from smsretry.retry.delivery import OpenDelivery, Report
 from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
@@ -178,7 +178,7 @@ class _Sender(TwilioSender):
         self._fate.at("looking", phone)
         return found
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Word:
+    def what_became_of(self, sid: str, *, account: str | None) -> Report:
         message = self._records.claimed[sid] if self._records else None
         if message:
             self._fate.at_delivery("taken", message)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_refusal
-from smsretry.retry.delivery import NotKept, Report
+from smsretry.retry.delivery import Report
 from smsretry.retry.models import Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.proofs.town import book as judged
@@ -99,10 +99,10 @@ class Twilio:
         """Whether some message is so new."""
         return any(now - message.at < HIDDEN_FOR for message in self.messages)
 
-    def word_of(self, sid: str) -> Report | NotKept:
+    def word_of(self, sid: str) -> Report:
         """How far a message has come."""
         found = [message for message in self.messages if message.sid == sid]
-        return report(found[0].fate) if found else NotKept()
+        return report(found[0].fate) if found else Report("not kept")
 
     def changes(self, sid: str, **changes: Any) -> "Twilio":
         """The same, but for what is new of a message."""

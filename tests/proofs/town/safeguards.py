@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from unittest.mock import patch
 
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry import doubt
-from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Word, after_delivery
+from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Silence, after_delivery
 from smsretry.retry.evidence import Found
 from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
@@ -93,20 +93,20 @@ def _in_the_environments(self: TwilioSender, phone: str, *, sender: SenderId, **
     return _look_up(self, phone, sender=SenderId(self.default.account, sender.sent_by), **when)
 
 
-def _asked_in_the_environments(self: TwilioSender, sid: str, *, account: str | None) -> Word:
+def _asked_in_the_environments(self: TwilioSender, sid: str, *, account: str | None) -> Report:
     return _what_became_of(self, sid, account=None)
 
 
-def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Word:
-    word = _what_became_of(self, sid, account=account)
-    may_arrive = isinstance(word, Report) and word.status not in FINAL | FAILURES
-    return twilio_report("undelivered", 30008) if may_arrive else word
+def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Report:
+    report = _what_became_of(self, sid, account=account)
+    may_arrive = report.status not in {*FINAL, *FAILURES, *get_args(Silence)}
+    return twilio_report("undelivered", 30008) if may_arrive else report
 
 
-def _whatever_the_code(message: OpenDelivery, word: Word, **more: Any) -> AfterDelivery:
-    if isinstance(word, Report) and word.refusal:
-        word = replace(word, refusal=replace(word.refusal, kind="transient"))
-    return after_delivery(message, word, **more)
+def _whatever_the_code(message: OpenDelivery, report: Report, **more: Any) -> AfterDelivery:
+    if report.refusal:
+        report = replace(report, refusal=replace(report.refusal, kind="transient"))
+    return after_delivery(message, report, **more)
 
 
 BEGIN: Final = "public.begin_sms_attempt"
