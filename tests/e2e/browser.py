@@ -1,9 +1,8 @@
-"""A headless Chromium, driven as a person does it: look for words, click where they are, type, and look again.
+"""A headless Chromium, driven as a person does it: look for words, click on them, type, and look again.
 
 It speaks the DevTools protocol over the websocket library that Prefect brings.
 """
 
-import base64
 import json
 import os
 import shutil
@@ -24,8 +23,6 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1360,1040")
 _LOOK_EVERY_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 20.0
-_STILL: Final = 4
-"""Looks at which an element was in the same place."""
 
 # What a person sees: the innermost elements with these words, of those that the selector names.
 _SAYING: Final = """
@@ -36,16 +33,7 @@ _SAYING: Final = """
         return found.filter((e) => !found.some((other) => other !== e && e.contains(other)));
     })
 """
-_MIDDLE: Final = """
-    ((e) => {
-        if (!e) return null;
-        e.scrollIntoView({block: 'center', behavior: 'instant'});
-        const box = e.getBoundingClientRect();
-        const middle = [box.x + box.width / 2, box.y + box.height / 2];
-        const there = document.elementFromPoint(...middle);
-        return there && (e.contains(there) || there.contains(e)) ? middle : null;
-    })
-"""
+_CLICK: Final = "((e) => { e?.scrollIntoView(); e?.focus(); e?.click(); return !!e; })"
 
 
 def chromium() -> str | None:
@@ -147,21 +135,12 @@ class Browser:
         self.press(f"{_SAYING}({json.dumps(words)}, {json.dumps(on)}).at({nth})", words)
 
     def press(self, element: str, called: str) -> None:
-        """Click the element that a script finds, once it does not move any more.
+        """Click the element that a script finds.
 
         Raises:
             NotSeen: there is none.
         """
-        places: list[Any] = []
-
-        def stands() -> bool:
-            places.append(self.run(f"{_MIDDLE}({element})"))
-            return len(places) > _STILL and places[-1] is not None and len({str(p) for p in places[-_STILL:]}) == 1
-
-        _until(stands, lambda: f"There is no {called!r} to click:\n{self.text}")
-        x, y = places[-1]
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self._say("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        _until(lambda: self.run(f"{_CLICK}({element})"), lambda: f"There is no {called!r} to click:\n{self.text}")
 
     def type(self, text: str) -> None:
         """Type where the last click was."""
@@ -173,29 +152,9 @@ class Browser:
         Raises:
             NotSeen: there is none.
         """
-        places: list[Any] = []
-
-        def leads() -> bool:
-            places.append(self.run(f"{_SAYING}({json.dumps(words)}, 'a')[0]?.href"))
-            return bool(places[-1])
-
-        _until(leads, lambda: f"No link says {words!r}:\n{self.text}")
-        self.go(places[-1])
-
-    def picture(self, file: Path) -> None:
-        """Keep what it looks like, as a PNG, once it has stopped moving."""
-        shots = [self._shot()]
-
-        def stands() -> bool:
-            shots.append(self._shot())
-            return shots[-1] == shots[-2]
-
-        with suppress(NotSeen):
-            _until(stands, lambda: "It moves on", seconds=2)
-        file.write_bytes(base64.b64decode(shots[-1]))
-
-    def _shot(self) -> str:
-        return str(self._say("Page.captureScreenshot", format="png")["data"])
+        link = f"{_SAYING}({json.dumps(words)}, 'a')[0]?.href"
+        _until(lambda: self.run(link), lambda: f"No link says {words!r}:\n{self.text}")
+        self.go(self.run(link))
 
     def run(self, script: str) -> Any:
         """What a script on the page answers; None while the page is being exchanged for another."""

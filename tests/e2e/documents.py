@@ -24,7 +24,6 @@ class Block:
     """A fenced block."""
 
     where: str
-    language: str
     text: str
     output: str
     """The `text` block that follows at once, or nothing."""
@@ -65,9 +64,7 @@ class Document:
         end = self.text.find("\n## ", start + 1) if under else -1
         section = _FENCED.finditer(self.text, start, end if end > 0 else len(self.text))
         found = (match for match in section if match[2] == language)
-        return [
-            Block(self._line(match.start()), language, dedent(match[3]), self._output(match.end())) for match in found
-        ]
+        return [Block(self._line(match.start()), dedent(match[3]), self._output(match.end())) for match in found]
 
     def _line(self, position: int) -> str:
         return f"{self}:{self.text.count(chr(10), 0, position) + 1}"

@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.process.guarded_process import GuardedProcess
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import FlowProcess, Prefect
@@ -62,29 +63,14 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 180) -> No
         time.sleep(0.2)
 
 
-_UNDER_WAY: Final = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
-
-
-def wait_until_idle(prefect: "Prefect", seconds: float = 180) -> None:
-    """Until no run is under way any more."""
-    deadline = time.monotonic() + seconds
-    while prefect.post("flow_runs/filter", _UNDER_WAY):
-        assert time.monotonic() < deadline, "a run is still under way"
-        time.sleep(0.2)
-
-
 @contextmanager
 def served_unscheduled(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """Served, with their schedules off: runs happen when a test asks for them."""
+    under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
     with served(flow, log):
-        switch_schedules(flow.prefect, active=False)
-        wait_until_idle(flow.prefect)
+        for found in flow.prefect.post("deployments/filter", {}):
+            for schedule in found["schedules"]:
+                url = f"{flow.prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
+                httpx.patch(url, json={"active": False}).raise_for_status()
+        until(lambda: not flow.prefect.post("flow_runs/filter", under_way), seconds=180)
         yield
-
-
-def switch_schedules(prefect: "Prefect", *, active: bool) -> None:
-    """Switch the schedules of all deployments on or off."""
-    for found in prefect.post("deployments/filter", {}):
-        for schedule in found["schedules"]:
-            url = f"{prefect.server.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
-            httpx.patch(url, json={"active": active}).raise_for_status()

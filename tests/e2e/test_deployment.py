@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,20 @@ from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.stack import Stack
-from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Forks, Prefect
 from tests.e2e.registry import SCHEDULED, Registry
-from tests.e2e.serving import deployment, served, switch_schedules, wait_for, wait_until_idle
+from tests.e2e.serving import deployment, served, wait_for
 
 PLANNED = "process-scheduled-sends"
 
 
-@dataclass(frozen=True)
-class Backlog:
-    """Runs that waited as a runner started, and its log."""
-
-    late: list[str]
-    asked_for: str
-    log: Path
-
-
 @pytest.fixture(scope="module")
-def backlog(
+def runner(
     running_stack: Stack, prefect: Prefect, forks: Forks, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backlog]:
-    """The deployments, served as late runs wait: three of the schedule's, and one that somebody asked for."""
+) -> Iterator[None]:
+    """The deployments, served as late runs wait: three of the schedule's are cancelled, because one run claims whatever
+    is due; what somebody asked for runs.
+    """
     registry = Registry(prefect, running_stack)
     registry.all_well()
     late = [registry.missed(SCHEDULED, 10) for _ in range(3)]
@@ -45,44 +36,15 @@ def backlog(
     registry.say(f"update flow_run set {times} where id = '{asked_for}'")
     log = tmp_path_factory.mktemp("runner") / "runner.log"
     with served(FlowProcess(running_stack, prefect, forks), log):
-        prefect.end_of(asked_for)
-        yield Backlog(late, asked_for, log)
-
-
-@pytest.mark.long
-def test_what_piled_up_is_cancelled_at_the_next_start_and_what_somebody_asked_for_runs(
-    backlog: Backlog, prefect: Prefect
-) -> None:
-    """One run claims whatever is due, so the others would find nothing."""
-    ended = prefect.end_of(backlog.asked_for)
-    assert ended["state"]["type"] == "COMPLETED", backlog.log.read_text()[-3000:]
-    states = {prefect.get(f"flow_runs/{run}")["state"]["message"] for run in backlog.late}
-    assert states == {"Nobody ran it in its time; a later run does its work."}
-
-
-@pytest.mark.long
-def test_an_ad_hoc_run_takes_its_parameters_from_a_form_with_descriptions_and_bounds(
-    backlog: Backlog, flow: FlowProcess, business: Business
-) -> None:
-    """Two of three due texts when asked for two; 999,999 is refused before anything runs."""
-    switch_schedules(flow.prefect, active=False)  # a scheduled run would take them, also one that is under way
-    wait_until_idle(flow.prefect)
-    for _ in range(3):
-        business.due_text()
-    limit = deployment(flow.prefect)["parameter_openapi_schema"]["properties"]["limit"]
-    assert (limit["minimum"], limit["maximum"]) == (1, 100_000)
-    assert limit["description"] == "How many due texts to take at most (1 to 100,000)."
-    run = flow.prefect.end_of(flow.prefect.order(SCHEDULED, {"limit": 2}))
-    switch_schedules(flow.prefect, active=True)
-    assert run["state"]["message"].startswith("recovered 0, claimed 2: sent 2 in ")
-    with pytest.raises(httpx.HTTPStatusError) as refused:
-        flow.prefect.order(SCHEDULED, {"limit": 999_999})
-    assert "999999 is greater than the maximum of 100000" in refused.value.response.text
+        assert prefect.end_of(asked_for)["state"]["type"] == "COMPLETED", log.read_text()[-3000:]
+        states = {prefect.get(f"flow_runs/{run}")["state"]["message"] for run in late}
+        assert states == {"Nobody ran it in its time; a later run does its work."}
+        yield
 
 
 @pytest.mark.long
 def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
-    backlog: Backlog, flow: FlowProcess, tmp_path: Path
+    runner: None, flow: FlowProcess, tmp_path: Path
 ) -> None:
     """Prefect's own default pauses the deployment when any runner of it stops, and deletes the runs to come."""
     own = {"deployment_id": {"any_": [deployment(flow.prefect)["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
@@ -107,7 +69,7 @@ def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
 
 @pytest.mark.long
 def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
-    backlog: Backlog, flow: FlowProcess, tmp_path: Path
+    runner: None, flow: FlowProcess, tmp_path: Path
 ) -> None:
     """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
 

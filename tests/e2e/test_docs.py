@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -117,11 +118,13 @@ def _exists(name: str, document: Document) -> bool:
 
 
 def _is_module(name: str) -> bool:
+    """Or an attribute of one."""
     parent, _, last = name.rpartition(".")
-    try:
-        return find_spec(name) is not None or hasattr(import_module(parent), last)
-    except ModuleNotFoundError:
-        return hasattr(import_module(parent), last) if find_spec(parent.split(".")[0]) and _is_module(parent) else False
+    with suppress(ModuleNotFoundError):
+        return bool(find_spec(name)) or hasattr(import_module(parent), last)
+    with suppress(ModuleNotFoundError):
+        return hasattr(import_module(parent), last)
+    return False
 
 
 @cache

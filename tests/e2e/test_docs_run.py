@@ -31,31 +31,26 @@ OF_THEIR_OWN: Final = {"demo", "up", "serve", "deploy", "automations"}
 
 def blocks(language: str, containing: str = "") -> pytest.MarkDecorator:
     """Every block of one language that contains a text. The playbooks' are for troubles: test_playbooks.py."""
-    shown = [document for document in documents() if document != PLAYBOOKS]
-    found = [
-        b for document in shown for b in document.blocks(language) if containing in b.text and SERVED not in b.text
-    ]
+    shown = [block for one in documents() if one != PLAYBOOKS for block in one.blocks(language)]
+    found = [block for block in shown if containing in block.text and SERVED not in block.text]
     return pytest.mark.parametrize("block", found, ids=lambda block: block.where)
 
 
 @pytest.fixture
 def environment(stack: Stack, business: Business, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The stack's settings, in the environment; and what stands for the placeholders of the documents."""
-    for name, value in stack.environment().items():
+    for name, value in (stack.environment() | {"COLUMNS": "250"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.delenv("SMSRETRY_QUIET_HOURS_RULES", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "number.txt").write_text("+12125550100\n")
-    (tmp_path / "stops.csv").write_text("phone,date\n+12125550101,2026-03-02T10:00:00-05:00\n")
+    Path("number.txt").write_text("+12125550100\n")
+    Path("stops.csv").write_text("phone,date\n+12125550101,2026-03-02T10:00:00-05:00\n")
     customer = business.customer(phone="+12125550100")
     business.connection.execute(
         "select record_inbound_sms('+12125550100', %s, null, 'Please discontinue these')", ["SM" + "d" * 32]
     )
     open_accounts(stack)
-    senders = {"$BUSINESS": str(business.id), "$ACCOUNT": HARBOR.account, "$SERVICE": HARBOR.service}
-    senders["$CUSTOMER"] = str(customer)
-    return {"<id>": str(business.id), DATABASE: stack.database_url, **senders}
+    here = {"$BUSINESS": str(business.id), "<id>": str(business.id), "$CUSTOMER": str(customer)}
+    return {**here, "$ACCOUNT": HARBOR.account, "$SERVICE": HARBOR.service, DATABASE: stack.database_url}
 
 
 @blocks("sh", containing="smsretry ")
@@ -99,26 +94,20 @@ def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     source, test = contributing.blocks("python")
     [deployment] = contributing.blocks("yaml")
     for room in ("flows", "smsretry"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, tmp_path / room)
     (tmp_path / "smsretry_flows").symlink_to("flows")  # what `pip install -e .` does there
     (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
     definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
     (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    served = subprocess.run(
-        [sys.executable, "-c", "from flows.serve import deployments; print([d.name for d in deployments()])"],
-        cwd=tmp_path,
-        env=flow.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "take-back-texts" in served.stdout
+    show = "from flows.serve import deployments; print([d.name for d in deployments()])"
+    served = subprocess.check_output([sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True)
+    assert "take-back-texts" in served
     names: dict[str, Any] = {}
     _execute(test, names)
     names["ROOT"] = tmp_path
-    [name] = [name for name in names if name.startswith("test_")]
-    names[name](flow)
+    [run] = [value for name, value in names.items() if name.startswith("test_")]
+    run(flow)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")

@@ -4,7 +4,7 @@ Several things are wrong at once, where none hides another: that is how an insta
 seconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.support.builders import forget_settings
 
+Doctor = Callable[..., str]
+"""What `smsretry doctor` says, with settings that are right but for these."""
 _NOWHERE: Final = "http://127.0.0.1:9"
 _NO_RUN: Final = "cannot be loaded, so no run starts: "
 
@@ -88,22 +90,6 @@ AT_PREFECT: Final = [
 ]
 
 
-class Ward:
-    """An installation that is in order, and the doctor who looks at it."""
-
-    def __init__(self, stack: Stack, registry: Registry, home: Path) -> None:
-        self._right = {**stack.environment(), "PREFECT_HOME": str(home), "PREFECT_API_URL": registry.api_url}
-
-    def doctor(self, **variables: str) -> str:
-        """What it says, with settings that are right but for these."""
-        with pytest.MonkeyPatch.context() as environment:
-            forget_settings(environment)
-            environment.delenv("COLUMNS", raising=False)
-            for name, value in {**self._right, **variables}.items():
-                environment.setenv(name, value)
-            return CliRunner().invoke(app, ["doctor"]).output
-
-
 @pytest.fixture(scope="module")
 def registry(running_stack: Stack, prefect: Prefect) -> Iterator[Registry]:
     """What stands at the Prefect server when all is well; nothing of it stays."""
@@ -114,7 +100,7 @@ def registry(running_stack: Stack, prefect: Prefect) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def ward(stack: Stack, registry: Registry, tmp_path: Path) -> Ward:
+def doctor(stack: Stack, registry: Registry, tmp_path: Path) -> Doctor:
     """All is well, at this machine's time: a run was made just now."""
     stack.set_clock(datetime.now(UTC))
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
@@ -123,28 +109,34 @@ def ward(stack: Stack, registry: Registry, tmp_path: Path) -> Ward:
             """insert into smsretry.runs (id, started_at, finished_at, told)
                select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
         )
-    return Ward(stack, registry, tmp_path)
+    right = {**stack.environment(), "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": registry.api_url}
+
+    def doctor(**variables: str) -> str:
+        with pytest.MonkeyPatch.context() as environment:
+            forget_settings(environment)
+            environment.delenv("COLUMNS", raising=False)
+            for name, value in {**right, **variables}.items():
+                environment.setenv(name, value)
+            return CliRunner().invoke(app, ["doctor"]).output
+
+    return doctor
 
 
-def test_where_all_is_well_nothing_is_said(ward: Ward) -> None:
-    """But that texts go to the stand-in."""
-    lines = ward.doctor().splitlines()
+def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_named(doctor: Doctor) -> None:
+    """But that texts go to the stand-in; and with the host that does not answer, whoever refused, and what to do."""
+    lines = doctor().splitlines()
     assert [line for line in lines if not line.startswith("ok   ")] == [
         "warn TWILIO_BASE_URL: texts go to this address, and not to Twilio: right for a test, and only there"
     ]
     for line in (f"last completed run of {SCHEDULED}, ", "last finished run, ", "oldest due text: none"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
-
-
-def test_a_variable_that_stops_texts_is_named(ward: Ward) -> None:
-    """With the host that does not answer, whoever refused, and what to do."""
-    for variables, lines in VARIABLES:
-        said = ward.doctor(**variables)
-        assert [line for line in lines if line not in said] == [], said
+    for variables, told in VARIABLES:
+        said = doctor(**variables)
+        assert [line for line in told if line not in said] == [], said
 
 
 def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
-    ward: Ward, stack: Stack, registry: Registry
+    doctor: Doctor, stack: Stack, registry: Registry
 ) -> None:
     """By the object, the deployment, the work pool or the last run; and a number that the account does not own."""
     registry.prefect.post("work_pools/", {"name": "texts", "type": "process"})
@@ -160,7 +152,7 @@ def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
     with stack.connect() as connection:
         connection.execute(_SPOILT)
         try:
-            said = ward.doctor(
+            said = doctor(
                 TWILIO_FROM_NUMBER="+12125550100", PREFECT_DEFAULT_RESULT_STORAGE_BLOCK="local-file-system/gone"
             )
         finally:

@@ -8,7 +8,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from psycopg import sql
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
@@ -33,11 +32,12 @@ def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter
     return Counter(task["state"]["name"] for task in texts(prefect, flow_run_id, expected))
 
 
-def test_a_run_shows_what_became_of_each_text_and_its_numbers(
+def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebody(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
-    """A badge says why and its color what to do; a search by row, customer or last digits finds the text; the run's
-    name and message count them. Its log has a line for each that needs somebody, and Prefect's own for none.
+    """A badge says why and its color what to do; a search by row, customer or last digits finds the text. The run's
+    name and message count them, and its log and its page have what needs somebody. Across runs the feed of a customer
+    tells each text's events. An idle run leaves no page.
     """
     limited = business.due_text(phone="+12125550161")
     rows = {
@@ -52,20 +52,24 @@ def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
     stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    pages = len(prefect.artifacts("sms-run"))
 
     run, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
-    rows[retry_at(business, limited), "PAUSED"] = [limited]
+    # The time that the row has: the stack's clock runs, and a busy machine is slow.
+    again_at = business.row(limited)["scheduled_for"].astimezone(ZoneInfo("America/New_York"))
+    badge = f"Retry at {again_at:%H:%M} EST"
+    rows[badge, "PAUSED"] = [limited]
 
     ended = texts(prefect, run["id"], 9)
     assert Counter((task["state"]["name"], task["state"]["type"]) for task in ended) == {
         badge: len(ids) for badge, ids in rows.items()
     }
-    names = {task["name"] for task in ended}
-    assert names == {
-        f"sms {digits_of(business, row)} row {row} customer {business.row(row)['customer_id']}"
-        for ids in rows.values()
-        for row in ids
-    }
+    for row in (row for ids in rows.values() for row in ids):
+        [found] = business.connection.execute(
+            "select id, phone from customers where id = %s", [business.row(row)["customer_id"]]
+        ).fetchall()
+        name = f"sms …{(found['phone'] or '')[-4:]} row {row} customer {found['id']}"
+        assert name in {task["name"] for task in ended}
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].startswith(
         "recovered 0, claimed 9: sent 2, deferred 1, held 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
@@ -73,64 +77,41 @@ def test_a_run_shows_what_became_of_each_text_and_its_numbers(
     assert run["name"] == "sent 2 · failed 2 · held 1 · in doubt 1 · cancelled 1 · waiting 2"
     assert "texts" in run["tags"]
     errors = [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
-    needing = {
-        row for badge in (("Failed 21211", "FAILED"), ("Failed", "FAILED"), ("Held", "FAILED")) for row in rows[badge]
-    }
+    needing = [row for (_, color), ids in rows.items() if color == "FAILED" for row in ids]
     assert {line.partition(":")[0] for line in errors} == {f"Row {row}" for row in needing}
+    (page, *_), (queue,) = prefect.artifacts("sms-run"), prefect.artifacts("sms-queue-now")
+    assert [row for row in needing if f"/events?resource=sms.text.{row})" not in page["data"]] == []
+    for words in (f"# {run['name']}", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
+        assert words in page["data"]
+    assert queue["description"] == "waiting 2 · held 1 · in doubt 1, need somebody 1"
 
+    stack.move_clock(timedelta(minutes=2))
+    second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
+    told = wait_for_events(prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2)
+    assert [event["event"] for event in told] == ["sms.text.retry-scheduled", "sms.text.sent"]
+    assert {event["resource"]["prefect.resource.id"] for event in told} == {f"sms.text.{limited}"}
+    flow_runs = [f"prefect.flow-run.{one['id']}" for one in (run, second)]
+    assert [related_to(event, "flow-run") for event in told] == flow_runs
+    assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(limited)['send_log_id']}"
+    assert told[0]["payload"] | {"next_at": None} == {
+        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
+        "code": 14107, "sender": "…0006", "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
+    }  # fmt: skip
+    of_business = {event["resource"]["prefect.resource.id"] for event in prefect.events(f"sms.business.{business.id}")}
+    assert of_business == {f"sms.text.{row}" for ids in rows.values() for row in ids}
+    letters = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
+    [letter] = [event["payload"] for event in letters if related_to(event, "flow-run") == flow_runs[0]]
+    assert (letter["texts"], letter["codes"]) == (2, "21211")
 
-def retry_at(business: Business, row: UUID) -> str:
-    """What the badge says. It is the time that the row has: the stack's clock runs, and a busy machine is slow."""
-    return f"Retry at {business.row(row)['scheduled_for'].astimezone(ZoneInfo('America/New_York')):%H:%M} EST"
+    idle, _ = flow.run()
+    assert (idle["name"], "texts" in idle["tags"]) == ("idle", False)
+    assert len(prefect.artifacts("sms-run")) == pages + 2
 
 
 def held_text(business: Business) -> UUID:
     """A text to Louisiana, to which an operator lets none go."""
     business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
     return business.due_text(phone="+15045550164", timezone="America/Chicago")
-
-
-def digits_of(business: Business, row: UUID) -> str:
-    """What may be shown of the row's number."""
-    found = business.connection.execute(
-        "select phone from customers where id = %s", [business.row(row)["customer_id"]]
-    ).fetchone()
-    assert found is not None
-    return f"…{found['phone'][-4:] if found['phone'] else ''}"
-
-
-def test_each_text_has_one_event_that_its_customers_feed_tells(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """Across runs: here it is refused for a moment, and then sent. The feed of the business has the same."""
-    row = business.due_text(phone="+12125550161")
-    other = business.due_text(phone="+15005550001")
-    stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
-    first, _ = flow.run()
-    badge = retry_at(business, row)
-    stack.move_clock(timedelta(minutes=2))
-    second, _ = flow.run()
-
-    customer = business.row(row)["customer_id"]
-    told = wait_for_events(prefect, f"sms.customer.{customer}", 2)
-    assert [event["event"] for event in told] == ["sms.text.retry-scheduled", "sms.text.sent"]
-    assert {event["resource"]["prefect.resource.id"] for event in told} == {f"sms.text.{row}"}
-    runs = [related_to(event, "flow-run") for event in told]
-    assert runs == [f"prefect.flow-run.{first['id']}", f"prefect.flow-run.{second['id']}"]
-    assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(row)['send_log_id']}"
-    assert told[0]["payload"] | {"next_at": None} == {
-        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
-        "code": 14107, "sender": "…0006", "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
-    }  # fmt: skip
-    of_business = wait_for_events(prefect, f"sms.business.{business.id}", 3)
-    assert {event["resource"]["prefect.resource.id"] for event in of_business} == {
-        f"sms.text.{row}",
-        f"sms.text.{other}",
-    }
-    queue = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
-    assert [event["payload"] for event in queue if related_to(event, "flow-run") == runs[0]] == [
-        {"texts": 1, "codes": "", "customers": str(business.row(other)["customer_id"])}
-    ]
 
 
 def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_its_event(
@@ -166,79 +147,6 @@ def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[dict[st
     """Until the feed has so many: the server writes them a second behind."""
     until(lambda: len(prefect.events(resource)) >= count)
     return prefect.events(resource)
-
-
-@pytest.mark.long
-def test_what_the_whole_queue_came_to_is_announced_once(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """Sending stops, stays stopped, works again; what is overdue and what is held is told as well."""
-    for _ in range(15):
-        business.due_text(due=timedelta(minutes=-25))
-    held_text(business)
-    # Fewer at once than are due: some are still overdue after the run.
-    wrong = {"TWILIO_AUTH_TOKEN": "wrong", "SMSRETRY_CONCURRENCY": "10"}
-    runs = [flow.run(**wrong)[0], flow.run(**wrong)[0]]
-    stack.move_clock(timedelta(minutes=5))
-    runs.append(flow.run()[0])
-    ids = {f"prefect.flow-run.{run['id']}": number for number, run in enumerate(runs)}
-
-    def told() -> list[tuple[int, str]]:
-        found = [(ids.get(related_to(event, "flow-run")), event["event"]) for event in prefect.events("sms.queue")]
-        return sorted((number, name.removeprefix("sms.queue.")) for number, name in found if number is not None)
-
-    until(lambda: (2, "circuit-closed") in told())
-    of_the_first = [name for number, name in told() if number == 0 and name != "run-failed"]
-    assert of_the_first == ["backlog", "circuit-opened", "held"]
-    assert "circuit-opened" not in [name for number, name in told() if number == 1]
-    assert runs[0]["name"].startswith("stopped: The account is refused, not the text: Twilio 20003")
-
-
-def test_a_run_leaves_one_page_with_what_needs_a_person_and_an_idle_one_leaves_none(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """The page's history is kept; the standing one is replaced, and only when something has changed."""
-    pages = len(prefect.artifacts("sms-run"))
-    failed, held = business.due_text(phone="+12125550165"), held_text(business)
-    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
-    business.due_text()
-    flow.run()
-    (page, *_), (queue,) = prefect.artifacts("sms-run"), prefect.artifacts("sms-queue-now")
-    for row in (failed, held):
-        assert f"/events?resource=sms.text.{row})" in page["data"]
-    for told in ("# sent 1 · failed 1 · held 1", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
-        assert told in page["data"]
-    assert "- all: 3 before, 1 now" in page["data"]
-    assert queue["description"] == "held 1, need somebody 1"
-
-    idle, _ = flow.run()
-    assert (idle["name"], "texts" in idle["tags"]) == ("idle", False)
-    assert len(prefect.artifacts("sms-run")) == pages + 1
-    assert [one["id"] for one in prefect.artifacts("sms-queue-now")] == [queue["id"]]
-    business.due_text(due=timedelta(hours=1))
-    flow.run()
-    (queue,) = prefect.artifacts("sms-queue-now")
-    assert queue["description"] == "waiting 1 · held 1, need somebody 1"
-
-
-def test_a_row_whose_processing_goes_wrong_fails_the_run_and_stops_no_other(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """Here the database refuses to write one row's result; the run is red and says so."""
-    bad, good = business.due_text(), [business.due_text() for _ in range(3)]
-    business.connection.execute(
-        sql.SQL("alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')").format(bad)
-    )
-    try:
-        run, _ = flow.run()
-    finally:
-        business.connection.execute("alter table sms_retry_queue drop constraint jam")
-    assert run["state"]["type"] == "FAILED"
-    assert run["state"]["name"] == "Failed"
-    assert run["state"]["message"].startswith("recovered 0, claimed 4: sent 3, errors 1 in ")
-    assert states_by_name(prefect, run["id"], 4) == {"Sent": 3, "Error": 1}
-    assert all(business.row(row)["status"] == "completed" for row in good)
-    assert business.row(bad)["begun_at"] is not None
 
 
 def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(

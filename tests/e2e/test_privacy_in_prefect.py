@@ -61,65 +61,29 @@ def holding(connection: psycopg.Connection, text: str) -> list[str]:
     ]
 
 
-def test_a_run_tells_prefect_nothing_private(
+def test_a_run_tells_prefect_nothing_private_also_where_a_rows_processing_goes_wrong(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, nowhere: Callable[..., None]
 ) -> None:
-    """Whatever a text comes to, an error of the row's own processing included."""
+    """Whatever a text comes to. Here the database refuses to write one row's result: the run is red and says so, and
+    stops no other.
+    """
     for fault in (None, JsonError(21211, http_status=400), JsonError(20500, http_status=500), AcceptThenDrop()):
         row = business.due_text(body=BODY, phone=PHONE)
         if fault:
             stack.twilio.fail(fault, to=PHONE)
     business.due_text(body=BODY, phone="2125550188")
-    jammed = business.due_text(body=BODY, phone=PHONE)
-    business.connection.execute(
-        sql.SQL("alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')").format(
-            jammed
-        )
-    )
+    jammed = business.due_text(body=BODY, phone=DOUBTFUL)
+    jam = "alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')"
+    business.connection.execute(sql.SQL(jam).format(jammed))
     try:
         run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG")
     finally:
         business.connection.execute("alter table sms_retry_queue drop constraint jam")
-    assert run["state"]["message"].startswith("recovered 0, claimed 6")
-    states_by_name(prefect, run["id"], 6)
+    assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Failed")
+    assert run["state"]["message"].startswith("recovered 0, claimed 6: sent 1, in doubt 2, failed 2, errors 1 in ")
+    assert states_by_name(prefect, run["id"], 6)["Error"] == 1
+    assert business.row(jammed)["begun_at"] is not None
     nowhere(printed, known=row)
-
-
-@pytest.fixture
-def texts(stack: Stack, business: Business, flow: FlowProcess) -> Iterator[dict[str, UUID]]:
-    """A text in each state, by its name. Where the application or a person may write freely, it is written who rang."""
-    connection = business.connection
-    name_customers(connection)
-    codes = iter((212, 617, 215, 404, 305, 704, 313, 216, 502))
-
-    def text(fault: SendFault | None = None, **more: Any) -> UUID:
-        phone = f"+1{next(codes)}5550188"
-        if fault:
-            stack.twilio.fail(fault, to=phone)
-        return business.due_text(body=BODY, **{"phone": phone} | more)
-
-    rows = {
-        "refused": text(JsonError(21211, http_status=400)),
-        "doubtful": text(AcceptThenDrop()),
-        "lost": text(AcceptThenDrop()),
-        "elsewhere": text(timezone=SPOKEN),
-        "malformed": text(phone="(212) 555-0188"),
-        "opted out": text(consent="opted_out"),
-    }
-    flow.run()
-    rows |= {"waiting": text(attempts=1, due=timedelta(hours=3)), "ended by the application": text(attempts=1)}
-    for row, status, error in (
-        (rows["waiting"], "pending", "Permission to send an SMS to (212) 555-0188 is missing"),
-        (rows["ended by the application"], "failed", f"The number {PHONE} is not valid"),
-    ):
-        connection.execute(
-            "update sms_retry_queue set last_error = %s, status = %s where id = %s", [error, status, row]
-        )
-    written = [NAME, SPOKEN, SPOKEN]
-    connection.execute("update customers set name = %s, sms_consent_source = %s, phone_status = %s", written)
-    connection.execute("update send_logs set error_message = %s", [SPOKEN])
-    yield rows
-    connection.execute("alter table customers drop column name")
 
 
 _ASK = """
@@ -138,35 +102,48 @@ for form, ask in json.load(sys.stdin):
 
 @pytest.mark.long
 def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
-    business: Business, texts: dict[str, UUID], stack: Stack, flow: FlowProcess, nowhere: Callable[..., None]
+    stack: Stack, business: Business, flow: FlowProcess, nowhere: Callable[..., None]
 ) -> None:
-    """Explained by each way, predicted, requeued, cancelled, resolved, pruned, sent, refused."""
+    """Explained, predicted, requeued, cancelled, resolved, sent, refused: texts in each state. Where the application or
+    a person may write freely, it is written who rang.
+    """
+    codes = iter((212, 617, 215, 404, 305, 704))
+
+    def text(fault: SendFault | None = None, **more: Any) -> UUID:
+        phone = f"+1{next(codes)}5550188"
+        if fault:
+            stack.twilio.fail(fault, to=phone)
+        return business.due_text(body=BODY, **{"phone": phone} | more)
+
+    connection = business.connection
+    name_customers(connection)
+    refused, doubtful = text(JsonError(21211, http_status=400)), text(AcceptThenDrop())
+    text(timezone=SPOKEN)
+    text(phone="(212) 555-0188")
+    text(consent="opted_out")
+    flow.run()
+    waiting = text(attempts=1, due=timedelta(hours=3))
+    error = f"Permission to send an SMS to (212) 555-0188 is missing, and {PHONE} is not valid"
+    connection.execute("update sms_retry_queue set last_error = %s where id = %s", [error, waiting])
+    written = [NAME, SPOKEN, SPOKEN]
+    connection.execute("update customers set name = %s, sms_consent_source = %s, phone_status = %s", written)
+    connection.execute("update send_logs set error_message = %s", [SPOKEN])
+
+    sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)
     of_business = {"business_id": str(business.id)}
     who = {"who": "Ann", "because": "The number was mended"}
-    sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)
-    one = {name: str(value) for name, value in business.row(texts["refused"]).items()}
-    waiting, doubtful, lost = (str(texts[name]) for name in ("waiting", "doubtful", "lost"))
     orders = [
-        ("sms-explain", {"customer_id": one["customer_id"]}),
-        ("sms-explain", {"send_log_id": one["send_log_id"]}),
-        ("sms-explain", {"retry_id": one["id"]}),
+        ("sms-explain", {"retry_id": str(refused)}),
         ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
         ("sms-status", None),
         ("sms-preview", {"hours": 24}),
-        ("sms-texts", {"requeue": of_business}),
-        ("sms-texts", {"cancel": of_business}),
-        ("sms-texts", {"requeue": {**of_business, "dry_run": False}}),
-        ("sms-texts", {"resolve": {"retry_id": doubtful, **who, "went_out_as": sid}}),
-        ("sms-texts", {"resolve": {"retry_id": lost, **who, "send_again": True}}),
-        ("sms-texts", {"cancel": {"retry_ids": [waiting], **who, "dry_run": False}}),
+        ("sms-texts", {"requeue": {**of_business, "dry_run": False}}),  # it lacks who, and is refused
+        ("sms-texts", {"resolve": {"retry_id": str(doubtful), **who, "went_out_as": sid}}),
+        ("sms-texts", {"cancel": {"retry_ids": [str(waiting)], **who, "dry_run": False}}),
         ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
-        ("sms-prune", {"keep_days": 90}),
-        ("sms-stop", {"state": "LA", "because": "A hurricane"}),
-        ("sms-stop", {"state": "LA", "lift": True}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
         ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
-        ("sms-status", None),
     ]
     told = subprocess.run(
         [sys.executable, "-c", _ASK],
@@ -175,17 +152,9 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         text=True,
         cwd=ROOT,
         env=flow.environment(PREFECT_LOGGING_LEVEL="DEBUG"),
-        check=True,
-        timeout=120,
+        check=False,
     )
-    ends = [line.split(" : ") for line in told.stdout.splitlines() if " : " in line]
-    assert [name for name, _ in ends] == ["Refused" if n == 8 else "Completed" for n in range(len(orders))], ends
-    done = [message for _, message in ends]
-    assert done[9:12] == [
-        "It is recorded as sent.",
-        "It will be sent again, with every check.",
-        "Cancelled 1 of 1 that match.",
-    ]
-    assert done[12].startswith("Requeued 3 of ")
-    assert " sent 3" in done[17]
-    nowhere(told.stdout, told.stderr, known=one["id"])
+    connection.execute("alter table customers drop column name")
+    ends = [line.partition(" : ")[0] for line in told.stdout.splitlines() if " : " in line]
+    assert ends == ["Refused" if number == 4 else "Completed" for number in range(len(orders))], told.stdout
+    nowhere(told.stdout, told.stderr, known=refused)

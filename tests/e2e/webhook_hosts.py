@@ -22,7 +22,9 @@ from tests.support.builders import PHONE
 
 URL: Final = "https://app.example/twilio"
 BARBER: Final = "AC" + "1" * 32
-TOKENS: Final = {BARBER: "1" * 32, "AC" + "2" * 32: ""}
+TOKEN, NEXT = "1" * 32, "7" * 32
+"""The barber's, and the one that it is exchanged for."""
+_TOKENS: Final = {BARBER: [TOKEN, NEXT], "AC" + "2" * 32: ""}
 """Of accounts beside the environment's. One was left empty."""
 Webhook = Callable[..., int]
 """Takes what Twilio posts, and perhaps what somebody added to it; answers with an HTTP status."""
@@ -54,7 +56,7 @@ def texted(body: str, *, account: str, token: str, to: str = SENDER, service: st
 
 def environment_of(stack: Stack) -> dict[str, str]:
     """The settings of a webhook that knows several accounts."""
-    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, "TWILIO_AUTH_TOKENS": json.dumps(TOKENS)}
+    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, "TWILIO_AUTH_TOKENS": json.dumps(_TOKENS)}
 
 
 @contextmanager

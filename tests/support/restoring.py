@@ -21,6 +21,13 @@ def back_up(stack: Stack, file: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+def schema_of(url: str) -> str:
+    """All that the catalog of a database defines, as SQL."""
+    command = [_program("pg_dump"), "--schema-only", url]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return "".join(line for line in told.splitlines(keepends=True) if not line.startswith("\\"))  # has a random word
+
+
 def restore(stack: Stack, file: Path) -> None:
     """Put back those rows, in the place of what is there."""
     with stack.connect() as connection:

@@ -8,20 +8,19 @@ from smsretry.errors import MigrationError
 
 _FIRST, _LAST = "20261125000100", "20261127163500"
 """Versions of the migrations of that time."""
-_IS_THERE: Final = """
-select to_regclass('smsretry.suppressions') is not null,
-       to_regclass('smsretry.unwritten_consents') is not null
-"""
-_OPT_OUTS: Final = """
+_KEPT: Final = {
+    "standing_opt_outs": "select number_key, coalesce(dated, at) as since from smsretry.standing_opt_outs",
+    "suppressions": "select number_key, since from smsretry.suppressions",
+    "unwritten_consents": "select number_key, since from smsretry.unwritten_consents where consent = 'opted_out'",
+}
+"""Where opt-outs were kept beside the customers' rows, at one time or another; and what was kept there."""
+_OPT_OUTS: Final = """\
        select c.business_id, c.phone as number, max(coalesce(o.since, c.sms_consent_at, now())) as date
        from public.customers c
-       left join (select number_key, since from smsretry.suppressions{unwritten}) o
+       left join ({kept}) o
            on o.number_key = smsretry.number_key(c.business_id, c.phone)
        where c.phone is not null and (c.sms_consent_status = 'opted_out' or o.number_key is not null)
-       group by c.business_id, c.phone order by c.business_id, date
-"""
-_UNWRITTEN: Final = """
-                  union all select number_key, since from smsretry.unwritten_consents where consent = 'opted_out'"""
+       group by c.business_id, c.phone order by c.business_id, date"""
 _TOLD: Final = """\
 This database was made by an earlier state of smsretry that was never released, and is not migrated. Set smsretry up \
 anew, and take the opt-outs along:
@@ -40,15 +39,16 @@ def refuse_earlier_state(connection: Connection, applied: Mapping[str, str], shi
     Raises:
         MigrationError: the database is of an earlier state. It says how to take the opt-outs along.
     """
-    [(there, keeps_unwritten)] = connection.execute(_IS_THERE).fetchall()
-    others = [
-        version
+    found = connection.execute(
+        "select name from unnest(%s::text[]) name where to_regclass('smsretry.' || name) is not null", [list(_KEPT)]
+    ).fetchall()
+    is_earlier = ("suppressions",) in found or any(
+        _FIRST <= version <= _LAST or (text and _words(shipped.get(version, text)) != _words(text))
         for version, text in applied.items()
-        if _FIRST <= version <= _LAST or (text and _words(shipped.get(version, text)) != _words(text))
-    ]
-    if there or others:
-        query = _OPT_OUTS.format(unwritten=_UNWRITTEN if keeps_unwritten else "")
-        raise MigrationError(_TOLD.format(query=query.strip("\n")))
+    )
+    if is_earlier:
+        kept = "\n                  union all ".join(_KEPT[name] for (name,) in found or [("standing_opt_outs",)])
+        raise MigrationError(_TOLD.format(query=_OPT_OUTS.format(kept=kept)))
 
 
 def _words(text: str) -> str:

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from smsretry import data
 from smsretry.adapters.migrations.checksums import clashes, read_checksums
 from smsretry.adapters.migrations.connecting import Connection
 from smsretry.errors import MigrationError
@@ -64,7 +65,7 @@ _FILLED: Final = {
 and what ends such a null.
 """
 VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("customers", "phone_status"): ("invalid", "not_mobile"),
+    ("customers", "phone_status"): tuple(sorted({row["phone_status"] for row in data.table("twilio_errors")} - {""})),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
     ("customers", "sms_consent_source"): ("inbound_start", "inbound_stop", "inbound_words", "twilio_21610"),
     ("send_logs", "channel"): ("sms",),
@@ -137,26 +138,17 @@ class Misfit(NamedTuple):
     what: str
 
 
-def refuse_another_database(connection: Connection) -> None:
-    """Name what every Supabase project has and this database has not.
-
-    Raises:
-        MigrationError: something is missing.
-    """
-    if lacks := [name for (name,) in connection.execute(_LACKS)]:
-        raise MigrationError(
-            f"This is no database of a Supabase project: it has no {', no '.join(lacks)}, on which the policies and "
-            "grants rely. Check the host and the name in --db-url; Supabase's own is called postgres. "
-            "Nothing was changed."
-        )
-
-
 def refuse_what_does_not_fit(connection: Connection) -> None:
     """Name all that does not fit in what exists: columns, values, names and policies; and if those fit, rows.
 
     Raises:
-        MigrationError: something does not fit.
+        MigrationError: something does not fit, or the database is no Supabase project's.
     """
+    if lacks := [name for (name,) in connection.execute(_LACKS)]:
+        raise MigrationError(
+            f"This is no database of a Supabase project: it has no {', no '.join(lacks)}. Check the host and the name "
+            "in --db-url; Supabase's own is called postgres. Nothing was changed."
+        )
     adopts = connection.execute("select to_regnamespace('smsretry') is null").fetchone() == (True,)
     with connection.transaction(force_rollback=True):
         connection.execute("set local search_path = ''")  # so that names come with their schema

@@ -16,7 +16,7 @@ from psycopg import sql
 from smsretry.adapters.migrations.checksums import dropping, read_checksums
 from smsretry.adapters.migrations.connecting import Connection, connect
 from smsretry.adapters.migrations.earlier import refuse_earlier_state
-from smsretry.adapters.migrations.fitting import refuse_another_database, refuse_what_does_not_fit
+from smsretry.adapters.migrations.fitting import refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.schemas import SchemaFile, schema_files, whole
 from smsretry.errors import MigrationError
@@ -143,7 +143,6 @@ def _apply(
             missing = [migration for migration in shipped if migration.version not in applied]
             if not (missing or anew):
                 return [], []
-            refuse_another_database(connection)
             refuse_what_does_not_fit(connection)
             lock_tables(connection)
             connection.execute(_HISTORY)

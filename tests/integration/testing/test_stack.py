@@ -124,12 +124,21 @@ def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
         assert asked.status_code == answer
 
 
-def test_options_and_faults_are_those_of_one_test(sms_stack: SmsStack) -> None:
-    """A text in doubt is held instead of sent again; a number is refused until it is healed."""
+def test_options_and_faults_are_those_of_one_test_and_a_fault_is_its_numbers_as_often_as_told(
+    sms_stack: SmsStack,
+) -> None:
+    """Here two of three texts to a number are refused, and none to another; then what is left is forgotten."""
     sms_stack.options["SMSRETRY_IN_DOUBT"] = "hold"
     assert sms_stack.settings().in_doubt == "hold"
-    sms_stack.twilio.fail(JsonError(21211, http_status=400), times=None)
-    sms_stack.empty().business().due_text()
+    sms_stack.twilio.fail(JsonError(21211, http_status=400), to=PHONE, times=2)
+    sms_stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550199", times=None)
+    business = sms_stack.business()
+    fates = []
+    for phone in (PHONE, "+12125550124", PHONE, PHONE):
+        business.due_text(phone=phone)
+        fates += sms_stack.run().fates
+    assert fates == ["Failed", "Sent", "Failed", "Sent"]
+    sms_stack.empty().business().due_text(phone="+12125550199")
     assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == ("resend", ["Sent"])
 
 
