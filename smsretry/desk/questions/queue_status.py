@@ -1,7 +1,7 @@
 """The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
@@ -30,6 +30,7 @@ FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
 _DOCTOR: Final = Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor")
+_STOPPED: Final = {"sending": "sending is stopped", "environment": "the sender of the environment is stopped"}
 _HOURS: Final = "Accepted by hour (UTC): green arrived, red did not, grey never reported, blue not reported yet."
 
 
@@ -93,11 +94,10 @@ class QueueStatus(Answer):
         parts = dict[str, tuple[StatusLine, ...]]()
         for line in lines:
             parts[line.part] = (*parts.get(line.part, ()), line)
-        clock = next(iter(parts.pop("clock", ())), None)
-        if clock is None or clock.oldest is None or clock.next_at is None:
-            raise ValueError("sms_status gave no time")
-        late = (clock.oldest - clock.next_at).total_seconds()
-        return cls(at=clock.oldest, late_seconds=late, fewest_texts=clock.texts or 0, parts=parts)
+        match parts.pop("clock", ()):
+            case [StatusLine(oldest=datetime() as at, next_at=datetime() as late, texts=fewest)]:
+                return cls(at=at, late_seconds=(at - late).total_seconds(), fewest_texts=fewest or 0, parts=parts)
+        raise ValueError("sms_status gave no time")
 
     def part(self, name: str) -> tuple[StatusLine, ...]:
         """The rows of a part."""
@@ -105,10 +105,7 @@ class QueueStatus(Answer):
 
     def counts(self, name: str) -> Counter[str]:
         """How many texts each name of a part has."""
-        counted = Counter[str]()
-        for line in self.part(name):
-            counted[line.name] += line.texts or 0
-        return counted
+        return _counted(self.part(name))
 
     @property
     def queue(self) -> dict[str, int]:
@@ -135,7 +132,7 @@ class QueueStatus(Answer):
     @property
     def held_texts(self) -> int:
         """How many wait for something that a person can mend: all, however many reasons are listed."""
-        return next((line.texts or 0 for line in self.part("held") if line.name == "all"), 0)
+        return self.counts("held")["all"]
 
     @property
     def stopped_because(self) -> str | None:
@@ -164,15 +161,6 @@ class QueueStatus(Answer):
         senders = f"senders that need somebody {need}" if need else ""
         stopped = "STOPPED" if self.stopped_because else ""
         return " · ".join(filter(None, (self.staging, stopped, self.numbers, late, senders)))
-
-    @property
-    def hours(self) -> dict[Instant, Counter[str]]:
-        """For each hour of the last day that had an accepted text, how many had each of `FATES`."""
-        hours = dict[Instant, Counter[str]]()
-        for line in sorted(self.part("hour"), key=lambda line: line.oldest or self.at):
-            if line.oldest:
-                hours.setdefault(line.oldest, Counter())[line.name] += line.texts or 0
-        return hours
 
     @property
     def delivery(self) -> Counter[str]:
@@ -211,19 +199,12 @@ class QueueStatus(Answer):
             what = f"a text is overdue by {span(self.overdue_seconds)}"
             yield Need(what=what, texts=self.queue.get("due"), lever=_DOCTOR, which={"states": ["due"]})
         yield from map(_sender, self.part("sender"))
-        told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
-        held = [line for line in self.part("held") if line.name != "all"]
-        for line in held:
-            of_sender = line.why_code in told or (line.business_id in told and line.why_code in SENDER_MENDING)
-            yield from [] if of_sender else [_held(line)]
-        if (unlisted := self.held_texts - sum(line.texts or 0 for line in held)) > 0:
-            see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
-            yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)
+        yield from self._held()
         for line in self.part("scheduled"):
             late = (self.at - line.oldest).total_seconds() if line.oldest else 0
             if line.name == "held" and line.ref:
-                see, which = Lever.of(WhichText, {"retry_id": line.ref}, "see why one of them is"), {"states": ["held"]}
-                yield _need(line, "scheduled sends held", see, which)
+                see = Lever.of(WhichText, {"retry_id": line.ref}, "see why one of them is")
+                yield _need(line, "scheduled sends held", see, {"states": ["held"]})
             elif line.name == "late" and late >= self.late_seconds:
                 yield _need(line, f"scheduled sends late by {span(late)} and not queued", _DOCTOR)
         for line in self.part("inbound"):
@@ -235,6 +216,21 @@ class QueueStatus(Answer):
             yield _need(line, "wrote what may mean stop, and nobody has read it", read)
         if dropped := self.delivery_dropped:
             yield Need(what=dropped, lever=Lever(words="see by which codes below; it looks so when a carrier filters"))
+
+    def _held(self) -> Iterator[Need]:
+        """Each reason of each business, unless its sender has been told; then those that are not listed."""
+        told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
+        held = [line for line in self.part("held") if line.name != "all"]
+        for line in held:
+            if line.why_code in told or (line.business_id in told and line.why_code in SENDER_MENDING):
+                continue
+            mend = MENDING.get(line.why_code, "") if line.why_code else ""
+            first = mend.format(customer="…", business=line.business_id, send_log="…") or None
+            lever = Lever.of(LookAgain, line.which("held"), "have them looked at again now", first=first)
+            yield _need(line, f"held: {line.told}", lever, line.which("held"))
+        if (unlisted := self.held_texts - _counted(held).total()) > 0:
+            see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
+            yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)
 
     # All of it
 
@@ -253,34 +249,31 @@ class QueueStatus(Answer):
             needs = [need for need in self.needs() if need.fails is fails]
             yield from [Heading(title)] if needs else []
             for need in needs:
-                yield f"{need.whose}: " if need.whose else "", need.what, *self._texts(need), self._ago(need.since)
+                texts = (", texts ", _list(need.texts, need.which)) if need.texts else ()
+                yield f"{need.whose}: " if need.whose else "", need.what, *texts, self._ago(need.since)
                 yield "    ", need.lever
-        yield Heading("In the queue")
-        yield Table(("", "texts", "the next"), list(self._queue()) or [("nothing", "", "")])
-        yield Heading("Sends in the last hour")
+        yield from _table("In the queue", ("", "texts", "the next"), self._queue(), empty="nothing")
         sends = [(name.replace("_", " "), str(texts)) for name, texts in self.counts("sent").items()]
-        yield Table(("", "texts"), sends or [("none", "")])
+        yield from _table("Sends in the last hour", ("", "texts"), sends, empty="none")
         if self.delivery:
             yield from self._delivered()
-        if ended := self.part("ended"):
-            yield Heading("Ended in the last day")
-            yield Table(
-                ("", "texts", ""), [(one.name, _list(one.texts, one.which(one.name)), _why(one)) for one in ended]
-            )
-        yield Heading("Runs")
+        lost = [
+            (one.name, _list(one.texts, one.which("failed", "sent")), one.business or "")
+            for one in self.part("undelivered")
+        ]
+        yield from _table("Undelivered in the last day", ("code", "texts", "business"), lost)
+        ended = [(one.name, _list(one.texts, one.which(one.name)), _why(one)) for one in self.part("ended")]
+        yield from _table("Ended in the last day", ("", "texts", ""), ended)
         runs = [(f"run {line.name}", line.told or "", on_clock(line.oldest or self.at)) for line in self.part("run")]
-        yield Table(("", "", "began"), runs or [("none lately", "", "")])
+        yield from _table("Runs", ("", "", "began"), runs, empty="none lately")
         yield f"As of {on_clock(self.at)} on the database's clock."
-
-    def _texts(self, need: Need) -> Sequence[Words]:
-        return [", texts ", _list(need.texts, need.which)] if need.texts else []
 
     def _queue(self) -> Iterator[Sequence[Words]]:
         for name in self.STATES:
             for line in self.part("queue" if name != "waiting" else "waiting"):
                 if name == "waiting":
-                    by_hours = {"why_code": "quiet_hours"} if line.name == "quiet_hours" else {}
-                    texts = _list(line.texts, {"states": ["waiting"], **by_hours})
+                    hours = {"why_code": "quiet_hours"} if line.name == "quiet_hours" else {}
+                    texts = _list(line.texts, {"states": ["waiting"], **hours})
                     yield f"waiting for {REASONS.get(line.name, line.name)}", texts, self._in(line.next_at)
                 elif line.name == name:
                     yield name.replace("_", " "), _list(line.texts, line.which(name)), self._in(line.next_at)
@@ -291,15 +284,11 @@ class QueueStatus(Answer):
         rate = _rate(self.delivery)
         share = {"delivered": f"{rate:.0%} of what is known" if rate is not None else ""}
         rows = [(fate, str(self.delivery[fate]), share.get(fate, "")) for fate in FATES if self.delivery[fate]]
-        yield Heading("Delivery in the last day")
-        yield Table(("", "texts", ""), rows)
-        last, hours = self.at.replace(minute=0, second=0, microsecond=0), self.hours
+        yield from _table("Delivery in the last day", ("", "texts", ""), rows)
+        last = self.at.replace(minute=0, second=0, microsecond=0)
         day = [last - timedelta(hours=ago) for ago in range(23, -1, -1)]
-        yield Hours(_HOURS, [(hour, [hours.get(hour, Counter())[fate] for fate in FATES]) for hour in day])
-        if lost := self.part("undelivered"):
-            yield Heading("Undelivered in the last day")
-            listed = [(one.name, _list(one.texts, one.which("failed", "sent")), one.business or "") for one in lost]
-            yield Table(("code", "texts", "business"), listed)
+        counts = [_counted(line for line in self.part("hour") if line.oldest == hour) for hour in day]
+        yield Hours(_HOURS, [(hour, [one[fate] for fate in FATES]) for hour, one in zip(day, counts, strict=True)])
 
     def _ago(self, since: datetime | None) -> str:
         """How long ago that was, in parentheses."""
@@ -307,6 +296,13 @@ class QueueStatus(Answer):
 
     def _in(self, moment: datetime | None) -> str:
         return f"in {span((moment - self.at).total_seconds())}" if moment and moment > self.at else ""
+
+
+def _counted(lines: Iterable[StatusLine]) -> Counter[str]:
+    counted = Counter[str]()
+    for line in lines:
+        counted[line.name] += line.texts or 0
+    return counted
 
 
 def _rate(fates: Mapping[str, int]) -> float | None:
@@ -324,16 +320,21 @@ def _list(texts: int | None, which: Mapping[str, Any]) -> Words:
     return Lever.see(ListTexts, which, str(texts)) if which else str(texts)
 
 
+def _table(title: str, columns: tuple[str, ...], rows: Iterable[Sequence[Words]], empty: str = "") -> Iterator[Told]:
+    """With its heading. Without rows, one that says so, or nothing."""
+    found = [*rows] or ([(empty, *[""] * (len(columns) - 1))] if empty else [])
+    yield from (Heading(title), Table(columns, found)) if found else ()
+
+
 def _need(line: StatusLine, what: str, lever: Lever, which: Mapping[str, Any] | None = None) -> Need:
     whose = line.business or ""
     return Need(what=what, whose=whose, texts=line.texts, since=line.oldest, lever=lever, which=dict(which or {}))
 
 
 def _stopped(line: StatusLine) -> Need:
-    if line.name in ("sending", "environment"):
-        what = "sending is stopped" if line.name == "sending" else "the sender of the environment is stopped"
+    if line.name in _STOPPED:
         mend = "mend what it says: one text of each run tries whether it works again"
-        return _need(line, f"{what}: {line.told}", _DOCTOR.model_copy(update={"words": mend}))
+        return _need(line, f"{_STOPPED[line.name]}: {line.told}", _DOCTOR.model_copy(update={"words": mend}))
     lift = Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
     return Need(what=f"stopped {line.name}: {line.told}", since=line.oldest, lever=lift, fails=False)
 
@@ -345,10 +346,3 @@ def _sender(line: StatusLine) -> Need:
     whole = line.model_copy(update={"business": line.business or "several businesses", "why_code": None})
     which = whole.which("due", "waiting", "held") if line.business_id else None
     return _need(whole, f"sender {line.name}: {line.told}", lever, which)
-
-
-def _held(line: StatusLine) -> Need:
-    mend = MENDING.get(line.why_code, "") if line.why_code else ""
-    first = mend.format(customer="…", business=line.business_id, send_log="…") or None
-    lever = Lever.of(LookAgain, line.which("held"), "have them looked at again now", first=first)
-    return _need(line, f"held: {line.told}", lever, line.which("held"))

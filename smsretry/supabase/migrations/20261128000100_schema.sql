@@ -5356,13 +5356,12 @@ $$;
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
---   queue (name: a state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
---   held (a line for each reason and business, 50 at most; name all: how many in all)
---   sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name: delivered, undelivered, unknown or open)
---   undelivered (last day; by the provider's code and business) · ended (last day; failed or cancelled, by reason)
---   inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
---   stopped (name: sending, environment, or a US state) · senders (by state) · sender (one each for those that need somebody)
---   mark, runner (smsretry.status_of_mark) · run (the last five)
+--   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
+--   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
+--   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
+--   businesses without a sender of their own; or a US state, to which no marketing text goes)
+--   senders, sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
+--   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
 -- command or a link.
 create or replace function public.sms_status()
@@ -5373,7 +5372,9 @@ returns table (
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_run smsretry.runs;
 begin
+    select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
     select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
     from (
@@ -5394,9 +5395,20 @@ begin
                                    'ref', (array_agg(t.twilio_sid order by t.heard_at))[1])
          from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
         union all
-        select * from smsretry.status_of_stops()
+        (select jsonb_build_object(
+            'part', 'stopped', 'oldest', s.since, 'told', s.why,
+            'name', case when s.kind = 'state' then s.subject
+                         when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
+         from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+         where s.kind in ('everybody', 'state') or e.told_at is not null
+         order by s.kind = 'state', s.subject)
         union all
-        select * from smsretry.status_of_mark()
+        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'oldest', v_run.started_at, 'told', m.told)
+        from smsretry.mark_mismatch(v_run.send_to, v_run.address) m (told) where v_run.id is not null and m.told is not null
+        union all
+        select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m
+        union all
+        select jsonb_build_object('part', 'runner', 'name', v_run.send_to, 'oldest', v_run.started_at) where v_run.send_to <> 'all'
         union all
         select * from smsretry.status_of_senders(v_now)
         union all
@@ -5410,46 +5422,14 @@ begin
 end
 $$;
 
--- ======== schemas/desk/status_of_mark.sql ========
--- sms_status: what the database is marked as (mark: staging or production; told: its address), whom the last run's worker
--- texts, unless everybody (runner: listed or nobody), and what keeps texts if the two disagree (stopped: sending).
-create or replace function smsretry.status_of_mark()
-returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m;
-    return query
-    select jsonb_build_object('oldest', r.started_at) || l.line
-    from (select u.* from smsretry.runs u order by u.started_at desc limit 1) r
-    cross join lateral (
-        select jsonb_build_object('part', 'runner', 'name', r.send_to) as line where r.send_to <> 'all'
-        union all
-        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'told', m.told, 'why_code', 'mark_mismatch')
-        from smsretry.mark_mismatch(r.send_to, r.address) m (told) where m.told is not null) l;
-end
-$$;
-
 -- ======== schemas/desk/status_of_senders.sql ========
 -- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
 -- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait). That of
--- the environment has a line if it is too slow; smsretry.status_of_stops tells of its stop.
+-- the environment has a line if it is too slow; its stop is a line of its own.
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
-declare
-    k_late constant float8 := extract(epoch from smsretry.late_after());
-    -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
-    -- is planned once, whatever plan_cache_mode says.
-    v_held constant uuid[] := array(
-        select distinct q.business_id from public.sms_retry_queue q
-        where q.held_since is not null and status_of_senders.at is not null
-          and q.work in ('texts', 'suspect') and q.why_code in ('no_credentials', 'account_refused'));
-    v_due bigint := 0;
 begin
-    if exists (select from smsretry.senders s where s.segments_per_second is not null) then
-        select count(*) into v_due from public.sms_retry_queue q
-        where q.work = 'texts' and q.scheduled_for <= status_of_senders.at;
-    end if;
     return query
     with states as materialized (
         select s.*, x.since, x.why, exists (select from smsretry.business_senders b where b.sender_id = s.id) as own,
@@ -5459,27 +5439,26 @@ begin
         from smsretry.senders s
         left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
     ),
-    suspected as (
-        select t.id from states t where t.own and t.state <> 'sending' or t.segments_per_second * k_late <= v_due
-        union
-        select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
-    ),
     waiting as materialized (
         select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, sum(w.due)::bigint as due, min(w.oldest) as oldest,
                min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
                min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
-        from smsretry.texts_by_sender(
-            case when not exists (select from states e join suspected u on u.id = e.id where not e.own) then array(
-                select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)) end,
-            status_of_senders.at) w
-        where w.sender_id is not null
+        from smsretry.texts_by_sender(array( -- only of businesses that may have trouble: a million texts may wait
+            select b.business_id from states t join smsretry.business_senders b on b.sender_id = t.id where t.state <> 'sending'
+            union
+            select q.business_id from public.sms_retry_queue q
+            where q.work in ('texts', 'suspect') and q.held_since is not null and q.why_code in ('no_credentials', 'account_refused')
+            union
+            select q.business_id from public.sms_retry_queue q
+            where q.work = 'texts' and q.scheduled_for <= status_of_senders.at
+              and exists (select from states t where t.segments_per_second is not null)), status_of_senders.at) w
         group by w.sender_id
     ),
     told as (
-        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest,
+        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest, w.why as waits,
                case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
-                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * k_late then 'sender_rate' end) end as trouble,
-               coalesce(w.why, 'texts wait') as waits
+                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * extract(epoch from smsretry.late_after())
+                                                   then 'sender_rate' end) end as trouble
         from states t left join waiting w on w.sender_id = t.id
     )
     (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t where t.own group by t.state order by t.state)
@@ -5495,7 +5474,7 @@ begin
             when 'sending_stopped' then 'stopped: ' || t.why
             when 'day_spent' then 'has used its day'
             when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
-            else t.waits end)
+            else coalesce(t.waits, 'texts wait') end)
      from told t
      where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
      order by t.texts desc, t.id limit 50);
@@ -5503,7 +5482,8 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- sms_status: recent sends and their fate: the lines sent, hour, lately and undelivered.
+-- sms_status: recent sends and their fate: sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name:
+-- delivered, undelivered, unknown or open) · undelivered (last day; by the provider's code and business).
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts for the day's.
@@ -5511,96 +5491,68 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     with accepted as materialized (
-        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
-                    when a.delivery_status = 'unknown' then 'unknown' else 'open' end as fate,
-               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
+                    -- as smsretry.is_lost, inline because it is cheaper
+                    when a.delivery_status in ('undelivered', 'failed', 'canceled') then 'undelivered' else 'open' end as fate,
+               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour,
+               a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a
         where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
-        group by 1, 2, 3
     )
     (select jsonb_build_object('part', 'sent', 'name', coalesce(a.outcome, 'under_way'), 'texts', count(*), 'oldest', min(a.begun_at))
      from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by a.outcome order by a.outcome)
     union all
-    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', sum(c.texts)) from accepted c group by c.hour, c.fate
+    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', count(*)) from accepted c group by c.hour, c.fate
     union all
-    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', sum(c.texts)) from accepted c where c.lately group by c.fate
+    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', count(*)) from accepted c where c.lately group by c.fate
     union all
     (select jsonb_build_object('part', 'undelivered', 'name', coalesce(l.delivery_code::text, 'without a code'),
                                'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at))
-     from (select a.delivery_code, a.delivery_at,
-                  coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id
-           from public.sms_send_attempts a
-           where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
-             and a.delivery_status in ('undelivered', 'failed', 'canceled')) l -- as is_lost, inline because it is cheaper
+     from accepted l where l.fate = 'undelivered'
      group by l.delivery_code, l.business_id order by count(*) desc limit 50);
 end
 $$;
 
--- ======== schemas/desk/status_of_stops.sql ========
--- sms_status: what is stopped. sending: everybody's texts; environment: those of businesses without a sender of their own; else a
--- state, to which no marketing text goes. A business's own sender has a line of smsretry.status_of_senders.
-create or replace function smsretry.status_of_stops()
-returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select jsonb_build_object(
-        'part', 'stopped', 'oldest', s.since, 'told', s.why,
-        'name', case when s.kind = 'state' then s.subject
-                     when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
-    from smsretry.stops s
-    where s.kind in ('everybody', 'state')
-       or s.kind = 'sender' and exists (select from smsretry.senders e where e.id::text = s.subject and e.told_at is not null)
-    order by s.kind = 'state', s.subject;
-end
-$$;
-
 -- ======== schemas/desk/status_of_waiting.sql ========
--- What waits and what is under way: the lines scheduled, queue, waiting and held of sms_status.
+-- sms_status: what waits and what is under way:
+--   queue (name: a state, as smsretry.text_state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
+--   held (a line for each reason and business, 50 at most; name all: how many in all)
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
 set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
 begin
     return query
-    with waiting as (
-        -- From an index alone, the one that has this order: a million rows may wait.
-        select q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held, q.scheduled_for > status_of_waiting.at as later,
-               count(*) as texts, min(q.scheduled_for) as oldest
-        from (select n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
-              where n.work in ('texts', 'suspect') order by n.work, n.scheduled_for, n.id) q
-        group by 1, 2, 3, 4
-    ),
-    live as materialized (
-        -- As smsretry.text_state.
-        select case when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
+    with live as materialized (
+        select case when w.work = 'doubtful' then 'in_doubt' when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
                coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
-        from waiting w
-        union all
-        select 'in_doubt', 'none', count(*), min(q.scheduled_for), min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.work = 'doubtful' having count(*) > 0
+        from ( -- From an index alone, the one that has this order: a million rows may wait.
+            select q.work, q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held,
+                   q.scheduled_for > status_of_waiting.at as later, count(*) as texts, min(q.scheduled_for) as oldest
+            from (select n.work, n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
+                  where n.work in ('texts', 'suspect', 'doubtful') order by n.work, n.scheduled_for, n.id) q
+            group by 1, 2, 3, 4, 5) w
         union all
         select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.work = 'under_way' group by 1
     )
-    (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
-                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at),
-                               'ref', min(p.id::text) filter (where p.name = 'held'))
-     from (
-         select s.id, case when s.held_since is not null then 'held'
-                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
-                -- The application may have written infinity.
-                smsretry.on_calendar(s.scheduled_for) as due
-         from public.scheduled_sends s
-         where s.status = 'scheduled') p
-     group by p.name order by p.name)
-    union all
     (select jsonb_build_object('part', 'queue', 'name', l.state, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l group by l.state order by l.state)
     union all
     (select jsonb_build_object('part', 'waiting', 'name', l.category, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
      from live l where l.state = 'waiting' group by l.category order by l.category)
+    union all
+    (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
+                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at), 'ref', min(p.id::text) filter (where p.name = 'held'))
+     from (
+         select s.id, case when s.held_since is not null then 'held'
+                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
+                smsretry.on_calendar(s.scheduled_for) as due -- the application may have written infinity
+         from public.scheduled_sends s
+         where s.status = 'scheduled') p
+     group by p.name order by p.name)
     union all
     (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
      from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)

@@ -1,12 +1,11 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
---   queue (name: a state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
---   held (a line for each reason and business, 50 at most; name all: how many in all)
---   sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name: delivered, undelivered, unknown or open)
---   undelivered (last day; by the provider's code and business) · ended (last day; failed or cancelled, by reason)
---   inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
---   stopped (name: sending, environment, or a US state) · senders (by state) · sender (one each for those that need somebody)
---   mark, runner (smsretry.status_of_mark) · run (the last five)
+--   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
+--   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
+--   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
+--   businesses without a sender of their own; or a US state, to which no marketing text goes)
+--   senders, sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
+--   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
 -- command or a link.
 create or replace function public.sms_status()
@@ -17,7 +16,9 @@ returns table (
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_run smsretry.runs;
 begin
+    select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
     select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
     from (
@@ -38,9 +39,20 @@ begin
                                    'ref', (array_agg(t.twilio_sid order by t.heard_at))[1])
          from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
         union all
-        select * from smsretry.status_of_stops()
+        (select jsonb_build_object(
+            'part', 'stopped', 'oldest', s.since, 'told', s.why,
+            'name', case when s.kind = 'state' then s.subject
+                         when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
+         from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+         where s.kind in ('everybody', 'state') or e.told_at is not null
+         order by s.kind = 'state', s.subject)
         union all
-        select * from smsretry.status_of_mark()
+        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'oldest', v_run.started_at, 'told', m.told)
+        from smsretry.mark_mismatch(v_run.send_to, v_run.address) m (told) where v_run.id is not null and m.told is not null
+        union all
+        select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m
+        union all
+        select jsonb_build_object('part', 'runner', 'name', v_run.send_to, 'oldest', v_run.started_at) where v_run.send_to <> 'all'
         union all
         select * from smsretry.status_of_senders(v_now)
         union all

@@ -1,23 +1,10 @@
 -- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
 -- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait). That of
--- the environment has a line if it is too slow; smsretry.status_of_stops tells of its stop.
+-- the environment has a line if it is too slow; its stop is a line of its own.
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
-declare
-    k_late constant float8 := extract(epoch from smsretry.late_after());
-    -- Held, and not only by the pause of their sender: few, from an index. `at is not null`, because a statement without a variable
-    -- is planned once, whatever plan_cache_mode says.
-    v_held constant uuid[] := array(
-        select distinct q.business_id from public.sms_retry_queue q
-        where q.held_since is not null and status_of_senders.at is not null
-          and q.work in ('texts', 'suspect') and q.why_code in ('no_credentials', 'account_refused'));
-    v_due bigint := 0;
 begin
-    if exists (select from smsretry.senders s where s.segments_per_second is not null) then
-        select count(*) into v_due from public.sms_retry_queue q
-        where q.work = 'texts' and q.scheduled_for <= status_of_senders.at;
-    end if;
     return query
     with states as materialized (
         select s.*, x.since, x.why, exists (select from smsretry.business_senders b where b.sender_id = s.id) as own,
@@ -27,27 +14,26 @@ begin
         from smsretry.senders s
         left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
     ),
-    suspected as (
-        select t.id from states t where t.own and t.state <> 'sending' or t.segments_per_second * k_late <= v_due
-        union
-        select b.sender_id from smsretry.business_senders b where b.business_id = any (v_held)
-    ),
     waiting as materialized (
         select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, sum(w.due)::bigint as due, min(w.oldest) as oldest,
                min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
                min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
-        from smsretry.texts_by_sender(
-            case when not exists (select from states e join suspected u on u.id = e.id where not e.own) then array(
-                select b.business_id from smsretry.business_senders b where b.sender_id in (select u.id from suspected u)) end,
-            status_of_senders.at) w
-        where w.sender_id is not null
+        from smsretry.texts_by_sender(array( -- only of businesses that may have trouble: a million texts may wait
+            select b.business_id from states t join smsretry.business_senders b on b.sender_id = t.id where t.state <> 'sending'
+            union
+            select q.business_id from public.sms_retry_queue q
+            where q.work in ('texts', 'suspect') and q.held_since is not null and q.why_code in ('no_credentials', 'account_refused')
+            union
+            select q.business_id from public.sms_retry_queue q
+            where q.work = 'texts' and q.scheduled_for <= status_of_senders.at
+              and exists (select from states t where t.segments_per_second is not null)), status_of_senders.at) w
         group by w.sender_id
     ),
     told as (
-        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest,
+        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest, w.why as waits,
                case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
-                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * k_late then 'sender_rate' end) end as trouble,
-               coalesce(w.why, 'texts wait') as waits
+                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * extract(epoch from smsretry.late_after())
+                                                   then 'sender_rate' end) end as trouble
         from states t left join waiting w on w.sender_id = t.id
     )
     (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t where t.own group by t.state order by t.state)
@@ -63,7 +49,7 @@ begin
             when 'sending_stopped' then 'stopped: ' || t.why
             when 'day_spent' then 'has used its day'
             when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
-            else t.waits end)
+            else coalesce(t.waits, 'texts wait') end)
      from told t
      where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
      order by t.texts desc, t.id limit 50);

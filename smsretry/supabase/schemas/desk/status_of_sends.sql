@@ -1,4 +1,5 @@
--- sms_status: recent sends and their fate: the lines sent, hour, lately and undelivered.
+-- sms_status: recent sends and their fate: sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name:
+-- delivered, undelivered, unknown or open) · undelivered (last day; by the provider's code and business).
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts for the day's.
@@ -6,27 +7,24 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     with accepted as materialized (
-        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when smsretry.is_lost(a.delivery_status) then 'undelivered'
-                    when a.delivery_status = 'unknown' then 'unknown' else 'open' end as fate,
-               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour, count(*) as texts
+        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
+                    -- as smsretry.is_lost, inline because it is cheaper
+                    when a.delivery_status in ('undelivered', 'failed', 'canceled') then 'undelivered' else 'open' end as fate,
+               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour,
+               a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a
         where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
-        group by 1, 2, 3
     )
     (select jsonb_build_object('part', 'sent', 'name', coalesce(a.outcome, 'under_way'), 'texts', count(*), 'oldest', min(a.begun_at))
      from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by a.outcome order by a.outcome)
     union all
-    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', sum(c.texts)) from accepted c group by c.hour, c.fate
+    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', count(*)) from accepted c group by c.hour, c.fate
     union all
-    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', sum(c.texts)) from accepted c where c.lately group by c.fate
+    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', count(*)) from accepted c where c.lately group by c.fate
     union all
     (select jsonb_build_object('part', 'undelivered', 'name', coalesce(l.delivery_code::text, 'without a code'),
                                'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at))
-     from (select a.delivery_code, a.delivery_at,
-                  coalesce(a.business_id, (select q.business_id from public.sms_retry_queue q where q.id = a.retry_id)) as business_id
-           from public.sms_send_attempts a
-           where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
-             and a.delivery_status in ('undelivered', 'failed', 'canceled')) l -- as is_lost, inline because it is cheaper
+     from accepted l where l.fate = 'undelivered'
      group by l.delivery_code, l.business_id order by count(*) desc limit 50);
 end
 $$;
