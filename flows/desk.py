@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from smsretry.desk.actions.doors import CONSENT, EXPLAIN, PREVIEW, PRUNE, SENDERS, STATUS, STOP, TEXTS, Door
+from smsretry.desk.actions.doors import DOORS, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
 from smsretry.desk.pages.markdown import markdown
@@ -32,8 +32,9 @@ _DESK_FLOW: Final[dict[str, Any]] = {"persist_result": False, "validate_paramete
 _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 
-def _flow_of(door: Door, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
+def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
     """The flow of a door, with its forms for parameters, and what they are where nothing is filled in."""
+    door = next(one for one in DOORS if one.name == name)
     several = len(door.forms) > 1
 
     def at_door(ask: Form | None = None) -> State[Any]:
@@ -67,14 +68,14 @@ def _shown(answer: Answer, key: str) -> State[Any]:
     return with_result(Completed(message=headline), told)
 
 
-sms_status = _flow_of(STATUS)
-sms_explain = _flow_of(EXPLAIN)
-sms_texts = _flow_of(TEXTS)
-sms_preview = _flow_of(PREVIEW, Preview())
-sms_senders = _flow_of(SENDERS, {"list": {}})
-sms_consent = _flow_of(CONSENT)
-sms_stop = _flow_of(STOP)
-sms_prune = _flow_of(PRUNE, Prune())
+sms_status = _flow_of("status")
+sms_explain = _flow_of("explain")
+sms_texts = _flow_of("texts")
+sms_preview = _flow_of("preview", Preview())
+sms_senders = _flow_of("senders", {"list": {}})
+sms_consent = _flow_of("consent")
+sms_stop = _flow_of("stop")
+sms_prune = _flow_of("prune", Prune())
 
 
 @flow(name="sms-doctor", **_DESK_FLOW)

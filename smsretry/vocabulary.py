@@ -146,9 +146,6 @@ MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
 looks like one."""
 
-PROVIDER_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9]{8,64}$"
-"""A provider's id of an account or a sender, roughly. `add_sms_sender` has its exact shape."""
-
 SenderState: TypeAlias = Literal["sending", "paused", "stopped", "spent"]
 """The state of a business's own sender.
 

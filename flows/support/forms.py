@@ -15,8 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.refusals import in_words
+from smsretry.desk.actions.form import Form, in_words
 from smsretry.errors import SmsRetryError
 
 from .show import log_what_is_new, refused, this_run

@@ -17,7 +17,7 @@ from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
 from smsretry.cli.parsing import flag
 from smsretry.cli.printing import print_note
-from smsretry.desk.actions.doors import CONSENT, DOORS, MARK, STATUS, STOP, Door
+from smsretry.desk.actions.doors import DOORS, Door
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts
 from smsretry.desk.actions.requests import AskStatus
@@ -109,7 +109,7 @@ _OTHER_CODES: Final[dict[str, str]] = {
 _DESK: Final = "The desk: ask and act"
 _RULES: Final = "Rules and consent"
 _RUNNING: Final = "Set up and run"
-_PANELS: Final = {CONSENT.name: _RULES, STOP.name: _RULES, MARK.name: _RUNNING}
+_PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
 """Of doors that are not the desk's."""
 _PROMETHEUS: Final = inspect.Parameter(
     "prometheus",
@@ -151,16 +151,14 @@ def _add_door(door: Door) -> None:
     """A command, or one for each thing to do there."""
     panel = _PANELS.get(door.name, _DESK)
     if len(door.forms) == 1:
-        if door is STATUS:
-            _add(panel, door.name, make(AskStatus, _status, [_PROMETHEUS]), *door.examples)
-        else:
-            _add(panel, door.name, make(door.usual, _answer), *door.examples)
+        form = door.usual
+        command = make(form, _status, [_PROMETHEUS]) if form is AskStatus else make(form, _answer)
+        _add(panel, door.name, command, *form.EXAMPLES)
         return
-    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(door.name, door.examples))
+    examples = [example for form in door.forms.values() for example in form.EXAMPLES]
+    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(door.name, examples))
     for word, form in door.forms.items():
-        usual = next(one for one in door.examples).replace(door.name, f"{door.name} {word}", 1)
-        named = [one for one in door.examples if one.startswith(f"{door.name} {word}")] or [usual]
-        _add(None, word, make(form, _answer), *named, group=group)
+        _add(None, word, make(form, _answer), *form.EXAMPLES, group=group)
     app.add_typer(group, name=door.name, rich_help_panel=panel, help=door.help)
 
 

@@ -12,9 +12,7 @@ from pydantic.fields import FieldInfo
 
 from smsretry.cli.parsing import Json, flag, read_line
 from smsretry.cli.printing import print_json, print_lines, print_text
-from smsretry.desk.actions.doors import option_of
-from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form
-from smsretry.desk.actions.refusals import in_words
+from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, called, in_words
 from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
@@ -78,8 +76,8 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     try:
         return form.at_terminal(**values)
     except ValidationError as error:
-        called = {name: _called(form, name) for name in fields}
-        raise typer.BadParameter(". ".join(in_words(error, called, colon=" "))) from None
+        names = {name: _called(form, name) for name in fields}
+        raise typer.BadParameter(". ".join(in_words(error, names, colon=" "))) from None
 
 
 def _show(answer: Answer, *, as_json: bool) -> None:
@@ -114,7 +112,7 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
             shown = _called(form, name)
             info: Any = typer.Argument(metavar=shown, help=words)
         else:
-            info = typer.Option(option_of(name), metavar=metavar, help=words, show_default=False)
+            info = typer.Option(f"--{called(name)}", metavar=metavar, help=words, show_default=False)
         default = inspect.Parameter.empty if positional and field.is_required() else False if kind is bool else None
         annotation: Any = kind if kind is bool or default is inspect.Parameter.empty else kind | None
         yield inspect.Parameter(name, _KIND, default=default, annotation=Annotated[annotation, info])
@@ -122,11 +120,9 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
 
 def _called(form: type[Form], name: str) -> str:
     """What a field is called on the command line."""
-    if name == _NUMBER and POSITIONAL not in form.model_fields[name].metadata:
-        return ""  # it was given on standard input
     if POSITIONAL in form.model_fields[name].metadata:
-        return {"phone": "NUMBER", "sent_by": "SENDER"}.get(name, name.removesuffix("_id").upper())
-    return option_of(name)
+        return {"phone": "NUMBER", "sent_by": "SENDER"}.get(name, called(name).upper())
+    return "" if name == _NUMBER else f"--{called(name)}"  # it was given on standard input
 
 
 def _words(name: str, field: FieldInfo) -> str:

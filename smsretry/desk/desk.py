@@ -41,9 +41,7 @@ class Records(Protocol):
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]: ...
 
-    def carry_out(self, form: Form, **more: object) -> Done:
-        """Call the form's function; `more`: further arguments."""
-        ...
+    def carry_out(self, form: Form, **more: object) -> Done: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,15 @@ class Desk:
                 return self.status()
             case Preview():
                 return self.preview(form)
-            case WhichSenders() | CheckSenders():
-                return Senders(senders=tuple(self._senders(form)))
+            case WhichSenders():
+                found = self.records.senders(form.business_id)
+                return Senders(senders=tuple(one for one in found if one.troubled or not form.troubled))
+            case CheckSenders(sender=name):
+                found = self.records.senders(form.business_id)
+                wanted = [one for one in found if name in (None, one.name, one.sent_by, str(one.sender_id))]
+                if name and not wanted:
+                    raise InputError("There is no such sender: `smsretry senders` lists them")
+                return Senders(senders=tuple(check_senders(wanted, self.check_sender)))
             case AddSender(unchecked=False):
                 self.records.carry_out(form, dry_run=True)
                 if wrong := [one for one in self.check_sender(SenderId(form.account, form.sent_by)) if not one.ok]:
@@ -126,15 +131,6 @@ class Desk:
             audience=self.audience,
             senders=self.records.senders(),
         )
-
-    def _senders(self, form: WhichSenders | CheckSenders) -> list[SenderRecord]:
-        found = self.records.senders(form.business_id)
-        if isinstance(form, CheckSenders):
-            wanted = [one for one in found if form.sender in (None, one.name, one.sent_by, str(one.sender_id))]
-            if not wanted and form.sender:
-                raise InputError("There is no such sender: `smsretry senders` lists them")
-            return check_senders(wanted, self.check_sender)
-        return [one for one in found if one.troubled or not form.troubled]
 
     def _prune(self, form: Prune) -> Done:
         """Batch by batch, until nothing is old enough."""

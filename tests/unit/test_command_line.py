@@ -60,7 +60,7 @@ def test_without_a_command_the_help_is_shown_and_nothing_else() -> None:
 
 REFUSED: dict[str, str] = {
     "explian": "No such command 'explian'. Did you mean 'explain'?",
-    "explain": "say which text in one way: ID, --customer, --send-log, --row, or --last-digits",
+    "explain": "say which text in one way: ID, --customer, --send-log, --row, --last-digits",
     "explain --customer Zane": "--customer must be an id of 36 characters",
     "explain +12125550123": "stays in the shell's history. Give -, and the number on standard input",
     f"explain SM{'0' * 32}": f"must be the database's id, and SM{'0' * 32} is the provider's",
@@ -74,13 +74,13 @@ REFUSED: dict[str, str] = {
     "texts requeue --since Monday": "--since must be a time with its zone",
     f"texts cancel --row {ID} --because 212-555-0123": "--because must hold no phone number",
     f"texts resolve --row {ID} --send-again": "--because must be given",
-    f"texts resolve --row {ID} --send-again --went-out-as SM{'0' * 32} --because x": "--went-out-as, or --send-again",
-    f"texts resolve --row {ID} --went-out-as SM1 --because x": "--went-out-as must be the id of a message",
+    f"texts resolve --row {ID} --send-again --went-out-as SM{'0' * 32} --because x": "way: --went-out-as, --send-again",
+    f"texts resolve --row {ID} --went-out-as SM1 --because x": "--went-out-as must be an id, as the provider shows it",
     "status nonsense": "Got unexpected extra argument(s) (nonsense)",
     "consent - --said maybe --source letter --because x": "'maybe' is not one of 'opted_in', 'opted_out', 'unchanged'",
     "stop XX --lift": "STATE must be two letters of a US state, such as LA",
-    "stop LA": "say --because to stop, or --lift",
-    "stop LA --lift --because Both": "say --because to stop, or --lift",
+    "stop LA": "say whether it stops in one way: --because, --lift",
+    "stop LA --lift --because Both": "in one way: --because, --lift",
     "process --limit 0": "--limit",
     "quiet-hours +13055550123 --business-hours 9-to-5": "Invalid value for --business-hours",
 }

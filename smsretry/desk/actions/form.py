@@ -6,151 +6,171 @@ number may be given at a terminal alone.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationError,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
-from smsretry.vocabulary import MESSAGE_ID, PROVIDER_ID
+from smsretry.vocabulary import MESSAGE_ID
 from smsretry.written_numbers import USUAL, holds_number, read_phone
 
 TERMINAL: Final = "terminal"
-"""The context in which a form is filled in at a terminal."""
+"""The context in which a form is filled in at a terminal. Marks a field that Prefect's form lacks."""
 POSITIONAL: Final = "positional"
 """Marks the field that a command takes without the name of an option."""
+AT_THE_FOOT: Final = ("limit", "dry_run", "who", "because")
+"""Fields that a form ends with."""
+_CALLED: Final = {
+    "customer_id": "customer",
+    "send_log_id": "send-log",
+    "retry_id": "row",
+    "retry_ids": "row",
+    "business_id": "business",
+    "states": "state",
+    "why_code": "why",
+    "message_class": "class",
+    "segments_per_second": "rate",
+    "segments_per_day": "cap",
+    "consent": "said",
+}
+"""Fields that people call otherwise."""
 
 
-def _without_number(text: str) -> str:
+def called(field: str) -> str:
+    """What people call a field: the name of its option and, in other letters, its title."""
+    return _CALLED.get(field, field.replace("_", "-"))
+
+
+class _Kind:
+    """A kind of text: what Prefect takes, and how other text is read here.
+
+    Prefect quotes the part of the schema that is not fulfilled. So that part is a constant that says what is wanted,
+    and the shape is only its condition: "Failure reason: 'words without a phone number …' was expected".
+    """
+
+    def __init__(
+        self, wanted: str, shape: dict[str, Any], read: Callable[[str, bool], object] | None = None, **more: str
+    ) -> None:
+        """`read` is given what has not this shape, and whether it was typed at a terminal. None: it does not fit."""
+        self._wanted, self._pattern, self._read = wanted, shape.get("pattern"), read
+        self._schema = {"type": "string", **more, "if": {"type": "string", "not": shape}, "then": {"const": wanted}}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_before_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self._schema)
+
+    def _check(self, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str) or (self._pattern and re.fullmatch(self._pattern, value)):
+            return value
+        read = self._read(value, info.context == TERMINAL) if self._read else None
+        if read is None:
+            raise ValueError(f"must be {self._wanted}")
+        return read
+
+
+def _no_id(text: str, at_terminal: bool) -> None:
+    if re.fullmatch("[A-Z]{2}[0-9a-f]{32}", text):
+        raise ValueError(
+            f"must be the database's id, and {text} is the provider's: take the number from the provider's log, and "
+            "give it to `smsretry explain -`"
+        )
+    if at_terminal and holds_number(text):
+        raise ValueError(
+            "must be an id: a number that is typed here stays in the shell's history. Give -, and the number on "
+            "standard input"
+        )
+
+
+def _moment(text: str, _at_terminal: bool) -> datetime | None:
+    """A date is the start of its day, and a time without a zone is in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _words(text: str, _at_terminal: bool) -> str:
     if holds_number(text):
         raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
     return text
 
 
-def _id(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str) and _OF_PROVIDER.fullmatch(value):
-        raise ValueError(
-            f"must be the database's id, and {value} is the provider's: take the number from the provider's log, and "
-            "give it to `smsretry explain -`"
-        )
-    if isinstance(value, str) and info.context == TERMINAL and holds_number(value):
-        raise ValueError(
-            "must be an id: a number that is typed here stays in the shell's history. Give -, and the number on "
-            "standard input"
-        )
-    if isinstance(value, str) and not re.fullmatch(_UUID, value):
-        raise ValueError(f"must be {_AN_ID}")
-    return value
-
-
-def _moment(value: object) -> object:
-    """A date is the start of its day, and a time without a zone is in UTC."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError(f"must be {A_MOMENT}") from None
-    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
-
-
-def _number(text: str, info: ValidationInfo) -> str:
+def _number(text: str, at_terminal: bool) -> str | None:
     """A number in E.164. A refusal does not quote it."""
-    if info.context != TERMINAL:
-        raise ValueError("must not be given here, where it would be kept: name the customer by its id")
-    return read_phone(text)
+    return read_phone(text) if at_terminal else None
 
 
-class _Schema:
-    """Lets Prefect refuse, before it is kept, what the field's own check refuses.
-
-    Prefect quotes the part of the schema that is not fulfilled. So that part is a constant that says what is wanted,
-    and the pattern is only its condition: "Failure reason: 'words without a phone number …' was expected".
-    """
-
-    def __init__(self, wanted: str, condition: dict[str, Any], **schema: str) -> None:
-        self._schema = {"type": "string", **schema, "if": {"type": "string", **condition}, "then": {"const": wanted}}
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(core).items() if name != "format"} | self._schema
-
-
-class _Matching(_Schema):
-    """Words of a pattern; at a terminal, a number in their place, where that is allowed."""
-
-    def __init__(self, pattern: str, wanted: str, *, or_number: bool = False) -> None:
-        super().__init__(wanted, {"not": {"pattern": pattern}})
-        self._pattern, self._wanted, self._or_number = pattern, wanted, or_number
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_after_validator_function(self._check, handler(source))
-
-    def _check(self, text: str, info: ValidationInfo) -> str:
-        if re.fullmatch(self._pattern, text):
-            return text
-        if self._or_number and info.context == TERMINAL and not re.search("[A-Za-z]", text):
-            return read_phone(text)
-        raise ValueError(f"must be {self._wanted}")
+def _number_of_sender(text: str, at_terminal: bool) -> str | None:
+    return None if re.search("[A-Za-z]", text) else _number(text, at_terminal)
 
 
 _UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_MOMENT: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$"
-_OF_PROVIDER: Final = re.compile("[A-Z]{2}[0-9a-f]{32}")
-_AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+_NAME: Final = {"pattern": f"{_UUID}|{MESSAGE_ID}"}
+_ZONED: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$"
 A_MOMENT: Final = "a time with its zone, such as 2026-11-24T08:15:00-05:00"
-_A_PROVIDER_ID: Final = "an id, as the provider shows it, and no number"
-_A_SENDER: Final = "the sender's id, or the provider's id of it; no number"
+_AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+_A_NAME: Final = "an id, as the provider shows it, and no number"
+_A_NUMBER: Final = "a phone number, and is taken at a terminal alone: name the customer by its id"
+_NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
-Id = Annotated[UUID, BeforeValidator(_id), _Schema(_AN_ID, {"not": {"pattern": _UUID}})]
+Id = Annotated[UUID, _Kind(_AN_ID, {"pattern": _UUID}, _no_id)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
-Moment = Annotated[
-    AwareDatetime, BeforeValidator(_moment), _Schema(A_MOMENT, {"not": {"pattern": _MOMENT}}, format="date-time")
-]
+Moment = Annotated[AwareDatetime, _Kind(A_MOMENT, {"pattern": _ZONED}, _moment, format="date-time")]
 """An instant. Prefect asks for its zone."""
-MessageId = Annotated[str, _Matching(MESSAGE_ID, "the id of a message, as the provider shows it")]
-"""A provider's id of a message."""
-ProviderId = Annotated[str, _Matching(PROVIDER_ID, _A_PROVIDER_ID)]
-"""A provider's id of an account."""
-Address = Annotated[str, _Matching(PROVIDER_ID, _A_PROVIDER_ID, or_number=True)]
-"""What texts go out from: a messaging service; at a terminal, a number, too."""
-SenderName = Annotated[str, _Matching(f"{_UUID}|{PROVIDER_ID}", _A_SENDER, or_number=True)]
+ProviderId = Annotated[str, _Kind(_A_NAME, _NAME)]
+"""A provider's id of a message or an account. The adapter knows its exact shape."""
+SenderName = Annotated[str, _Kind(_A_NAME, _NAME, _number_of_sender)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
-LastDigits = Annotated[str, _Matching("^[0-9]{3,6}$", "3 to 6 digits")]
+LastDigits = Annotated[str, _Kind("3 to 6 digits", {"pattern": "^[0-9]{3,6}$"})]
 """The end of a phone number."""
-Number = Annotated[str, AfterValidator(_number)]
+Number = Annotated[str, _Kind(_A_NUMBER, {}, _number)]
 """A phone number, as people write it. Prefect's form lacks the field."""
-Words = Annotated[
-    str,
-    AfterValidator(_without_number),
-    _Schema("words without a phone number: name the customer by its id", {"pattern": USUAL}),
-]
+Words = Annotated[str, _Kind(_NO_NUMBER, {"not": {"pattern": USUAL}}, _words)]
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
-AT_THE_FOOT: Final = ("limit", "dry_run", "who", "because")
-"""Fields that a form ends with."""
+WHO: Final[Any] = Field(description="Your name. It is kept.", min_length=1, max_length=200)
+BECAUSE: Final[Any] = Field(description="Why. It is kept.", min_length=1, max_length=500)
 
 
 class Form(BaseModel):
     """One question or order."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        field_title_generator=lambda name, _: called(name).replace("-", " ").capitalize(),
+    )
 
     FUNCTION: ClassVar[str] = ""
     """Its SQL function."""
+    COMMAND: ClassVar[str] = ""
+    """The command that fills it in: the name of a door, and a word if there are several things to do."""
+    EXAMPLES: ClassVar[tuple[str, ...]] = ()
+    """Of that command."""
     ASKS: ClassVar[bool] = False
     """Whether it is a question, which a key that only reads may ask."""
     ASKS_PROVIDER: ClassVar[bool] = False
     """Whether it is a question to the provider, too, which needs its credentials."""
     LOOK: ClassVar[str] = "explain"
     """The command that shows whether it was recorded, if its answer was lost."""
+    ONE_WAY: ClassVar[tuple[str, tuple[str, ...]]] = ("", ())
+    """What must be said by just one of some fields, and these fields."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -166,6 +186,16 @@ class Form(BaseModel):
         """The arguments of its SQL function."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
+    @model_validator(mode="after")
+    def _in_one_way(self, info: ValidationInfo) -> Self:
+        what, names = self.ONE_WAY
+        if what and sum(getattr(self, name) not in (None, False) for name in names) != 1:
+            marks = {name: self.__class__.model_fields[name].metadata for name in names}
+            here = POSITIONAL if info.context == TERMINAL else None
+            ways = [name for name in names if TERMINAL not in marks[name] or here in marks[name]]
+            raise ValueError(f"say {what} in one way: {', '.join(ways)}")
+        return self
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
@@ -173,17 +203,14 @@ class Form(BaseModel):
         Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
         """
         reference = handler(core)
-        schema = handler.resolve_ref_schema(reference)
-        fields: dict[str, Any] = schema.get("properties", {})
-        for name, field in cls.model_fields.items():
-            if TERMINAL in field.metadata:
-                fields.pop(name, None)
+        fields: dict[str, Any] = handler.resolve_ref_schema(reference).get("properties", {})
+        for name in [name for name, field in cls.model_fields.items() if TERMINAL in field.metadata]:
+            fields.pop(name, None)
         for position, name in enumerate(sorted(fields, key=lambda name: name in AT_THE_FOOT)):
             field = fields[name]
             field["position"] = position
-            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
-            for kind in kinds:
-                field |= {**kind, **field}
+            for kind in field.pop("anyOf", []):
+                field |= {} if kind == {"type": "null"} else {**kind, **field}
             if field.get("default", ...) is None:
                 del field["default"]
             if "if" in field:  # the UI hands on what is in allOf, and nothing else that it does not draw
@@ -191,13 +218,31 @@ class Form(BaseModel):
         return reference
 
 
-def who(*, needed: bool = True) -> Any:
-    """The field of who gives an order."""
-    words = "Your name. It is kept." if needed else "Your name; needed unless it is only tried. It is kept."
-    return Field(... if needed else None, title="Who", description=words, min_length=1, max_length=200)
+class Signed(Form):
+    """An order that is carried out at once. It is kept on record who gave it, and why."""
+
+    who: Annotated[Words, WHO]
+    because: Annotated[Words, BECAUSE]
 
 
-def because(words: str = "Why. It is kept.", *, needed: bool = True) -> Any:
-    """The field of why an order is given."""
-    words = words if needed else f"{words.removesuffix('.')}; needed unless it is only tried."
-    return Field(... if needed else None, title="Because", description=words, min_length=1, max_length=500)
+def in_words(error: ValidationError, names: Mapping[str, str], *, colon: str = ": ") -> list[str]:
+    """Each thing that does not fit. No value is quoted: it may be a customer's number.
+
+    Args:
+        names: what each field is called where it was filled in. Empty: it is one value, and no form.
+        colon: what stands between a field and what is wrong with it.
+    """
+    told = list[str]()
+    for problem in error.errors(include_input=False, include_url=False):
+        words = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        words = {"missing": "must be given", "extra_forbidden": "is no field of this form"}.get(problem["type"], words)
+        field, *place = map(str, problem["loc"] or [""])
+        if names and field:
+            name = names.get(field, field if field.isidentifier() else "what is no name")
+            nth = f" (number {int(place[0]) + 1})" if place and place[0].isdigit() else ""
+            words = f"{name}{nth}{colon}{words}" if name else words
+        elif names:
+            fields = re.compile(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b")
+            words = fields.sub(lambda found: names[found[1]], words)
+        told.append(words)
+    return told

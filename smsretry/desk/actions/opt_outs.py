@@ -3,13 +3,12 @@
 A line has two columns: a number with its country code, and when it opted out, in ISO 8601 with a zone.
 """
 
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from smsretry.desk.actions.form import A_MOMENT, Id
 from smsretry.desk.actions.requests import Order
@@ -17,7 +16,6 @@ from smsretry.written_numbers import HOW_TO_WRITE, read_phone
 
 LINES_OF_A_CALL: Final = 500
 """How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
-_LONGEST_LINE: Final = 1000
 
 
 class ImportOptOuts(Order):
@@ -29,14 +27,9 @@ class ImportOptOuts(Order):
     """
 
     FUNCTION, VERB = "import_sms_opt_outs", ("record", "recorded")
-    business_id: Id | None = Field(None, title="Business", description="Whose opt-outs they are.")
+    ONE_WAY = "for whom", ("business_id", "all_businesses")
+    business_id: Id | None = Field(None, description="Whose opt-outs they are.")
     all_businesses: bool = Field(False, description="They are from every business.")
-
-    @model_validator(mode="after")
-    def _for_whom(self) -> Self:
-        if self.all_businesses is (self.business_id is not None):
-            raise ValueError("say for whom in one way: business_id, or all_businesses")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +55,17 @@ def read_opt_outs(lines: Iterable[str]) -> Iterator[OptOut | Unread]:
     delimiter = ","
     for number, text in enumerate(lines, start=1):
         if number == 1:
-            text = text.removeprefix("\ufeff")
             delimiter = max(",;\t", key=text.count)
             if not any(character.isdigit() for character in text.split(delimiter)[0]):  # a header
                 continue
-        if text.strip():
-            yield _read(number, text.strip(), delimiter)
-
-
-def _read(line: int, text: str, delimiter: str) -> OptOut | Unread:
-    try:
-        if len(text) > _LONGEST_LINE:
-            raise ValueError(f"It is longer than {_LONGEST_LINE} characters")
+        phone, date, *more = [cell.strip(' "\ufeff\r\n') for cell in f"{text}{delimiter}".split(delimiter)]
         try:
-            phone, date, *more = [*next(csv.reader([text], delimiter=delimiter, strict=True)), ""]
-        except csv.Error:
-            raise ValueError("A quotation mark is not closed, or there are characters that no text has") from None
-        if any(more):
-            raise ValueError("It has more than two columns: keep the number and the date")
-        return OptOut(line, _phone(phone.strip()), _moment(date.strip()))
-    except ValueError as error:
-        return Unread(line, str(error))
+            if any(more):
+                raise ValueError("It has more than two columns: keep the number and the date")
+            if phone or date:
+                yield OptOut(number, _phone(phone), _moment(date))
+        except ValueError as error:
+            yield Unread(number, str(error))
 
 
 def _phone(written: str) -> str:
@@ -92,12 +75,10 @@ def _phone(written: str) -> str:
 
 
 def _moment(written: str) -> datetime | None:
-    if not written:
-        return None
     try:
-        moment = datetime.fromisoformat(written)
+        moment = datetime.fromisoformat(written) if written else None
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"Its date must be {A_MOMENT}") from None
+    if moment and moment.tzinfo is None:
         raise ValueError(f"Its date must be {A_MOMENT}")
     return moment

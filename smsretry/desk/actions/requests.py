@@ -5,17 +5,18 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from smsretry.desk.actions.form import (
+    BECAUSE,
     POSITIONAL,
     TERMINAL,
+    WHO,
     Form,
     Id,
     LastDigits,
-    MessageId,
     Moment,
     Number,
+    ProviderId,
+    Signed,
     Words,
-    because,
-    who,
 )
 from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import EndedState, LiveState, Mark, TextState, WhyCode
@@ -39,32 +40,24 @@ class WhichText(Form):
     itself, the customer had none.
     """
 
+    COMMAND, EXAMPLES = "explain", ("explain $ID", "explain --customer $ID", "explain - < number.txt")
     FUNCTION, ASKS = "explain_sms", True
+    ONE_WAY = "which text", ("id", "phone", "customer_id", "send_log_id", "retry_id", "last_digits")
     id: Annotated[Id | None, POSITIONAL] = Field(
-        None, title="Id", description="Any id: of a text's row, a scheduled send, a send log, a customer or an attempt."
+        None, description="Any id: of a text's row, a scheduled send, a send log, a customer or an attempt."
     )
     phone: Annotated[Number | None, TERMINAL] = Field(None, repr=False, description="The number.")
-    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer: all its texts.")
-    send_log_id: Id | None = Field(None, title="Send log", description="Id of the application's send log.")
-    retry_id: Id | None = Field(None, title="Row", description="Id of the row in sms_retry_queue.")
-    business_id: Id | None = Field(None, title="Business", description="Narrows the others; needed with last digits.")
-    last_digits: LastDigits | None = Field(
-        None, title="Last digits", description="The last 3 to 6 digits of the number, with its business."
-    )
+    customer_id: Id | None = Field(None, description="Id of the customer: all its texts.")
+    send_log_id: Id | None = Field(None, description="Id of the application's send log.")
+    retry_id: Id | None = Field(None, description="Id of the row in sms_retry_queue.")
+    business_id: Id | None = Field(None, description="Narrows the others; needed with last digits.")
+    last_digits: LastDigits | None = Field(None, description="The last 3 to 6 digits of the number, with its business.")
     limit: int = Field(
-        10,
-        title="At most",
-        description="How many texts, the newest first.",
-        ge=1,
-        le=50,
-        serialization_alias="row_limit",
+        10, description="How many texts at most, the newest first.", ge=1, le=50, serialization_alias="row_limit"
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        given = [self.id, self.phone, self.customer_id, self.send_log_id, self.retry_id, self.last_digits]
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("say which text in one way: id, customer_id, send_log_id, retry_id, or last_digits")
+    def _of_a_business(self) -> Self:
         if self.last_digits and not self.business_id:
             raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
         return self
@@ -79,28 +72,31 @@ class WhichText(Form):
 class AskStatus(Form):
     """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
 
+    COMMAND = "status"
+    EXAMPLES = ("status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
     FUNCTION, ASKS = "sms_status", True
 
 
 class Preview(Form):
     """What goes out in the next hours, what does not, and why. Nothing is claimed or written."""
 
+    COMMAND, EXAMPLES = "preview", ("preview --hours 12",)
     FUNCTION, ASKS = "preview_sms_retries", True
-    hours: int = Field(24, title="Hours", description="How far ahead to look.", ge=1, le=168)
-    business_id: Id | None = Field(None, title="Business", description="Only this one's texts.")
+    hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
+    business_id: Id | None = Field(None, description="Only this one's texts.")
 
 
 class WhichTexts(Form):
     """Which texts: those that match every field that is given. At least one must be."""
 
-    retry_ids: list[Id] | None = Field(None, title="Rows", description="Ids of rows.", max_length=500)
-    business_id: Id | None = Field(None, title="Business", description="Id of the business.")
-    customer_id: Id | None = Field(None, title="Customer", description="Id of the customer.")
-    code: int | None = Field(None, title="Code", description="The provider's error code, as 30003.", ge=1, le=99999)
-    why_code: WhyCode | None = Field(None, title="Why", description="Why it waits or ended, in a word.")
-    since: Moment | None = Field(None, title="Changed since", description="Last changed then or later.")
-    until: Moment | None = Field(None, title="Changed before", description="Last changed before then.")
-    limit: int = Field(1000, title="At most", description="How many, the newest first.", ge=1, le=10_000)
+    retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
+    business_id: Id | None = Field(None, description="Id of the business.")
+    customer_id: Id | None = Field(None, description="Id of the customer.")
+    code: int | None = Field(None, description="The provider's error code, as 30003.", ge=1, le=99999)
+    why_code: WhyCode | None = Field(None, description="Why it waits or ended, in a word.")
+    since: Moment | None = Field(None, description="Last changed then or later.")
+    until: Moment | None = Field(None, description="Last changed before then.")
+    limit: int = Field(1000, description="How many at most, the newest first.", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -119,20 +115,21 @@ class WhichTexts(Form):
 class ListTexts(WhichTexts):
     """List texts that match everything that is given."""
 
+    COMMAND, EXAMPLES = "texts list", ("texts list --state held --business $BUSINESS",)
     FUNCTION, ASKS = "list_sms", True
-    states: list[TextState] | None = Field(None, title="States", description="Only those in these states.")
-    limit: int = Field(100, title="At most", description="How many, the newest first.", ge=1, le=500)
+    states: list[TextState] | None = Field(None, description="Only those in these states.")
+    limit: int = Field(100, description="How many at most, the newest first.", ge=1, le=500)
 
 
 class Order(Form):
-    """A change. Nothing is changed unless somebody says who and why."""
+    """A change that is only tried at first. Nothing is changed unless somebody says who and why."""
 
     VERB: ClassVar[tuple[str, str]]
     """What it does and what it did, such as requeue and requeued."""
 
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
-    who: Words | None = who(needed=False)
-    because: Words | None = because(needed=False)
+    who: Annotated[Words | None, WHO] = None
+    because: Annotated[Words | None, BECAUSE] = None
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -160,25 +157,29 @@ class ChangeTexts(WhichTexts, Order):
 class Requeue(ChangeTexts):
     """Put texts that failed back into the queue, due at once. Every check is made again."""
 
+    COMMAND = "texts requeue"
+    EXAMPLES = ("texts requeue --code 30003 --since 2026-11-24", "texts requeue --code 30003 --yes --because 'Mended'")
     VERB = ("requeue", "requeued")
     states: list[EndedState] = Field(
-        default=["failed"], title="States", description="Failed ones, or cancelled ones as well.", min_length=1
+        default=["failed"], description="Failed ones, or cancelled ones as well.", min_length=1
     )
-    more_attempts: int = Field(3, title="More attempts", description="Further sends that each may have.", ge=1, le=100)
+    more_attempts: int = Field(3, description="Further sends that each may have.", ge=1, le=100)
 
 
 class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
+    COMMAND, EXAMPLES = "texts cancel", ("texts cancel --row $ROW --yes --because 'Moved away'",)
     VERB = ("cancel", "cancelled")
-    states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
+    states: list[LiveState] | None = Field(None, description="Only those in these states.")
 
 
 class LookAgain(ChangeTexts):
     """Have texts looked at now that wait for something which is mended. Every check is made again."""
 
+    COMMAND, EXAMPLES = "texts look-again", ("texts look-again --why no_credentials",)
     VERB = ("look again now at", "will look again now at")
-    states: list[LiveState] | None = Field(None, title="States", description="Only those in these states.")
+    states: list[LiveState] | None = Field(None, description="Only those in these states.")
 
 
 class AfterRestore(Order):
@@ -187,39 +188,34 @@ class AfterRestore(Order):
     That holds for every text from before the restore, scheduled sends too, whenever its time comes.
     """
 
+    COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
     FUNCTION, VERB = "doubt_sms_retries", ("look for", "will look for")
-    backup_of: Moment = Field(title="Backup of", description="When the backup was taken.", serialization_alias="since")
+    backup_of: Moment = Field(description="When the backup was taken.", serialization_alias="since")
 
 
-class Resolve(Form):
+class Resolve(Signed):
     """Say what became of a text in doubt."""
 
-    FUNCTION = "resolve_sms_doubt"
-    retry_id: Id = Field(title="Row", description="Id of the row.")
-    went_out_as: MessageId | None = Field(
-        None,
-        title="It went out as",
-        description="The provider's id of the message that was this text.",
-        serialization_alias="twilio_sid",
+    COMMAND, EXAMPLES = "texts resolve", ("texts resolve --row $ROW --send-again --because 'Not in the log'",)
+    FUNCTION, ONE_WAY = "resolve_sms_doubt", ("what became of it", ("went_out_as", "send_again"))
+    retry_id: Id = Field(description="Id of the row.")
+    went_out_as: ProviderId | None = Field(
+        None, description="The provider's id of the message that was this text.", serialization_alias="twilio_sid"
     )
-    send_again: bool = Field(False, title="Send it again", description="It did not go out.", exclude=True)
-    who: Words = who()
-    because: Words = because("How you know. It is kept.")
-
-    @model_validator(mode="after")
-    def _one_answer(self) -> Self:
-        if self.send_again is (self.went_out_as is not None):
-            raise ValueError("answer in one way: went_out_as, or send_again")
-        return self
+    send_again: bool = Field(False, description="It did not go out.", exclude=True)
+    because: Annotated[Words, BECAUSE] = Field(description="How you know. It is kept.")
 
 
-class RecordConsent(Form):
+class RecordConsent(Signed):
     """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them."""
 
-    FUNCTION = "record_sms_consent"
-    customer_id: Id | None = Field(
-        None, title="Customer", description="Id of the customer: for their number, at their business."
+    COMMAND = "consent"
+    EXAMPLES = (
+        "consent - --said opted_out --source card --because Hers < n.txt",
+        "consent --customer $ID --said opted_in --source form --because Hers",
     )
+    FUNCTION, ONE_WAY = "record_sms_consent", ("which person", ("customer_id", "phone"))
+    customer_id: Id | None = Field(None, description="Id of the customer: for their number, at their business.")
     phone: Annotated[Number | None, POSITIONAL, TERMINAL] = Field(
         None, repr=False, description="In place of the customer: the number; - reads it from standard input."
     )
@@ -236,13 +232,10 @@ class RecordConsent(Form):
         min_length=1,
         max_length=200,
     )
-    who: Words = who()
-    because: Words = because("What they said, and when. It is kept.")
+    because: Annotated[Words, BECAUSE] = Field(description="What they said, and when. It is kept.")
 
     @model_validator(mode="after")
-    def _one_person(self) -> Self:
-        if (self.customer_id is None) is (self.phone is None):
-            raise ValueError("say which person in one way: customer_id, or phone")
+    def _at_one_business(self) -> Self:
         if self.customer_id and self.business_id:
             raise ValueError("customer_id has a business already: leave business_id out")
         if self.phone and self.consent == "opted_in" and not self.business_id:
@@ -257,25 +250,13 @@ class RecordConsent(Form):
 class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
-    FUNCTION, LOOK = "set_sms_state_stop", "status"
-    state: Annotated[UsState, POSITIONAL] = Field(
-        title="State", description="Two letters of a US state or territory, such as LA."
-    )
+    COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
+    FUNCTION, LOOK, ONE_WAY = "set_sms_state_stop", "status", ("whether it stops", ("because", "lift"))
+    state: Annotated[UsState, POSITIONAL] = Field(description="Two letters of a US state or territory, such as LA.")
     because: Words | None = Field(
-        None,
-        title="Because",
-        description="The declared emergency. Kept, and shown with each text.",
-        min_length=1,
-        max_length=300,
-        serialization_alias="why",
+        None, description="The declared emergency. Kept, and shown with each text.", min_length=1, max_length=300
     )
-    lift: bool = Field(False, title="Lift", description="Let texts go there again.")
-
-    @model_validator(mode="after")
-    def _one_order(self) -> Self:
-        if self.lift is (self.because is not None):
-            raise ValueError("say because to stop, or lift")
-        return self
+    lift: bool = Field(False, description="Let texts go there again.")
 
     def values(self) -> dict[str, object]:
         """A stop without a reason is lifted."""
@@ -285,23 +266,24 @@ class StopState(Form):
 class Prune(Form):
     """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
 
+    COMMAND, EXAMPLES = "prune", ("prune --keep-days 180", "prune --dry-run")
     FUNCTION = "prune_sms_history"
-    keep_days: int = Field(90, title="Keep days", description="Days of finished texts to keep.", ge=7, le=3650)
+    keep_days: int = Field(90, description="Days of finished texts to keep.", ge=7, le=3650)
     dry_run: bool = Field(False, title="Only try", description="Delete nothing; say what would be deleted.")
 
 
-class MarkDatabase(Form):
+class MarkDatabase(Signed):
     """Say what this database is, so that no copy of production texts its customers.
 
     From a database that is marked as production, workers text everybody only if their SUPABASE_URL has the address
     that it has here and now. From one that is marked as staging, none does.
     """
 
+    COMMAND = "mark"
+    EXAMPLES = ("mark production --because 'Live since May'", "mark staging --because 'A copy of last night'")
     FUNCTION = "mark_sms_database"
     kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(description="none takes the mark away.")
-    who: Words = who()
-    because: Words = because()
 
     def values(self) -> dict[str, object]:
         """No mark is none."""
-        return {"kind": None if self.kind == "none" else self.kind, "who": self.who, "because": self.because}
+        return {**super().values(), "kind": None if self.kind == "none" else self.kind}

@@ -8,83 +8,79 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from smsretry.desk.actions.form import POSITIONAL, Address, Form, Id, ProviderId, SenderName, Words, because, who
+from smsretry.desk.actions.form import POSITIONAL, Form, Id, ProviderId, SenderName, Signed
 from smsretry.vocabulary import MessageClass
 
 
 class WhichSenders(Form):
     """Who texts for whom, what waits for each sender, and which of them need somebody."""
 
+    COMMAND, EXAMPLES = "senders list", ("senders list --troubled",)
     FUNCTION, ASKS = "sms_senders", True
-    business_id: Id | None = Field(None, title="Business", description="Only those that send for this business.")
-    troubled: bool = Field(False, title="In trouble", description="Only those that need somebody.")
+    business_id: Id | None = Field(None, description="Only those that send for this business.")
+    troubled: bool = Field(False, description="Only those that need somebody.")
 
 
 class CheckSenders(Form):
     """Ask the provider whether the senders can send. Nothing is sent."""
 
+    COMMAND, EXAMPLES = "senders check", ("senders check",)
     FUNCTION, ASKS, ASKS_PROVIDER = "sms_senders", True, True
     sender: Annotated[SenderName | None, POSITIONAL] = Field(
-        None, title="Sender", description="Only this one: its id, or the provider's."
+        None, description="Only this one: its id, or the provider's."
     )
-    business_id: Id | None = Field(None, title="Business", description="Only those that send for this business.")
+    business_id: Id | None = Field(None, description="Only those that send for this business.")
 
 
-class SenderOrder(Form):
-    """A change of a sender. It is kept on record who ordered it, and why."""
+class SenderOrder(Signed):
+    """A change of a sender."""
 
     LOOK = "senders"
     DONE: ClassVar[str]
     """What it did, in a word."""
-    who: Words = who()
-    because: Words = because()
 
 
 class AddSender(SenderOrder):
     """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
+    COMMAND, EXAMPLES = "senders add", ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",)
     FUNCTION, DONE = "add_sms_sender", "added"
-    sent_by: Annotated[Address, POSITIONAL] = Field(
+    sent_by: Annotated[SenderName, POSITIONAL] = Field(
         title="Messaging service", description="Its id. A sender that is a number is added by command or SQL."
     )
-    business_id: Id = Field(title="Business", description="Id of the business.")
-    account: ProviderId = Field(title="Account", description="The provider's account that owns the sender.")
+    business_id: Id = Field(description="Id of the business.")
+    account: ProviderId = Field(description="The provider's account that owns the sender.")
     message_class: MessageClass | None = Field(
-        None, title="Class", description="Only texts of this class. It outranks a sender for all texts."
+        None, description="Only texts of this class. It outranks a sender for all texts."
     )
     segments_per_second: float | None = Field(
-        None,
-        title="Segments a second",
-        description="What it sends; empty: no limit, or as it has it.",
-        ge=0.01,
-        le=1000,
+        None, description="Segments a second that it sends; empty: no limit, or as it has it.", ge=0.01, le=1000
     )
     segments_per_day: int | None = Field(
-        None, title="Segments a day", description="What its carriers take; empty: likewise.", ge=1, le=2_147_483_647
+        None, description="Segments a day that its carriers take; empty: likewise.", ge=1, le=2_147_483_647
     )
-    replace: bool = Field(False, title="Replace", description="Take the place of a sender that is active.")
-    unchecked: bool = Field(
-        False, title="Unchecked", description="Do not ask the provider first whether it can send.", exclude=True
-    )
+    replace: bool = Field(False, description="Take the place of a sender that is active.")
+    unchecked: bool = Field(False, description="Do not ask the provider first whether it can send.", exclude=True)
 
 
 class OrderToSender(SenderOrder):
     """A change of one sender, for all who share it."""
 
     sender: Annotated[SenderName, POSITIONAL] = Field(
-        title="Sender", description="Its id, or the provider's.", serialization_alias="named"
+        description="Its id, or the provider's.", serialization_alias="named"
     )
 
 
 class ChangeSender(OrderToSender):
     """Give a sender another rate or cap, for all who share it."""
 
+    COMMAND, EXAMPLES = "senders change", ("senders change $SERVICE --rate 4.5 --because 'A better score'",)
     FUNCTION, DONE = "change_sms_sender", "changed"
     segments_per_second: float | None = Field(
-        None, title="Segments a second", description="What it sends; 0: no limit any more.", ge=0, le=1000
+        None, description="Segments a second that it sends; 0: no limit any more.", ge=0, le=1000
     )
     segments_per_day: int | None = Field(
-        None, title="Segments a day", description="What its carriers take; 0: likewise.", ge=0, le=2_147_483_647
+        None, description="Segments a day that its carriers take; 0: likewise.", ge=0, le=2_147_483_647
     )
 
     @model_validator(mode="after")
@@ -103,20 +99,23 @@ class ChangeSender(OrderToSender):
 class PauseSender(OrderToSender):
     """Let a sender's texts wait, visibly, until it is resumed."""
 
+    COMMAND, EXAMPLES = "senders pause", ("senders pause - --because 'Suspended' < number.txt",)
     FUNCTION, DONE = "pause_sms_sender", "paused"
 
 
 class ResumeSender(OrderToSender):
     """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once."""
 
+    COMMAND, EXAMPLES = "senders resume", ("senders resume $SERVICE --because 'Mended'",)
     FUNCTION, DONE = "resume_sms_sender", "resumed"
 
 
 class RemoveSender(SenderOrder):
     """Let a business's texts go out from the sender of the environment again."""
 
+    COMMAND, EXAMPLES = "senders remove", ("senders remove --business $BUSINESS --because 'It shares ours'",)
     FUNCTION, DONE = "remove_sms_sender", "removed"
-    business_id: Id = Field(title="Business", description="Id of the business.")
+    business_id: Id = Field(description="Id of the business.")
     message_class: MessageClass | None = Field(
-        None, title="Class", description="The sender for this class; empty: the one for all texts."
+        None, description="The sender for this class; empty: the one for all texts."
     )

@@ -94,7 +94,7 @@ class Found(Answer):
             yield Heading(one.headline) if nth else one.headline
             yield from one.tell()
         if self.more:
-            yield f"These are the newest {len(self.texts)}; there may be more: --limit (At most, in the form)."
+            yield f"These are the newest {len(self.texts)}; there may be more: ask for more with a higher limit."
         if not self.texts:
             yield NOTHING
 
