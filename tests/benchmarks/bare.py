@@ -7,27 +7,16 @@ from pydantic import Field
 
 
 @task(persist_result=False)
-def recover() -> list[int]:
-    """Nothing."""
-    return []
-
-
-@task(persist_result=False)
-def claim() -> list[int]:
-    """Nothing."""
+def nothing() -> list[int]:
+    """As recovery and a claim are tasks."""
     return []
 
 
 @flow(name="bare", persist_result=False)
 def bare(limit: Annotated[int, Field(ge=1)] = 50, stale_minutes: Annotated[int, Field(ge=1)] = 10) -> None:
-    """Two tasks and a form, as an idle run of ours has them.
-
-    Args:
-        limit: not used.
-        stale_minutes: not used.
-    """
-    recover()
-    claim()
+    """Two tasks and a form, as an idle run of ours has them."""
+    nothing()
+    nothing()
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ Everything runs on this machine: the worker, Prefect's server, PostgreSQL, the e
 is what sends without any queue: as many threads and the Twilio SDK. One thread sends a share of the texts, and its time
 is extrapolated. dramatiq with Redis and procrastinate with PostgreSQL are measured where they are installed (`others`
 says how). What is compared takes turns, so that a noisy minute strikes all of it.
+
+--milliseconds: what one send takes at Twilio. --picture FILE.svg: also draw the texts a second.
 """
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +19,9 @@ from tests.benchmarks.others import queues
 from tests.benchmarks.picture import draw
 from tests.benchmarks.rig import Done, Rig, rig
 from tests.benchmarks.table import show
+from tests.support.options import parser
 
-OTHERS = ["-m", "tests.benchmarks.others"]
+OTHERS = ["-m", "tests.benchmarks.others", "--which"]
 FLOW = ["-c", "from flows.process_sms_retries import process_sms_retries as run; run(drain_seconds=0)"]
 MOST_TASK_RUNS = 2000
 """The setting's upper bound."""
@@ -36,13 +39,13 @@ class Contender:
     """Of the texts that it sends; the time for all of them is extrapolated."""
 
 
-def contenders(given: argparse.Namespace, installed: Mapping[str, Mapping[str, str]]) -> dict[str, Contender]:
+def contenders(given: Namespace, installed: Mapping[str, Mapping[str, str]]) -> dict[str, Contender]:
     """Who takes part."""
     size = ["--texts", str(given.texts), "--at-once", str(given.at_once)]
     few = max(given.texts // given.at_once, 2)
     found = {
         "one after the other": Contender(
-            [*OTHERS, "sequential", "--texts", str(few), "--at-once", "1"], share=few / given.texts
+            [*OTHERS, "threads", "--texts", str(few), "--at-once", "1"], share=few / given.texts
         ),
         "threads + SDK, no queue": Contender([*OTHERS, "threads", *size]),
     }
@@ -71,14 +74,8 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--texts", type=int, default=1000)
-    parser.add_argument("--milliseconds", type=float, default=200, help="what one send takes at Twilio")
-    parser.add_argument("--at-once", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--without-prefect", action="store_true")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="also draw the texts a second")
-    given = parser.parse_args()
+    sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
+    given = parser(__doc__, milliseconds=200.0, without_prefect=False, picture="", **sizes).parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
     with rig(prefect=not given.without_prefect) as at, queues(at.stack.postgres) as installed:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
@@ -98,7 +95,7 @@ def main() -> None:
     show(title, ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"], rows)
     if given.picture:
         bars = [(str(row[0]), float(str(row[3])), str(row[0]).startswith(("smsretry", "flow"))) for row in rows]
-        draw(given.picture, title, bars, unit="texts/s")
+        draw(Path(given.picture), title, bars, unit="texts/s")
     print(json.dumps({name: [round(d.first_to_last, 2) for d in done] for name, done in results.items()}))
 
 

@@ -3,7 +3,6 @@
 CPU is the process's own, import included; rows are those of Prefect's whole database.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from statistics import median
@@ -14,6 +13,7 @@ from psycopg import sql
 from smsretry.local.prefect_server import DATABASE
 from tests.benchmarks.rig import Rig, rig
 from tests.benchmarks.table import show
+from tests.support.options import parser
 
 CONTENDERS = {
     "a bare flow": ["-m", "tests.benchmarks.bare"],
@@ -52,9 +52,7 @@ def one(at: Rig, command: Sequence[str]) -> tuple[float, float, dict[str, int]]:
 
 def main() -> None:
     """Measure, and print tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    given = parser(__doc__, rounds=5).parse_args()
     with rig(prefect=True) as at:
         for command in CONTENDERS.values():
             one(at, command)

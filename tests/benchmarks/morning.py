@@ -5,50 +5,21 @@ due during the drain: a fair share is one text each time that every business has
 one text of another: when does that one go out?
 """
 
-import argparse
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
 from tests.benchmarks.rig import Rig, rig
 from tests.benchmarks.table import show
+from tests.support.options import parser
 
 WORKER = ["-m", "smsretry", "process"]
 _OWNER = """
-select right(c.phone, 10) as number, c.business_id::text as business
-from customers c join sms_retry_queue q on q.customer_id = c.id
-"""
-_ONE_OF_ANOTHER = """
-with b as (insert into businesses (user_id, name, timezone)
-           values (gen_random_uuid(), 'Small', 'America/New_York') returning id),
-c as (insert into customers (business_id, phone, timezone, sms_consent_status)
-      select id, '+12125540000', 'America/New_York', 'opted_in' from b returning id, business_id),
-s as (insert into send_logs (business_id, customer_id, channel, subject)
-      select business_id, id, 'sms', 'Hello' from c returning id, business_id, customer_id)
-insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-select business_id, id, customer_id, smsretry.clock() from s
-"""
-_NEWCOMER = """
-with b as (insert into businesses (user_id, name, timezone)
-           values (gen_random_uuid(), 'Newcomer', 'America/New_York') returning id),
-c as (insert into customers (business_id, phone, timezone, sms_consent_status)
-      select id, '+1312' || (5550000 + n), 'America/New_York', 'opted_in' from b, generate_series(1, %(texts)s) n
-      returning id, business_id),
-s as (insert into send_logs (business_id, customer_id, channel, subject)
-      select business_id, id, 'sms', 'Hello' from c returning id, business_id, customer_id)
-insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-select business_id, id, customer_id, smsretry.clock() + make_interval(secs => %(ahead)s) from s
-returning scheduled_for, business_id::text as business
+select right(c.phone, 10) as number, c.business_id from customers c join sms_retry_queue q on q.customer_id = c.id
 """
 _FEW = 5
 """Texts of the newcomer."""
-
-
-def owners(at: Rig) -> dict[str, str]:
-    """The business of each number."""
-    with at.stack.connect() as connection:
-        return {row["number"]: row["business"] for row in connection.execute(_OWNER)}
 
 
 def accepted(at: Rig) -> list[tuple[datetime, str]]:
@@ -58,33 +29,29 @@ def accepted(at: Rig) -> list[tuple[datetime, str]]:
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--texts", type=int, default=10_000)
-    parser.add_argument("--businesses", type=int, default=200)
-    parser.add_argument("--per-second", type=float, default=80)
-    parser.add_argument("--milliseconds", type=float, default=100)
-    parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
+    options = {"texts": 10_000, "businesses": 200, "per_second": 80.0, "milliseconds": 100.0, "workers": 1}
+    given = parser(__doc__, **options).parse_args()
     with rig(prefect=False) as at:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
         at.fill(given.texts, businesses=given.businesses)
         ahead = given.texts / given.per_second / 3
+        due_at = at.stack.now() + timedelta(seconds=ahead)
+        newcomers = at.queue("newcomer", *(f"+1312555{n:04}" for n in range(_FEW)), due_at=due_at)
         with at.stack.connect() as connection:
-            newcomer = connection.execute(_NEWCOMER, {"texts": _FEW, "ahead": ahead}).fetchone()
             told = at.stack.environment()
             connection.execute(
                 "insert into smsretry.senders (account, sent_by, segments_per_second) values (%s, %s, %s)",
                 [told["TWILIO_ACCOUNT_SID"], told["TWILIO_FROM_NUMBER"], given.per_second],
             )
-        assert newcomer
-        done = at.run_all([WORKER] * given.workers)
-        whose, sends = owners(at), accepted(at)
-        last = max(moment for moment, number in sends if whose[number] == newcomer["business"])
-        meanwhile = sum(newcomer["scheduled_for"] < moment <= last for moment, _ in sends)
+        done, sends = at.run_all([WORKER] * given.workers), accepted(at)
+        with at.stack.connect() as connection:
+            whose = {row["number"]: row["business_id"] for row in connection.execute(_OWNER)}
+        last = max(moment for moment, number in sends if whose[number] == newcomers)
+        meanwhile = sum(due_at < moment <= last for moment, _ in sends)
         seconds = Counter(int((moment - sends[0][0]).total_seconds() // 10) for moment, _ in sends)
         full = [seconds[n] / 10 / given.per_second for n in range(max(seconds))]
         half = Counter(whose[number] for _, number in sends[: len(sends) // 2])
-        shares = sorted(half[business] for business in {*whose.values()} - {newcomer["business"]})
+        shares = sorted(half[business] for business in {*whose.values()} - {newcomers})
         fair = len(sends) / 2 / given.businesses
         longest = max((later[0] - one[0]).total_seconds() for one, later in pairwise(sends))
         rows: list[list[object]] = [
@@ -98,8 +65,7 @@ def main() -> None:
         ]
         show(f"{given.texts} texts of {given.businesses} businesses, {given.per_second:g} segments/s", ["", ""], rows)
         at.fill(given.texts, businesses=1)
-        with at.stack.connect() as connection:
-            connection.execute(_ONE_OF_ANOTHER)
+        at.queue("another", "+12125540000", due_at=at.stack.now())
         at.run(["-m", "smsretry", "process", "--limit", "1000"])
         place = [number for _, number in accepted(at)].index("2125540000") + 1
         show(f"{given.texts} texts of one business, one of another", ["", ""], [["the other's is number", place]])

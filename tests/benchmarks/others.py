@@ -5,7 +5,6 @@ consent, no record of what became of a text. The job queues get what they ask fo
 the rig, one process with as many threads as texts are to be sent at once, and their jobs queued beforehand.
 """
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -21,6 +20,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.process.http import free_port
 from smsretry.settings import load_settings
+from tests.support.options import parser
 
 Send = Callable[[int], None]
 """Sends the text of this number, one of its own."""
@@ -76,16 +76,9 @@ def sdk() -> Iterator[Send]:
 
 
 def threads(texts: int, at_once: int) -> None:
-    """A pool of threads, and no queue."""
+    """A pool of threads, and no queue; of one thread, one text after the other."""
     with sdk() as send, ThreadPoolExecutor(at_once) as pool:
         list(pool.map(send, range(texts)))
-
-
-def sequential(texts: int, at_once: int) -> None:
-    """One after the other."""
-    with sdk() as send:
-        for number in range(texts):
-            send(number)
 
 
 def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
@@ -128,21 +121,12 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
 
 def main() -> None:
     """One worker's process: `drain` starts it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", choices=["threads", "sequential", "dramatiq", "procrastinate"])
-    parser.add_argument("--texts", type=int, required=True)
-    parser.add_argument("--at-once", type=int, required=True)
-    parser.add_argument("--only-queue", action="store_true")
-    given = parser.parse_args()
-    match given.which:
-        case "threads":
-            threads(given.texts, given.at_once)
-        case "sequential":
-            sequential(given.texts, given.at_once)
-        case "dramatiq":
-            dramatiq(given.texts, given.at_once, only_queue=given.only_queue)
-        case "procrastinate":
-            procrastinate(given.texts, given.at_once, only_queue=given.only_queue)
+    given = parser(__doc__, which="threads", texts=0, at_once=1, only_queue=False).parse_args()
+    if given.which == "threads":
+        threads(given.texts, given.at_once)
+    else:
+        queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[given.which]
+        queue(given.texts, given.at_once, only_queue=given.only_queue)
 
 
 if __name__ == "__main__":

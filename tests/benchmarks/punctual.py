@@ -6,27 +6,18 @@ apart: the run before them found nothing to wait for and ended, so they wait for
 long after the schedule's second a run sends.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import median, quantiles
 
 from tests.benchmarks.rig import DAY, Rig, rig
 from tests.benchmarks.table import show
+from tests.support.options import parser
 
-TEXT = """
-with c as (insert into customers (business_id, phone, timezone, sms_consent_status)
-           select id, %(phone)s, 'America/New_York', 'opted_in' from businesses limit 1 returning id, business_id),
-s as (insert into send_logs (business_id, customer_id, channel, subject)
-      select business_id, id, 'sms', 'Hello' from c returning id, business_id, customer_id)
-insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-select business_id, id, customer_id, smsretry.clock() + make_interval(secs => %(ahead)s) from s
-returning scheduled_for
-"""
 AHEAD = 60
 """Seconds from the queueing of every other text to its due time."""
 FIRST, AT_ONCE, QUEUED_AHEAD = "the first minute", "due at once", "queued a minute ahead"
@@ -35,16 +26,14 @@ FIRST, AT_ONCE, QUEUED_AHEAD = "the first minute", "due at once", "queued a minu
 def queue(at: Rig, minutes: float, per_second: float) -> dict[str, tuple[datetime, str]]:
     """Queue texts for so long, and a minute before; when each number's is due, and of which kind it is."""
     due: dict[str, tuple[datetime, str]] = {}
-    with at.stack.connect() as connection:
-        began = time.monotonic()
-        for number in range(int((minutes + 1) * 60 * per_second)):
-            time.sleep(max(began + number / per_second - time.monotonic(), 0))
-            phone = f"+1212{5550000 + number}"
-            ahead = bool(number % 2)
-            queued = connection.execute(TEXT, {"phone": phone, "ahead": AHEAD if ahead else 0}).fetchone()
-            assert queued
-            steady = number >= 60 * per_second
-            due[phone] = queued["scheduled_for"], (QUEUED_AHEAD if ahead else AT_ONCE) if steady else FIRST
+    began = time.monotonic()
+    for number in range(int((minutes + 1) * 60 * per_second)):
+        time.sleep(max(began + number / per_second - time.monotonic(), 0))
+        phone, ahead = f"+1212{5550000 + number}", bool(number % 2)
+        due_at = at.stack.now() + timedelta(seconds=AHEAD if ahead else 0)
+        at.queue("shop", phone, due_at=due_at)
+        steady = number >= 60 * per_second
+        due[phone] = due_at, (QUEUED_AHEAD if ahead else AT_ONCE) if steady else FIRST
     return due
 
 
@@ -71,15 +60,10 @@ def tell(name: str, late: Sequence[float]) -> list[object]:
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--per-second", type=float, default=5)
-    given = parser.parse_args()
+    given = parser(__doc__, minutes=10.0, per_second=5.0).parse_args()
     with rig(prefect=True) as at:
         at.fill(0)
         at.stack.set_clock(DAY)
-        with at.stack.connect() as connection:
-            connection.execute("insert into businesses (user_id, name) values (gen_random_uuid(), 'Shop')")
         assert at.prefect
         environment = {**os.environ, **at.stack.environment(), **at.prefect.environment()}
         runner = subprocess.Popen(

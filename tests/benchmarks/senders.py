@@ -3,15 +3,17 @@
 Each business has a sender of its own, and all texts are due at once. First without rates: what this machine sends. Then
 with them, for so long: which share of what the rates allow was sent, by all senders together and by each; and whether
 any was ever above its own, by what Twilio's stand-in took.
+
+--rates: segments a second, of one sender after the other. --seconds: how long texts are sent with rates.
 """
 
-import argparse
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
 
 from tests.benchmarks.rig import Done, Rig, rig
 from tests.benchmarks.table import show
+from tests.support.options import parser
 
 WORKER = ["-m", "smsretry", "process"]
 WINDOW = timedelta(seconds=3)
@@ -66,35 +68,23 @@ def taken(at: Rig, senders: int) -> list[list[datetime]]:
     return [sorted(moments) for moments in of_each.values()]
 
 
-def shares(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int) -> list[float]:
-    """Which share of what its rate allows each sender reached, until its last text, or until the last of all."""
+def shares(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int) -> tuple[float, list[float]]:
+    """Which share of what the rates allow was sent, by all until the last text, and by each until its own last."""
     began = min(moments[0] for moments in of_each if moments)
     ended = max(moments[-1] for moments in of_each if moments)
-    found = []
-    for moments, rate in zip(of_each, rates, strict=True):
-        until = moments[-1] if len(moments) == texts else ended
-        allowed = 1 + int((until - began).total_seconds() * rate)
-        found.append(len(moments) / min(allowed, texts))
-    return found
 
+    def allowed(rate: float, until: datetime) -> int:
+        return min(1 + int((until - began).total_seconds() * rate), texts)
 
-def share_of_all(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int) -> float:
-    """Which share was sent, until the last text of all, of what the rates allow and was there to be sent."""
-    began = min(moments[0] for moments in of_each if moments)
-    seconds = (max(moments[-1] for moments in of_each if moments) - began).total_seconds()
-    return sum(map(len, of_each)) / sum(min(1 + int(seconds * rate), texts) for rate in rates)
+    each = zip(of_each, rates, strict=True)
+    found = [len(m) / allowed(rate, m[-1] if len(m) == texts else ended) for m, rate in each]
+    return sum(map(len, of_each)) / sum(allowed(rate, ended) for rate in rates), sorted(found)
 
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--senders", type=int, default=500)
-    parser.add_argument("--texts", type=int, default=20_000)
-    parser.add_argument("--rates", default="0.1,0.2,0.4,0.8", help="segments a second, of one sender after the other")
-    parser.add_argument("--milliseconds", type=float, default=50, help="what one send takes at Twilio")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seconds", type=int, default=60, help="how long texts are sent with rates")
-    given = parser.parse_args()
+    options = {"senders": 500, "texts": 20_000, "rates": "0.1,0.2,0.4,0.8", "milliseconds": 50.0, "seconds": 60}
+    given = parser(__doc__, workers=1, **options).parse_args()
     few = [float(rate) for rate in given.rates.split(",")]
     rates = [few[number % len(few)] for number in range(given.senders)]
     with rig(prefect=False, messaging_services=services(given.senders)) as at:
@@ -102,7 +92,7 @@ def main() -> None:
         free = drain(at, [None] * given.senders, given.texts, given.workers, 0)
         done = drain(at, rates, given.texts, given.workers, given.seconds)
         of_each = taken(at, given.senders)
-        reached = sorted(shares(of_each, rates, given.texts // given.senders))
+        of_all, reached = shares(of_each, rates, given.texts // given.senders)
         above = [
             most_in_a_window(moments) > WINDOW.total_seconds() * rate + 1
             for moments, rate in zip(of_each, rates, strict=True)
@@ -112,7 +102,7 @@ def main() -> None:
             ["texts a second without rates", free.per_second],
             ["sum of the rates", sum(rates)],
             ["texts a second with rates", done.per_second],
-            ["share of what the rates allow", share_of_all(of_each, rates, given.texts // given.senders)],
+            ["share of what the rates allow", of_all],
             [
                 "share of its own rate: worst, worst of ten, middle",
                 f"{reached[0]:.2f} {reached[len(reached) // 10]:.2f} {median(reached):.2f}",

@@ -6,13 +6,10 @@ whose transaction is rolled back, and the pages that it touches. `--at-once`: th
 all rows came at once. Five million rows: `--finished 4000000 --waiting 800000 --due 200000`.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -21,6 +18,8 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.benchmarks.table import show
 from tests.support.autovacuum import without_autovacuum
+from tests.support.options import parser
+from tests.support.stacks import running_stack
 
 _FILL = """
 insert into businesses (id, user_id, name, timezone)
@@ -123,14 +122,9 @@ def compare(connections: Sequence[_Connection], query: str, rounds: int) -> tupl
 
 def main() -> None:
     """Fill, measure, and print tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    for kind in LARGE:
-        parser.add_argument(f"--{kind}", type=int, default=LARGE[kind])
-    parser.add_argument("--at-once", action="store_true")
-    given = parser.parse_args()
+    given = parser(__doc__, rounds=9, at_once=False, **LARGE).parse_args()
     sizes = {kind: getattr(given, kind) for kind in LARGE}
-    with TemporaryDirectory(prefix="smsretry-benchmark-") as directory, Stack(Path(directory)) as stack:
+    with running_stack() as stack:
         small = fill(stack, "small", SMALL, at_once=given.at_once)
         large = fill(stack, "large", sizes, at_once=given.at_once)
         rows = [(name, *compare([small, large], query, given.rounds)) for name, query in CALLS.items()]
@@ -144,8 +138,6 @@ def main() -> None:
         show(f"{SMALL} beside {sizes}", headings, told)
         small.close()
         large.close()
-        stack.postgres.stop()
-        stack.postgres.remove()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import httpx
 import jwt
 import psycopg
 import pytest
+from postgrest import SyncPostgrestClient
 
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.postgrest.keys import Role, api_key
@@ -59,6 +60,15 @@ class Endpoint:
         headers = self._headers(key, token) | (headers or {})
         method = options.pop("method", "POST")
         return httpx.request(method, f"{self.url}/rpc/{function}", headers=headers, timeout=20, verify=_TLS, **options)
+
+    def refusal(self, function: str, arguments: Any = None, **options: Any) -> tuple[int, str]:
+        """The status and the code of an answer that is an error."""
+        answer = self.call(function, arguments, **options)
+        return answer.status_code, answer.json()["code"]
+
+    def client(self) -> SyncPostgrestClient:
+        """The library below supabase-py."""
+        return SyncPostgrestClient(self.url, headers=self._headers(None, None))
 
     def _headers(self, key: str | None, token: str | None) -> dict[str, str]:
         key = key or self.service

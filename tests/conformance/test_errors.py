@@ -1,7 +1,6 @@
 """What an error of the database becomes: a status, and PostgreSQL's four fields."""
 
 import pytest
-from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
 
 from tests.conformance.conftest import Endpoint
@@ -36,29 +35,17 @@ def test_an_error_of_the_function_has_postgresqls_four_fields_and_the_status_of_
             assert response.headers["proxy-status"] == f"PostgREST; error={state}"
 
 
-def test_a_duplicate_is_409_and_nothing_is_written(postgrest: Endpoint) -> None:
-    """A failed call is rolled back."""
+def test_a_failed_call_is_rolled_back_and_a_stable_function_may_not_write(postgrest: Endpoint) -> None:
+    """PostgREST calls it in a read-only transaction. A value of the wrong type PostgreSQL itself refuses."""
     assert postgrest.call("note", {"id": 1, "word": "one"}).status_code == 204
-    response = postgrest.call("note", {"id": 1, "word": "again"})
-    assert (response.status_code, response.json()["code"]) == (409, "23505")
+    assert postgrest.refusal("note", {"id": 1, "word": "again"}) == (409, "23505")
+    assert postgrest.refusal("add_up", {"a": "x"}) == (400, "22P02")
+    assert postgrest.refusal("note_stable", {"id": 1}) == (405, "25006")
     assert postgrest.notes() == [1]
-
-
-def test_a_value_of_the_wrong_type_is_400(postgrest: Endpoint) -> None:
-    """PostgreSQL itself refuses it."""
-    response = postgrest.call("add_up", {"a": "x"})
-    assert (response.status_code, response.json()["code"]) == (400, "22P02")
-
-
-def test_a_stable_function_may_not_write(postgrest: Endpoint) -> None:
-    """PostgREST calls it in a read-only transaction."""
-    response = postgrest.call("note_stable", {"id": 1})
-    assert (response.status_code, response.json()["code"]) == (405, "25006")
 
 
 def test_the_clients_library_raises_the_errors_code(postgrest: Endpoint) -> None:
     """Its APIError, which is supabase-py's too, holds the four fields."""
-    headers = {"apikey": postgrest.service, "Authorization": f"Bearer {postgrest.service}"}
-    with SyncPostgrestClient(postgrest.url, headers=headers) as client, pytest.raises(APIError) as caught:
+    with postgrest.client() as client, pytest.raises(APIError) as caught:
         client.rpc("fail", {"state": "23514", "message": "check"}).execute()
     assert (caught.value.code, caught.value.message, caught.value.hint) == ("23514", "check", "the hint")

@@ -1,6 +1,7 @@
 """Who calls: the token's role, its claims, and what that role may do."""
 
 import time
+from typing import Any
 
 import jwt
 import psycopg
@@ -37,22 +38,17 @@ def test_clocks_may_differ_by_thirty_seconds(postgrest: Endpoint) -> None:
 
 
 def test_a_token_that_nobody_here_signed_is_401(postgrest: Endpoint) -> None:
-    """PGRST301 or PGRST300-something; the words differ by version."""
+    """PGRST301 or PGRST300-something; the words differ by version. For an unknown role they are PostgreSQL's own."""
     for token in (
         "not a token",
         api_key("service_role", jwt_secret="some other secret of at least 32 characters"),
         jwt.encode({"role": "service_role"}, "", algorithm="none"),
     ):
-        response = postgrest.call("nothing", key=postgrest.anon, token=token)
-        assert response.status_code == 401
-        assert response.json()["code"].startswith("PGRST30")
-
-
-def test_a_role_that_does_not_exist_is_401(postgrest: Endpoint) -> None:
-    """22023, in PostgreSQL's own words."""
-    response = postgrest.call("nothing", token=postgrest.token(role="nobody at all"))
-    assert (response.status_code, response.json()["code"]) == (401, "22023")
-    assert response.json()["message"] == 'role "nobody at all" does not exist'
+        status, code = postgrest.refusal("nothing", key=postgrest.anon, token=token)
+        assert (status, code[:7]) == (401, "PGRST30")
+    nobody = postgrest.call("nothing", token=postgrest.token(role="nobody at all"))
+    assert (nobody.status_code, nobody.json()["code"]) == (401, "22023")
+    assert nobody.json()["message"] == 'role "nobody at all" does not exist'
 
 
 def test_a_role_of_one_s_own_does_what_it_is_granted_and_nothing_else(postgrest: Endpoint) -> None:
@@ -72,21 +68,15 @@ def test_a_role_of_one_s_own_does_what_it_is_granted_and_nothing_else(postgrest:
             connection.execute("drop owned by conformance_monitor; drop role conformance_monitor")
 
 
-def test_a_function_one_may_not_call_is_401_for_anon_and_403_for_a_user(postgrest: Endpoint) -> None:
-    """42501: a missing grant, not a wrong key; and service_role may."""
-    refused = postgrest.call("for_service", key=postgrest.anon)
-    assert (refused.status_code, refused.json()["code"]) == (401, "42501")
-    assert postgrest.call("for_service", key=postgrest.anon, token=postgrest.user).status_code == 403
-    assert postgrest.call("for_service").json() == 1
-
-
-def test_row_level_security_holds_for_a_user_and_not_for_service_role(postgrest: Endpoint) -> None:
-    """Supabase's defaults let anyone execute and select; a table's rows are kept by its policies."""
+def test_grants_and_row_level_security_hold_for_a_user_and_not_for_service_role(postgrest: Endpoint) -> None:
+    """42501: a missing grant, not a wrong key. Anyone may execute and select, and a table's rows are kept."""
+    user: dict[str, Any] = {"key": postgrest.anon, "token": postgrest.user}
     postgrest.call("note", {"id": 1, "word": "one"})
-    assert postgrest.call("notes_all", key=postgrest.anon, token=postgrest.user).json() == []
-    assert len(postgrest.call("notes_all").json()) == 1
-    refused = postgrest.call("note", {"id": 2, "word": "two"}, key=postgrest.anon, token=postgrest.user)
-    assert refused.status_code == 403
+    assert postgrest.refusal("for_service", key=postgrest.anon) == (401, "42501")
+    assert postgrest.refusal("for_service", **user) == (403, "42501")
+    assert postgrest.refusal("note", {"id": 2, "word": "two"}, **user) == (403, "42501")
+    assert postgrest.call("notes_all", **user).json() == []
+    assert (postgrest.call("for_service").json(), len(postgrest.call("notes_all").json())) == (1, 1)
     assert postgrest.notes() == [1]
 
 

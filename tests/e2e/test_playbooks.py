@@ -17,8 +17,8 @@ from smsretry.sending.ports import Services
 from tests.e2e.commands import run_as_shown
 from tests.e2e.documents import PLAYBOOKS
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
-from tests.support.platform import open_account
 from tests.support.restoring import back_up, restore
+from tests.support.senders import open_account
 from tests.support.shop import Shop
 
 ACCOUNT, SERVICE = "AC" + "5" * 32, "MG" + "5" * 32

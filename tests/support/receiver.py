@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import UUID
 
-import httpx
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,11 @@ class Receiver:
 
     def block(self, api_url: str) -> UUID:
         """The id of a notification block that calls it, made on this Prefect server."""
-        kind = httpx.get(f"{api_url}/block_types/slug/custom-webhook", timeout=30).raise_for_status().json()
-        schemas = httpx.post(
-            f"{api_url}/block_schemas/filter",
-            json={"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}},
-            timeout=30,
-        ).json()
-        document = {
-            "name": f"alerts-{self.url.rpartition(':')[2]}",
-            "block_type_id": kind["id"],
-            "block_schema_id": schemas[0]["id"],
-            "data": {
-                "name": "alerts",
-                "url": self.url,
-                "json_data": {"subject": "{{subject}}", "body": "{{body}}"},
-            },
-        }
-        made = httpx.post(f"{api_url}/block_documents/", json=document, timeout=30).raise_for_status()
-        return UUID(made.json()["id"])
+        told = {"subject": "{{subject}}", "body": "{{body}}"}
+        block = CustomWebhookNotificationBlock(name="alerts", url=self.url, json_data=told)
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            saved: object = block.save(f"alerts-{self.url.rpartition(':')[2]}")
+        return UUID(str(saved))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from smsretry.vocabulary import StopKind
 from tests.conftest import Business
 from tests.integration.worker.senders import DEFAULT, account, add_texts, by_business, claim, give_sender, shops
 from tests.support.builders import fates_of, run_over
-from tests.support.platform import open_account
+from tests.support.senders import open_account
 
 
 def stops(business: Business) -> list[tuple[str, str]]:

@@ -1,23 +1,20 @@
 """The harness's end of the worker processes."""
 
-import os
-import pickle
-import signal
-import socket
-import subprocess
-import sys
+import multiprocessing
 from collections import Counter
-from pathlib import Path
-from typing import Final, Self
+from multiprocessing.connection import Connection
+from typing import Final
 
-from tests.proofs.faults.orders import Event, Line, Order
+from tests.proofs.faults.orders import Event, Order
+from tests.proofs.faults.worker import work
 
 _TIMEOUT_SECONDS: Final = 120.0
-_ROOT: Final = Path(__file__).parents[3]
+_FORKED: Final = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(["tests.proofs.faults.warm"])
 
 
 class Crew:
-    """Starts workers, waits for them, and counts what they report. A context manager: none outlives it."""
+    """Starts workers, waits for them, and counts what they report."""
 
     def __init__(self) -> None:
         self.kills: Counter[str] = Counter()
@@ -27,52 +24,39 @@ class Crew:
         for good."""
         self.bugs: list[str] = []
 
-    def __enter__(self) -> Self:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.faults.worker", str(theirs.fileno())],
-            cwd=_ROOT,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
-        self._control.settimeout(_TIMEOUT_SECONDS)
-        if not self._control.recv(16):
-            raise RuntimeError("The process that forks the workers has ended; see its stderr")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._control.close()
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def start(self, order: Order) -> Line:
-        """Start one worker; its line."""
+    def start(self, order: Order) -> Connection:
+        """Start one worker; a line to it, which is at its end when the worker has died."""
         self.counts["runs"] += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_TIMEOUT_SECONDS)
+        ours, theirs = _FORKED.Pipe()
         with theirs:
-            socket.send_fds(self._control, [pickle.dumps(order)], [theirs.fileno()])
-        return Line(ours)
+            _FORKED.Process(target=work, args=(order, theirs), daemon=True).start()
+        return ours
 
-    def wait(self, *workers: Line) -> None:
+    def wait(self, *workers: Connection) -> None:
         """Until each of them has ended."""
         for worker in workers:
-            while event := worker.hear():
-                self._take(event)
+            while self._hear(worker):
+                pass
 
-    def wait_stalled(self, worker: Line) -> tuple[str, ...] | None:
+    def wait_stalled(self, worker: Connection) -> tuple[str, ...] | None:
         """Until it stands still; the bodies of the texts it holds. None: it came to its end."""
-        while event := worker.hear():
-            self._take(event)
+        while event := self._hear(worker):
             if event.kind == "stalled":
-                return tuple(event.bodies)
+                return event.bodies
         return None
 
-    def _take(self, event: Event) -> None:
+    def _hear(self, worker: Connection) -> Event | None:
+        if not worker.poll(_TIMEOUT_SECONDS):
+            raise TimeoutError("A worker has said nothing for too long")
+        try:
+            event: Event = worker.recv()
+        except (EOFError, ConnectionResetError):
+            worker.close()
+            return None
         if event.kind == "killed":
             self.kills[event.detail] += 1
         elif event.kind == "bug":
             self.bugs.append(event.detail)
         else:
             self.counts[event.kind] += 1
+        return event

@@ -3,19 +3,20 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from http.client import HTTPConnection
+from multiprocessing.connection import Connection
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import psycopg
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
@@ -29,19 +30,15 @@ from smsretry.local.twilio.faults import (
     ListError,
     ListLag,
 )
-from smsretry.sending.entry import queue_sms_retry, schedule_sms
-from tests.proofs.faults.accounts import Asked, listening
 from tests.proofs.faults.carrier import CALLBACK_URL, Carrier
 from tests.proofs.faults.crew import Crew
-from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, Line, Order, StallPoint, Switch
-from tests.proofs.faults.switches import SWITCHES
+from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, SAFEGUARDS, Order, StallPoint
 from tests.proofs.town.luck import dice, new_id, pick
 from tests.proofs.town.safeguards import without
 from tests.proofs.town.senders import Senders
 from tests.proofs.town.texts import Text, new_text, open_business, opt_out, plan, write
 from tests.support.builders import NOON
-from tests.support.platform import OwnSender
-from tests.support.stacks import running_stack
+from tests.support.senders import OwnSender
 
 READ_SECONDS: Final = 1.0
 """How long the workers wait for an answer of Twilio where some come later than that, in place of 35 s."""
@@ -49,6 +46,8 @@ _NIGHT: Final = (time_of_day(7, 30), time_of_day(12, 55))
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
 _OVERSLEEPS: Final = timedelta(minutes=11)
 """How long a worker stands still that loses its lease."""
+STALLS: Final = ("workers stalled past their lease", "pollers past their lease", "  under a worker's hands")
+"""With texts in hand, with deliveries, and while the business of the text in hand moved to another sender."""
 _UNWATCHED: Final = 10
 """In how many rounds on end nobody looks after deliveries; in as many somebody does."""
 _MORTAL: Final = 0.4
@@ -101,48 +100,36 @@ class Harness:
     """One stack, one crew and the texts of one run."""
 
     stack: Stack
-    crew: Crew
+    senders: Senders
     seed: str
-    without: Switch | None = None
+    without: str | None = None
     kills_wanted: int = 0
     scheduled: bool = False
     """Each text is a scheduled send at first."""
     carrier: Carrier | None = None
     """Reports what becomes of the messages. None: nobody does."""
-    senders: Senders | None = None
-    """Businesses move between senders. None: one sender sends for everybody."""
-    asked: list[Asked] = field(default_factory=list)
+    own: tuple[OwnSender, ...] = ()
+    """The senders that businesses move between. None: the environment's sends for everybody."""
     texts: list[Text] = field(default_factory=list)
     rounds: int = 0
-    crashes: int = 0
-    """`kill -9` of PostgreSQL."""
-    restarts: int = 0
-    answers_dropped: int = 0
-    """Answers of the database, after it had committed."""
-    slept: int = 0
-    """Workers that stood still past their lease with texts in their hands."""
-    poll_stalls: int = 0
-    """The same while they looked after deliveries."""
-    move_stalls: int = 0
-    """Workers that stood still while the business of the text in their hands moved to another sender."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """What went wrong, as the report names it."""
     wrote: list[str] = field(default_factory=list)
     """Workers that sent or wrote after they had lost their claims."""
-    unwatched: bool = False
-    """Whether nobody looks after deliveries while texts wait, at the end."""
     refused: bool = False
     """Whether Twilio's port is closed to the workers."""
     read_seconds: float | None = None
     """How long the workers wait for Twilio's answer. None: as long as in production."""
     live: int = 0
     """Texts that have not ended, at the last outlook."""
-    own: tuple[OwnSender, ...] = ()
-    """The senders that businesses move between."""
+    crew: Crew = field(default_factory=Crew)
+    began: float = field(default_factory=time.monotonic)
     _lasting_until: int = 0
 
     # -- texts -------------------------------------------------------------------------------------------------------
 
     def queue(self, count: int, *, spread: timedelta = timedelta(0), zone: str | None = None) -> list[Text]:
-        """Write texts that are due within `spread`, or plan them. Some are queued once more, which changes nothing.
+        """Write texts that are due within `spread`, or plan them.
 
         Args:
             zone: ordinary texts in this zone, and nothing else.
@@ -157,10 +144,8 @@ class Harness:
                 open_business(connection, texts[n].business_id, _BUSINESS_ZONES[n % 10])
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
-        for n, text in enumerate(texts if self.senders and not first else ()):
-            if n < _BUSINESSES:
-                self.move(text, self.own[n % len(self.own)] if n % 5 else None)
-        self._queue_again(texts[:: max(1, count // 20)])
+        for n, text in enumerate(texts[:_BUSINESSES] if self.own and not first else ()):
+            self.senders.move(text.business_id, self.own[n % len(self.own)] if n % 5 else None)
         return texts
 
     def _text(self, n: int, due_at: datetime, only_zone: str | None) -> Text:
@@ -182,24 +167,6 @@ class Harness:
             is_open=lambda at: all(time_of_day(8) <= at.astimezone(clock).time() < time_of_day(21) for clock in on),
         )
 
-    def _queue_again(self, texts: Sequence[Text]) -> None:
-        with SupabaseQueue(self.stack.settings()) as queue, self.stack.connect() as connection:
-            for text in texts:
-                if self.scheduled:
-                    who = text.business_id, text.customer_id, text.body or "", text.due_at
-                    planned = schedule_sms(*who, queue=queue, scheduled_id=text.send_log_id)
-                    assert planned.result == "already_scheduled", planned
-                    continue
-                queued = queue_sms_retry(text.send_log_id, "twilio_error", queue=queue)
-                assert (queued.result, queued.retry_id) == ("already_queued", text.retry_id), queued
-                with suppress(psycopg.errors.UniqueViolation):
-                    connection.execute(
-                        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-                           values (%s, %s, %s, now())""",
-                        [text.business_id, text.send_log_id, text.customer_id],
-                    )
-                    raise AssertionError("A second live row of one text was accepted")
-
     # -- one round ---------------------------------------------------------------------------------------------------
 
     def run_workers(self, *orders: dict[str, Any], crash: bool = False) -> None:
@@ -214,16 +181,14 @@ class Harness:
             asks.request("GET", "/")
             asks.getresponse().read()
 
-    def start(self, **order: Any) -> Line:
+    def start(self, **order: Any) -> Connection:
         """Start one worker."""
         settings = self.stack.settings().model_copy(update={"supabase_timeout_seconds": 5})
         more: dict[str, object] = {"twilio_read_timeout_seconds": self.read_seconds} if self.read_seconds else {}
         more |= {"twilio_status_callback_url": CALLBACK_URL} if self.carrier else {}
         more |= {"twilio_base_url": "http://127.0.0.1:9"} if self.refused else {}
-        if self.senders:
-            settings = self.senders.settings(settings)
         order.setdefault("queueing", self.scheduled and not order.get("stall_at") and not order.get("polling"))
-        settings = settings.model_copy(update=more)
+        settings = self.senders.settings(settings).model_copy(update=more)
         return self.crew.start(Order(settings=settings, seed=self.seed, without=self.without, **order))
 
     def round(self, *, crash: bool = False, alone: bool = False) -> None:
@@ -238,30 +203,37 @@ class Harness:
             sys.stderr.write(f"round {self.rounds}: {self.live} texts live, {self.crew.kills.total()} kills, {now}\n")
         planned = self._plan_faults()
         self._let_twilio_learn()
-        if not (alone and self._stand_still()):
+        if alone:
+            self._stand_still()
+        else:
             late = threading.Thread(target=self._change_beside_workers)
             late.start()
             workers = [self._mortal_or_not(n) for n in range(pick((1, 2, 4, 4), self.seed, "workers", self.rounds))]
             with self.carrier.at_work() if self.carrier else nullcontext():
                 self.run_workers(*workers, *self._pollers(), crash=crash)
             late.join()
-        self.answers_dropped += planned - len(self.stack.rpc_faults._due)
+        self.counts["PostgreSQL's answers lost"] += planned - len(self.stack.rpc_faults._due)
         self.stack.rpc_faults.clear()
         if self.rounds >= self._lasting_until:
             self.stack.twilio.heal()
         self._opt_out_some("between rounds")
-        if self.senders:
-            self.senders.settle()
-            self._move_some("between rounds")
+        self.senders.settle()
+        self._move_some("between rounds")
         self.stack.move_clock(timedelta(minutes=pick((0.5, 0.5, 0.5, 1, 1, 2, 11), self.seed, "move", self.rounds)))
         if _NIGHT[0] <= self.stack.now().time() < _NIGHT[1]:
             self.stack.set_clock(datetime.combine(self.stack.now(), _NIGHT[1], UTC))
 
-    def _stand_still(self) -> bool:
+    def _stand_still(self) -> None:
         """By turns: past the lease with texts, past it with deliveries, or while a business moves."""
-        ways = [self.stall, *([self.stall_poll] if self.carrier else []), *([self.stall_move] if self.senders else [])]
-        ways[(self.slept + self.poll_stalls + self.move_stalls) % len(ways)]()
-        return True
+        ways: list[Callable[[], None]] = [self.oversleep]
+        ways += [self.oversleep_poll] if self.carrier else []
+        ways += [self.move_beside] if self.own else []
+        ways[self.stood % len(ways)]()
+
+    @property
+    def stood(self) -> int:
+        """Workers that stood still."""
+        return sum(self.counts[way] for way in STALLS)
 
     def _mortal_or_not(self, n: int) -> dict[str, Any]:
         """A worker that probably dies has few texts, so that few fall back with it; the others do the work."""
@@ -307,56 +279,68 @@ class Harness:
 
     # -- workers that stand still ------------------------------------------------------------------------------------
 
-    def stall(self, where: StallPoint | None = None) -> None:
+    @contextmanager
+    def _standing(self, **order: Any) -> Iterator[tuple[str, ...] | None]:
+        """A worker stands still, and goes on afterwards. The texts it holds; None: it came to its end before that."""
+        sleeper = self.start(limit=5, one_by_one=True, **order)
+        held = self.crew.wait_stalled(sleeper)
+        yield held
+        if held is not None:
+            sleeper.send("go on")
+            self.crew.wait(sleeper)
+
+    def oversleep(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
         where = where or pick(("claimed", "begun"), self.seed, "stall", self.rounds)
-        sleeper = self.start(limit=5, one_by_one=True, stall_at=where, oversleeps=_OVERSLEEPS)
-        if (held := self.crew.wait_stalled(sleeper)) is None:
-            return
-        self.slept += 1
-        self.stack.move_clock(_OVERSLEEPS)
-        self._let_twilio_learn()
-        # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the one
-        # it stands still with it knows that it is late. A third takes what is claimed alone.
-        self.run_workers({"limit": 50, "kill_targets": held[1:2]})
-        self.run_workers({"limit": 50})
-        self._wake(sleeper)
+        with self._standing(stall_at=where, oversleeps=_OVERSLEEPS) as held:
+            if held is None:
+                return
+            self.counts[STALLS[0]] += 1
+            self.stack.move_clock(_OVERSLEEPS)
+            self._let_twilio_learn()
+            # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the
+            # one it stands still with it knows that it is late. A third takes what is claimed alone.
+            self.run_workers({"limit": 50, "kill_targets": held[1:2]})
+            self.run_workers({"limit": 50})
+            before = self._settled()
+        self._judge_the_sleeper(before)
 
-    def stall_poll(self) -> None:
+    def oversleep_poll(self) -> None:
         """The same between Twilio's word on a message and what follows."""
         looks = self._looks()
-        sleeper = self.start(polling=True, limit=5, one_by_one=True, stall_at="asked")
-        if self.crew.wait_stalled(sleeper) is None:
-            return
-        held = self._looks() - looks
-        self.poll_stalls += 1
-        self.stack.move_clock(_OVERSLEEPS)
-        self._let_twilio_learn()
-        for _ in range(5):  # one that Twilio does not answer leaves the rest to the next
-            self.run_workers({"polling": True, "limit": 5000})
-            if not held & self._looks():
-                break
-        self._wake(sleeper, judged=not held & self._looks())
+        with self._standing(polling=True, stall_at="asked") as held:
+            if held is None:
+                return
+            taken = self._looks() - looks
+            self.counts[STALLS[1]] += 1
+            self.stack.move_clock(_OVERSLEEPS)
+            self._let_twilio_learn()
+            for _ in range(5):  # one that Twilio does not answer leaves the rest to the next
+                self.run_workers({"polling": True, "limit": 5000})
+                if not taken & self._looks():
+                    break
+            before = self._settled() if not taken & self._looks() else None
+        if before:
+            self._judge_the_sleeper(before)
 
-    def stall_move(self, where: StallPoint | None = None) -> None:
+    def move_beside(self, where: StallPoint | None = None) -> None:
         """Stop a worker before or after begin; the text's business moves to another sender; then wake it in time."""
         where = where or pick(("claimed", "begun"), self.seed, self.rounds)
-        sleeper = self.start(limit=5, one_by_one=True, stall_at=where)
-        if (held := self.crew.wait_stalled(sleeper)) is None:
-            return
-        self.move_stalls += 1
-        self._move_any(next(text for text in self.texts if text.body == held[0]), "under its hands")
-        sleeper.say("go on")
-        self.crew.wait(sleeper)
+        with self._standing(stall_at=where) as held:
+            if held is not None:
+                self.counts[STALLS[2]] += 1
+                self._move_any(next(text for text in self.texts if text.body == held[0]), "under its hands")
 
-    def _wake(self, sleeper: Line, *, judged: bool = True) -> None:
+    def _settled(self) -> Any:
+        """The state, once nothing changes: what a dead worker had asked for may be under way in the database."""
         before, state = None, self._state()
-        while before != state:  # what a dead worker had asked for may still be under way in the database
+        while before != state:
             time.sleep(0.1)
             before, state = state, self._state()
-        sleeper.say("go on")
-        self.crew.wait(sleeper)
-        if judged and before != self._state():
+        return state
+
+    def _judge_the_sleeper(self, before: Any) -> None:
+        if before != self._state():
             self.wrote.append(f"round {self.rounds}: a worker woke, and wrote")
 
     def _looks(self) -> set[tuple[Any, int]]:
@@ -393,25 +377,25 @@ class Harness:
                 calls += 1
                 named = _CALLS + (_DELIVERY_CALLS if self.carrier else ())
                 self.stack.rpc_faults.drop_after_commit(pick(named, self.seed, "call", n, k))
-        if self.without:
-            self.stack.twilio.fail(AcceptThenDrop())
-        if self.without == "quarantine":
-            self.stack.twilio.fail(ListLag(timedelta(minutes=9)), times=None)
         return calls
 
+    @property
+    def crashes(self) -> int:
+        """How often PostgreSQL was killed, or restarted."""
+        return self.counts["PostgreSQL killed"] + self.counts["PostgreSQL restarted"]
+
     def _crash(self) -> None:
-        if dice(self.seed, "crash or restart", self.crashes, self.restarts) < 0.6 or not self.crashes:
-            self.crashes += 1
+        if self.crashes % 2:
+            self.counts["PostgreSQL restarted"] += 1
+            self.stack.postgres.restart()
+        else:
+            self.counts["PostgreSQL killed"] += 1
             self.stack.postgres.kill()
             self.stack.postgres.start()
-        else:
-            self.restarts += 1
-            self.stack.postgres.restart()
 
     def _change_beside_workers(self) -> None:
         self._opt_out_some("beside workers")
-        if self.senders:
-            self._move_some("beside workers")
+        self._move_some("beside workers")
 
     def _opt_out_some(self, when: str) -> None:
         share = 0.01 / max(40, len(self.texts) / 25)  # of the texts a round, so about two in a hundred in the end
@@ -429,26 +413,20 @@ class Harness:
 
     def _move_some(self, when: str) -> None:
         """In some rounds one business gets another sender, or the environment's; senders without a business go."""
-        if dice(self.seed, "moves?", when, self.rounds) < 0.35:
+        if self.own and dice(self.seed, "moves?", when, self.rounds) < 0.35:
             self._move_any(pick(self.texts[:_BUSINESSES], self.seed, "mover", when, self.rounds), when)
 
     def _move_any(self, text: Text, why: str) -> None:
-        self.move(text, pick((*(None,) * 4, *self.own), self.seed, "moves to", why, self.rounds))
-
-    def move(self, text: Text, sender: OwnSender | None) -> None:
-        """The text's business gets another sender, or the environment's."""
-        assert self.senders
-        self.senders.move(text.business_id, sender)
+        to = pick((*(None,) * 4, *self.own), self.seed, "moves to", why, self.rounds)
+        self.senders.move(text.business_id, to)
 
     # -- peace -------------------------------------------------------------------------------------------------------
 
-    def drain(self, *, most_rounds: int = 2000) -> None:
-        """Heal everything and go on until no text is left, or so many rounds have passed."""
+    def drain(self) -> None:
+        """Heal everything and go on until no text is left, or 2,000 rounds have passed."""
         self.stack.twilio.heal()
         self.stack.rpc_faults.clear()
-        if self.without == "quarantine":
-            self.stack.twilio.fail(ListLag(timedelta(minutes=9)), times=None)
-        for _ in range(most_rounds):
+        for _ in range(2000):
             self.rounds += 1
             due_in = self.outlook()
             wait = max(due_in, timedelta(minutes=1)) if self.live else self._reports_in()
@@ -459,7 +437,7 @@ class Harness:
             if self.live:
                 self.run_workers({"limit": 50}, {"limit": 50})
             self._let_twilio_learn()
-            if self.carrier and not (self.unwatched and self.live):
+            if self.carrier:
                 self.run_workers({"polling": True, "limit": 5000})
 
     def _reports_in(self) -> timedelta | None:
@@ -491,39 +469,31 @@ class Harness:
 
 @contextmanager
 def harness(
+    stack: Stack,
     *,
     seed: str,
-    on: Stack | None = None,
-    without_: Switch | None = None,
+    missing: str | None = None,
     kills: int = 0,
     scheduled: bool = False,
     delivery: bool = False,
     senders: bool = False,
 ) -> Iterator[Harness]:
-    """A running harness, at noon in New York; it leaves nothing behind.
+    """A running harness on an empty stack, at noon in New York; it leaves nothing behind.
 
     Args:
-        on: an empty stack. Without one, a stack of its own.
+        missing: the safeguard that workers are without.
         senders: 19 senders in 11 accounts besides the environment's.
     """
-    with ExitStack() as opened:
-        stack = on or opened.enter_context(running_stack())
-        crew = opened.enter_context(Crew())
-        stack.set_clock(NOON)
-        if without_:
-            opened.enter_context(without(stack, SWITCHES[without_]))
-        town = Senders(stack, seed)
-        own = tuple(
-            town.open(
-                n,
-                account=n % 11,
-                foreign=n % 11 > 5,
-                number=n % 3 != 0,
-                segments_per_second=40.0 if n % 5 == 0 else None,
-            )
-            for n in range(19 if senders else 0)
+    stack.set_clock(NOON)
+    town = Senders(stack, seed)
+    own = tuple(
+        town.open(
+            n, account=n % 11, foreign=n % 11 > 5, number=n % 3 != 0, segments_per_second=40.0 if n % 5 == 0 else None
         )
-        asked = opened.enter_context(listening(stack))
-        carrier = opened.enter_context(Carrier(stack, seed, town.tokens)) if delivery else None
-        known = town if senders else None
-        yield Harness(stack, crew, seed, without_, kills, scheduled, carrier, known, asked, own=own)
+        for n in range(19 if senders else 0)
+    )
+    with (
+        without(stack, SAFEGUARDS[missing] if missing else None),
+        Carrier(stack, seed) if delivery else nullcontext() as carrier,
+    ):
+        yield Harness(stack, town, seed, missing, kills, scheduled, carrier, own)

@@ -1,12 +1,12 @@
-"""What the harness tells a worker, where a worker may be told to die, and both ends of the line between them."""
+"""What the harness tells a worker, where a worker may be told to die or to stand still, and what it reports."""
 
-import pickle
-import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from smsretry.settings import Settings
+from tests.proofs.town import safeguards
+from tests.proofs.town.safeguards import Safeguard
 
 KillPoint: TypeAlias = Literal["claimed", "begun", "posted", "answered", "finished", "looking"]
 """claimed: before begin. begun: before the POST. posted: the POST has left, its answer is unread. answered: before
@@ -15,11 +15,16 @@ PollPoint: TypeAlias = Literal["taken", "asked", "followed"]
 """Of a look after a message. taken: before Twilio is asked. asked: it has answered, nothing is written. followed: what
 follows is written."""
 StallPoint: TypeAlias = Literal["claimed", "begun", "asked"]
-Switch: TypeAlias = Literal[
-    "fence", "reconcile", "quarantine", "ranks", "patience", "codes", "asking", "account", "sender"
-]
 KILL_POINTS: Final[tuple[KillPoint, ...]] = get_args(KillPoint)
 POLL_POINTS: Final[tuple[PollPoint, ...]] = get_args(PollPoint)
+SAFEGUARDS: Final[dict[str, Safeguard]] = {
+    "fence": safeguards.FENCE,
+    "reconcile": safeguards.EVIDENCE,
+    "quarantine": safeguards.QUARANTINE,
+    "patience": safeguards.PATIENCE,
+    "codes": safeguards.CODES,
+}
+"""What workers can be without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ class Order:
     """Stand still at the first text that comes this far, until told to go on."""
     oversleeps: timedelta = timedelta(0)
     """How much later it is by its own stopwatch, too, when it goes on. So a stall need not last that long."""
-    without: Switch | None = None
+    without: str | None = None
+    """One of the safeguards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,3 @@ class Event:
     detail: str = ""
     bodies: tuple[str, ...] = ()
     """Of a stalled worker: the texts it holds, first the one it stands still with."""
-
-
-class Line:
-    """One end of a line. It is at its end when the other one has died."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-
-    def say(self, what: object) -> None:
-        """In one piece."""
-        self._end.send(pickle.dumps(what))
-
-    def hear(self) -> Any:
-        """What was said next; None: nobody is there any more."""
-        heard = self._end.recv(1 << 16)
-        return pickle.loads(heard) if heard else None

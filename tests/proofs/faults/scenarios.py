@@ -7,207 +7,164 @@ from typing import Any, Final
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
-from tests.proofs.faults.accounts import judge_questions
 from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
-from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
-from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint, Switch
+from tests.proofs.faults.harness import READ_SECONDS, STALLS, Harness, harness
+from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint
 from tests.proofs.town.book import Book, read
-from tests.proofs.town.judge import allowed, at_the_end, truths
+from tests.proofs.town.judge import Judge, at_the_end, judged
 from tests.proofs.town.report import Report, Verdict
+from tests.proofs.town.safeguards import Safeguard, Switch
 from tests.proofs.town.texts import NEW_YORK
 
 KINDS: Final = (
     "lost", "doubled", "stuck", "out of hours", "after an opt-out", "too many attempts", "misreported", "untrue end",
-    "unsettled", "extra rows", "woke and wrote", "bugs",
+    "unsettled", "extra rows", "woke and wrote", "wrong sender", "bugs",
 )  # fmt: skip
-OF_SENDERS: Final = ("wrong sender", "wrong account")
 OF_DELIVERIES: Final = (
     "retried twice", "arrived twice", "retried for good", "retried too often", "wrong in the end", "wrongly marked",
 )  # fmt: skip
 
 
 def everything(
+    stack: Stack,
     *,
     texts: int,
     seed: str,
     kills: int,
-    on: Stack | None = None,
     crashes: int = 6,
     stalls: int = 10,
-    without: Switch | None = None,
     scheduled: bool = False,
     delivery: bool = False,
-    senders: bool = True,
 ) -> Report:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the judge.
 
     Who dies or stands still is chance: if the texts end too early, there are some more, up to as many again.
 
     Args:
-        on: an empty stack, instead of one of its own; the other scenarios take it, too.
         stalls: of each kind.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
-        senders: businesses text from 20 senders in 12 accounts, and move between them.
     """
-    started, options = time.monotonic(), {"scheduled": scheduled, "delivery": delivery, "senders": senders}
-    with harness(seed=seed, on=on, without_=without, kills=kills, **options) as run:
+    with harness(stack, seed=seed, kills=kills, scheduled=scheduled, delivery=delivery, senders=True) as run:
         run.read_seconds = READ_SECONDS
         run.queue(texts, spread=timedelta(minutes=texts / 40))
-        expected, stalls = max(texts // 25, 8), stalls * (1 + delivery + senders)
+        expected, stalls = max(texts // 25, 8), stalls * (2 + delivery)
         every_crash, every_stall = max(2, expected // (crashes + 1)), max(2, expected // (stalls + 1))
         while run.rounds <= 40 * expected:
             due_in = run.outlook()
-            stood = run.slept + run.poll_stalls + run.move_stalls
             if run.live <= texts * 0.01:
-                to_come = run.has_kills_to_come or stood < stalls or run.crashes + run.restarts < crashes
-                if without or not to_come or len(run.texts) >= 4 * texts:
+                to_come = run.has_kills_to_come or run.stood < stalls or run.crashes < crashes
+                if not to_come or len(run.texts) >= 4 * texts:
                     break
                 run.queue(10)
                 due_in = run.outlook()
             run.stack.move_clock(due_in)
             n = run.rounds + 1
-            crash = n % every_crash == 0 and run.crashes + run.restarts < crashes
-            run.round(crash=crash, alone=not crash and n % every_stall == 1 and stood < stalls)
-        run.drain()
-        return _report(run, started)
+            crash = n % every_crash == 0 and run.crashes < crashes
+            run.round(crash=crash, alone=not crash and n % every_stall == 1 and run.stood < stalls)
+        return _ended(run)
 
 
 def outage(
-    *,
-    texts: int,
-    seed: str,
-    on: Stack | None = None,
-    refused: bool = False,
-    hours: float = 2,
-    every: timedelta = timedelta(minutes=1),
+    stack: Stack, *, texts: int, seed: str, refused: bool = False, every: timedelta = timedelta(minutes=1)
 ) -> Report:
-    """Twilio is down for so long while every text is due, a worker runs every minute or so; then it is back."""
-    started = time.monotonic()
-    with harness(seed=seed, on=on) as run:
+    """Twilio is down for two hours while every text is due, a worker runs every minute or so; then it is back."""
+    with harness(stack, seed=seed) as run:
         run.queue(texts, zone=NEW_YORK)
         run.refused = refused
         if not refused:
-            run.stack.twilio.fail(HtmlError(http_status=503), times=None)
-            run.stack.twilio.fail(ListError(20503, http_status=503), times=None)
-        for _ in range(int(timedelta(hours=hours) / every)):
+            stack.twilio.fail(HtmlError(http_status=503), times=None)
+            stack.twilio.fail(ListError(20503, http_status=503), times=None)
+        for _ in range(int(timedelta(hours=2) / every)):
             run.rounds += 1
             run.run_workers({"limit": 50})
-            run.stack.move_clock(every)
-        touched = _count(run, "select count(*) as n from sms_retry_queue where attempt_count > 0")
+            stack.move_clock(every)
+        with stack.connect() as connection:
+            touched = connection.execute("select from sms_retry_queue where attempt_count > 0").rowcount
         run.refused = False
-        run.drain()
-        return _report(run, started, {"attempted during the outage": touched})
+        return _ended(run, {"attempted during the outage": touched})
 
 
-def oversleep(*, seed: str, where: StallPoint, on: Stack | None = None, without: Switch | None = None) -> Report:
+def overslept(stack: Stack, *, seed: str, where: StallPoint, missing: str | None = None) -> Report:
     """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
-    started = time.monotonic()
-    with harness(seed=seed, on=on, without_=without) as run:
+    with harness(stack, seed=seed, missing=missing) as run:
         run.queue(20, zone=NEW_YORK)
-        run.stall(where)
-        run.drain()
-        return _report(run, started)
+        run.oversleep(where)
+        return _ended(run)
 
 
-def moved(*, seed: str, on: Stack | None = None, without: Switch | None = None) -> Report:
-    """Businesses get another sender while a worker holds a text of theirs that has not begun."""
-    started = time.monotonic()
-    with harness(seed=seed, on=on, without_=without, senders=True) as run:
-        run.queue(40, zone=NEW_YORK)
-        for _ in range(6):
-            run.rounds += 1
-            run.stall_move("claimed")
-        run.drain()
-        return _report(run, started)
-
-
-def reported(
-    *, texts: int, seed: str, on: Stack | None = None, unwatched: bool = False, without: Switch | None = None
-) -> Report:
-    """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order.
-
-    Args:
-        unwatched: nobody looks after deliveries while texts wait to be sent again.
-    """
-    started = time.monotonic()
-    with harness(seed=seed, on=on, without_=without, delivery=True) as run:
-        run.unwatched = unwatched
+def reported(stack: Stack, *, texts: int, seed: str, missing: str | None = None) -> Report:
+    """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order."""
+    with harness(stack, seed=seed, missing=missing, delivery=True) as run:
         run.queue(texts, zone=NEW_YORK)
-        run.drain()
-        return _report(run, started)
+        return _ended(run)
 
 
-def blind(*, texts: int, seed: str, lag: timedelta, on: Stack | None = None, without: Switch | None = None) -> Report:
+def blind(stack: Stack, *, texts: int, seed: str, lag: timedelta, missing: str | None = None) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
-    started = time.monotonic()
-    with harness(seed=seed, on=on, without_=without) as run:
+    with harness(stack, seed=seed, missing=missing) as run:
         planned = run.queue(texts, zone=NEW_YORK)
         for text in planned[::4]:
-            run.stack.twilio.fail(AcceptThenDrop(), to=text.phone)
+            stack.twilio.fail(AcceptThenDrop(), to=text.phone)
         for text in planned[2::4]:
-            run.stack.twilio.fail(DropUnaccepted(), to=text.phone)
-        run.stack.twilio.fail(ListLag(lag), times=None)
+            stack.twilio.fail(DropUnaccepted(), to=text.phone)
+        stack.twilio.fail(ListLag(lag), times=None)
         for _ in range(60):
             if run.outlook() <= timedelta(0):
                 run.rounds += 1
                 run.run_workers({"limit": 50})
-            run.stack.move_clock(timedelta(minutes=1))
-        run.drain()
-        return _report(run, started, {"in doubt, though accepted": len(planned[::4])})
+            stack.move_clock(timedelta(minutes=1))
+        return _ended(run, {"in doubt, though accepted": len(planned[::4])})
 
 
-def _judged(run: Harness, book: Book) -> Verdict:
-    more = (("without text",) if run.scheduled else ()) + (OF_DELIVERIES if run.carrier else ())
-    verdict = Verdict((*KINDS, *more, *(OF_SENDERS if run.senders else ())))
-    verdict.add(("woke and wrote", line) for line in run.wrote)
-    verdict.add(
-        ("bugs", line) for line in (*run.crew.bugs, *(run.carrier.refused if run.carrier else ()), *book.strays)
-    )
-    for text in run.texts:
-        story = book.of(text)
-        verdict.add(truths(story), name=text.name)
-        verdict.add(at_the_end(story, with_reports=run.carrier is not None), name=text.name)
-        verdict.add(allowed(text, story), name=text.name)
-        if run.carrier:
-            verdict.add(judge_deliveries(story, book.customers[text.customer_id]), name=text.name)
-        if run.scheduled:
-            verdict.add(has_no_text(book.sends.get(text.send_log_id), story), name=text.name)
-        if run.senders:
-            verdict.add(run.senders.wrong(text, story), name=text.name)
-    if run.senders:
-        verdict.add(judge_questions(run.asked, {text.phone: book.of(text) for text in run.texts}))
-    return verdict
+def _switch(name: str, sees: str) -> Switch:
+    """The list lags by less than the quarantine, which harms none."""
+
+    def short(stack: Stack) -> Report:
+        match name:
+            case "fence":
+                return overslept(stack, seed="1", where="claimed", missing=name)
+            case "reconcile" | "quarantine":
+                return blind(stack, texts=12, seed="1", lag=timedelta(minutes=14), missing=name)
+        return reported(stack, texts=47, seed="9", missing=name)
+
+    return Switch(without=Safeguard(), sees=sees, run=short)
 
 
-def _report(run: Harness, started: float, more: dict[str, object] | None = None) -> Report:
+SWITCHES: Final = {
+    "fence": _switch("fence", "woke and wrote"),
+    "reconcile": _switch("reconcile", "doubled"),
+    "quarantine": _switch("quarantine", "doubled"),
+    "patience": _switch("patience", "doubled"),
+    "codes": _switch("codes", "retried for good"),
+}
+"""Workers are processes of their own: they take away what their orders name."""
+
+
+def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
+    """Peace, until nothing is left to do; then the judge."""
+    run.drain()
     book = read(run.stack, run.texts, run.carrier.told if run.carrier else None)
     rows = [row for story in book.stories.values() for row in story.rows]
     attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
     ended = Counter(f"  {row['why_code']}" for row in rows if row["status"] in ("failed", "cancelled"))
-    crew = run.crew
+    crew, became = run.crew, sum(send["send_log_id"] == send["id"] for send in book.sends.values())
     numbers: dict[str, Any] = {
-        **({"scheduled sends": len(book.sends)} if run.scheduled else {}),
-        **(
-            {"  became texts": sum(send["send_log_id"] == send["id"] for send in book.sends.values())}
-            if run.scheduled
-            else {}
-        ),
+        **({"scheduled sends": len(book.sends), "  became texts": became} if run.scheduled else {}),
         "texts": len(run.texts),
         "rounds": run.rounds,
         "worker runs": crew.counts["runs"],
         "workers killed": run.killed,
         **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
         **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
-        "workers stalled past their lease": run.slept,
-        "PostgreSQL killed": run.crashes,
-        "PostgreSQL restarted": run.restarts,
-        "PostgreSQL's answers lost": run.answers_dropped,
+        STALLS[0]: run.counts[STALLS[0]],
+        **{
+            what: run.counts[what]
+            for what in ("PostgreSQL killed", "PostgreSQL restarted", "PostgreSQL's answers lost")
+        },
         "calls of PostgreSQL given up": crew.counts["trouble"],
         "Twilio's answers lost": crew.counts["doubt"],
-        "found in Twilio's list": sum(
-            (attempt["settled_by"], attempt["outcome"]) == ("reconcile", "accepted") for attempt in attempts
-        ),
+        "looks in Twilio's list": run.stack.twilio.lists,
         "most attempts of a sent text": max(
             (row["attempt_count"] for row in rows if row["status"] == "completed"), default=0
         ),
@@ -217,32 +174,38 @@ def _report(run: Harness, started: float, more: dict[str, object] | None = None)
         **dict(ended.most_common(8)),
         **(more or {}),
         **_of_deliveries(run, book, attempts),
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(time.monotonic() - run.began, 1),
     }
     return Report(numbers, _judged(run, book))
 
 
-def _count(run: Harness, query: str) -> int:
-    with run.stack.connect() as connection:
-        row = connection.execute(query.encode()).fetchone()
-    assert row is not None
-    return int(row["n"])
+def _judged(run: Harness, book: Book) -> Verdict:
+    kinds, carrier = [*KINDS], run.carrier
+    judges: list[Judge] = [lambda _, story: at_the_end(story, with_reports=carrier is not None), run.senders.wrong]
+    if run.scheduled:
+        kinds += ["without text"]
+        judges += [lambda text, story: has_no_text(book.sends.get(text.send_log_id), story)]
+    if carrier:
+        kinds += OF_DELIVERIES
+        judges += [lambda text, story: judge_deliveries(story, book.customers[text.customer_id])]
+    verdict = judged(book, run.texts, kinds, *judges)
+    verdict.add(("woke and wrote", line) for line in run.wrote)
+    verdict.add(("bugs", line) for line in (*run.crew.bugs, *(carrier.refused if carrier else ())))
+    return verdict
 
 
 def _of_senders(run: Harness) -> dict[str, object]:
     """From how many senders in how many accounts texts went out, and what happened to those."""
-    if not run.senders:
+    if not run.own:
         return {}
     addresses = {(entry.account_sid, entry.sent_by) for entry in run.stack.twilio.ledger.entries()}
-    asked, counts = Counter(asked.what for asked in run.asked), run.senders.counts
+    counts = run.senders.counts
     return {
         "  senders": len(addresses),
         "  accounts": len({account for account, _ in addresses}),
-        "looks in Twilio's list": asked["list"],
-        "questions about a message": asked["fetch"] + asked["change"],
         "businesses moved": counts["own"] + counts["environment's"],
         "  to the environment's sender": counts["environment's"],
-        "  under a worker's hands": run.move_stalls,
+        STALLS[2]: run.counts[STALLS[2]],
         "senders removed": counts["removed"],
     }
 
@@ -256,7 +219,7 @@ def _of_deliveries(run: Harness, book: Book, attempts: list[Any]) -> dict[str, o
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
         **{f"  {point}": run.crew.kills[point] for point in POLL_POINTS},
-        "pollers past their lease": run.poll_stalls,
+        STALLS[1]: run.counts[STALLS[1]],
         "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
         "statuses of messages": counts["statuses"],
         **{f"callbacks {what}": counts[what] for what in ("lost", "late", "repeated", "without an answer")},

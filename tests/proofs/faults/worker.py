@@ -1,23 +1,18 @@
 """Workers of the proof: the production pipeline and adapters, which die or stop where they are told to.
 
-    python -m tests.proofs.faults.worker <socket>
-
-forks a worker for each order: it has imported everything, and has neither threads nor connections, so a worker costs
+A worker is forked from a process that has imported everything, and has neither threads nor connections, so it costs
 milliseconds. The kill points are wrapped around the adapters; no production code is changed.
 """
 
 import os
-import pickle
 import signal
-import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from typing import Any
 
-from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -28,7 +23,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.delivery import OpenDelivery, Report
-from smsretry.retry.models import Claim, ItemResult, Look, SenderId, Text
+from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
 from smsretry.sending.delivering import sync_deliveries
@@ -37,15 +32,14 @@ from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from smsretry.vocabulary import Followed
-from tests.proofs.faults.orders import Event, KillPoint, Line, Order, PollPoint
-from tests.proofs.faults.switches import SWITCHES
+from tests.proofs.faults.orders import SAFEGUARDS, Event, KillPoint, Order, PollPoint
 from tests.proofs.town.luck import dice
 
 
 class Fate:
     """Where this worker dies or stands still: decided by the order's seed, the text and its claim number."""
 
-    def __init__(self, order: Order, line: Line) -> None:
+    def __init__(self, order: Order, line: Connection) -> None:
         self._order, self._line = order, line
         self._claims: dict[str, Claim] = {}
         self._stalled = False
@@ -73,7 +67,7 @@ class Fate:
         if point == self._order.stall_at and not self._stalled:
             self._stalled = True
             self.report("stalled", point, (name, *(other for other in self._claims if other != name)))
-            self._line.hear()
+            self._line.recv()
             self.overslept = self._order.oversleeps
 
     def die(self, point: str) -> None:
@@ -83,7 +77,7 @@ class Fate:
 
     def report(self, *event: Any) -> None:
         """Tell the harness."""
-        self._line.say(Event(*event))
+        self._line.send(Event(*event))
 
     def fell_over(self, error: Exception) -> None:
         """Tell it of an error: a database that was not there is no bug."""
@@ -151,14 +145,14 @@ class _Sender(TwilioSender):
         self._fate, self._records = fate, records
         self._sending = sending = threading.local()
 
-        class Connection(HTTPConnection):
+        class Watched(HTTPConnection):
             def getresponse(self) -> Any:
                 if body := getattr(sending, "body", None):
                     fate.at("posted", body)
                 return super().getresponse()
 
         class Pool(HTTPConnectionPool):
-            ConnectionCls = Connection
+            ConnectionCls = Watched
 
         adapter = HTTPAdapter()
         adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
@@ -203,18 +197,20 @@ class _Run(Run):
             raise
 
 
-def work(order: Order, line: Line) -> None:
+def work(order: Order, line: Connection) -> None:
     """One run, as a flow does it: recover, claim, process; or look after deliveries."""
     fate = Fate(order, line)
     vars(calls).update(_PAUSES=(0.05, 0.2))
     stopwatch = pipeline._stopwatch
     vars(pipeline).update(_stopwatch=lambda: stopwatch() + fate.overslept.total_seconds())
     if order.without:
-        SWITCHES[order.without].take_away_here()
+        SAFEGUARDS[order.without].take_away_here()
     try:
         _poll(order, fate) if order.polling else _send(order, fate)
     except Exception as error:  # noqa: BLE001 - whatever it is, the harness must hear of it
         fate.fell_over(error)
+    finally:
+        os._exit(0)  # whatever threads are left
 
 
 def _send(order: Order, fate: Fate) -> None:
@@ -235,38 +231,3 @@ def _poll(order: Order, fate: Fate) -> None:
         for one in sync_deliveries(services, limit=order.limit).followed:
             if one.came_to == "error":
                 fate.report("bug", one.why[:300])
-
-
-def _warm_up() -> None:
-    """Import what the adapters import on first use, so that no worker has to."""
-    settings = Settings(
-        supabase_url="http://127.0.0.1:9", supabase_service_role_key=SecretStr("a.b.c"),
-        twilio_account_sid="AC" + "0" * 32, twilio_auth_token=SecretStr("none"),
-        twilio_from_number="+15005550006", twilio_base_url="http://127.0.0.1:9",
-    )  # fmt: skip
-    with SupabaseQueue(settings), TwilioSender(settings) as sender:
-        moment = datetime(2027, 1, 1, tzinfo=UTC)
-        sender.look_up("+12125550100", sender=SenderId(None, None), since=moment, at=moment)
-
-
-def main(control: socket.socket) -> NoReturn:
-    """Fork a worker for each order, until nobody gives any more."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: their lines tell when they have ended
-    _warm_up()
-    control.send(b"ready")
-    while True:
-        order, files, _, _ = socket.recv_fds(control, 1 << 16, 1)
-        if not order:
-            sys.exit(0)
-        if os.fork() == 0:
-            try:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                control.close()
-                work(pickle.loads(order), Line(socket.socket(fileno=files[0])))
-            finally:
-                os._exit(0)
-        os.close(files[0])
-
-
-if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))

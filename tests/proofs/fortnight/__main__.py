@@ -1,31 +1,20 @@
-"""`python -m tests.proofs.fortnight --texts 2000 --days 14 --seed 1`: the long run, and one table."""
+"""A town lives for so many days, across changes of clocks and holidays; each text goes out when it may, and only then.
 
-import argparse
-import logging
-import signal
-import sys
+--start: with offset.
+"""
+
 from datetime import datetime
 
+from smsretry.local.stack import Stack
 from tests.proofs.fortnight.people import invent
-from tests.proofs.fortnight.report import AUTUMN, fortnight
-from tests.support.stacks import running_stack
+from tests.proofs.fortnight.report import AUTUMN, SWITCHES, fortnight
+from tests.proofs.town.command import main
+from tests.proofs.town.report import Report
 
 
-def main() -> int:
-    """0 when every promise was kept."""
-    parser = argparse.ArgumentParser(prog="python -m tests.proofs.fortnight", description=__doc__)
-    parser.add_argument("--texts", type=int, default=2000)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--start", type=datetime.fromisoformat, default=AUTUMN, help="with offset; default %(default)s")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
-    logging.disable(logging.CRITICAL)  # a connection that Twilio drops is news to urllib3, and not to us
-    with running_stack() as stack:
-        report = fortnight(stack, invent(options.texts, days=options.days, start=options.start, seed=options.seed))
-    sys.stdout.write(report.tell())
-    return int(not report.clean)
+def _run(stack: Stack, *, texts: int, days: int, seed: str, start: str) -> Report:
+    return fortnight(stack, invent(texts, days=days, start=datetime.fromisoformat(start), seed=seed))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main("fortnight", __doc__, _run, SWITCHES, texts=2000, days=14, start=AUTUMN.isoformat()))

@@ -1,20 +1,20 @@
-"""The law against what happened: what went out and should not have, and what could have gone out and did not.
+"""The law against what happened: what went out and should not have, what could have and did not, and for which reason.
 
-It shares no rule with the code under test. Whether a reason is the one the code gives is asked in `reasons`.
+It shares no rule with the code under test.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from smsretry.data import retry_minutes
 from tests.proofs.fortnight.people import Owed, Town
-from tests.proofs.fortnight.simulation import Record
 from tests.proofs.oracles.clocks import MINUTE
 from tests.proofs.oracles.law import CAP
-from tests.proofs.town.book import Story
+from tests.proofs.town.book import Row, Story
 from tests.proofs.town.report import Finding
 
 STOPPED: Final = 21610
@@ -32,6 +32,10 @@ LAST_CALL: Final = timedelta(seconds=10)
 SLOWER: Final = 20429
 """Twilio's code for: too many requests. It costs no attempt."""
 MOST_ATTEMPTS: Final = 3
+_GUARD: Final = timedelta(seconds=70)
+"""Before a closing nothing is sent any more."""
+_A_PASS: Final = timedelta(seconds=30)
+"""At most between the instant at which a row was judged and the one at which that was written."""
 _STILL_OPEN: Final = 5
 """Minutes a window must stay open for a text that finds it open: nothing is sent in its last 70 seconds."""
 _OPENING: Final = 15
@@ -157,9 +161,51 @@ def is_capped(text: Owed) -> bool:
     return text.customer.who.capped and not text.transactional
 
 
-def at_closed_hours(town: Town, record: Record) -> Iterator[Finding]:
-    """Deferrals to an hour that is not permitted."""
-    by_id = {text.retry_id: text for text in town.texts}
-    for wait in record.waits:
-        if not by_id[wait.retry_id].is_open(wait.until):
-            yield "due at a closed hour", f"{by_id[wait.retry_id].name}: at {wait.at} until {wait.until} ({wait.why})"
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A row that was deferred, as it stood in the database right afterwards."""
+
+    at: datetime
+    until: datetime
+    why: str | None
+    why_code: str | None
+
+
+def waited_wrongly(text: Owed, waits: Iterable[Wait], town: Town) -> Iterator[Finding]:
+    """Deferrals to an hour that is not permitted, or for hours that were open, or for a cap that nobody has."""
+    for wait in waits:
+        if not text.is_open(wait.until):
+            yield "due at a closed hour", f"at {wait.at} until {wait.until} ({wait.why})"
+        closed = wait.why_code == "quiet_hours" and (wait.why or "").startswith("Quiet hours: ")
+        if not (closed and _is_closed(text, wait.at, town)) and not (wait.why_code == "daily_cap" and is_capped(text)):
+            yield "unexplained", f"at {wait.at} until {wait.until}: {wait.why}"
+
+
+def ended_wrongly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
+    """Texts that were given up, cancelled or held, and not for the reason that is told."""
+    for row in story.rows:
+        is_told = row["status"] in ("failed", "cancelled") or (row["held_since"] and not row["in_doubt_since"])
+        if is_told and not _explains(row, text, story, town):
+            yield "unexplained", f"{row['status']} {row['updated_at']}: {row['why_code']} {row['last_error']}"
+
+
+def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
+    at, minutes, why = row["updated_at"], town.window_of(text), row["last_error"] or row["why"] or ""
+    match row["why_code"]:
+        case "no_phone" | "number_invalid" | "no_time_zone":
+            return bool(why) and 1 not in minutes
+        case "no_opening":
+            return bool(why) and 1 not in minutes[town.almanac.minute(at) :]
+        case "opted_out":
+            return bool(why) and text.stopped_at is not None and text.stopped_at <= at + _A_PASS
+        case "expired":
+            is_over = text.expires_at is not None and text.expires_at <= at + _GUARD
+            return bool(why) and (is_over or _is_closed(text, at, town) or is_capped(text))
+    code = story.attempts[-1]["error_code"] if story.attempts else None
+    return code is not None and code == row["error_code"] and f"Twilio {code}: " in why
+
+
+def _is_closed(text: Owed, at: datetime, town: Town) -> bool:
+    """Whether its window was, or was about to be."""
+    first, last = town.almanac.minute(at - _A_PASS), town.almanac.minute(at + _GUARD)
+    return 0 in town.window_of(text)[max(first, 0) : last + 1]

@@ -1,29 +1,37 @@
 """A whole fortnight, and its table; and what can be spoilt, to see that the judge notices."""
 
-import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
+from uuid import UUID
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.local.stack import Stack
+from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.proofs.fortnight.checks import (
     STOPPED,
-    at_closed_hours,
+    Wait,
     deadlines,
+    ended_wrongly,
     is_capped,
     over_cap,
     reached,
     valid_too_long,
+    waited_wrongly,
     waits_rightly,
 )
-from tests.proofs.fortnight.people import Town
-from tests.proofs.fortnight.reasons import EXPIRED, unexplained
-from tests.proofs.fortnight.simulation import Record, live, note_stop
+from tests.proofs.fortnight.people import Customer, OptOut, Owed, Town, invent
 from tests.proofs.town.book import Book, Story, read
-from tests.proofs.town.judge import allowed, at_the_end, truths
-from tests.proofs.town.report import Report, Verdict
-from tests.proofs.town.safeguards import Safeguard, trigger
+from tests.proofs.town.judge import at_the_end, judged
+from tests.proofs.town.report import Finding, Report
+from tests.proofs.town.safeguards import Safeguard, Switch, trigger
+from tests.proofs.town.street import Life, Street
+from tests.proofs.town.texts import Text, open_business, write
+from tests.support.orders import record_consent
 
 AUTUMN: Final = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and
@@ -36,30 +44,104 @@ KINDS: Final = (
 then. Late: it could go out and was not tried in time. Unexplained: not for the reason that the check gives."""
 
 
+class _Folk:
+    """Everybody in town, and what was seen of them while the fortnight went by. A neighbor of the street."""
+
+    def __init__(self, town: Town) -> None:
+        self.waits: Final = defaultdict[UUID, list[Wait]](list)
+        """By text."""
+        self.given_back: Final = Counter[UUID]()
+        """How often a text was not tried because its run had stopped sending."""
+        self._saying = Future[None]()
+        self._town, self._opt_outs = town, sorted(town.opt_outs, key=lambda opt_out: opt_out.at)
+
+    def __call__(self, street: Street) -> Life:
+        """Move in; then say stop while the worker is at work."""
+        street.texts.extend(self._town.texts)
+        street.next_at, street.notes = partial(self._next_at, street), partial(self._note, street)
+        for phone, fault, times in self._town.troubles:
+            street.stack.twilio.fail(fault, to=phone, times=times)
+        for business in self._town.businesses:
+            open_business(street.connection, business.id, business.zone, sms_hours=business.sms_hours)
+        write(street.connection, self._town.texts)
+        street.connection.execute("analyze")
+        with SupabaseOperators(street.stack.settings()) as operators, ThreadPoolExecutor(1) as customers:
+            yield
+            while True:
+                now = [opt_out for opt_out in self._opt_outs if opt_out.at <= street.now]
+                del self._opt_outs[: len(now)]
+                self._saying = customers.submit(self._say_stop, street.stack, operators, now)
+                yield
+
+    def _next_at(self, street: Street) -> datetime | None:
+        """When a text is due next, or somebody says stop."""
+        due = street.connection.execute(
+            "select min(scheduled_for) as due from sms_retry_queue where status = 'pending'"
+        ).fetchone()
+        assert due
+        return min([at for at in (due["due"], *(one.at for one in self._opt_outs[:1])) if at], default=None)
+
+    def _note(self, street: Street, results: Sequence[ItemResult]) -> None:
+        self._saying.result()  # before the clock goes on
+        self.given_back.update(result.retry_id for result in results if result.fate == "GivenBack")
+        last = {result.retry_id: result.fate for result in results}  # a run takes a row again whose time has come
+        rows = street.connection.execute(
+            "select id, updated_at, scheduled_for, why, why_code from sms_retry_queue where id = any(%s)",
+            [[retry_id for retry_id, fate in last.items() if fate == "Deferred"]],
+        )
+        for row in rows:
+            self.waits[row["id"]].append(Wait(row["updated_at"], row["scheduled_for"], row["why"], row["why_code"]))
+
+    def _say_stop(self, stack: Stack, operators: SupabaseOperators, opt_outs: Sequence[OptOut]) -> None:
+        for opt_out in opt_outs:
+            customer, at_one = opt_out.customer, opt_out.customer.business.id
+            if opt_out.route == "table" or customer.phone is None:
+                with stack.connect() as connection:
+                    connection.execute(
+                        "update customers set sms_consent_status = 'opted_out' where id = %s", [customer.id]
+                    )
+            else:
+                where = {"business_id": at_one if opt_out.route == "function" else None}
+                record_consent(operators, customer.phone, consent="opted_out", source="telephone", **where)
+            everywhere = opt_out.route == "function, everywhere" and customer.phone is not None
+            _note_stop(self._town, customer, None if everywhere else at_one, stack.now())
+
+
+def _note_stop(town: Town, who: Customer, business_id: UUID | None, at: datetime) -> None:
+    """On whichever row it is recorded, an opt-out is of the number, at one business or at all."""
+    for text in town.texts:
+        same = who.phone is not None and text.phone == who.phone and business_id in (None, text.business_id)
+        if same or text.customer_id == who.id:
+            text.stopped_at = min(at, text.stopped_at or at)
+
+
 def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report:
     """On an empty stack: let the time go by, then judge."""
-    started = time.monotonic()
-    record = live(stack, town, profile=profile)
+    folk = _Folk(town)
+    minutes = town.days * 24 * 60 + 1
+    street = Street(stack, [folk], minutes=minutes, seed="fortnight", start=town.start, limit=500, profile=profile)
+    street.live()
+    _note_stops_at_twilio(town, read(stack, town.texts))
     book = read(stack, town.texts)
-    _note_stops_at_twilio(town, book)
-    book = read(stack, town.texts)
-    verdict, judged = Verdict(KINDS), 0
-    verdict.add(("bugs", line) for line in (*record.bugs, *book.strays))
-    times = reached(book.stories, town)
-    for text in town.texts:
-        story = book.of(text)
-        for findings in (truths(story), at_the_end(story), allowed(text, story), valid_too_long(text, story, town)):
-            verdict.add(findings, name=text.name)
-        verdict.add(waits_rightly(text, story, town), name=text.name)
+    times, on_time = reached(book.stories, town), Counter[bool]()
+
+    def found(text: Text, story: Story) -> Iterator[Finding]:
+        assert isinstance(text, Owed)
+        for findings in (
+            at_the_end(story), valid_too_long(text, story, town), waits_rightly(text, story, town),
+            waited_wrongly(text, folk.waits[text.retry_id], town), ended_wrongly(text, story, town),
+        ):  # fmt: skip
+            yield from findings
         bound = times[text.reached_at] if is_capped(text) else ()
-        for since, by, on_time in deadlines(text, story, town, record.given_back[text.retry_id], bound):
-            judged += 1
-            if not on_time:
-                verdict.add([("late", f"from {since}, to be tried by {by}")], name=text.name)
+        for since, by, was in deadlines(text, story, town, folk.given_back[text.retry_id], bound):
+            on_time[was] += 1
+            if not was:
+                yield "late", f"from {since}, to be tried by {by}"
+
+    verdict = judged(book, town.texts, KINDS, found)
+    verdict.add(("bugs", line) for line in street.bugs)
     verdict.add(over_cap(book.stories, town))
-    verdict.add(at_closed_hours(town, record))
-    verdict.add(("unexplained", line) for line in unexplained(town, book.stories, record))
-    return Report(_numbers(town, record, book, judged) | {"took, s": round(time.monotonic() - started)}, verdict)
+    return Report(_numbers(town, folk, street, book, on_time.total()), verdict)
 
 
 def _note_stops_at_twilio(town: Town, book: Book) -> None:
@@ -67,13 +149,16 @@ def _note_stops_at_twilio(town: Town, book: Book) -> None:
     for text in town.texts:
         for attempt in book.of(text).attempts:
             if attempt["error_code"] == STOPPED:
-                note_stop(town, text.customer, text.business_id, attempt["finished_at"])
+                _note_stop(town, text.customer, text.business_id, attempt["finished_at"])
 
 
-def _numbers(town: Town, record: Record, book: Book, judged: int) -> dict[str, object]:
+def _numbers(town: Town, folk: _Folk, street: Street, book: Book, asked: int) -> dict[str, object]:
     rows = [row for story in book.stories.values() for row in story.rows]
     attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
-    status, why = Counter(row["status"] for row in rows), Counter(wait.why_code for wait in record.waits)
+    status, why = (
+        Counter(row["status"] for row in rows),
+        Counter(wait.why_code for waits in folk.waits.values() for wait in waits),
+    )
     return {
         "from": f"{town.start:%Y-%m-%d}",
         "days": town.days,
@@ -92,22 +177,31 @@ def _numbers(town: Town, record: Record, book: Book, judged: int) -> dict[str, o
         "people who opted out": len({text.customer_id for text in town.texts if text.stopped_at}),
         "  texts cancelled for it": sum(row["why_code"] == "opted_out" for row in rows),
         "refused or held": sum(_is_refused_or_held(story) for story in book.stories.values()),
-        "asked whether it was on time": judged,
-        "runs of the worker": record.passes,
+        "asked whether it was on time": asked,
+        "runs of the worker": street.counts["runs"],
+        "took, s": street.counts["took, s"],
     }
 
 
 def _is_refused_or_held(story: Story) -> bool:
     """Whether it was never tried for a reason of its own, or waits for a person, or did so to its end."""
     [row] = story.rows
-    why = row["last_error"] or ""
-    expired = why.startswith(EXPIRED) and ". " in why
+    expired = row["why_code"] == "expired" and ". " in (row["last_error"] or "")
     return bool(row["held_since"] or expired or (row["status"] == "failed" and not story.attempts))
 
 
-SPOILS: Final[dict[str, tuple[str, Safeguard, Profile]]] = {
-    "federal hours alone": ("out of hours", Safeguard(), Profile(quiet_hours_rules="federal")),
-    "no daily cap": (
+def _switch(sees: str, without: Safeguard, profile: Profile = DEFAULT) -> Switch:
+    """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
+
+    def short(stack: Stack) -> Report:
+        return fortnight(stack, invent(40, days=2, start=AUTUMN, seed="24"), profile=profile)
+
+    return Switch(without=without, sees=sees, run=short)
+
+
+SWITCHES: Final = {
+    "the states' hours": _switch("out of hours", Safeguard(), Profile(quiet_hours_rules="federal")),
+    "the daily cap": _switch(
         "over the daily cap",
         Safeguard(
             replaces="smsretry.cap_reached_at",
@@ -115,21 +209,20 @@ SPOILS: Final[dict[str, tuple[str, Safeguard, Profile]]] = {
                        smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
                    returns timestamptz language sql as 'select null::timestamptz'""",
         ),
-        DEFAULT,
     ),
-    "three hours until everybody's turn": ("late", Safeguard(), Profile(opening_spread=timedelta(hours=3))),
-    "no guard at closing": ("valid past its closing", Safeguard(), Profile(closing_guard=timedelta(minutes=-30))),
-    "opt-outs are forgotten": (
+    "a turn soon after the opening": _switch("late", Safeguard(), Profile(opening_spread=timedelta(hours=3))),
+    "the guard at closing": _switch(
+        "valid past its closing", Safeguard(), Profile(closing_guard=timedelta(minutes=-30))
+    ),
+    "opt-outs": _switch(
         "after an opt-out",
         Safeguard(sql=trigger("new.sms_consent_status := old.sms_consent_status;", "customers")),
-        DEFAULT,
     ),
-    "reasons are forgotten": (
+    "reasons": _switch(
         "unexplained",
         Safeguard(sql=trigger("new.why := 'no reason'; if new.status = 'failed' then new.last_error := null; end if;")),
-        DEFAULT,
     ),
-    "sent texts are queued again, or called failed": (
+    "ends": _switch(  # sent texts are queued again, or called failed
         "doubled",
         Safeguard(
             replaces="smsretry.is_sent",
@@ -143,7 +236,5 @@ SPOILS: Final[dict[str, tuple[str, Safeguard, Profile]]] = {
             + """create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
                  returns boolean language sql immutable as 'select false';""",
         ),
-        DEFAULT,
     ),
 }
-"""What is spoilt in the database or in the worker's profile, and what the judge finds then."""

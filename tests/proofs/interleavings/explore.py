@@ -3,17 +3,18 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smsretry.local.stack import Stack
-from tests.proofs.interleavings.invariants import broken
+from tests.proofs.interleavings.invariants import KINDS, broken
 from tests.proofs.interleavings.people import application, beginnings, customers, inbound, operator, planner, processor
 from tests.proofs.interleavings.state import Actor, State, Step, beginning
 from tests.proofs.interleavings.surroundings import carrier, poll, pruning, recovery, time_passes
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World, frozen
+from tests.proofs.town.report import Report, Verdict
+from tests.support.builders import NOON
 
 AT_WORK: Final[Sequence[Actor]] = (workers, time_passes, recovery)
 EVERYBODY: Final[Sequence[Actor]] = (
@@ -43,9 +44,7 @@ class Ends:
             if step is None:
                 break
             taken.append(step.name)
-            after = step.take(world, state)
-            content = world.read() if after.now == state.now else state.content
-            state = replace(after, content=content, broken=())
+            state = replace(_after(world, state, step), broken=())
         else:
             return taken
         self._known.update(met)
@@ -89,32 +88,8 @@ class Found:
         return names[::-1]
 
 
-@dataclass
-class Report:
-    """What an exploration saw."""
-
-    states: int = 0
-    steps: int = 0
-    depth: int = 0
-    seconds: float = 0.0
-    whole: bool = False
-    """Whether nothing new was left."""
-    violations: dict[str, list[str]] = field(default_factory=dict)
-    """What did not hold, by the shortest sequence of steps that leads there."""
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.states} states, {self.steps} steps, depth {self.depth}, {self.seconds:.0f} s"
-            + (", nothing new is left" if self.whole else "")
-        ]
-        for what, sequence in self.violations.items():
-            lines += [f"{what}:", *(f"    {number}. {step}" for number, step in enumerate(sequence, 1))]
-        return "\n".join(lines)
-
-
 def explore(
     stack: Stack,
-    start: datetime,
     *,
     depth: int,
     stages: Sequence[Sequence[str]] = ((),),
@@ -122,45 +97,48 @@ def explore(
     states: int = 1_000_000,
     stop_at_first: bool = False,
 ) -> Report:
-    """Explore from one due text, or from each of several stages of its life.
+    """Explore from one due text, or from each of several stages of its life. What is found ends with its steps.
 
     Args:
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
         states: the most states.
     """
-    report, began = Report(), time.monotonic()
-    with frozen(stack, start) as world:
+    steps, deepest, verdict, began = 0, 0, Verdict(KINDS), time.monotonic()
+    with frozen(stack, NOON) as world:
         ends = Ends()
-        first = Found(beginning(world, start))
+        first = Found(beginning(world, NOON))
         met: dict[tuple[str, ...], Found] = {(): first}
         waiting = deque(replace(_reached(world, met, tuple(names)), depth=0) for names in stages)
         seen = {hash(found.state.key(world)) for found in waiting}
         while waiting and len(seen) < states:
             found = waiting.popleft()
-            report.depth = found.depth
+            deepest = found.depth
             if found.depth == depth:
                 continue
             for further in _next(world, found, actors):
-                report.steps += 1
+                steps += 1
                 key = hash(further.state.key(world))
                 if key in seen:
                     continue
                 seen.add(key)
                 wrong = list(broken(world, further.state))
                 if stuck := ends.stuck(world, further.state):
-                    wrong.append(f"nothing ends it: {', '.join(stuck[-6:])}")
-                for what in wrong:
-                    report.violations.setdefault(what, further.sequence)
+                    wrong.append(("stuck", f"nothing ends it: {', '.join(stuck[-6:])}"))
+                verdict.add((kind, "\n    ".join([line, *further.sequence])) for kind, line in wrong)
                 if wrong:
                     if stop_at_first:
                         waiting.clear()
                         break
                     continue  # what follows from it is no news
                 waiting.append(further)
-        report.whole = not waiting and not report.violations and report.depth < depth
-    report.states, report.seconds = len(seen), time.monotonic() - began
-    return report
+    numbers: dict[str, object] = {
+        "states": len(seen),
+        "steps": steps,
+        "depth": deepest,
+        "seconds": round(time.monotonic() - began),
+    }
+    return Report(numbers, verdict)
 
 
 def _reached(world: World, met: dict[tuple[str, ...], Found], names: tuple[str, ...]) -> Found:
@@ -181,9 +159,10 @@ def _next(world: World, found: Found, actors: Sequence[Actor], *, only: str | No
     steps: list[Step] = [step for actor in actors for step in actor(world, state) if only in (None, step.name)]
     for step in steps:
         world.set_back(state.content, state.now)
-        after = step.take(world, state)
-        if after.now == state.now:
-            after = replace(after, content=world.read())
-        else:
-            after = replace(after, content=state.content)
-        yield Found(after, step.name, found, found.depth + 1)
+        yield Found(_after(world, state, step), step.name, found, found.depth + 1)
+
+
+def _after(world: World, state: State, step: Step) -> State:
+    """The state after a step. Where time passes, nothing is written."""
+    after = step.take(world, state)
+    return replace(after, content=world.read() if after.now == state.now else state.content)

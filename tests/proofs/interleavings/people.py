@@ -33,6 +33,11 @@ _NEXT_TRY = """
 insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for, max_attempts)
 values (%s, %s, %s, %s, smsretry.clock(), greatest(2, %s + 1))
 """
+_CLAIM = "update sms_retry_queue set status = 'processing' where send_log_id = %s and status = 'pending'"
+_CANCEL = """
+update sms_retry_queue set status = 'cancelled' where send_log_id = %s and status in ('pending', 'processing')
+"""
+_CONSENT = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
 _SENT = """
 update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text) where id = %s
 """
@@ -58,49 +63,32 @@ def application(world: World, state: State) -> Iterator[Step]:
             world.call("queue_sms_retry", {"send_log_id": LOG, "reason": "twilio_error"})
         return state
 
-    if any(log["id"] == str(LOG) for log in world.rows(state.content, "send_logs")):
-        yield Step("the application queues the text anew", queue_anew)
-        yield _writes(
-            "the application edits it", ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG))
-        )
-        yield _writes("the application deletes its send log", ("delete from send_logs where id = %s", (LOG,)))
+    rows = [row for row in world.rows(state.content, "sms_retry_queue") if row["send_log_id"] == str(LOG)]
+    statuses = {row["status"] for row in rows}
+    yield Step("the application queues the text anew", queue_anew)
     yield _writes("the application inserts the next try", (_NEXT_TRY, (BUSINESS, LOG, CUSTOMER, 0, 1)))
-    mine = [row for row in world.rows(state.content, "sms_retry_queue") if row["send_log_id"] == str(LOG)]
-    if mine:
+    yield _writes("the application edits it", ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG)))
+    yield _writes("the application deletes its send log", ("delete from send_logs where id = %s", (LOG,)))
+    yield _writes("the application claims it by a plain update", (_CLAIM, (LOG,)))
+    if rows:
+        gone = {"decided": state.decided | {"deleted"}}
         yield _writes(
-            "the application deletes it",
-            ("delete from sms_retry_queue where send_log_id = %s", (LOG,)),
-            decided=state.decided | {"deleted"},
+            "the application deletes it", ("delete from sms_retry_queue where send_log_id = %s", (LOG,)), **gone
         )
-    if any(row["status"] in ("pending", "processing") for row in mine):
-        yield _writes(
-            "the application cancels it",
-            (
-                """update sms_retry_queue set status = 'cancelled'
-                   where send_log_id = %s and status in ('pending', 'processing')""",
-                (LOG,),
-            ),
-            decided=state.decided | {"cancelled"},
-        )
-    if any(row["status"] == "pending" for row in mine):
-        claim = "update sms_retry_queue set status = 'processing' where send_log_id = %s and status = 'pending'"
-        yield _writes("the application claims it by a plain update", (claim, (LOG,)))
+    if statuses & {"pending", "processing"}:
+        yield _writes("the application cancels it", (_CANCEL, (LOG,)), decided=state.decided | {"cancelled"})
 
 
 def customers(world: World, state: State) -> Iterator[Step]:
     """The application writes down consent, changes the number, and deletes the customer."""
-    for customer in world.rows(state.content, "customers"):
-        consent = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
-        yield _writes("the application writes an opt-out", (consent, ("opted_out", CUSTOMER)), said="stop")
-        yield _writes(
-            "the application writes an opt-in",
-            (consent, ("opted_in", CUSTOMER)),
-            said="unclear" if state.said == "stop" else state.said,
-        )
-        if customer["phone"] != OTHER_PHONE:
-            number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
-            yield _writes("the application changes the number", number)
-        yield _writes("the application deletes the customer", ("delete from customers where id = %s", (CUSTOMER,)))
+    if not world.rows(state.content, "customers"):
+        return
+    back = "unclear" if state.said == "stop" else state.said
+    yield _writes("the application writes an opt-out", (_CONSENT, ("opted_out", CUSTOMER)), said="stop")
+    yield _writes("the application writes an opt-in", (_CONSENT, ("opted_in", CUSTOMER)), said=back)
+    number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
+    yield _writes("the application changes the number", number)
+    yield _writes("the application deletes the customer", ("delete from customers where id = %s", (CUSTOMER,)))
 
 
 def planner(world: World, state: State) -> Iterator[Step]:
@@ -223,7 +211,7 @@ def beginnings(_: World, __: State) -> Iterator[Step]:
 
 
 def _another(world: World, state: State, body: str) -> State:
-    write_text(world, OTHER_LOG, OTHER_ROW, body)
+    write_text(world, OTHER_LOG, OTHER_ROW, body, state.now)
     return state
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from tests.proofs.interleavings.provider import Twilio
 from tests.proofs.interleavings.worker import Poller, Worker
 from tests.proofs.interleavings.world import Content, World
+from tests.proofs.town.report import Finding
+from tests.proofs.town.texts import Text, open_business, write
 
 Word = Literal["yes", "stop", "unclear"]
 
@@ -61,7 +63,7 @@ class State:
     decided: frozenset[str] = frozenset()
     """What a person or the application has done to the text that excuses an invariant: `not sent`, `sent`, `cancelled`,
     `deleted`."""
-    broken: tuple[str, ...] = ()
+    broken: tuple[Finding, ...] = ()
     """What the last step broke by itself."""
 
     def key(self, world: World) -> str:
@@ -85,33 +87,18 @@ Actor = Callable[[World, State], Iterator[Step]]
 
 def beginning(world: World, now: datetime) -> State:
     """One text that is due, to a customer who said yes."""
-    world.write(
-        """insert into businesses (id, user_id, name, timezone)
-           values (%s, %s, 'Maple', 'America/New_York')""",
-        BUSINESS,
-        BUSINESS,
-    )
-    world.write(
-        """insert into customers (id, business_id, phone, timezone, sms_consent_status, sms_consent_at)
-           values (%s, %s, %s, 'America/New_York', 'opted_in', smsretry.clock() - interval '1 day')""",
-        *(CUSTOMER, BUSINESS, PHONE),
-    )
-    write_text(world, LOG, ROW, BODY)
+    open_business(world.connection, BUSINESS)
+    write_text(world, LOG, ROW, BODY, now)
     return State(world.read(), now)
 
 
-def write_text(world: World, log: UUID, row: UUID, body: str) -> None:
+def write_text(world: World, log: UUID, row: UUID, body: str, now: datetime) -> None:
     """A text of that customer, due now."""
-    world.write(
-        """insert into send_logs (id, business_id, customer_id, channel, subject)
-           values (%s, %s, %s, 'sms', %s)""",
-        *(log, BUSINESS, CUSTOMER, body),
-    )
-    world.write(
-        """insert into sms_retry_queue (id, business_id, send_log_id, customer_id, scheduled_for, max_attempts)
-           values (%s, %s, %s, %s, smsretry.clock(), 2)""",
-        *(row, BUSINESS, log, CUSTOMER),
-    )
+    text = Text(
+        owner="it", number=0, business_id=BUSINESS, customer_id=CUSTOMER, send_log_id=log, retry_id=row,
+        phone=PHONE, body=body, due_at=now, consented_at=now - timedelta(days=1), queued={"max_attempts": 2},
+    )  # fmt: skip
+    write(world.connection, [text])
 
 
 def instant(held: str | None) -> datetime | None:

@@ -113,11 +113,11 @@ def _heard(state: State, sid: str) -> State:
 def poll(world: World, state: State) -> Iterator[Step]:
     """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
     for place, poller in enumerate(state.pollers):
-        who = f"look {poller.message.looks} after a message{nth(poller.message.send_log_id)}"
+        who = f"look {poller.held.looks} after a message{nth(poller.held.send_log_id)}"
         call = poller.next(state.now)
         assert call
         if call.name == "what_became_of":
-            yield Step(f"{who} asks Twilio", partial(_goes_on, place, state.twilio.word_of(poller.message.sid)))
+            yield Step(f"{who} asks Twilio", partial(_goes_on, place, state.twilio.word_of(poller.held.sid)))
             yield Step(f"{who} asks in vain", partial(_goes_on, place, None))
         else:
             yield Step(f"{who} writes", partial(_writes, place, call, 1))

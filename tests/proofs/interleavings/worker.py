@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 from unittest.mock import patch
 from uuid import uuid5
 
+from pydantic import BaseModel
+
 from smsretry.retry.delivery import OpenDelivery
-from smsretry.retry.models import Claim, ItemResult, SenderId
-from smsretry.retry.profile import DEFAULT, EVERYBODY, Audience
+from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.profile import DEFAULT, EVERYBODY
 from smsretry.sending.delivering import follow
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
@@ -37,12 +39,27 @@ Answers: TypeAlias = tuple[tuple[Any, datetime], ...]
 """What each call came to, and when it was made."""
 
 
-@dataclass(frozen=True)
-class Worker:
-    """One that holds a row."""
+T = TypeVar("T", bound=BaseModel)
 
-    claim: Claim
+
+@dataclass(frozen=True)
+class _AtWork(Generic[T]):
+    """Somebody between two calls, with what it is at work on."""
+
+    held: T
     answers: Answers = ()
+
+    def told(self, answer: Any, now: datetime) -> Self:
+        """The same, once they have this answer."""
+        return replace(self, answers=(*self.answers, (answer, now)))
+
+    def __str__(self) -> str:
+        told = " ".join(f"{answer} {at.isoformat()}" for answer, at in self.answers)
+        return f"{self.held.model_dump_json()} {told}"
+
+
+class Worker(_AtWork[Claim]):
+    """One that holds a row."""
 
     def next(self, now: datetime) -> Call | ItemResult:
         """The call that it makes next, if it goes on now; or what it ends with.
@@ -51,48 +68,24 @@ class Worker:
             UnforeseenError: the pipeline has a bug.
         """
         ports = Ports(self.answers, now)
-        with _in_force(ports, self.claim):
+        with _in_force(ports, self.held):
             try:
-                return process_sms_retry_item(self.claim, queue=Queue(ports), sender=Sender(ports))
+                return process_sms_retry_item(self.held, queue=Port(ports, "queue"), sender=Sender(ports))
             except Asks as asked:
                 return asked.call
 
-    def told(self, answer: Any, now: datetime) -> "Worker":
-        """The same worker, once it has this answer."""
-        return replace(self, answers=(*self.answers, (answer, now)))
 
-    def __str__(self) -> str:
-        return f"{self.claim.model_dump_json()} {told(self.answers)}"
-
-
-def told(answers: Answers) -> str:
-    """The answers, and when each came."""
-    return " ".join(f"{answer} {at.isoformat()}" for answer, at in answers)
-
-
-@dataclass(frozen=True)
-class Poller:
+class Poller(_AtWork[OpenDelivery]):
     """One that looks after a message."""
-
-    message: OpenDelivery
-    answers: Answers = ()
 
     def next(self, now: datetime) -> Call | None:
         """The call that it makes next, if it goes on now; None: it is done."""
         ports = Ports(self.answers, now)
-        services = Services(Queue(ports), Sender(ports), DEFAULT)
         try:
-            follow(self.message, services)
+            follow(self.held, Services(Port(ports, "queue"), Sender(ports), DEFAULT))
         except Asks as asked:
             return asked.call
         return None
-
-    def told(self, answer: Any, now: datetime) -> "Poller":
-        """The same, once it has this answer."""
-        return replace(self, answers=(*self.answers, (answer, now)))
-
-    def __str__(self) -> str:
-        return f"{self.message.model_dump_json()} {told(self.answers)}"
 
 
 class Asks(BaseException):
@@ -136,49 +129,23 @@ def _in_force(ports: Ports, claim: Claim) -> Iterator[None]:
         yield
 
 
-class Queue:
-    """The worker's side of the database."""
+class Port:
+    """The worker's side of the database, or of the provider: every call of it is one that the exploration answers."""
+
+    def __init__(self, ports: Ports, name: str) -> None:
+        self._ports, self._name = ports, name
+
+    def __getattr__(self, called: str) -> Any:
+        return lambda *arguments, **_: self._ports.ask(self._name, called, *arguments)
+
+
+class Sender(Port):
+    """The provider's, which can send for every account."""
+
+    audience, default = EVERYBODY, SENDER
 
     def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-
-    def __getattr__(self, name: str) -> Any:
-        def ask(*arguments: Any) -> Any:
-            return self._ports.ask("queue", name, *arguments)
-
-        return ask
-
-
-class Sender:
-    """The worker's side of the provider."""
-
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-
-    @property
-    def audience(self) -> Audience:
-        return EVERYBODY
-
-    @property
-    def default(self) -> SenderId:
-        return SENDER
+        super().__init__(ports, "sender")
 
     def cannot_send_for(self, account: str) -> str | None:
         return None
-
-    def send(self, text: Any) -> Any:
-        return self._ports.ask("sender", "send", text)
-
-    def look_up(self, phone: str, **of: Any) -> Any:
-        return self._ports.ask("sender", "look_up", phone)
-
-    def what_became_of(self, sid: str, **of: Any) -> Any:
-        return self._ports.ask("sender", "what_became_of", sid)
-
-    def reported(self, *said: Any) -> Any:
-        return self._ports.ask("sender", "reported", *said)
-
-
-def unreachable(call: Call) -> NoReturn:
-    """Say which call the exploration does not know."""
-    raise AssertionError(f"The exploration knows no call {call.port}.{call.name}")

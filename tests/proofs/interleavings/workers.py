@@ -10,8 +10,9 @@ from smsretry.errors import SmsRetryError, UnforeseenError
 from smsretry.retry.models import Claim, ItemResult
 from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
 from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
-from tests.proofs.interleavings.worker import Call, Worker, unreachable
+from tests.proofs.interleavings.worker import Call, Worker
 from tests.proofs.interleavings.world import Refused, World
+from tests.proofs.town.report import Finding
 from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
 WORKERS: Final = 2
@@ -34,7 +35,7 @@ def claims_that_find(world: World, state: State) -> list[str]:
 def workers(world: World, state: State) -> Iterator[Step]:
     """Two workers claim, go on, and may stop for ever."""
     for place, worker in enumerate(state.workers):
-        who = f"worker {worker.claim.claim_no}{nth(worker.claim.send_log_id)}"
+        who = f"worker {worker.held.claim_no}{nth(worker.held.send_log_id)}"
         for answered in _ways_on(worker, state):
             yield Step(f"{who} {answered.name}", _in_place(place, answered))
         if len(state.workers) == WORKERS:  # one that never goes on again is as good as dead, and leaves its place
@@ -59,8 +60,8 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
     match call.name:
         case "send":
             for answer in ANSWERS:
-                assert worker.claim.send_log_id
-                yield _Way(f"sends: {answer}", partial(_sent, answer, worker.claim.send_log_id))
+                assert worker.held.send_log_id
+                yield _Way(f"sends: {answer}", partial(_sent, answer, worker.held.send_log_id))
         case "look_up":
             yield _Way("reads the list", partial(_listed, hides=False))
             yield _Way("gets no list", lambda _, state, call: (state, None))
@@ -75,8 +76,7 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
 
 
 def _called(world: World, state: State, call: Call) -> tuple[State, Any]:
-    if call.port != "queue":
-        unreachable(call)
+    assert call.port == "queue", f"The exploration knows no call {call.port}.{call.name}"
     try:
         return state, getattr(world.queue, call.name)(*call.arguments)
     except SmsRetryError as error:
@@ -96,7 +96,7 @@ def _listed(_: World, state: State, call: Call, *, hides: bool) -> tuple[State, 
 def _sent(answer: Answer, log: UUID, _: World, state: State, call: Call) -> tuple[State, Any]:
     twilio, outcome = state.twilio.asked_to_send(answer, log, call.arguments[0], state.now)
     left = len(twilio.messages) > len(state.twilio.messages)
-    broken = ("a message left outside the window",) if left and not in_window(state.now) else ()
+    broken = (("sent wrongly", "outside the window"),) if left and not in_window(state.now) else ()
     return replace(state, twilio=twilio, broken=broken), outcome
 
 
@@ -108,14 +108,14 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
         try:
             state, answer = way.answer(world, state, call)
         except Refused as refused:
-            return replace(_without(state, place), broken=(f"{call.name} is refused: {refused}",))
+            return replace(_without(state, place), broken=(("bugs", f"{call.name} is refused: {refused}"),))
         further = worker.told(answer, state.now)
         if call.name == "begin" and getattr(answer, "answer", None) == "go":
-            state = replace(state, broken=tuple(_begun_wrongly(world, state, worker.claim)))
+            state = replace(state, broken=tuple(_begun_wrongly(world, state, worker.held)))
         try:
             ended = isinstance(further.next(state.now), ItemResult)
         except UnforeseenError as error:
-            return replace(_without(state, place), broken=(f"a bug: {error}",))
+            return replace(_without(state, place), broken=(("bugs", str(error)),))
         except SmsRetryError:
             ended = True
         if ended:
@@ -125,16 +125,16 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
     return take
 
 
-def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[str]:
+def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding]:
     """A send begins with consent, inside the window and before its text's end. The tables are as they were before."""
     if state.said == "stop":
-        yield "a send began after the customer had said stop"
+        yield "sent wrongly", "after the customer had said stop"
     if not in_window(state.now):
-        yield "a send began outside the window"
+        yield "sent wrongly", "outside the window"
     for row in world.rows(state.content, "sms_retry_queue"):
         ends = instant(row["expires_at"])
         if row["id"] == str(claim.id) and row["begun_at"] is None and ends and ends <= state.now:
-            yield "a send began past its text's end"
+            yield "sent wrongly", "past its text's end"
 
 
 def _without(state: State, place: int) -> State:

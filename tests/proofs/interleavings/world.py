@@ -8,13 +8,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg import sql
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -23,7 +21,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
 
 Content: TypeAlias = tuple[str, ...]
-"""What each table holds, as JSON, in the order of `World.tables`."""
+"""What each table holds, as JSON, in one order."""
 
 _FROZEN: Final = """
 create table smsretry_local.frozen (now timestamptz not null);
@@ -33,13 +31,18 @@ create or replace function smsretry.clock() returns timestamptz
 language sql volatile set search_path = pg_catalog, pg_temp as $$ select now from smsretry_local.frozen $$;
 """
 _TABLES: Final = """
-select n.nspname as schema, c.relname as name,
-       (select array_agg(a.attname::text order by a.attnum) from pg_attribute a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns
+select n.nspname || '.' || c.relname,
+       (select array_agg(quote_ident(a.attname) order by a.attnum) from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and n.nspname in ('public', 'smsretry')
   and n.nspname || '.' || c.relname not in ('smsretry.secret', 'smsretry.schema_files')
-order by 1, 2
+order by n.nspname, c.relname
+"""
+_HELD: Final = "(select coalesce(json_agg(t order by t::text), '[]')::text from {} t)"
+_FILL: Final = """
+insert into {table} ({columns}) overriding system value
+select {columns} from json_populate_recordset(null::{table}, %s::json)
 """
 _STORY: Final = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
 """What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
@@ -50,37 +53,6 @@ _NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
 _SERIAL: Final = re.compile(r'"id":\s*(\d+)')
 """Of rows that are numbered in their order, as what was said of a number is."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the queue's."""
-
-    schema: str
-    name: str
-    columns: tuple[str, ...]
-
-    @property
-    def qualified(self) -> str:
-        """As SQL names it."""
-        return f"{self.schema}.{self.name}"
-
-    def held(self) -> sql.Composed:
-        """Its rows, as JSON."""
-        return sql.SQL("(select coalesce(json_agg(t order by t::text), '[]')::text from {} t)").format(
-            sql.Identifier(self.schema, self.name)
-        )
-
-    def empty(self) -> sql.Composed:
-        """Delete what it holds."""
-        return sql.SQL("delete from {}").format(sql.Identifier(self.schema, self.name))
-
-    def fill(self) -> sql.Composed:
-        """Insert the rows of the JSON that is the one parameter."""
-        name, columns = sql.Identifier(self.schema, self.name), sql.SQL(", ").join(map(sql.Identifier, self.columns))
-        return sql.SQL(
-            "insert into {0} ({1}) overriding system value select {1} from json_populate_recordset(null::{0}, %s::json)"
-        ).format(name, columns)
 
 
 class Refused(Exception):
@@ -101,14 +73,11 @@ class World:
     """A connection to a database that nobody else uses meanwhile."""
 
     def __init__(self, stack: Stack, connection: psycopg.Connection[Any], now: datetime) -> None:
-        self._connection: Final = connection
-        self.tables: Final = tuple(
-            Table(schema, name, tuple(columns)) for schema, name, columns in connection.execute(_TABLES)
-        )
-        self._place: Final = {table.name: place for place, table in enumerate(self.tables)}
-        self._read: Final = "select " + ", ".join(table.held().as_string() for table in self.tables)
-        self._empty: Final = [table.empty().as_string() for table in self.tables]
-        self._fill: Final = [table.fill().as_string() for table in self.tables]
+        self.connection: Final = connection
+        columns: Final = dict(connection.execute(_TABLES).fetchall())
+        self._tables: Final = [*columns]
+        self._read: Final = "select " + ", ".join(map(_HELD.format, columns))
+        self._fill: Final = [_FILL.format(table=table, columns=", ".join(named)) for table, named in columns.items()]
         self._calls: dict[tuple[str, frozenset[str]], str] = {}
         self._now = now
         self.content: Content = ()
@@ -120,24 +89,24 @@ class World:
         """Call a function as the backend does, and return what its JSON says."""
         key = (function, frozenset(values))
         if key not in self._calls:
-            self._calls[key] = find_function(self._connection, *key).statement(set(values), max_rows=1000).as_string()
+            self._calls[key] = find_function(self.connection, *key).statement(set(values), max_rows=1000).as_string()
         parameters = (json.dumps(dict(values), default=str),) if values else ()
         with _refusals():
-            row = self._connection.execute(self._calls[key].encode(), parameters).fetchone()
+            row = self.connection.execute(self._calls[key].encode(), parameters).fetchone()
         return json.loads(row[0]) if row and row[0] else None
 
     def rows(self, content: Content, name: str) -> list[dict[str, Any]]:
         """What a table holds."""
-        return _parsed(content[self._place[name]])
+        return _parsed(content[self._tables.index(f"public.{name}")])
 
     def write(self, statement: str, *values: object) -> None:
         """Write as the application does."""
         with _refusals():
-            self._connection.execute(statement.encode(), values)
+            self.connection.execute(statement.encode(), values)
 
     def read(self) -> Content:
         """What every table holds now."""
-        row = self._connection.execute(self._read.encode(), prepare=True).fetchone()
+        row = self.connection.execute(self._read.encode(), prepare=True).fetchone()
         assert row is not None
         self.content = tuple(row)
         return self.content
@@ -146,21 +115,21 @@ class World:
         """Make every table hold this again, at this time."""
         changed = [place for place, held in enumerate(self.content) if held != content[place]] if self.content else []
         if changed or now != self._now:
-            with self._connection.pipeline(), self._connection.transaction():
-                self._connection.execute("set local session_replication_role = replica")
+            with self.connection.pipeline(), self.connection.transaction():
+                self.connection.execute("set local session_replication_role = replica")
                 for place in changed:
-                    self._connection.execute(self._empty[place].encode())
+                    self.connection.execute(f"delete from {self._tables[place]}".encode())
                     if content[place] != "[]":
-                        self._connection.execute(self._fill[place].encode(), [content[place]])
-                self._connection.execute("update smsretry_local.frozen set now = %s", [now])
+                        self.connection.execute(self._fill[place].encode(), [content[place]])
+                self.connection.execute("update smsretry_local.frozen set now = %s", [now])
         self.content, self._now = content, now
 
     def canonical(self, content: Content, now: datetime, *more: str) -> str:
         """The same for states that go on in the same way: times count from now, names by when they come first."""
         shown = [
-            held.replace('"created_at"', '"queued_at"') if table.name == "sms_retry_queue" else held
-            for held, table in zip(content, self.tables, strict=True)
-            if table.qualified not in _STORY
+            held.replace('"created_at"', '"queued_at"') if table == "public.sms_retry_queue" else held
+            for held, table in zip(content, self._tables, strict=True)
+            if table not in _STORY
         ]
         return canonical("\n".join([*shown, *more]), now)
 

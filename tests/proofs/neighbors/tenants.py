@@ -1,22 +1,23 @@
 """Tenants: the well-behaved ones, those who want more than their turn, and those whose rows or people make trouble."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import psycopg
-
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
-from tests.proofs.neighbors.street import LONG_AGO, MINUTE, WELL_BEHAVED, Life, Neighbor, Street
+from smsretry.testing.stack import NOON
 from tests.proofs.oracles.stopping import OTHERS, STOPS
 from tests.proofs.town.luck import dice, new_id
+from tests.proofs.town.street import MINUTE, WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
-from tests.support.platform import OwnSender
+from tests.support.senders import OwnSender
 
 _YESTERDAY: Final = -60 * 24
 """Minutes: due a day before everybody else's, so that they come first wherever the oldest does."""
 _OPEN_ENDS: Final = ("(pending|processing): ", "in doubt: ", "held: ", "completed", "cancelled: Expired")
-_OPTED_OUT: Final[dict[str, Any]] = {"may_end": ("cancelled: Customer opted out",), "stopped_at": LONG_AGO}
+_OPTED_OUT: Final[dict[str, Any]] = {
+    "may_end": ("cancelled: Customer opted out",),
+    "stopped_at": NOON - timedelta(days=365),
+}
 _MEGABYTE: Final = 1_000_000
 
 
@@ -35,11 +36,11 @@ def well_behaved(texts: int) -> Neighbor:
     return live
 
 
-def flood(owner: str, texts: int, due: float = -30, **more: Any) -> Neighbor:
+def flood(texts: int) -> Neighbor:
     """So many texts at once."""
 
     def live(street: Street) -> None:
-        street.move_in(owner, [due + n / 1000 for n in range(texts)], **more)
+        street.move_in("flood", [-30 + n / 1000 for n in range(texts)])
 
     return live
 
@@ -202,31 +203,6 @@ def own_words(street: Street) -> Life:
                 _hear(street, text, said)
 
 
-def opted_in_tomorrow(street: Street) -> Life:
-    """An application leaves out the offset of its local times, and writes all its customers again and again."""
-    people, owner = 6, "opted in tomorrow"
-    texts = [street.text(owner, 3 + n * street.busy / people, **_OPTED_OUT) for n in range(people)]
-    street.open(owner)
-    write_people(street.connection, texts)
-
-    def sync() -> None:
-        for n, text in enumerate(texts):  # of some the date comes while this goes on
-            street.connection.execute(
-                """update customers set sms_consent_status = 'opted_in', sms_consent_source = 'web', sms_consent_at = %s
-                   where id = %s""",
-                [street.now + timedelta(minutes=7 + 60 * (n % 2)) - street.minute * MINUTE, text.customer_id],
-            )
-
-    sync()
-    for text in texts:
-        _hear(street, text, "Stop, please!")
-        enqueue(street.connection, text)  # what waited before is cancelled by the STOP already
-    yield  # the STOP was said in the first minute: what bears its own time is no later than it
-    while True:
-        yield
-        sync()
-
-
 def stop_at_one(street: Street) -> Life:
     """The same people are customers of three businesses. They say STOP to the sender that two of these share."""
     stopped, other = (street.senders.open("stop", which) for which in ("that one", "the other"))
@@ -248,18 +224,6 @@ def stop_at_one(street: Street) -> Life:
 
 # -- rows that hold what no row should ---------------------------------------------------------------------------------
 
-_TO_REFUSE: Final[tuple[dict[str, Any], ...]] = (
-    {"scheduled_for": "infinity"},
-    {"scheduled_for": "0044-03-15 12:00+00 BC"},
-    {"scheduled_for": "12000-01-01 00:00+00"},
-    {"attempt_count": -1},
-    {"max_attempts": 2_147_483_647},
-    {"attempt_count": 9, "max_attempts": 3},
-    {"status": "processing"},
-    {"claim_no": 9_223_372_036_854_775_807},
-    {"expires_at": "infinity"},
-    {"reason": "because"},
-)
 _BODIES: Final = (
     ("", "failed: Text is empty"),
     (None, "failed: Text is empty"),
@@ -281,24 +245,21 @@ _BOUNDS: Final = "sms_retry_queue_instants"
 
 
 def odd_values(street: Street) -> Life:
-    """Writes whatever a tenant may write, and tries what it may not. Some of it no worker can read."""
+    """Writes whatever a tenant may write, and some that no worker can read."""
 
-    def text(end: str, *more_ends: str, **more: Any) -> Text:
-        return street.text("odd values", len(street.texts) * 7 % street.busy, may_end=(end, *more_ends), **more)
+    def text(end: str, **more: Any) -> Text:
+        return street.text("odd values", len(street.texts) * 7 % street.busy, may_end=(end,), **more)
 
-    # If the old processor claims one, nobody can look for it under such a number.
-    no_number = "(failed|held): .*(number|E.164)", "in doubt: The worker died"
+    no_number = "(failed|held): .*(number|E.164)"
     texts = [
         *(text(end, body=body) for body, end in _BODIES),
-        *(text(*no_number, phone=phone) for phone in _NUMBERS),
+        *(text(no_number, phone=phone) for phone in _NUMBERS),
         *(text("completed", zone=zone) for zone in _ZONES),
         *(text(end, queued=row) for row, end in _ROWS),
     ]
     street.open("odd values", zone="Nowhere/At_All")
     write(street.connection, texts)
-    _try_what_is_refused(street, text("completed"))
-    # If the old processor claims one of these, recovery gives it another instant.
-    unread = [text("failed: Row cannot be read: columns scheduled_for", "completed") for _ in range(2)]
+    unread = [text("failed: Row cannot be read: columns scheduled_for") for _ in range(2)]
     write_people(street.connection, unread)
     found = street.connection.execute(
         "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s", [_BOUNDS]
@@ -319,32 +280,3 @@ def odd_values(street: Street) -> Life:
             "update sms_retry_queue set scheduled_for = now() where scheduled_for < '2000-01-01'; "
             f"alter table sms_retry_queue add constraint {_BOUNDS} {found['bounds']}".encode()
         )
-
-
-def _try_what_is_refused(street: Street, text: Text) -> None:
-    """As a tenant: row level security, grants and constraints must say no to each."""
-    write_people(street.connection, [text])
-    for row in (*_TO_REFUSE, {}):
-        claims = json.dumps({"sub": str(text.business_id), "role": "authenticated"})
-        text.queued = row
-        try:
-            with street.connection.transaction():
-                street.connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-                street.connection.execute("set local role authenticated")
-                enqueue(street.connection, text)
-        except psycopg.Error as error:
-            street.counts["inserts refused to a tenant"] += 1
-            if not row:
-                street.bugs.append(f"A tenant may not queue a retry: {error}")
-        else:
-            if row:
-                street.bugs.append(f"A tenant may insert {sorted(row)}")
-
-
-def megabytes(street: Street) -> None:
-    """The customers' consents have a source of ten megabytes each."""
-    street.move_in("megabytes of consent", [1 + n for n in range(8)])
-    street.connection.execute(
-        "update customers set sms_consent_source = repeat('a form on our page ', 500000) where business_id = %s",
-        [street.business("megabytes of consent")],
-    )

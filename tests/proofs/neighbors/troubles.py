@@ -1,24 +1,24 @@
 """Trouble that comes upon everybody: deaths, locks, grants, triggers, lost answers, and changes in mid-flight."""
 
-import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
+from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.models import Claim
 from smsretry.retry.models import Text as Message
-from tests.proofs.neighbors.street import MINUTE, WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.luck import dice, new_id
+from tests.proofs.town.street import MINUTE, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 
-_UNTIL_SENT_AGAIN: Final = timedelta(minutes=26)
-"""For a text in doubt of which there is no trace: looks after 1, 5 and 15 minutes, and the runs."""
 _BAD_LUCK: Final = 2
 """So many victims of a row that kills cannot know; from then on it must be alone."""
 
@@ -128,79 +128,36 @@ def revoked_grant(minutes: int) -> Neighbor:
     return live
 
 
-_TRIGGER: Final = """
-create function public.neighbor_{n}() returns trigger language plpgsql as $$
+_REFUSES: Final = """
+create function public.refuses() returns trigger language plpgsql as $$
 begin
-    if new.business_id = '{business}' and {when} then {does}; end if;
+    if new.business_id = '{}' and new.status = 'processing' and old.status = 'pending' then
+        raise exception 'Not now';
+    end if;
     return new;
 end $$;
-create trigger neighbor_{n} before update on public.sms_retry_queue
-for each row execute function public.neighbor_{n}();
+create trigger refuses before update on public.sms_retry_queue for each row execute function public.refuses();
 """
-_SLEEPS: Final = "perform pg_sleep(0.3)"
 
 
-def with_trigger(owner: str, texts: int, when: str, does: str, since: float = 0, until: float = 1) -> Neighbor:
-    """The application has a trigger on the queue, which does something for this tenant alone.
-
-    Args:
-        since: from this share of the busy time on, until that one.
-    """
-
-    def live(street: Street) -> Life:
-        street.move_in(owner, [street.busy // 4] * texts)
-        yield from street.until(since * street.busy)
-        business, n = street.business(owner), new_id(owner).hex[:8]
-        street.connection.execute(_TRIGGER.format(n=n, business=business, when=when, does=does).encode())
-        try:
-            yield from street.until(until * street.busy)
-        finally:
-            street.connection.execute(f"drop function public.neighbor_{n}() cascade".encode())
-
-    return live
-
-
-def sleeping_trigger(street: Street) -> Life | None:
-    """Its sends begin slowly: in one group they would take longer than anybody waits."""
-    return with_trigger("sleeping trigger", 12, "new.begun_at is not null and old.begun_at is null", _SLEEPS)(street)
-
-
-def slow_claims(street: Street) -> Life | None:
-    """Its rows are slow to claim and to take back."""
-    return with_trigger("slow claims", 6, "new.status <> old.status", _SLEEPS)(street)
-
-
-def refusing_trigger(street: Street) -> Life | None:
-    """For some minutes nobody may claim its rows."""
-    when = "new.status = 'processing' and old.status = 'pending'"
-    return with_trigger("refusing trigger", 5, when, "raise exception 'Not now'", 0.25, 0.5)(street)
-
-
-def lost_answers(street: Street) -> Life:
-    """The network drops the answer to a claim that the database has committed."""
+def refusing_trigger(street: Street) -> Life:
+    """The application has a trigger on the queue: for some minutes nobody may claim this tenant's rows."""
+    street.move_in("refusing trigger", [street.busy // 4] * 5)
+    yield from street.until(street.busy // 4)
+    street.connection.execute(_REFUSES.format(street.business("refusing trigger")).encode())
     try:
-        while True:
-            n = yield from street.tick()
-            street.stack.rpc_faults.clear()
-            if n <= street.busy and dice(street.seed, "lost answers", n) < 0.05:
-                street.stack.rpc_faults.drop_after_commit("claim_sms_texts")
-                street.counts["claims whose answer was lost"] += 1
+        yield from street.until(street.busy // 2)
     finally:
-        street.stack.rpc_faults.clear()
+        street.connection.execute("drop function public.refuses() cascade")
 
 
 def undecodable_answers(street: Street) -> None:
     """Its calls are answered by something in between, in a way that no client can decode."""
-    left = {text.retry_id for text in street.move_in("undecodable", [1 + n * street.busy / 4 for n in range(4)])}
-
-    def between(claim: Claim, moment: str) -> None:
-        if claim.id in left:
-            left.remove(claim.id)
-            kind: Literal["broken_gzip", "nested"] = "nested" if len(left) % 2 else "broken_gzip"
-            street.stack.rpc_faults.unreadable("begin_sms_attempt", kind, about=str(claim.id))
-            street.counts["answers that nobody can decode"] += 1
-
-    street.between.append(between)
+    kinds: Sequence[Literal["broken_gzip", "nested"]] = ("broken_gzip", "nested") * 2
+    texts = street.move_in("undecodable", [1 + n * street.busy / 4 for n in range(len(kinds))])
+    for text, kind in zip(texts, kinds, strict=True):
+        about = {"about": str(text.retry_id)}
+        street.meanwhile(text, "begin", partial(street.stack.rpc_faults.unreadable, "begin_sms_attempt", kind, **about))
 
 
 # -- changes while a worker holds a row --------------------------------------------------------------------------------
@@ -231,104 +188,99 @@ _CHANGES: Final[tuple[tuple[Literal["begin", "finish"], str, tuple[str, ...]], .
 
 def mid_flight(street: Street) -> None:
     """Tenants change and delete rows while a worker holds them."""
-    left: dict[UUID, tuple[str, str, Text]] = {}
     for n, (when, change, ends) in enumerate(_CHANGES):
         owner = "changed in mid-flight" + (" with its business" if "businesses" in change else "")
         text = street.text(owner, 2 + n * street.busy // len(_CHANGES), may_end=ends)
         text.may_be_stopped = "opted_out" in change
         text.decided |= {"deleted"} if ends == ("gone",) else set()
         text.other_words = _OTHER_WORDS if _OTHER_WORDS in change else None
-        left[text.retry_id] = when, change, text
-    for owner in {text.owner for *_, text in left.values()}:
         street.open(owner)
-    write(street.connection, [text for *_, text in left.values()])
+        write(street.connection, [text])
+        street.meanwhile(text, when, partial(_change, street, text, change))
 
-    def between(claim: Claim, moment: str) -> None:
-        when, change, text = left.get(claim.id, (None, "", None))
-        if moment != when or not text:
-            return
-        del left[claim.id]
-        ids = {"customer": text.customer_id, "log": text.send_log_id, "row": claim.id, "business": claim.business_id}
-        with street.stack.connect() as connection:
-            connection.execute(change.encode(), ids)
-        if "right(phone" in change:
-            text.phone = "+1646" + (text.phone or "")[-7:]
-        street.counts["changes in mid-flight"] += 1
 
-    street.between.append(between)
+def _change(street: Street, text: Text, change: str) -> None:
+    ids = {"customer": text.customer_id, "log": text.send_log_id, "row": text.retry_id, "business": text.business_id}
+    with street.stack.connect() as connection:
+        connection.execute(change.encode(), ids)
+    if "right(phone" in change:
+        text.phone = "+1646" + (text.phone or "")[-7:]
+    street.counts["changes in mid-flight"] += 1
 
 
 def edited_in_doubt(street: Street) -> None:
     """Somebody corrects words and numbers of texts that are in doubt and were accepted."""
-    texts = street.move_in("edited in doubt", [1 + n * street.busy / 8 for n in range(6)])
-    for text in texts:
+    corrections = (
+        "update send_logs set subject = 'Corrected words' where id = %(log)s",
+        "update customers set phone = '+1646' || right(phone, 7) where id = %(customer)s",
+    )
+    for n, text in enumerate(street.move_in("edited in doubt", [1 + n * street.busy / 8 for n in range(6)])):
         street.stack.twilio.fail(AcceptThenDrop(), to=text.phone)
-
-    def between(claim: Claim, moment: str) -> None:
-        for n, text in enumerate(texts):
-            if moment == "finish" and text.retry_id == claim.id:
-                words = ("update send_logs set subject = 'Corrected words' where id = %s", [text.send_log_id])
-                phone = ("update customers set phone = %s where id = %s", [f"+16465550{n:03}", text.customer_id])
-                with street.stack.connect() as connection:
-                    query, values = words if n % 2 else phone
-                    connection.execute(query.encode(), values)
-                street.counts["edited in doubt"] += 1
-
-    street.between.append(between)
+        # What went out went to the number that it had.
+        street.meanwhile(text, "finish", partial(_change, street, replace(text), corrections[n % 2]))
 
 
 def sends_by_itself(street: Street) -> None:
     """An application texts the same people the same words by itself, while ours are in doubt."""
-    texts = {t.retry_id: t for t in street.move_in("sends by itself", [2 + n * street.busy // 6 for n in range(6)])}
-    for n, text in enumerate(texts.values()):
+    for n, text in enumerate(street.move_in("sends by itself", [2 + n * street.busy // 6 for n in range(6)])):
         street.stack.twilio.fail(AcceptThenDrop() if n % 2 else DropUnaccepted(), to=text.phone)
-
-    def between(claim: Claim, moment: str) -> None:
-        if moment == "finish" and (text := texts.pop(claim.id, None)):  # ours is on its way, its answer is lost
-            send_as_application(street, text, text.body or "")
-
-    street.between.append(between)
+        street.meanwhile(text, "finish", partial(_send_as_application, street, text))
 
 
-def send_as_application(street: Street, text: Text, words: str, *, recorded: bool = True) -> None:
-    """Text the same person from the same sender, as a text of the application's own."""
+def _send_as_application(street: Street, text: Text) -> None:
+    """Ours is on its way, and its answer is lost."""
+    words = text.body or ""
     message = Message(attempt_id=new_id(text.retry_id), to=text.phone or "", body=words, valid_for=timedelta(hours=1))
     with TwilioSender(street.stack.settings()) as sender, street.stack.connect() as connection:
         sid = getattr(sender.send(message), "sid", None)
         connection.execute(
             """insert into send_logs (business_id, customer_id, subject, status, provider_message_id)
-               values (%s, %s, %s, 'sent', %s)""",
-            [text.business_id, text.customer_id, words, json.dumps({"twilio_sid": sid} if recorded else {})],
+               values (%s, %s, %s, 'sent', jsonb_build_object('twilio_sid', %s::text))""",
+            [text.business_id, text.customer_id, words, sid],
         )
     text.others.add(str(sid))
     street.counts["texts the application sent itself"] += 1
 
 
-def old_processor(street: Street) -> Life:
-    """The application's own processor still runs: it claims, sends half of it, begins nothing, and dies.
+_WORDS: Final = " \u201cHi\u00a0Ann\u201d \u2013 it\u2019s time\u2026 \n"
+_PLAIN: Final = str.maketrans(
+    {"\u201c": '"', "\u201d": '"', "\u00a0": " ", "\u2013": "-", "\u2019": "'", "\u2026": "..."}
+)
+_TOLD: Final[tuple[tuple[Callable[[Entry], Entry], bool], ...]] = (
+    (lambda entry: replace(entry, body=entry.body.translate(_PLAIN)), True),
+    (lambda entry: replace(entry, body=f"{entry.body}\nReply STOP to unsubscribe"), True),
+    (lambda entry: replace(entry, body=entry.body.strip() + " "), True),
+    (lambda entry: replace(entry, body=""), False),
+    (lambda entry: replace(entry, accepted_at=entry.accepted_at - timedelta(minutes=10)), False),
+    (lambda entry: replace(entry, accepted_at=entry.accepted_at + timedelta(minutes=10)), False),
+    (lambda entry: replace(entry, accepted_at=entry.accepted_at - timedelta(days=2)), False),
+)
+"""How a list tells a message, and whether that is proof enough of it. Where it is not, a person decides."""
 
-    It asks customers' rows for consent, and not what was kept, and knows one sender. What it sends to whom it should
-    not is its own fault, and nothing of ours to judge: so it sends only what may go out.
+
+def told_otherwise(street: Street) -> Life:
+    """Twilio's list encodes, redacts, trims and appends, has an order of its own, and dates by a clock that was wrong.
+
+    Of each kind one text was accepted and one was not, and no answer came.
     """
-    street.move_in("old processor", [1 + n * street.busy / 8 for n in range(8)])
-    shops = {street.business(f"shop {n}") for n in (0, 2, 4)} | {street.business("planned")}
-    while (n := (yield from street.tick())) <= street.busy:
-        if n % 7 != 3:
-            continue
-        with street.stack.connect() as connection, TwilioSender(street.stack.settings()) as sender:
-            connection.execute("set role service_role")
-            claimed = connection.execute(
-                "select id, phone, body, sms_consent_status from claim_due_sms_retries(3)"
-            ).fetchall()
-            connection.execute("reset role")
-            may_go = {
-                text.retry_id for text in street.texts
-                if text.owner == "old processor" or (text.owner == WELL_BEHAVED and text.business_id in shops)
-            }  # fmt: skip
-            for row in claimed[::2]:
-                if row["id"] in may_go and row["sms_consent_status"] == "opted_in":
-                    words = {"to": row["phone"], "body": row["body"] or "", "valid_for": timedelta(hours=1)}
-                    sender.send(Message(attempt_id=new_id(row["id"]), **words))
-                    street.counts["texts the old processor sent"] += 1
-            street.counts["texts the old processor claimed"] += len(claimed)
-        street.excuse_the_claimed(more=_UNTIL_SENT_AGAIN)
+    texts = street.move_in("told otherwise", [])
+    told: dict[str | None, Callable[[Entry], Entry]] = {}
+    for n, (tells, is_proof) in enumerate(_TOLD * 2):
+        accepted = n < len(_TOLD)
+        text = street.text("told otherwise", 1 + n * street.busy / 2 / len(_TOLD))
+        text.body = f"{_WORDS}{text.body}{_WORDS}"
+        text.may_end = ("held: In doubt: .*smsretry texts resolve",) if accepted and not is_proof else text.may_end
+        street.stack.twilio.fail(AcceptThenDrop() if accepted else DropUnaccepted(), to=text.phone)
+        told[text.phone] = tells
+        texts.append(text)
+    write(street.connection, texts)
+
+    def retell(entries: Sequence[Entry]) -> Sequence[Entry]:
+        changed = [told[entry.to](entry) if entry.to in told else entry for entry in entries]
+        return sorted(changed, key=lambda entry: entry.sid)
+
+    street.stack.twilio.retell = retell
+    try:
+        yield from street.until(street.minutes)
+    finally:
+        street.stack.twilio.retell = tuple

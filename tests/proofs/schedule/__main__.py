@@ -1,12 +1,12 @@
-"""`python -m tests.proofs.schedule --minutes 60 --seed 1`: runners and runs are started, stopped and killed at random.
+"""Runners and runs are started, stopped and killed at random.
 
 Both schedules that run every minute go on beside each other, in a hurry, and never stop unnoticed: while a runner is
 alive, runs of each complete; when none is, somebody is told; when one comes back, runs complete again, and no more than
 a few late ones wait. The receiver has what it should, and no more. Each text that comes due meanwhile goes out once.
+
+--every-seconds: of the schedules.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,8 +22,9 @@ from smsretry.testing.stack import NOON
 from tests.proofs.schedule.alarm import SILENT, install_in_a_hurry, unexplained, unnoticed
 from tests.proofs.schedule.crew import Crew, crew
 from tests.proofs.town.book import read
-from tests.proofs.town.judge import at_the_end, truths
-from tests.proofs.town.report import Report, Verdict
+from tests.proofs.town.command import main
+from tests.proofs.town.judge import at_the_end, judged
+from tests.proofs.town.report import Finding, Report
 from tests.proofs.town.texts import Text, new_text, open_business, plan, write
 from tests.support.receiver import Receiver, receiving
 
@@ -38,51 +39,44 @@ KINDS: Final = (
 )  # fmt: skip
 
 
-def main() -> int:
-    """Run the proof; 1 if something was not as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.proofs.schedule", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every-seconds", type=float, default=12, help="the schedules")
-    options = parser.parse_args()
-    silence = timedelta(seconds=max(10, 4 * options.every_seconds))
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder)) as stack:
-        with PrefectServer(Path(folder, "prefect"), stack.postgres) as server, receiving() as receiver:
-            api_url, environment = f"{server.url}/api", {**server.environment(), **stack.environment()}
-            with crew(api_url, environment, Path(folder), options.every_seconds) as runners:
-                runners.start()
-                runners.complete(_PATIENCE)
-                install_in_a_hurry(api_url, receiver.block(api_url), silence)
-                report = _run(stack, runners, receiver, silence, options.minutes, Random(options.seed))
-        stack.postgres.remove()
-    sys.stdout.write(report.tell())
-    return int(not report.clean)
+def _prove(stack: Stack, *, minutes: float, seed: str, every_seconds: float) -> Report:
+    silence = timedelta(seconds=max(10, 4 * every_seconds))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PrefectServer(Path(folder, "prefect"), stack.postgres) as server,
+        receiving() as receiver,
+    ):
+        api_url, environment = f"{server.url}/api", {**server.environment(), **stack.environment()}
+        with crew(api_url, environment, Path(folder), every_seconds) as runners:
+            runners.start()
+            runners.complete(_PATIENCE)
+            install_in_a_hurry(api_url, receiver.block(api_url), silence)
+            return _run(stack, runners, receiver, silence, minutes, Random(seed))
 
 
 def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, minutes: float, luck: Random) -> Report:
     stack.set_clock(NOON)
     texts, began = _texts(stack, minutes, luck), datetime.now(UTC)
-    done, verdict = Counter[str](), Verdict(KINDS)
+    done, found = Counter[str](), list[Finding]()
     while datetime.now(UTC) < began + timedelta(minutes=minutes):
         move = luck.choice(["start", "stop", "kill", "power", "run", "nobody"])
         done[move] += _moved(runners, move, luck)
-        verdict.add(("a schedule stopped", f"{name} was paused after {move}") for name in runners.paused())
+        found += [("a schedule stopped", f"{name} was paused after {move}") for name in runners.paused()]
         try:
             runners.complete(_PATIENCE)
         except AssertionError as error:
-            verdict.add([("a schedule stopped", f"after {move}: {error}")])
+            found.append(("a schedule stopped", f"after {move}: {error}"))
         if (late := runners.waiting_long(_PATIENCE)) > 2:
-            verdict.add([("a schedule stopped", f"after {move}: {late} late runs wait")])
+            found.append(("a schedule stopped", f"after {move}: {late} late runs wait"))
         time.sleep(luck.uniform(0, 5))
     completed, ended = runners.completed_since(began), runners.ended_badly()
     time.sleep(20)  # the last alerts arrive
-    verdict.add(("told without a reason", line) for line in unexplained(receiver, completed, ended, silence))
-    verdict.add(("not noticed", line) for line in unnoticed(receiver, completed, datetime.now(UTC), silence))
+    found += [("told without a reason", line) for line in unexplained(receiver, completed, ended, silence)]
+    found += [("not noticed", line) for line in unnoticed(receiver, completed, datetime.now(UTC), silence)]
     _let_end(stack, runners)
     book = read(stack, texts)
-    for text in texts:
-        verdict.add(truths(book.of(text)), name=text.name)
-        verdict.add(at_the_end(book.of(text)), name=text.name)
+    verdict = judged(book, texts, KINDS, lambda _, story: at_the_end(story))
+    verdict.add(found)
     lateness = [(m.at - text.due_at).total_seconds() for text in texts for m in book.of(text).messages[:1]]
     cuts = quantiles(lateness, n=20) if len(lateness) > 1 else [0.0] * 19
     numbers: dict[str, object] = {
@@ -152,4 +146,4 @@ def _moved(runners: Crew, move: str, luck: Random) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main("schedule", __doc__, _prove, {}, minutes=60.0, every_seconds=12.0))

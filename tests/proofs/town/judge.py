@@ -3,12 +3,12 @@
 It shares no rule with the code under test: states are read with plain SQL, and what passes is typed in here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
-from tests.proofs.town.book import FAILURES, Message, Row, Story
-from tests.proofs.town.report import Finding
+from tests.proofs.town.book import FAILURES, Book, Message, Row, Story
+from tests.proofs.town.report import Finding, Verdict
 from tests.proofs.town.texts import Text
 
 LIVE: Final = ("pending", "processing")
@@ -22,6 +22,22 @@ RETRIES: Final = 1
 """How often a text is sent again that a carrier lost for a passing reason: the deployed default."""
 UNDER_WAY: Final = timedelta(seconds=15)
 """What is learned or said then may find a request under way, for as long as the pipeline lets one begin."""
+Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
+
+
+def judged(book: Book, texts: Sequence[Text], kinds: Sequence[str], *more: Judge) -> Verdict:
+    """What was found of these kinds: of each text, and of messages that are no text's.
+
+    Args:
+        more: what a proof asks besides of each text.
+    """
+    verdict = Verdict(kinds)
+    verdict.add(("bugs", line) for line in book.strays)
+    for text in texts:
+        story = book.of(text)
+        for findings in (truths(story), allowed(text, story), *(ask(text, story) for ask in more)):
+            verdict.add(findings, name=text.name)
+    return verdict
 
 
 def truths(story: Story) -> Iterator[Finding]:

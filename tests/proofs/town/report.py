@@ -44,6 +44,11 @@ class Report:
         """Whether the run kept every promise."""
         return self.verdict.clean
 
+    @property
+    def found(self) -> list[str]:
+        """All of it, as `kind: line`."""
+        return [f"{kind}: {line}" for kind, lines in self.verdict.found.items() for line in lines]
+
     def __str__(self) -> str:
         rule = "─" * 60
         done = [f"{name:<44}{value!s:>16}" for name, value in self.numbers.items()]

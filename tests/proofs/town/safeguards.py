@@ -1,7 +1,7 @@
 """Safeguards that can be taken away, to see that a proof notices their absence: those that several proofs look for."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery
 from smsretry.retry.evidence import Found
 from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
+from tests.proofs.town.report import Report as Told
 
 _TRIGGER: Final = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -41,6 +42,25 @@ class Safeguard:
         """In this process, for good: it is a worker's."""
         for owner, name, instead in self.patches:
             setattr(owner, name, instead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A safeguard, and a short run that must see its absence."""
+
+    without: Safeguard
+    sees: str | tuple[str, ...]
+    """How what is found then begins, as `Report.found` tells it."""
+    run: Callable[[Stack], Told]
+
+    def report(self, stack: Stack) -> Told:
+        """What the run comes to without it, on an empty stack."""
+        with without(stack, self.without):
+            return self.run(stack)
+
+    def is_seen(self, report: Told) -> bool:
+        """Whether its absence was noticed."""
+        return any(line.startswith(self.sees) for line in report.found)
 
 
 def trigger(body: str, table: str = "sms_retry_queue") -> str:

@@ -17,7 +17,7 @@ from smsretry.settings import Settings
 from tests.proofs.town.book import Address, Story
 from tests.proofs.town.report import Finding
 from tests.proofs.town.texts import Text
-from tests.support.platform import OwnSender, hexadecimal, number_of, open_account
+from tests.support.senders import OwnSender, hexadecimal, number_of, open_account
 
 _REMOVE: Final = "select remove_sms_sender(%s, who => 'proof', because => 'Dice')"
 _IS_KNOWN: Final = "select 1 from smsretry.senders where account = %s and sent_by = %s"

@@ -31,6 +31,7 @@ class Text:
     due_at: datetime
     zone: str | None = NEW_YORK
     consent: str = "opted_in"
+    consented_at: datetime | None = None
     expires_at: datetime | None = None
     queued: dict[str, Any] = field(default_factory=dict)
     """Columns of its row in the queue, beyond what every row has."""
@@ -134,7 +135,8 @@ def _at_once(connection: Connection) -> ExitStack:
 
 def _write_people(connection: Connection, text: Text, *, log: bool) -> None:
     who = {"id": text.customer_id, "business_id": text.business_id, "phone": text.phone, "timezone": text.zone}
-    _insert(connection, "customers", who | {"sms_consent_status": text.consent})
+    said = {"sms_consent_status": text.consent, "sms_consent_at": text.consented_at}
+    _insert(connection, "customers", who | said)
     if log:
         ids = {"id": text.send_log_id, "business_id": text.business_id, "customer_id": text.customer_id}
         _insert(connection, "send_logs", ids | {"channel": "sms", "subject": text.body})

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
-from uuid import UUID
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -11,14 +11,13 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import DropConnection
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
-from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
-from tests.proofs.neighbors.street import Life, Neighbor, Street
 from tests.proofs.neighbors.tenants import stop_at_one
-from tests.proofs.town.texts import Text, open_business, write
-from tests.support.platform import OwnSender
+from tests.proofs.town.street import Life, Neighbor, Street
+from tests.proofs.town.texts import Text, write
+from tests.support.senders import OwnSender
 
 _SILENCE_SECONDS: Final = 4.0
 _RESUME: Final = "select resume_sms_sender(%s, because => 'It is settled', who => 'proof')"
@@ -48,18 +47,16 @@ def _suspended(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     street.connection.execute(_RESUME, [own.sent_by])
 
 
-def _wrong_token(street: Street, own: OwnSender, mine: list[Text]) -> Life:
-    """Its own account's token was rotated, and the runner has the old one for a while."""
-    street.senders.known[own.account] = "0" * 32
-    yield from street.until(street.busy)
-    street.senders.known[own.account] = street.senders.tokens[own.account]
+def _with_token(token: str | None) -> Trouble:
+    """The runner has another token of its own account for a while, since that was rotated; or none yet."""
 
+    def live(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+        street.senders.known.pop(own.account)
+        street.senders.known.update({own.account: token} if token else {})
+        yield from street.until(street.busy)
+        street.senders.known[own.account] = street.senders.tokens[own.account]
 
-def _no_credentials(street: Street, own: OwnSender, mine: list[Text]) -> Life:
-    """Nobody has given the runner its own account's credentials yet."""
-    del street.senders.known[own.account]
-    yield from street.until(street.busy)
-    street.senders.known[own.account] = street.senders.tokens[own.account]
+    return live
 
 
 def _unregistered(street: Street, own: OwnSender, mine: list[Text]) -> Life:
@@ -119,134 +116,59 @@ def _silent(street: Street, own: OwnSender, mine: list[Text]) -> Life:
 
     app.middleware_stack = silent
     try:
-        yield from street.until(street.busy // 2)
+        yield from street.until(street.busy // 6)
     finally:
         app.middleware_stack = before
 
 
 def _slow(street: Street, own: OwnSender, mine: list[Text]) -> Life:
-    """Hundreds of texts, for a sender of one segment a second."""
+    """More texts than a sender of one segment a second can send."""
     yield
 
 
 # -- businesses that move ----------------------------------------------------------------------------------------------
 
 
-def _moves(owner: str, moment: str, prepare: Callable[[Street, Text, int], None]) -> Neighbor:
-    """Businesses with a text each move once: to another account, the environment's sender, or one of their own."""
+def _moves(owner: str, moment: Literal["begin", "finish"], *, answers: bool) -> Neighbor:
+    """Businesses with a text each move once: to another account, the environment's sender, or one of their own.
+
+    Args:
+        answers: whether Twilio does. If not, half are accepted, and are only in the first sender's account.
+    """
 
     def live(street: Street) -> None:
-        left: dict[UUID, tuple[Text, OwnSender | None]] = {}
         for n in range(6):
             first = street.senders.open(owner, n, "first", foreign=bool(n % 2))
             then = street.senders.open(owner, n, "then", foreign=n % 3 == 2) if n % 3 != 1 else None
             business_id = street.open(f"{owner} {n}", sender=first)
             text = street.text(owner, 1 + n * street.busy / 12, business_id=business_id)
             write(street.connection, [text])
-            prepare(street, text, n)
-            left[text.retry_id] = text, then
-
-        def between(claim: Claim, which: str) -> None:
-            if which == moment and claim.id in left:
-                text, sender = left.pop(claim.id)
-                street.senders.move(text.business_id, sender)
-                street.counts[owner] += 1
-
-        street.between.append(between)
+            if not answers:
+                street.stack.twilio.fail(AcceptThenDrop() if n < 3 else DropUnaccepted(), to=text.phone)
+            street.meanwhile(text, moment, partial(street.senders.move, business_id, then))
 
     return live
 
 
-def _no_answer(street: Street, text: Text, n: int) -> None:
-    """Half are accepted, and are only in the first sender's account."""
-    street.stack.twilio.fail(AcceptThenDrop() if n < 3 else DropUnaccepted(), to=text.phone)
-
-
-moves_in_flight: Final = _moves("moved in mid-flight", "begin", lambda street, text, n: None)
+moves_in_flight: Final = _moves("moved in mid-flight", "begin", answers=True)
 """Just before a send begins: it goes out from the new sender."""
-moves_in_doubt: Final = _moves("moved in doubt", "finish", _no_answer)
+moves_in_doubt: Final = _moves("moved in doubt", "finish", answers=False)
 """When a request has left and no answer came."""
 day_is_used: Final = _with_sender("a day's cap", _day_is_used, "(pending|held): .+", texts=12, segments_per_day=5)
 
 
-# -- rows of senders as nobody should write them -----------------------------------------------------------------------
-
-_ODD: Final[tuple[dict[str, Any], ...]] = (
-    {"segments_per_second": 0.01, "segments_per_day": 2_147_483_647},
-    {"segments_per_second": 1000.0},
-    {"segments_per_day": 1},
-    {"account": "A" * 64},
-    {"account": "00000000"},
-    {"sent_by": "00000000"},
-    {"sent_by": "+1234567"},
-    {"sent_by": "MG" + "z" * 62},
-    {"paused_because": "💥%s{0}\\u0000'\"; drop table senders; --" * 9},
-)
-_WRITE: Final = """
-    with sender as (
-        insert into smsretry.senders
-            (account, sent_by, segments_per_second, segments_per_day, paused_because, paused_at)
-        values (%(account)s, %(sent_by)s, %(segments_per_second)s, %(segments_per_day)s, %(paused_because)s,
-                case when %(paused_because)s::text is not null then smsretry.clock() end)
-        returning id)
-    insert into smsretry.business_senders (business_id, message_class, sender_id)
-    select %(business)s, message_class, id from sender, unnest(array['any', 'marketing', 'transactional']) message_class
-"""
-_MANY: Final = """
-    with made as (
-        insert into smsretry.senders (account, sent_by)
-        select 'AC' || md5('account' || n % 100), 'MG' || md5('sender' || n) from generate_series(1, 3000) n
-        returning id, sent_by),
-    shops as (
-        insert into businesses (id, user_id, name, timezone)
-        select md5(m.sent_by)::uuid, gen_random_uuid(), 'Business', 'America/New_York' from made m
-        returning id)
-    insert into smsretry.business_senders (business_id, sender_id)
-    select md5(m.sent_by)::uuid, m.id from made m, (select count(*) from shops) once
-"""
-
-
-def odd_senders(street: Street) -> None:
-    """Each odd row is a business's own sender; and three thousand businesses have one each, and nothing to send."""
-    for n, odd in enumerate(_ODD):
-        own, owner = street.senders.open("odd", n, foreign=bool(n % 2)), f"odd sender {n}"
-        known = dict.fromkeys(("segments_per_second", "segments_per_day", "paused_because"))
-        row = {**known, "account": own.account, "sent_by": own.sent_by, "business": street.business(owner), **odd}
-        open_business(street.connection, street.business(owner))
-        street.connection.execute(_WRITE, row)
-        street.senders.note(street.business(owner), (str(row["account"]), str(row["sent_by"])))
-        texts = [
-            street.text(
-                "odd senders",
-                m * street.busy / 3,
-                business_id=street.business(owner),
-                may_end=("completed", "(pending|held): "),
-            )
-            for m in range(3)
-        ]
-        write(street.connection, texts)
-    street.connection.execute(_MANY)
-
-
-def platform() -> list[Neighbor]:
+def senders() -> list[Neighbor]:
     """A business or more of each kind."""
+    waits = "(pending|held): "
     return [
         _with_sender("suspended account", _suspended),
         # One is tried ever less often, until somebody resumes the sender.
-        _with_sender("wrong token", _wrong_token, "(pending|held): Twilio 20003", foreign=True),
-        _with_sender("no credentials", _no_credentials, "(pending|held): .*(20404|credentials)", foreign=True),
+        _with_sender("wrong token", _with_token("0" * 32), f"{waits}Twilio 20003", foreign=True),
+        _with_sender("no credentials", _with_token(None), f"{waits}.*(20404|credentials)", foreign=True),
         _with_sender("unregistered number", _unregistered, "held: .*30034", foreign=True),
         _with_sender("refused number", _refused_at_once, foreign=True),
         _with_sender("paused sender", _paused),
+        _with_sender("flood at a slow sender", _slow, waits, texts=20, segments_per_second=1.0),
+        _with_sender("silent account", _silent, "in doubt: ", waits, texts=2),
         day_is_used, moves_in_flight, moves_in_doubt, stop_at_one,
     ]  # fmt: skip
-
-
-def slow_platform() -> list[Neighbor]:
-    """Those that take a run longer."""
-    ends = "(pending|held): "
-    return [
-        _with_sender("flood at a slow sender", _slow, ends, texts=200, segments_per_second=1.0),
-        _with_sender("silent account", _silent, "in doubt: ", ends, texts=4),
-        odd_senders,
-    ]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -13,8 +13,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueCancelled, QueueError, QueueSlow, QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.models import Claim
-from smsretry.retry.profile import DEFAULT
+from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import Begin, Finish, Services
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
@@ -22,7 +22,7 @@ from smsretry.testing.stack import NOON
 from tests.proofs.town.luck import new_id
 from tests.proofs.town.senders import Senders
 from tests.proofs.town.texts import NEW_YORK, Connection, Text, new_text, open_business, write
-from tests.support.platform import OwnSender
+from tests.support.senders import OwnSender
 
 MINUTE: Final = timedelta(minutes=1)
 WELL_BEHAVED: Final = "well-behaved"
@@ -30,7 +30,6 @@ LIMIT: Final = 100
 """Texts of a run, so that businesses come to compete for them."""
 TIMEOUT_SECONDS: Final = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
-LONG_AGO: Final = NOON - timedelta(days=365)
 Life: TypeAlias = Generator[None, None, None]
 Neighbor: TypeAlias = Callable[["Street"], Life | None]
 """Somebody who uses the queue, and does one kind of harm, in a business of its own. What it does up to its first
@@ -43,7 +42,7 @@ class WorkerDied(BaseException):
 
 
 class Street:
-    """A run of the proof."""
+    """A run of a proof on an empty stack, from a start on."""
 
     def __init__(
         self,
@@ -52,12 +51,14 @@ class Street:
         *,
         minutes: int,
         seed: str,
+        start: datetime = NOON,
         stale: int = 10,
         timeout_seconds: float = TIMEOUT_SECONDS,
         limit: int = LIMIT,
+        profile: Profile = DEFAULT,
     ) -> None:
-        stack.set_clock(NOON)
-        self.stack, self.seed, self.minutes, self.stale = stack, seed, minutes, stale
+        stack.set_clock(start)
+        self.stack, self.seed, self.minutes, self.stale, self.start = stack, seed, minutes, stale, start
         self.connection: Final[Connection] = stack.connect()
         self.senders: Final = Senders(stack, seed)
         self.texts: Final[list[Text]] = []
@@ -70,15 +71,18 @@ class Street:
         self.bugs: Final[list[str]] = []
         self.unanswered: Final[list[str]] = []
         """Calls on which the worker gave up."""
-        self.between: Final[list[Callable[[Claim, str], None]]] = []
-        """Whoever does something while a worker holds a row: `begin` or `finish` comes next."""
         self.deaths: Final[list[Callable[[Sequence[Claim]], str | None]]] = []
         """Whatever kills a worker that has these claims, and of what it dies."""
+        self.notes: Callable[[Sequence[ItemResult]], object] = lambda _: None
+        """Is told what each run came to."""
+        self.next_at: Callable[[], datetime | None] = lambda: self.now
+        """When something happens next, if the time in between is to be left out; None: never more."""
         self.twilio_seconds = 30.0
         """How long the worker waits for an answer of Twilio's."""
-        self._neighbors, self._timeout_seconds, self._limit = neighbors, timeout_seconds, limit
+        self._neighbors, self._timeout_seconds, self._limit, self._profile = neighbors, timeout_seconds, limit, profile
         self._losses = Counter[UUID]()
         """How often a text's claim was lost."""
+        self._meanwhile = dict[tuple[UUID, str], Callable[[], object]]()
 
     @property
     def busy(self) -> int:
@@ -88,7 +92,7 @@ class Street:
     @property
     def now(self) -> datetime:
         """The full minute that it is."""
-        return NOON + self.minute * MINUTE
+        return self.start + self.minute * MINUTE
 
     def until(self, minute: float) -> Life:
         """Wait until it is that minute."""
@@ -100,6 +104,10 @@ class Street:
         yield
         return self.minute
 
+    def meanwhile(self, text: Text, moment: Literal["begin", "finish"], act: Callable[[], object]) -> None:
+        """Do this when a worker that holds the text is about to begin its send, or to write what became of it."""
+        self._meanwhile[text.retry_id, moment] = act
+
     def business(self, owner: str) -> UUID:
         """The id of the business of a neighbor."""
         return new_id(self.seed, "business", owner)
@@ -108,7 +116,7 @@ class Street:
         """A text of a neighbor, due at that minute."""
         number = len(self.texts)
         known = {"phone": f"+1212555{number % 10_000:04}", "may_end": ("completed",)}
-        text = new_text(self.seed, owner, number, NOON + due * MINUTE, **known | more)
+        text = new_text(self.seed, owner, number, self.start + due * MINUTE, **known | more)
         self.texts.append(text)
         return text
 
@@ -130,18 +138,20 @@ class Street:
     def live(self) -> None:
         """Let the time go by."""
         started = time.monotonic()
-        with ExitStack() as stack:
+        with self.connection, ExitStack() as stack:
             queue = stack.enter_context(_Queue(self.settings, self))
             lives = [stack.enter_context(closing(life)) for one in self._neighbors if (life := one(self))]
             for life in lives:
                 next(life, None)
-            for minute in range(self.minutes):
+            while (at := self.next_at()) and (
+                minute := max(self.minute, (at - self.start) // MINUTE) + 1
+            ) < self.minutes:
                 self.minute = minute
                 self.stack.set_clock(self.now)
                 for life in lives:
                     next(life, None)
                 with TwilioSender(self.settings) as sender:
-                    self._work(Services(queue, sender, DEFAULT))
+                    self._work(Services(queue, sender, self._profile))
         self.counts["took, s"] = round(time.monotonic() - started)
 
     @property
@@ -160,25 +170,24 @@ class Street:
         except WorkerDied as death:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
-                self.excuse_the_claimed()
+                self._excuse_the_claimed()
             if death.args[0] == "its first time alone":
                 self._excuse_the_suspects()
             return
         except QueueUnreachable:
             self.counts["runs whose claim was lost"] += 1
-            self.excuse_the_claimed()
+            self._excuse_the_claimed()
             return
         except QueueError as error:
             self.bugs.append(f"A run ended with {type(error).__name__}: {error}")
             return
         self.counts["runs that stopped sending"] += summary.stopped_because is not None
-        for item in items:
-            if isinstance(item, ItemFailed):
-                self.bugs.append(item.why)
-            else:
-                self.counts[f"  {item.fate}"] += 1
+        self.bugs.extend(item.why for item in items if isinstance(item, ItemFailed))
+        results = [item for item in items if isinstance(item, ItemResult)]
+        self.counts.update(f"  {item.fate}" for item in results)
+        self.notes(results)
 
-    def excuse_the_claimed(self, *, more: timedelta = timedelta(0)) -> None:
+    def _excuse_the_claimed(self) -> None:
         """Whoever was claimed in this minute waits until its lease ends, and nobody can help that."""
         rows = self.connection.execute(
             "select id, claimed_at from sms_retry_queue where status = 'processing' and claimed_at >= %s", [self.now]
@@ -186,7 +195,7 @@ class Street:
         for row in rows.fetchall():
             self._losses[row["id"]] += 1
             alone = max(self._losses[row["id"]] - 2, 0)  # it is under suspicion by then, and tried ever less often
-            until = row["claimed_at"] + (self.stale + alone) * MINUTE + more
+            until = row["claimed_at"] + (self.stale + alone) * MINUTE
             before = self.excused.get(row["id"], until)
             if before > until:  # in doubt: a look for it was lost, and comes once more after its lease
                 until = before + (self.stale + 2) * MINUTE
@@ -238,13 +247,13 @@ class _Queue(SupabaseQueue):
             raise
 
     def begin(self, request: Begin) -> Begun:
-        self._between(request.claim, "begin")
+        self._act(request.claim, "begin")
         return super().begin(request)
 
     def finish(self, request: Finish) -> Finished:
-        self._between(request.claim, "finish")
+        self._act(request.claim, "finish")
         return super().finish(request)
 
-    def _between(self, claim: Claim, moment: str) -> None:
-        for act in self._street.between:
-            act(claim, moment)
+    def _act(self, claim: Claim, moment: str) -> None:
+        if act := self._street._meanwhile.pop((claim.id, moment), None):
+            act()
