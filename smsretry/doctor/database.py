@@ -75,10 +75,11 @@ def _audience(settings: ReadingSettings) -> Iterator[Finding]:
 
 def _stopped(status: QueueStatus) -> Iterator[Finding]:
     for line in status.part("stopped"):
-        all_stop = line.name in ("sending", "environment")
-        lift = "" if all_stop else f"; `smsretry stop {line.name} --lift` lets them go"
-        subject = line.name if all_stop else f"texts to {line.name}"
-        yield Finding(subject=subject, ok=True, advice=f"stopped: {line.told or 'no reason was kept'}{lift}")
+        of_state = line.name not in ("sending", "environment")
+        goes_on = f"`smsretry stop {line.name} --lift` lets them go" if of_state else "each run tries one text"
+        subject = f"texts to {line.name}" if of_state else line.name
+        advice = f"stopped: {line.told or 'no reason was kept'}; {goes_on}"
+        yield Finding(subject=subject, ok=of_state, advice=advice)
 
 
 def _oldest(status: QueueStatus) -> Iterator[Finding]:

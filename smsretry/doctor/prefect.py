@@ -38,6 +38,14 @@ if "answers" in sys.argv:
     get_default_result_storage(_sync=True)
 """
 """What `smsretry serve` loads. The storage is asked only if the server answers: Prefect would start one of its own."""
+_WAITING: Final[tuple[tuple[dict[str, Any], str], ...]] = (
+    ({"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}, "cancel in the UI those that hang"),
+    (
+        {"name": {"any_": ["Late", "AwaitingConcurrencySlot"]}},
+        "no runner takes them, or a work queue is paused or a concurrency limit reached: see the deployment in the UI",
+    ),
+)
+"""Runs that have not ended, and what keeps them."""
 _ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
 """Where in a traceback the error's own lines begin."""
 _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
@@ -167,10 +175,9 @@ def _last_completed(api: PrefectApi, wanted: Deployment, found: Registered, at: 
     if age <= max(_NO_RUN, 2 * min(schedule.period for schedule in wanted.schedules)):
         return _finding(f"{subject}, {span(age.total_seconds())} ago" if completed else f"{subject}: none yet", None)
     advice = f"was {span(age.total_seconds())} ago" if completed else f"never was, in {span(age.total_seconds())}"
-    open_ = _runs(api, found, {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}})
-    waiting = Counter(row["state"]["name"] for row in [*open_, *_runs(api, found, {"name": {"any_": ["Late"]}})])
-    if waiting:
-        advice += f"; {', '.join(f'{n} {state}' for state, n in waiting.items())}: cancel in the UI those that hang"
+    for state, what_to_do in _WAITING:
+        if waiting := Counter(row["state"]["name"] for row in _runs(api, found, state)):
+            advice += f"; {', '.join(f'{n} {name}' for name, n in waiting.items())}: {what_to_do}"
     ended = _runs(api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1)
     if ended and datetime.fromisoformat(ended[0]["end_time"]) > since:
         advice += f"; the newest one ended {ended[0]['state']['name']}: {ended[0]['state']['message']}"

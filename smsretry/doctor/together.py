@@ -12,6 +12,9 @@ Part: TypeAlias = Callable[[], Iterable[Finding]]
 SECONDS: Final = 50.0
 """How long all parts together may take. A part that needs longer is told as unfinished."""
 
+_AROUND: Final = "HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE if one is set"
+"""What each connection reads, and nothing else is told of."""
+
 
 def together(parts: Mapping[str, Part], *, seconds: float = SECONDS) -> Iterator[Finding]:
     """The findings of all parts, in the parts' order, as far as they are known after that time.
@@ -39,7 +42,7 @@ def _asked(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
             for finding in part():
                 found.append(finding)
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the other parts are told all the same
-            advice = f"could not be checked to the end ({why(error)}): fix what is bad above, and ask again"
+            advice = f"could not be checked to the end ({why(error)}): fix what is bad above, or {_AROUND}; ask again"
             found.append(Finding(subject=subject, ok=False, advice=advice))
 
     thread = threading.Thread(target=run, name=f"doctor: {subject}", daemon=True)

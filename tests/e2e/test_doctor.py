@@ -35,7 +35,9 @@ VARIABLES: Final = [
     (  # keys of others, a name that is misspelt, and a value that is none
         {
             "SUPABASE_SERVICE_ROLE_KEY": "wrong",
-            "TWILIO_AUTH_TOKEN": "wrong",
+            "TWILIO_AUTH_TOKEN": "",
+            "TWILIO_API_KEY_SID": "SK" + "0" * 32,
+            "TWILIO_API_KEY_SECRET": "wrong",
             "SMSRETRY_INDOUBT": "hold",
             "PREFECT_API_REQUEST_TIMEOUT": "soon",
         },
@@ -63,13 +65,16 @@ alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
 values ('production', 'db.example.com', now(), 'Ann', 'Live');
+insert into smsretry.senders (account, sent_by, told_at, paused_at, paused_because)
+values ('AC00000000000000000000000000000000', '+12125550100', now(), now(), 'The bill is not paid');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """
 _MENDED: Final = """
 alter function gone rename to slow_sms_sender;
 alter table sms_retry_queue enable trigger smsretry_before_insert;
 grant update on send_logs to service_role;
-delete from smsretry.mark
+delete from smsretry.mark;
+delete from smsretry.senders
 """
 IN_THE_DATABASE: Final = [
     "bad  function public.slow_sms_sender(",
@@ -77,6 +82,7 @@ IN_THE_DATABASE: Final = [
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
     "bad  last finished run: was 1 h ",
+    "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: id ",
     "bad  Twilio number: the account does not own it",
 ]
 AT_PREFECT: Final = [
@@ -85,6 +91,7 @@ AT_PREFECT: Final = [
     "bad  deployment sms-status: is not registered: restart ",
     "bad  runner of sms-prune: the work pool texts has no worker: start `prefect worker start --pool texts`",
     "bad  last completed run of sync-delivery-status: never was, in 1 h",
+    "; 1 Late: no runner takes them, or a work queue is paused or ",
     "; the newest one ended Failed: It broke",
     f"bad  Prefect's result storage: {_NO_RUN}",
 ]
@@ -149,6 +156,7 @@ def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
            update deployment set created = created - interval '1 hour' where name = 'sync-delivery-status'"""
     )
     registry.run("sync-delivery-status", "FAILED", message="It broke")
+    registry.missed("sync-delivery-status", 30)
     with stack.connect() as connection:
         connection.execute(_SPOILT)
         try:

@@ -97,7 +97,8 @@ _WHAT_TO_DO: Final = {
     ),
     "P0002": (  # no_data_found: raised by `smsretry.number_key`
         "The table smsretry.secret is empty ({code}, {function}): without its key nobody who opted out can be "
-        "recognized, so nothing is sent. Run `smsretry migrate --again`."
+        "recognized, so nothing is sent. Restore its row from a backup. `smsretry migrate --again` makes another key, "
+        "and forgets who opted out."
     ),
     "P0001": _FORBIDDEN,  # raise_exception: ours raise SR codes
     "PGRST125": (
@@ -137,8 +138,6 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
                 "not expired, are there connections left? The database's log says which."
             )
         return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
-    if code == "404":
-        return QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}.")
     for words, trouble in _MAY_NOT.items():
         if code == _NO_GRANT and words in (error.message or ""):
             return QueueMismatch(f"The database refused {function} with {code}: {trouble}")
@@ -226,8 +225,10 @@ def refuse(response: httpx.Response, *, key: Key) -> None:
     if status in (401, 403) and (code != _NO_GRANT or key.as_reader or key.is_of_another_role):
         words = said if code is None or code.startswith("PGRST3") else code
         raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {key.advice(code)}")
-    if code is None and said and status >= 402 and status not in (404, 429):
-        function = response.url.path.rpartition("/")[2]
+    function, url = response.url.path.rpartition("/")[2], f"{response.url.scheme}://{response.url.netloc.decode()}"
+    if code is None and status == 404:
+        raise QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}: {said}.")
+    if code is None and said and status >= 402 and status != 429:
         what_to_do = _OF_PROJECT.get(status, "")
         raise QueueUnreachable(f"Supabase answers {function} with HTTP {status}: {said}. {what_to_do}".strip())
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from smsretry.adapters.answering import why
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.phone import phone_problem, spelling_problem
 from smsretry.privacy import masked_sender
 from smsretry.retry.models import Finding, SenderId
+from smsretry.retry.outcome import Rejected
 from smsretry.setting_values import ACCOUNT_SID, SERVICE_SID
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ _ADVICE: Final = {
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
 }
 """What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
-_MEND_MAIN: Final = "check TWILIO_ACCOUNT_SID, its key or token, and the sender's SID or number"
+_MEND_MAIN: Final = (
+    "check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, and in the Twilio console whether the "
+    "account is active"
+)
 _MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS or in TWILIO_ACCOUNTS_FILE"
 _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
@@ -74,7 +78,7 @@ def _findings(
         return
     is_main, own = account == accounts.main, accounts.own(account) is not None
     mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
-    active = _ask(http.host, of_account, lambda: _account(of_account, client, account), mend)
+    active = _ask(http, of_account, lambda: _account(of_account, client, account), mend)
     yield active
     sid = sender.sent_by
     if not active.ok or not sid:
@@ -82,15 +86,17 @@ def _findings(
     if is_main:
         yield from _balance(client, account)
     if not sid.startswith("MG"):
-        yield _ask(http.host, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
+        yield _ask(http, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
     elif not own:
         yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
     else:
         service = client.messaging.v1.services(sid)
-        yield _ask(http.host, of_sender, lambda: _service(of_sender, service), mend, optional=True)
+        yield _ask(http, of_sender, lambda: _service(of_sender, service), mend, optional=True)
 
 
-def _ask(host: str, subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False) -> Finding:
+def _ask(
+    http: "TwilioHttp", subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False
+) -> Finding:
     """A finding from the answer.
 
     Args:
@@ -100,22 +106,24 @@ def _ask(host: str, subject: str, question: Callable[[], _Found], mend: str, *, 
     """
     try:
         found = question()
-    except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: its status says which
-        found = _refused(host, subject, error, mend, optional=optional)
+    except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the answer says which
+        found = _refused(http, subject, error, mend, optional=optional)
     return found if isinstance(found, Finding) else Finding(subject=subject, ok=found is None, advice=found)
 
 
-def _refused(host: str, subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
-    status, code = getattr(error, "status", None), getattr(error, "code", None)
-    if not isinstance(status, int):
-        return f"{host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
-    refused = str(twilio_refusal(code, status)) if code not in (None, status) else f"{host} answers HTTP {status}"
+def _refused(http: "TwilioHttp", subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
+    answer = http.answer()  # for a list the SDK's exception has neither its status nor its code
+    if answer is None or answer.http_status < 400:
+        return f"{http.host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
+    status, outcome = answer.http_status, outcome_of_answer(answer.http_status, answer.body)
+    refusal = outcome.refusal if isinstance(outcome, Rejected) else None
+    refused = str(refusal) if refusal else f"{http.host} answers HTTP {status}"
     if optional and status in (401, 403):
         advice = f"could not be asked ({refused}): these credentials may send, and may not read this"
         return Finding(subject=subject, ok=True, advice=advice)
     if status == 429 or status >= 500:
         return f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
-    return f"refused ({refused}): {_ADVICE.get(code or 0, mend)}"
+    return f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}"
 
 
 def _account(subject: str, client: Any, account: str) -> _Found:

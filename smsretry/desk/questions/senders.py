@@ -21,6 +21,8 @@ SenderCheck: TypeAlias = Callable[[SenderId], list[Finding]]
 """Can a sender send? Asks the provider, and sends nothing."""
 _AT_ONCE: Final = 10
 """How many questions to the provider are under way."""
+_TOLD: Final = 3
+"""Of how many businesses that wait for a sender the doctor tells; `smsretry senders` tells of all."""
 
 
 class Waiting(Value):
@@ -198,15 +200,19 @@ def check_senders(records: Sequence[SenderRecord], check: SenderCheck) -> list[S
 
 
 def sender_findings(checked: Sequence[SenderRecord]) -> Iterator[Finding]:
-    """For the doctor: a line for each trouble of the businesses' own senders, and one for all that are in order."""
+    """For the doctor: a line for each trouble, and one for all of the businesses' own that are in order.
+
+    What the provider says of the environment's it has asked by itself.
+    """
     own = [one for one in checked if not one.told_at]
-    for one in own:
-        for finding in one.findings:
+    for one in checked:
+        for finding in () if one.told_at else one.findings:
             if not finding.ok or finding.advice:
                 about = one.title if finding.subject in one.title else f"{one.title}: {finding.subject}"
                 yield finding.model_copy(update={"subject": about})
         if one.keeps_texts:
-            advice = "; ".join(line.strip() for line in in_lines(one.trouble()))
+            told = one.model_copy(update={"used_by": one.used_by[:_TOLD]})
+            advice = "; ".join(line.strip() for line in in_lines(told.trouble()))
             yield Finding(subject=one.title, ok=True, advice=advice)
     if fine := sum(not one.troubled for one in own):
         yield Finding(subject=f"senders of the businesses ({fine} of {len(own)} in order)", ok=True)

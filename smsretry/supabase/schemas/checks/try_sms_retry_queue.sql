@@ -14,6 +14,7 @@ declare
     v_answer text;
     v_state text;
     v_context text;
+    v_hint text;
 begin
     foreach subject in array array['oldest due text', 'rehearsal of a text'] loop
         begin
@@ -41,7 +42,7 @@ begin
             v_step := 'claim_sms_retry';
             v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
             if v_row.claim_no is null then
-                raise exception 'it took no row' using errcode = 'SR500';
+                raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
             end if;
             v_step := 'begin_sms_attempt';
             select b.answer || coalesce(': ' || b.why, '') into v_answer
@@ -59,21 +60,23 @@ begin
                 v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
             end if;
             raise exception 'it answered %', v_answer using errcode = 'SR500';
-        exception when others then
-            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context;
+        exception when query_canceled or others then
+            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
+                v_hint = pg_exception_hint;
         end;
         -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01');
+        ok := v_state <> '57014' and (v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01'));
         advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
             || left(smsretry.numberless(v_answer), 300)
             || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
             when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
-            else '' end;
+            else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
         if v_step is not null or subject = 'rehearsal of a text' then
             return next;
         end if;
+        exit when v_state = '57014'; -- its time is over, and nothing would end the next one
     end loop;
     subject := 'mark of the database';
     advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
