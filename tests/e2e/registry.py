@@ -10,7 +10,11 @@ import psycopg
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.prefect_server import DATABASE
 from smsretry.local.stack import Stack
-from tests.e2e.conftest import Prefect
+
+# A file that takes these from here has a Prefect server of its own: tests/support/scheduling.py.
+from tests.e2e.conftest import FlowProcess as FlowProcess
+from tests.e2e.conftest import Forks as Forks
+from tests.e2e.conftest import Prefect as Prefect
 
 SCHEDULED = "process-sms-retries"
 

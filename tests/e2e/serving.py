@@ -66,7 +66,8 @@ def wait_for(condition: Any, runner: GuardedProcess, seconds: float = 180) -> No
 @contextmanager
 def served_unscheduled(flow: "FlowProcess", log: Path) -> Iterator[None]:
     """Served, with their schedules off: runs happen when a test asks for them."""
-    under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
+    states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+    under_way = {"flow_runs": {"state": states}, "deployments": {"name": {"any_": [one.name for one in declared()]}}}
     with served(flow, log):
         for found in flow.prefect.post("deployments/filter", {}):
             for schedule in found["schedules"]:

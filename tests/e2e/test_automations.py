@@ -16,8 +16,7 @@ from flows.automations import PREFIX, defined
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
-from tests.e2e.conftest import Prefect
-from tests.e2e.registry import SCHEDULED, Registry
+from tests.e2e.registry import SCHEDULED, Prefect, Registry
 from tests.support.receiver import Receiver, receiving
 from tests.support.waiting import until
 

@@ -1,9 +1,11 @@
 """The deployments as runners come and go: what is registered, who runs it, and what becomes of runs that are late."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import httpx
@@ -11,11 +13,13 @@ import pytest
 
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.guarded_process import GuardedProcess, inherited
+from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.stack import Stack
-from tests.e2e.conftest import FlowProcess, Forks, Prefect
-from tests.e2e.registry import SCHEDULED, Registry
+from tests.e2e.documents import Document
+from tests.e2e.registry import SCHEDULED, FlowProcess, Forks, Prefect, Registry
 from tests.e2e.serving import deployment, served, wait_for
+
+pytestmark = pytest.mark.long
 
 PLANNED = "process-scheduled-sends"
 
@@ -42,7 +46,6 @@ def runner(
         yield
 
 
-@pytest.mark.long
 def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     runner: None, flow: FlowProcess, tmp_path: Path
 ) -> None:
@@ -67,7 +70,6 @@ def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     assert runs_to_come() > 0
 
 
-@pytest.mark.long
 def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     runner: None, flow: FlowProcess, tmp_path: Path
 ) -> None:
@@ -102,7 +104,6 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
 
 
-@pytest.mark.long
 def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
     stack: Stack, flow: FlowProcess, prefect: Prefect
 ) -> None:
@@ -126,14 +127,25 @@ def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
     registry.empty()
 
 
-def test_an_api_that_cannot_be_used_is_told_in_one_sentence(stack: Stack, forks: Forks, tmp_path: Path) -> None:
-    """Without an address Prefect would start a temporary server, on which everything would run and nobody look."""
-    asks_for_a_key = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"
-    for url, words in (
-        (None, "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, "),
-        ("http://127.0.0.1:9/api", "Prefect's API at 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_"),
-        (asks_for_a_key, " asks for an auth string: set PREFECT_API_AUTH_STRING to the server's, here and on the "),
-    ):
-        environment = {**inherited(), "PREFECT_HOME": str(tmp_path)}  # no profile of the user's
-        [line] = forks.run("flows.serve", environment | ({"PREFECT_API_URL": url} if url else {})).splitlines()
-        assert words in line
+def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
+    flow: FlowProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the repository, by the steps shown."""
+    contributing = Document(ROOT / ".github" / "CONTRIBUTING.md")
+    source, test = contributing.blocks("python")
+    [deployment] = contributing.blocks("yaml")
+    for room in ("flows", "smsretry"):
+        shutil.copytree(ROOT / room, tmp_path / room)
+    (tmp_path / "smsretry_flows").symlink_to("flows")  # what `pip install -e .` does there
+    (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
+    definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
+    (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    show = "from flows.serve import deployments; print([d.name for d in deployments()])"
+    served = subprocess.check_output([sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True)
+    assert "take-back-texts" in served
+    names: dict[str, Any] = {}
+    exec(compile(test.text, test.where, "exec"), names)
+    names["ROOT"] = tmp_path
+    [run] = [value for name, value in names.items() if name.startswith("test_")]
+    run(flow)

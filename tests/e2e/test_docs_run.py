@@ -9,7 +9,6 @@ from contextlib import redirect_stdout
 from inspect import signature
 from io import StringIO
 from pathlib import Path
-from textwrap import indent
 from types import ModuleType
 from typing import Any, Final
 
@@ -21,7 +20,6 @@ from smsretry.local.demo.senders import HARBOR, open_accounts
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.commands import run_as_shown
-from tests.e2e.conftest import FlowProcess
 from tests.e2e.documents import PLAYBOOKS, SERVED, Block, Document, documents
 
 DATABASE: Final = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
@@ -83,31 +81,6 @@ def test_every_python_block_runs_and_prints_what_is_shown(
                     request.getfixturevalue("sms_stack").empty()  # as before each test of pytest's own
                 test(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
     assert printed.getvalue() == block.output or not block.output
-
-
-@pytest.mark.long
-def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
-    flow: FlowProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a copy of the repository, by the steps shown."""
-    contributing = Document(ROOT / ".github" / "CONTRIBUTING.md")
-    source, test = contributing.blocks("python")
-    [deployment] = contributing.blocks("yaml")
-    for room in ("flows", "smsretry"):
-        shutil.copytree(ROOT / room, tmp_path / room)
-    (tmp_path / "smsretry_flows").symlink_to("flows")  # what `pip install -e .` does there
-    (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
-    definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
-    (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    show = "from flows.serve import deployments; print([d.name for d in deployments()])"
-    served = subprocess.check_output([sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True)
-    assert "take-back-texts" in served
-    names: dict[str, Any] = {}
-    _execute(test, names)
-    names["ROOT"] = tmp_path
-    [run] = [value for name, value in names.items() if name.startswith("test_")]
-    run(flow)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")

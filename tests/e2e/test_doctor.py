@@ -129,7 +129,9 @@ def doctor(stack: Stack, registry: Registry, tmp_path: Path) -> Doctor:
     return doctor
 
 
-def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_named(doctor: Doctor) -> None:
+def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_named(
+    doctor: Doctor, stack: Stack
+) -> None:
     """But that texts go to the stand-in; and with the host that does not answer, whoever refused, and what to do."""
     lines = doctor().splitlines()
     assert [line for line in lines if not line.startswith("ok   ")] == [
@@ -137,7 +139,11 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     ]
     for line in (f"last completed run of {SCHEDULED}, ", "last finished run, ", "oldest due text: none"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
-    for variables, told in VARIABLES:
+    asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
+    for variables, told in [
+        *VARIABLES,
+        (asks_for_a_key, [" asks for an auth string: set PREFECT_API_AUTH_STRING to "]),
+    ]:
         said = doctor(**variables)
         assert [line for line in told if line not in said] == [], said
 

@@ -24,6 +24,7 @@ from starlette.routing import Mount
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import SettingsError
+from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import inherited
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import SENDER, Stack
@@ -35,6 +36,7 @@ from smsretry.settings import load
 from smsretry.webhooks import webhook as python_webhook
 from smsretry.webhooks.settings import WebhookSettings
 from tests.conftest import Business
+from tests.e2e.documents import Document
 from tests.e2e.webhook_hosts import (
     BARBER,
     HOSTS,
@@ -270,7 +272,8 @@ def test_the_command_that_is_shown_serves_it_and_twilio_may_call_again_while_the
     stop = stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)
     stack.rpc_faults.bad_gateway("record_inbound_sms", times=3)
     url, environment = f"http://127.0.0.1:{(port := free_port())}", {**inherited(), **environment_of(stack)}
-    command = [sys.executable, "-m", "uvicorn", "smsretry.webhooks:app", "--port", str(port), "--no-access-log"]
+    [shown] = [words for words in Document(ROOT / "smsretry/webhooks/README.md").commands() if words[0] == "uvicorn"]
+    command = [sys.executable, "-m", *shown, "--port", str(port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,32 +69,26 @@ def application(environment: Mapping[str, str]) -> Iterator[str]:
             yield server.url
 
 
-@contextmanager
-def in_python(stack: Stack, _directory: Path) -> Iterator[str]:
+def in_python(stack: Stack, _directory: Path) -> AbstractContextManager[str]:
     """The package's own."""
-    with application(environment_of(stack)) as url:
-        yield url
+    return application(environment_of(stack))
 
 
-@contextmanager
-def in_deno(stack: Stack, directory: Path) -> Iterator[str]:
+def in_deno(stack: Stack, directory: Path) -> AbstractContextManager[str]:
     """The Edge Function, run by Node with as much of Deno as it needs."""
     function = (_WEBHOOKS / "edge_function.ts").read_text(encoding="utf-8")
     environment = environment_of(stack)  # as Supabase gives it the secret keys now; older projects have the one key
     environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
-    with _node(directory, function, environment) as url:
-        yield url
+    return _node(directory, function, environment)
 
 
-@contextmanager
-def in_next(stack: Stack, directory: Path) -> Iterator[str]:
+def in_next(stack: Stack, directory: Path) -> AbstractContextManager[str]:
     """The route of Next.js, compiled with twilio-node, and called as Next.js calls it. Needs npm and its registry."""
     (directory / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     shutil.copy(_WEBHOOKS / "route.ts", directory)
     _run(directory, "npm", "install", "--silent", "--no-audit", "--no-fund", *_PACKAGES)
     _run(directory, "npx", "tsc", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "route.ts")
-    with _node(directory, _CALLED_AS_A_ROUTE, environment_of(stack)) as url:
-        yield url
+    return _node(directory, _CALLED_AS_A_ROUTE, environment_of(stack))
 
 
 HOSTS: Final = [

@@ -6,7 +6,9 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 _SHARED: Final = "from tests.e2e.conftest import"
-"""Whoever names the type of a fixture there uses the Prefect server, which takes seconds to start."""
+"""Whoever names the type of a fixture there uses the Prefect server, which takes seconds to start. Files that mostly
+wait take it from `tests.e2e.registry`, and have a server of their own.
+"""
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no type hints that mypy is told of
