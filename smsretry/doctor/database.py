@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.adapters.answering import slow_finding
+from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.clocks import DATABASE
@@ -40,7 +41,7 @@ def database_findings(
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
             "rows of an answer": lambda: longest,
-            "functions, tables and the like": database.check_objects,
+            "functions, tables and the like": lambda: findings(database.checksums()),
             "rehearsal of a text": lambda: database.rehearse(settings.send_to),
             "whom texts go to": lambda: _audience(settings),
             "state of the queue": state,

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
 from smsretry.adapters.supabase.rows import read_in_part
@@ -115,12 +114,12 @@ class SupabaseOperators(SupabaseCalls):
         )
         return [Finding(subject=ROWS_OF_AN_ANSWER, ok=most >= wanted, advice=None if most >= wanted else advice)]
 
-    def check_objects(self) -> list[Finding]:
-        """Whether everything that smsretry defines is as this version has it, and what restores it."""
+    def checksums(self) -> Mapping[str, str]:
+        """Of each function, table and the like that smsretry defines, as the database has it."""
         answer = self.once("examine_sms_retries", {}, QUESTION)
         if not isinstance(answer, dict):
             raise self.not_ours("examine_sms_retries")
-        return list(findings(answer))
+        return answer
 
     def rehearse(self, send_to: SendTo) -> list[Finding]:
         """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""

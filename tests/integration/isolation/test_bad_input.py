@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
@@ -144,7 +145,7 @@ def test_a_revoked_grant_is_no_wrong_key(shop: Shop, operators: SupabaseOperator
     grant = "execute on function claim_sms_texts"
     with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
         assert "service_role lacks a grant. Run `smsretry migrate --again`" in told(shop.queue, QueueMismatch)
-        objects, rehearsed = operators.check_objects()[0], operators.rehearse("all")[0]
+        objects, rehearsed = next(findings(operators.checksums())), operators.rehearse("all")[0]
     assert (objects.ok, objects.subject.partition("(")[0]) == (False, "function public.claim_sms_texts")
     assert not rehearsed.ok
     assert "A grant is missing: run `smsretry migrate --again`" in str(rehearsed.advice)
