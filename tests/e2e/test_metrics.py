@@ -1,14 +1,9 @@
 """Metrics of real runs: each in a process of its own, as a runner starts them, over the demo's texts."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
-from prefect.logging import disable_run_logger
 
-from flows.support.show import queue_status
-from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.demo.seeding import seed
 from smsretry.local.stack import Stack
 from tests.e2e.conftest import FlowProcess, Prefect
@@ -52,14 +47,3 @@ def test_each_run_of_the_flow_pushes_once_what_the_database_knows_and_nothing_pe
     assert len(private) > 300
     assert [one for one in private if one.encode() in everything] == []
     assert b"smsretry.day.ended" in everything, "the search finds what is there"
-
-
-def test_a_queue_that_cannot_be_shown_ends_no_run() -> None:
-    """Whatever goes wrong with it: it is asked for before the texts go out, and after."""
-
-    class Unreadable:
-        def status(self) -> QueueStatus:
-            raise ValueError("sms_status told no time")
-
-    with disable_run_logger():
-        assert queue_status(cast(Desk, Unreadable())) is None

@@ -5,8 +5,6 @@ A new command fails these tests until its least arguments are written down here.
 
 import json
 import re
-from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +15,8 @@ from typer.testing import Result
 from smsretry.adapters.supabase import calls
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import JsonError
-from tests.conftest import Business
 from tests.integration.conftest import Command
+from tests.integration.scene import Scene
 from tests.support.builders import ACCOUNT, PHONE, SENDER
 
 _TOP: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -28,10 +25,8 @@ _COMMANDS: Final[dict[str, Any]] = {
     for name, one in _TOP.items()
     for part, command in getattr(one, "commands", {"": one}).items()
 }
-_HOUR: Final = timedelta(hours=1)
+_UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CUT_UUID: Final = re.compile(r"[0-9a-f]{8}-(?![0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 _LEAST: Final[dict[str, list[str]]] = {
     "explain": ["--row", _ID],
     "status": [],
@@ -85,27 +80,17 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def opt_outs(tmp_path: Path) -> str:
-    """A file of one opt-out."""
+def least(stack: Stack, tmp_path: Path) -> dict[str, list[str]]:
+    """What each command needs at least, here."""
     file = tmp_path / "stops.csv"
     file.write_text(f"phone\n{PHONE}\n")
-    return str(file)
-
-
-@pytest.fixture
-def least(stack: Stack, opt_outs: str) -> dict[str, list[str]]:
-    """What each command needs at least, here."""
-    here = {"{database}": stack.database_url, "{file}": opt_outs}
+    here = {"{database}": stack.database_url, "{file}": str(file)}
     return {name: [here.get(word, word) for word in words] for name, words in _LEAST.items()}
 
 
-def test_each_command_is_here() -> None:
-    """And none that is gone."""
-    assert set(_LEAST) == set(_COMMANDS)
-
-
 def test_what_makes_no_sense_is_one_sentence_and_where_to_look(command: Command) -> None:
-    """Exit code 64, before anything is started or connected."""
+    """Exit code 64, before anything is started or connected. Each command is here, and none that is gone."""
+    assert set(_LEAST) == set(_COMMANDS)
     for name in _COMMANDS:
         for words in ([*_LEAST[name], "--nonsense"], ["one", "argument", "too", "many"]):
             refused = command(*name.split(), *words, columns=80)
@@ -135,93 +120,37 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
     name: str, command: Command, least: dict[str, list[str]]
 ) -> None:
     """What is not found is said on standard error, and JSON is JSON all the same."""
-    told, as_json = (
-        command(*name.split(), *least[name], columns=80),
-        command(*name.split(), *least[name], "--json", columns=80),
-    )
+    told = command(*name.split(), *least[name], columns=80)
+    as_json = command(*name.split(), *least[name], "--json", columns=80)
     assert told.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
     assert as_json.stderr == told.stderr
-    if not (found := as_json.stdout):
-        assert told.exit_code == 1, "nothing was found, so there is nothing to tell"
-    else:
-        json.loads(found)
+    assert as_json.stdout or told.exit_code == 1, "nothing was found, so there is nothing to tell"
+    json.loads(as_json.stdout or "{}")
     code = "0 it may go out now" if name == "quiet-hours" else f"{told.exit_code} "
     assert code in " ".join(command(*name.split(), "--help").stdout.split("Exit codes:")[1].split())
 
 
-@pytest.fixture
-def busy(stack: Stack, business: Business, command: Command, opt_outs: str) -> dict[str, list[str]]:
-    """A queue with a text that failed, one that waits and one that is due; and which of them each command is for."""
-    failed = business.due_text()
-    stack.twilio.fail(JsonError(21612, http_status=400))
-    command("process")
-    stack.twilio.heal()
-    business.due_text(phone="+19075550123", timezone="America/Anchorage")
-    waiting = business.due_text(due=_HOUR)
-    unreached = business.due_text(due=_HOUR)
-    business.connection.execute(
-        "update sms_retry_queue set (why, why_code) = ('Not reached', 'unreachable') where id = %s", [unreached]
-    )
-    business.due_text()
-    doubtful = business.due_text(due=_HOUR)
-    business.connection.execute(
-        """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome)
-           values (%s, %s, 1, 1, smsretry.clock(), smsretry.clock(), 'in_doubt')""",
-        [doubtful, doubtful],
-    )
-    business.connection.execute(
-        "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = id, claim_no = 1 where id = %s",
-        [doubtful],
-    )
-    customer = str(business.row(failed)["customer_id"])
-    settings = stack.settings()
-    account, number = settings.twilio_account_sid, settings.twilio_sender
-    own = Business(business.connection, business.now).open()
-    business.connection.execute(
-        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')", [own.id, account, number]
-    )
-    [sender] = business.connection.execute("select id from smsretry.senders").fetchall()
-    of_sender = {
-        f"senders {order}": [str(sender["id"]), *_LEAST[f"senders {order}"][1:]]
-        for order in ("change", "pause", "resume")
-    }
-    found = {
-        "explain": ["--customer", customer],
-        "texts list": ["--business", str(business.id)],
-        "texts requeue": ["--row", str(failed)],
-        "texts cancel": ["--row", str(waiting)],
-        "texts look-again": ["--row", str(unreached)],
-        "texts resolve": ["--row", str(doubtful), *_LEAST["texts resolve"][2:]],
-        "migrate": ["--db-url", stack.database_url],
-        "senders add": [number, "--business", str(business.id), "--account", account, "--because", "Shared"],
-        "senders remove": ["--business", str(own.id), "--because", "Shared"],
-        **of_sender,
-        "import-opt-outs": [opt_outs, "--business", str(business.id)],
-    }
-    return {name: found.get(name, words) for name, words in _LEAST.items()}
-
-
-_ONCE: Final = ("process", "migrate", "senders remove", "texts resolve")
-"""They do something, and the second time something else."""
-
-
-@pytest.mark.parametrize(("name", "columns"), [(name, 80 if n % 2 else 160) for n, name in enumerate(_TELLS)])
-def test_what_each_command_tells_fits_the_terminal_and_its_json_has_the_same_ids_whole(
-    name: str, columns: int, command: Command, busy: dict[str, list[str]]
+def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_whole(
+    scene: Scene, command: Command, least: dict[str, list[str]]
 ) -> None:
-    """Only a word that is longer than a line, such as an address, may reach beyond it. JSON is told alone."""
-    ids: set[str] = set()
-    if name not in _ONCE:
-        told = command(*name.split(), *busy[name], columns=columns)
-        assert (told.exit_code, PHONE in told.output) == (0, False)
-        for line in _lines(told):
-            assert len(line) <= columns or len(line.split()) == 1, line
-            assert not _CUT_UUID.search(line), line
-        ids = set(_UUID.findall(command(*name.split(), *busy[name]).stdout))
-    as_json = command(*name.split(), *busy[name], "--json", columns=80)
-    assert (as_json.exit_code, as_json.stderr, PHONE in as_json.output) == (0, "", False)
-    json.loads(as_json.stdout)
-    assert ids <= set(_UUID.findall(as_json.stdout))
+    """People and programs are told the same ids, of a text at each stage."""
+    business = str(scene.business.id)
+    asked = {
+        **{name: least[name] for name in ("status", "preview", "senders list", "prune", "after-restore", "doctor")},
+        "explain": ["--customer", str(scene.business.row(scene.failed)["customer_id"])],
+        "texts list": ["--business", business],
+        **{f"texts {word}": ["--business", business] for word in ("requeue", "cancel", "look-again")},
+        "import-opt-outs": [least["import-opt-outs"][0], "--business", business],
+        "process": [],
+    }
+    for name, words in asked.items():
+        told = command(*name.split(), *words, columns=80)
+        as_json = command(*name.split(), *words, "--json")
+        assert not re.search(r"\+1212555|\b212555", told.output + as_json.output), name
+        assert all(len(line) <= 80 or len(line.split()) == 1 for line in told.stdout.splitlines()), name
+        json.loads(as_json.stdout)
+        if name != "process":
+            assert set(_UUID.findall(told.stdout)) <= set(_UUID.findall(as_json.stdout)), name
 
 
 def _is_a_complaint(told: Result, words: str) -> None:
@@ -232,8 +161,3 @@ def _is_a_complaint(told: Result, words: str) -> None:
     assert not re.search(r"Traceback|Exception|object at 0x|\[type=|<class", said)
     assert isinstance(told.exception, SystemExit)
     assert all(len(line) <= 80 or len(line.split()) == 1 for line in told.stderr.splitlines())
-
-
-def _lines(told: Result) -> Iterator[str]:
-    yield from told.stdout.splitlines()
-    yield from told.stderr.splitlines()
