@@ -138,6 +138,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("sms-texts", {"requeue": {"code": 21211, "because": "+1 (212) 555-0188 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "line one\n(212)5550188 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "07700 900123 called"}}),
+    ("sms-texts", {"requeue": {"code": 21211, "who": ""}}),
     ("sms-texts", {"requeue": {"since": "yesterday"}}),
     ("sms-texts", {"look-again": {"customer_id": "+12125550188"}}),
     ("sms-texts", {"cancel": {"code": 30003}, "list": {"code": 30003}}),

@@ -69,10 +69,12 @@ class _Kind:
         self._schema = {"type": "string", **more, "if": {"type": "string", "not": shape}, "then": {"const": wanted}}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if source is str:  # what the field says of its length comes first
+            return core_schema.with_info_after_validator_function(self._check, handler(source))
         return core_schema.with_info_before_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return dict(self._schema)
+        return {name: value for name, value in handler(core).items() if name != "format"} | self._schema
 
     def _check(self, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or (self._pattern and re.fullmatch(self._pattern, value)):
@@ -141,10 +143,11 @@ LastDigits = Annotated[str, _Kind("3 to 6 digits", {"pattern": "^[0-9]{3,6}$"})]
 """The end of a phone number."""
 Number = Annotated[str, _Kind(_A_NUMBER, {}, _number)]
 """A phone number, as people write it. Prefect's form lacks the field."""
-Words = Annotated[str, _Kind(_NO_NUMBER, {"not": {"pattern": USUAL}}, _words)]
+_NUMBERLESS: Final = _Kind(_NO_NUMBER, {"not": {"pattern": USUAL}}, _words)
+Words = Annotated[str, Field(min_length=1, max_length=200), _NUMBERLESS]
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
-WHO: Final[Any] = Field(description="Your name. It is kept.", min_length=1, max_length=200)
-BECAUSE: Final[Any] = Field(description="Why. It is kept.", min_length=1, max_length=500)
+Because = Annotated[str, Field(min_length=1, max_length=500), _NUMBERLESS]
+"""The same, and more of them."""
 
 
 class Form(BaseModel):
@@ -221,8 +224,8 @@ class Form(BaseModel):
 class Signed(Form):
     """An order that is carried out at once. It is kept on record who gave it, and why."""
 
-    who: Annotated[Words, WHO]
-    because: Annotated[Words, BECAUSE]
+    who: Words = Field(description="Your name. It is kept.")
+    because: Because = Field(description="Why. It is kept.")
 
 
 def in_words(error: ValidationError, names: Mapping[str, str], *, colon: str = ": ") -> list[str]:

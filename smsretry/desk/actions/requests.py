@@ -5,10 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from smsretry.desk.actions.form import (
-    BECAUSE,
     POSITIONAL,
     TERMINAL,
-    WHO,
+    Because,
     Form,
     Id,
     LastDigits,
@@ -128,8 +127,8 @@ class Order(Form):
     """What it does and what it did, such as requeue and requeued."""
 
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
-    who: Annotated[Words | None, WHO] = None
-    because: Annotated[Words | None, BECAUSE] = None
+    who: Words | None = Field(None, description="Your name. It is kept.")
+    because: Because | None = Field(None, description="Why. It is kept.")
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -203,7 +202,7 @@ class Resolve(Signed):
         None, description="The provider's id of the message that was this text.", serialization_alias="twilio_sid"
     )
     send_again: bool = Field(False, description="It did not go out.", exclude=True)
-    because: Annotated[Words, BECAUSE] = Field(description="How you know. It is kept.")
+    because: Because = Field(description="How you know. It is kept.")
 
 
 class RecordConsent(Signed):
@@ -229,10 +228,8 @@ class RecordConsent(Signed):
     source: Words = Field(
         title="How",
         description="How they said it, in a word that the text's story shows: telephone, letter, form.",
-        min_length=1,
-        max_length=200,
     )
-    because: Annotated[Words, BECAUSE] = Field(description="What they said, and when. It is kept.")
+    because: Because = Field(description="What they said, and when. It is kept.")
 
     @model_validator(mode="after")
     def _at_one_business(self) -> Self:
@@ -253,9 +250,7 @@ class StopState(Form):
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
     FUNCTION, LOOK, ONE_WAY = "set_sms_state_stop", "status", ("whether it stops", ("because", "lift"))
     state: Annotated[UsState, POSITIONAL] = Field(description="Two letters of a US state or territory, such as LA.")
-    because: Words | None = Field(
-        None, description="The declared emergency. Kept, and shown with each text.", min_length=1, max_length=300
-    )
+    because: Because | None = Field(None, description="The declared emergency. Kept, and shown with each text.")
     lift: bool = Field(False, description="Let texts go there again.")
 
     def values(self) -> dict[str, object]:
