@@ -170,7 +170,7 @@ class Arrived(Decision):
     status: DeliveryStatus
 
 
-PutOff = Defer | Hold | GiveBack | Fail | Cancel
+PutOff = Defer | Hold | GiveBack | Fail | Cancel | Arrived
 """What may follow instead of a send."""
 BeforeSend = Send | Defer | Hold | Fail | Cancel
 AfterSend = Complete | Retry | Hold | Fail | LookAgain

@@ -200,7 +200,8 @@ def before_sending_again(claim: Claim, reports: Mapping[str, Report]) -> Arrived
     at = claim.claimed_at
     for sid, report in reports.items():
         if report.status in FINAL:
-            return Arrived(f"Arrived after all, as {sid}: it is not sent again", sid=sid, status=report.status)
+            why = f"Arrived after all, as {sid}: it is not sent again"
+            return Arrived(why, sid=sid, status=report.status)
     for sid, report in reports.items():
         if report.says_nothing:
             why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"

@@ -17,7 +17,6 @@ from smsretry.retry.after import after_send, too_late
 from smsretry.retry.answers import Begun
 from smsretry.retry.decision import (
     AfterSend,
-    Arrived,
     Cancel,
     Complete,
     Defer,
@@ -96,13 +95,9 @@ class _Item:
         decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        if self._is_listed:  # else it needs nothing of the provider: the begin says what becomes of it
-            if why := self.sender.cannot_send_for(self._sent_from.account or ""):
-                # The application may have none, and leave them to the workers.
-                hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
-                return self._put_off(GiveBack(why, "no_credentials") if self.first_send else hold)
-            if put_off := self.flow_control.admit(self.claim):
-                return self._put_off(put_off)
+        # To whom nothing goes from here needs nothing of the provider: the begin says what becomes of it.
+        if self._is_listed and (put_off := self._put_off_here()):
+            return self._put_off(put_off)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
             answer = self._ask(attempt_id, decision)
@@ -113,15 +108,15 @@ class _Item:
             self.flow_control.wait_for_turn(self.claim, answer)
             return self._go(attempt_id, decision.valid_until - answer.decided_at, asked)
         self.flow_control.withdraw(self.claim)
-        match answer:
-            case Begun():
-                return self._not_begun(answer)
-            case Arrived():
-                return answer.result(self.claim) if self.queue.arrived(self.claim, answer) else self._lost
-            case Defer():
-                return self._put_off(answer)
-            case _:
-                assert_never(answer)
+        return self._not_begun(answer) if isinstance(answer, Begun) else self._put_off(answer)
+
+    def _put_off_here(self) -> PutOff | None:
+        """Whether this worker, or its run, lets it go."""
+        if why := self.sender.cannot_send_for(self._sent_from.account or ""):
+            # The application may have no credentials, and leave them to the workers.
+            hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
+            return GiveBack(why, "no_credentials") if self.first_send else hold
+        return self.flow_control.admit(self.claim)
 
     @property
     def _is_listed(self) -> bool:
@@ -138,7 +133,7 @@ class _Item:
     def _lost(self) -> ItemResult:
         return ItemResult.lost(self.claim)
 
-    def _ask(self, attempt_id: UUID, decision: Send) -> Begun | Arrived | Defer:
+    def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
         """May the request leave? First the provider is asked about messages that did not arrive, then the database."""
         if self._is_listed and (settled := self._lost_messages()):
             return settled
@@ -163,7 +158,7 @@ class _Item:
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
-    def _lost_messages(self) -> Arrived | Defer | None:
+    def _lost_messages(self) -> PutOff | None:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
         accounts = self.claim.lost_accounts or ("",) * len(self.claim.lost_sids)
         lost = zip(self.claim.lost_sids, accounts, strict=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, PutOff, Send
+from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
@@ -121,10 +121,7 @@ class RetryQueue(Protocol):
         """Record what became of the send, and where the row goes."""
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
-        """Act on a decision made before any send. False: the claim was lost."""
-
-    def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        """Complete the row, because a message that was reported lost has arrived. False: the claim was lost."""
+        """Act on a decision made before any send, or by what an earlier message came to. False: the claim was lost."""
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         """Act on the result of a look for a text in doubt."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Complete, Fail, PutOff, Send
+from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff, Send
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, Outcome
@@ -15,7 +15,7 @@ from smsretry.sending.ports import Batch, Begin, Finish
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
-Told: TypeAlias = PutOff | Arrived | Send | AfterSend | AfterLook
+Told: TypeAlias = PutOff | Send | AfterSend | AfterLook
 
 
 @dataclass
@@ -74,10 +74,6 @@ class FakeQueue:
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         self._note("put_off", decision)
-        return self.holds
-
-    def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        self._note("arrived", decision)
         return self.holds
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:

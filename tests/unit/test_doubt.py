@@ -19,7 +19,7 @@ from tests.unit.fakes import FakeQueue, FakeSender
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGUN = NOON - 21 * MINUTE
-OTHER, THIRD = "SM" + "e" * 32, "SM" + "f" * 32
+OTHER = "SM" + "e" * 32
 POLICIES: list[InDoubtPolicy] = ["resend", "hold"]
 LOOK_YOURSELF = "`smsretry texts resolve`"
 NOTHING_YET = LookAgain("", "no_evidence", look_in=5 * MINUTE)
@@ -144,45 +144,32 @@ def test_a_message_of_another_attempt_is_no_evidence() -> None:
         assert conclusions_of(doubtful(reconcile_count=0), sightings) == conclusions
 
 
-def test_an_ambiguous_message_holds_a_text_however_long_one_has_looked() -> None:
-    """A resend could double it, and to settle it could lose it, whatever the owner chose for texts without evidence."""
-    for looks in (0, 2, 50):
-        for in_doubt in POLICIES:
-            claim = doubtful(reconcile_count=looks)
-            assert conclusions_of(claim, [sighting(OTHER, body="")], in_doubt)[0] == ambiguous(OTHER)
-    unrecorded = doubtful(sent_body=None)  # nothing equals nothing, and that proves nothing
-    assert conclusions_of(unrecorded, [sighting(OTHER, body="")])[0] == ambiguous(OTHER)
+SPECIAL: list[tuple[dict[str, Any], list[Sighting] | None, list[AfterLook]]] = [
+    # what is known, what the list holds, what is concluded
+    # A resend could double an ambiguous one, and to settle it could lose it, however long one has looked.
+    ({"reconcile_count": 50}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
+    # Nothing equals nothing, and that proves nothing.
+    ({"sent_body": None}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
+    # It is expired and cannot be sent again, and may have gone out. With a life that has not begun, one looks on.
+    ({"in_doubt_since": NOON - MINUTE, "expires_at": NOON}, None, [NO_LIST]),
+    ({"in_doubt_since": NOON - MINUTE, "expires_at": None, "reconcile_count": 50}, None, [UNSEEN]),
+    # The clock was set back during the send: nothing is surely ours, and without anything the looks decide as ever.
+    ({"in_doubt_since": BEGUN - 5 * MINUTE}, [sighting()], [ambiguous(SID), SEND_AGAIN]),
+    ({"in_doubt_since": BEGUN - 5 * MINUTE}, [], [SEND_AGAIN]),
+]
 
 
-def test_an_expired_text_whose_list_cannot_be_had_is_held() -> None:
-    """It cannot be sent again, and may have gone out: a person looks. With a life that has not begun, one looks on."""
-    expired = doubtful(in_doubt_since=NOON - MINUTE, expires_at=NOON)
-    assert conclusions_of(expired, None) == [NO_LIST]
-    unbegun = doubtful(in_doubt_since=NOON - MINUTE, expires_at=None, reconcile_count=50)
-    assert conclusions_of(unbegun, None) == [UNSEEN]
-
-
-def test_a_list_that_lacks_something_proves_what_is_in_it_and_no_absence() -> None:
-    """A person is told of it, at once: to look again will not make it shorter."""
-    for looks in (0, 50):
-        for sightings, before in (
-            ([], []),
-            ([sighting()], [found()]),
-            ([sighting(OTHER, body="")], [ambiguous(OTHER)]),
-        ):
-            look = Look(sightings=tuple(sightings), lacks="is longer than anybody reads")
-            *told, last = after_look(doubtful(reconcile_count=looks), look, at=NOON)
-            assert [replace(each, why="") for each in told] == before
-            assert isinstance(last, Hold)
-            assert "is longer than anybody reads" in last.why
-            assert last.look_in == HOUR
-
-
-def test_nothing_is_surely_ours_where_the_clock_was_set_back_during_the_send() -> None:
-    """What would be the text is named to the person who decides; without any, the looks decide as ever."""
-    claim = doubtful(in_doubt_since=BEGUN - 5 * MINUTE)
-    assert conclusions_of(claim, [sighting()]) == [ambiguous(SID), SEND_AGAIN]
-    assert conclusions_of(claim, []) == [SEND_AGAIN]
+def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> None:
+    """A list that lacks something proves what is in it and no absence: to look again will not make it shorter."""
+    for known, listed, conclusions in SPECIAL:
+        assert conclusions_of(doubtful(**known), listed) == conclusions, known
+    for listed, before in (([], []), ([sighting()], [found()]), ([sighting(OTHER, body="")], [ambiguous(OTHER)])):
+        look = Look(sightings=tuple(listed), lacks="is longer than anybody reads")
+        *told, last = after_look(doubtful(), look, at=NOON)
+        assert [replace(each, why="") for each in told] == before
+        assert isinstance(last, Hold)
+        assert "is longer than anybody reads" in last.why
+        assert last.look_in == HOUR
 
 
 # What is asked, and what a look comes to

@@ -86,24 +86,3 @@ def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> Statu
     """One of `sms_status`."""
     given = {"business_id": None, "oldest": NOON, "next_at": None, "told": None, **more}
     return StatusLine(part=part, name=name, texts=texts, **given)
-
-
-def test_a_sender_that_needs_somebody_is_on_the_standing_page_and_stops_nobody_else() -> None:
-    """It comes first, and the page's name counts it. Sending is not called stopped."""
-    now = QueueStatus.of(
-        [
-            a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)),
-            a_line("queue", "due", 5),
-            a_line("senders", "sending", 9),
-            a_line("senders", "stopped", 1),
-            a_line("sender", "MG1", 3, told="account AC1: stopped: Refused", why_code="sending_stopped"),
-            a_line("run", "an id", next_at=NOON, told="claimed 1"),
-        ]
-    )
-    assert now.name == "due 5 · senders that need somebody 1"
-    assert list(now.lines())[2:4] == [
-        "NEEDS SOMEBODY",
-        "several businesses: sender MG1: account AC1: stopped: Refused, texts 3 (0 s ago)",
-    ]
-    assert now.needs_somebody == ("sender MG1: account AC1: stopped: Refused of several businesses, texts 3",)
-    assert now.stopped_because is None

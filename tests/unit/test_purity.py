@@ -8,7 +8,6 @@ from types import ModuleType
 
 import pytest
 
-import flows
 import smsretry
 from smsretry import quiet_hours, retry, sending
 
@@ -66,47 +65,3 @@ def test_every_public_name_is_there_and_no_other() -> None:
         assert getattr(smsretry, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'send_mms'"):
         smsretry.send_mms  # noqa: B018
-
-
-_EFFECTS = """
-import importlib, logging, os, signal, sys, warnings
-theirs, ours = (names.split() for names in sys.argv[1:3])
-for name in theirs:
-    try:
-        importlib.import_module(name)
-    except Exception:  # an extra that is not installed: its importer says so
-        pass
-
-from prefect.task_runners import ThreadPoolTaskRunner
-ThreadPoolTaskRunner()  # Prefect makes itself a logger for it
-
-def state():
-    loggers = {name: logging.getLogger(name) for name in logging.root.manager.loggerDict} | {"": logging.root}
-    settings = lambda one: (one.level, one.propagate, one.disabled, list(one.filters), list(one.handlers))
-    untouched = settings(logging.Logger("x"))
-    return {
-        "loggers": {name: settings(one) for name, one in loggers.items() if settings(one) != untouched},
-        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
-        "environment": dict(os.environ),
-        "warnings": list(warnings.filters),
-    }
-
-before = state()
-for name in ours:
-    importlib.import_module(name)
-after = state()
-for kind, was in before.items():
-    if was != after[kind]:
-        changed = set(map(str, after[kind].items() if isinstance(was, dict) else after[kind]))
-        print(kind, *changed - set(map(str, was.items() if isinstance(was, dict) else was)), sep="\\n  ")
-"""
-
-
-def test_importing_any_module_of_ours_changes_nothing_in_its_process() -> None:
-    """No logger, signal handler, environment variable or warning filter. What the libraries do is theirs."""
-    ours = [*modules_of(smsretry), *modules_of(flows)]
-    assert {"flows.process_sms_retries", "flows.support.schedule"} < set(ours)
-    theirs = [name for name in loaded(ours) if name.partition(".")[0] not in ("smsretry", "flows", "__main__")]
-    arguments = [" ".join(sorted(theirs)), " ".join(ours)]
-    answer = subprocess.run([sys.executable, "-c", _EFFECTS, *arguments], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == ""

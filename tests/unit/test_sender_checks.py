@@ -37,7 +37,11 @@ def test_senders_are_asked_about_together_and_told_in_their_order() -> None:
 
 
 def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:
-    """The others are told all the same. No word of the error is, which may quote a number."""
+    """The others are told all the same. No word of the error is, which may quote a number.
+
+    What the environment has, the doctor has asked about before.
+    """
+    assert list(sender_findings(check_senders([record(1, told_at=NOON)], fine))) == []
 
     def check(sender: SenderId) -> list[Finding]:
         if sender.sent_by == "MG2":
@@ -50,9 +54,3 @@ def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:
         ("senders of the businesses (2 of 3 in order)", True),
     ]
     assert "5550100" not in str(findings)
-
-
-def test_what_the_environment_has_is_no_business_of_this_check() -> None:
-    """The doctor has asked about it before. One whose address is not known cannot be asked about."""
-    assert list(sender_findings(check_senders([record(1, told_at=NOON)], fine))) == []
-    assert check_senders([record(1, sent_by=None)], fine)[0].findings == ()

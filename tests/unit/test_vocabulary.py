@@ -1,13 +1,12 @@
 """The vocabulary: whoever adds a word is told each place that must know it, and nothing decides by a sentence."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Literal, TypeAlias, get_args, get_origin
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 from uuid import UUID
 
 import flows
@@ -20,9 +19,6 @@ from smsretry.vocabulary import Fate, WhyCode
 from tests.support.builders import claim_with
 
 Table: TypeAlias = Mapping[Any, object]
-SENTENCES: Final = {"why", "detail", "last_error", "error_message", "stopped_because", "shut_because"}
-"""Names of what holds words for people."""
-READS: Final = {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "find", "index"}
 
 
 def modules() -> Iterator[ModuleType]:
@@ -90,32 +86,3 @@ def test_a_word_that_a_newer_database_says_reads_as_none() -> None:
     """It stops no worker of this version."""
     read = ItemResult.model_validate({"retry_id": UUID(int=1), "fate": "Cancelled", "why_code": "of_tomorrow"})
     assert read.why_code is None
-
-
-def reads_a_sentence(node: ast.AST) -> bool:
-    """Whether it compares what is written for people, or looks into it."""
-    match node:
-        case ast.Compare(left=left, comparators=others):
-            values = [each for each in (left, *others) if not (isinstance(each, ast.Constant) and not each.value)]
-            return len(values) > 1 and any(map(_is_a_sentence, values))
-        case ast.Call(func=ast.Attribute(value=value, attr=method)):
-            return method in READS and _is_a_sentence(value)
-        case ast.Subscript(slice=key, ctx=ast.Load()):
-            return _is_a_sentence(key)
-        case _:
-            return False
-
-
-def _is_a_sentence(node: ast.expr) -> bool:
-    return (isinstance(node, ast.Name) and node.id in SENTENCES) or (
-        isinstance(node, ast.Attribute) and node.attr in SENTENCES
-    )
-
-
-def test_no_code_reads_a_sentence() -> None:
-    """They are for people, and free to change: what decides goes by `why_code`."""
-    seen = ast.parse("if 'Expired' in row.last_error: pass\nknown = why.startswith('Expire')")
-    assert [node.lineno for node in ast.walk(seen) if isinstance(node, ast.expr) and reads_a_sentence(node)] == [1, 2]
-    for file in (file for package in (smsretry, flows) for file in Path(package.__path__[0]).rglob("*.py")):
-        found = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if reads_a_sentence(node)]
-        assert not found, f"{file.name}: {ast.unparse(found[0])}"

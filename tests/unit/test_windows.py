@@ -2,12 +2,11 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
-from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
 from smsretry.quiet_hours.explain import explain
 from smsretry.quiet_hours.hours import hours_text, parse_week
 from smsretry.quiet_hours.rules import COUNTRY_RULES, STATE_RULES, US_STATES
@@ -86,13 +85,6 @@ def test_each_state_and_territory_can_be_stopped_until_somebody_lifts_the_stop()
     assert check(at=NOON, stopped_states=frozenset({"FL"}), message_class="transactional").can_send
 
 
-def test_hours_that_never_meet_are_held_for_a_person() -> None:
-    """Honolulu's morning begins after this business's day is over in the east."""
-    answer = check(phone=NOBODY_KNOWS, own_window=parse_week("10:00-11:00"))
-    assert (answer.can_send, answer.next_send_at) == (False, None)
-    assert "Set the customer's timezone, or widen the window" in (answer.held or "")
-
-
 def test_a_word_that_nobody_knows_is_an_error_and_not_the_laxer_reading() -> None:
     """Whatever is known of the recipient: a misspelt `us_states` would let texts go at night."""
     wrong: list[dict[str, Any]] = [{"rules": "typo"}, {"rules": None}, {"message_class": "Marketing"}]
@@ -151,17 +143,6 @@ def test_there_is_always_an_opening_within_the_horizon() -> None:
 
 
 # A turn at the opening, a business's own hours, and what people are told
-
-
-def test_the_turn_at_an_opening_is_always_the_same_and_never_past_the_closing() -> None:
-    """Ten minutes, or what there is of them."""
-    opening, over = datetime(2027, 1, 12, 13, tzinfo=UTC), timedelta(minutes=10)
-    for key in (UUID(int=number) for number in range(50)):
-        for room in (timedelta(hours=13), timedelta(minutes=3), timedelta(0)):
-            turns = {spread(opening, key=key, over=over, closes_at=opening + room) for _ in range(2)}
-            [turn] = turns
-            assert opening <= turn <= opening + min(room, over)
-            assert turn < opening + room or not room
 
 
 def test_a_businesss_hours_are_read_as_a_person_writes_them_or_refused_with_what_to_write() -> None:

@@ -76,29 +76,21 @@ class SupabaseCalls:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
-    def rows(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer, all of which can be read."""
-        return self.whole(function, read_rows(kind, self.listed(function, answer)))
+    def rows(self, kind: type[_Row], function: str, answer: object, *, in_part: bool = False) -> list[_Row]:
+        """The rows of an answer, all of which can be read, or with `in_part` but for some columns."""
+        rows = self.readable(kind, function, answer, in_part=in_part)
+        if rows.unreadable:
+            raise self.mismatch(function, {column for row in rows.unreadable for column in row.columns})
+        return rows.read
 
-    def readable(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
+    def readable(self, kind: type[_Row], function: str, answer: object, *, in_part: bool = False) -> Rows[_Row]:
         """The rows of an answer, each read by itself. What the call did to those that cannot be read stays done."""
-        rows = read_rows(kind, self.listed(function, answer))
+        if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
+            raise self.not_ours(function)
+        rows = read_rows(kind, answer, in_part=in_part)
         if rows.foreign:
             raise self.mismatch(function, rows.foreign)
         return rows
-
-    def whole(self, function: str, rows: Rows[_Row]) -> list[_Row]:
-        """Rows of which none may be unreadable."""
-        columns = rows.foreign.union(*(row.columns for row in rows.unreadable))
-        if columns:
-            raise self.mismatch(function, columns)
-        return rows.read
-
-    def listed(self, function: str, answer: object) -> list[Mapping[str, Any]]:
-        """An answer that is rows."""
-        if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
-            raise self.not_ours(function)
-        return answer
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
         """The error for rows of other columns than this version's. It quotes no value."""

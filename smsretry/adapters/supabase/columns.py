@@ -7,6 +7,7 @@ from smsretry.retry.before import LIFE
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
+    Arrived,
     Cancel,
     Complete,
     Defer,
@@ -17,7 +18,7 @@ from smsretry.retry.decision import (
     PutOff,
     Retry,
 )
-from smsretry.retry.delivery import GIVEN_UP_LOOK, AfterDelivery, Close, Report, Silence, look_before
+from smsretry.retry.delivery import ASK_AGAIN, GIVEN_UP_LOOK, AfterDelivery, Close, Report, Silence, look_before
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Outcome
 
@@ -26,26 +27,26 @@ Values = dict[str, object]
 
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     """For a row that is not sent now: the function to call, and its values."""
-    why, why_code = decision.why, decision.why_code
+    if isinstance(decision, Fail | Cancel):
+        ends = "failed" if isinstance(decision, Fail) else "cancelled"
+        return "end_sms_retry", {"final_status": ends, "error": decision.why, "why_code": decision.why_code}
+    values: Values = {"why": decision.why, "why_code": decision.why_code}
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
-    ends: Values = {"life": interval(LIFE), "expires_at": claim.expires_at}
+    values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
     match decision:
-        case Defer(until=until, for_window=True):
-            window: Values = {"reason": "quiet_hours", "expires_at": claim.expires_at}
-            return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | window
+        case Defer(until=until, for_window=True):  # which costs none of its life
+            values |= {"until": until, "reason": "quiet_hours", "life": None}
         case Defer(until=until):
-            return "defer_sms_retry", {"until": until, "why": why, "why_code": why_code} | ends
+            values |= {"until": until}
         case Hold(look_in=look_in):
-            held: Values = {"look_in": interval(look_in), "held": True}
-            return "defer_sms_retry", {"why": why, "why_code": why_code} | held | ends
+            values |= {"look_in": interval(look_in), "held": True}
         case GiveBack():
-            return "defer_sms_retry", {"until": claim.scheduled_for, "why_code": why_code} | ends
-        case Fail():
-            return "end_sms_retry", {"final_status": "failed", "error": why, "why_code": why_code}
-        case Cancel():
-            return "end_sms_retry", {"final_status": "cancelled", "error": why, "why_code": why_code}
+            values |= {"until": claim.scheduled_for, "why": None}
+        case Arrived():
+            values |= {"until": claim.claimed_at + ASK_AGAIN, "why_code": "delivery_open"}
         case _:
             assert_never(decision)
+    return "defer_sms_retry", values
 
 
 def after_send(outcome: Outcome, decision: AfterSend) -> Values:

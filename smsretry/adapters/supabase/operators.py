@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
-
-from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import SupabaseCalls, interval
-from smsretry.adapters.supabase.rows import read_in_part
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichText
@@ -25,14 +22,15 @@ from smsretry.vocabulary import SendTo
 _PAGE_OF_SENDERS: Final = 500
 ROWS_OF_AN_ANSWER: Final = "rows of an answer"
 _MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
-_Row = TypeVar("_Row", bound=BaseModel)
 
 
 class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
     def explain(self, form: WhichText) -> list[TextRecord]:
-        return self._told(TextRecord, form.FUNCTION, form.values())
+        # A row that cannot be read whole hides no other from a person.
+        answer = self.once(form.FUNCTION, form.values(), QUESTION)
+        return self.rows(TextRecord, form.FUNCTION, answer, in_part=True)
 
     def waiting(
         self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
@@ -50,7 +48,7 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self._told(StatusLine, "sms_status", {})
+        return self.rows(StatusLine, "sms_status", self.once("sms_status", {}, QUESTION), in_part=True)
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page: the environment's first, and each with its number."""
@@ -125,11 +123,6 @@ class SupabaseOperators(SupabaseCalls):
         """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
         values, function = {"send_to": send_to, "address": self.address}, "try_sms_retry_queue"
         return self.rows(Finding, function, self.once(function, values, QUESTION))
-
-    def _told(self, kind: type[_Row], function: str, values: Mapping[str, object]) -> list[_Row]:
-        """Answer a person's question with rows. A row that cannot be read whole hides no other."""
-        answer = self.once(function, values, QUESTION)
-        return self.whole(function, read_in_part(kind, self.listed(function, answer)))
 
 
 def _ending(form: Form) -> Ending:

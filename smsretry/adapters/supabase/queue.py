@@ -18,8 +18,8 @@ from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
-from smsretry.retry.decision import AfterLook, Arrived, Defer, Hold, PutOff
-from smsretry.retry.delivery import ASK_AGAIN, AfterDelivery, OpenDelivery, Report
+from smsretry.retry.decision import AfterLook, Arrived, Hold, PutOff
+from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
@@ -138,12 +138,8 @@ class SupabaseQueue(SupabaseGroups):
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        return self.is_true(function, self.about(claim, function, values))
-
-    def arrived(self, claim: Claim, decision: Arrived) -> bool:
-        meanwhile = Defer(decision.why, "delivery_open", until=claim.claimed_at + ASK_AGAIN)
-        held = self.put_off(claim, meanwhile)  # first: the report completes a row that waits
-        if held:  # else the worker that has the row now asks, too
+        held = self.is_true(function, self.about(claim, function, values))
+        if held and isinstance(decision, Arrived):  # the report completes a row that waits
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 

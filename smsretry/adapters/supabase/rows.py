@@ -33,8 +33,13 @@ class Rows(Generic[_Row]):
     """Columns that are missing, or hold another kind of JSON than this version expects: no fault of any row."""
 
 
-def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
-    """Read each row of an answer by itself. Raises nothing."""
+def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]], *, in_part: bool = False) -> Rows[_Row]:
+    """Read each row of an answer by itself. Raises nothing.
+
+    Args:
+        in_part: for people: a row is shown without the columns that cannot be read. They have their defaults, and the
+            field `unreadable` of the kind names them.
+    """
     rows = Rows[_Row](answer)
     for row in answer:
         try:
@@ -43,26 +48,13 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
             problems = {str(problem["loc"][0]): problem["type"] for problem in error.errors(include_input=False)}
             foreign = {column for column, problem in problems.items() if _is_foreign(problem, row.get(column))}
             rows.foreign |= foreign
-            if not foreign:
+            if in_part and not foreign:
+                known = {column: value for column, value in row.items() if column not in problems}
+                rest = read_rows(kind, [known | {"unreadable": tuple(sorted(problems))}])
+                rows.read += rest.read
+                rows.foreign |= rest.foreign
+            elif not foreign:
                 rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))
-    return rows
-
-
-def read_in_part(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
-    """Read rows for people: a row with columns that cannot be read is shown without them. Raises nothing.
-
-    Args:
-        kind: has a field `unreadable`, which then names the columns. They have their defaults.
-    """
-    rows = Rows[_Row](answer)
-    for row in answer:
-        found = read_rows(kind, [row])
-        for unreadable in found.unreadable:
-            known = {column: value for column, value in row.items() if column not in unreadable.columns}
-            found = read_rows(kind, [known | {"unreadable": unreadable.columns}])
-        rows.read += found.read
-        rows.unreadable += found.unreadable
-        rows.foreign |= found.foreign
     return rows
 
 

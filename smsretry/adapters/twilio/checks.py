@@ -1,7 +1,7 @@
 """Do credentials work, is the account active, can the sender text? `doctor` and `smsretry senders check` ask.
 
 Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
-account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status, balance),
+account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status),
 iam/api-keys (which key may read what), phone-numbers/api/incomingphonenumber-resource (capabilities),
 messaging/api/phonenumber-resource (the sender pool), messaging/api/usapptoperson-resource (campaigns).
 """
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _Found: TypeAlias = str | Finding | None
 """What a question finds: a string is what is wrong; None: nothing is."""
-_LOW: Final = 1
-"""Of the account's currency: it pays for few texts."""
 _ADVICE: Final = {
     20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
@@ -83,8 +81,6 @@ def _findings(
     sid = sender.sent_by
     if not active.ok or not sid:
         return
-    if is_main:
-        yield from _balance(client, account)
     if not sid.startswith("MG"):
         yield _ask(http, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
     elif not own:
@@ -135,18 +131,6 @@ def _account(subject: str, client: Any, account: str) -> _Found:
     if found.status != "active":
         return f"the account is {found.status}: see the Twilio console"
     return Finding(subject=subject, ok=True, advice=_TRIAL) if found.type == "Trial" else None
-
-
-def _balance(client: Any, account: str) -> Iterator[Finding]:
-    """A warning if the account has little money. Whoever may not ask is not told, and a subaccount has none."""
-    try:
-        left = client.api.v2010.accounts(account).balance.fetch()
-        amount = float(left.balance)
-    except Exception:  # noqa: BLE001 - as above
-        return
-    if amount < _LOW:
-        advice = f"is {amount:.2f} {left.currency}: top it up, or texts stop soon, unless Twilio sends a bill"
-        yield Finding(subject="Twilio balance", ok=True, advice=advice)
 
 
 def _number(subject: str, client: Any, number: str) -> _Found:

@@ -118,7 +118,7 @@ def poll(world: World, state: State) -> Iterator[Step]:
         assert call
         if call.name == "what_became_of":
             yield Step(f"{who} asks Twilio", partial(_goes_on, place, state.twilio.word_of(poller.held.sid)))
-            yield Step(f"{who} asks in vain", partial(_goes_on, place, None))
+            yield Step(f"{who} asks in vain", partial(_goes_on, place, Report("unanswered")))
         else:
             yield Step(f"{who} writes", partial(_writes, place, call, 1))
             yield Step(f"{who} writes, twice", partial(_writes, place, call, 2))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
+from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, ItemResult
 from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
 from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
@@ -69,7 +70,7 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
                 yield _Way("reads a list that lags", partial(_listed, hides=True))
         case "what_became_of":
             yield _Way("asks about a message", lambda _, s, call: (s, s.twilio.word_of(call.arguments[0])))
-            yield _Way("asks in vain about a message", lambda _, state, call: (state, None))
+            yield _Way("asks in vain about a message", lambda _, state, call: (state, Report("unanswered")))
         case _:
             yield _Way(f"{call.name}", _called)
             yield _Way(f"{call.name}, twice", _called_twice)
