@@ -1,28 +1,39 @@
-"""Somebody texts STOP, START or HELP: what it does to consent, wherever the number is known."""
+"""Somebody texts STOP, START, HELP or words of their own: what it does to consent, wherever the number is known."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import Prune
+from smsretry.desk.actions.requests import Prune, WhichText
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.local.stack import Stack
-from tests.conftest import Business
-from tests.integration.hearing import another, consents, hear
-from tests.support.builders import PHONE, run
+from smsretry.errors import InputError
+from tests.integration.hearing import answer, consents, hear, is_out
+from tests.support.builders import PHONE
+from tests.support.orders import record_consent
+from tests.support.shop import Shop
+
+SID: Final = "SM" + "f" * 32
 
 
-def test_a_stop_ends_consent_at_every_business_and_cancels_what_waits(stack: Stack, business: Business) -> None:
-    """They share the sender, and Twilio blocks the number for it."""
-    other = Business(business.connection, stack.now).open()
-    rows = [business.due_text(), other.due_text(due=timedelta(hours=1)), business.due_text(phone="+12125550124")]
-    assert hear(business, "STOP") == ("opted_out", 2, 2)
-    assert consents(business) == [("opted_in", None), *[("opted_out", "inbound_stop")] * 2]
-    assert [business.row(row)["status"] for row in rows] == ["cancelled", "cancelled", "pending"]
+def unread(operators: SupabaseOperators) -> int:
+    """How many wrote something that somebody has to read."""
+    return len(QueueStatus.of(operators.status()).part("inbound"))
+
+
+def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(shop: Shop) -> None:
+    """They share the sender, and Twilio blocks the number for it. A row that says so already changes nothing."""
+    other, third = shop.neighbor(), shop.neighbor()
+    third.customer(consent="opted_out")
+    rows = [shop.due_text(), other.due_text(due=timedelta(hours=1)), shop.due_text(phone="+12125550124")]
+    shop.later(minutes=1)
+    assert hear(shop, "STOP") == ("opted_out", 3, 2)
+    assert consents(shop) == [("opted_in", None), *[("opted_out", "inbound_stop")] * 2, ("opted_out", None)]
+    assert [shop.row(row)["status"] for row in rows] == ["cancelled", "cancelled", "pending"]
+    kept = shop.sql("select business_id from smsretry.consents where source = 'inbound_stop'")
+    assert {row["business_id"] for row in kept} == {shop.id, other.id, third.id, None}
+    assert len(kept) == 4
 
 
 WORDS: Final[list[tuple[str | None, str | None, str]]] = [
@@ -48,114 +59,145 @@ WORDS: Final[list[tuple[str | None, str | None, str]]] = [
 ]
 
 
-def test_twilio_says_what_it_is_and_without_that_the_body_does(
-    business: Business, operators: SupabaseOperators
-) -> None:
+def test_twilio_says_what_it_is_and_without_that_the_body_does(shop: Shop, operators: SupabaseOperators) -> None:
     """Its keywords are what the account has set up, and HELP hides no STOP. What is plain needs nobody."""
-    for opt_out_type, body, answer in WORDS:
-        business.connection.execute("delete from customers; delete from smsretry.consents")
-        text = business.due_text(due=timedelta(hours=1))
-        assert hear(business, opt_out_type, body)[0] == answer, (opt_out_type, body)
-        out = answer == "opted_out"
-        assert business.row(text)["status"] == ("cancelled" if out else "pending")
-        assert consents(business)[0][0] == ("opted_out" if out else "opted_in")
-        if answer != "unsure":
-            assert QueueStatus.of(operators.status()).needs_somebody == ("no run has finished lately",)
-        business.connection.execute("delete from smsretry.inbound_texts")
+    for opt_out_type, body, said in WORDS:
+        shop.sql("delete from customers; delete from smsretry.consents; delete from smsretry.inbound_texts")
+        text = shop.due_text(due=timedelta(hours=1))
+        assert hear(shop, opt_out_type, body)[0] == said, (opt_out_type, body)
+        out = said == "opted_out"
+        assert shop.row(text)["status"] == ("cancelled" if out else "pending")
+        assert consents(shop)[0][0] == ("opted_out" if out else "opted_in")
+        assert unread(operators) == (said == "unsure")
 
 
-@pytest.mark.parametrize("phone", [" 12125550123", "12125550123", "rcs:+12125550123"])
-def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(business: Business, phone: str) -> None:
-    """A plus sign is a space in a form; and a STOP by RCS counts for SMS, too."""
-    business.customer()
-    assert hear(business, "STOP", phone=phone) == ("opted_out", 1, 0)
+def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(shop: Shop) -> None:
+    """A plus sign is a space in a form; and a STOP by RCS counts for SMS, too. A short code is nobody, and no error:
+    a webhook that answers with an error would be called again.
+    """
+    assert hear(shop, "STOP", phone="72975") == ("opted_out", 0, 0)
+    for phone in (" 12125550123", "12125550123", "rcs:+12125550123"):
+        shop.customer()
+        assert hear(shop, "STOP", phone=phone) == ("opted_out", 1, 0)
+        shop.sql("delete from customers; delete from smsretry.consents")
 
 
-@pytest.mark.parametrize("body", ["STOP", "please stop texting me"])
-def test_a_stop_to_their_last_text_holds_for_who_is_deleted_and_imported_again(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, body: str
-) -> None:
+def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_the_number_later(shop: Shop) -> None:
     """At each business that shares the sender: the provider blocks them there. A START takes it back."""
-    business.due_text()
-    assert run(queue, sender) == ["Sent"]
-    business.connection.execute("delete from customers")
-    assert hear(business, body=body)[0] == "opted_out"
-    business.due_text()
-    another(business).due_text()
-    assert run(queue, sender) == ["Cancelled", "Cancelled"]
-    stack.move_clock(timedelta(minutes=1))
-    business.connection.execute("delete from customers")
-    hear(business, body="start")
-    business.due_text()
-    assert run(queue, sender) == ["Sent"]
+    uk = {"phone": "+447911123456", "timezone": "Europe/London"}
+    shop.due_text()
+    held = shop.due_text(phone="+4407911123456", timezone="Europe/London")  # in a spelling that is held
+    assert sorted(shop.run()) == ["Held", "Sent"]
+    shop.sql("delete from customers where phone = %s", PHONE)
+    assert hear(shop, body="please stop texting me")[0] == "opted_out"
+    assert hear(shop, "STOP", phone=uk["phone"]) == ("opted_out", 0, 0)
+    shop.due_text()
+    shop.neighbor().due_text()
+    shop.sql("update customers set phone = %s where phone like '+44%%'", uk["phone"])
+    shop.later(minutes=16)
+    assert shop.run() == ["Cancelled"] * 3
+    assert shop.row(held)["why_code"] == "opted_out"
+    hear(shop, "START", phone=uk["phone"])
+    shop.sql("delete from customers")
+    hear(shop, body="start")
+    shop.due_text()
+    shop.due_text(**uk)
+    assert shop.run() == ["Sent", "Sent"]
 
 
-def test_a_stop_counts_for_who_gets_the_number_later(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
-    """No customer had it, or only in a spelling that is held. A START takes it back."""
-    held = business.due_text(phone="+4407911123456", timezone="Europe/London")
-    assert run(queue, sender) == ["Held"]
-    assert hear(business, "STOP", phone="+447911123456") == ("opted_out", 0, 0)
-    business.connection.execute("update customers set phone = '+447911123456'")
-    stack.move_clock(timedelta(minutes=16))
-    assert run(queue, sender) == ["Cancelled"]
-    assert business.row(held)["why_code"] == "opted_out"
-    assert hear(business, "START", phone="+447911123456")[0] == "opted_in"
-    business.due_text(phone="+447911123456", timezone="Europe/London")
-    assert run(queue, sender) == ["Sent"]
-
-
-def test_a_number_that_nobody_has_and_a_short_code_are_no_error(business: Business) -> None:
-    """A webhook that answers with an error would be called again."""
-    assert hear(business, "STOP") == ("opted_out", 0, 0)
-    assert hear(business, "STOP", phone="72975") == ("opted_out", 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("days", "keep_days", "kept"), [(89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)]
-)
-def test_an_old_stop_is_known_for_90_days_at_least(
-    stack: Stack, business: Business, operators: SupabaseOperators, days: int, keep_days: int, kept: bool
-) -> None:
-    """However short texts are kept: its signature never expires. After that its name takes no room."""
-    hear(business, "STOP", sid="SM" + "f" * 32)
-    stack.move_clock(timedelta(days=days))
-    operators.carry_out(Prune(keep_days=keep_days))
-    assert hear(business, "STOP", sid="SM" + "f" * 32)[0] == ("already_recorded" if kept else "opted_out")
-
-
-def test_an_old_start_undoes_no_later_stop(stack: Stack, business: Business, operators: SupabaseOperators) -> None:
-    """Its webhook is still signed rightly after ten years."""
-    business.customer(phone=PHONE)
-    hear(business, "STOP")
-    hear(business, "START", sid="SM" + "f" * 32)
-    stack.move_clock(timedelta(minutes=1))
-    hear(business, "STOP")
-    stack.move_clock(timedelta(days=3650))
+def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(shop: Shop, operators: SupabaseOperators) -> None:
+    """However short texts are kept: the signature of a webhook never expires, and no START undoes a later STOP."""
+    start = "SM" + "e" * 32
+    shop.customer()
+    hear(shop, "STOP")
+    hear(shop, "START", sid=start)
+    for days, keep_days, kept in ((89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)):
+        hear(shop, "STOP", sid=SID)
+        shop.later(days=days)
+        operators.carry_out(Prune(keep_days=keep_days))
+        assert hear(shop, "STOP", sid=SID)[0] == ("already_recorded" if kept else "opted_out"), days
+        shop.sql("delete from smsretry.inbound_texts where said = 'STOP'")
+    shop.later(days=3650)
     operators.carry_out(Prune(keep_days=7))
-    assert hear(business, "START", sid="SM" + "f" * 32)[0] == "already_recorded"
-    assert consents(business) == [("opted_out", "inbound_stop")]
+    assert hear(shop, "START", sid=start)[0] == "already_recorded"
+    assert consents(shop) == [("opted_out", "inbound_stop")]
 
 
-def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(stack: Stack, business: Business) -> None:
+def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(shop: Shop) -> None:
     """Its word was kept before it waited for the customer's lock, so the STOP follows it."""
-    business.customer()
-    hear(business, "STOP")
-    with stack.connect() as starting, starting.transaction():
+    shop.customer()
+    hear(shop, "STOP")
+    with shop.stack.connect() as starting, starting.transaction():
         starting.execute("select from record_inbound_sms(%s, %s, body => 'START')", [PHONE, "SM" + "5" * 32])
-        with stack.connect() as other:
-            other.execute("select from record_inbound_sms(%s, %s, body => 'STOP')", [PHONE, "SM" + "6" * 32])
-    assert hear(business, "STOP", sid="SM" + "6" * 32)[0] == "already_recorded"
-    assert consents(business) == [("opted_out", "inbound_stop")]
+        with shop.stack.connect() as other:
+            other.execute("select from record_inbound_sms(%s, %s, body => 'STOP')", [PHONE, SID])
+    assert hear(shop, "STOP", sid=SID)[0] == "already_recorded"
+    assert consents(shop) == [("opted_out", "inbound_stop")]
 
 
-@pytest.mark.parametrize("consent", ["opted_in", "opted_out"])
-def test_a_stop_is_kept_once(stack: Stack, business: Business, consent: str) -> None:
-    """Before the customer's row is written, whose trigger finds it there; also if the row says so already."""
-    business.customer(consent=consent)
-    stack.move_clock(timedelta(minutes=1))
-    assert hear(business, "STOP") == ("opted_out", 1, 0)
-    kept = business.connection.execute("select business_id from smsretry.consents where source = 'inbound_stop'")
-    assert {row["business_id"] for row in kept} == {business.id, None}
-    assert kept.rowcount == 2
+def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(shop: Shop) -> None:
+    """Twilio has not blocked them, so it unblocks nobody; they may have been asked something else."""
+    shop.customer()
+    for type_, body, lifts in (
+        (None, "Yes", False), (None, "Yes!", False), (None, "yes please", False), (None, "ok start", False),
+        (None, "Start", True), ("START", "yes", True),
+    ):  # fmt: skip
+        hear(shop, body="please stop texting me")
+        assert consents(shop) == [("opted_out", "inbound_words")]
+        shop.later(minutes=1)
+        hear(shop, type_, body)
+        assert is_out(shop) is not lifts, body
+
+
+# What only may mean stop
+
+
+def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_at_it(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
+    """By its SID: its words are at Twilio, and kept nowhere here. It is never forgotten: an opt-out would be lost."""
+    text = shop.due_text()
+    assert answer(shop, body="I no longer wish to receive these", sid=SID)["answer"] == "unsure"
+    assert consents(shop) == [("opted_in", None)]
+    for _ in range(2):
+        status = QueueStatus.of(operators.status())
+        assert any("wrote what may mean stop" in need for need in status.needs_somebody)
+        assert any(SID in line for line in status.lines())
+        assert [told.stop_sid for told in operators.explain(WhichText(retry_id=text))] == [SID]
+        shop.later(days=50)
+        operators.carry_out(Prune(keep_days=7))
+    record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
+    assert not unread(operators)
+    assert [told.stop_sid for told in operators.explain(WhichText(retry_id=text))] == [None]
+    with pytest.raises(InputError, match="No text of this number waits"):
+        record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
+    operators.carry_out(Prune(keep_days=7))
+    assert shop.sql("select from smsretry.inbound_texts") == []
+    assert consents(shop) == [("opted_in", None)]
+
+
+def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOperators) -> None:
+    """By a person at the desk, or their own; both of two texts, and also if the customer is gone. Angry words that
+    follow a STOP are nobody's to read.
+    """
+    said: list[Literal["opted_in", "opted_out", "unchanged", "START", "STOP"]]
+    said = ["opted_in", "unchanged", "STOP", "START", "opted_out"]
+    for word in said:
+        shop.customer()
+        for _ in range(2):
+            hear(shop, body="merci de ne plus m'écrire")
+        hear(shop, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
+        [line] = QueueStatus.of(operators.status()).part("inbound")
+        assert line.texts == 1, word
+        shop.later(minutes=1)
+        if word == "START" or word == "STOP":
+            hear(shop, body=word)
+        else:
+            if word == "unchanged":
+                shop.sql("delete from customers")
+            record_consent(operators, PHONE, consent=word, source="text", business_id=shop.id)
+        assert not unread(operators), word
+        if word == "STOP":
+            assert hear(shop, body="I said STOP texting me or I will sue you!")[0] == "unsure"
+            assert not unread(operators)
+        shop.sql("delete from customers; delete from smsretry.consents")
