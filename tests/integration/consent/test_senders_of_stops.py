@@ -180,6 +180,15 @@ def test_what_a_sender_heard_counts_for_whom_it_texts(
                 sends_from(shops[shop], ACCOUNTS[sender], sender, message_class=then)
 
 
+def test_who_gets_the_number_later_is_stopped_where_the_sender_texts(shops: Shops) -> None:
+    """As who had it before."""
+    phone = "+12125550177"
+    hear(shops["baker"], "STOP", service=SENDER, phone=phone)
+    for shop in shops.values():
+        shop.customer(phone=phone)
+    assert [name for name, shop in shops.items() if is_out(shop, phone)] == ["baker", "florist"]
+
+
 def test_a_start_is_heard_once(stack: Stack, shops: Shops) -> None:
     """What it named the first time counts."""
     barber, sid = shops["barber"], "SM" + "5" * 32

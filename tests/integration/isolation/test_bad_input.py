@@ -124,6 +124,17 @@ def test_a_database_of_another_version_is_told_and_no_row_is_quoted(settings: Se
     assert "555" not in said
 
 
+def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(settings: Settings) -> None:
+    """It was garbled on its way, so what the call did is unknown; or something else answers at this address."""
+    answers: list[tuple[Response, type[SmsRetryError], str]] = [
+        (Response(b"no gzip", headers={"content-encoding": "gzip"}), QueueUnreachable, "DecodingError"),
+        (Response(b"[" * 100_000, media_type="application/json"), QueueMismatch, "not its JSON"),
+    ]
+    for answer, kind, said in answers:
+        with answering(answer, settings) as queue:
+            assert said in told(queue, kind)
+
+
 def test_a_twilio_that_is_not_there_or_refuses_the_credentials_costs_no_attempt(shop: Shop, settings: Settings) -> None:
     """Nothing left, so nothing is in doubt: the text goes out a minute later, or once somebody mended them."""
     row = shop.due_text()

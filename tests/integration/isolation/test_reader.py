@@ -15,16 +15,12 @@ from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.preview import Forecast
 from smsretry.doctor.database import reader_finding
-from smsretry.errors import InputError, QueueRefused
-from smsretry.local.postgrest.app import rpc_app
-from smsretry.local.process.http import LocalServer
-from smsretry.local.stack import DATABASE, Stack
+from smsretry.local.stack import Stack
 from smsretry.settings import ReadingSettings, load_reading_settings
 from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.integration.scene import FUNCTIONS, Scene
+from tests.integration.scene import Scene
 from tests.support.builders import BODY, PHONE, forget_settings
-from tests.support.orders import record_consent
 
 
 @pytest.fixture
@@ -41,39 +37,6 @@ def reader(reading: ReadingSettings) -> Iterator[Desk]:
     """The desk with the reader's key."""
     with SupabaseOperators(reading) as connected:
         yield Desk(connected, profile=reading.profile, meaning=code_meaning)
-
-
-def test_a_reader_may_call_no_function_but_the_desk_s(scene: Scene) -> None:
-    """Over HTTP, each with arguments that do something for the backend: 403, and not a byte changed."""
-    before = scene.everything()
-    answers = {one: scene.call("smsretry_reader", one, scene.arguments(one)) for one in FUNCTIONS}
-    assert answers.pop("ask_sms_desk").status_code == 200
-    assert {(one.status_code, one.json()["code"]) for one in answers.values()} == {(403, "42501")}
-    assert scene.everything() == before
-
-
-def test_a_reader_has_no_right_to_anything_else(stack: Stack) -> None:
-    """Every function of ours, every table, column and sequence, and the schema of the internals."""
-    with stack.connect() as connection:
-        found = connection.execute(
-            """select p.proname::text as name from pg_proc p
-               where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
-                 and has_function_privilege('smsretry_reader', p.oid, 'execute')
-               union all
-               select c.relname from pg_class c
-               where c.relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
-                 and c.relkind in ('r', 'v', 'p')
-                 and (has_table_privilege('smsretry_reader', c.oid, 'select, insert, update, delete, truncate')
-                      or has_any_column_privilege('smsretry_reader', c.oid, 'select, insert, update, references'))
-               union all
-               select n.nspname from pg_namespace n
-               where has_schema_privilege('smsretry_reader', n.oid, 'create')
-                  or n.nspname in ('smsretry', 'auth') and has_schema_privilege('smsretry_reader', n.oid, 'usage')
-               union all
-               select r.rolname from pg_roles r
-               where r.rolname <> 'smsretry_reader' and pg_has_role('smsretry_reader', r.oid, 'member')"""
-        ).fetchall()
-    assert [row["name"] for row in found] == ["ask_sms_desk"]
 
 
 def test_the_desk_of_a_reader_takes_no_order(scene: Scene) -> None:
@@ -103,7 +66,7 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
     connection.execute("update customers set timezone = %s, sms_consent_source = %s", [PHONE, PHONE])
     connection.execute("update businesses set timezone = %s", [PHONE])
     customer = scene.business.row(scene.due)["customer_id"]
-    asked = [
+    asked: list[tuple[str, dict[str, object]]] = [
         ("explain_sms", {"id": str(customer)}),
         ("explain_sms", {"phone": PHONE, "row_limit": 50}),
         ("explain_sms", {"id": str(scene.business.row(scene.due)["send_log_id"])}),
@@ -117,9 +80,7 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
         for private in (PHONE[-7:], BODY[:12], *([] if question != "sms_senders" else ["+1"])):
             assert private not in answer.text, question
 
-
-def test_a_reader_finds_no_number_digit_by_digit(scene: Scene) -> None:
-    """Of the number it sees four digits. With a fifth it could ask for each of ten, and so on."""
+    # Of a number it sees four digits. With a fifth it could ask for each of ten, and so on.
     for digits, status in ((PHONE[-4:], 200), (PHONE[-5:], 400)):
         asked = {"business_id": str(scene.business.id), "last_digits": digits}
         answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": "explain_sms", "asked": asked})
@@ -200,18 +161,6 @@ def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: 
     assert "Set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY" in neither.stderr
 
 
-def test_without_supabase_s_gateway_the_reader_s_key_is_all_that_is_needed(
-    stack: Stack, command: Command, business: Business
-) -> None:
-    """PostgREST itself looks at the token alone."""
-    row = business.due_text()
-    url = stack.postgres.url(DATABASE, user="authenticator")
-    with LocalServer(rpc_app(url, jwt_secret=stack.jwt_secret, gateway=False)) as server:
-        only = {"SUPABASE_URL": server.url, "SUPABASE_READER_KEY": stack.key("smsretry_reader")}
-        told = command("explain", row, **dict.fromkeys(stack.environment()) | only)
-    assert (told.exit_code, told.stderr) == (0, "")
-
-
 def test_the_doctor_says_whether_the_reader_s_key_reads(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, reading: ReadingSettings
 ) -> None:
@@ -223,17 +172,6 @@ def test_the_doctor_says_whether_the_reader_s_key_reads(
     [bad] = reader_finding(stack.reading_environment())
     assert not bad.ok
     assert "must be a token of the role smsretry_reader" in str(bad.advice)
-
-
-def test_without_the_role_a_reader_is_told_what_makes_it(stack: Stack, reader: Desk) -> None:
-    """The grant to the endpoint's login is gone."""
-    with stack.connect() as connection:
-        connection.execute("revoke smsretry_reader from authenticator")
-        try:
-            with pytest.raises(QueueRefused, match="smsretry migrate --again"):
-                reader.status()
-        finally:
-            connection.execute("grant smsretry_reader to authenticator")
 
 
 def test_an_owner_who_may_create_no_roles_is_warned_and_goes_on(stack: Stack) -> None:
@@ -254,9 +192,3 @@ def test_an_owner_who_may_create_no_roles_is_warned_and_goes_on(stack: Stack) ->
         connection.execute(rights.encode())
     assert "until a role that may runs: grant smsretry_reader to authenticator" in told[0]
     assert "because weak_owner may create none: reading needs the service key" in told[-1]
-
-
-def test_an_order_with_the_reader_s_key_is_refused(reading: ReadingSettings, business: Business) -> None:
-    """By the database, if a program tries."""
-    with SupabaseOperators(reading) as connected, pytest.raises(InputError, match="Orders need the service key"):
-        record_consent(connected, PHONE, consent="opted_out", source="telephone", business_id=business.id)
