@@ -124,6 +124,15 @@ def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
     assert is_out(shop) is not lifted
 
 
+def test_another_source_alone_opts_nobody_out_again_who_has_opted_in_since(shop: Shop) -> None:
+    """A row that still says stop is tidied; somebody with the number has signed up anew."""
+    old = shop.customer(consent="opted_out")
+    shop.later(minutes=1)
+    shop.customer(sms_consent_at=shop.now())
+    shop.sql("update customers set sms_consent_source = 'letter' where id = %s", old)
+    assert not is_out(shop)
+
+
 def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(shop: Shop) -> None:
     """Florida allows three texts a day."""
     for _ in range(2):
