@@ -1,6 +1,10 @@
 """What the tests of deliveries work with."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -8,11 +12,61 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
+from smsretry.sending.summary import DeliverySummary, FollowedUp
+from tests.support.shop import Shop
+
+
+@dataclass
+class Post(Shop):
+    """A shop whose messages are looked after."""
+
+    services: Services = field(repr=False, kw_only=True)
+
+    def accepted(self, **text: Any) -> UUID:
+        """A text that Twilio has."""
+        row = self.due_text(**text)
+        assert self.run() == ["Sent"]
+        return row
+
+    def sid_of(self, row: UUID, number: int = -1) -> str:
+        """The message of one of its attempts."""
+        return str(self.attempts_of(row)[number]["twilio_sid"])
+
+    def lost_text(self, code: int = 30008) -> tuple[UUID, str]:
+        """A text whose message a carrier lost, after that was decided about, and the message."""
+        row = self.accepted()
+        sid = self.sid_of(row)
+        self.stack.twilio.report(sid, "undelivered", code)
+        self.sync()
+        return row, sid
+
+    def settle(self, sid: str | None, status: str | None, code: int | None = None, attempt: UUID | None = None) -> str:
+        """As the application's webhook does."""
+        call = "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)"
+        return str(self.value(call, attempt, sid, status, code))
+
+    def look(self, *, after: timedelta = timedelta(minutes=6)) -> DeliverySummary:
+        """A run of the deployment, some time later."""
+        self.stack.move_clock(after)
+        return sync_deliveries(self.services, limit=100)
+
+    def sync(self, *, after: timedelta = timedelta(minutes=6)) -> str:
+        """Likewise; what it tells."""
+        return str(self.look(after=after))
+
+    def looked_after(self) -> FollowedUp:
+        """What a look at the newest message came to, once Twilio had time to report by itself."""
+        [followed] = [one for one in self.look().followed if one.message.sid == self.messages[-1].sid]
+        return followed
 
 
 @pytest.fixture
-def services(stack: Stack, sender: TwilioSender) -> Iterator[Services]:
+def post(stack: Stack, queue: SupabaseQueue, sender: TwilioSender) -> Iterator[Post]:
     """The production adapters, over HTTP. Four are asked for at once."""
-    with SupabaseQueue(stack.settings()) as records:
-        yield Services(records, sender, DEFAULT, 4)
+    with SupabaseQueue(stack.settings()) as records, stack.connect() as connection:
+        services = Services(records, sender, DEFAULT, 4)
+        post = Post(connection, stack.now, stack=stack, queue=queue, sender=sender, services=services)
+        post.open()
+        yield post
