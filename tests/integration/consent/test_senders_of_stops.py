@@ -180,13 +180,19 @@ def test_what_a_sender_heard_counts_for_whom_it_texts(
                 sends_from(shops[shop], ACCOUNTS[sender], sender, message_class=then)
 
 
-def test_who_gets_the_number_later_is_stopped_where_the_sender_texts(shops: Shops) -> None:
-    """As who had it before."""
-    phone = "+12125550177"
-    hear(shops["baker"], "STOP", service=SENDER, phone=phone)
+def test_who_gets_the_number_later_is_stopped_where_the_senders_text(stack: Stack, shops: Shops) -> None:
+    """As who had it before, and until each of them has heard a START."""
+    phone, baker = "+12125550177", shops["baker"]
+    sends_from(baker, ACCOUNTS[NEW], NEW, message_class="marketing")
+    for sender in (SENDER, NEW):
+        hear(baker, "STOP", service=sender, phone=phone)
+        stack.move_clock(MINUTE)
     for shop in shops.values():
         shop.customer(phone=phone)
     assert [name for name, shop in shops.items() if is_out(shop, phone)] == ["baker", "florist"]
+    for sender, still in ((NEW, True), (SENDER, False)):
+        hear(baker, "START", service=sender, phone=phone)
+        assert is_out(baker, phone) is still
 
 
 def test_a_start_is_heard_once(stack: Stack, shops: Shops) -> None:

@@ -3,8 +3,6 @@
 import base64
 import logging
 import logging.config
-import socket
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,10 +14,9 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.retry.models import SenderId
 from smsretry.settings import Settings
 from tests.conftest import Business
-from tests.support.builders import BODY, NOON, PHONE, run
+from tests.support.builders import BODY, PHONE, run
 
 LOGGERS = ("urllib3", "urllib3.connectionpool", "urllib3.connection", "httpx", "httpcore.http11", "twilio.http_client")
 
@@ -62,27 +59,6 @@ def test_no_line_of_any_library_has_number_body_or_key(
     login = base64.b64encode(f"{settings.twilio_account_sid}:{token}".encode()).decode()
     for private in (PHONE[1:], BODY, settings.supabase_service_role_key.get_secret_value(), token, login):
         assert private not in told
-
-
-def _answer_with_a_bad_header(listener: socket.socket) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\n{}")
-
-
-def test_not_even_a_warning_names_whom_a_list_was_asked_for(
-    settings: Settings, everything_logged: pytest.LogCaptureFixture
-) -> None:
-    """urllib3 warns of headers that it cannot parse, and quotes the URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=_answer_with_a_bad_header, args=[listener])
-        server.start()
-        changes = {"twilio_base_url": f"http://127.0.0.1:{listener.getsockname()[1]}"}
-        with TwilioSender(Settings.model_validate(settings.model_dump() | changes)) as sender:
-            sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
-        server.join()
-    assert PHONE[1:] not in _told(everything_logged)
 
 
 def test_other_requests_of_the_same_process_are_logged_as_before(
