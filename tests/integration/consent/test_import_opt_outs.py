@@ -215,6 +215,7 @@ def test_the_latest_of_a_number_s_lines_counts(shop: Shop) -> None:
     assert (done["recorded"], done["known"]) == (1, 1)
     imported = "select dated from smsretry.standing_opt_outs where source like 'import%%'"
     assert shop.value(imported) == last
+    assert customer_of(shop, customer)["sms_consent_source"] == "import_2027-01-12"
     assert given(shop, opted_out(first))["known"] == 1
     assert given(shop, opted_out(shop.now()))["recorded"] == 1
     shop.later(minutes=1)

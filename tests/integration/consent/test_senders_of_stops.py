@@ -187,9 +187,11 @@ def test_who_gets_the_number_later_is_stopped_where_the_senders_text(stack: Stac
     for sender in (SENDER, NEW):
         hear(baker, "STOP", service=sender, phone=phone)
         stack.move_clock(MINUTE)
+    hear(baker, "STOP", service=BARBER, phone=phone)
+    hear(baker, "START", to=DENTIST, phone=phone)
     for shop in shops.values():
         shop.customer(phone=phone)
-    assert [name for name, shop in shops.items() if is_out(shop, phone)] == ["baker", "florist"]
+    assert [name for name, shop in shops.items() if is_out(shop, phone)] == ["barber", "baker", "florist"]
     for sender, still in ((NEW, True), (SENDER, False)):
         hear(baker, "START", service=sender, phone=phone)
         assert is_out(baker, phone) is still

@@ -82,8 +82,8 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
 
     # Of a number it sees four digits. With a fifth it could ask for each of ten, and so on.
     for digits, status in ((PHONE[-4:], 200), (PHONE[-5:], 400)):
-        asked = {"business_id": str(scene.business.id), "last_digits": digits}
-        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": "explain_sms", "asked": asked})
+        given = {"business_id": str(scene.business.id), "last_digits": digits}
+        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": "explain_sms", "asked": given})
         assert answer.status_code == status
     assert "last_digits are 3 or 4" in answer.json()["message"]
 

@@ -134,7 +134,7 @@ def test_workers_at_once_make_each_text_once(shop: Shop) -> None:
     for worker in workers:
         worker.join()
     assert sorted(result for results in made for result in results) == ["queued"] * 120
-    texts = shop.sql("select send_log_id from sms_retry_queue").fetchall()
+    texts = shop.sql("select send_log_id from sms_retry_queue")
     assert sorted(row["send_log_id"] for row in texts) == sorted(wanted)
 
 
