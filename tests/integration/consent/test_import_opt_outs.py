@@ -242,7 +242,8 @@ def test_locked_customers_keep_no_other_number_from_opting_out(shop: Shop) -> No
 def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:
     """Its line is named, and nothing else of it."""
     numbers: list[Any] = [12125550100, "2125550100", "+1212555010'", "+" + "1" * 5000, PHONE + "\n"]
-    for line in (1, "+12125550100", None, [], {}, *({"phone": number} for number in numbers)):
+    lines: list[Any] = [1, "+12125550100", None, [], {}, *({"phone": number} for number in numbers)]
+    for line in lines:
         done = given(shop, line, opted_out(phone=MIAMI, line=9))
         assert done["recorded"] + done["known"] == 1, line
         assert [(note["line"], note["what"]) for note in done["notes"]] == [(1, "unreadable")], line

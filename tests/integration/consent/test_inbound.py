@@ -1,7 +1,7 @@
 """Somebody texts STOP, START, HELP or words of their own: what it does to consent, wherever the number is known."""
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(shop: Shop)
 
 def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_the_number_later(shop: Shop) -> None:
     """At each business that shares the sender: the provider blocks them there. A START takes it back."""
-    uk = {"phone": "+447911123456", "timezone": "Europe/London"}
+    uk: dict[str, Any] = {"phone": "+447911123456", "timezone": "Europe/London"}
     shop.due_text()
     held = shop.due_text(phone="+4407911123456", timezone="Europe/London")  # in a spelling that is held
     assert sorted(shop.run()) == ["Held", "Sent"]
