@@ -39,6 +39,9 @@ def next_step(text: TextRecord, zone: tzinfo, steps: Sequence[Step], profile: Pr
             return _over(text)
         case "not_queued":
             return "nothing happens by itself"
+        case "scheduled" | "due" if text.next_at and text.next_at <= text.asked_at:
+            of = " of process-scheduled-sends" if text.state == "scheduled" else ""
+            return f"it is taken by one of the next runs{of}{ahead}"
         case "scheduled":
             return f"it goes into the queue shortly before {at}{ahead}" if at else "nothing: it has no time"
         case "under_way":

@@ -226,8 +226,11 @@ class QueueStatus(Answer):
                 continue
             mend = MENDING.get(line.why_code, "") if line.why_code else ""
             first = mend.format(customer="…", business=line.business_id, send_log="…") or None
-            lever = Lever.of(LookAgain, line.which("held"), "have them looked at again now", first=first)
-            yield _need(line, f"held: {line.told}", lever, line.which("held"))
+            which = line.which("in_doubt" if line.ref else "held")
+            lever = Lever.of(LookAgain, which, "have them looked at again now", first=first)
+            if line.ref:  # a person alone may know what became of it
+                lever = Lever.of(WhichText, {"retry_id": line.ref}, "see one of them, and say what became of it")
+            yield _need(line, f"held: {line.told}", lever, which)
         if (unlisted := self.held_texts - _counted(held).total()) > 0:
             see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
             yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)

@@ -1,6 +1,6 @@
 -- sms_status: what waits and what is under way:
 --   queue (name: a state, as smsretry.text_state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
---   held (a line for each reason and business, 50 at most; name all: how many in all)
+--   held (a line for each reason and business, 50 at most; ref: the id of one in doubt; name all: how many in all)
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
@@ -42,9 +42,10 @@ begin
      from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)
     union all
     (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
-                               'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text)
+                               'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text,
+                               'ref', min(q.id::text) filter (where q.in_doubt_since is not null))
      from public.sms_retry_queue q
      where q.held_since is not null and q.work is not null
-     group by left(q.why, 200), q.why_code, q.business_id order by count(*) desc limit 50);
+     group by left(q.why, 200), q.why_code, q.business_id, q.in_doubt_since is null order by count(*) desc limit 50);
 end
 $$;
