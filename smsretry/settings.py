@@ -61,20 +61,17 @@ class ReadingSettings(SendToSettings):
     """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
     timeout; even the largest value is far below the ten minutes after which a claim is taken back."""
 
+    # The owner's decisions: `retry.profile` says what each means.
     in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
-    """What becomes of a text in doubt for which no evidence is found: sent again, or held for a person."""
     quiet_hours_rules: RuleSet = Field(DEFAULT.quiet_hours_rules, validation_alias="SMSRETRY_QUIET_HOURS_RULES")
-    """`federal`: 08:00–21:00 everywhere. `us_states`: the states' and other countries' rules, too."""
     opening_spread_minutes: float = Field(
         DEFAULT.opening_spread // timedelta(minutes=1), ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES"
     )
-    """Texts that wait for an opening are spread over this many minutes after it."""
     closing_guard_seconds: float = Field(
         DEFAULT.closing_guard // timedelta(seconds=1), ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS"
     )
-    """No text may still be in Twilio's queue this long before closing. See `profile` for its minimum."""
+    """`profile` has its minimum."""
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
-    """How often a text is sent again that Twilio accepted and a carrier lost for a passing reason. Each costs again."""
 
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""

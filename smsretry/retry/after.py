@@ -21,9 +21,9 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
         case Accepted(sid):
             return Complete(f"Accepted as {sid}", sid=sid)
         case InDoubt(why):
-            return LookAgain(why, "in_doubt", look_in=next_look_delay(0))
+            return LookAgain(why, "in_doubt", due_in=next_look_delay(0))
         case NotSent(why):
-            return Retry(why, "unreachable", delay=uncounted_delay(claim.attempt_count))
+            return Retry(why, "unreachable", due_in=uncounted_delay(claim.attempt_count))
         case Rejected(refusal, retry_after):
             return _after_refusal(claim, refusal, retry_after, first_send)
         case _:
@@ -37,18 +37,18 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
             return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
         case "account":
             delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
-            return Hold(refusal.advice, why_code, code, look_in=delay)
+            return Hold(refusal.advice, why_code, code, due_in=delay)
         case "day_spent":
-            return Retry(why, why_code, code, delay=nth(ACCOUNT_DELAYS, claim.account_refusal_count))
+            return Retry(why, why_code, code, due_in=nth(ACCOUNT_DELAYS, claim.account_refusal_count))
         case "rate_limit":
             # The provider took no message, for a reason that is not this text's: no send was made.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-            return Retry(why, why_code, code, delay=delay, reason="rate_limit")
+            return Retry(why, why_code, code, due_in=delay, reason="rate_limit")
         case "transient":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:
                 return Fail(f"Gave up after {attempts} attempts; the last: {why}", "attempts_used_up", code)
-            return Retry(why, why_code, code, delay=next_retry_delay(attempts), counted=True)
+            return Retry(why, why_code, code, due_in=next_retry_delay(attempts), counted=True)
         case _:
             assert_never(refusal.kind)
 
@@ -62,4 +62,4 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
         f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
         "The database was slow, or this process was stopped meanwhile"
     )
-    return NotSent(why), Retry(why, "database_trouble", delay=UNASKED_DELAY, reason=None)
+    return NotSent(why), Retry(why, "database_trouble", due_in=UNASKED_DELAY, reason=None)

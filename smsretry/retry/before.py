@@ -40,14 +40,14 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
     if expires_at <= at + MIN_LIFE:
         return Cancel(f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
     if misspelled := spelling_problem(claim.phone or ""):
-        return Hold(misspelled, "number_spelling", look_in=HELD_LOOK)
+        return Hold(misspelled, "number_spelling", due_in=HELD_LOOK)
     if claim.sender and claim.sender.paused_because:
-        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused", look_in=HELD_LOOK)
+        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused", due_in=HELD_LOOK)
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
         why = f"The business's sms_hours cannot be read: {error}"
-        return Hold(why, "hours_unreadable", look_in=HELD_LOOK)
+        return Hold(why, "hours_unreadable", due_in=HELD_LOOK)
     if check.held:
         return _hold(check, check.held)
     why = f"Quiet hours: {check.rule}"
@@ -133,7 +133,7 @@ def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
 
 def _hold(check: QuietHoursCheck, why: str) -> Hold:
     code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
-    return Hold(why, code, look_in=HELD_LOOK)
+    return Hold(why, code, due_in=HELD_LOOK)
 
 
 def _wait(

@@ -39,13 +39,17 @@ class Decision:
     """What every decision but `Send` has."""
 
     fate: ClassVar[Fate]
+    leaves: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = "pending"
+    """The status of the row from then on."""
+    held: ClassVar[bool] = False
+    """Whether it waits for something that a person can mend."""
     why: str
     why_code: WhyCode | None = None
     """None: there is nothing to explain, because it was sent."""
     code: int | None = None
     """The provider's error code, if it is the reason."""
 
-    def due_at(self, at: datetime) -> datetime | None:  # noqa: ARG002 - most go by it
+    def due_at(self, at: datetime) -> datetime | None:  # noqa: ARG002 - those that wait go by it
         """When the text is due again, if this was decided at `at`. None: it has ended, or it is as due as before."""
         return None
 
@@ -62,10 +66,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits(Decision):
+    """The text is due again, or looked at again, after a time."""
+
+    due_in: timedelta
+
+    def due_at(self, at: datetime) -> datetime:
+        return at + self.due_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Complete(Decision):
     """It went out."""
 
-    fate = "Sent"
+    fate, leaves = "Sent", "completed"
     sid: str | None
     """The provider's id of the message. None: only the send log says that there was one."""
     by: Literal["response", "callback", "reconcile"] = "response"
@@ -86,24 +100,20 @@ class Defer(Decision):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold(Decision):
+class Hold(Waits):
     """Wait for something that a person can mend, and say what. It is looked at again, and goes on once that is mended.
 
     For a text in doubt, a person must decide whether it went out.
     """
 
-    fate = "Held"
-    look_in: timedelta
+    fate, held = "Held", True
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
     other texts', it is not held."""
 
-    def due_at(self, at: datetime) -> datetime:
-        return at + self.look_in
-
     def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
         """Held; or failed, if it is in doubt and nobody decided about it in its lifetime: the queue ends it then."""
-        held = Decision.result(self, claim, due_at=due_at)
+        held = Waits.result(self, claim, due_at=due_at)
         over = claim.in_doubt_since and claim.expires_at and claim.expires_at <= claim.claimed_at
         return held.model_copy(update={"fate": "Failed", "next_at": None}) if over else held
 
@@ -116,38 +126,30 @@ class GiveBack(Decision):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry(Decision):
-    """Send it again after `delay`."""
+class Retry(Waits):
+    """Send it again."""
 
     fate = "RetryScheduled"
-    delay: timedelta
     reason: Reason | None = "twilio_error"
     """None leaves the row's as it is."""
     counted: bool = False
     """Whether a send was really made, so that it counts against the limit of attempts."""
 
-    def due_at(self, at: datetime) -> datetime:
-        return at + self.delay
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookAgain(Decision):
-    """It is unknown what became of it. Nothing is sent, and evidence is looked for after `look_in`."""
+class LookAgain(Waits):
+    """It is unknown what became of it. Nothing is sent, and evidence is looked for."""
 
     fate = "InDoubt"
-    look_in: timedelta
     failed: bool = False
     """Whether a look could not be made, which says nothing and does not count."""
-
-    def due_at(self, at: datetime) -> datetime:
-        return at + self.look_in
 
 
 @dataclass(frozen=True, slots=True)
 class Fail(Decision):
     """No further try."""
 
-    fate = "Failed"
+    fate, leaves = "Failed", "failed"
     opted_out: bool = False
     """Whether the recipient has told the provider to stop."""
     phone_status: str | None = None
@@ -158,7 +160,7 @@ class Fail(Decision):
 class Cancel(Decision):
     """It is no longer wanted."""
 
-    fate = "Cancelled"
+    fate, leaves = "Cancelled", "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,16 +138,16 @@ def after_delivery(message: OpenDelivery, report: Report, *, profile: Profile = 
         return Close(unknown=not report.has_failed and message.delivery_status not in FAILURES)
     look_in = nth(LOOKS, max(message.looks - 1, 0))
     if report.has_failed:  # that was acted on before
-        return LookAgain("It did not arrive; a late delivery would still count", "undelivered", look_in=look_in)
+        return LookAgain("It did not arrive; a late delivery would still count", "undelivered", due_in=look_in)
     why = _SILENCES.get(report.status, f"The provider says {report.status}")
-    return LookAgain(why, "delivery_open", look_in=look_in)
+    return LookAgain(why, "delivery_open", due_in=look_in)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
     expired = message.expires_at is not None and message.claimed_at >= message.expires_at
     if message.may_have_arrived:
         why = "Another message of this text may still arrive"
-        return Close() if expired else LookAgain(why, "delivery_open", look_in=OTHER_LOOK)
+        return Close() if expired else LookAgain(why, "delivery_open", due_in=OTHER_LOOK)
     refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     match refusal.kind:
@@ -172,7 +172,7 @@ def _after_loss(message: OpenDelivery, refusal: Refusal, why: str, profile: Prof
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
         return Fail(f"{why}; it expires before it could be sent again", "undelivered", refusal.code)
-    return Retry(why, "undelivered", refusal.code, delay=delay, counted=True)
+    return Retry(why, "undelivered", refusal.code, due_in=delay, counted=True)
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
@@ -181,10 +181,10 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     delay = min(nth(RESEND_DELAYS, message.excused), left)
     why, why_code, code = f"Not delivered: {refusal.advice}", refusal.why_code, refusal.code
     if refusal.kind == "account":
-        return Hold(why, why_code, code, look_in=delay)
+        return Hold(why, why_code, code, due_in=delay)
     if refusal.kind == "day_spent" and message.day_turns_at:
         delay = min(message.day_turns_at - message.claimed_at, left)
-    return Retry(why, why_code, code, delay=delay)
+    return Retry(why, why_code, code, due_in=delay)
 
 
 def look_before(resend: timedelta) -> timedelta:

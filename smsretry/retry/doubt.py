@@ -54,7 +54,7 @@ def after_look(
     """
     if denied:
         why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable", look_in=LOOK_DELAYS[-1])
+        yield Hold(why, "list_unavailable", due_in=LOOK_DELAYS[-1])
         return
     if look is None:
         yield _without_list(claim, at)
@@ -65,17 +65,17 @@ def after_look(
     for sid in found.ours:
         yield _found(sid, "reconcile")
     if found.ambiguous:
-        yield Hold(AMBIGUOUS, "ambiguous", look_in=DOUBT_HELD_LOOK, ambiguous=found.ambiguous)
+        yield Hold(AMBIGUOUS, "ambiguous", due_in=DOUBT_HELD_LOOK, ambiguous=found.ambiguous)
     if look.lacks:
         why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable", look_in=DOUBT_HELD_LOOK)
+        yield Hold(why, "list_unavailable", due_in=DOUBT_HELD_LOOK)
     else:
         yield _without_evidence(claim, at - since, profile)
 
 
 def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made proves no absence. It is made again, and does not count."""
-    return LookAgain(why, why_code, look_in=next_look_delay(claim.reconcile_count), failed=True)
+    return LookAgain(why, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True)
 
 
 def _found(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
@@ -87,7 +87,7 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
     missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
     if missed or (claim.expires_at and claim.expires_at <= at):
         why = f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}"
-        return Hold(why, "list_unavailable", look_in=LOOK_DELAYS[-1])
+        return Hold(why, "list_unavailable", due_in=LOOK_DELAYS[-1])
     return look_failed(claim, why, "list_unavailable")
 
 
@@ -96,8 +96,8 @@ def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -
     # If the clock was set back, it cannot tell how long that is: then the looks decide, each of which waited its time.
     too_soon = timedelta(0) <= in_doubt_for < MIN_QUARANTINE
     if looks < MIN_LOOKS or too_soon:
-        return LookAgain("No evidence yet", "no_evidence", look_in=next_look_delay(looks))
+        return LookAgain("No evidence yet", "no_evidence", due_in=next_look_delay(looks))
     if profile.in_doubt == "resend":
-        return Retry("No evidence that it went out", "no_evidence", delay=timedelta(0), reason=None)
+        return Retry("No evidence that it went out", "no_evidence", due_in=timedelta(0), reason=None)
     why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(why, "no_evidence", look_in=DOUBT_HELD_LOOK)
+    return Hold(why, "no_evidence", due_in=DOUBT_HELD_LOOK)

@@ -114,7 +114,7 @@ class _Item:
         """Whether this worker, or its run, lets it go."""
         if why := self.sender.cannot_send_for(self._sent_from.account or ""):
             # The application may have no credentials, and leave them to the workers.
-            hold = Hold(why, "no_credentials", look_in=before.HELD_LOOK)
+            hold = Hold(why, "no_credentials", due_in=before.HELD_LOOK)
             return GiveBack(why, "no_credentials") if self.first_send else hold
         return self.flow_control.admit(self.claim)
 
@@ -181,9 +181,9 @@ class _Item:
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
             case "held":
-                return Hold(begun.why or "", begun.why_code, look_in=before.HELD_LOOK).result(claim, due_at=until)
+                return Hold(begun.why or "", begun.why_code, due_in=before.HELD_LOOK).result(claim, due_at=until)
             case "lost" if begun.why:  # in doubt about an earlier send, and looked for at once
-                return LookAgain(begun.why, begun.why_code, look_in=timedelta(0)).result(claim, due_at=until)
+                return LookAgain(begun.why, begun.why_code, due_in=timedelta(0)).result(claim, due_at=until)
             case "go" | "lost":
                 return self._lost
             case _:

@@ -112,7 +112,7 @@ def retry(
     delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
 ) -> Retry:
     """The decision to try again."""
-    return Retry(why, "refused_for_now", code, delay=delay, counted=counted)
+    return Retry(why, "refused_for_now", code, due_in=delay, counted=counted)
 
 
 def give_up(
@@ -124,7 +124,7 @@ def give_up(
 
 def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> LookAgain:
     """The decision after a send whose fate is unknown."""
-    return LookAgain(why, "in_doubt", look_in=look_in)
+    return LookAgain(why, "in_doubt", due_in=look_in)
 
 
 CONCURRENCY = 10

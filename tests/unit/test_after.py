@@ -33,15 +33,15 @@ def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
     assert after_send(claim_with(), Accepted(SID)) == Complete(f"Accepted as {SID}", sid=SID)
     for attempts, first_send in ((0, True), (0, False), (2, False)):
         decision = after_send(claim_with(attempt_count=attempts), InDoubt("No answer"), first_send=first_send)
-        assert decision == LookAgain("No answer", "in_doubt", look_in=MINUTE)
+        assert decision == LookAgain("No answer", "in_doubt", due_in=MINUTE)
 
 
 def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
     """A first send that does not count, then three retries, each after its delay, then no more."""
     first = after_send(claim_with(), refused(30003), first_send=True)
-    assert first == Retry(UNREACHABLE, "refused_for_now", 30003, delay=MINUTE, counted=True)
+    assert first == Retry(UNREACHABLE, "refused_for_now", 30003, due_in=MINUTE, counted=True)
     for sends, minutes in ((0, 5), (1, 15)):
-        assert after_send(claim_with(attempt_count=sends), refused(30003)) == replace(first, delay=minutes * MINUTE)
+        assert after_send(claim_with(attempt_count=sends), refused(30003)) == replace(first, due_in=minutes * MINUTE)
     last = Fail(f"Gave up after 3 attempts; the last: {UNREACHABLE}", "attempts_used_up", 30003)
     assert after_send(claim_with(attempt_count=2), refused(30003)) == last
     for most in (1, 2, 5):  # the row's own
@@ -56,8 +56,8 @@ def test_what_is_not_the_texts_fault_costs_no_attempt() -> None:
         claim, delay = claim_with(attempt_count=attempts), minutes * MINUTE
         slower = after_send(claim, refused(20429, 429))
         assert isinstance(slower, Retry)
-        assert (slower.delay, slower.counted, slower.reason) == (delay, False, "rate_limit")
-        assert after_send(claim, NotSent("Not reached")) == Retry("Not reached", "unreachable", delay=delay)
+        assert (slower.due_in, slower.counted, slower.reason) == (delay, False, "rate_limit")
+        assert after_send(claim, NotSent("Not reached")) == Retry("Not reached", "unreachable", due_in=delay)
 
 
 def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() -> None:
@@ -71,7 +71,7 @@ def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() ->
         outcome = refused(20429, 429, retry_after=None if asked is None else timedelta(seconds=asked))
         decision = after_send(claim_with(attempt_count=attempts), outcome)
         assert isinstance(decision, Retry)
-        assert (decision.delay, decision.counted) == (timedelta(seconds=waits), False)
+        assert (decision.due_in, decision.counted) == (timedelta(seconds=waits), False)
     assert timedelta(minutes=15) == MAX_RETRY_AFTER
 
 
@@ -83,7 +83,7 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_ever_
             assert isinstance(decision, Hold)
             assert decision.why.startswith(f"{outcome.refusal.text}. ")
             assert (decision.why_code, decision.code) == ("account_refused", outcome.refusal.code)
-            assert decision.look_in == minutes * MINUTE
+            assert decision.due_in == minutes * MINUTE
 
 
 REFUSED_FOR_GOOD: list[tuple[int, WhyCode, bool, str | None]] = [

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from smsretry.retry.before import HELD_LOOK, LIFE, after_cap, before_send, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
@@ -98,19 +97,6 @@ def test_the_owner_may_narrow_the_window() -> None:
         assert decision.valid_until == NIGHT - before_closing
 
 
-def test_what_waits_for_an_opening_is_due_over_ten_minutes_and_each_row_at_its_own_time() -> None:
-    """Deciding twice does not move it. A text that expires soon after the opening has its turn before that."""
-    short = OPENING + 2 * MINUTE
-    for expires_at, last in ((NIGHT + 2 * DAY, OPENING + 10 * MINUTE), (None, OPENING + 10 * MINUTE), (short, short)):
-        rows = [claim_with(id=UUID(int=number), expires_at=expires_at) for number in range(200)]
-        decisions = [before_send(row, at=NIGHT) for row in rows]
-        assert decisions == [before_send(row, at=NIGHT + 3 * HOUR) for row in rows]
-        times = [decision.until for decision in decisions if isinstance(decision, Defer)]
-        assert len(set(times)) == 200
-        assert OPENING <= min(times) < OPENING + MINUTE
-        assert last - MINUTE < max(times) < last
-
-
 def test_the_customers_clock_decides_and_with_no_zone_the_numbers_and_the_businesss_both() -> None:
     """At 21:00 in New York, where it is 20:00 in Chicago. The business's zone is never a license."""
     for customers, phone, businesss, decision in (
@@ -185,7 +171,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
             decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
             assert isinstance(decision, Hold)
             assert told in decision.why
-            assert (decision.why_code, decision.look_in, decision.ambiguous) == (why_code, HELD_LOOK, ())
+            assert (decision.why_code, decision.due_in, decision.ambiguous) == (why_code, HELD_LOOK, ())
         mended = dict.fromkeys(trouble, None) | {"phone": PHONE, "timezone": "America/New_York", "stopped_states": []}
         assert isinstance(before_send(claim_with(**mended, held=True, why=told), at=NOON), Send)
         expired = claim_with(**trouble, held=True, why=told, expires_at=NOON)

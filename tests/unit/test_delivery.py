@@ -30,13 +30,13 @@ def message(**changes: Any) -> OpenDelivery:
 
 
 ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
-WATCHED = LookAgain("", "undelivered", look_in=5 * MINUTE)
-OTHER_UNDER_WAY = LookAgain("", "delivery_open", look_in=15 * MINUTE)
+WATCHED = LookAgain("", "undelivered", due_in=5 * MINUTE)
+OTHER_UNDER_WAY = LookAgain("", "delivery_open", due_in=15 * MINUTE)
 
 
 def look_again(minutes: int) -> LookAgain:
     """Because it is still on its way, or nothing was said of it."""
-    return LookAgain("", "delivery_open", look_in=minutes * MINUTE)
+    return LookAgain("", "delivery_open", due_in=minutes * MINUTE)
 
 
 def given_up(code: int | None = None, **number: Any) -> Fail:
@@ -46,12 +46,12 @@ def given_up(code: int | None = None, **number: Any) -> Fail:
 
 def held(minutes: int) -> Hold:
     """Until its sender's number is registered."""
-    return Hold("", "account_refused", 30034, look_in=minutes * MINUTE)
+    return Hold("", "account_refused", 30034, due_in=minutes * MINUTE)
 
 
 def spent(hours: int) -> Retry:
     """Until the carriers' day turns over. It counts as no attempt."""
-    return Retry("", "day_spent", 30027, delay=hours * HOUR)
+    return Retry("", "day_spent", 30027, due_in=hours * HOUR)
 
 
 LOST, UNREGISTERED, SPENT = (report("undelivered", code) for code in (30003, 30034, 30027))
@@ -74,7 +74,7 @@ TABLE: list[tuple[dict[str, Any], Report, object]] = [
     ({"accepted_at": LONG_AGO}, NOT_KEPT, Close(unknown=True)),
     ({"accepted_at": LONG_AGO, "delivery_status": "undelivered"}, UNANSWERED, Close()),
     # It was lost.
-    ({}, LOST, Retry("", "undelivered", 30003, delay=30 * MINUTE, counted=True)),
+    ({}, LOST, Retry("", "undelivered", 30003, due_in=30 * MINUTE, counted=True)),
     ({"settled": True}, LOST, WATCHED),
     ({"settled": True, "accepted_at": LONG_AGO}, LOST, Close()),
     ({"failures": 2}, LOST, given_up(30003)),
@@ -98,8 +98,8 @@ TABLE: list[tuple[dict[str, Any], Report, object]] = [
     ({"failures": 9, "attempt_count": 3, "excused": 9}, SPENT, spent(15)),
     ({"day_turns_at": None, "excused": 3}, SPENT, spent(12)),
     ({"expires_at": NOON + 2 * HOUR}, SPENT, spent(2)),
-    ({"excused": 1}, report("undelivered", 30022), Retry("", "rate_limited", 30022, delay=2 * HOUR)),
-    ({}, Report("undelivered", Refusal("rate_limit", "Slower")), Retry("", "rate_limited", delay=30 * MINUTE)),
+    ({"excused": 1}, report("undelivered", 30022), Retry("", "rate_limited", 30022, due_in=2 * HOUR)),
+    ({}, Report("undelivered", Refusal("rate_limit", "Slower")), Retry("", "rate_limited", due_in=30 * MINUTE)),
 ]
 
 
@@ -119,8 +119,8 @@ def test_a_text_is_sent_again_as_often_as_the_owner_says() -> None:
         decision = after_delivery(message(failures=failures), report("undelivered", 30008), profile=profile)
         assert isinstance(decision, Retry if minutes else Fail)
         if isinstance(decision, Retry) and minutes:
-            assert decision.delay == minutes * MINUTE
-            assert decision.delay / 2 < look_before(decision.delay) < decision.delay
+            assert decision.due_in == minutes * MINUTE
+            assert decision.due_in / 2 < look_before(decision.due_in) < decision.due_in
 
 
 def test_whom_a_carrier_blames() -> None:

@@ -46,7 +46,7 @@ def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it
     for stored, spelled, said in MISSPELLED:
         decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
         assert isinstance(decision, Hold)
-        assert (decision.why_code, decision.look_in) == ("number_spelling", HELD_LOOK)
+        assert (decision.why_code, decision.due_in) == ("number_spelling", HELD_LOOK)
         assert said in decision.why
         assert e164(stored) == spelled
         assert not re.search(r"[0-9]{5}", decision.why), "it must not tell the number"

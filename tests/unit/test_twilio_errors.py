@@ -110,7 +110,7 @@ def test_what_a_person_can_mend_at_twilio_holds_a_text_and_a_carriers_day_is_wai
         assert decision.why.endswith(code_meaning(code).to_do)
     decision = after_send(claim_with(account_refusal_count=9), Rejected(twilio_refusal(30027)))
     assert isinstance(decision, Retry)
-    assert (decision.counted, decision.delay) == (False, timedelta(hours=1))
+    assert (decision.counted, decision.due_in) == (False, timedelta(hours=1))
 
 
 def test_the_table_decides() -> None:

@@ -82,7 +82,7 @@ def test_an_answer_speaks_for_its_own_text_alone(
     """A send that failed before its request would have been called sent, by the answer to the thread's last one."""
     with TwilioSender(settings(posted[0])) as sender:
         assert sender.send(text()) == Accepted(SID)
-        monkeypatch.setattr("twilio.http.http_client.TwilioHttpClient.request", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("twilio.rest.api.v2010.account.message.MessageList.create", lambda *_, **__: 1 / 0)
         assert isinstance(sender.send(text()), InDoubt)
 
 

@@ -28,9 +28,9 @@ Values = dict[str, object]
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     """For a row that is not sent now: the function to call, and its values."""
     if isinstance(decision, Fail | Cancel):
-        ends = "failed" if isinstance(decision, Fail) else "cancelled"
-        return "end_sms_retry", {"final_status": ends, "error": decision.why, "why_code": decision.why_code}
-    values: Values = {"why": decision.why, "why_code": decision.why_code}
+        ends: Values = {"final_status": decision.leaves, "error": decision.why, "why_code": decision.why_code}
+        return "end_sms_retry", ends
+    values: Values = {"why": decision.why, "why_code": decision.why_code, "held": decision.held}
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
     match decision:
@@ -38,8 +38,8 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
             values |= {"until": until, "reason": "quiet_hours", "life": None}
         case Defer(until=until):
             values |= {"until": until}
-        case Hold(look_in=look_in):
-            values |= {"look_in": interval(look_in), "held": True}
+        case Hold():
+            values |= {"look_in": interval(decision.due_in)}
         case GiveBack():
             values |= {"until": claim.scheduled_for, "why": None}
         case Arrived():
@@ -51,27 +51,22 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
 
 def after_send(outcome: Outcome, decision: AfterSend) -> Values:
     """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
-    values: Values = {"outcome": outcome.name}
+    values: Values = {"outcome": outcome.name, "next_status": decision.leaves, "held": decision.held}
     if isinstance(decision, Complete):
-        return values | {"next_status": "completed", "twilio_sid": decision.sid}
+        return values | {"twilio_sid": decision.sid}
     values |= {"error": decision.why, "error_code": decision.code, "why_code": decision.why_code}
     match decision:
         case Fail(opted_out=opted_out, phone_status=phone_status):
-            return values | {"next_status": "failed"} | _of_number(opted_out, phone_status)
-        case Retry(delay=delay, reason=reason, counted=counted):
-            values |= {"retry_in": interval(delay), "reason": reason, "counted": counted}
-        case Hold(look_in=look_in):
-            values |= {"retry_in": interval(look_in), "reason": "twilio_error", "counted": False, "held": True}
-        case LookAgain(look_in=look_in):
-            values |= {"retry_in": interval(look_in)}
+            return values | {"opted_out": opted_out, "phone_status": phone_status}
+        case Retry(reason=reason, counted=counted):
+            values |= {"reason": reason, "counted": counted}
+        case Hold():
+            values |= {"reason": "twilio_error", "counted": False}
+        case LookAgain():
+            pass
         case _:
             assert_never(decision)
-    return values | {"next_status": "pending"}
-
-
-def _of_number(opted_out: bool, phone_status: str | None) -> Values:
-    """What is kept of a number, if anything is."""
-    return {"opted_out": opted_out, "phone_status": phone_status} if opted_out or phone_status else {}
+    return values | {"retry_in": interval(decision.due_in)}
 
 
 def after_look(decision: AfterLook) -> Values:
@@ -80,15 +75,15 @@ def after_look(decision: AfterLook) -> Values:
     match decision:
         case Complete(sid=sid, by=by):
             return values | {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
-        case LookAgain(look_in=look_in, failed=failed):
-            return values | {"decision": "look_failed" if failed else "look_again", "look_in": interval(look_in)}
+        case LookAgain(failed=failed):
+            values |= {"decision": "look_failed" if failed else "look_again"}
         case Retry():
-            return values | {"decision": "resend"}
-        case Hold(why, look_in=look_in, ambiguous=ambiguous):
-            messages = {"ambiguous": list(ambiguous)} if ambiguous else {}
-            return values | {"decision": "hold", "error": why, "look_in": interval(look_in)} | messages
+            values |= {"decision": "resend"}
+        case Hold(why, ambiguous=ambiguous):
+            values |= {"decision": "hold", "error": why, "ambiguous": list(ambiguous) or None}
         case _:
             assert_never(decision)
+    return values | {"look_in": interval(decision.due_in)}
 
 
 def after_delivery(report: Report, decision: AfterDelivery) -> Values:
@@ -96,21 +91,20 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
     code = report.refusal.code if report.refusal else None
     told = report.status not in get_args(Silence)
     values: Values = {"delivery_status": report.status, "error_code": code} if told else {}
+    if isinstance(decision, Close):
+        return values | {"decision": "unknown" if decision.unknown else "close"}
+    values |= {"error": decision.why, "why_code": decision.why_code, "held": decision.held}
     match decision:
-        case Close(unknown):
-            return values | {"decision": "unknown" if unknown else "close"}
-        case LookAgain(look_in=look_in):
+        case LookAgain(due_in=look_in):
             return values | {"decision": "look_again", "look_in": interval(look_in)}
-    values |= {"error": decision.why, "why_code": decision.why_code}
-    match decision:
         case Fail(opted_out=opted_out, phone_status=phone_status):
             number = {"opted_out": opted_out, "phone_status": phone_status}
             return values | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK)} | number
-        case Retry(delay=delay, counted=counted):
-            held = False
-        case Hold(look_in=delay):
-            counted, held = False, True
+        case Retry(counted=counted):
+            values |= {"counted": counted}
+        case Hold():
+            values |= {"counted": False}
         case _:
             assert_never(decision)
-    again = {"retry_in": interval(delay), "look_in": interval(look_before(delay)), "counted": counted, "held": held}
+    again = {"retry_in": interval(decision.due_in), "look_in": interval(look_before(decision.due_in))}
     return values | {"decision": "send_again"} | again

@@ -73,7 +73,10 @@ class Groups:
         return mine.result()
 
     def _make_next(self) -> None:
-        """Make the request of all calls that wait; there are none if an earlier group took them."""
+        """Make the request of all calls that wait; there are none if an earlier group took them.
+
+        Each call asks for a group, and each group makes one call at least, so that none is left.
+        """
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_GROUP))]
         results = self._results_of([call for call, _ in group]) if group else []
         for (call, future), result in reversed([*zip(group, results, strict=True)]):
@@ -83,8 +86,6 @@ class Groups:
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        if self._waiting:
-            self._thread.submit(self._make_next)
 
     def _results_of(self, calls: Sequence[Call]) -> Sequence[Result]:
         try:

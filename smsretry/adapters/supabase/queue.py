@@ -215,7 +215,7 @@ class SupabaseQueue(SupabaseGroups):
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"
-            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", look_in=DOUBT_HELD_LOOK)))
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", due_in=DOUBT_HELD_LOOK)))
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
             why = f"{unreadable.why}. That could not be recorded yet"
