@@ -97,8 +97,9 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
         "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
         "code": 14107, "sender": "…0006", "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
     }  # fmt: skip
-    of_business = {event["resource"]["prefect.resource.id"] for event in prefect.events(f"sms.business.{business.id}")}
-    assert of_business == {f"sms.text.{row}" for ids in rows.values() for row in ids}
+    of_business = {f"sms.text.{row}" for ids in rows.values() for row in ids}
+    feed = f"sms.business.{business.id}"
+    until(lambda: {event["resource"]["prefect.resource.id"] for event in prefect.events(feed)} == of_business)
     letters = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
     [letter] = [event["payload"] for event in letters if related_to(event, "flow-run") == flow_runs[0]]
     assert (letter["texts"], letter["codes"]) == (2, "21211")

@@ -9,10 +9,8 @@ from shutil import which
 
 import pytest
 
-from smsretry.errors import MigrationError
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
-from smsretry.testing.stack import SmsStack
 from tests.e2e.documents import Document
 
 pytestmark = pytest.mark.long
@@ -58,15 +56,6 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     [queue] = re.findall(r"-- smsretry's queue --+\n(.*?)\n[=_]", done.stdout, flags=re.DOTALL)
     assert "+12125550123" not in queue, "what follows it is the test's own assertion, which names it under CI=true"
     assert list((tmp_path / "temporary").rglob("postgres")) == []
-
-
-def test_a_schema_that_the_migrations_refuse_is_told_with_what_does_not_fit(tmp_path: Path) -> None:
-    """By its column; and nothing is left of the stack."""
-    schema = tmp_path / "schema.sql"
-    schema.write_text("create table customers (id bigint primary key, phone text)", encoding="utf-8")
-    with pytest.raises(MigrationError, match=r"customers\.id is bigint"):
-        SmsStack(tmp_path / "stack", schema=[schema]).__enter__()
-    assert not (tmp_path / "stack" / "postgres").exists()
 
 
 @pytest.mark.skipif(not which("psql"), reason="no psql")
