@@ -112,7 +112,7 @@ class Harness:
     """The senders that businesses move between. None: the environment's sends for everybody."""
     texts: list[Text] = field(default_factory=list)
     rounds: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(STALLS, 0)))
     """What went wrong, as the report names it."""
     wrote: list[str] = field(default_factory=list)
     """Workers that sent or wrote after they had lost their claims."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
-from tests.proofs.faults.harness import READ_SECONDS, STALLS, Harness, harness
-from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, StallPoint
+from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
+from tests.proofs.faults.orders import POLL_POINTS, StallPoint
 from tests.proofs.town.book import Book, read
 from tests.proofs.town.judge import Judge, at_the_end, judged
 from tests.proofs.town.report import Report, Verdict
@@ -146,34 +147,28 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
     run.drain()
     book = read(run.stack, run.texts, run.carrier.told if run.carrier else None)
     rows = [row for story in book.stories.values() for row in story.rows]
-    attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
     ended = Counter(f"  {row['why_code']}" for row in rows if row["status"] in ("failed", "cancelled"))
-    crew, became = run.crew, sum(send["send_log_id"] == send["id"] for send in book.sends.values())
+    done, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
     numbers: dict[str, Any] = {
-        **({"scheduled sends": len(book.sends), "  became texts": became} if run.scheduled else {}),
         "texts": len(run.texts),
         "rounds": run.rounds,
-        "worker runs": crew.counts["runs"],
+        "worker runs": done.counts["runs"],
         "workers killed": run.killed,
-        **{f"  {point}": crew.kills[point] for point in KILL_POINTS if crew.kills},
-        **({"  queueing scheduled sends": crew.kills["queueing"]} if run.scheduled else {}),
-        STALLS[0]: run.counts[STALLS[0]],
-        **{
-            what: run.counts[what]
-            for what in ("PostgreSQL killed", "PostgreSQL restarted", "PostgreSQL's answers lost")
-        },
-        "calls of PostgreSQL given up": crew.counts["trouble"],
-        "Twilio's answers lost": crew.counts["doubt"],
+        **{f"  {point}": died for point, died in done.kills.items()},
+        **run.counts,
+        "calls of PostgreSQL given up": done.counts["trouble"],
+        "Twilio's answers lost": done.counts["doubt"],
         "looks in Twilio's list": run.stack.twilio.lists,
+        "businesses moved": moved["own"] + moved["environment's"],
         "most attempts of a sent text": max(
             (row["attempt_count"] for row in rows if row["status"] == "completed"), default=0
         ),
         "Twilio messages": len(run.stack.twilio.ledger.entries()),
-        **_of_senders(run),
         **Counter(row["status"] for row in rows),
         **dict(ended.most_common(8)),
+        **({"became texts": sum(send["send_log_id"] == send["id"] for send in scheduled)} if run.scheduled else {}),
+        **(_of_deliveries(run, run.carrier, book) if run.carrier else {}),
         **(more or {}),
-        **_of_deliveries(run, book, attempts),
         "seconds": round(time.monotonic() - run.began, 1),
     }
     return Report(numbers, _judged(run, book))
@@ -194,38 +189,16 @@ def _judged(run: Harness, book: Book) -> Verdict:
     return verdict
 
 
-def _of_senders(run: Harness) -> dict[str, object]:
-    """From how many senders in how many accounts texts went out, and what happened to those."""
-    if not run.own:
-        return {}
-    addresses = {(entry.account_sid, entry.sent_by) for entry in run.stack.twilio.ledger.entries()}
-    counts = run.senders.counts
-    return {
-        "  senders": len(addresses),
-        "  accounts": len({account for account, _ in addresses}),
-        "businesses moved": counts["own"] + counts["environment's"],
-        "  to the environment's sender": counts["environment's"],
-        STALLS[2]: run.counts[STALLS[2]],
-        "senders removed": counts["removed"],
-    }
-
-
-def _of_deliveries(run: Harness, book: Book, attempts: list[Any]) -> dict[str, object]:
-    """What was reported, what became of it, and what was done to those who look after it."""
-    if not run.carrier:
-        return {}
-    ends, counts = Counter(a["delivery_status"] for a in attempts if a["twilio_sid"]), run.carrier.counts
+def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, object]:
+    """What was reported, and what became of it."""
+    attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
     several = [story.messages for story in book.stories.values() if len(story.messages) > 1]
+    both_arrived = [messages for messages in several if sum(m.arrived_at is not None for m in messages) > 1]
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
-        **{f"  {point}": run.crew.kills[point] for point in POLL_POINTS},
-        STALLS[1]: run.counts[STALLS[1]],
         "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
-        "statuses of messages": counts["statuses"],
-        **{f"callbacks {what}": counts[what] for what in ("lost", "late", "repeated", "without an answer")},
-        **{f"messages {status}": n for status, n in ends.most_common()},
+        **{f"callbacks: {what}": n for what, n in carrier.counts.items()},
+        **Counter(f"messages {attempt['delivery_status']}" for attempt in attempts if attempt["twilio_sid"]),
         "texts sent again": len(several),
-        "  both arrived, as was learned later": sum(
-            sum(message.arrived_at is not None for message in messages) > 1 for messages in several
-        ),
+        "  both arrived, as was learned later": len(both_arrived),
     }

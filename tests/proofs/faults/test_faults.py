@@ -69,7 +69,7 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(stack:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
     report = everything(stack, texts=24, seed="7", kills=3, crashes=0, stalls=1, scheduled=True, delivery=True)
     assert report.clean, report.tell()
-    assert report.numbers["  became texts"] == report.numbers["texts"]
+    assert report.numbers["became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
     assert report.numbers["pollers killed"]
 

@@ -14,10 +14,8 @@ from tests.proofs.neighbors.tenants import (
     broken_settings,
     flood,
     odd_values,
-    own_words,
     refused,
     scheduled_flood,
-    two_rows,
     well_behaved,
 )
 from tests.proofs.town.book import Story, read
@@ -38,11 +36,10 @@ A_RUN: Final = MINUTE
 def everybody(texts: int) -> list[Neighbor]:
     """All the neighbors there are."""
     return [
-        well_behaved(texts), odd_values, flood(texts // 2), refused("refused destinations", 2, 4),
-        troubles.mid_flight, broken_settings, two_rows, troubles.sends_by_itself, troubles.edited_in_doubt,
-        troubles.idle_transaction(minutes=2), troubles.revoked_grant(minutes=4), troubles.killer(), troubles.poison,
-        troubles.poison_in_doubt, troubles.undecodable_answers, troubles.told_otherwise, troubles.refusing_trigger,
-        own_words, backlog(1 + texts // 100), scheduled_flood(60 + texts // 2), *senders(),
+        well_behaved(texts), odd_values, flood(texts // 2), refused("refused destinations", 2, 4), broken_settings,
+        troubles.mid_flight, troubles.sends_by_itself, troubles.idle_transaction,
+        troubles.revoked_grant(minutes=4), troubles.killer(), troubles.poison, troubles.poison_in_doubt,
+        troubles.refusing_trigger, backlog(1 + texts // 100), scheduled_flood(60 + texts // 2), *senders(),
     ]  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonErr
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
-from tests.proofs.neighbors.tenants import stop_at_one
 from tests.proofs.town.street import Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 from tests.support.senders import OwnSender
@@ -170,5 +169,5 @@ def senders() -> list[Neighbor]:
         _with_sender("paused sender", _paused),
         _with_sender("flood at a slow sender", _slow, waits, texts=20, segments_per_second=1.0),
         _with_sender("silent account", _silent, "in doubt: ", waits, texts=2),
-        day_is_used, moves_in_flight, moves_in_doubt, stop_at_one,
+        day_is_used, moves_in_flight, moves_in_doubt,
     ]  # fmt: skip

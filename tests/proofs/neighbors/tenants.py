@@ -4,20 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
-from smsretry.testing.stack import NOON
-from tests.proofs.oracles.stopping import OTHERS, STOPS
-from tests.proofs.town.luck import dice, new_id
-from tests.proofs.town.street import MINUTE, WELL_BEHAVED, Life, Neighbor, Street
+from tests.proofs.town.luck import dice
+from tests.proofs.town.street import WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
-from tests.support.senders import OwnSender
 
 _YESTERDAY: Final = -60 * 24
 """Minutes: due a day before everybody else's, so that they come first wherever the oldest does."""
 _OPEN_ENDS: Final = ("(pending|processing): ", "in doubt: ", "held: ", "completed", "cancelled: Expired")
-_OPTED_OUT: Final[dict[str, Any]] = {
-    "may_end": ("cancelled: Customer opted out",),
-    "stopped_at": NOON - timedelta(days=365),
-}
 _MEGABYTE: Final = 1_000_000
 
 
@@ -160,66 +153,6 @@ def broken_settings(street: Street) -> Life:
     street.counts["held before the mending"] += len(held.fetchall())
     street.connection.execute(hours, ["09:00-18:00", street.business("broken settings")])
     street.connection.execute("select set_sms_state_stop('LA', null)")
-
-
-def two_rows(street: Street) -> None:
-    """A number is there twice: opted out, and imported again as if nothing had been said."""
-    owner = "a number twice"
-    texts = [street.text(owner, 1 + n * street.busy / 6, phone=f"+1212556{n:04}", **_OPTED_OUT) for n in range(4)]
-    street.open(owner)
-    for n, text in enumerate(texts):
-        if n % 2:
-            write(street.connection, [text])
-        street.connection.execute(
-            "insert into customers (business_id, phone, sms_consent_status, sms_consent_at) "
-            "values (%s, %s, 'opted_out', %s)",
-            [text.business_id, text.phone, street.now - timedelta(days=3)],
-        )
-        if not n % 2:
-            write(street.connection, [text])
-
-
-def _hear(street: Street, text: Text, words: str, sender: OwnSender | None = None) -> None:
-    """The webhook hears what a customer answers."""
-    to = [sender.sent_by, sender.account] if sender else [None, None]
-    street.connection.execute(
-        "select record_inbound_sms(%s, %s, null, %s, messaging_service_sid => %s, account_sid => %s)",
-        [text.phone, f"SM{new_id(text.retry_id, words, sender).hex}", words, *to],
-    )
-    street.counts["said stop, or something else"] += 1
-
-
-def own_words(street: Street) -> Life:
-    """People say stop before their text is due, no two alike. Others answer as people do, and get theirs."""
-    each, says = 24, []
-    for owner, words, more in (("in their own words", STOPS, _OPTED_OUT), ("in other words", OTHERS, {})):
-        start, step = int(dice(street.seed, owner) * len(words)), len(words) // each
-        texts = street.move_in(owner, [2 + n * street.busy / each / 2 for n in range(each)], **more)
-        says += [(text, words[(start + n * step) % len(words)]) for n, text in enumerate(texts)]
-    while True:
-        yield
-        for text, said in says:
-            if street.now <= text.due_at - MINUTE < street.now + MINUTE:
-                _hear(street, text, said)
-
-
-def stop_at_one(street: Street) -> Life:
-    """The same people are customers of three businesses. They say STOP to the sender that two of these share."""
-    stopped, other = (street.senders.open("stop", which) for which in ("that one", "the other"))
-    dues = [3 + n * street.busy / 8 for n in range(4)]
-    for owner, sender, more in (
-        ("stop at one of two senders", stopped, _OPTED_OUT),
-        ("the one who shares it", stopped, _OPTED_OUT),
-        ("the one who does not", other, {}),
-    ):
-        texts = [street.text(owner, due, phone=f"+1212557{n:04}", **more) for n, due in enumerate(dues)]
-        street.open(owner, sender=sender)
-        write(street.connection, texts)
-    while True:
-        yield
-        for text in texts:
-            if street.now <= text.due_at - MINUTE < street.now + MINUTE:
-                _hear(street, text, "STOP", stopped)
 
 
 # -- rows that hold what no row should ---------------------------------------------------------------------------------

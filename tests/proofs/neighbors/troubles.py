@@ -1,10 +1,7 @@
 """Trouble that comes upon everybody: deaths, locks, grants, triggers, lost answers, and changes in mid-flight."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal
@@ -12,7 +9,6 @@ from uuid import UUID
 
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
-from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.models import Claim
 from smsretry.retry.models import Text as Message
 from tests.proofs.town.luck import dice, new_id
@@ -74,43 +70,15 @@ def poison_in_doubt(street: Street) -> None:
 # -- the database ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _locked(street: Street, customers: Sequence[UUID], logs: Sequence[UUID], *, until_given_up: bool) -> Iterator[None]:
-    with street.stack.connect() as holding:
-        holding.autocommit = False
-        holding.execute("select 1 from customers where id = any (%s) for update", [[*customers]])
-        holding.execute("select 1 from send_logs where id = any (%s) for update", [[*logs]])
-        over = threading.Event()
-
-        def watch() -> None:
-            while until_given_up and not over.wait(0.1):
-                if street.unanswered:
-                    holding.close()
-                    return
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        yield
-        over.set()
-        watcher.join()
-        holding.close()
-
-
-def idle_transaction(minutes: int, texts: int = 32, *, until_given_up: bool = False) -> Neighbor:
-    """A transaction holds customers and another text's send log locked while their texts are due.
-
-    Args:
-        until_given_up: it ends when the worker has given up a call, before the minute is over.
-    """
-
-    def live(street: Street) -> Life:
-        mine = street.move_in("idle transaction", [street.busy // 3] * texts)
-        yield from street.until(street.busy // 3)
-        rows = [text.customer_id for text in mine[1:]], [mine[0].send_log_id]
-        with _locked(street, *rows, until_given_up=until_given_up):
-            yield from street.until(street.busy // 3 + minutes)
-
-    return live
+def idle_transaction(street: Street) -> Life:
+    """For two minutes a transaction holds customers and another text's send log locked while their texts are due."""
+    mine = street.move_in("idle transaction", [street.busy // 3] * 32)
+    yield from street.until(street.busy // 3)
+    with street.stack.connect() as holding, holding.transaction():
+        customers = [text.customer_id for text in mine[1:]]
+        holding.execute("select from customers where id = any (%s) for update", [customers])
+        holding.execute("select from send_logs where id = %s for update", [mine[0].send_log_id])
+        yield from street.until(street.busy // 3 + 2)
 
 
 def revoked_grant(minutes: int) -> Neighbor:
@@ -149,15 +117,6 @@ def refusing_trigger(street: Street) -> Life:
         yield from street.until(street.busy // 2)
     finally:
         street.connection.execute("drop function public.refuses() cascade")
-
-
-def undecodable_answers(street: Street) -> None:
-    """Its calls are answered by something in between, in a way that no client can decode."""
-    kinds: Sequence[Literal["broken_gzip", "nested"]] = ("broken_gzip", "nested") * 2
-    texts = street.move_in("undecodable", [1 + n * street.busy / 4 for n in range(len(kinds))])
-    for text, kind in zip(texts, kinds, strict=True):
-        about = {"about": str(text.retry_id)}
-        street.meanwhile(text, "begin", partial(street.stack.rpc_faults.unreadable, "begin_sms_attempt", kind, **about))
 
 
 # -- changes while a worker holds a row --------------------------------------------------------------------------------
@@ -208,18 +167,6 @@ def _change(street: Street, text: Text, change: str) -> None:
     street.counts["changes in mid-flight"] += 1
 
 
-def edited_in_doubt(street: Street) -> None:
-    """Somebody corrects words and numbers of texts that are in doubt and were accepted."""
-    corrections = (
-        "update send_logs set subject = 'Corrected words' where id = %(log)s",
-        "update customers set phone = '+1646' || right(phone, 7) where id = %(customer)s",
-    )
-    for n, text in enumerate(street.move_in("edited in doubt", [1 + n * street.busy / 8 for n in range(6)])):
-        street.stack.twilio.fail(AcceptThenDrop(), to=text.phone)
-        # What went out went to the number that it had.
-        street.meanwhile(text, "finish", partial(_change, street, replace(text), corrections[n % 2]))
-
-
 def sends_by_itself(street: Street) -> None:
     """An application texts the same people the same words by itself, while ours are in doubt."""
     for n, text in enumerate(street.move_in("sends by itself", [2 + n * street.busy // 6 for n in range(6)])):
@@ -240,47 +187,3 @@ def _send_as_application(street: Street, text: Text) -> None:
         )
     text.others.add(str(sid))
     street.counts["texts the application sent itself"] += 1
-
-
-_WORDS: Final = " \u201cHi\u00a0Ann\u201d \u2013 it\u2019s time\u2026 \n"
-_PLAIN: Final = str.maketrans(
-    {"\u201c": '"', "\u201d": '"', "\u00a0": " ", "\u2013": "-", "\u2019": "'", "\u2026": "..."}
-)
-_TOLD: Final[tuple[tuple[Callable[[Entry], Entry], bool], ...]] = (
-    (lambda entry: replace(entry, body=entry.body.translate(_PLAIN)), True),
-    (lambda entry: replace(entry, body=f"{entry.body}\nReply STOP to unsubscribe"), True),
-    (lambda entry: replace(entry, body=entry.body.strip() + " "), True),
-    (lambda entry: replace(entry, body=""), False),
-    (lambda entry: replace(entry, accepted_at=entry.accepted_at - timedelta(minutes=10)), False),
-    (lambda entry: replace(entry, accepted_at=entry.accepted_at + timedelta(minutes=10)), False),
-    (lambda entry: replace(entry, accepted_at=entry.accepted_at - timedelta(days=2)), False),
-)
-"""How a list tells a message, and whether that is proof enough of it. Where it is not, a person decides."""
-
-
-def told_otherwise(street: Street) -> Life:
-    """Twilio's list encodes, redacts, trims and appends, has an order of its own, and dates by a clock that was wrong.
-
-    Of each kind one text was accepted and one was not, and no answer came.
-    """
-    texts = street.move_in("told otherwise", [])
-    told: dict[str | None, Callable[[Entry], Entry]] = {}
-    for n, (tells, is_proof) in enumerate(_TOLD * 2):
-        accepted = n < len(_TOLD)
-        text = street.text("told otherwise", 1 + n * street.busy / 2 / len(_TOLD))
-        text.body = f"{_WORDS}{text.body}{_WORDS}"
-        text.may_end = ("held: In doubt: .*smsretry texts resolve",) if accepted and not is_proof else text.may_end
-        street.stack.twilio.fail(AcceptThenDrop() if accepted else DropUnaccepted(), to=text.phone)
-        told[text.phone] = tells
-        texts.append(text)
-    write(street.connection, texts)
-
-    def retell(entries: Sequence[Entry]) -> Sequence[Entry]:
-        changed = [told[entry.to](entry) if entry.to in told else entry for entry in entries]
-        return sorted(changed, key=lambda entry: entry.sid)
-
-    street.stack.twilio.retell = retell
-    try:
-        yield from street.until(street.minutes)
-    finally:
-        street.stack.twilio.retell = tuple

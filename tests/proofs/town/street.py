@@ -53,7 +53,6 @@ class Street:
         seed: str,
         start: datetime = NOON,
         stale: int = 10,
-        timeout_seconds: float = TIMEOUT_SECONDS,
         limit: int = LIMIT,
         profile: Profile = DEFAULT,
     ) -> None:
@@ -79,7 +78,7 @@ class Street:
         """When something happens next, if the time in between is to be left out; None: never more."""
         self.twilio_seconds = 30.0
         """How long the worker waits for an answer of Twilio's."""
-        self._neighbors, self._timeout_seconds, self._limit, self._profile = neighbors, timeout_seconds, limit, profile
+        self._neighbors, self._limit, self._profile = neighbors, limit, profile
         self._losses = Counter[UUID]()
         """How often a text's claim was lost."""
         self._meanwhile = dict[tuple[UUID, str], Callable[[], object]]()
@@ -158,7 +157,7 @@ class Street:
     def settings(self) -> Settings:
         """As each run reads them."""
         seconds = {
-            "supabase_timeout_seconds": self._timeout_seconds, "twilio_read_timeout_seconds": self.twilio_seconds,
+            "supabase_timeout_seconds": TIMEOUT_SECONDS, "twilio_read_timeout_seconds": self.twilio_seconds,
         }  # fmt: skip
         return self.senders.settings(self.stack.settings()).model_copy(update=seconds)
 
