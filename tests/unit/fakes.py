@@ -2,13 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeAlias
 
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff, Send
 from smsretry.retry.delivery import Report
-from smsretry.retry.models import Claim, Look, SenderId, Sighting, Text
+from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.retry.profile import EVERYBODY, Audience
 from smsretry.sending.ports import Batch, Begin, Finish
@@ -100,14 +99,10 @@ def _subjects(claim: Claim) -> set[str]:
 
 @dataclass
 class FakeSender:
-    """A sender that comes to the given outcome, or raises it, and has the given list of messages."""
+    """A sender that comes to the given outcome, or raises it, and lists no message."""
 
     comes_to: Outcome | Exception = field(default_factory=lambda: Accepted(SID))
     texts: list[Text] = field(default_factory=list)
-    listed: list[Sighting] | None = field(default_factory=list)
-    """None: the list cannot be had."""
-    looks: list[tuple[str, datetime]] = field(default_factory=list)
-    """Number and time that were asked about."""
     reports: dict[str, Report] = field(default_factory=dict)
     """What became of messages that were called lost, by SID."""
     no_credentials: str | None = None
@@ -128,9 +123,8 @@ class FakeSender:
     def cannot_send_for(self, account: str) -> str | None:
         return self.no_credentials
 
-    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
-        self.looks.append((phone, since))
-        return None if self.listed is None else Look(sightings=tuple(self.listed))
+    def look_up(self, phone: str, **_: Any) -> Look:
+        return Look(sightings=())
 
     def what_became_of(self, sid: str, *, account: str | None) -> Report:
         return self.reports.get(sid, Report("unanswered"))

@@ -18,7 +18,6 @@ SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelt
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 BY_DAY = Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 FLORIDA = "+13055550123"
-CAPPED = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
 
 
 def waits_until(until: datetime, *, why: str, why_code: WhyCode = "quiet_hours") -> Defer:
@@ -125,23 +124,11 @@ def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None
         assert decision.cap == cap
 
 
-def test_a_capped_text_waits_until_there_is_room_or_for_the_opening_after_it() -> None:
-    """In Florida, which closes at 20:00. What expires before that would never be sent."""
-    claim = claim_with(phone=FLORIDA)
-    in_time = waits_until(NOON, why=CAPPED, why_code="daily_cap")
-    assert after_cap(claim, reached_at=NOON - DAY) == in_time
-    in_the_morning = waits_until(OPENING, why=CAPPED, why_code="daily_cap")
-    assert after_cap(claim, reached_at=NIGHT - DAY, profile=AT_ONCE) == in_the_morning
-    assert isinstance(after_cap(claim_with(phone=FLORIDA, expires_at=None), reached_at=NOON - MINUTE), Defer)
-    expires = Cancel(f"Expires before it may go out. {CAPPED}", "expired")
-    assert after_cap(claim_with(phone=FLORIDA, expires_at=NOON), reached_at=NOON - DAY) == expires
+def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> None:
+    """Or for the opening after it, as a capped text does. In a state that is stopped, that is what it waits for."""
     stopped = after_cap(claim_with(phone=FLORIDA, stopped_states=["FL"]), reached_at=NOON - DAY)
     assert isinstance(stopped, Hold)
     assert stopped.why.startswith("Texts to FL are stopped")
-
-
-def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> None:
-    """Or for the opening after it."""
     for turns_at, until in ((NOON + HOUR, NOON + HOUR), (NIGHT + HOUR, OPENING)):
         decision = before_send(claim_with(sender=assigned(1, spent_until=turns_at)), at=NOON, profile=AT_ONCE)
         assert isinstance(decision, Defer)

@@ -8,14 +8,11 @@ from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, known_evidence
-from smsretry.retry.evidence import earliest_creation
-from smsretry.retry.models import Claim, ItemResult, Look, Sighting
+from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.profile import Profile
-from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.vocabulary import InDoubtPolicy
 from tests.support.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
 from tests.support.builders import sighting as listed_as
-from tests.unit.fakes import FakeQueue, FakeSender
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGUN = NOON - 21 * MINUTE
@@ -172,41 +169,8 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
         assert last.due_in == HOUR
 
 
-# What is asked, and what a look comes to
-
-
-def looked(
-    claim: Claim, queue: FakeQueue, listed: list[Sighting] | None, in_doubt: InDoubtPolicy = "resend"
-) -> ItemResult:
-    """One look of a worker. It sends nothing, and asks for all that would be evidence, if it knows what was sent."""
-    sender = FakeSender(listed=listed)
-    result = process_sms_retry_item(claim, queue=queue, sender=sender, profile=Profile(in_doubt=in_doubt))
-    asks = claim.sent_to and claim.attempt_begun_at and not claim.known_sid and not claim.log_says_sent
-    assert (sender.texts, sender.looks) == ([], [(PHONE, earliest_creation(BEGUN))] if asks else [])
-    return result
-
-
-CAME_TO: list[tuple[dict[str, Any], list[Sighting] | None, InDoubtPolicy, str, timedelta | None]] = [
-    # what is known, what is listed, the owner's policy, what it comes to, when it is due again
-    ({"reconcile_count": 0}, [], "resend", "InDoubt", 5 * MINUTE),
-    ({}, [], "resend", "RetryScheduled", timedelta(0)),
-    ({}, [], "hold", "Held", HOUR),
-    ({}, None, "resend", "InDoubt", 15 * MINUTE),
-    ({}, [sighting(body="")], "resend", "Held", HOUR),
-    ({}, [sighting()], "resend", "Sent", None),
-    ({"expires_at": NOON}, None, "resend", "Failed", None),  # nobody decided in its lifetime: the queue ends it
-    # The application's webhook was there first.
-    ({"known_sid": OTHER}, None, "resend", "Sent", None),
-    ({"log_says_sent": True}, None, "resend", "Sent", None),
-    # There is nothing to compare with, which is no absence.
-    ({"sent_to": None}, [], "resend", "InDoubt", 15 * MINUTE),
-    ({"attempt_begun_at": None}, [], "resend", "InDoubt", 15 * MINUTE),
-]
-
-
-def test_a_look_comes_to_what_was_decided_and_is_lost_with_its_claim() -> None:
-    """Another worker may have the row by then: nothing was changed."""
-    for known, listed, in_doubt, fate, due_in in CAME_TO:
-        came_to = looked(doubtful(**known), FakeQueue(), listed, in_doubt)
-        assert (came_to.fate, came_to.next_at) == (fate, None if due_in is None else NOON + due_in), (known, listed)
-        assert looked(doubtful(**known), FakeQueue(holds=False), listed, in_doubt).fate == "Lost"
+def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
+    """The queue ends it then, with what was to be decided as the reason."""
+    for expires_at, fate, next_at in ((NOON + MINUTE, "Held", NOON + HOUR), (NOON, "Failed", None)):
+        result = ambiguous(SID).result(doubtful(expires_at=expires_at))
+        assert (result.fate, result.next_at) == (fate, next_at)
