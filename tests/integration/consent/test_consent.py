@@ -330,26 +330,6 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     assert neighbor.row(theirs)["status"] == ("cancelled" if everywhere else "completed")
 
 
-def test_an_opt_in_is_given_to_one_business_and_texts_go_out_under_it(shop: Shop, operators: SupabaseOperators) -> None:
-    """The neighbor has none by it, and what an earlier opt-out cancelled stays cancelled."""
-    neighbor = shop.neighbor()
-    customer, theirs = shop.customer(), neighbor.customer(consent="opted_out")
-    before = waiting(shop, customer)
-    record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=shop.id)
-    said = record_consent(operators, PHONE, consent="opted_in", source="paper form", business_id=shop.id)
-    assert (said.customers, said.cancelled) == (1, 0)
-    assert consent(shop, customer) == ("opted_in", "paper form")
-    assert consent(neighbor, theirs) == ("opted_out", None)
-    row = waiting(shop, customer, due=timedelta(0))
-    assert shop.run() == ["Sent"]
-    [attempt] = shop.attempts_of(row)
-    assert (attempt["consent_source"], attempt["consent_at"]) == (
-        "paper form",
-        customer_of(shop, customer)["sms_consent_at"],
-    )
-    assert shop.row(before)["status"] == "cancelled"
-
-
 NO_WORD: Final[list[tuple[Any, Any, Any]]] = [
     ("212-555-0123", "opted_out", "letter"), ("12125550123", "opted_out", "letter"),
     ("+1 212 555 0123", "opted_out", "letter"), (PHONE + "\n", "opted_out", "letter"), ("", "opted_out", "letter"),

@@ -135,6 +135,17 @@ def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(sh
     assert consents(shop) == [("opted_out", "inbound_stop")]
 
 
+def test_a_start_gives_back_the_consent_that_the_last_stop_ended(shop: Shop) -> None:
+    """And not an older one, which was taken back otherwise."""
+    shop.customer()
+    for status in ("opted_in", "unknown"):
+        shop.sql("update customers set sms_consent_status = %s", status)
+        hear(shop, "STOP")
+        shop.later(minutes=1)
+        hear(shop, "START")
+        assert consents(shop) == [(status, "inbound_start")]
+
+
 def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(shop: Shop) -> None:
     """Twilio has not blocked them, so it unblocks nobody; they may have been asked something else."""
     shop.customer()

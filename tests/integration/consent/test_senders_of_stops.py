@@ -113,8 +113,8 @@ HISTORIES: Final[dict[str, list[tuple[str, Any, str]]]] = {
         ("STOP", BARBER, "barber"), ("STOP", DENTIST, "barber dentist"), ("START", BARBER, "dentist"),
     ],
     "a start to a business's sender takes back a stop to the one that it has left, which no longer speaks for it": [
-        ("STOP", SENDER, "baker florist"), ("baker", BARBER, "any"), ("START", SENDER, "baker"),
-        ("START", BARBER, ""),
+        ("baker texts", SENDER, ""), ("STOP", SENDER, "baker florist"), ("baker", BARBER, "any"),
+        ("START", SENDER, "baker"), ("START", BARBER, ""),
     ],
     "the provider blocks the other class until it has heard the start, too": [
         ("baker", NEW, "marketing"), ("baker", OTHER, "transactional"), ("STOP", NEW, "baker"),

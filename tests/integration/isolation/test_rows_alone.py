@@ -252,23 +252,3 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
     assert [row["scheduled_for"] for row in after] == [row["scheduled_for"] for row in before]
     assert {row["recover_count"] for row in after} == {0}
     assert len(shop.claims()) == len(rows)
-
-
-def test_a_scheduled_send_whose_line_cannot_be_read_hides_no_other(shop: Shop) -> None:
-    """All that were queued with it are told."""
-    bad, good = shop.scheduled(), shop.scheduled(phone="+12125550100")
-    hide = f"""alter function queue_scheduled_sms rename to queue_as_it_is;
-               create function queue_scheduled_sms(limit_count integer, ahead interval, life interval, without uuid[])
-               returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text,
-                              retry_id uuid)
-               language sql as $$
-                   select q.scheduled_id, q.business_id, q.customer_id,
-                          case q.scheduled_id when '{bad}' then 'a later version''s word' else q.result end,
-                          q.why, q.retry_id
-                   from queue_as_it_is(limit_count, ahead, life) q $$;
-               grant execute on function queue_scheduled_sms to service_role"""
-    undo = "drop function queue_scheduled_sms; alter function queue_as_it_is rename to queue_scheduled_sms"
-    with shop.changed(hide, undo):
-        told = shop.queue.queue_scheduled(10, timedelta(minutes=2))
-    assert [(send.scheduled_id, send.result) for send in told] == [(good, "queued")]
-    assert shop.scheduled_send(bad)["status"] == "queued"

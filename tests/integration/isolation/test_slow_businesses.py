@@ -14,8 +14,6 @@ from tests.support.shop import Shop
 
 PATIENCE = 1.5
 """Seconds after which the database's API gives a statement up here."""
-SLOW = "perform pg_sleep(0.5)"
-"""What four texts take together is too long."""
 FOR_EVER = "perform pg_sleep(300)"
 
 
@@ -29,21 +27,6 @@ def trigger(
                create {kind} tenants_own {moment} {when} on public.{table}
                {"deferrable initially deferred" if deferred else ""} for each row execute function tenants_own()"""
     return shop.changed(make, "drop function public.tenants_own() cascade")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("table", ["sms_retry_queue", "send_logs"])
-def test_a_business_whose_trigger_sleeps_costs_the_others_nothing(shop: Shop, table: str) -> None:
-    """Neither in the claim nor in a group: all of theirs are sent in two runs, once each."""
-    slow = shop.neighbor()
-    rows = [shop.due_text(phone=f"+121255501{n:02}") for n in range(8)]
-    for n in range(4):
-        slow.due_text(phone=f"+1205555010{n}")
-    with impatient(shop.stack, seconds=PATIENCE), trigger(slow, SLOW, table=table):
-        for _ in range(2):
-            run_once(run_over(shop.queue, shop.sender))
-    assert [shop.row(row)["status"] for row in rows] == ["completed"] * 8
-    assert [len(shop.attempts_of(row)) for row in rows] == [1] * 8
 
 
 def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(shop: Shop) -> None:
