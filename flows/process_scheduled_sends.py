@@ -8,16 +8,14 @@ over the rows that another one has.
 from datetime import timedelta
 from typing import Annotated, Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.runs import numbers, scheduled_events, scheduled_page
-from smsretry.sending.ports import RetryQueue
-from smsretry.sending.scheduled import AHEAD, BATCH, Queueing, queue_scheduled_sends
+from smsretry.sending.scheduled import AHEAD, BATCH, queue_scheduled_sends
 from smsretry.wiring import services
 
 from .support.forms import form
@@ -26,12 +24,6 @@ from .support.schedule import OF_SCHEDULE, end_soon, tidy
 from .support.show import display_only, emit, refused, show
 
 PAGE_KEY = "sms-scheduled"
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def queue_due(queue: RetryQueue, batch: int, ahead: timedelta) -> Queueing:
-    """Make the texts of all scheduled sends whose time comes within `ahead`, batch by batch."""
-    return queue_scheduled_sends(queue, batch=batch, ahead=ahead)
 
 
 @flow(name="process-scheduled-sends", **OF_SCHEDULE)
@@ -47,7 +39,7 @@ def process_scheduled_sends(
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
     with services() as connected:
-        done = queue_due(connected.queue, batch, timedelta(seconds=ahead_seconds))
+        done = queue_scheduled_sends(connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds))
     name = numbers(done.counts) or IDLE
     end_soon()
     with display_only():

@@ -34,6 +34,10 @@ _MOST_SECONDS: Final = 5
 """How long a storage may take for one result. After that the run goes on without."""
 _threads: Final = ThreadPoolExecutor(50)
 """A network file system may hang: whoever waits for a result is another thread."""
+_NOT_STORED: Final = (
+    "Results cannot be stored (%s), so this run goes on without. Nothing else depends on them: look at the disk, or at "
+    "the block that PREFECT_DEFAULT_RESULT_STORAGE_BLOCK names"
+)
 _given_up: Final[set[UUID]] = set()
 """Runs whose storage failed: they ask it no more."""
 
@@ -53,14 +57,19 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
             writing = _threads.submit(copy_context().run, _store, told, f"{FOLDER}/{place}.json", state.timestamp)
             record = writing.result(_MOST_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
-            _give_up(run.id, error)
+            if run.id not in _given_up:  # another text's thread may have said so
+                _given_up.add(run.id)
+                why = (
+                    f"no answer for {_MOST_SECONDS} seconds"
+                    if isinstance(error, TimeoutError)
+                    else type(error).__name__
+                )
+                flow_run_logger(run).warning(_NOT_STORED, why)
+    state.data = record or told
     if task := TaskRunContext.get():  # not before it is stored, or Prefect would store it too; it tells the API by this
         task.persist_result = task.persist_result or record is not None
-        state.data = record or told
     elif state.is_failed():  # Prefect would look for an exception in it, and log all of it with a traceback
         state.data = record and record.model_copy(update={"result": None})
-    else:
-        state.data = record or told
     return state
 
 
@@ -81,14 +90,3 @@ def _sweep(folder: Path, now: datetime) -> None:
     for day in folder.iterdir():
         if _DAY.fullmatch(day.name) and day.name < f"{now - KEPT:%Y-%m-%d}":
             shutil.rmtree(day, ignore_errors=True)  # another run may be at it
-
-
-def _give_up(run: UUID, error: Exception) -> None:
-    if run not in _given_up:
-        _given_up.add(run)
-        why = f"no answer for {_MOST_SECONDS} seconds" if isinstance(error, TimeoutError) else type(error).__name__
-        flow_run_logger(this_run()).warning(
-            "Results cannot be stored (%s), so this run goes on without. Nothing else depends on them: look at the "
-            "disk, or at the block that PREFECT_DEFAULT_RESULT_STORAGE_BLOCK names",
-            why,
-        )

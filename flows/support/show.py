@@ -39,7 +39,7 @@ OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
-_OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice", "queue_due")
+_OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice")
 _NAME_LENGTH: Final = 110
 
 
@@ -91,13 +91,7 @@ def refused(why: str, *, word: str = "refused") -> State[Any]:
 
 
 def show(
-    name: str,
-    page: Iterable[Told],
-    *,
-    key: str,
-    idle: bool,
-    description: str = "",
-    forms: FormAddress = no_forms,
+    name: str, page: Iterable[Told], *, key: str, idle: bool, description: str = "", forms: FormAddress = no_forms
 ) -> None:
     """The name of a scheduled run, and its page unless it was idle."""
     rename(name, idle=idle)

@@ -187,7 +187,7 @@ class Form(BaseModel):
 
     def values(self) -> dict[str, object]:
         """The arguments of its SQL function."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True)
 
     @model_validator(mode="after")
     def _in_one_way(self, info: ValidationInfo) -> Self:

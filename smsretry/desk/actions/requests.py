@@ -239,10 +239,6 @@ class RecordConsent(Signed):
             raise ValueError("opted_in needs business_id: a yes is given to one business")
         return self
 
-    def values(self) -> dict[str, object]:
-        """A number must be given, if only as none."""
-        return {"phone": None, **super().values()}
-
 
 class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
@@ -250,12 +246,10 @@ class StopState(Form):
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
     FUNCTION, LOOK, ONE_WAY = "set_sms_state_stop", "status", ("whether it stops", ("because", "lift"))
     state: Annotated[UsState, POSITIONAL] = Field(description="Two letters of a US state or territory, such as LA.")
-    because: Because | None = Field(None, description="The declared emergency. Kept, and shown with each text.")
-    lift: bool = Field(False, description="Let texts go there again.")
-
-    def values(self) -> dict[str, object]:
-        """A stop without a reason is lifted."""
-        return {"state": self.state, "why": self.because}
+    because: Because | None = Field(
+        None, description="The declared emergency. Kept, and shown with each text.", serialization_alias="why"
+    )
+    lift: bool = Field(False, description="Let texts go there again.", exclude=True)
 
 
 class Prune(Form):
