@@ -82,9 +82,17 @@ def test_what_nothing_has_is_said_to_be_nobody_s(business: Business, command: Co
         assert (told.exit_code, " ".join(told.stdout.split())) == (1, NOTHING)
 
 
-def test_a_number_is_no_argument(command: Command) -> None:
-    """It would stay in the shell's history; it is not repeated either."""
-    for number in (PHONE, "(212) 555-0123", "212-555-0123", "5b0c5f0e"):
+def test_a_number_is_no_argument_and_one_that_cannot_be_is_not_repeated(command: Command) -> None:
+    """It would stay in the shell's history. It is refused in one line before the database is asked."""
+    for number in (PHONE, "(212) 555-0123", "212-555-0123"):
         told = command("explain", number)
-        assert (told.exit_code, told.stdout) == (64, "")
-        assert number not in told.stderr or number == "5b0c5f0e"
+        assert (told.exit_code, told.stdout, number in told.stderr) == (64, "", False)
+    for given, why in (
+        ("+1 212-555-012\n", "Phone number has the wrong length for its country: write it with its country code"),
+        ("020 7946 0123\n", "The country or the area code of this number is not known: write it with its country"),
+        ("(212) 555-0123\n(212) 555-0124\n", "standard input has 2 lines: give one number at a time."),
+    ):
+        refused = command("explain", "-", stdin=given, SUPABASE_URL="http://127.0.0.1:9")
+        assert (refused.exit_code, refused.stdout) == (64, "")
+        assert refused.stderr.startswith(f"Error: {why}")
+        assert "012" not in refused.output
