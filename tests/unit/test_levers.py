@@ -101,19 +101,12 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
 
 
 @pytest.mark.parametrize("state", get_args(TextState))
-def test_each_lever_s_form_and_command_are_whole_and_the_same(state: TextState) -> None:
-    """Of each reason, whatever the text's consent is, and with an own sender or without."""
+def test_each_lever_s_form_and_command_are_whole_and_the_same_and_without_one_it_is_said_why(state: TextState) -> None:
+    """Of each reason, whatever the text's consent is, and with an own sender or without; unless it has gone out."""
     for why_code, can, consent, own in product((*get_args(WhyCode), None), CAN[state], CONSENTS, OWN):
         one = text(state, why_code=why_code, can=can, **consent, **own)
+        assert next(levers(one, None, None), None) or nothing_to_do(one) or state == "sent", one
         for code in (None, code_meaning(30003), code_meaning(21610)):
             for lever in levers(one, None, code):
                 check(lever)
                 assert "{" not in str(lever)
-
-
-@pytest.mark.parametrize("state", get_args(TextState))
-def test_a_text_has_a_lever_or_it_is_said_why_it_has_none(state: TextState) -> None:
-    """Unless it has gone out."""
-    for why_code, can, consent in product((*get_args(WhyCode), None), CAN[state], CONSENTS):
-        one = text(state, why_code=why_code, can=can, **consent)
-        assert next(levers(one, None, None), None) or nothing_to_do(one) or state == "sent", one

@@ -35,8 +35,7 @@ UsState = Annotated[
 class WhichText(Form):
     """What happened to a text, why, what comes next, and what you can do. Say which text in one way.
 
-    An id is found whichever kind it is of. Where the queue has no text, it says what is known: the application sent it
-    itself, the customer had none.
+    An id is found whichever kind it is of. Where the queue has no text, it tells what the application sent itself.
     """
 
     COMMAND, EXAMPLES = "explain", ("explain $ID", "explain --customer $ID", "explain - < number.txt")

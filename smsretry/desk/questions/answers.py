@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
-from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
@@ -23,13 +22,19 @@ from smsretry.desk.actions.requests import (
     WhichTexts,
 )
 from smsretry.desk.actions.senders import SenderOrder
+from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
-from smsretry.instants import Instant, on_clock
-from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import MessageClass, TextState
+from smsretry.instants import on_clock
+from smsretry.retry.models import Value
 
 MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
+_UNREAD: Final = "line {line}: the database reads no number in it"
+_OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
+_UNMARKED: Final = (
+    "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
+    "them. Give the same order again later."
+)
 
 
 class Answer(Value):
@@ -107,7 +112,7 @@ def _done(asked: Form, came_to: Mapping[str, Any]) -> Iterator[Told]:
             numbers = f"Customers with this number: {came_to['customers']}; waiting texts cancelled"
             yield f"{said.capitalize().replace('_', ' ')}. {numbers}: {came_to['cancelled']}."
             if came_to["unmarked"]:
-                yield f"{_unmarked(came_to['unmarked'])} Give the same order again later."
+                yield _UNMARKED.format(came_to["unmarked"])
             elif said == "opted_out" and not came_to["customers"]:
                 yield "No customer has this number yet. What was said counts for whoever gets it."
             if said == "opted_in":
@@ -143,48 +148,23 @@ def _done(asked: Form, came_to: Mapping[str, Any]) -> Iterator[Told]:
                 yield f"Texts that waited and are due now: {came_to['released']}."
 
 
-def _unmarked(customers: int) -> str:
-    why = "their rows are locked, or a trigger refuses it. No text goes out to them."
-    return f"Customers who are not marked yet: {customers}, because {why}"
-
-
 # Several texts
 
 
-class TextLine(Value):
-    """One text of a list, or of what an order changes."""
-
-    retry_id: UUID
-    business_id: UUID | None
-    business: str | None
-    customer_id: UUID | None
-    number: str | None
-    message_class: MessageClass
-    attempts: int
-    state: TextState
-    at: Instant | None = Field(description="When it is looked at next; of one that has ended, when it did.")
-    why: str | None
-    why_code: KnownCode = None
-    skipped: str | None = None
-    warned: str | None = None
-
-
-def _texts(texts: Sequence[TextLine]) -> Iterator[Told]:
+def _texts(texts: Sequence[TextRecord]) -> Iterator[Told]:
     """Each with what it waits for or why it ended. From its number a link leads to its story."""
     for one in texts:
         story = Lever.see(WhichText, {"retry_id": str(one.retry_id)}, one.number or "without a number")
-        when, why = f", {on_clock(one.at)}" if one.at else "", f": {one.why}" if one.why else ""
-        yield story, f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}{when}{why}"
+        when, why = on_clock(one.next_at or one.since), f": {one.why}" if one.why else ""
+        yield story, f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}, {when}{why}"
         yield f"    row {one.retry_id}, customer {one.customer_id or 'is gone'}"
-        if one.skipped or one.warned:
-            yield f"    {'left alone' if one.skipped else 'beware'}: {one.skipped or one.warned}"
 
 
 class Listed(Done):
     """The texts that match."""
 
     asked: Annotated[ListTexts, Field(exclude=True, repr=False)]
-    texts: tuple[TextLine, ...]
+    texts: tuple[TextRecord, ...]
 
     @property
     def fails(self) -> bool:
@@ -204,7 +184,7 @@ class Change(Done):
     changed: int
     skipped: dict[str, int] = Field(description="How many were left alone, by reason.")
     warned: dict[str, int] = Field(description="How many were changed with a warning, by warning.")
-    sample: tuple[TextLine, ...]
+    sample: tuple[TextRecord, ...]
 
     @property
     def fails(self) -> bool:
@@ -248,14 +228,8 @@ class Change(Done):
 
 
 class Imported(Done):
-    """A whole file's import. Counts are of numbers, if nothing else is said."""
+    """A whole file's import: what its calls came to, added up. Counts are of numbers, if nothing else is said."""
 
-    recorded: int
-    known: int
-    customers: int
-    cancelled: int
-    unmarked: int
-    undated: int
     lines_read: int
     refused: int = Field(description="Lines that were not imported.")
     outlived: int = Field(description="Lines that are left alone because somebody opted in later.")
@@ -263,20 +237,20 @@ class Imported(Done):
 
     @classmethod
     def of(cls, asked: Form, parts: Sequence[Done], *, refused: Sequence[str], lines_read: int) -> Self:
-        """Add up what its calls came to. `refused`: lines that were not given to any, and why."""
-        counts = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
+        """Add up. `refused`: lines that were not given to any call, and why."""
+        names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
         notes = [note for part in parts for note in part.came_to["notes"]]
-        unread = [note for note in notes if note["what"] == "unreadable"]
+        failed = [*refused, *(_UNREAD.format(**note) for note in notes if note["what"] == "unreadable")]
         outlived = [note for note in notes if note["what"] == "outlived"]
-        failed = [*refused, *(f"line {note['line']}: the database reads no number in it" for note in unread)]
-        later = "line {line}: customer {customer_id} opted in later than that, which stays"
-        return cls(
-            asked=asked,
-            lines_read=lines_read,
-            refused=len(failed),
-            outlived=sum(note["lines"] for note in outlived),
-            listed=(*failed[:MOST_NOTES], *(later.format(**note) for note in outlived[:MOST_NOTES])),
-            **{name: sum(part.came_to[name] for part in parts) for name in counts},
+        return cls.model_validate(
+            {
+                "asked": asked,
+                "lines_read": lines_read,
+                "refused": len(failed),
+                "outlived": sum(note["lines"] for note in outlived),
+                "listed": (*failed[:MOST_NOTES], *(_OUTLIVED.format(**note) for note in outlived[:MOST_NOTES])),
+                **{name: sum(part.came_to[name] for part in parts) for name in names},
+            }
         )
 
     @property
@@ -293,7 +267,7 @@ class Imported(Done):
         if self.undated:
             yield f"Lines without a date, or with one that has not come: {self.undated}. They count as now."
         if self.unmarked:
-            yield f"{_unmarked(self.unmarked)} Give the same order again later."
+            yield _UNMARKED.format(self.unmarked)
         yield f"Lines: {self.lines_read}. Not imported: {self.refused}."
         yield from self.listed
         if (more := self.refused + self.outlived - len(self.listed)) > 0:

@@ -210,14 +210,14 @@ def _trouble(text: TextRecord, prediction: Step | None, slow: bool) -> WhyCode |
     """What stands in a waiting text's way now; None: nothing, or what it waited for is fixed."""
     if prediction is None:
         return text.why_code
-    match prediction.result:
-        case "goes out" if slow:
+    match prediction.fate:
+        case "Sent" if slow:
             return "sender_rate"
-        case "is held" | "is cancelled" | "fails":
+        case "Held" | "Cancelled" | "Failed":
             return prediction.why_code
-        case "is stopped" if text.why_code not in SENDER_MENDING:
+        case "GivenBack" if text.why_code not in SENDER_MENDING:
             return "sending_stopped"
-        case "waits" if prediction.why_code == "quiet_hours":
+        case "Deferred" if prediction.why_code == "quiet_hours":
             return "quiet_hours"
     waits_for_hours = text.state == "waiting" and text.why_code == "quiet_hours"
     return text.why_code if waits_for_hours or text.why_code not in _FORESEEN else None

@@ -1,10 +1,10 @@
 """What happens to a text without a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Final
 
-from smsretry.desk.questions.preview import Result, Step
+from smsretry.desk.questions.preview import Step
 from smsretry.desk.questions.records import AttemptRecord, TextRecord
 from smsretry.instants import on_clock
 from smsretry.retry.backoff import next_look_delay
@@ -12,15 +12,15 @@ from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.profile import Profile
 
-_RESULTS: Final[dict[Result, str]] = {
-    "goes out": "then goes out",
-    "waits": "then waits until {at}",
-    "is held": "is then held",
-    "is stopped": "then waits until one text, which each run tries, has gone out",
-    "is cancelled": "will be cancelled",
-    "fails": "will fail",
+_AHEAD: Final[Mapping[str, str]] = {
+    "Sent": "then goes out",
+    "Deferred": "then waits until {at}",
+    "Held": "is then held",
+    "GivenBack": "then waits until one text, which each run tries, has gone out",
+    "Cancelled": "will be cancelled",
+    "Failed": "will fail",
 }
-"""What each result means, for people."""
+"""What each fate of its next claims means, for people."""
 _DELIVERY: Final = {
     "arrived": "nothing more; it was delivered",
     "open": "nothing more; delivery to the phone is up to the carrier, which has not reported yet",
@@ -33,7 +33,7 @@ _DELIVERY: Final = {
 def next_step(text: TextRecord, zone: tzinfo, steps: Sequence[Step], profile: Profile) -> str:
     """In words. `steps`: what its claims will come to, if it waits."""
     at = on_clock(text.next_at, zone) if text.next_at else ""
-    ahead = "".join(f" and {_RESULTS[one.result].format(at=on_clock(one.at, zone))} ({one.why})" for one in steps)
+    ahead = "".join(f" and {_AHEAD[one.fate].format(at=on_clock(one.at, zone))} ({one.why})" for one in steps)
     match text.state:
         case "sent" | "failed" | "cancelled":
             return _over(text)
@@ -48,7 +48,7 @@ def next_step(text: TextRecord, zone: tzinfo, steps: Sequence[Step], profile: Pr
             return "its worker says what became of it, or it is taken back after 10 minutes of silence"
         case "in_doubt":
             return f"evidence is looked for at {at or 'this moment'}{_looks(text, zone, profile)}"
-        case "held" if not steps or steps[0].result == "is held":
+        case "held" if not steps or steps[0].fate == "Held":
             return f"it is looked at again at {at}, and goes on by itself once that is fixed"
         case "held":
             return f"it is looked at again at {at}{ahead}"

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
@@ -22,25 +22,15 @@ from smsretry.retry.profile import EVERYBODY, Audience, Profile
 from smsretry.retry.segments import segments
 from smsretry.vocabulary import Fate, WhyCode
 
-Result: TypeAlias = Literal["goes out", "waits", "is held", "is stopped", "is cancelled", "fails"]
-"""What a claim will come to.
-
-is stopped: sending is stopped, and only one text of each run is tried.
-"""
-_FATES: Final[Mapping[Fate, Result]] = {
-    "Deferred": "waits",
-    "Held": "is held",
-    "Cancelled": "is cancelled",
-    "Failed": "fails",
+_KINDS: Final[Mapping[str, str]] = {
+    "Sent": "go out",
+    "Deferred": "wait longer",
+    "GivenBack": "wait longer",
+    "Held": "held",
+    "Cancelled": "end",
+    "Failed": "end",
 }
-_KINDS: Final[dict[Result, str]] = {
-    "goes out": "go out",
-    "waits": "wait longer",
-    "is stopped": "wait longer",
-    "is held": "held",
-    "is cancelled": "end",
-    "fails": "end",
-}
+"""What a preview counts a fate as."""
 _STEPS: Final = 4
 """How many steps one prediction follows."""
 
@@ -49,7 +39,8 @@ _STEPS: Final = 4
 class Step:
     """What one claim of a text will come to."""
 
-    result: Result
+    fate: Fate
+    """GivenBack: sending is stopped, and only one text of each run is tried."""
     at: datetime
     """When that is, or until when it waits."""
     why: str
@@ -69,7 +60,7 @@ def predict(text: WaitingText, *, now: datetime, profile: Profile, audience: Aud
     at, steps = max(now, text.scheduled_for), list[Step]()
     while len(steps) < _STEPS:
         steps.append(_step(text, at, profile, audience))
-        if steps[-1].result != "waits" or steps[-1].at <= at:
+        if steps[-1].fate != "Deferred" or steps[-1].at <= at:
             break
         at = steps[-1].at
     return tuple(steps)
@@ -79,19 +70,19 @@ def _step(text: WaitingText, at: datetime, profile: Profile, audience: Audience)
     decision = before.before_send(text, at=at, profile=profile)
     if isinstance(decision, Send):
         if text.refused:
-            return Step("is cancelled", at, text.refused, text.refused_code)
+            return Step("Cancelled", at, text.refused, text.refused_code)
         if text.stopped:
-            return Step("is stopped", at, text.stopped, "sending_stopped")
+            return Step("GivenBack", at, text.stopped, "sending_stopped")
         cap = decision.cap
         counted = [moment for moment in text.texts_at if cap and moment > cap.since]
         if cap is None or len(counted) < cap.texts:
             if audience.includes(phone=text.phone, business_id=text.business_id):
                 unless = ", unless an earlier message of it has arrived by then" if text.lost_sids else ""
-                return Step("goes out", at, f"{decision.rule}{unless}")
-            return Step("is cancelled", at, audience.refusal, "not_listed")
+                return Step("Sent", at, f"{decision.rule}{unless}")
+            return Step("Cancelled", at, audience.refusal, "not_listed")
         decision = before.after_cap(text, reached_at=counted[cap.texts - 1], profile=profile)
     until = decision.due_at(at) if decision.fate == "Deferred" else None
-    return Step(_FATES[decision.fate], until or at, decision.why, decision.why_code, _stops(text, at, profile))
+    return Step(decision.fate, until or at, decision.why, decision.why_code, _stops(text, at, profile))
 
 
 def _stops(text: WaitingText, at: datetime, profile: Profile) -> tuple[str, ...]:
@@ -188,7 +179,7 @@ def forecast(
             continue
         steps = predict(text, now=now, profile=profile, audience=audience)
         end = steps[-1]
-        kind, hour = _KINDS[end.result], int((end.at - now).total_seconds() // 3600)
+        kind, hour = _KINDS[end.fate], int((end.at - now).total_seconds() // 3600)
         if kind == "go out" and hour >= hours:
             kind, end = "wait longer", steps[0] if len(steps) > 1 else replace(end, why="It is due later")
         if kind == "go out" and text.sender:

@@ -4917,7 +4917,6 @@ declare
     v_asked constant text[] := coalesce(nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
                                         case what when 'requeue' then array['failed'] else v_may end);
     v_ids uuid[];
-    v_lines jsonb;
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
         and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
@@ -4934,21 +4933,21 @@ begin
         -- Only those that somebody named are told why they are not looked at.
         where what <> 'look' or v_named or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place limit row_limit);
-    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l);
-    return query
+    sample := coalesce((select jsonb_agg(to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l), '[]');
+    matched := cardinality(v_ids);
     with told as materialized (
-        select i.id, i.place, c.skip, c.warn
-        from unnest(v_ids) with ordinality i (id, place)
+        select c.skip, c.warn, count(*) as texts
+        from unnest(v_ids) i (id)
         cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+        group by c.skip, c.warn
     )
-    select cardinality(v_ids), (count(*) filter (where t.skip is null))::integer,
+    select coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
-                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
-           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
-                         select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
-                    filter (where v_lines ? t.id::text), '[]')
+                         select u.skip, sum(u.texts) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce(jsonb_object_agg(t.warn, t.texts) filter (where t.skip is null and t.warn is not null), '{}')
+    into changed, skipped, warned
     from told t;
+    return next;
 end
 $$;
 
@@ -4982,7 +4981,7 @@ begin
              when what = 'look' then 'It is not queued yet: its time comes by itself'
              when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
-                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)' end);
+                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ')' end);
     if what = 'requeue' then
         select * into v_customer from public.customers c where c.id = v_row.customer_id;
         warn := case
@@ -5152,12 +5151,8 @@ $$;
 
 -- ======== schemas/desk/list_sms.sql ========
 -- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
---   at: when it is looked at next, or when it ended
 create or replace function public.list_sms(which jsonb, row_limit integer default 100)
-returns table (
-    retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
-    at timestamptz, why text, why_code text
-)
+returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_ids uuid[];
@@ -5167,10 +5162,8 @@ begin
     end if;
     v_ids := array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit);
     return query
-    select t.retry_id, t.business_id, t.business, t.customer_id, t.number, t.message_class::text, t.attempts::integer, t.state,
-           coalesce(t.next_at, t.since), t.why, t.why_code
-    from smsretry.text_on_record t
-    where t.retry_id = any (v_ids) and t.kind <> 'send log'
+    select t.* from smsretry.text_on_record t
+    where t.retry_id = any (v_ids)
     order by array_position(v_ids, t.retry_id);
 end
 $$;

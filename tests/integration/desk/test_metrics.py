@@ -1,9 +1,6 @@
 """What a run pushes, against what the database knows; and that metrics cost no text anything."""
 
 import logging
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,7 +8,6 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.conftest import Business
@@ -99,30 +95,6 @@ def by_last(samples: Samples) -> Counter[str]:
 
 
 @pytest.mark.long
-def test_nothing_of_opentelemetry_is_loaded_where_metrics_are_off(stack: Stack, collector: Collector) -> None:
-    """And where they are on, the pushes of all processes are of one instance."""
-    script = (
-        "import sys; from smsretry.cli.running import process; process()\n"
-        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
-    )
-
-    def loaded(**changes: str) -> str:
-        return a_process(script, stack, changes).stdout.splitlines()[-1]
-
-    assert loaded() == "[]"
-    assert loaded(**collector.environment(), OTEL_METRICS_EXPORTER="none") == "[]"
-    assert "opentelemetry.sdk.metrics" in loaded(**collector.environment())
-    assert [who["service.instance.id"] for who in collector.resources()] == ["smsretry"]
-
-
-def a_process(script: str, stack: Stack, changes: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run it in a process of its own, with the stack's settings and these."""
-    environment = {**os.environ, **stack.environment(), **changes}
-    command = [sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-
-
-@pytest.mark.long
 def test_a_collector_that_never_answers_costs_a_run_two_seconds_and_a_line(
     business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,30 +109,25 @@ def test_a_collector_that_never_answers_costs_a_run_two_seconds_and_a_line(
     )
 
 
-TROUBLES = {
-    "nobody listens, and keys are in the address": (
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://me:{KEY}@127.0.0.1:9/{KEY}"},
-        "to 127.0.0.1:9: ConnectionError",
-    ),
-    "a port for gRPC": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf is the only protocol"),
-    "no address": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "must begin with http:// or https://"),
-    "a key in a header that is none": ({"OTEL_EXPORTER_OTLP_HEADERS": KEY}, "OTEL_EXPORTER_OTLP_HEADERS must be"),
-    "a refused key": ({"OTEL_EXPORTER_OTLP_HEADERS": f"api-key={KEY}"}, "code: 401, reason: Unauthorized"),
-}
-
-
-@pytest.mark.parametrize("trouble", TROUBLES)
 def test_whatever_is_wrong_with_metrics_is_one_line_and_the_texts_go_out(
-    business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture, trouble: str
+    business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says what to do, and quotes no key."""
     collector.status = 401
-    changes, line = TROUBLES[trouble]
-    row = business.due_text()
-    result = command("process", **{**collector.environment(), **changes})
-    assert (result.exit_code, business.row(row)["status"]) == (0, "completed")
-    assert [line in said for said in told(caplog)] == [True]
-    assert KEY not in result.output + caplog.text
+    to, headers = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
+    for changes, line in (
+        ({to: f"http://me:{KEY}@127.0.0.1:9/{KEY}"}, "to 127.0.0.1:9: ConnectionError"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf is the only protocol"),
+        ({to: "localhost:4318"}, "must begin with http:// or https://"),
+        ({headers: KEY}, f"{headers} must be"),
+        ({headers: f"api-key={KEY}"}, "code: 401, reason: Unauthorized"),
+    ):
+        caplog.clear()
+        row = business.due_text()
+        result = command("process", **{**collector.environment(), **changes})
+        assert (result.exit_code, business.row(row)["status"]) == (0, "completed")
+        assert [line in said for said in told(caplog)] == [True], line
+        assert KEY not in result.output + caplog.text
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.desk import Desk
@@ -18,7 +17,7 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.conftest import Business
-from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.support.builders import AT_ONCE, fates_of, run_over
 from tests.support.claims import next_due
 from tests.support.orders import stop_state
 
@@ -54,66 +53,33 @@ class World:
         """As somebody else would."""
         self.business.connection.execute(query.encode(), values)
 
-    def customer_of(self, row: UUID) -> UUID:
-        """Whose text it is."""
-        customer: UUID = self.business.row(row)["customer_id"]
-        return customer
-
-    def at_night(self) -> None:
-        """Ten in the evening."""
-        self.stack.move_clock(NIGHT)
-
 
 Make = Callable[[World], UUID]
 
 
-def _with_log(world: World, **columns: object) -> UUID:
-    row = world.business.due_text()
-    for column, value in columns.items():
-        world.change(f"update send_logs set {column} = %s where id = %s", value, world.business.row(row)["send_log_id"])
-    return row
+def _with(change: str, *values: object, **text: object) -> Make:
+    """A due text after somebody has changed something."""
+
+    def make(world: World) -> UUID:
+        row = world.business.due_text(**text)  # type: ignore[arg-type]
+        world.change(f"update {change}", *values)
+        return row
+
+    return make
 
 
-def _with_row(world: World, **columns: object) -> UUID:
-    row = world.business.due_text()
-    for column, value in columns.items():
-        world.change(f"update sms_retry_queue set {column} = %s where id = %s", value, row)
-    return row
+def _at_night(make: Make) -> Make:
+    def at_night(world: World) -> UUID:
+        world.stack.move_clock(NIGHT)
+        return make(world)
 
-
-def _with_consent(world: World, consent: str) -> UUID:
-    row = world.business.due_text()
-    world.change("update customers set sms_consent_status = %s where id = %s", consent, world.customer_of(row))
-    return row
+    return at_night
 
 
 def _suppressed(world: World) -> UUID:
     gone = world.business.customer(consent="opted_out")
     world.change("delete from customers where id = %s", gone)
     return world.business.due_text()
-
-
-def _said_while_locked(world: World) -> UUID:
-    row = world.business.due_text()
-    world.change(
-        "select smsretry.say_opted_out(array[%s], %s, 'inbound_stop', smsretry.clock())", world.business.id, PHONE
-    )
-    return row
-
-
-def _refused_at_night(world: World) -> UUID:
-    world.at_night()
-    return _with_consent(world, "opted_out")
-
-
-def _asleep(world: World) -> UUID:
-    world.at_night()
-    return world.business.due_text()
-
-
-def _expires_before_opening(world: World) -> UUID:
-    world.at_night()
-    return _with_row(world, expires_at=world.stack.now() + timedelta(hours=2))
 
 
 def _capped(world: World) -> UUID:
@@ -141,16 +107,13 @@ def _held_and_mended(world: World) -> UUID:
     return row
 
 
-def _stopped(world: World) -> UUID:
-    world.queue.set_stop("everybody", "", "Twilio is down")
-    world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
-    return world.business.due_text()
+def _stopped(make: Make) -> Make:
+    def stopped(world: World) -> UUID:
+        world.queue.set_stop("everybody", "", "Twilio is down")
+        world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
+        return make(world)
 
-
-def _stopped_and_opted_out(world: World) -> UUID:
-    world.queue.set_stop("everybody", "", "Twilio is down")
-    world.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
-    return _with_consent(world, "opted_out")
+    return stopped
 
 
 def _tried_once(world: World) -> UUID:
@@ -161,96 +124,52 @@ def _tried_once(world: World) -> UUID:
     return row
 
 
-def _put_back_in_doubt(world: World) -> UUID:
-    """It failed in doubt, and somebody has put the row back by hand."""
-    row = world.business.due_text()
-    world.run()
-    world.change("update send_logs set status = 'pending', provider_message_id = null")
-    world.change(
-        """update sms_send_attempts
-           set outcome = 'in_doubt', twilio_sid = null, settled_by = null, delivery_look_at = null,
-               sent_to = %s, sent_body = 'x'""",
-        PHONE,
-    )
-    world.stack.twilio.ledger.clear()
-    world.change("update sms_retry_queue set status = 'pending', scheduled_for = smsretry.clock() where id = %s", row)
-    return row
+def _scheduled(change: str = "", late: timedelta = timedelta(0)) -> Make:
+    def make(world: World) -> UUID:
+        planned = world.business.scheduled(due=timedelta(minutes=5))
+        if change:
+            world.change(change)
+        world.stack.move_clock(late)
+        return planned
+
+    return make
 
 
-def _without_business_hours(world: World) -> UUID:
-    world.change("update businesses set timezone = null, sms_hours = null where id = %s", world.business.id)
-    return world.business.due_text()
-
-
-def _without_any_zone(world: World) -> UUID:
-    world.change("update businesses set timezone = null where id = %s", world.business.id)
-    return world.business.due_text(timezone="Middle/Earth", phone="+18005550123")
-
-
-def _closed_for_days(world: World) -> UUID:
-    world.change("update businesses set sms_hours = 'Mon 10:00-11:00' where id = %s", world.business.id)
-    return world.business.due_text()
-
-
-def _scheduled(world: World, **columns: object) -> UUID:
-    planned = world.business.scheduled(due=timedelta(minutes=5))
-    for column, value in columns.items():
-        world.change(f"update scheduled_sends set {column} = %s where id = %s", value, planned)
-    return planned
-
-
-def _scheduled_too_late(world: World) -> UUID:
-    planned = _scheduled(world, not_after=world.stack.now() + timedelta(minutes=10))
-    world.stack.move_clock(timedelta(minutes=20))
-    return planned
-
-
-def _scheduled_to_nobody(world: World) -> UUID:
-    planned = _scheduled(world)
-    world.change("delete from customers")
-    return planned
-
-
+_OPTED_OUT: Final = _with("customers set sms_consent_status = 'opted_out'")
+_SOON: Final = "smsretry.clock() + interval '2 hours'"
 STATES: Final[dict[str, Make]] = {
     "due": lambda world: world.business.due_text(),
     "due in an hour": lambda world: world.business.due_text(due=timedelta(hours=1)),
     "due in two days": lambda world: world.business.due_text(due=timedelta(hours=48)),
-    "at night": _asleep,
+    "at night": _at_night(lambda world: world.business.due_text()),
     "tried once": _tried_once,
-    "opted out": lambda world: _with_consent(world, "opted_out"),
-    "consent unknown": lambda world: _with_consent(world, "unknown"),
+    "opted out": _OPTED_OUT,
+    "consent unknown": _with("customers set sms_consent_status = 'unknown'"),
     "suppressed": _suppressed,
-    "opted out while locked": _said_while_locked,
-    "opted out at night": _refused_at_night,
-    "sent already": lambda world: _with_log(world, status="delivered"),
-    "not a text": lambda world: _with_log(world, channel="email"),
-    "without a body": lambda world: _with_log(world, subject=" "),
-    "too long": lambda world: _with_log(world, subject="a" * 1601),
+    "opted out at night": _at_night(_OPTED_OUT),
+    "sent already": _with("send_logs set status = 'delivered'"),
+    "not a text": _with("send_logs set channel = 'email'"),
+    "too long": _with("send_logs set subject = repeat('a', 1601)"),
     "without a number": lambda world: world.business.due_text(phone=None),
-    "a number that cannot be": lambda world: world.business.due_text(phone="+1"),
     "given up": lambda world: world.business.due_text(attempts=3),
-    "expired": lambda world: _with_row(world, expires_at=world.stack.now() - timedelta(minutes=1)),
-    "expires before it opens": _expires_before_opening,
+    "expired": _with("sms_retry_queue set expires_at = smsretry.clock() - interval '1 minute'"),
+    "expires before it opens": _at_night(_with(f"sms_retry_queue set expires_at = {_SOON}")),
     "capped": _capped,
     "in a stopped state": _stopped_state,
     "held": _held_and_still_so,
     "held and mended": _held_and_mended,
-    "stopped": _stopped,
-    "stopped, opted out": _stopped_and_opted_out,
-    "put back in doubt": _put_back_in_doubt,
-    "business without hours": _without_business_hours,
-    "without any zone": _without_any_zone,
-    "closed for days": _closed_for_days,
-    "scheduled": _scheduled,
-    "scheduled, opted out": lambda world: _opt_out_all(world, _scheduled(world)),
-    "scheduled past not_after": _scheduled_too_late,
-    "scheduled to nobody": _scheduled_to_nobody,
+    "stopped": _stopped(lambda world: world.business.due_text()),
+    "stopped, opted out": _stopped(_OPTED_OUT),
+    "business without hours": _with("businesses set timezone = null, sms_hours = null"),
+    "without any zone": _with("businesses set timezone = null", timezone="Middle/Earth", phone="+18005550123"),
+    "closed for days": _with("businesses set sms_hours = 'Mon 10:00-11:00'"),
+    "scheduled": _scheduled(),
+    "scheduled, opted out": _scheduled("update customers set sms_consent_status = 'opted_out'"),
+    "scheduled past not_after": _scheduled(
+        "update scheduled_sends set not_after = smsretry.clock() + interval '10 minutes'", timedelta(minutes=20)
+    ),
+    "scheduled to nobody": _scheduled("delete from customers"),
 }
-
-
-def _opt_out_all(world: World, row: UUID) -> UUID:
-    world.change("update customers set sms_consent_status = 'opted_out'")
-    return row
 
 
 def _came_to(world: World, row: UUID, until: datetime) -> tuple[str, str]:
@@ -321,7 +240,6 @@ def world(
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_what_is_predicted_comes_to_be(world: World, name: str) -> None:
+def test_what_is_predicted_comes_to_be(world: World, desk: Desk, name: str) -> None:
     """By explain and by preview, with the reason."""
-    desk = Desk(world.operators, profile=AT_ONCE, meaning=code_meaning)
     assert list(_untrue(world, desk, name, STATES[name](world))) == []

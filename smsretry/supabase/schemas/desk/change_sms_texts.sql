@@ -18,7 +18,6 @@ declare
     v_asked constant text[] := coalesce(nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
                                         case what when 'requeue' then array['failed'] else v_may end);
     v_ids uuid[];
-    v_lines jsonb;
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
         and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
@@ -35,20 +34,20 @@ begin
         -- Only those that somebody named are told why they are not looked at.
         where what <> 'look' or v_named or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place limit row_limit);
-    v_lines := (select jsonb_object_agg(l.retry_id, to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l);
-    return query
+    sample := coalesce((select jsonb_agg(to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l), '[]');
+    matched := cardinality(v_ids);
     with told as materialized (
-        select i.id, i.place, c.skip, c.warn
-        from unnest(v_ids) with ordinality i (id, place)
+        select c.skip, c.warn, count(*) as texts
+        from unnest(v_ids) i (id)
         cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+        group by c.skip, c.warn
     )
-    select cardinality(v_ids), (count(*) filter (where t.skip is null))::integer,
+    select coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
            coalesce((select jsonb_object_agg(s.skip, s.texts) from (
-                         select u.skip, count(*) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
-           coalesce((select jsonb_object_agg(w.warn, w.texts) from (
-                         select u.warn, count(*) as texts from told u where u.warn is not null and u.skip is null group by u.warn) w), '{}'),
-           coalesce(jsonb_agg(v_lines -> t.id::text || jsonb_build_object('skipped', t.skip, 'warned', t.warn) order by t.place)
-                    filter (where v_lines ? t.id::text), '[]')
+                         select u.skip, sum(u.texts) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
+           coalesce(jsonb_object_agg(t.warn, t.texts) filter (where t.skip is null and t.warn is not null), '{}')
+    into changed, skipped, warned
     from told t;
+    return next;
 end
 $$;

@@ -27,7 +27,7 @@ begin
              when what = 'look' then 'It is not queued yet: its time comes by itself'
              when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
-                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ', States in the form)' end);
+                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ')' end);
     if what = 'requeue' then
         select * into v_customer from public.customers c where c.id = v_row.customer_id;
         warn := case

@@ -1,10 +1,6 @@
 -- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
---   at: when it is looked at next, or when it ended
 create or replace function public.list_sms(which jsonb, row_limit integer default 100)
-returns table (
-    retry_id uuid, business_id uuid, business text, customer_id uuid, number text, message_class text, attempts integer, state text,
-    at timestamptz, why text, why_code text
-)
+returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_ids uuid[];
@@ -14,10 +10,8 @@ begin
     end if;
     v_ids := array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit);
     return query
-    select t.retry_id, t.business_id, t.business, t.customer_id, t.number, t.message_class::text, t.attempts::integer, t.state,
-           coalesce(t.next_at, t.since), t.why, t.why_code
-    from smsretry.text_on_record t
-    where t.retry_id = any (v_ids) and t.kind <> 'send log'
+    select t.* from smsretry.text_on_record t
+    where t.retry_id = any (v_ids)
     order by array_position(v_ids, t.retry_id);
 end
 $$;
