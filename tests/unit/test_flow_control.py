@@ -291,7 +291,7 @@ def test_texts_that_wait_give_their_threads_to_others() -> None:
 
 
 def test_a_text_leaves_at_its_turn_by_its_own_clock() -> None:
-    """The database says when, by its clock."""
+    """The database says when, by its clock. Texts whose turns have passed keep their distance all the same."""
     control, one = FlowControl(), text()
     began = monotonic()
     control.wait_for_turn(one, begun())
@@ -299,3 +299,8 @@ def test_a_text_leaves_at_its_turn_by_its_own_clock() -> None:
     answer = begun()
     control.wait_for_turn(one, answer.model_copy(update={"reached_at": answer.decided_at + timedelta(seconds=0.5)}))
     assert 0.4 < monotonic() - began < 2
+    own = AssignedSender(id=SHARED, account="AC", sent_by="MG", segments_per_second=4)
+    began, rated = monotonic(), claim_with(sender=own)
+    for _ in range(2):
+        control.wait_for_turn(rated, begun())
+    assert 0.2 < monotonic() - began < 2

@@ -995,8 +995,7 @@ create or replace function smsretry.is_sent(provider_message_id jsonb, status te
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
-        or case when pg_column_size(is_sent.provider_message_id) < 10000
-                then coalesce(btrim(is_sent.provider_message_id ->> 'twilio_sid'), '') <> '' else false end;
+        or smsretry.found_sid(is_sent.provider_message_id) is not null;
 end
 $$;
 
@@ -1648,9 +1647,9 @@ $$;
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
 -- for longest ago goes first. Locked rows are passed over. without: businesses that have no turn.
---   served: the businesses, if more is due than was taken · next_at: when the next one is due
+--   rows: by ctid, under their locks · served: the businesses, if more is due than was taken · next_at: when the next one is due
 create or replace function smsretry.doubtful_in_turn(
-    most integer, at timestamptz, without uuid[], out ids uuid[], out served uuid[], out next_at timestamptz
+    most integer, at timestamptz, without uuid[], out rows tid[], out served uuid[], out next_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
@@ -1663,14 +1662,14 @@ begin
     from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
           where q.work = 'doubtful' and q.scheduled_for <= at and q.business_id <> all (without)
           order by q.work, q.scheduled_for, q.id limit 4 * most) o;
-    select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into ids, served
-    from (select q.id, q.business_id
+    select coalesce(array_agg(t.ctid), '{}'), array_agg(t.business_id) into rows, served
+    from (select q.ctid, q.business_id
           from unnest(case when cardinality(v_oldest.ids) <= most then v_oldest.ids
                            else smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses) end) with ordinality as u (id, place)
           join public.sms_retry_queue q on q.id = u.id
           where q.work = 'doubtful' and q.scheduled_for <= at
           order by u.place limit most for update of q skip locked) t;
-    if cardinality(v_oldest.ids) <= cardinality(ids) then
+    if cardinality(v_oldest.ids) <= cardinality(rows) then
         served := null;
     end if;
     next_at := (select q.scheduled_for from public.sms_retry_queue q
@@ -1750,11 +1749,11 @@ $$;
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
+--   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
 --   that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
-    out ids uuid[], out served uuid[], out behind uuid, out next_at timestamptz
+    out rows tid[], out served uuid[], out behind uuid, out next_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
@@ -1819,44 +1818,38 @@ begin
         exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
-    ids := '{}';
+    rows := '{}';
     if v_lanes = '[]' then
-        served := case when behind is not null then ids end;
+        served := case when behind is not null then '{}' end;
         return;
     end if;
-    -- Of each sender, the lanes that were served longest ago; of these, some texts each; and of those as many as there is room for.
-    -- A business whose own texts come to nothing is the last to try its sender.
+    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room for. A business whose own texts come
+    -- to nothing is the last to try its sender.
     v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / jsonb_array_length(v_lanes) end;
-    select coalesce(array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
-                        filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)), '{}') as ids,
+    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
+                         filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)))[:4 * v_step],
+                    '{}') as ids,
            count(*) as due
     into v_found
     from (
         select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
         from (
-            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
-            from (
-                select o.* from (
-                    select r.*, u.served, row_number() over (partition by r.sender_id order by u.served nulls first, r.business_id) as nth_lane
-                    from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
-                              business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) r
-                    left join smsretry.turns u on u.kind = 'texts' and u.business_id = r.business_id
-                ) o
-                where o.nth_lane <= coalesce(2 * o.of_sender, o.nth_lane)
-                order by o.served nulls first, o.business_id limit v_step
-            ) l
+            select t.id, l.*, u.served, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
+            from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
+                      business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) l
+            left join smsretry.turns u on u.kind = 'texts' and u.business_id = l.business_id
             cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
                 select q.id from public.sms_retry_queue q
                 where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
         ) d
     ) c;
-    select coalesce(array_agg(t.id order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into ids, served
-    from (select q.id, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
+    select coalesce(array_agg(t.ctid order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into rows, served
+    from (select q.ctid, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
           join public.sms_retry_queue q on q.id = u.id
           where q.work = 'texts' and q.scheduled_for <= at
           order by u.place limit most for update of q skip locked) t;
-    if v_oldest.are_all and v_found.due <= cardinality(ids) then
+    if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
     elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
         behind := served[cardinality(served)]; -- otherwise the next claim looks further
@@ -2095,7 +2088,7 @@ declare
     v_claimed smsretry.claimed_retry;
 begin
     select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
-    for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
+    for v_row in select * from public.sms_retry_queue q where q.ctid = any (v_turn.rows) loop
         if exists (select from public.send_logs l
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
@@ -2105,7 +2098,8 @@ begin
             perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
-    v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
+    -- Those that are left have not moved.
+    v_taken := smsretry.take(array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true);
     perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
     for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
         if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
@@ -2159,15 +2153,15 @@ returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] := array(
-        select q.id from public.sms_retry_queue q
+    v_rows constant tid[] := array(
+        select q.ctid from public.sms_retry_queue q
         where q.id = claim_sms_retry.retry_id
           -- is true: by its id alone; with old statistics an index of all that waits is walked
           and (q.status = 'pending' and q.in_doubt_since is null) is true
         for update);
     v_taken uuid[];
 begin
-    v_taken := smsretry.take(v_ids, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    v_taken := smsretry.take(v_rows, v_now, alone => true); -- by itself: what follows reads the rows as they are then
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
@@ -2194,19 +2188,19 @@ declare
     v_limit integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
-    v_id uuid;
+    v_row record;
+    v_rows tid[];
     v_taken uuid[] := '{}';
 begin
     if suspect then
-        for v_id in
-            select q.id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
+        for v_row in
+            select q.ctid, q.business_id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
               and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(array[v_id], v_now);
+            v_taken := smsretry.take(array[v_row.ctid], v_now);
             if v_taken is null then
-                return smsretry.claim_of('{}', account, sender, v_now)
-                    || jsonb_build_object('slow', (select q.business_id from public.sms_retry_queue q where q.id = v_id));
+                return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', v_row.business_id);
             end if;
             exit when v_taken <> '{}';
         end loop;
@@ -2218,20 +2212,21 @@ begin
     end if;
     select * into v_found from smsretry.texts_in_turn(
         v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
-    if limit_count = 1 and v_doubtful.ids <> '{}' and v_found.ids <> '{}' then
-        v_found.ids := '{}';
+    if limit_count = 1 and v_doubtful.rows <> '{}' and v_found.rows <> '{}' then
+        v_found.rows := '{}';
         v_found.served := null;
         v_found.next_at := v_now;
     end if;
-    if v_doubtful.ids || v_found.ids <> '{}' then
-        v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+    v_rows := v_doubtful.rows || v_found.rows;
+    if v_rows <> '{}' then
+        v_taken := smsretry.take(v_rows, v_now);
         if v_taken is null then
             return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
-                select q.business_id from public.sms_retry_queue q where q.id = any (v_doubtful.ids || v_found.ids)));
+                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)));
         end if;
-        if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
+        if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
             v_found.served := v_found.served || array(
-                select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));
+                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
         end if;
         perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
     end if;
@@ -2635,10 +2630,10 @@ end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found due and locked, and return those that it could. If they cannot be taken together,
+-- Claim these rows (by ctid), which the caller has found due and locked, and return the ids of those that it could. If they cannot be taken together,
 -- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
 -- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
-create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false, alone boolean default false)
+create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -2648,14 +2643,14 @@ declare
     v_now_taken uuid[];
     v_taken uuid[] := '{}';
 begin
-    for v_try in 0 .. coalesce(cardinality(take.ids), 0) loop -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
         begin
             with taken as (
                 update public.sms_retry_queue q
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end)
+                where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
                 returning q.id)
             select array_agg(t.id) into v_now_taken from taken t;
             set constraints all immediate; -- a deferred check would undo the others, too
@@ -2663,7 +2658,7 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if alone or cardinality(take.ids) > 1 then
+                if alone or cardinality(take.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 return null;
@@ -2826,6 +2821,34 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                      and l.id is distinct from is_anothers.send_log_id)
 $$;
 
+-- ======== schemas/doubt/not_sent.sql ========
+-- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again; at no cost if the worker died, because
+-- the request may never have left. The caller holds the row locked.
+create or replace function smsretry.not_sent(retry public.sms_retry_queue, attempt_id uuid, settled_by text, at timestamptz)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_attempt public.sms_send_attempts;
+begin
+    update public.sms_send_attempts a
+    set outcome = 'not_sent', finished_at = not_sent.at, settled_by = not_sent.settled_by, sent_to = null, sent_body = null
+    where a.id = not_sent.attempt_id and a.outcome is distinct from 'not_sent'
+    returning * into v_attempt;
+    if retry.status in ('failed', 'cancelled') then
+        return;
+    end if;
+    if v_attempt.worker_died then
+        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+    end if;
+    retry.attempt_id := null;
+    retry.in_doubt_since := null;
+    retry.reconcile_count := 0;
+    retry.held_since := null;
+    retry.why := null;
+    retry.why_code := case not_sent.settled_by when 'operator' then 'operator' else 'no_evidence' end;
+    perform smsretry.save_row(retry, not_sent.at, due => not_sent.at);
+end
+$$;
+
 -- ======== schemas/doubt/reconcile_sms_retry.sql ========
 -- The result of a look for evidence, for a claimed row in doubt. May be repeated.
 --   decision: accepted     it was found (twilio_sid; null if only the send log says so)
@@ -2890,7 +2913,7 @@ begin
         perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
     elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
             select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
-        perform smsretry.resend(v_row, settled_by, v_now);
+        perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
         v_row.why := left(error, 1800) || coalesce(
             ': ' || array_to_string(v_unowned[:3], ', ')
@@ -2912,31 +2935,6 @@ begin
     return 'applied';
 exception when unique_violation then -- two looks found the same message at the same moment
     return 'sid_taken';
-end
-$$;
-
--- ======== schemas/doubt/resend.sql ========
--- Send a text again whose attempt in doubt is taken never to have reached the provider. If the worker died, it costs no
--- attempt: the request may never have left. The caller holds the row locked.
-create or replace function smsretry.resend(retry public.sms_retry_queue, settled_by text, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_attempt public.sms_send_attempts;
-begin
-    update public.sms_send_attempts a
-    set outcome = 'not_sent', finished_at = resend.at, settled_by = resend.settled_by, sent_to = null, sent_body = null
-    where a.id = resend.retry.attempt_id and a.outcome is distinct from 'not_sent'
-    returning * into v_attempt;
-    if v_attempt.worker_died then
-        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
-    end if;
-    retry.attempt_id := null;
-    retry.in_doubt_since := null;
-    retry.reconcile_count := 0;
-    retry.held_since := null;
-    retry.why := null;
-    retry.why_code := case resend.settled_by when 'operator' then 'operator' else 'no_evidence' end;
-    perform smsretry.save_row(retry, resend.at, due => resend.at);
 end
 $$;
 
@@ -2973,12 +2971,8 @@ begin
     end if;
     if resolve_sms_doubt.twilio_sid is not null then
         perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
-    elsif v_row.status = 'pending' then
-        perform smsretry.resend(v_row, 'operator', smsretry.clock());
     else
-        update public.sms_send_attempts a
-        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
-        where a.id = v_attempt_id;
+        perform smsretry.not_sent(v_row, v_attempt_id, 'operator', smsretry.clock());
     end if;
     perform smsretry.note_event(
         v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,
@@ -3011,11 +3005,9 @@ begin
         raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
             using errcode = 'SR422';
     end if;
-    if settle_sms_attempt.attempt_id is null then
-        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
-    else
-        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
-    end if;
+    select * into v_attempt from public.sms_send_attempts a
+    where a.id = coalesce(settle_sms_attempt.attempt_id,
+                          (select s.id from public.sms_send_attempts s where s.twilio_sid = settle_sms_attempt.twilio_sid));
     -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
     -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q

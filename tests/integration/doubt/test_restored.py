@@ -10,180 +10,178 @@ import pytest
 
 from smsretry import schedule_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
-from smsretry.desk.actions.requests import AfterRestore
+from smsretry.desk.actions.requests import AfterRestore, Requeue
 from smsretry.errors import InputError
-from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted
-from smsretry.retry.decision import Complete, GiveBack
+from smsretry.retry.decision import Complete, Fail
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
-from tests.conftest import Business
-from tests.support.builders import AT_ONCE, BODY, NOON, begin, fates_of, finish, run_over
+from tests.proofs.town.safeguards import Safeguard, without
+from tests.support.builders import AT_ONCE, BODY, NOON, begin, finish
 from tests.support.orders import ordered
 from tests.support.restoring import back_up, restore
+from tests.support.shop import Shop
 
-SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled")
-"""Texts that went out after the backup was taken, by what they were in it."""
-_NUMBERS = {name: f"+121255501{place:02d}" for place, name in enumerate((*SENT, "late", "tomorrow"), start=60)}
-_NAMES = {number: name for name, number in _NUMBERS.items()}
+SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled", "moved", "failed", "anew")
+"""Texts that went out after the backup was taken, by what they were in it or what happened to them then."""
+NAMES = (*SENT, "late", "tomorrow")
+NUMBERS = {name: f"+121255501{place:02d}" for place, name in enumerate(NAMES, start=60)}
+SIGNED = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
 
 
 @dataclass
 class World:
     """What the backup has, what happens after it, and the restore."""
 
-    stack: Stack
-    business: Business
-    queue: SupabaseQueue
-    sender: TwilioSender
+    shop: Shop
+    operators: SupabaseOperators
     backup: Path
-    since: datetime
+    since: datetime = NOON
     rows: dict[str, UUID] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     attempt: UUID = field(default_factory=uuid4)
+    moved: UUID = field(default_factory=uuid4)
 
     def live_until_the_backup(self) -> None:
         """A text in each state."""
         self._text("in doubt")
-        self.stack.twilio.fail(DropUnaccepted(), to=_NUMBERS["in doubt"])
+        self.shop.stack.twilio.fail(DropUnaccepted(), to=NUMBERS["in doubt"])
         self.live(minutes=1)
-        for name in ("claimed", "begun"):
+        for name in ("failed", "anew", "claimed", "begun"):
             self._text(name)
-            claim = self.queue.claim_one(self.rows[name])  # and not the text in doubt
+            claim = self.shop.queue.claim_one(self.rows[name])  # and not the text in doubt
             assert isinstance(claim, Claim)
             self.claims[name] = claim
-        begin(self.queue, self.claims["begun"], self.attempt, sent_by=self.sender.default.sent_by)
-        self._text("waiting", due=timedelta(minutes=5))
-        self._text("late", due=timedelta(minutes=40))
-        self._text("tomorrow", due=timedelta(days=1))
-        customer = self.business.customer(phone=_NUMBERS["scheduled"])
-        schedule_sms(self.business.id, customer, BODY, self.stack.now() + timedelta(minutes=10), queue=self.queue)
-        self.since = self.stack.now()
-        back_up(self.stack, self.backup)
+        for name in ("failed", "anew"):
+            assert self.shop.queue.put_off(self.claims[name], Fail("Something passing", "unforeseen"))
+        begin(self.shop.queue, self.claims["begun"], self.attempt, sent_by=self.shop.sender.default.sent_by)
+        for name, minutes in {"waiting": 5, "late": 40, "tomorrow": 24 * 60}.items():
+            self._text(name, due=timedelta(minutes=minutes))
+        self.moved = self.shop.scheduled(phone=NUMBERS["moved"], due=timedelta(days=1))
+        due, customer = self.shop.now() + timedelta(minutes=10), self.shop.customer(phone=NUMBERS["scheduled"])
+        schedule_sms(self.shop.id, customer, BODY, due, queue=self.shop.queue)
+        self.since = self.shop.now()
+        back_up(self.shop.stack, self.backup)
 
     def forget_what_followed(self) -> None:
         """The workers finish what they have, the schedule goes on, and half an hour later the database is lost."""
-        process_sms_retry_item(self.claims["claimed"], queue=self.queue, sender=self.sender, profile=AT_ONCE)
-        begun = self.claims["begun"]
-        text = Text(attempt_id=self.attempt, to=_NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
-        outcome = self.sender.send(text)
+        shop = self.shop
+        process_sms_retry_item(self.claims["claimed"], queue=shop.queue, sender=shop.sender, profile=AT_ONCE)
+        text = Text(attempt_id=self.attempt, to=NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
+        outcome = shop.sender.send(text)
         assert isinstance(outcome, Accepted)
-        finish(self.queue, begun, self.attempt, outcome, Complete("Accepted", sid=outcome.sid))
+        finish(shop.queue, self.claims["begun"], self.attempt, outcome, Complete("Accepted", sid=outcome.sid))
+        self.order()
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
-        self.stack.move_clock(timedelta(minutes=10))
-        restore(self.stack, self.backup)
+        shop.later(minutes=10)
+        restore(shop.stack, self.backup)
+
+    def order(self) -> None:
+        """What people and the application have sent, before the restore and after it: moved, put back, queued anew."""
+        move = "update scheduled_sends set scheduled_for = %s where id = %s"
+        self.shop.sql(move, self.shop.now() + timedelta(minutes=1), self.moved)
+        ask = Requeue.model_validate({"retry_ids": [self.rows["failed"]]} | SIGNED)
+        assert ordered(self.operators, ask).changed == 1
+        self.shop.sql("select queue_sms_retry(%s)", self.shop.row(self.rows["anew"])["send_log_id"])
 
     def live(self, *, minutes: int) -> None:
         """A run a minute."""
         for _ in range(minutes):
-            self.queue.recover(10)
-            self.queue.queue_scheduled(200, timedelta(minutes=2))
-            fates_of(run_over(self.queue, self.sender, AT_ONCE))
-            self.stack.move_clock(timedelta(minutes=1))
+            self.shop.recover()
+            self.shop.queue.queue_scheduled(200, timedelta(minutes=2))
+            self.shop.run(AT_ONCE)
+            self.shop.later(minutes=1)
+
+    def tell(self, **more: object) -> int:
+        """What a person says who has restored the backup; how many texts may be concerned."""
+        return ordered(self.operators, AfterRestore.model_validate({"backup_of": self.since} | SIGNED | more)).changed
 
     def texts(self) -> dict[str, int]:
-        """How many texts each got, by what it was."""
-        return dict(Counter(_NAMES[entry.to] for entry in self.stack.twilio.ledger.entries()))
+        """How many texts each got."""
+        names = {number: name for name, number in NUMBERS.items()}
+        return dict(Counter(names[message.to] for message in self.shop.messages))
 
     def _text(self, name: str, due: timedelta = timedelta(0)) -> None:
-        self.rows[name] = self.business.due_text(phone=_NUMBERS[name], due=due)
+        self.rows[name] = self.shop.due_text(phone=NUMBERS[name], due=due)
 
 
 @pytest.fixture
-def world(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, tmp_path: Path) -> World:
+def world(shop: Shop, operators: SupabaseOperators, tmp_path: Path) -> World:
     """Up to the restore."""
-    world = World(stack, business, queue, sender, tmp_path / "backup.sql", stack.now())
+    world = World(shop, operators, tmp_path / "backup.sql")
     world.live_until_the_backup()
     world.forget_what_followed()
     return world
 
 
-def restored(world: World, **more: object) -> AfterRestore:
-    """What a person says who has restored the backup."""
-    signed = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
-    return AfterRestore.model_validate({"backup_of": world.since} | signed | more)
-
-
-def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
-    world: World, operators: SupabaseOperators
-) -> None:
-    """Each got one text; what is not due yet is as it was. Only a word on record changes anything."""
-    tomorrow = world.business.row(world.rows["tomorrow"])
-    tried = ordered(operators, restored(world, dry_run=True, who=None, because=None))
-    assert world.business.connection.execute("select from smsretry.restores").fetchall() == []
-    done = ordered(operators, restored(world))
-    assert (tried.changed, done.changed) == (6, 6)
-    ordered(operators, restored(world))
-    assert len(world.business.connection.execute("select from smsretry.restores").fetchall()) == 1
-    world.live(minutes=30)
+def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world: World) -> None:
+    """Each got one text, whichever way it came about. What is not due yet is as it was."""
+    shop, tomorrow = world.shop, world.shop.row(world.rows["tomorrow"])
+    assert world.tell(dry_run=True, who=None, because=None) == 6
+    assert shop.sql("select from smsretry.restores") == []
+    with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
+        world.tell(backup_of=shop.now() + timedelta(hours=1))
+    assert [world.tell(), world.tell()] == [6, 6]
+    assert shop.value("select count(*) from smsretry.restores") == 1
+    again = Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | SIGNED | {"dry_run": True})
+    assert "looked for before it goes out" in str(ordered(world.operators, again).warned)
+    world.live(minutes=3)
+    world.order()
+    world.live(minutes=40)
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
-    for name in (*SENT[:-1], "late"):
-        assert world.business.row(world.rows[name])["status"] == "completed", name
-    assert world.business.row(world.rows["tomorrow"]) == tomorrow
-    [event] = world.business.connection.execute(
-        "select who, detail ->> 'because' as because from smsretry.events where about = %s and code = 'put_in_doubt'",
-        [world.rows["waiting"]],
-    ).fetchall()
-    assert event == {"who": "Ann", "because": "Restored from the backup"}
+    for name in ("waiting", "claimed", "begun", "in doubt", "late"):
+        assert shop.row(world.rows[name])["status"] == "completed", name
+    assert shop.row(world.rows["late"])["claim_no"] > 1000, "a claim from the forgotten time holds nothing"
+    assert shop.row(world.rows["tomorrow"]) == tomorrow
+    said = "select who, detail ->> 'because' as because from smsretry.events where about = %s and code = 'put_in_doubt'"
+    assert shop.sql(said, world.rows["waiting"]) == [{"who": "Ann", "because": SIGNED["because"]}]
 
 
 @pytest.mark.long
 def test_without_it_they_are_sent_again(world: World) -> None:
-    """All but those of which a send was on record in the backup: one is found, of the other a person is asked."""
-    world.live(minutes=30)
-    assert world.texts() == {"begun": 1, "late": 1, "in doubt": 1} | dict.fromkeys(
-        ("waiting", "claimed", "scheduled"), 2
-    )
+    """All but those of which a send was on record in the backup. The switch: a restore is told, and nobody asks."""
+    world.tell()
+    switch = ((r"if not exists \(select from smsretry\.restores\)", "if true"),)
+    with without(world.shop.stack, Safeguard(replaces="smsretry.doubt_forgotten", edits=switch)):
+        world.order()
+        world.live(minutes=40)
+    twice = ("waiting", "claimed", "scheduled", "moved", "failed", "anew")
+    assert world.texts() == {"begun": 1, "late": 1, "in doubt": 1} | dict.fromkeys(twice, 2)
 
 
-def test_a_worker_from_before_the_restore_can_write_nothing(world: World, operators: SupabaseOperators) -> None:
-    """Its claim would be valid again in the restored rows, but new claims have numbers above it."""
-    ordered(operators, restored(world))
-    world.live(minutes=3)
-    assert world.queue.put_off(world.claims["claimed"], GiveBack("It stopped", "sending_stopped")) is False
-    assert world.business.row(world.rows["claimed"])["status"] == "completed"
+# Which texts may have gone out
 
 
-def test_the_backup_must_have_been_taken(world: World, operators: SupabaseOperators) -> None:
-    """A wrong year would put everything in doubt."""
-    with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
-        ordered(operators, restored(world, backup_of=world.stack.now() + timedelta(hours=1)))
-
-
-# Which texts may have gone out, and whose claims hold no longer
-
-
-def told_of_a_restore(business: Business, *, since: datetime = NOON - timedelta(hours=1)) -> None:
-    """At noon, of a backup of an hour before."""
-    business.connection.execute("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", [since, NOON])
-
-
-def is_forgotten(business: Business, row: UUID) -> bool:
+def is_forgotten(shop: Shop, row: UUID) -> bool:
     """Whether the text's send may be: the application's own processor is not given it, and it is in doubt."""
-    business.connection.execute("update sms_retry_queue set scheduled_for = smsretry.clock()")
-    business.connection.execute("select from claim_due_sms_retries()")
-    return business.row(row)["in_doubt_since"] is not None
+    given = shop.sql("select id from claim_due_sms_retries()")
+    in_doubt = shop.row(row)["in_doubt_since"] is not None
+    assert in_doubt == (given == [])
+    return in_doubt
+
+
+def told_of_a_restore(shop: Shop) -> None:
+    """At noon, of a backup of an hour before."""
+    shop.sql("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", NOON - timedelta(hours=1), NOON)
 
 
 @pytest.mark.parametrize(
     ("older", "forgotten"), [("sms_retry_queue", True), ("send_logs", True), ("scheduled_sends", True), (None, False)]
 )
 def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
-    business: Business, queue: SupabaseQueue, older: str | None, forgotten: bool
+    shop: Shop, older: str | None, forgotten: bool
 ) -> None:
     """Its row, its send log, or its plan. What came about later is on record."""
-    send = business.scheduled()
-    queue.queue_scheduled(10, timedelta(minutes=2))
-    row = business.text_of(send)["id"]
-    told_of_a_restore(business)
+    send = shop.scheduled()
+    shop.queue.queue_scheduled(10, timedelta(minutes=2))
+    row = shop.text_of(send)["id"]
+    told_of_a_restore(shop)
     for table in ("sms_retry_queue", "send_logs", "scheduled_sends"):
-        at = NOON - timedelta(minutes=1) if table == older else NOON
-        business.connection.execute(f"update {table} set created_at = %s".encode(), [at])
-    assert is_forgotten(business, row) is forgotten
+        shop.sql(f"update {table} set created_at = %s", NOON - timedelta(minutes=1) if table == older else NOON)
+    shop.sql("update sms_retry_queue set scheduled_for = smsretry.clock()")
+    assert is_forgotten(shop, row) is forgotten
 
 
 @pytest.mark.parametrize(
@@ -198,33 +196,23 @@ def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
     ],
 )
 def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_send(
-    business: Business, begun: int, looked: int, outcome: str, settled_by: str, forgotten: bool
+    shop: Shop, begun: int, looked: int, outcome: str, settled_by: str, forgotten: bool
 ) -> None:
     """It must have looked, after the restore, at all the time since the backup."""
-    row = business.due_text()
-    told_of_a_restore(business)
-    business.connection.execute(
+    row = shop.due_text()
+    told_of_a_restore(shop)
+    shop.sql(
         """insert into sms_send_attempts (
                id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
            ) values (gen_random_uuid(), %s, 1, 0, %s, %s, %s, %s)""",
-        [row, *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)), outcome, settled_by],
+        *[row, *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)), outcome, settled_by],
     )
-    assert is_forgotten(business, row) is forgotten
+    assert is_forgotten(shop, row) is forgotten
 
 
-def test_the_applications_own_claim_puts_in_doubt_what_may_have_gone_out(business: Business) -> None:
-    """It begins no send, so nobody asks again before the text leaves."""
-    row = business.due_text()
-    told_of_a_restore(business)
-    assert business.connection.execute("select * from claim_due_sms_retries()").fetchall() == []
-    assert business.row(row)["in_doubt_since"] is not None
-
-
-def test_a_customer_without_a_number_is_not_looked_for(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
+def test_a_customer_without_a_number_is_not_looked_for(shop: Shop) -> None:
     """Nobody can have texted them: the text ends with its reason."""
-    row = business.due_text(phone=None)
-    told_of_a_restore(business)
-    assert fates_of(run_over(queue, sender, AT_ONCE)) == ["Failed"]
-    assert business.row(row)["why_code"] == "no_phone"
+    row = shop.due_text(phone=None)
+    told_of_a_restore(shop)
+    assert shop.run(AT_ONCE) == ["Failed"]
+    assert shop.row(row)["why_code"] == "no_phone"

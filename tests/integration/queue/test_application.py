@@ -7,7 +7,6 @@ import json
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.before import LIFE
 from tests.support.builders import BODY, PHONE, sent_by_hand
-from tests.support.claims import claim_doubtful, claim_suspect
 from tests.support.shop import Shop
 
 CLAIM = "select * from claim_due_sms_retries(limit_count => 50)"
@@ -23,14 +22,6 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(s
         assert shop.run() == ["Failed"]
         assert (shop.row(row)["status"], shop.row(row)["last_error"]) == ("failed", why)
     assert not shop.messages
-
-
-def test_what_the_application_completes_is_complete(shop: Shop) -> None:
-    """It writes the row itself."""
-    shop.due_text()
-    shop.sql(CLAIM)
-    shop.sql("update sms_retry_queue set status = 'completed'")
-    assert shop.run() == []
 
 
 def test_what_it_held_when_it_died_may_have_been_sent(shop: Shop) -> None:
@@ -106,20 +97,6 @@ def test_its_claim_tells_that_the_number_opted_out(shop: Shop) -> None:
     row = shop.due_text()
     [claim] = shop.sql(CLAIM)
     assert (claim["id"], claim["sms_consent_status"]) == (row, "opted_out")
-
-
-def test_a_text_in_doubt_whose_looks_keep_dying_is_claimed_alone(shop: Shop) -> None:
-    """It may be what kills its workers, and must not cost the others their looks."""
-    row = shop.due_text()
-    shop.sql(CLAIM)
-    for _ in range(3):  # the application's processor dies, and two workers that look for evidence
-        shop.later(minutes=11)
-        shop.recover()
-        shop.later(minutes=2)
-        claimed = claim_doubtful(shop.queue, 5)
-    assert claimed == []
-    [claim] = claim_suspect(shop.queue)
-    assert (claim.id, claim.in_doubt_since is not None) == (row, True)
 
 
 def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -> None:

@@ -172,13 +172,6 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
     ]
 
 
-def test_a_customer_with_a_bad_zone_is_texted_by_their_area_codes_clock(shop: Shop) -> None:
-    """The record of the attempt says which clock it was."""
-    row = shop.due_text(timezone="Mars/Olympus_Mons")
-    assert shop.run() == ["Sent"]
-    assert shop.attempts_of(row)[0]["quiet_hours_rule"] == "08:00–21:00 in America/New_York, area code 212"
-
-
 def test_a_text_known_to_be_sent_is_never_sent_again(shop: Shop) -> None:
     """Whoever queued it. But a send log whose SID is empty was not sent."""
     row = shop.due_text()

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from smsretry.errors import QueueUnreachable
+from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Claim
 from tests.support.builders import SID
 from tests.support.claims import claim_doubtful
@@ -33,6 +34,8 @@ def outcomes(shop: Shop, claim: Claim, attempt: object) -> dict[str, Any]:
     }  # fmt: skip
 
 
+REFUSED = "+12125550199"
+EXPIRED = {"answer": "ended", "why_code": "expired"}
 NOTHING = {"begin": "lost", "defer": False, "hold": False, "end": False, "accepted": False, "refused": False}
 
 
@@ -74,39 +77,14 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     assert [one["outcome"] for one in shop.attempts_of(row)] == ["in_doubt"]
 
 
-@pytest.mark.parametrize("said", ["defer", "hold", "end", "refused"])
-def test_what_a_worker_said_may_be_said_once_more(shop: Shop, said: str) -> None:
-    """Its answer was lost. The second call says the same and changes nothing; another one is no repetition."""
-    row, attempt = shop.due_text(), uuid4()
-    claim = shop.claim()
-    fence, later = [claim.id, claim.claim_no], shop.now() + timedelta(hours=1)
-    calls: dict[str, tuple[str, list[object]]] = {
-        "defer": ("defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", [later]),
-        "hold": ("defer_sms_retry(%s, %s, why => 'No zone', look_in => '15 minutes', held => true)", []),
-        "end": ("end_sms_retry(%s, %s, 'failed', 'No number')", []),
-        "refused": (
-            "finish_sms_attempt(%s, %s, %s, 'rejected', 'pending', error => 'No', retry_in => interval '5 minutes')",
-            [attempt],
-        ),
-    }
-    call, values = calls[said]
-    if said == "refused":
-        shop.begin(claim, attempt)
-    first = shop.sql(f"select * from {call}", *fence, *values)
-    assert True in first[0].values()
-    after = shop.row(row)
-    assert shop.sql(f"select * from {call}", *fence, *values) == first
-    others = {name: answer for name, answer in outcomes(shop, claim, attempt).items() if name != said}
-    assert others == {name: answer for name, answer in NOTHING.items() if name != said}
-    assert shop.row(row) == after
-
-
 @pytest.mark.parametrize(
     ("function", "customer", "fate"),
     [
         ("begin_sms_attempt", {}, "Sent"),
         ("finish_sms_attempt", {}, "Sent"),
+        ("finish_sms_attempt", {"phone": REFUSED}, "RetryScheduled"),
         ("defer_sms_retry", {"timezone": "Pacific/Honolulu"}, "Deferred"),
+        ("defer_sms_retry", {"phone": "+881612345678", "timezone": None}, "Held"),
         ("end_sms_retry", {"phone": None}, "Failed"),
     ],
 )
@@ -115,9 +93,11 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
 ) -> None:
     """The adapter asks again, and the function knows that it was asked before."""
     row = shop.due_text(**customer)
+    shop.stack.twilio.fail(JsonError(30003, http_status=400), to=REFUSED)
     shop.stack.rpc_faults.drop_after_commit(function, times=1)
     assert shop.run() == [fate]
-    assert len(shop.messages) == len(shop.attempts_of(row)) == (fate == "Sent")
+    assert (len(shop.messages), len(shop.attempts_of(row))) == (fate == "Sent", fate in ("Sent", "RetryScheduled"))
+    assert shop.row(row)["attempt_count"] == len(shop.attempts_of(row))
 
 
 def test_a_claim_whose_answer_is_lost_is_harmless(shop: Shop) -> None:
@@ -186,13 +166,16 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(shop: Shop) -> 
 
 
 def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
-    """What the application or an earlier begin has said is not put off."""
-    row = shop.due_text()
-    shop.sql("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
-    claim, end = shop.claim(), shop.row(row)["expires_at"]
-    begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
-    assert shop.value(begin, claim.id, claim.claim_no, end, end + timedelta(hours=1)) == "go"
-    assert shop.row(row)["expires_at"] == end
+    """What the application or an earlier begin has said is not put off, and no send begins past it."""
+    for _ in range(2):
+        shop.due_text()
+    claims, end = shop.claims(), shop.now() + timedelta(hours=1)
+    shop.sql("update sms_retry_queue set expires_at = %s", end)
+    begin = "select answer, why_code from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
+    for claim, told in zip(claims, ({"answer": "go", "why_code": None}, EXPIRED), strict=True):
+        assert shop.sql(begin, claim.id, claim.claim_no, end + timedelta(days=1), end + timedelta(days=2)) == [told]
+        assert shop.row(claim.id)["expires_at"] == end
+        shop.later(hours=1)
 
 
 def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(shop: Shop) -> None:

@@ -5,16 +5,12 @@ What counts is what may have reached the phone from this business, whoever of it
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import Barrier
 from typing import Final
 from uuid import UUID, uuid4
 
 import pytest
 
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
-from smsretry.retry.models import Claim
-from smsretry.retry.profile import Profile
-from tests.support.builders import PHONE
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
@@ -56,50 +52,6 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(s
     assert shop.claims() == []
     shop.at(row["scheduled_for"])
     assert shop.run() == ["Sent"]
-
-
-def test_a_capped_text_waits_for_the_opening_when_its_place_is_free_at_night(shop: Shop) -> None:
-    """The application texted at six in the morning: free at six tomorrow, and open at eight."""
-    customer = shop.customer(phone=FLORIDA)
-    for _ in range(3):
-        app_sent(shop, customer, at=datetime.fromisoformat("2027-01-12T06:00:00-05:00"))
-    row = text_to(shop, customer)
-    assert shop.run() == ["Deferred"]
-    waiting, opening = shop.row(row), datetime.fromisoformat("2027-01-13T08:00:00-05:00")
-    assert opening <= waiting["scheduled_for"] < opening + timedelta(minutes=10)
-    assert (waiting["why"], waiting["reason"]) == (WHY, "quiet_hours")
-    shop.at(waiting["scheduled_for"])
-    assert shop.run() == ["Sent"]
-
-
-def test_a_text_that_expires_before_there_is_room_for_it_is_cancelled(shop: Shop) -> None:
-    """At once and with the cap as the reason, in row and send log; it never begins."""
-    customer = shop.customer(phone=FLORIDA)
-    for _ in range(3):
-        app_sent(shop, customer, at=shop.now())
-    row = text_to(shop, customer)
-    shop.sql("update sms_retry_queue set expires_at = smsretry.clock() + interval '23 hours'")
-    assert shop.run() == ["Cancelled"]
-    ended, log = shop.row(row), shop.log_of(row)
-    assert ended["status"] == "cancelled"
-    assert ended["last_error"].startswith("Expires before")
-    assert WHY in ended["last_error"]
-    assert (log["status"], log["error_message"]) == ("failed", ended["last_error"])
-    assert (shop.attempts_of(row), shop.messages) == ([], ())
-
-
-def test_begin_says_when_there_is_room_and_begins_nothing(shop: Shop) -> None:
-    """The claim is still held, so that its worker may put the row off."""
-    customer = shop.customer(phone=FLORIDA)
-    sent = [shop.now() - timedelta(hours=hours) for hours in (23, 5, 1)]
-    for at in sent:
-        app_sent(shop, customer, at=at)
-    row = text_to(shop, customer)
-    claim = shop.claim()
-    before = shop.row(row)
-    answer = shop.begin(claim, cap=3)
-    assert (answer.answer, answer.reached_at, answer.why) == ("capped", sent[0], None)
-    assert (shop.row(row), shop.attempts_of(row)) == (before, [])
 
 
 COUNTS: Final = {
@@ -177,19 +129,6 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
     assert {rows[claim.id]: shop.begin(claim, cap=3).answer for claim in shop.claims()} == COUNTS
 
 
-def test_without_a_rule_there_is_no_cap(shop: Shop) -> None:
-    """In a state without one, for transactional texts, and under the federal rules alone."""
-    elsewhere, florida = shop.customer(phone=PHONE), shop.customer(phone=FLORIDA)
-    for _ in range(5):
-        text_to(shop, elsewhere)
-        row = text_to(shop, florida)
-        shop.sql("update sms_retry_queue set message_class = 'transactional' where id = %s", row)
-    assert shop.run() == ["Sent"] * 10
-    for _ in range(5):
-        text_to(shop, florida)
-    assert shop.run(Profile(quiet_hours_rules="federal")) == ["Sent"] * 5
-
-
 def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:
     """Ten threads send; the neighbor's eight to the same number are another three."""
     for each in (shop, shop.neighbor()):
@@ -199,24 +138,6 @@ def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:
     assert sorted(shop.run()) == ["Deferred"] * 10 + ["Sent"] * 6
     assert len(shop.messages) == 6
     assert shop.sql("select distinct why from sms_retry_queue where status = 'pending'") == [{"why": WHY}]
-
-
-def test_of_sends_begun_at_the_same_moment_one_gets_the_last_place(shop: Shop) -> None:
-    """Six threads at a barrier, each time with a new number that has had two texts."""
-    for turn in range(3):
-        people = [shop.customer(phone=f"+1305555{turn:04}") for _ in range(2)]
-        for person in people:
-            app_sent(shop, person, at=shop.now())
-        for number in range(6):
-            text_to(shop, people[number % 2])
-        claims, together = shop.claims(6), Barrier(6)
-
-        def at_once(claim: Claim, together: Barrier = together) -> str:
-            together.wait()
-            return shop.begin(claim, cap=3).answer
-
-        with ThreadPoolExecutor(6) as pool:
-            assert sorted(pool.map(at_once, claims)) == ["capped"] * 5 + ["go"]
 
 
 @pytest.mark.parametrize(("first", "second"), [("commits", "capped"), ("rolls back", "go")])

@@ -147,15 +147,6 @@ def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(shop:
     assert shop.run() == ["Sent", "Sent"]
 
 
-def test_a_trigger_that_swallows_inserts_is_said_and_not_looped_over(shop: Shop) -> None:
-    """The application's own, on its own table."""
-    log = shop.send_log(shop.customer())
-    swallow = """create function swallow() returns trigger language plpgsql as 'begin return null; end';
-                 create trigger swallow before insert on sms_retry_queue for each row execute function swallow()"""
-    with shop.changed(swallow, "drop function swallow cascade"), pytest.raises(psycopg.Error, match="was not kept"):
-        shop.sql("select * from queue_sms_retry(%s)", log)
-
-
 def test_the_application_s_two_calls_answer_with_rows_of_the_original_columns(shop: Shop) -> None:
     """As its TypeScript makes them: by name, over HTTP."""
     row = shop.due_text()
@@ -232,15 +223,6 @@ def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processo
     shop.at(shop.row(new)["scheduled_for"])
     assert shop.run() == ["Sent"]
     assert len(shop.messages) == 1
-
-
-def test_an_upsert_of_many_rows_queues_each(shop: Shop) -> None:
-    """Of the rows themselves, and of a new one."""
-    rows = [held(shop, phone=f"+1212555010{n}") for n in range(3)]
-    insert(shop, *rows[:2], rows[2] | {"id": uuid4()}, on_conflict="merge")
-    assert [shop.row(row["id"])["status"] for row in rows] == ["pending", "pending", "failed"]
-    shop.later(minutes=1)
-    assert shop.run() == ["Sent", "Sent", "Sent"]
 
 
 def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:

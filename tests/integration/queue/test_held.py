@@ -68,15 +68,3 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(sho
             )
             assert (change, begun["answer"]) == (change, "changed")
     assert shop.begin(claim).answer == "go"
-
-
-def test_words_that_change_before_the_send_begins_are_the_ones_that_go_out(shop: Shop) -> None:
-    """And not those of its claim."""
-    row = shop.due_text()
-    claim = shop.claim()
-    shop.sql("update send_logs set subject = 'We are closed tomorrow'")
-    result = shop.process(claim)
-    assert (result.fate, result.why_code, shop.messages) == ("GivenBack", "data_changed", ())
-    shop.at(shop.row(row)["scheduled_for"])
-    assert shop.run() == ["Sent"]
-    assert [message.body for message in shop.messages] == ["We are closed tomorrow"]

@@ -1,6 +1,4 @@
-"""Which hours a text has: by its class and by its business's own hours. What a waiting row says of it, and when what
-waits for the same opening is due.
-"""
+"""Which hours a text has: by its class and by its business's own hours."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
@@ -10,11 +8,7 @@ import psycopg
 import pytest
 
 from smsretry import queue_sms_retry, send_sms
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.retry.profile import Profile
 from smsretry.vocabulary import MessageClass
-from tests.support.builders import BODY, fates_of, run_over
-from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 FLORIDA: Final = "+13055550123"
@@ -113,97 +107,3 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
     shop.later(minutes=15)
     assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
     assert [shop.row(row)["status"] for row in held.values()] == ["completed", "pending", "pending"]
-
-
-def test_own_hours_that_never_meet_the_state_s_hold_a_text_with_what_to_do(shop: Shop) -> None:
-    """Florida closes when this business opens. In New York they meet."""
-    set_hours(shop, "20:00-21:00")
-    florida, new_yorker = shop.due_text(phone=FLORIDA), shop.due_text()
-    assert sorted(shop.run()) == ["Deferred", "Held"]
-    said = shop.row(florida)["why"]
-    assert "closed (federal, us-fl-501.616, own)" in said
-    assert "widen the window" in said
-    assert shop.row(new_yorker)["status"] == "pending"
-
-
-def test_a_waiting_row_says_why_until_its_send_begins(shop: Shop, operators: SupabaseOperators) -> None:
-    """With every rule and the zone. A row that is under way, was given back or has ended waits for no hour."""
-    shop.at(new_york("12 20:30"))
-    begins, given_back, ends = (shop.due_text(phone=f"+1305555010{n}") for n in range(3))
-    told = shop.results()
-    why = "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, the customer's zone"
-    assert (told[begins].detail, told[begins].next_at) == (why, shop.row(begins)["scheduled_for"])
-    assert shop.row(begins)["why"] == why
-    record_consent(operators, "+13055550102", consent="opted_out", source="telephone", business_id=None)
-    assert (shop.row(ends)["status"], shop.row(ends)["why"]) == ("cancelled", None)
-
-    due = shop.row(given_back)["scheduled_for"]
-    shop.at(new_york("13 08:10"))
-    [claim] = [claim for claim in shop.claims() if claim.id == begins]
-    assert shop.row(begins)["why"] == why
-    shop.begin(claim)
-    assert shop.row(begins)["why"] is None
-    shop.sql("update sms_retry_queue set status = 'pending' where id = %s", given_back)
-    stopped = run_over(shop.queue, shop.sender)
-    stopped.flow_control.stop("This run was asked to stop")
-    assert fates_of(stopped) == ["GivenBack"]
-    assert (shop.row(given_back)["why"], shop.row(given_back)["scheduled_for"]) == (None, due)
-
-
-def test_rows_that_wait_for_the_same_opening_are_spread_behind_it_each_at_its_own_time(shop: Shop) -> None:
-    """By its id and not by dice: whenever it is asked, to the microsecond. The owner may want no spread."""
-    times = []
-    rows = [shop.due_text() for _ in range(20)]
-    opening = new_york("13 08:00")
-    for clock in ("12 22:00", "13 07:59"):
-        shop.at(new_york(clock))
-        shop.sql("update sms_retry_queue set scheduled_for = %s", shop.now() - timedelta(minutes=1))
-        assert shop.run() == ["Deferred"] * 20
-        times.append([shop.row(row)["scheduled_for"] for row in rows])
-    assert times[0] == times[1]
-    assert opening <= min(times[0])
-    assert max(times[0]) < opening + SPREAD
-    assert len(set(times[0])) == 20
-    shop.sql("update sms_retry_queue set scheduled_for = %s", shop.now())
-    assert shop.run(Profile(opening_spread=timedelta(0))) == ["Deferred"] * 20
-    assert {shop.row(row)["scheduled_for"] for row in rows} == {opening}
-
-
-def test_the_spread_ends_before_the_window_and_before_the_text(shop: Shop) -> None:
-    """Five minutes are open, in the last of which nothing is sent; another text expires a minute after the opening."""
-    set_hours(shop, "13:00-13:05")
-    rows = [shop.due_text() for _ in range(10)]
-    other = shop.neighbor()
-    set_hours(other, "13:00-18:00")
-    expires = [other.due_text() for _ in range(5)]
-    shop.sql("update sms_retry_queue set expires_at = %s where business_id = %s", new_york("12 13:01"), other.id)
-    assert shop.run() == ["Deferred"] * 15
-    opening = new_york("12 13:00")
-    assert all(opening <= shop.row(row)["scheduled_for"] < new_york("12 13:04") for row in rows)
-    assert all(opening <= shop.row(row)["scheduled_for"] < new_york("12 13:01") for row in expires)
-
-
-def test_no_number_and_no_body_is_in_what_a_held_or_waiting_row_says(shop: Shop) -> None:
-    """Why, last error, send log and result name rules and zones; the number's last seven digits are nowhere."""
-    shop.at(new_york("12 22:00"))
-    numbers = {}
-    texts: list[tuple[str | None, str, str | None]] = [
-        ("Mon-Fri 09:00-18:00", FLORIDA, "America/New_York"),
-        ("20:00-21:00", FLORIDA, "America/New_York"),
-        ("20:00-08:00", FLORIDA, "America/New_York"),
-        (None, FLORIDA, f"My place, {FLORIDA}"),
-        (None, "+13005550123", None),
-        (None, "+88255501234567", None),
-        (None, "3055550123", None),
-    ]
-    for hours, phone, timezone in texts:
-        other = shop.neighbor()
-        shop.sql("update businesses set sms_hours = %s where id = %s", hours, other.id)
-        numbers[other.due_text(phone=phone, timezone=timezone)] = phone[-7:]
-    results = shop.results()
-    for row, number in numbers.items():
-        item, kept, log = results[row], shop.row(row), shop.log_of(row)
-        assert item.fate in ("Deferred", "Held", "Failed")
-        said = f"{kept['why']} {kept['last_error']} {log['error_message']} {item}"
-        assert number not in said
-        assert BODY[:12] not in said

@@ -7,12 +7,9 @@ import pytest
 from smsretry import queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Requeue
-from smsretry.doctor.database import database_findings
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.before import LIFE
 from smsretry.sending.scheduled import queue_scheduled_sends
-from smsretry.settings import Settings
-from tests.support.builders import BODY
 from tests.support.orders import ordered
 from tests.support.shop import Shop
 
@@ -88,21 +85,3 @@ def test_a_text_planned_for_days_ahead_lives_from_then_on(shop: Shop) -> None:
     shop.later(hours=48)
     queue_scheduled_sends(shop.queue, seconds=5)
     assert shop.claim().due_since == shop.scheduled_send(planned)["scheduled_for"]
-
-
-def test_a_time_that_has_passed_means_at_once_where_it_is_planned_by_a_call(shop: Shop) -> None:
-    """A week ago, by somebody who means now."""
-    asked = "select due_at from schedule_sms(%s, %s, %s, smsretry.clock() - interval '7 days')"
-    assert shop.value(asked, shop.id, shop.customer(), BODY) > shop.now() - HOUR
-    assert first_run(shop) == ["Sent"]
-
-
-def test_the_doctor_counts_what_is_past_before_anything_is_switched_on(shop: Shop, settings: Settings) -> None:
-    """How many, since when, and what the first run will do."""
-    for _ in range(3):
-        shop.scheduled(due=-timedelta(days=200))
-    shop.scheduled(due=HOUR)
-    [found] = [each for each in database_findings(settings, {}, shop.now) if "scheduled sends" in each.subject]
-    assert (found.subject, found.ok) == ("late scheduled sends", True)
-    assert found.advice is not None
-    assert found.advice.startswith("3 wait though their time has passed, the first for 200 d")

@@ -82,15 +82,3 @@ def test_an_upsert_of_scheduled_sends_writes_those_that_it_can(shop: Shop) -> No
     with too_late():
         write(shop, f"{_INSERT} {merge}", *late)
     assert states(shop, sent, new) == ["queued", "scheduled"]
-
-
-def test_a_trigger_of_the_applications_that_changes_others_does_not_hide_a_refusal(shop: Shop) -> None:
-    """Each statement answers for its own rows, also one within another."""
-    sent, _, waits = planned(shop)
-    touch = f"""create function public.touch() returns trigger language plpgsql as $$
-                begin update public.scheduled_sends set body = 'Touched' where id = '{waits}'; return new; end $$;
-                create trigger a_touch before update of status on public.scheduled_sends for each row
-                when (new.status = 'cancelled') execute function public.touch()"""
-    with shop.changed(touch, "drop function public.touch() cascade"), too_late():
-        write(shop, "update scheduled_sends set status = 'cancelled' where id = %s", sent)
-    assert shop.scheduled_send(waits)["body"] == "See you"

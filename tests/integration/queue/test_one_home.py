@@ -1,31 +1,17 @@
 """A policy value has one home: where Python and SQL both need it, one tells the other, or a test compares them."""
 
 import re
-from collections import defaultdict
 from typing import get_args
 
 import psycopg
 import pytest
 
-from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import ListTexts, Requeue
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import MESSAGE_ID, DeliveryStatus, MessageClass, OutcomeName, Reason, TextState, WhyCode
 from tests.support.builders import SID
 from tests.support.shop import Shop
-
-
-def test_no_two_sql_files_have_the_same_constant() -> None:
-    """What two of them need is a function in `policy/`: later one of the two would be changed."""
-    homes = defaultdict[str, list[str]](list)
-    for file in schema_files():
-        for constant in re.findall(r"\b(k_\w+ constant .+?);", file.text):
-            homes[constant].append(file.creates)
-    assert {constant: files for constant, files in homes.items() if len(files) > 1} == {}
 
 
 def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(shop: Shop) -> None:
@@ -120,37 +106,3 @@ def test_a_table_takes_as_much_as_is_ever_kept(shop: Shop) -> None:
         shop.sql(change.format(most))
         with pytest.raises(psycopg.errors.CheckViolation):
             shop.sql(change.format(beyond))
-
-
-def test_a_form_takes_the_numbers_that_its_function_takes(shop: Shop) -> None:
-    """The form refuses a number before it becomes a parameter of a run, and the function whoever calls."""
-    change = "change_sms_texts('requeue', jsonb_build_object('customer_id', gen_random_uuid())"
-    for form, field, call in (
-        (Requeue, "limit", f"{change}, row_limit => %s)"),
-        (Requeue, "more_attempts", f"{change}, more_attempts => %s)"),
-        (ListTexts, "limit", 'list_sms(\'{"states": ["due"]}\', row_limit => %s)'),
-    ):
-        of_form = form.model_json_schema()["properties"][field]
-        for number in (of_form["minimum"], of_form["maximum"]):
-            shop.sql(f"select * from {call}", number)
-        for number in (of_form["minimum"] - 1, of_form["maximum"] + 1):
-            with pytest.raises(psycopg.Error) as refused:
-                shop.sql(f"select * from {call}", number)
-            assert refused.value.sqlstate == "SR422"
-
-
-def test_status_calls_late_what_the_uptime_check_calls_late(shop: Shop, operators: SupabaseOperators) -> None:
-    """It is told from when on."""
-    standing = QueueStatus.of(operators.status())
-    shop.sql(
-        "insert into smsretry.runs (id, started_at, finished_at, told) values (gen_random_uuid(), %s, %s, '')",
-        *[shop.now(), shop.now()],
-    )
-    with shop.clock_stopped():
-        due = "update sms_retry_queue set scheduled_for = smsretry.clock() - make_interval(secs => %s)"
-        shop.due_text()
-        shop.sql(due, standing.late_seconds - 1)
-        shop.sql("select check_sms_retries()")
-        shop.sql(due, standing.late_seconds)
-        with pytest.raises(psycopg.ProgrammingError, match="1 texts are overdue"):
-            shop.sql("select check_sms_retries()")

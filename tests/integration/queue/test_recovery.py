@@ -68,15 +68,17 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(shop: 
 
 
 def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_first(shop: Shop) -> None:
-    """It is the likeliest to be innocent. One that is not due, and one that somebody has locked, are passed over."""
+    """It is the likeliest to be innocent. What is not due or locked is passed over. A begin clears its row."""
     rows = {deaths: shop.due_text() for deaths in (4, 2, 3)}
     locked, later = shop.due_text(), shop.due_text(due=timedelta(hours=1))
     for deaths, row in (rows | {5: locked, 6: later}).items():
         shop.sql("update sms_retry_queue set recover_count = %s where id = %s", deaths, row)
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        claimed = [claim.id for _ in range(5) for claim in claim_suspect(shop.queue)]
-    assert claimed == [rows[2], rows[3], rows[4]]
+        claims = [claim for _ in range(5) for claim in claim_suspect(shop.queue)]
+    assert [claim.id for claim in claims] == [rows[2], rows[3], rows[4]]
+    assert shop.begin(claims[0]).answer == "go"
+    assert shop.row(rows[2])["recover_count"] == 0
 
 
 def test_a_row_under_suspicion_is_claimed_ever_less_often(shop: Shop) -> None:
@@ -90,12 +92,3 @@ def test_a_row_under_suspicion_is_claimed_ever_less_often(shop: Shop) -> None:
     shop.recover()
     waits = {deaths: shop.row(row)["scheduled_for"] - shop.row(row)["updated_at"] for deaths, row in rows.items()}
     assert waits == {deaths: timedelta(minutes=minutes) for deaths, minutes in expected.items()}
-
-
-def test_a_send_that_begins_clears_its_row_of_suspicion(shop: Shop) -> None:
-    """Whatever killed the workers before, it is not what claims it."""
-    row = shop.due_text()
-    shop.sql("update sms_retry_queue set recover_count = 5")
-    [claim] = claim_suspect(shop.queue)
-    assert shop.begin(claim).answer == "go"
-    assert shop.row(row)["recover_count"] == 0

@@ -5,6 +5,7 @@ Judged by what Twilio accepted. Each way is first tried without the safeguard, a
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import HttpUrl
 
-from smsretry import process_sms_retry_item, send_sms
+from smsretry import send_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
@@ -20,10 +21,8 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import MarkDatabase, Preview, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.doctor.database import database_findings
-from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
-from smsretry.retry.models import Finding, Text
+from smsretry.retry.models import Text
 from smsretry.retry.outcome import Accepted, Rejected
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
@@ -31,27 +30,27 @@ from smsretry.sending.ports import Services
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
 from smsretry.vocabulary import Mark
-from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.support.builders import BODY, PHONE, resolution, results_of, run, run_over
-from tests.support.claims import claim_due
+from tests.support.builders import BODY, PHONE, resolution
 from tests.support.orders import ordered, resolve
+from tests.support.senders import texts_from
+from tests.support.shop import Shop
 
 FRIEND: Final = "+12125550177"
 """Somebody of the team."""
-GONE: Final = JsonError(30006, http_status=400)
 
-Senders = Callable[..., tuple[SupabaseQueue, TwilioSender]]
+Runner = Callable[..., Shop]
 
 
 @pytest.fixture
-def runner(settings: Settings) -> Iterator[Senders]:
-    """A runner with these settings changed: its queue and its sender."""
+def runner(shop: Shop, settings: Settings) -> Iterator[Runner]:
+    """The shop with a runner whose settings are changed."""
     with ExitStack() as opened:
 
-        def make(**changes: Any) -> tuple[SupabaseQueue, TwilioSender]:
+        def make(**changes: Any) -> Shop:
             changed = settings.model_copy(update=changes)
-            return opened.enter_context(SupabaseQueue(changed)), opened.enter_context(TwilioSender(changed))
+            queue = opened.enter_context(SupabaseQueue(changed))
+            return replace(shop, queue=queue, sender=opened.enter_context(TwilioSender(changed)))
 
         yield make
 
@@ -75,134 +74,115 @@ OTHERS: Final = {way: f"+121255501{place}1" for place, way in enumerate(WAYS)}
 NUMBERS: Final = tuple(TEAM.values()) + tuple(OTHERS.values())
 
 
-def brought_up_to_its_send(stack: Stack, business: Business, settings: Settings) -> list[UUID]:
+def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUID]:
     """For each way two texts that leave with the next run, sent so far by a runner that texts everybody; and the send
     logs of first sends, which a caller sends.
     """
-    twilio, both = stack.twilio, (TEAM, OTHERS)
-    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender, SupabaseOperators(settings) as operators:
-        for numbers in both:
-            business.due_text(phone=numbers["sent again after a loss"])
-        requeued = [business.due_text(phone=numbers["requeued"]) for numbers in both]
-        doubtful = [business.due_text(phone=numbers["resolved as not sent"]) for numbers in both]
-        for numbers in both:
-            twilio.fail(GONE, to=numbers["requeued"])
-            twilio.fail(DropUnaccepted(), to=numbers["resolved as not sent"])
-        assert sorted(run(queue, sender)) == ["Failed", "Failed", "InDoubt", "InDoubt", "Sent", "Sent"]
-        for entry in twilio.ledger.entries():
-            twilio.report(entry.sid, "undelivered", 30008)
-        stack.move_clock(timedelta(minutes=6))
-        with SupabaseQueue(settings) as records:
-            sync_deliveries(Services(records, sender, DEFAULT, 4), limit=10)
-        stack.move_clock(timedelta(minutes=31))
-        again = Requeue(retry_ids=requeued, dry_run=False, who="Ann", because="Mended")
-        assert ordered(operators, again).changed == len(requeued)
-        assert all(resolve(operators, resolution(row, None)) for row in doubtful)
-        for numbers in both:
-            business.due_text(phone=numbers["retry"])
-            business.scheduled(phone=numbers["scheduled send"], due=timedelta(seconds=-1))
-        queue_scheduled_sends(queue)
-    return [business.send_log(business.customer(phone=numbers["first send"])) for numbers in both]
+    twilio, both = shop.stack.twilio, (TEAM, OTHERS)
+    for numbers in both:
+        shop.due_text(phone=numbers["sent again after a loss"])
+    requeued = [shop.due_text(phone=numbers["requeued"]) for numbers in both]
+    doubtful = [shop.due_text(phone=numbers["resolved as not sent"]) for numbers in both]
+    for numbers in both:
+        twilio.fail(JsonError(30006, http_status=400), to=numbers["requeued"])
+        twilio.fail(DropUnaccepted(), to=numbers["resolved as not sent"])
+    assert sorted(shop.run()) == ["Failed", "Failed", "InDoubt", "InDoubt", "Sent", "Sent"]
+    for message in shop.messages:
+        twilio.report(message.sid, "undelivered", 30008)
+    shop.later(minutes=6)
+    sync_deliveries(Services(shop.queue, shop.sender, DEFAULT, 4), limit=10)
+    shop.later(minutes=31)
+    again = Requeue(retry_ids=requeued, dry_run=False, who="Ann", because="Mended")
+    assert ordered(operators, again).changed == len(requeued)
+    assert all(resolve(operators, resolution(row, None)) for row in doubtful)
+    for numbers in both:
+        shop.due_text(phone=numbers["retry"])
+        shop.scheduled(phone=numbers["scheduled send"], due=timedelta(seconds=-1))
+    queue_scheduled_sends(shop.queue)
+    return [shop.send_log(shop.customer(phone=numbers["first send"])) for numbers in both]
 
 
-@pytest.mark.parametrize("whom", ["everybody", "nobody", "the team"])
+@pytest.mark.parametrize(
+    ("changes", "reached"),
+    [({}, NUMBERS), ({"send_to": "nobody"}, ()), (listed(*TEAM.values()), tuple(TEAM.values()))],
+    ids=["everybody", "nobody", "the team"],
+)
 def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
-    whom: str, stack: Stack, business: Business, settings: Settings, runner: Senders
+    shop: Shop, operators: SupabaseOperators, runner: Runner, changes: dict[str, Any], reached: tuple[str, ...]
 ) -> None:
     """To everybody is the safeguard taken away: there each way must text both, or this would prove nothing."""
-    logs = brought_up_to_its_send(stack, business, settings)
-    changes, reached = {
-        "everybody": ({}, NUMBERS),
-        "nobody": ({"send_to": "nobody"}, ()),
-        "the team": (listed(*TEAM.values()), tuple(TEAM.values())),
-    }[whom]
-    queue, sender = runner(**changes)
-    before = len(stack.twilio.ledger.entries())
+    logs, before = brought_up_to_its_send(shop, operators), len(shop.messages)
+    staging = runner(**changes)
     for log in logs:
-        send_sms(log, queue=queue, sender=sender)
-    run(queue, sender)
-    assert sorted(entry.to for entry in stack.twilio.ledger.entries()[before:]) == sorted(reached)
-    texts = business.connection.execute(
+        send_sms(log, queue=staging.queue, sender=staging.sender)
+    staging.run()
+    assert sorted(message.to for message in shop.messages[before:]) == sorted(reached)
+    texts = shop.sql(
         """select c.phone, q.status, q.why_code, q.last_error, l.status as log, l.error_message
            from sms_retry_queue q join customers c on c.id = q.customer_id join send_logs l on l.id = q.send_log_id"""
-    ).fetchall()
+    )
     assert sorted(text["phone"] for text in texts) == sorted(NUMBERS)
     for text in texts:
         if text["phone"] in reached:
             assert (text["status"], text["log"]) == ("completed", "sent")
             continue
         assert (text["status"], text["why_code"]) == ("cancelled", "not_listed")
-        refused = sender.audience.refusal.removeprefix("Not sent: ")
+        refused = staging.sender.audience.refusal.removeprefix("Not sent: ")
         assert text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
         assert text["error_message"] == text["last_error"]
         assert text["log"] not in ("sent", "delivered")
 
 
-def test_a_text_is_cancelled_only_when_it_would_have_gone_out(
-    stack: Stack, business: Business, runner: Senders
-) -> None:
+def test_a_text_is_cancelled_only_when_it_would_have_gone_out(shop: Shop, runner: Runner) -> None:
     """Until then staging shows what production would do: it waits for its hour, and an opt-out is one."""
-    night = business.due_text(timezone="Pacific/Honolulu", phone="+18085550123")
-    stopped = business.due_text(phone=FRIEND, consent="opted_out")
-    queue, sender = runner(send_to="nobody")
-    assert sorted(run(queue, sender)) == ["Cancelled", "Deferred"]
-    assert business.row(stopped)["why_code"] == "opted_out"
-    stack.set_clock(business.row(night)["scheduled_for"] + timedelta(seconds=1))
-    assert run(queue, sender) == ["Cancelled"]
-    assert business.row(night)["why_code"] == "not_listed"
-    assert not stack.twilio.ledger.entries()
+    night = shop.due_text(timezone="Pacific/Honolulu", phone="+18085550123")
+    stopped = shop.due_text(phone=FRIEND, consent="opted_out")
+    staging = runner(send_to="nobody")
+    assert sorted(staging.run()) == ["Cancelled", "Deferred"]
+    assert shop.row(stopped)["why_code"] == "opted_out"
+    shop.at(shop.row(night)["scheduled_for"] + timedelta(seconds=1))
+    assert staging.run() == ["Cancelled"]
+    assert shop.row(night)["why_code"] == "not_listed"
+    [*_, kept] = shop.sql("select told, send_to from smsretry.runs order by started_at")
+    assert kept == {"told": kept["told"], "send_to": "nobody"}
+    assert kept["told"].startswith("This installation texts nobody. recovered 0, claimed 1: cancelled 1")
+    assert not shop.messages
 
 
-def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(
-    stack: Stack, business: Business, runner: Senders, queue: SupabaseQueue
-) -> None:
+def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(shop: Shop, runner: Runner) -> None:
     """A copy of production has its stops and its senders, and no runner that could mend them."""
-    row = business.due_text()
-    queue.set_stop("everybody", "", "The account is suspended")
-    business.connection.execute(
-        """with s as (
-               insert into smsretry.senders (id, account, sent_by) values (gen_random_uuid(), %s, %s) returning id)
-           insert into smsretry.business_senders select %s, 'any', id from s""",
-        ["AC" + "9" * 32, "MG" + "9" * 32, business.id],
-    )
-    assert run(*runner(send_to="nobody")) == ["Cancelled"]
-    assert business.row(row)["why_code"] == "not_listed"
+    row = shop.due_text()
+    shop.queue.set_stop("everybody", "", "The account is suspended")
+    texts_from(shop.connection, shop.id, "AC" + "9" * 32, "MG" + "9" * 32)
+    assert runner(send_to="nobody").run() == ["Cancelled"]
+    assert shop.row(row)["why_code"] == "not_listed"
 
 
-def test_the_provider_itself_refuses_whom_a_caller_forgot_to_ask_about(stack: Stack, runner: Senders) -> None:
-    """The last line: code that calls it directly makes no request either."""
-    _, sender = runner(**listed(FRIEND))
-    text = {"attempt_id": uuid4(), "body": BODY, "valid_for": timedelta(minutes=5)}
+def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(shop: Shop, runner: Runner) -> None:
+    """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
+    sender = runner(**listed(FRIEND)).sender
+    text: dict[str, Any] = {"attempt_id": uuid4(), "body": BODY, "valid_for": timedelta(minutes=5)}
     refused = sender.send(Text(to=PHONE, business_id=uuid4(), **text))
     assert isinstance(refused, Rejected)
     assert PHONE[-4:] not in repr(refused)
-    assert not stack.twilio.ledger.entries()
+    assert not shop.messages
     assert isinstance(sender.send(Text(to=FRIEND, **text)), Accepted)
-
-
-def test_nobody_is_nobody_whatever_else_a_caller_says(business: Business, queue: SupabaseQueue) -> None:
-    """A caller that says both of a text: that nobody is texted, and that it is listed."""
-    business.due_text()
-    [claim] = claim_due(queue, 1)
+    shop.due_text()
     begin = """select answer, why_code from begin_sms_attempt(
                    %s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '', send_to => 'nobody',
                    listed => true)"""
-    [begun] = business.connection.execute(begin, [claim.id, claim.claim_no]).fetchall()
-    assert begun == {"answer": "ended", "why_code": "not_listed"}
+    claim = shop.claim()
+    assert shop.sql(begin, claim.id, claim.claim_no) == [{"answer": "ended", "why_code": "not_listed"}]
 
 
-def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
-    stack: Stack, business: Business, runner: Senders
-) -> None:
+def test_a_number_that_changes_after_the_decision_is_asked_about_anew(shop: Shop, runner: Runner) -> None:
     """What is listed is what is texted: the begin reads the number again."""
-    row = business.due_text(phone=FRIEND)
-    queue, sender = runner(**listed(FRIEND))
-    [claim] = claim_due(queue, 1)
-    business.connection.execute("update customers set phone = %s", [PHONE])
-    assert process_sms_retry_item(claim, queue=queue, sender=sender).why_code == "data_changed"
-    assert run(queue, sender) == ["Cancelled"]
-    assert business.row(row)["why_code"] == "not_listed"
-    assert not stack.twilio.ledger.entries()
+    row, staging = shop.due_text(phone=FRIEND), runner(**listed(FRIEND))
+    claim = staging.claim()
+    shop.sql("update customers set phone = %s", PHONE)
+    assert staging.process(claim).why_code == "data_changed"
+    assert staging.run() == ["Cancelled"]
+    assert (shop.row(row)["why_code"], shop.messages) == ("not_listed", ())
 
 
 # The mark of the database
@@ -219,41 +199,33 @@ Worker = Literal["production's", "a copy's", "one that lists", "one that texts n
         ("production", "one that lists", "Sent"),
         ("production", "one that texts nobody", "Held"),
         ("staging", "production's", "Held"),
-        ("staging", "a copy's", "Held"),
         ("staging", "one that lists", "Sent"),
         ("staging", "one that texts nobody", "Cancelled"),
     ],
 )
 def test_worker_and_mark_must_agree_before_anybody_is_texted(
-    marked: Mark | None,
-    worker: Worker,
-    fate: str,
-    stack: Stack,
-    business: Business,
-    operators: SupabaseOperators,
-    runner: Senders,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    shop: Shop, operators: SupabaseOperators, runner: Runner, monkeypatch: pytest.MonkeyPatch,
+    marked: Mark | None, worker: Worker, fate: str,
+) -> None:  # fmt: skip
     """Where they do not, the text waits and says so: one of the two is wrong, and production loses nothing by it."""
-    row = business.due_text()
+    row = shop.due_text()
     mark(operators, marked)
-    queue, sender = runner(
-        **{"one that lists": listed(PHONE), "one that texts nobody": {"send_to": "nobody"}}.get(worker, {})
-    )
+    settings = {"one that lists": listed(PHONE), "one that texts nobody": {"send_to": "nobody"}}
+    its = runner(**settings.get(worker, {}))
     if worker == "a copy's":  # reached at another address; the stack has only one
-        monkeypatch.setattr(queue, "address", "staging.example.com")
-    assert run(queue, sender) == [fate]
-    assert len(stack.twilio.ledger.entries()) == (fate == "Sent")
-    held = business.row(row)
+        monkeypatch.setattr(its.queue, "address", "staging.example.com")
+    assert its.run() == [fate]
+    assert len(shop.messages) == (fate == "Sent")
+    held = shop.row(row)
     if fate == "Held":
         assert (held["status"], held["why_code"], held["attempt_count"]) == ("pending", "mark_mismatch", 0)
         assert held["held_since"] is not None
-        assert held["expires_at"] > stack.now() + timedelta(hours=47)
-        assert "marked as" in held["why"]
+        assert held["expires_at"] > shop.now() + timedelta(hours=47)
         assert "SMSRETRY_SEND_TO" in held["why"]
+        assert "smsretry mark" in (QueueStatus.of(operators.status()).stopped_because or "")
         mark(operators, None if worker != "one that texts nobody" else "staging")
-        stack.move_clock(timedelta(minutes=16))
-        assert run(queue, sender) == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
+        shop.later(minutes=16)
+        assert its.run() == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
 
 
 def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> None:
@@ -263,87 +235,35 @@ def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> N
         "https://gateway.example.com:8443/staging": "gateway.example.com:8443/staging",
         "https://Ref.Supabase.co.": "ref.supabase.co",
         "https://ref.supabase.co:443/": "ref.supabase.co",
-        "http://ref.supabase.co./": "ref.supabase.co",
     }
     for url, address in addresses.items():
         assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == address
 
 
-def test_the_state_of_the_queue_says_whom_texts_go_to_and_what_the_database_is(
-    stack: Stack, business: Business, operators: SupabaseOperators, runner: Senders
-) -> None:
-    """By the last run's settings, because who asks may have others."""
-    business.due_text()
-    assert QueueStatus.of(operators.status()).staging is None
-    mark(operators, "staging")
-    stack.move_clock(timedelta(hours=1))
-    run(*runner(**listed(FRIEND)))
-    status = QueueStatus.of(operators.status())
-    assert status.staging == "STAGING: only who is listed is texted"
-    assert status.name == "STAGING: only who is listed is texted · empty"
-    assert "the database is marked as staging (1 h ago)" in list(status.lines())
-    assert status.stopped_because is None
-    run(*runner())
-    stopped = QueueStatus.of(operators.status())
-    assert "smsretry mark" in (stopped.stopped_because or "")
-
-
-def test_preview_and_explain_say_that_a_text_will_not_go_out(
-    business: Business, operators: SupabaseOperators, settings: Settings
-) -> None:
-    """Before it has been tried."""
-    row = business.due_text()
-    audience = settings.model_copy(update=listed(FRIEND)).audience
+def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperators, runner: Runner) -> None:
+    """The queue by the last run's settings, because who asks may have others; preview and explain before any run."""
+    row = shop.due_text()
+    audience = runner(**listed(FRIEND)).sender.audience
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning, audience=audience)
-    ahead = desk.preview(Preview(hours=1))
-    assert (ahead.go_out, ahead.texts_only) == (0, "texts only 1 number")
-    assert ahead.businesses[0].why_codes == {"not_listed": 1}
-    [explained] = desk.explain(WhichText(retry_id=row))
+    [explained], ahead = desk.explain(WhichText(retry_id=row)), desk.preview(Preview(hours=1))
+    assert (ahead.go_out, ahead.businesses[0].why_codes) == (0, {"not_listed": 1})
     assert "are not listed" in " ".join(explained.lines())
     assert FRIEND[-4:] not in " ".join([*ahead.lines(), *explained.lines(), repr(audience)])
-
-
-def test_a_run_says_in_its_numbers_whom_it_texts(business: Business, runner: Senders) -> None:
-    """They are kept with the run, and are the state of its flow run."""
-    business.due_text()
-    one = run_over(*runner(send_to="nobody"))
-    [result] = results_of(one)
-    assert result.fate == "Cancelled"
-    [kept] = business.connection.execute("select * from smsretry.runs").fetchall()
-    assert kept["told"].startswith("This installation texts nobody. recovered 0, claimed 1: cancelled 1")
-    assert (kept["send_to"], kept["needs_somebody"]) == ("nobody", False)
-
-
-def test_doctor_says_whom_texts_go_to_and_what_does_not_fit(
-    stack: Stack, operators: SupabaseOperators, settings: Settings
-) -> None:
-    """Where mark and settings disagree, nothing would go out."""
-
-    def told(**changes: Any) -> dict[str, Finding]:
-        found = database_findings(settings.model_copy(update=changes), {}, stack.now)
-        return {finding.subject: finding for finding in found}
-
+    assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")
-    everybody = told()
-    assert everybody["whom texts go to: texts everybody"].advice is None
-    assert everybody["rehearsal of a text"].advice is None
-    assert not everybody["mark of the database"].ok
-    assert "SMSRETRY_SEND_TO" in str(everybody["mark of the database"].advice)
-    some = told(**listed(FRIEND))
-    assert "cancelled, unsent" in str(some["whom texts go to: texts only 1 number"].advice)
-    assert (some["mark of the database"].ok, some["mark of the database"].advice) == (True, None)
+    runner(**listed(FRIEND)).run()
+    status = QueueStatus.of(operators.status())
+    assert status.name == "STAGING: only who is listed is texted · empty"
+    assert status.stopped_because is None
 
 
-def test_a_mark_is_made_by_command_and_names_the_place(
-    command: Command, business: Business, settings: Settings
-) -> None:
+def test_a_mark_is_made_by_command_and_names_the_place(command: Command, shop: Shop, settings: Settings) -> None:
     """Production is one place, so that no copy has to be told that it is one."""
+    marked = "select kind, address from smsretry.mark"
     assert settings.address in command("mark", "production", "--because", "Live").output
-    [row] = business.connection.execute("select kind, address, because from smsretry.mark").fetchall()
-    assert row == {"kind": "production", "address": settings.address, "because": "Live"}
+    assert shop.sql(marked) == [{"kind": "production", "address": settings.address}]
     assert command("mark", "staging", "--because", "A copy").exit_code == 0
-    [row] = business.connection.execute("select kind, address from smsretry.mark").fetchall()
-    assert row == {"kind": "staging", "address": None}
+    assert shop.sql(marked) == [{"kind": "staging", "address": None}]
     assert command("mark", "none", "--because", "A mistake").exit_code == 0
-    assert not business.connection.execute("select from smsretry.mark").fetchall()
+    assert shop.sql(marked) == []
     assert command("mark", "staging", "--because", "Ask +1 212 555 0123").exit_code != 0

@@ -61,7 +61,7 @@ begin
         perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
     elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
             select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
-        perform smsretry.resend(v_row, settled_by, v_now);
+        perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
         v_row.why := left(error, 1800) || coalesce(
             ': ' || array_to_string(v_unowned[:3], ', ')

@@ -30,12 +30,8 @@ begin
     end if;
     if resolve_sms_doubt.twilio_sid is not null then
         perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
-    elsif v_row.status = 'pending' then
-        perform smsretry.resend(v_row, 'operator', smsretry.clock());
     else
-        update public.sms_send_attempts a
-        set outcome = 'not_sent', finished_at = smsretry.clock(), settled_by = 'operator', sent_to = null, sent_body = null
-        where a.id = v_attempt_id;
+        perform smsretry.not_sent(v_row, v_attempt_id, 'operator', smsretry.clock());
     end if;
     perform smsretry.note_event(
         v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,

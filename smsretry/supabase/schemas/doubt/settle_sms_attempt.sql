@@ -21,11 +21,9 @@ begin
         raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
             using errcode = 'SR422';
     end if;
-    if settle_sms_attempt.attempt_id is null then
-        select * into v_attempt from public.sms_send_attempts a where a.twilio_sid = settle_sms_attempt.twilio_sid;
-    else
-        select * into v_attempt from public.sms_send_attempts a where a.id = settle_sms_attempt.attempt_id;
-    end if;
+    select * into v_attempt from public.sms_send_attempts a
+    where a.id = coalesce(settle_sms_attempt.attempt_id,
+                          (select s.id from public.sms_send_attempts s where s.twilio_sid = settle_sms_attempt.twilio_sid));
     -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
     -- text that is in doubt about it.
     select * into v_row from public.sms_retry_queue q

@@ -4,7 +4,6 @@ create or replace function smsretry.is_sent(provider_message_id jsonb, status te
 returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
-        or case when pg_column_size(is_sent.provider_message_id) < 10000
-                then coalesce(btrim(is_sent.provider_message_id ->> 'twilio_sid'), '') <> '' else false end;
+        or smsretry.found_sid(is_sent.provider_message_id) is not null;
 end
 $$;

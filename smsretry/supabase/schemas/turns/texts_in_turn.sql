@@ -2,11 +2,11 @@
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
+--   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
 --   that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
-    out ids uuid[], out served uuid[], out behind uuid, out next_at timestamptz
+    out rows tid[], out served uuid[], out behind uuid, out next_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
@@ -71,44 +71,38 @@ begin
         exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
-    ids := '{}';
+    rows := '{}';
     if v_lanes = '[]' then
-        served := case when behind is not null then ids end;
+        served := case when behind is not null then '{}' end;
         return;
     end if;
-    -- Of each sender, the lanes that were served longest ago; of these, some texts each; and of those as many as there is room for.
-    -- A business whose own texts come to nothing is the last to try its sender.
+    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room for. A business whose own texts come
+    -- to nothing is the last to try its sender.
     v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / jsonb_array_length(v_lanes) end;
-    select coalesce(array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
-                        filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)), '{}') as ids,
+    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
+                         filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)))[:4 * v_step],
+                    '{}') as ids,
            count(*) as due
     into v_found
     from (
         select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
         from (
-            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
-            from (
-                select o.* from (
-                    select r.*, u.served, row_number() over (partition by r.sender_id order by u.served nulls first, r.business_id) as nth_lane
-                    from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
-                              business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) r
-                    left join smsretry.turns u on u.kind = 'texts' and u.business_id = r.business_id
-                ) o
-                where o.nth_lane <= coalesce(2 * o.of_sender, o.nth_lane)
-                order by o.served nulls first, o.business_id limit v_step
-            ) l
+            select t.id, l.*, u.served, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
+            from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
+                      business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) l
+            left join smsretry.turns u on u.kind = 'texts' and u.business_id = l.business_id
             cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
                 select q.id from public.sms_retry_queue q
                 where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
         ) d
     ) c;
-    select coalesce(array_agg(t.id order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into ids, served
-    from (select q.id, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
+    select coalesce(array_agg(t.ctid order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into rows, served
+    from (select q.ctid, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
           join public.sms_retry_queue q on q.id = u.id
           where q.work = 'texts' and q.scheduled_for <= at
           order by u.place limit most for update of q skip locked) t;
-    if v_oldest.are_all and v_found.due <= cardinality(ids) then
+    if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
     elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
         behind := served[cardinality(served)]; -- otherwise the next claim looks further

@@ -14,7 +14,7 @@ declare
     v_claimed smsretry.claimed_retry;
 begin
     select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
-    for v_row in select * from public.sms_retry_queue q where q.id = any (v_turn.ids) loop
+    for v_row in select * from public.sms_retry_queue q where q.ctid = any (v_turn.rows) loop
         if exists (select from public.send_logs l
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
@@ -24,7 +24,8 @@ begin
             perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
-    v_taken := smsretry.take(array(select q.id from public.sms_retry_queue q where q.id = any (v_turn.ids) and q.work = 'texts'), v_now, true);
+    -- Those that are left have not moved.
+    v_taken := smsretry.take(array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true);
     perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
     for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
         if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status

@@ -5,15 +5,15 @@ returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_ids constant uuid[] := array(
-        select q.id from public.sms_retry_queue q
+    v_rows constant tid[] := array(
+        select q.ctid from public.sms_retry_queue q
         where q.id = claim_sms_retry.retry_id
           -- is true: by its id alone; with old statistics an index of all that waits is walked
           and (q.status = 'pending' and q.in_doubt_since is null) is true
         for update);
     v_taken uuid[];
 begin
-    v_taken := smsretry.take(v_ids, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    v_taken := smsretry.take(v_rows, v_now, alone => true); -- by itself: what follows reads the rows as they are then
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;

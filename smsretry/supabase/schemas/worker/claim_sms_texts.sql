@@ -19,19 +19,19 @@ declare
     v_limit integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
-    v_id uuid;
+    v_row record;
+    v_rows tid[];
     v_taken uuid[] := '{}';
 begin
     if suspect then
-        for v_id in
-            select q.id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
+        for v_row in
+            select q.ctid, q.business_id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
               and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(array[v_id], v_now);
+            v_taken := smsretry.take(array[v_row.ctid], v_now);
             if v_taken is null then
-                return smsretry.claim_of('{}', account, sender, v_now)
-                    || jsonb_build_object('slow', (select q.business_id from public.sms_retry_queue q where q.id = v_id));
+                return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', v_row.business_id);
             end if;
             exit when v_taken <> '{}';
         end loop;
@@ -43,20 +43,21 @@ begin
     end if;
     select * into v_found from smsretry.texts_in_turn(
         v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
-    if limit_count = 1 and v_doubtful.ids <> '{}' and v_found.ids <> '{}' then
-        v_found.ids := '{}';
+    if limit_count = 1 and v_doubtful.rows <> '{}' and v_found.rows <> '{}' then
+        v_found.rows := '{}';
         v_found.served := null;
         v_found.next_at := v_now;
     end if;
-    if v_doubtful.ids || v_found.ids <> '{}' then
-        v_taken := smsretry.take(v_doubtful.ids || v_found.ids, v_now);
+    v_rows := v_doubtful.rows || v_found.rows;
+    if v_rows <> '{}' then
+        v_taken := smsretry.take(v_rows, v_now);
         if v_taken is null then
             return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
-                select q.business_id from public.sms_retry_queue q where q.id = any (v_doubtful.ids || v_found.ids)));
+                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)));
         end if;
-        if cardinality(v_taken) < cardinality(v_doubtful.ids || v_found.ids) then -- what could not be taken is not tried again and again
+        if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
             v_found.served := v_found.served || array(
-                select q.business_id from public.sms_retry_queue q where q.id = any (v_found.ids) and q.id <> all (v_taken));
+                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
         end if;
         perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
     end if;

@@ -1,7 +1,7 @@
--- Claim these rows, which the caller has found due and locked, and return those that it could. If they cannot be taken together,
+-- Claim these rows (by ctid), which the caller has found due and locked, and return the ids of those that it could. If they cannot be taken together,
 -- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
 -- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
-create or replace function smsretry.take(ids uuid[], at timestamptz, by_application boolean default false, alone boolean default false)
+create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -11,14 +11,14 @@ declare
     v_now_taken uuid[];
     v_taken uuid[] := '{}';
 begin
-    for v_try in 0 .. coalesce(cardinality(take.ids), 0) loop -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
         begin
             with taken as (
                 update public.sms_retry_queue q
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.id = any (case v_try when 0 then take.ids else take.ids[v_try : v_try] end)
+                where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
                 returning q.id)
             select array_agg(t.id) into v_now_taken from taken t;
             set constraints all immediate; -- a deferred check would undo the others, too
@@ -26,7 +26,7 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if alone or cardinality(take.ids) > 1 then
+                if alone or cardinality(take.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 return null;

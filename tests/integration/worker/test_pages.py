@@ -1,9 +1,10 @@
-"""What a call costs when a day's texts are inserted at once, and the planner knows nothing of them yet.
+"""What a call costs: pages, as `explain (analyze, buffers)` counts those that are hit or read.
 
-A thousand finished texts were there when the statistics were made; then come 10,000 that are due, 2,000 in doubt, 2,000
-open deliveries and 2,000 scheduled sends, all at once. A call may touch hardly more pages than when the statistics are
-fresh, also on a connection that made its plans when there were three of each. "Pages" are shared buffers hit or read,
-as `explain (analyze, buffers)` counts them. A million rows: `python -m tests.benchmarks.sizes --at-once`.
+A thousand finished texts of 20 businesses were there when the statistics were made. Then come, all at once, 10,000
+texts that are due, 20,000 for a later day, 2,000 in doubt, 2,000 open deliveries and 2,000 scheduled sends. A call may
+touch hardly more pages than when the statistics are fresh, also on a connection that made its plans when there were
+three of each; what waits for a later day costs nothing; and a thousand senders cost no more than one. A million rows:
+`python -m tests.benchmarks.sizes --at-once`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,11 +29,12 @@ TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms
 _BUSINESSES: Final = """
 insert into businesses (id, user_id, name, timezone)
 select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
-from generate_series(0, 19) b
+from generate_series(0, %(businesses)s - 1) b
 """
 _ROWS: Final = """
 create temporary table row_to_be as
-select n, uuid_in(md5(%(kind)s || n)::cstring) as id, uuid_in(md5('business' || n %% 20)::cstring) as business_id
+select n, uuid_in(md5(%(kind)s || n)::cstring) as id,
+       uuid_in(md5('business' || n %% %(businesses)s)::cstring) as business_id
 from generate_series(%(first)s, %(first)s + %(rows)s - 1) n;
 insert into customers (id, business_id, phone, timezone, sms_consent_status)
 select id, business_id, '+1212' || (5550000 + n), 'America/New_York', 'opted_in' from row_to_be;
@@ -43,7 +45,8 @@ insert into sms_retry_queue (id, business_id, send_log_id, customer_id, status, 
 select id, business_id, id, id,
        case when %(kind)s in ('finished', 'open') then 'completed'
             when %(kind)s in ('claimed', 'begun', 'looked') then 'processing' else 'pending' end,
-       smsretry.clock() - interval '1 minute', 1,
+       smsretry.clock() + case %(kind)s when 'later' then make_interval(mins => 2880 + n %% 700)
+                                        else interval '-1 minute' end, 1,
        case when %(kind)s in ('claimed', 'begun', 'looked') then smsretry.clock() - make_interval(mins => n %% 20) end,
        case when %(kind)s = 'begun' then smsretry.clock() - make_interval(mins => n %% 20) end,
        case when %(kind)s in ('doubtful', 'looked', 'begun') then id end,
@@ -67,7 +70,8 @@ select uuid_in(md5('business' || n %% 20)::cstring), 'Hello', smsretry.clock() -
 from generate_series(1, %(rows)s) n
 """
 _ALL_AT_ONCE: Final = {
-    "due": 10_000, "doubtful": 2_000, "open": 2_000, "suspect": 200, "claimed": 100, "begun": 100, "looked": 100,
+    "due": 10_000, "later": 20_000, "doubtful": 2_000, "open": 2_000, "suspect": 200, "claimed": 100, "begun": 100,
+    "looked": 100,
 }  # fmt: skip
 
 
@@ -103,6 +107,7 @@ CALLS: Final = {
     "select now(), " + ", ".join(f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
+PLANS: Final = pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 SLACK: Final = 2
 """Times the pages that it touches with fresh statistics, and 300 more."""
 COUNTS: Final = {
@@ -118,7 +123,7 @@ def _connect(running_stack: Stack, name: str) -> Connection:
 
 
 @contextmanager
-def _database(running_stack: Stack, name: str) -> Iterator[Connection]:
+def _database(running_stack: Stack, name: str, *, businesses: int = 20) -> Iterator[Connection]:
     """A database of its own that has businesses and a run."""
     running_stack.postgres.create_database(name)
     with _connect(running_stack, name) as connection:
@@ -126,17 +131,20 @@ def _database(running_stack: Stack, name: str) -> Iterator[Connection]:
         migrate(running_stack.postgres.url(name))
         without_autovacuum(connection)
         connection.execute("create index on customers (business_id)")  # as most applications have
-        connection.execute(_BUSINESSES.encode())
+        connection.execute(_BUSINESSES.encode(), {"businesses": businesses})
         connection.execute("insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())")
         connection.execute("update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null")
         yield connection
 
 
-def _add(connection: Connection, rows: Mapping[str, int], *, first: int = 1, scheduled: int) -> None:
+def _add(
+    connection: Connection, rows: Mapping[str, int], *, first: int = 1, scheduled: int = 0, businesses: int = 20
+) -> None:
     """All at once."""
     with connection.transaction():
         for kind, count in rows.items():
-            connection.execute(_ROWS.encode(), {"kind": kind, "first": first, "rows": count})
+            known = {"kind": kind, "first": first, "rows": count, "businesses": businesses}
+            connection.execute(_ROWS.encode(), known)
         connection.execute(_SCHEDULED.encode(), {"rows": scheduled})
 
 
@@ -144,7 +152,7 @@ def _add(connection: Connection, rows: Mapping[str, int], *, first: int = 1, sch
 def connection(running_stack: Stack) -> Iterator[Connection]:
     """A database whose statistics are those of a thousand finished texts."""
     with _database(running_stack, "bulk_inserts") as connection:
-        connection.execute(_ROWS.encode(), {"kind": "finished", "first": 1, "rows": 1000})
+        _add(connection, {"finished": 1000})
         connection.execute("analyze")
         _add(connection, _ALL_AT_ONCE, scheduled=2_000)
         yield connection
@@ -217,7 +225,7 @@ def test_a_connection_that_knew_small_tables_reads_no_large_ones_whole(
     assert touched <= SLACK * fresh + 300, f"{touched} pages, on a new connection {fresh}"
 
 
-@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@PLANS
 @pytest.mark.parametrize("name", CALLS)
 def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statistics_are_made(
     connection: Connection, name: str, plan: str
@@ -229,9 +237,60 @@ def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statist
         assert touched <= SLACK * fresh + 300, f"{known}: {touched} pages, with fresh statistics {fresh}"
 
 
-@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("name", COUNTS)
-def test_what_counts_all_that_waits_reads_each_text_once(connection: Connection, name: str, plan: str) -> None:
+BOUNDS: Final = {
+    "claim": 7_000,
+    "recover": 12_000,
+    "deliveries": 5_000,
+    "scheduled sends": 2_500,
+} | dict.fromkeys(COUNTS, 2 * sum(_ALL_AT_ONCE.values()))
+"""The most pages. What counts all that waits reads each text, and its place in an index."""
+
+
+@PLANS
+@pytest.mark.parametrize("name", BOUNDS)
+def test_what_waits_for_a_later_hour_costs_a_run_nothing(connection: Connection, name: str, plan: str) -> None:
     """Whatever the planner knows."""
     for known in ("fresh", "what was before", "nothing"):
-        assert _pages(connection, COUNTS[name], plan, known) <= sum(_ALL_AT_ONCE.values()) + 2_000
+        assert _pages(connection, (CALLS | COUNTS)[name], plan, known) <= BOUNDS[name], known
+
+
+_SENDERS: Final = """
+with s as (
+    insert into smsretry.senders (account, sent_by, segments_per_second, segments_per_day)
+    select 'ACaccount' || n, 'MGservice' || n, %(rate)s, 100000
+    from generate_series(1, %(senders)s) n returning id, sent_by
+)
+insert into smsretry.business_senders (business_id, sender_id)
+select uuid_in(md5('business' || b)::cstring), s.id from generate_series(0, 999) b
+join s on s.sent_by = 'MGservice' || 1 + b %% %(senders)s;
+update smsretry.senders s set free_at = smsretry.clock() + make_interval(secs => %(busy)s)
+where s.sent_by <> 'MGservice7';
+"""
+
+
+@pytest.fixture(scope="module")
+def many_businesses(running_stack: Stack) -> Iterator[Connection]:
+    """A database of 1,000 businesses with 20 due texts each, whose statistics were never made."""
+    with _database(running_stack, "many_businesses", businesses=1000) as connection:
+        _add(connection, {"due": 20_000, "claimed": 1}, businesses=1000)
+        yield connection
+
+
+@PLANS
+def test_a_thousand_senders_make_no_call_dearer(many_businesses: Connection, plan: str) -> None:
+    """Each with a rate and a cap. To pass over those that are busy costs a look each, however many texts each has."""
+    connection = many_businesses
+
+    def touched(call: str, *, senders: int, rate: float, busy: float = 0) -> int:
+        with connection.transaction(force_rollback=True):
+            connection.execute(_SENDERS.encode(), {"senders": senders, "rate": rate, "busy": busy})
+            connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+            with connection.transaction(force_rollback=True):
+                claimed = connection.execute("select jsonb_array_length(claim_sms_texts(50) -> 'texts') as texts")
+                assert claimed.fetchone() == {"texts": 1 if busy else 50}
+            return _touched(connection, call, before=1)
+
+    for call in (CALLS["claim"], CALLS["begin"]):
+        one = touched(call, senders=1, rate=1000)
+        assert touched(call, senders=1000, rate=1) <= 1.4 * one + 100
+    assert touched(CALLS["claim"], senders=1000, rate=1, busy=5) <= 30_000
