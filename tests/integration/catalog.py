@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from smsretry.adapters.migrations.checksums import findings, recorded
+from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.migrations.schemas import schema_files
 
 Snapshot = frozenset[tuple[str, str]]
@@ -77,13 +77,6 @@ def snapshot(database: Database) -> Snapshot:
     """Everything the migrations define, and what of an application's is on the tables that it shares."""
     rows = database.connection.execute(_SNAPSHOT.encode()).fetchall()
     return frozenset((row["what"], row["said"]) for row in rows)
-
-
-def lacking(found: Snapshot, wanted: Snapshot, fresh: Snapshot) -> Snapshot:
-    """What `found`, whose own tables may be otherwise, lacks of what is ours in `wanted`: the list of checksums, and
-    what `wanted` has beyond a `fresh` installation.
-    """
-    return frozenset(one for one in wanted - found if one[0] in recorded() or one not in fresh)
 
 
 def api_functions() -> list[str]:

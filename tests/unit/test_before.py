@@ -96,18 +96,6 @@ def test_the_owner_may_narrow_the_window() -> None:
         assert decision.valid_until == NIGHT - before_closing
 
 
-def test_the_customers_clock_decides_and_with_no_zone_the_numbers_and_the_businesss_both() -> None:
-    """At 21:00 in New York, where it is 20:00 in Chicago. The business's zone is never a license."""
-    for customers, phone, businesss, decision in (
-        ("America/Chicago", PHONE, "America/New_York", Send),
-        ("America/New_York", "+13125550123", "America/Chicago", Defer),
-        (None, "+13125550123", "America/Chicago", Send),
-        (None, PHONE, "America/Chicago", Defer),
-    ):
-        claim = claim_with(timezone=customers, phone=phone, business_timezone=businesss)
-        assert isinstance(before_send(claim, at=NIGHT), decision), (customers, phone, businesss)
-
-
 # Caps and days
 
 
@@ -163,12 +151,6 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         assert isinstance(before_send(claim_with(**mended, held=True, why=told), at=NOON), Send)
         expired = claim_with(**trouble, held=True, why=told, expires_at=NOON)
         assert before_send(expired, at=NOON) == Cancel(f"{EXPIRED.why}. {told}", "expired")
-
-
-def test_transactional_texts_go_to_a_stopped_state() -> None:
-    """A receipt is what the customer asked for. Why a text waited last without being held is not told at its end."""
-    assert before_send(claim_with(why="Quiet hours", expires_at=NOON), at=NOON) == EXPIRED
-    assert isinstance(before_send(claim_with(message_class="transactional", stopped_states=["NY"]), at=NOON), Send)
 
 
 # The life of a text

@@ -38,15 +38,6 @@ def test_the_help_of_each_command_has_an_example_and_names_every_option() -> Non
         assert "Exit codes: 0 " in told.output
 
 
-def test_the_help_of_the_whole_names_each_command_and_the_exit_codes() -> None:
-    """In three groups."""
-    told = ask("--help").output
-    assert all(re.search(rf"^│ {name} ", told, re.MULTILINE) for name in NAMES)
-    for group in ("The desk: ask and act", "Rules and consent", "Set up and run"):
-        assert f"╭─ {group} " in told
-    assert "Exit codes: 0 done; 1 an error" in told
-
-
 ID = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
 

@@ -4,9 +4,6 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from smsretry.retry.evidence import CLOCK_ERROR, Found, Sent, earliest_creation, find
 from smsretry.retry.models import Look, Sighting
 from tests.support.builders import BODY, NOON, PHONE
@@ -211,22 +208,3 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
         sighting(7, body="", created_at=BEGUN - 3 * HOUR),
     ]
     assert found(*listed) == Found((sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2)))
-
-
-@given(seconds=st.lists(st.floats(-30, 300), max_size=8), strangers=st.lists(st.booleans(), min_size=8, max_size=8))
-def test_what_matches_is_ours_in_order_and_nothing_of_it_is_left_out(
-    seconds: list[float], strangers: list[bool]
-) -> None:
-    """Whatever the list looks like."""
-    listed = [
-        sighting(number, to="+12125550199" if stranger else PHONE, created_at=BEGUN + after * SECOND)
-        for number, (after, stranger) in enumerate(zip(seconds, strangers, strict=False))
-    ]
-    first, last = BEGUN_TO_THE_SECOND - 5 * SECOND, DOUBTED + 2 * MINUTE
-    to_them = [each for each in listed if each.to == PHONE and each.created_at]
-    ours = {each.sid: each.created_at for each in to_them if each.created_at and first <= each.created_at <= last}
-    matched = found(*listed).ours
-    assert set(matched) == set(ours)
-    assert [ours[each] for each in matched] == sorted(ours.values())
-    redacted = [each.model_copy(update={"body": ""}) for each in listed]
-    assert set(found(*redacted).ambiguous) == {each.sid for each in to_them}

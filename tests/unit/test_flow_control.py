@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 from uuid import UUID, uuid4
@@ -253,41 +252,6 @@ def test_a_run_may_be_asked_to_stop_while_it_tells_of_a_stop_and_when_nobody_can
     tried(control, REFUSED, text())
     assert {*control.stopped} == {("sender", str(SHARED))}
     assert control.run_stopped_because == "Asked to stop"
-
-
-def test_stops_are_told_one_after_the_other() -> None:
-    """No lift comes before its stop, however long that takes to tell."""
-    news, begun_to_tell, go_on = list[bool](), threading.Event(), threading.Event()
-
-    def tell(_: StopKind, __: str, why: str | None) -> None:
-        if why:
-            begun_to_tell.set()
-            assert go_on.wait(5)
-        news.append(bool(why))
-
-    control, lifts = FlowControl(tell), text()
-    control.claimed(Batch([lifts]))
-    assert control.admit(lifts) is None
-    with ThreadPoolExecutor(1) as pool:
-        stops = pool.submit(tried, control, REFUSED, text())
-        assert begun_to_tell.wait(5)
-        control.observe(lifts, TAKEN)
-        go_on.set()
-        stops.result(5)
-    assert news == [True, False]
-
-
-def test_texts_that_wait_give_their_threads_to_others() -> None:
-    """Of a business that nobody has answered."""
-    control = FlowControl()
-    crowd = [text() for _ in range(6)]
-    control.claimed(Batch(crowd))
-    for one in crowd[:3]:
-        assert control.admit(one) is None
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(flow_control, "PATIENCE_SECONDS", 0.1)
-        assert isinstance(pool.submit(control.admit, crowd[3]).result(5), GiveBack)
-    assert control.without == {str(ONE)}
 
 
 def test_a_text_leaves_at_its_turn_by_its_own_clock() -> None:

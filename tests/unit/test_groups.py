@@ -1,7 +1,6 @@
 """Calls of many threads travel together, and each gets its own answer or error."""
 
 import itertools
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,21 +45,6 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
     answers = made(Groups(send), names, after=0.1)
     assert answers == [f"raised {name}" if name == "call 3" else name for name in names]
     assert sizes == [1, LARGEST_GROUP, 30]
-
-
-def test_when_the_request_fails_each_of_its_group_is_told_and_the_next_group_goes_on() -> None:
-    """Each by itself."""
-    working = threading.Event()
-
-    def send(calls: Sequence[Call]) -> list[Result]:
-        if working.wait(0.1):
-            return [call.function for call in calls]
-        raise QueueUnreachable("No answer")
-
-    groups = Groups(send)
-    assert made(groups, ["one", "two", "three"]) == ["raised No answer"] * 3
-    working.set()
-    assert groups.call(Call("four", {}, "")) == "four"
 
 
 RAISED: list[BaseException | int] = [

@@ -51,8 +51,6 @@ ZONES: list[tuple[tuple[int, ...], set[str]]] = [
     ((876,), {"America/Jamaica"}),
     ((671,), {"Pacific/Guam"}),
 ]
-OVERLAYS = {357: 559, 457: 318, 465: 718, 471: 662, 483: 334, 624: 716, 729: 423, 837: 530, 861: 309, 924: 507}
-"""Rows of our own, and the older area code of the same places."""
 
 
 def test_an_area_code_gives_every_zone_it_reaches_into() -> None:
@@ -61,14 +59,6 @@ def test_an_area_code_gives_every_zone_it_reaches_into() -> None:
         for npa in npas:
             assert zones(at_area_code(npa)) == expected, npa
     assert (at_area_code(876).country, at_area_code(671).country) == ("JM", "US")
-
-
-def test_a_new_area_code_that_the_library_does_not_know_lies_where_its_older_partner_does() -> None:
-    """An overlay gives the same places a second area code."""
-    for npa, partner in OVERLAYS.items():
-        found, older = at_area_code(npa), at_area_code(partner)
-        assert (zones(found), states(found), found.refused) == (zones(older), states(older), None), npa
-        assert len(states(found)) == 1
 
 
 def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state() -> None:
@@ -190,14 +180,6 @@ def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_
         check = check_quiet_hours(None, at=at, phone=MOBILES[region], fallback=business)
         assert check.can_send or check.next_send_at is not None, (region, business, at, check.held)
         assert (check.next_send_at or at) - at < timedelta(days=8)
-
-
-def test_a_business_in_guam_shares_its_calling_code_with_bermuda_and_no_hour() -> None:
-    """The customer may well be on Guam, and it is never day at both: a person must say where they are."""
-    check = check_quiet_hours(None, at=SEASONS[2], phone=MOBILES["BM"], fallback="Pacific/Guam")
-    assert "Set the customer's timezone" in (check.held or "")
-    own = check_quiet_hours("Pacific/Guam", at=SEASONS[2], phone=MOBILES["BM"], fallback="Pacific/Guam")
-    assert own.held is None
 
 
 # The tables

@@ -14,7 +14,7 @@ from smsretry.retry.decision import Fail, Retry, Send
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
-from smsretry.retry.profile import SEND_WITHIN_SECONDS, Audience
+from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending.flow_control import ALL_SENDING, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Batch
@@ -182,23 +182,7 @@ def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
         assert [text.valid_for for text in sender.texts] == [valid_for]
 
 
-def test_a_send_without_an_answer_that_was_reported_meanwhile_is_sent() -> None:
-    """The callback was faster than the time-out."""
-    assert went(FakeQueue(reported=True), FakeSender(InDoubt("No answer"))).fate == "Sent"
-
-
 # What has stopped
-
-
-def test_a_text_to_somebody_who_is_not_listed_asks_the_database_alone() -> None:
-    """It ends there. Neither credentials nor a flow control that lets nothing through keep it from that."""
-    control = FlowControl()
-    control.stop("Enough")
-    told = Begun(answer="ended", why="Not listed", decided_at=NOON, why_code="opted_out")
-    sender = FakeSender(audience=Audience("nobody"), no_credentials="There are none")
-    queue = FakeQueue(answers=[told])
-    result = went(queue, sender, control, lost_sids=[SID])
-    assert (result.fate, result.why_code, queue.calls, sender.texts) == ("Cancelled", "opted_out", ["begin"], [])
 
 
 def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:

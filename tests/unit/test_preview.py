@@ -54,15 +54,3 @@ def test_what_a_sender_s_rate_or_day_does_not_reach_is_named_and_limits_no_other
         told = ahead([*fast, *slow], record(1), record(2, **limits))
         assert (told.go_out, len(told.too_slow)) == (110, 1 if words else 0), limits
         assert words is None or words in told.too_slow[0]
-
-
-def test_what_waits_is_predicted_again_for_when_it_has_waited() -> None:
-    """By then it may be too late for it, or it may still not go out."""
-    night = NOON + timedelta(hours=10)
-    texts = [waiting(1, scheduled_for=night, refused="Customer opted out"), waiting(2, scheduled_for=night)]
-    told = forecast(texts, now=night, hours=24, profile=AT_ONCE)
-    [business] = told.businesses
-    assert (business.counts, business.why) == ({"go out": 1, "end": 1}, {"Customer opted out": 1})
-    [early] = forecast(texts[1:], now=night, hours=2, profile=AT_ONCE).businesses
-    assert early.counts == {"wait longer": 1}
-    assert "Quiet hours" in str(early.why), "and not that it is due later"

@@ -1,30 +1,15 @@
-"""The decisions can be imported without anything that acts."""
+"""What an import loads, and the public names. What may import what is linted: .importlinter."""
 
 import subprocess
 import sys
 from collections.abc import Iterable
-from pkgutil import walk_packages
-from types import ModuleType
 
 import pytest
 
 import smsretry
-from smsretry import quiet_hours, retry, sending
 
 ACTING = {"httpx", "prefect", "psycopg", "requests", "supabase", "twilio"}
 """Libraries that reach for a network, a database or a server."""
-STORY = (
-    "smsretry",
-    *(f"smsretry.{name}" for name in ("data", "errors", "phone", "settings", "vocabulary")),
-    *(f"smsretry.adapters.twilio.{name}" for name in ("answers", "errors")),
-)
-"""What the decisions and the story stand on. The story knows queue and sender by their shapes only."""
-
-
-def modules_of(package: ModuleType) -> list[str]:
-    """The package and every module in it: a new one is found."""
-    below = (found.name for found in walk_packages(package.__path__, f"{package.__name__}."))
-    return [package.__name__, *below]
 
 
 def loaded(modules: Iterable[str]) -> set[str]:
@@ -32,15 +17,6 @@ def loaded(modules: Iterable[str]) -> set[str]:
     script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)
     return set(answer.stdout.split())
-
-
-def test_the_public_names_the_decisions_and_the_story_load_nothing_that_acts() -> None:
-    """Every module of the three folders, and what stands around them."""
-    modules = [*STORY, *modules_of(retry), *modules_of(quiet_hours), *modules_of(sending)]
-    assert {"smsretry.retry.before", "smsretry.quiet_hours.check", "smsretry.sending.pipeline"} < set(modules)
-    assert loaded(modules) & ACTING == set()
-    for adapter, libraries in (("twilio.http", {"requests", "twilio"}), ("supabase.queue", {"httpx", "supabase"})):
-        assert loaded([f"smsretry.adapters.{adapter}"]) & ACTING == libraries, "the check would see it"
 
 
 def test_what_is_not_needed_is_not_loaded() -> None:

@@ -8,20 +8,19 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueMismatch, QueueUnreachable
-from smsretry.retry.answers import Begun, ScheduledSend
+from smsretry.errors import QueueCancelled, QueueError, QueueMismatch, QueueUnreachable
+from smsretry.retry.answers import ScheduledSend
 from smsretry.retry.models import AssignedSender, Claim, ItemResult
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.outcome import Accepted, NotSent, Refusal, Rejected
 from smsretry.sending import flow_control, run
 from smsretry.sending.flow_control import ALL_SENDING, FlowControl
-from smsretry.sending.ports import Batch, Begin
+from smsretry.sending.ports import Batch
 from smsretry.sending.run import (
     ATTENTIVE_SECONDS,
     CLAIM_SIZE,
     FEWEST_SUSPECTS,
     LINGER_SECONDS,
     POLL_SECONDS,
-    ItemFailed,
     run_once,
 )
 from smsretry.sending.scheduled import queue_scheduled_sends
@@ -165,53 +164,12 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 # One row stops no other
 
 
-def test_a_row_with_a_bug_and_one_that_is_locked_stop_no_other() -> None:
-    """Each row has its own result, in order; the bad one has its error."""
-    trouble = {2: ValueError("a bug"), 3: QueueBusy("locked")}
-
-    class Troubled(FakeQueue):
-        def begin(self, request: Begin) -> Begun:
-            if found := trouble.get(request.claim.id.int):
-                raise found
-            return super().begin(request)
-
-    items, summary = run_once(run_over(Troubled(claims=texts(5)), FakeSender()), limit=10)
-    assert [item.retry_id.int for item in items] == [1, 2, 3, 4, 5]
-    said = [item.why if isinstance(item, ItemFailed) else item.fate for item in items]
-    assert said[1].startswith(f"Row {UUID(int=2)}: Unforeseen ValueError at test_run.py:")
-    assert [*said[:1], *said[2:]] == ["Sent", "Deferred", "Sent", "Sent"]
-    assert (summary.claimed, summary.sent, summary.errors, summary.needs_somebody) == (5, 3, 1, True)
-
-
 def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
     """Nothing is sent without permission, and nothing is lost."""
     queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueMismatch("It is missing")}), FakeSender()
     items, summary = run_once(run_over(queue, sender), limit=40)
     assert {getattr(item, "fate", None) for item in items} == {"Deferred", "GivenBack"}
     assert (sender.texts, summary.stopped_because, summary.needs_somebody) == ([], "It is missing", True)
-
-
-# What the next run is told
-
-REMEMBERED: list[tuple[bool, Outcome, bool]] = [
-    # whether it had stopped, what the text came to, whether it is stopped from then on
-    (False, Accepted(SID), False),
-    (False, NotSent("Not reached"), False),
-    (True, Accepted(SID), False),
-    (True, refused(21211), False),
-    (True, NotSent("Not reached"), True),
-    (True, InDoubt("No answer"), True),
-]
-
-
-def test_what_has_stopped_is_remembered_until_a_text_goes_out() -> None:
-    """One failure stops nothing, and any answer proves that the provider works."""
-    for is_stopped, outcome, still in REMEMBERED:
-        queue = FakeQueue(claims=[claim_with()], stops={ALL_SENDING} if is_stopped else set())
-        run = run_over(queue, FakeSender(outcome))
-        fates_of(run)
-        assert (ALL_SENDING in queue.stops, run.sending_stopped) == (still, still)
-        assert run.sending_resumed == (is_stopped and not still)
 
 
 # Rows under suspicion

@@ -1,6 +1,5 @@
 """Many senders are asked about at once, and the doctor has a line for each trouble."""
 
-from threading import Barrier
 from uuid import UUID
 
 from smsretry.desk.questions.senders import SenderRecord, check_senders, sender_findings
@@ -22,18 +21,6 @@ def record(number: int, **values: object) -> SenderRecord:
 def fine(_: SenderId) -> list[Finding]:
     """Nothing is wrong."""
     return [Finding(subject="account", ok=True)]
-
-
-def test_senders_are_asked_about_together_and_told_in_their_order() -> None:
-    """Ten questions are under way, or the barrier breaks."""
-    together = Barrier(10, timeout=60)
-
-    def check(sender: SenderId) -> list[Finding]:
-        together.wait()
-        return [Finding(subject=str(sender.sent_by), ok=True)]
-
-    checked = check_senders([record(number) for number in range(1, 31)], check)
-    assert [one.findings[0].subject for one in checked] == [f"MG{number}" for number in range(1, 31)]
 
 
 def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:

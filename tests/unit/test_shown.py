@@ -110,16 +110,6 @@ def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> R
     return RunReport(summary=summary, processed=texts, **(facts | known))
 
 
-def test_a_run_is_named_by_its_numbers() -> None:
-    """What went out first, then what needs somebody; a reason for stopping before all; idle when there was nothing."""
-    waits = (seen("Deferred"), seen("RetryScheduled"), seen("GivenBack"))
-    assert report(seen("Sent"), seen("Failed"), *waits).name == "sent 1 · failed 1 · waiting 3"
-    assert report().name == "idle"
-    assert report(*waits, stopped="The account is refused").name == "stopped: The account is refused · waiting 3"
-    long = report(*waits, stopped="x" * 500).name
-    assert (len(long), long.endswith("… · waiting 3")) == (120, True)
-
-
 def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
     """Texts that failed or are held there are only shown. Those that wait for the mark of production are told."""
     texts = (seen("Failed"), seen("Held", why="no_time_zone"), seen("Cancelled", why="not_listed"))

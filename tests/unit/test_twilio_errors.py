@@ -1,17 +1,13 @@
 """Which of Twilio's errors pass, and which never will."""
 
-from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
 
-from smsretry.adapters.twilio.errors import code_meaning, is_retryable_error, refusals, twilio_refusal
+from smsretry.adapters.twilio.errors import is_retryable_error, twilio_refusal
 from smsretry.data import table
 from smsretry.errors import InputError
-from smsretry.retry.after import after_send
-from smsretry.retry.decision import Fail, Hold, Retry
-from smsretry.retry.outcome import RefusalKind, RefusalLevel, Rejected
-from tests.support.builders import claim_with
+from smsretry.retry.outcome import RefusalKind, RefusalLevel
 
 ROWS = table("twilio_errors")
 
@@ -99,24 +95,3 @@ def test_what_is_no_code_is_refused_and_not_taken_for_one_that_ends_a_text() -> 
             is_retryable_error(given)
         with pytest.raises(InputError, match="http_status must be"):
             is_retryable_error(None, given)
-
-
-def test_what_a_person_can_mend_at_twilio_holds_a_text_and_a_carriers_day_is_waited_for() -> None:
-    """Credentials, the account, the sender, its registration; and a tick in the console, by which 21408 is mended."""
-    for code in (20003, 20005, 21408, 21608, 21657, 21703, 21704, 21705, 30032, 30034, 30035):
-        decision = after_send(claim_with(), Rejected(twilio_refusal(code)))
-        assert isinstance(decision, Hold)
-        assert decision.why.startswith(f"Twilio {code}: ")
-        assert decision.why.endswith(code_meaning(code).to_do)
-    decision = after_send(claim_with(account_refusal_count=9), Rejected(twilio_refusal(30027)))
-    assert isinstance(decision, Retry)
-    assert (decision.counted, decision.due_in) == (False, timedelta(hours=1))
-
-
-def test_the_table_decides() -> None:
-    """A row that is changed changes what becomes of the text; no line of code has to be changed with it."""
-    for changes, kind in (({"phone_status": "not_mobile"}, Fail), ({"classification": "transient"}, Retry)):
-        changed = refusals([row | changes if row["code"] == "21211" else row for row in ROWS])[21211]
-        decision = after_send(claim_with(), Rejected(changed))
-        assert isinstance(decision, kind)
-        assert not isinstance(decision, Fail) or decision.phone_status == "not_mobile"

@@ -18,7 +18,7 @@ from smsretry.adapters.migrations.connecting import Connection, connect
 from smsretry.adapters.migrations.earlier import refuse_earlier_state
 from smsretry.adapters.migrations.fitting import refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
-from smsretry.adapters.migrations.schemas import SchemaFile, schema_files, whole
+from smsretry.adapters.migrations.schemas import schema_files, whole
 from smsretry.errors import MigrationError
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
@@ -77,7 +77,6 @@ def migrate(
     warn: Callable[[str], None] = lambda _: None,
     stage: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
-    schema: Sequence[SchemaFile] | None = None,
     pauses: Sequence[float] = _PAUSES,
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
@@ -89,14 +88,14 @@ def migrate(
         dry_run: do all of it, and roll back.
         warn: called with each warning: PostgreSQL's, of rows that break a rule, and the rehearsal's.
         stage: called with what is being done, as it begins.
-        shipped: migrations to apply instead of this version's, with their `schema`.
+        shipped: migrations to apply instead of this version's.
         pauses: seconds between the tries.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
     known = migrations() if shipped is None else shipped
-    anew = whole(schema_files() if schema is None else schema) if again else ""
+    anew = whole(schema_files()) if again else ""
     with connect(db_url) as connection:
         connection.add_notice_handler(
             lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None

@@ -2,14 +2,16 @@
 Supabase CLI.
 
 Each test has a database of its own, prepared as a Supabase project is before its first migration. What is refused is in
-test_refusals.py, what a next migration does in test_next_migration.py.
+test_refusals.py.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from uuid import UUID
@@ -23,7 +25,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, Snapshot, complaints, snapshot
-from tests.integration.invented import changed_files, following
+from tests.record_schema import next_migration
 from tests.support.restoring import schema_of
 
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
@@ -246,7 +248,27 @@ def test_rows_without_their_text_and_customer_stop_nobody(original: Database, ol
     assert OpenDelivery.model_validate(delivery).settled
 
 
-# Books
+# The next one, and the books
+
+
+def after_a_change() -> Migration:
+    """The migration that is begun when the file of a function has changed."""
+    was, now = "    update smsretry.runs r\n", "    update only smsretry.runs r\n"
+    changed = [replace(file, text=file.text.replace(was, now)) for file in schema_files()]
+    return next_migration("more", migrations(), changed, at="20270101000000")
+
+
+def test_the_next_migration_holds_what_changed_and_who_may_call_it_and_may_be_applied_twice(
+    empty: Database, migrated: Database, fresh_schema: Snapshot
+) -> None:
+    """On a database of the version before, and on a new one."""
+    more = after_a_change()
+    assert re.findall("== schemas/.*/(.*).sql ==", more.text) == ["finish_sms_run", "backend"]
+    every = [*migrations(), more]
+    assert migrate(migrated.url, shipped=every) == [more]
+    migrated.run(more.text)
+    assert migrate(empty.url, shipped=every) == every
+    assert snapshot(empty) == snapshot(migrated) != fresh_schema
 
 
 def test_the_books_name_every_file_and_hold_its_statements_once(original: Database) -> None:
@@ -303,8 +325,8 @@ def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_oth
     push(original)
     assert complaints(original.connection) == {}
     assert original.one("select count(*) as n from sms_send_attempts where retry_id = %s", old["processing"])["n"] == 1
-    more = following(changed_files())
-    assert migrate(empty.url, shipped=[*migrations(), more], schema=changed_files()) == [more]
+    more = after_a_change()
+    assert migrate(empty.url, shipped=[*migrations(), more]) == [more]
     assert "up to date" in push(empty, more)
     push(original)
-    assert original.rows("select from pg_proc where proname = 'sms_queue_length'")
+    assert snapshot(empty) - fresh_schema <= snapshot(original)
