@@ -91,7 +91,7 @@ AT_PREFECT: Final = [
     "bad  deployment sms-status: is not registered: restart ",
     "bad  runner of sms-prune: the work pool texts has no worker: start `prefect worker start --pool texts`",
     "bad  last completed run of sync-delivery-status: never was, in 1 h",
-    "; 1 Late: no runner takes them, or a work queue is paused or ",
+    " Late: no runner takes them, or a work queue is paused or ",
     "; the newest one ended Failed: It broke",
     f"bad  Prefect's result storage: {_NO_RUN}",
 ]

@@ -26,7 +26,7 @@ def test_what_is_not_needed_is_not_loaded() -> None:
     """
     for modules, unwanted in (
         (["smsretry.retry.models", "smsretry.retry.decision", "smsretry.sending.ports"], ("smsretry.quiet_hours",)),
-        (["smsretry.wiring", "smsretry.sending.run"], ("twilio", "requests")),
+        (["smsretry.wiring", "smsretry.sending.run"], ("twilio", "requests", "psycopg")),
         (["smsretry.quiet_hours.check"], ("pydantic", "smsretry.sending", "smsretry.retry")),
         (["smsretry.cli.command"], ("httpx", "twilio", "supabase", "psycopg", "rich", "smsretry.settings")),
         (["pytest", "smsretry.testing.plugin"], (*ACTING, "smsretry.settings", "smsretry.local", "smsretry.retry")),
