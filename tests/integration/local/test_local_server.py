@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -26,36 +25,27 @@ async def _answer(request: Request) -> Response:
     return DropConnection() if request.url.path.startswith("/drop") else PlainTextResponse("hello")
 
 
-@pytest.fixture
-def server() -> Iterator[LocalServer]:
-    """An app that greets, sleeps or drops the connection."""
-    with LocalServer(Starlette(routes=[Route("/{path:path}", _answer)])) as server:
-        yield server
-
-
-def test_it_stops_at_once_though_an_answer_is_pending_and_comes_back_at_the_same_address(server: LocalServer) -> None:
-    """An outage is a stop and a start: clients keep their URL. No answer or idle connection holds it up."""
-    with httpx.Client() as idle, ThreadPoolExecutor(1) as pool:
-        idle.get(server.url)
+def test_it_stops_at_once_comes_back_at_its_address_and_logs_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage is a stop and a start: clients keep their URL, and no pending answer or idle connection holds it up.
+    Paths and bodies hold phone numbers: the client's own libraries may log them, the server may not.
+    """
+    app = Starlette(routes=[Route("/{path:path}", _answer)])
+    with LocalServer(app) as server, httpx.Client() as idle, ThreadPoolExecutor(1) as pool:
+        with caplog.at_level("DEBUG"):
+            assert idle.get(f"{server.url}/{NUMBER}").text == "hello"
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"{server.url}/drop/{NUMBER}")
+        ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "smsretry", "asyncio"))]
+        assert [record.getMessage() for record in ours if record.name != "asyncio"] == []
+        assert not any(NUMBER in record.getMessage() for record in ours)
         pending = pool.submit(httpx.get, f"{server.url}/sleep", timeout=90)
         assert ARRIVED.wait(30)
+        url = server.url
         server.stop()
         assert not WOKE.is_set()
         with pytest.raises(httpx.TransportError):
             pending.result(timeout=30)
-    url = server.url
-    with pytest.raises(httpx.ConnectError, match="refused"):
-        httpx.get(url)
-    server.start()
-    assert (server.url, httpx.get(url).text) == (url, "hello")
-
-
-def test_it_logs_no_request(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Paths and bodies hold phone numbers. The client's own libraries may log them; the server may not."""
-    with caplog.at_level("DEBUG"):
-        httpx.get(f"{server.url}/{NUMBER}")
-        with pytest.raises(httpx.TransportError):
-            httpx.get(f"{server.url}/drop/{NUMBER}")
-    ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "smsretry", "asyncio"))]
-    assert [record.getMessage() for record in ours if record.name != "asyncio"] == []
-    assert not any(NUMBER in record.getMessage() for record in ours)
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            httpx.get(url)
+        server.start()
+        assert (server.url, httpx.get(url).text) == (url, "hello")

@@ -1,6 +1,7 @@
-"""The Twilio stand-in, driven by Twilio's own SDK: what it accepts, refuses, lists and signs.
+"""The Twilio stand-in, driven by Twilio's own SDK: what it accepts, refuses and lists.
 
 How it fails is tried by whoever must bear it: integration/doubt, integration/delivery, integration/worker.
+What it signs is checked by testing/test_stack.py and e2e/test_webhooks.py.
 """
 
 import re
@@ -15,13 +16,11 @@ import pytest
 import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
-from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from smsretry.local.process.http import LocalServer
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.faults import JsonError
-from smsretry.local.twilio.journey import usual_journey
 from smsretry.local.twilio.standin import TwilioStandin
 
 TO, OTHER = "+12025550123", "+12025550124"
@@ -181,25 +180,8 @@ def test_an_account_reaches_and_is_shown_its_own(world: World) -> None:
     assert world.twilio.posts == posts
 
 
-def test_callbacks_and_incoming_texts_are_signed_by_the_account_that_owns_the_message(world: World) -> None:
-    """By the SDK's own check, with the URL that the text was sent with, and with the service of the number."""
-    url = "https://app.example/twilio?attempt=1"
-    sid = world.send("dentist", messaging_service_sid=SERVICE, status_callback=url).sid
-    callback = world.twilio.callback(sid, "undelivered", 30003)
-    incoming = world.twilio.inbound(url, phone=TO, body="STOP", to=NUMBERS["dentist"], opt_out_type="STOP")
-    assert (callback.form["MessageStatus"], callback.form["ErrorCode"]) == ("undelivered", "30003")
-    for posted in (callback, incoming):
-        assert (posted.form["AccountSid"], posted.form["MessagingServiceSid"]) == (world.of["dentist"].sid, SERVICE)
-        assert RequestValidator("dentist's").validate(posted.url, posted.form, posted.signature)
-        assert not RequestValidator("parent's").validate(posted.url, posted.form, posted.signature)
-    with pytest.raises(ValueError, match="no StatusCallback"):
-        world.twilio.callback(world.send().sid, "sent")
-
-
 def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(world: World) -> None:
-    """By recipient and in pages, each message once, also if another one arrives between two pages. What nobody reports
-    fares as messages usually do: most are delivered within a minute, and what became of one stays.
-    """
+    """By recipient and in pages, each message once, also if another one arrives between two pages."""
     sids = [world.post().json()["sid"] for _ in range(5)]
     world.send(to=OTHER)
     assert world.listed(to=TO, page_size=2) == sids[::-1]
@@ -220,13 +202,3 @@ def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(world
         assert (messages(sids[0]).fetch().status, messages(sids[0]).fetch().error_code) == (status, code)
         assert world.twilio.ledger.arrived() == arrived
     assert refusal(messages("SM" + "0" * 32).fetch) == (20404, 404)
-
-    world.twilio.ledger.clear()
-    world.twilio.journey = usual_journey
-    sids = [world.post().json()["sid"] for _ in range(60)]
-    world.now += timedelta(seconds=3)
-    assert {message.status for message in messages.list()} == {"sent"}
-    world.now += timedelta(minutes=1)
-    told = {message.sid: message.status for message in messages.list()}
-    assert world.twilio.ledger.arrived() == list(told.values()).count("delivered") > 50
-    assert messages(sids[0]).fetch().status == told[sids[0]]

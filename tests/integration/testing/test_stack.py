@@ -1,7 +1,10 @@
-"""What `smsretry.testing` gives a test: a clock, Twilio's side, the environment, and a database that is as it was."""
+"""What `smsretry.testing` gives a test: Twilio's side, the environment, and a database that is as it was.
+
+What its README shows is run by e2e/test_docs_run.py.
+"""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -13,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from twilio.request_validator import RequestValidator
 
-from smsretry.adapters.migrations.migrate import migrate
 from smsretry.errors import LocalStackError
 from smsretry.local.business import BODY, PHONE
 from smsretry.local.process.http import LocalServer
@@ -24,25 +26,13 @@ from smsretry.testing.stack import SmsStack
 from smsretry.wiring import services
 from tests.integration.catalog import Database
 
-SENT = datetime(2027, 1, 12, 14, 30, tzinfo=UTC)
+FIRST, SECOND = "+12125550161", "+12125550162"
 ERRORS = {
     "create table a (id int);\n\ncreate table b (id int9);": r"schema\.sql, line 3: type .int9. does not exist",
     "\\restrict abc\ncreate table a (id int);": r"line 1: syntax error .*psql's own and no SQL",
     'create extension if not exists "uuid-ossp";': r"is not available\. The embedded PostgreSQL has fewer",
 }
 """What a file may begin with, and what is said of it."""
-
-
-def test_the_clock_is_set_and_moved_for_all_of_the_stack(sms_stack: SmsStack) -> None:
-    """And runs on from there, though the schema is applied again. A moment without a zone is none."""
-    sms_stack.set_clock(SENT)
-    migrate(sms_stack.database_url, again=True)
-    sms_stack.move_clock(timedelta(hours=3))
-    shown = sms_stack.connection().execute("select smsretry.clock() as now").fetchone()
-    assert shown is not None
-    assert timedelta(0) <= shown["now"] - SENT - timedelta(hours=3) < timedelta(minutes=1)
-    with pytest.raises(TypeError):
-        sms_stack.set_clock(SENT.replace(tzinfo=None))
 
 
 def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(sms_stack: SmsStack) -> None:
@@ -70,37 +60,37 @@ def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(sms_stack: SmsSt
     assert PHONE not in str(told.value)
 
 
-def test_what_became_of_a_message_reaches_the_database_without_a_webhook(sms_stack: SmsStack) -> None:
-    """Told, or found by asking five minutes after the text was accepted. A status that Twilio does not have is none."""
+def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_numbers_and_bodies(
+    sms_stack: SmsStack,
+) -> None:
+    """A text that it did not take, too, and a planned one, which is queued two minutes before its time. What became of
+    a message is told, or found by asking five minutes after the text was accepted.
+    """
     business = sms_stack.business()
-    told, found = business.due_text(), business.due_text(phone="+12125550124")
-    sms_stack.run()
-    [message], [silent] = sms_stack.twilio.ledger.entries(PHONE), sms_stack.twilio.ledger.entries("+12125550124")
-    with pytest.raises(ValueError, match="delivered"):
-        sms_stack.report(message, "deliverd")
-    sms_stack.report(message, "delivered")
-    sms_stack.twilio.report(silent.sid, "undelivered", 30006)
-    assert sms_stack.look_after_deliveries().idle
-    sms_stack.move_clock(timedelta(minutes=6))
-    assert sms_stack.look_after_deliveries().counts == {"undelivered": 1}
-    assert [business.log_of(text)["status"] for text in (told, found)] == ["delivered", "undelivered"]
-
-
-def test_a_run_says_what_each_text_came_to(sms_stack: SmsStack) -> None:
-    """A text that it did not take, too, and a planned one, which is queued two minutes before its time."""
-    business = sms_stack.business()
-    lost, later = business.due_text(), business.due_text(due=timedelta(hours=2))
+    told, lost, asked = (business.due_text(phone=phone) for phone in (FIRST, PHONE, SECOND))
+    asleep, later = business.due_text(timezone="Pacific/Honolulu"), business.due_text(due=timedelta(hours=2))
     planned = business.scheduled(due=timedelta(hours=1), phone="+12125550124")
     sms_stack.twilio.fail(AcceptThenDrop(), to=PHONE)
     result = sms_stack.run()
     assert (result.of(lost).fate, result.scheduled) == ("InDoubt", [])
     with pytest.raises(LookupError, match=f"did not take row {later}"):
         result.of(later)
+    queue = sms_stack.told()
+    assert f"{told} completed\n" in queue
+    assert re.search(rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", queue)
+    assert "Messages that Twilio accepted: 3" in queue
+    assert not any(word in queue for word in (PHONE, FIRST, BODY))
+    [first], [second] = (sms_stack.twilio.ledger.entries(phone) for phone in (FIRST, SECOND))
+    with pytest.raises(ValueError, match="delivered"):
+        sms_stack.report(first, "deliverd")
+    sms_stack.report(first, "delivered")
+    sms_stack.twilio.report(second.sid, "undelivered", 30006)
+    assert sms_stack.look_after_deliveries().idle
     sms_stack.move_clock(timedelta(minutes=59))
+    assert sms_stack.look_after_deliveries().counts["undelivered"] == 1
+    assert [business.log_of(text)["status"] for text in (told, asked)] == ["delivered", "undelivered"]
     [queued] = sms_stack.run().scheduled
     assert (queued.scheduled_id, queued.result) == (planned, "queued")
-    sms_stack.move_clock(timedelta(minutes=2))
-    assert sms_stack.run().fates == ["Sent"]
 
 
 def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
@@ -124,27 +114,16 @@ def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
         assert asked.status_code == answer
 
 
-def test_options_and_faults_are_those_of_one_test_and_a_fault_is_its_numbers_as_often_as_told(
-    sms_stack: SmsStack,
-) -> None:
-    """Here two of three texts to a number are refused, and none to another; then what is left is forgotten."""
-    sms_stack.options["SMSRETRY_IN_DOUBT"] = "hold"
-    assert sms_stack.settings().in_doubt == "hold"
-    sms_stack.twilio.fail(JsonError(21211, http_status=400), to=PHONE, times=2)
-    sms_stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550199", times=None)
-    business = sms_stack.business()
-    fates = []
-    for phone in (PHONE, "+12125550124", PHONE, PHONE):
-        business.due_text(phone=phone)
-        fates += sms_stack.run().fates
-    assert fates == ["Failed", "Sent", "Failed", "Sent"]
-    sms_stack.empty().business().due_text(phone="+12125550199")
-    assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == ("resend", ["Sent"])
-
-
 def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) -> None:
-    """Rows of any table go, those that were there come back however they were changed, and triggers have no say."""
-    owner = sms_stack.connection()
+    """Rows of any table go, those that were there come back however they were changed, and triggers have no say. The
+    options and faults of one test are not the next one's.
+    """
+    sms_stack.options["SMSRETRY_IN_DOUBT"] = "hold"
+    sms_stack.twilio.fail(JsonError(21211, http_status=400), times=None)
+    assert sms_stack.settings().in_doubt == "hold"
+    sms_stack.empty().business().due_text()
+    assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == ("resend", ["Sent"])
+    owner = sms_stack.empty().connection()
     owner.execute(
         """create schema shop;
            create table shop.plans (id int generated always as identity primary key, name text,
@@ -187,19 +166,6 @@ def test_a_transaction_left_open_is_named_as_what_keeps_the_tables(sms_stack: Sm
         with pytest.raises(LocalStackError, match="a transaction has held one of them"):
             sms_stack.empty()
     sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '5s'")
-
-
-def test_a_failure_is_explained_by_the_queue_without_numbers_and_bodies(sms_stack: SmsStack) -> None:
-    """Each text's state and why."""
-    business = sms_stack.business()
-    sent = business.due_text()
-    asleep = business.due_text(phone="+18085550123", timezone="Pacific/Honolulu")
-    sms_stack.run()
-    told = sms_stack.told()
-    assert f"{sent} completed\n" in told
-    assert re.search(rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", told)
-    assert "Messages that Twilio accepted: 1" in told
-    assert not any(word in told for word in (PHONE, "8085550123", BODY))
 
 
 def test_a_schema_is_applied_file_by_file_and_an_error_in_it_says_where_and_what_to_do(
