@@ -4,7 +4,6 @@ create table public.notes (id int primary key, word text not null, at timestampt
 alter table public.notes enable row level security;
 
 create function public.add_up(a int, b int default 10) returns int language sql as 'select a + b';
-create function public.add_up_text(a text) returns text language sql as 'select a || ''!''';
 create function public.who() returns json language sql as $$
     select json_build_object('role', current_user, 'uid', auth.uid(), 'claimed', auth.role()) $$;
 create function public.nothing() returns void language sql as 'select 1';
