@@ -11,14 +11,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from smsretry.adapters.migrations.checksums import findings
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueMismatch, QueueRefused, QueueUnreachable, SmsRetryError
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.settings import Settings
-from tests.support.builders import results_of, run_over
 from tests.support.claims import claim_due
 from tests.support.shop import Shop
 
@@ -133,30 +129,3 @@ def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(settings: Settings
     for answer, kind, said in answers:
         with answering(answer, settings) as queue:
             assert said in told(queue, kind)
-
-
-def test_a_twilio_that_is_not_there_or_refuses_the_credentials_costs_no_attempt(shop: Shop, settings: Settings) -> None:
-    """Nothing left, so nothing is in doubt: the text goes out a minute later, or once somebody mended them."""
-    row = shop.due_text()
-    nowhere = changed(settings, twilio_base_url=f"http://127.0.0.1:{free_port()}")
-    with TwilioSender(nowhere) as unreachable:
-        [result] = results_of(run_over(shop.queue, unreachable))
-    assert (result.fate, result.why_code) == ("RetryScheduled", "unreachable")
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["not_sent"]
-    shop.at(shop.row(row)["scheduled_for"])
-    with TwilioSender(changed(settings, twilio_auth_token="wrong")) as locked_out:
-        [result] = results_of(run_over(shop.queue, locked_out))
-    assert (result.fate, result.code) == ("Held", 20003)
-    assert "Check this account's credentials" in result.detail
-    assert shop.row(row)["attempt_count"] == 0
-
-
-def test_a_revoked_grant_is_no_wrong_key(shop: Shop, operators: SupabaseOperators) -> None:
-    """The doctor says the same of it."""
-    grant = "execute on function claim_sms_texts"
-    with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
-        assert "service_role lacks a grant. Run `smsretry migrate --again`" in told(shop.queue, QueueMismatch)
-        objects, rehearsed = next(findings(operators.checksums())), operators.rehearse("all")[0]
-    assert (objects.ok, objects.subject.partition("(")[0]) == (False, "function public.claim_sms_texts")
-    assert not rehearsed.ok
-    assert "A grant is missing: run `smsretry migrate --again`" in str(rehearsed.advice)

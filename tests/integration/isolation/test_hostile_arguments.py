@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from psycopg import sql
 
 from tests.integration.scene import FUNCTIONS, OURS, TABLES, Scene
 
@@ -116,30 +115,3 @@ def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
         [scene.stack.now() - timedelta(minutes=5)],
     ).fetchone()
     assert found == {"n": 500}
-
-
-TEXTS: Final = [
-    ("queue_sms_retry", "error", "last_error"),
-    ("finish_sms_attempt", "error", "last_error"),
-    ("defer_sms_retry", "why", "why"),
-    ("end_sms_retry", "error", "last_error"),
-    ("begin_sms_attempt", "quiet_hours_rule", "quiet_hours_rule"),
-    ("begin_sms_attempt", "sent_by", "sent_by"),
-]
-
-
-@pytest.mark.parametrize(("function", "name", "column"), TEXTS)
-def test_a_text_is_kept_as_it_is_whatever_is_in_it(scene: Scene, function: str, name: str, column: str) -> None:
-    """Not even a sign of it is another one."""
-    assert called(scene, function, **{name: ODD}).status_code == 200
-    table = "sms_send_attempts" if function == "begin_sms_attempt" else "sms_retry_queue"
-    query = sql.SQL("select 1 from {} where {} = %s").format(sql.Identifier(table), sql.Identifier(column))
-    assert len(scene.business.connection.execute(query, [ODD]).fetchall()) == 1
-
-
-def test_a_text_that_still_waits_is_not_called_failed(scene: Scene) -> None:
-    """A live row sends it yet: the caller's own count of attempts does not make it failed."""
-    waiting = scene.business.log_of(scene.due)
-    called(scene, "queue_sms_retry", attempt_count=3, send_log_id=str(waiting["id"]))
-    live = scene.business.row(scene.due)["status"] in ("pending", "processing")
-    assert not (live and scene.business.log_of(scene.due)["status"] == "failed")

@@ -123,18 +123,6 @@ def test_a_row_that_the_database_refuses_to_begin_stops_no_other(shop: Shop, alo
     assert shop.run() == ["Sent"]
 
 
-def test_a_begin_that_cannot_be_asked_gives_the_claims_back(shop: Shop) -> None:
-    """A grant that is missing costs no text anything, however often it is tried."""
-    rows = [shop.due_text(phone=f"+1212555{n:04}") for n in range(4)]
-    grant = "execute on function begin_sms_attempt"
-    with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
-        for _ in range(4):
-            assert set(shop.run()) <= {"GivenBack", "Deferred"}
-            shop.later(minutes=5)
-    assert [shop.row(row)["attempt_count"] for row in rows] == [0] * 4
-    assert shop.run() == ["Sent"] * 4
-
-
 def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
     shop: Shop, operators: SupabaseOperators
 ) -> None:
