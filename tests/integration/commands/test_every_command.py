@@ -27,7 +27,7 @@ _COMMANDS: Final[dict[str, Any]] = {
 }
 _UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
-_LEAST: Final[dict[str, list[str]]] = {
+LEAST: Final[dict[str, list[str]]] = {
     "explain": ["--row", _ID],
     "status": [],
     "preview": [],
@@ -85,14 +85,14 @@ def least(stack: Stack, tmp_path: Path) -> dict[str, list[str]]:
     file = tmp_path / "stops.csv"
     file.write_text(f"phone\n{PHONE}\n")
     here = {"{database}": stack.database_url, "{file}": str(file)}
-    return {name: [here.get(word, word) for word in words] for name, words in _LEAST.items()}
+    return {name: [here.get(word, word) for word in words] for name, words in LEAST.items()}
 
 
 def test_what_makes_no_sense_is_one_sentence_and_where_to_look(command: Command) -> None:
     """Exit code 64, before anything is started or connected. Each command is here, and none that is gone."""
-    assert set(_LEAST) == set(_COMMANDS)
+    assert set(LEAST) == set(_COMMANDS)
     for name in _COMMANDS:
-        for words in ([*_LEAST[name], "--nonsense"], ["one", "argument", "too", "many"]):
+        for words in ([*LEAST[name], "--nonsense"], ["one", "argument", "too", "many"]):
             refused = command(*name.split(), *words, columns=80)
             assert (refused.exit_code, refused.stdout) == (64, ""), name
             _is_a_complaint(refused, "")

@@ -18,6 +18,7 @@ from smsretry.local.stack import Stack
 from smsretry.sending import entry
 from smsretry.settings import Settings
 from tests.conftest import Business
+from tests.integration.commands.test_every_command import LEAST
 from tests.integration.conftest import Command
 from tests.integration.isolation.test_bad_input import answering, changed
 from tests.support.builders import BODY, NOON, PHONE
@@ -25,29 +26,14 @@ from tests.support.claims import claim_due
 
 NOTHING = "Nothing was recorded, and nothing repeats it: give the order again"
 UNKNOWN = "It is not known whether it was recorded, and nothing repeats it: look with `smsretry {}`"
-LOOK = {"stop": "status", "lift": "status", "pause": "senders", "resume": "senders"}
+LOOK = {"stop": "status", "senders pause": "senders", "senders resume": "senders"}
 """Where to look. The other orders are about texts and people: explain."""
 ROW = UUID(int=1)
-YES = ("--yes", "--who", "Ann", "--because", "Asked")
-ORDERS: dict[str, tuple[object, ...]] = {
-    "consent": ("consent", PHONE, "--said", "opted_out", "--source", "telephone", *YES[1:]),
-    "stop": ("stop", "LA", "--because", "A hurricane"),
-    "lift": ("stop", "LA", "--lift"),
-    "cancel": ("texts", "cancel", "--row", ROW, *YES),
-    "cancel by code": ("texts", "cancel", "--code", 30003, *YES),
-    "pause": ("senders", "pause", "MG" + "7" * 32, "--because", "Suspended"),
-    "resume": ("senders", "resume", "MG" + "7" * 32, "--because", "Registered"),
-    "requeue": ("texts", "requeue", "--row", ROW, *YES),
-    "after-restore": ("after-restore", "--backup-of", "2026-11-24T03:00", *YES),
-    "resolve": ("texts", "resolve", "--row", ROW, "--send-again", "--who", "Ann", "--because", "Asked"),
-    "prune": ("prune",),
-}
-QUESTIONS: dict[str, tuple[object, ...]] = {
-    "explain": ("explain", "--row", ROW),
-    "status": ("status",),
-    "preview": ("preview",),
-    "cancel, only tried": ("texts", "cancel", "--row", ROW),
-}
+YES = ["--yes", "--who", "Ann", "--because", "Asked"]
+ONE = ["consent", "stop", "senders pause", "senders resume", "texts resolve", "prune"]
+MANY = ["texts requeue", "texts cancel", "after-restore"]
+"""Without a yes they are only tried."""
+QUESTIONS = ["explain", "status", "preview", "texts list"]
 
 
 def _json(status: int, code: str) -> Response:
@@ -83,12 +69,13 @@ def _away(settings: Settings, answer: Callable[[], Response] | None) -> Iterator
 
 def test_a_command_says_whether_its_order_was_recorded(command: Command, settings: Settings) -> None:
     """And its exit code says that it was not done. Each command in two outages, which are others for each."""
-    for n, order in enumerate([*ORDERS, *QUESTIONS] * 2, start=1):
+    for n, order in enumerate([*ONE, *MANY, *QUESTIONS] * 2, start=1):
         answer, told = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
+        line = [*order.split(), *LEAST[order], *(YES if order in MANY else [])]
         with _away(settings, answer) as away:
-            result = command(*(ORDERS | QUESTIONS)[order], SUPABASE_URL=away.url, columns=1000)
+            result = command(*line, SUPABASE_URL=away.url, columns=1000)
         assert (result.exit_code, "next run" in result.output) == (1, False), order
-        words = told.format(LOOK.get(order, "explain")) if order in ORDERS else "Ask again."
+        words = told.format(LOOK.get(order, "explain")) if order not in QUESTIONS else "Ask again."
         assert words in result.output, (order, result.output)
 
 
@@ -117,8 +104,8 @@ def test_an_opt_in_is_given_again_only_without_a_stop(command: Command, stack: S
     """A STOP that came meanwhile would be undone by it."""
     business.due_text(phone=PHONE)
     stack.rpc_faults.drop_after_commit("record_sms_consent")
-    opt_in = ("consent", PHONE, "--said", "opted_in", "--source", "telephone", "--business", business.id, *YES[1:])
-    result = command(*opt_in, columns=1000)
+    opt_in = ("consent", PHONE, "--said", "opted_in", "--source", "telephone", "--business", business.id)
+    result = command(*opt_in, "--because", "Asked", columns=1000)
     assert result.exit_code == 1
     assert "Give it again if it was not, and if they have not said stop since." in result.output
 

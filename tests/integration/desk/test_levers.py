@@ -32,7 +32,7 @@ ANEW: Final = "anew"
 class Case:
     """A text in trouble, what its first lever is, and what the person does before they pull it."""
 
-    code: WhyCode
+    code: str
     form: str | None
     """None: there is no lever that a form has."""
     made: str = ""
@@ -64,9 +64,9 @@ def ended(status: str, code: str, error: int | None = None) -> str:
     return f"update sms_retry_queue set {columns} where id = '{{row}}'"
 
 
-def waits(code: str, held: bool = False, error: int | None = None) -> str:
+def waits(code: str, held: bool = False) -> str:
     """It waits for ten minutes more."""
-    columns = f"why_code = '{code}', why = 'It waits for something', error_code = {error or 'null'}"
+    columns = f"why_code = '{code}', why = 'It waits for something'"
     since = ", held_since = smsretry.clock()" if held else ""
     later = "scheduled_for = smsretry.clock() + interval '10 minutes'"
     return f"update sms_retry_queue set {later}, {columns}{since} where id = '{{row}}'"
@@ -101,7 +101,6 @@ REFUSED_ROW: Final = """update scheduled_sends set scheduled_for = smsretry.cloc
     held_since = smsretry.clock(), look_at = smsretry.clock() + interval '13 minutes', why = 'P0001',
     why_code = 'row_refused'"""
 AUCKLAND: Final = {"timezone": "Pacific/Auckland"}
-LOOKED_FOR: Final = "evidence of it is looked for first"
 CASES: Final = [
     Case("no_send_log", None, "delete from send_logs", says="its send log is gone"),
     Case("not_sms", REQUEUE, f"{_LOG} channel = 'email'", f"{_LOG} channel = 'sms'", "send_logs.channel"),
@@ -110,7 +109,6 @@ CASES: Final = [
     Case("number_invalid", REQUEUE, f"{_CUSTOMER} phone = '2125550123'", NUMBER, "customers.phone of customer"),
     Case("no_body", REQUEUE, f"{_LOG} subject = ' '", BODY, "send_logs.subject"),
     Case("body_too_long", REQUEUE, f"{_LOG} subject = repeat('x', 1601)", BODY, "shorten its words"),
-    Case("bad_row", REQUEUE, ended("failed", "bad_row"), says="correct the columns"),
     Case("id_taken", None, TAKEN_ID, says="Schedule it anew"),
     Case("row_refused", None, REFUSED_ROW, says="fix the trigger or the rule"),
     Case("opted_out", CONSENT, f"{_CUSTOMER} sms_consent_status = 'unknown'"),
@@ -118,49 +116,35 @@ CASES: Final = [
     Case("opted_out", None, wrote("stop", "'STOP'"), says="text START"),
     Case("quiet_hours", CONSENT, wrote("I no longer wish to receive these"), says="provider's log", text=AUCKLAND),
     Case("already_sent", None, f"{_LOG} status = 'sent'", says="says that it was sent"),
-    Case("expired", REQUEUE, ended("cancelled", "expired"), says="still of use"),
-    Case("not_listed", REQUEUE, ended("cancelled", "not_listed"), says="SMSRETRY_SEND_TO"),
-    Case("operator", REQUEUE, ended("cancelled", "operator"), says="wanted after all"),
-    Case("application", REQUEUE, ended("cancelled", "application"), says="by mistake"),
     Case("superseded", EXPLAIN, f"{ended('failed', 'superseded')};{TRIED_ANEW}"),
     Case("quiet_hours", ANEW, "", f"{_CUSTOMER} timezone = null", "customers.timezone", AUCKLAND),
-    Case("daily_cap", CANCEL, waits("daily_cap")),
     Case("number_spelling", ANEW, f"{_CUSTOMER} phone = '+1 (212) 555-0123'", NUMBER, "write the number as it says"),
     Case("no_time_zone", ANEW, "", NUMBER, "customers.timezone", {"phone": "+881612345678", "timezone": None}),
-    Case("no_opening", LOOK, waits("no_opening", held=True)),
     Case("hours_unreadable", ANEW, f"{_BUSINESS} sms_hours = '18:00-09:00'", f"{_BUSINESS} sms_hours = null",
          "businesses.sms_hours"),
     Case("state_stopped", LIFT, "select set_sms_state_stop('NY', 'A storm')", says="smsretry stop NY --lift"),
-    Case("mark_mismatch", LOOK, waits("mark_mismatch", held=True), says="smsretry mark"),
-    Case("customer_locked", LOOK, waits("customer_locked"), says="the transaction"),
-    Case("database_trouble", LOOK, waits("database_trouble"), says="smsretry doctor"),
-    Case("data_changed", LOOK, waits("data_changed")),
-    Case("sending_stopped", LOOK, waits("sending_stopped"), says="smsretry status"),
-    Case("business_trouble", LOOK, waits("business_trouble")),
-    Case("sender_rate", CANCEL, waits("sender_rate")),
-    Case("sender_paused", LOOK, waits("sender_paused", held=True)),
-    Case("day_spent", CANCEL, waits("day_spent")),
-    Case("no_credentials", LOOK, waits("no_credentials", held=True), says="credentials"),
-    Case("already_queued", CANCEL, waits("already_queued")),
-    Case("claim_lost", CANCEL, waits("claim_lost")),
-    Case("unreachable", LOOK, waits("unreachable"), says="the way to the provider"),
-    Case("rate_limited", CANCEL, waits("rate_limited", error=20429)),
-    Case("account_refused", LOOK, waits("account_refused", error=20003), says="credentials"),
-    Case("refused_for_now", CANCEL, waits("refused_for_now", error=30003)),
-    Case("refused", REQUEUE, ended("failed", "refused", 21211), says="check the number"),
+    *(Case(code, CANCEL, waits(code)) for code in (
+        "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited", "refused_for_now",
+        "delivery_open")),
+    *(Case(code, LOOK, waits(code, held=held), says=says) for code, held, says in (
+        ("no_opening", True, ""), ("mark_mismatch", True, "smsretry mark"), ("customer_locked", False, "transaction"),
+        ("database_trouble", False, "smsretry doctor"), ("data_changed", False, ""), ("sender_paused", True, ""),
+        ("sending_stopped", False, "smsretry status"), ("business_trouble", False, ""),
+        ("no_credentials", True, "credentials"), ("unreachable", False, "the way to the provider"),
+        ("account_refused", False, "credentials"))),
+    *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (
+        ("refused", 21211, "check the number"), ("opted_out", 21610, "have texted START"),
+        ("attempts_used_up", 30003, ""), ("undelivered", 30006, "check the number"),
+        ("unforeseen", None, "the log of its run"), ("bad_row", None, "correct the columns"))),
+    *(Case(code, REQUEUE, ended("cancelled", code), says=says) for code, says in (
+        ("expired", "still of use"), ("not_listed", "SMSRETRY_SEND_TO"), ("operator", "wanted after all"),
+        ("application", "by mistake"))),
     Case("refused", REQUEUE, ended("failed", "refused", 30007), BODY, "change the words"),
-    Case("opted_out", REQUEUE, ended("failed", "opted_out", 21610), says="have texted START"),
-    Case("attempts_used_up", REQUEUE, ended("failed", "attempts_used_up", 30003)),
-    Case("undelivered", REQUEUE, ended("failed", "undelivered", 30006), says="check the number"),
-    Case("delivery_open", CANCEL, waits("delivery_open")),
-    Case("in_doubt", None, in_doubt("in_doubt"), says=LOOKED_FOR),
-    Case("worker_died", None, in_doubt("worker_died"), says=LOOKED_FOR),
-    Case("restored", None, in_doubt("restored"), says=LOOKED_FOR),
-    Case("no_evidence", None, in_doubt("no_evidence"), says=LOOKED_FOR),
-    Case("no_evidence", RESOLVE, in_doubt("no_evidence", held=True), says="log does not have it"),
-    Case("ambiguous", RESOLVE, in_doubt("ambiguous", held=True), says="log does not have it"),
+    *(Case(code, None, in_doubt(code), says="evidence of it is looked for first") for code in (
+        "in_doubt", "worker_died", "restored", "no_evidence")),
+    *(Case(code, RESOLVE, in_doubt(code, held=True), says="log does not have it") for code in (
+        "no_evidence", "ambiguous")),
     Case("list_unavailable", LOOK, in_doubt("list_unavailable", held=True), says="provider's list"),
-    Case("unforeseen", REQUEUE, ended("failed", "unforeseen"), says="the log of its run"),
 ]  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """What people do with senders, as the SQL functions do it, and what the status says of them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -11,7 +10,6 @@ import pytest
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.support.builders import ACCOUNT, SENDER
-from tests.support.waiting import until_locked_out
 
 NUMBER: Final = "+12125550199"
 OTHER: Final = "MG" + "2" * 32
@@ -146,53 +144,23 @@ def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(business: Bu
             assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [waited, False]
 
 
-def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_locked_or_refused_by_a_trigger(
-    stack: Stack, business: Business, neighbor: Business
-) -> None:
+def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(stack: Stack, business: Business) -> None:
     """Evidence is looked for at its own times, what is due keeps its place, and nobody is waited for."""
     add(business)
-    add(neighbor)
-    waits, doubtful, locked = (business.due_text(due=HOUR) for _ in range(3))
-    due, refused = business.due_text(), neighbor.due_text(due=HOUR)
+    waits, *others = (business.due_text(due=due) for due in (HOUR, HOUR, HOUR, -HOUR))
+    doubtful, locked, _ = others
     business.connection.execute("update sms_retry_queue set why_code = 'sending_stopped'")
     business.connection.execute(
         "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid() where id = %s",
         [doubtful],
     )
-    business.connection.execute(
-        f"""create function public.refuse() returns trigger language plpgsql as $$
-                begin
-                    if old.business_id = '{neighbor.id}' then raise exception 'Not like that'; end if;
-                    return new;
-                end $$;
-            create trigger refuse before update on sms_retry_queue for each row execute function refuse()""".encode()
-    )
-    others = (doubtful, locked, due, refused)
     before = [business.row(row)["scheduled_for"] for row in others]
-    try:
-        with stack.connect() as other, other.transaction(), business.connection.transaction():
-            other.execute("select from sms_retry_queue where id = %s for update", [locked])
-            business.connection.execute("set local lock_timeout = '100ms'")
-            assert named(business, "resume")["released"] == 1
-    finally:
-        business.connection.execute("drop function public.refuse cascade")
+    with stack.connect() as other, other.transaction(), business.connection.transaction():
+        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+        business.connection.execute("set local lock_timeout = '100ms'")
+        assert named(business, "resume")["released"] == 1
     assert business.row(waits)["scheduled_for"] <= business.now()
     assert [business.row(row)["scheduled_for"] for row in others] == before
-
-
-def test_of_two_who_give_a_business_its_first_sender_at_once_the_second_is_told(
-    stack: Stack, business: Business
-) -> None:
-    """As if the first one had been there all along."""
-    order = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It is registered')"
-    with ThreadPoolExecutor(1) as pool, stack.connect() as faster:
-        with faster.transaction():
-            faster.execute(order, [business.id, ACCOUNT, NUMBER])
-            second = pool.submit(business.connection.execute, order, [business.id, ACCOUNT, OTHER])
-            until_locked_out(business.connection, seen_by=faster)
-        with pytest.raises(psycopg.Error, match="already has an active sender"):
-            second.result()
-    assert sender_of(business) == NUMBER
 
 
 def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(business: Business, neighbor: Business) -> None:
@@ -205,25 +173,6 @@ def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(business: Busi
         with pytest.raises(psycopg.Error, match=words) as refused:
             named(business, "pause", name)  # type: ignore[arg-type]
         assert refused.value.sqlstate == "SR422"
-
-
-def test_a_rate_and_a_cap_are_changed_or_taken_away(business: Business) -> None:
-    """What is not named stays as it is."""
-    add(business, segments_per_second=1, segments_per_day=10)
-    for values, wanted in (
-        ({"segments_per_second": 2.5}, (2.5, 10)),
-        ({"segments_per_day": 20}, (2.5, 20)),
-        ({"unlimited": ["segments_per_day"]}, (2.5, None)),
-        *((values, None) for values in ({}, {"unlimited": ["both"]}, {"segments_per_second": 0})),
-    ):
-        if wanted is None:
-            with pytest.raises(psycopg.Error) as refused:
-                named(business, "change", **values)  # type: ignore[arg-type]
-            assert refused.value.sqlstate == "SR422"
-            continue
-        named(business, "change", **values)  # type: ignore[arg-type]
-        [one] = listed(business)
-        assert (one["segments_per_second"], one["segments_per_day"]) == wanted
 
 
 def test_senders_are_listed_page_by_page(business: Business) -> None:

@@ -8,23 +8,18 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
-from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.profile import Profile
 from smsretry.sending.scheduled import queue_scheduled_sends
-from tests.conftest import Business
-from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE, run
+from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
 from tests.support.desk import ordered
-from tests.support.shop import acting_as
+from tests.support.shop import Shop
 
 Told = Callable[[UUID], Explanation]
-Live = Callable[..., None]
 SIGNED = {"who": "Ann", "because": "It was mended", "dry_run": False}
 
 
@@ -49,48 +44,38 @@ def lines(explanation: Explanation, *starts: str) -> list[str]:
     return [line for line in happened if not starts or line.startswith(starts)]
 
 
-@pytest.fixture
-def live(stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender) -> Live:
+def minutes(shop: Shop, number: int) -> None:
     """A run at each full minute at which something is due: the others would find nothing."""
-
-    def minutes(number: int, profile: Profile = AT_ONCE) -> None:
-        for _ in range(number):
-            stack.move_clock(timedelta(minutes=1))
-            due = "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
-            if business.connection.execute(due).fetchone() is not None:
-                run(queue, sender, profile)
-
-    return minutes
+    for _ in range(number):
+        shop.later(minutes=1)
+        if shop.sql("select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"):
+            shop.run(AT_ONCE)
 
 
-def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(shop: Shop, told: Told) -> None:
     """One that goes out at the first try has no line beyond its send."""
-    at_once = business.due_text()
-    assert run(queue, sender) == ["Sent"]
+    at_once = shop.due_text()
+    assert shop.run() == ["Sent"]
     assert (told(at_once).text.events, "first due" in " ".join(told(at_once).happened)) == ((), False)
-    stack.set_clock(CLOSING + timedelta(hours=1))
-    row = business.due_text(due=timedelta(0))
-    assert run(queue, sender, AT_ONCE) == ["Deferred"]
-    stack.set_clock(OPENING)
-    assert run(queue, sender, AT_ONCE) == ["Sent"]
+    shop.at(CLOSING + timedelta(hours=1))
+    row = shop.due_text(due=timedelta(0))
+    assert shop.run(AT_ONCE) == ["Deferred"]
+    shop.at(OPENING)
+    assert shop.run(AT_ONCE) == ["Sent"]
     sent = told(row)
     [deferred] = lines(sent, "deferred")
     assert deferred.startswith("deferred until Wed 13 Jan 08:00 EST: Quiet hours")
     assert re.match("send 1: accepted, (9 h 59 min|10 h) after it was first due;", lines(sent, "send 1")[0])
 
 
-def test_a_held_text_is_one_line_however_often_it_is_looked_at(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_held_text_is_one_line_however_often_it_is_looked_at(shop: Shop, told: Told) -> None:
     """Its number is corrected meanwhile, which is told by the last digits."""
-    row = business.due_text(phone="+881612345678", timezone=None)
+    row = shop.due_text(phone="+881612345678", timezone=None)
     for _ in range(3):
-        assert run(queue, sender) == ["Held"]
-        stack.move_clock(timedelta(minutes=15, seconds=1))
-    business.connection.execute("update customers set phone = %s, timezone = 'America/New_York'", [PHONE])
-    assert run(queue, sender) == ["Sent"]
+        assert shop.run() == ["Held"]
+        shop.later(minutes=15, seconds=1)
+    shop.sql("update customers set phone = %s, timezone = 'America/New_York'", PHONE)
+    assert shop.run() == ["Sent"]
     sent = told(row)
     [held] = lines(sent, "held")
     assert "(3 times, the last at Tue 12 Jan 12:30 EST): No time zone is known" in held
@@ -99,18 +84,18 @@ def test_a_held_text_is_one_line_however_often_it_is_looked_at(
 
 
 def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_order(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, desk: Desk, told: Told
+    shop: Shop, desk: Desk, told: Told
 ) -> None:
     """A send that was not made does not count, and the next has the same attempt number."""
-    row = business.due_text()
-    stack.twilio.fail(JsonError(20429, http_status=429))
-    assert run(queue, sender) == ["RetryScheduled"]
-    stack.move_clock(timedelta(minutes=20))
-    stack.twilio.fail(JsonError(21612, http_status=400))
-    assert run(queue, sender) == ["Failed"]
-    stack.move_clock(timedelta(hours=3))
+    row = shop.due_text()
+    shop.stack.twilio.fail(JsonError(20429, http_status=429))
+    assert shop.run() == ["RetryScheduled"]
+    shop.later(minutes=20)
+    shop.stack.twilio.fail(JsonError(21612, http_status=400))
+    assert shop.run() == ["Failed"]
+    shop.later(hours=3)
     assert ordered(desk, Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed == 1
-    assert run(queue, sender) == ["Sent"]
+    assert shop.run() == ["Sent"]
     sent = told(row)
     [again] = lines(sent, "to be tried again")
     assert "20429" in again
@@ -126,27 +111,21 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
 
 
 def test_a_text_in_doubt_says_which_look_is_next_and_what_follows(
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    operators: SupabaseOperators,
-    told: Told,
-    live: Live,
+    shop: Shop, operators: SupabaseOperators, told: Told
 ) -> None:
     """The time that it names is the time at which it goes out."""
-    row = business.due_text()
-    stack.twilio.fail(DropUnaccepted())
-    assert run(queue, sender, AT_ONCE) == ["InDoubt"]
+    row = shop.due_text()
+    shop.stack.twilio.fail(DropUnaccepted())
+    assert shop.run(AT_ONCE) == ["InDoubt"]
     first = told(row).next
     assert first.startswith("evidence is looked for at Tue 12 Jan 12:01 EST, for the first of 3 times.")
     assert "If nothing is found by Tue 12 Jan 12:21 EST, it is sent again. Nobody need do anything now" in first
-    live(10)
+    minutes(shop, 10)
     assert "for the third of 3 times. If nothing is found then, it is sent again." in told(row).next
     asked = Desk(operators, profile=Profile(in_doubt="hold"), meaning=code_meaning)
     [held] = asked.explain(WhichText(retry_id=row))
     assert "it is held for a person to decide (SMSRETRY_IN_DOUBT is hold)" in held.next
-    live(15)
+    minutes(shop, 15)
     sent = told(row)
     assert sent.text.state == "sent"
     assert [line.split(",")[0].split(" (")[0] for line in lines(sent, "in doubt", "looked for", "send 1: c")] == [
@@ -157,31 +136,29 @@ def test_a_text_in_doubt_says_which_look_is_next_and_what_follows(
     assert "(2 times, the last at" in lines(sent, "looked for")[0]
 
 
-def test_a_text_is_taken_back_from_a_worker_that_died(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_text_is_taken_back_from_a_worker_that_died(shop: Shop, told: Told) -> None:
     """The time that it had the text was lost with it."""
-    row = business.due_text()
-    business.connection.execute("select * from claim_sms_retry(%s)", [row])
-    stack.move_clock(timedelta(minutes=11))
-    business.connection.execute("select * from recover_stuck_sms_retries()")
-    assert run(queue, sender) == ["Sent"]
+    row = shop.due_text()
+    shop.sql("select * from claim_sms_retry(%s)", row)
+    shop.later(minutes=11)
+    shop.sql("select * from recover_stuck_sms_retries()")
+    assert shop.run() == ["Sent"]
     sent = told(row)
     assert lines(sent, "taken back") == [
         "taken back from a worker that fell silent, which had it since Tue 12 Jan 12:00 EST"
     ]
 
 
-def test_what_the_application_does_past_the_functions_is_its_own_step(business: Business, told: Told) -> None:
+def test_what_the_application_does_past_the_functions_is_its_own_step(shop: Shop, told: Told) -> None:
     """It ends, requeues, puts off and completes rows by updates of the original columns."""
-    row = business.due_text()
+    row = shop.due_text()
     for change in (
         "scheduled_for = scheduled_for + interval '1 hour'",
         "status = 'cancelled', last_error = 'Not wanted'",
         "status = 'pending'",
         "status = 'completed'",
     ):
-        business.connection.execute(f"update sms_retry_queue set {change} where id = %s".encode(), [row])
+        shop.sql(f"update sms_retry_queue set {change} where id = %s", row)
     assert lines(told(row), "put off", "cancelled", "queued again", "marked") == [
         "put off until Tue 12 Jan 12:59 EST by the application",
         "cancelled by the application",
@@ -190,24 +167,22 @@ def test_what_the_application_does_past_the_functions_is_its_own_step(business: 
     ]
 
 
-def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(shop: Shop, told: Told) -> None:
     """Older changes are not this text's."""
-    customer = business.customer(consent="unknown")
+    customer = shop.customer(consent="unknown")
     for consent, source in (("opted_out", "letter"), ("opted_in", "web_form")):
-        business.connection.execute(
+        shop.sql(
             "update customers set sms_consent_status = %s, sms_consent_source = %s where id = %s",
-            [consent, source, customer],
+            *[consent, source, customer],
         )
-        stack.move_clock(timedelta(minutes=1))
-    row = business.queue_row(business.send_log(customer), customer)
-    business.connection.execute("update customers set timezone = 'America/Chicago' where id = %s", [customer])
-    business.connection.execute(
+        shop.later(minutes=1)
+    row = shop.queue_row(shop.send_log(customer), customer)
+    shop.sql("update customers set timezone = 'America/Chicago' where id = %s", customer)
+    shop.sql(
         "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s where id = %s",
-        ["She rang 212 555 0123", customer],
+        *["She rang 212 555 0123", customer],
     )
-    assert run(queue, sender) == ["Cancelled"]
+    assert shop.run() == ["Cancelled"]
     ended = told(row)
     assert lines(ended, "consent changed", "cancelled") == [
         "consent changed from opted out to opted in (web_form)",
@@ -217,15 +192,13 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
     assert [event.source for event in ended.text.events if event.source] == ["web_form", "She rang …"]
 
 
-def test_a_person_s_step_is_told_once(
-    stack: Stack, business: Business, desk: Desk, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> None:
     """In the person's words; the trigger says nothing of its own beside it."""
-    row = business.due_text()
+    row = shop.due_text()
     for order in (Cancel, Requeue, Cancel):
         request = {"states": ["cancelled"]} if order is Requeue else {}
         assert ordered(desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
-        stack.move_clock(timedelta(minutes=1))
+        shop.later(minutes=1)
     assert [(event.code, event.who) for event in told(row).text.events] == [
         ("cancelled", "Ann"),
         ("requeued", "Ann"),
@@ -233,30 +206,30 @@ def test_a_person_s_step_is_told_once(
     ]
 
 
-def test_a_tenant_writes_customers_and_reads_no_story(business: Business) -> None:
+def test_a_tenant_writes_customers_and_reads_no_story(shop: Shop) -> None:
     """As far as the application lets it: its update is kept, and the lines are the backend's."""
-    business.due_text()
-    with business.connection.transaction(force_rollback=True):
+    shop.due_text()
+    with shop.connection.transaction(force_rollback=True):
         for table in ("customers", "sms_retry_queue"):
             policy = f"create policy own on {table} for update to authenticated using (true)"
-            business.connection.execute(f"grant update on {table} to authenticated; {policy}".encode())
-        with acting_as(business.connection, "authenticated", business.user_id):
-            business.connection.execute("update customers set sms_consent_status = 'opted_out'")
-            business.connection.execute("update sms_retry_queue set status = 'cancelled'")
-            with pytest.raises(Exception, match="permission denied"), business.connection.transaction():
-                business.connection.execute("select * from smsretry.events")
-            business.connection.execute("reset role")
-            kept = business.connection.execute("select code from smsretry.events order by id").fetchall()
+            shop.sql(f"grant update on {table} to authenticated; {policy}")
+        with shop.acting_as("authenticated", shop.user_id):
+            shop.sql("update customers set sms_consent_status = 'opted_out'")
+            shop.sql("update sms_retry_queue set status = 'cancelled'")
+            with pytest.raises(Exception, match="permission denied"), shop.connection.transaction():
+                shop.sql("select * from smsretry.events")
+            shop.sql("reset role")
+            kept = shop.sql("select code from smsretry.events order by id")
             assert [event["code"] for event in kept] == ["consent_changed", "cancelled"]
 
 
 def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
-    stack: Stack, business: Business, operators: SupabaseOperators, told: Told
+    shop: Shop, operators: SupabaseOperators, told: Told
 ) -> None:
     """A story shows the hundred newest."""
-    with_text, _ = business.customer(), business.customer()
-    row = business.queue_row(business.send_log(with_text), with_text)
-    business.connection.execute(
+    with_text, _ = shop.customer(), shop.customer()
+    row = shop.queue_row(shop.send_log(with_text), with_text)
+    shop.sql(
         """do $$
         begin
             for n in 1 .. 120 loop
@@ -266,19 +239,17 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         $$"""
     )
     assert [event.became for event in told(row).text.events] == [f"…{n:04}" for n in range(21, 121)]
-    stack.move_clock(timedelta(days=100))
+    shop.later(days=100)
     operators.carry_out(Prune(keep_days=90))
-    assert business.connection.execute("select from smsretry.events").fetchall() == []
+    assert shop.sql("select from smsretry.events") == []
 
 
-def test_a_planned_text_is_late_from_its_planned_time(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender, told: Told
-) -> None:
+def test_a_planned_text_is_late_from_its_planned_time(shop: Shop, told: Told) -> None:
     """Nothing ran for four hours, and so there was no text yet."""
-    planned = business.scheduled(due=timedelta(minutes=1))
-    stack.move_clock(timedelta(hours=4, minutes=1))
-    assert [send.result for send in queue_scheduled_sends(queue).sends] == ["queued"]
-    assert run(queue, sender) == ["Sent"]
-    happened = told(business.text_of(planned)["id"])
+    planned = shop.scheduled(due=timedelta(minutes=1))
+    shop.later(hours=4, minutes=1)
+    assert [send.result for send in queue_scheduled_sends(shop.queue).sends] == ["queued"]
+    assert shop.run() == ["Sent"]
+    happened = told(shop.text_of(planned)["id"])
     assert ", 4 h after it was first due" in lines(happened, "send 1")[0]
     assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]

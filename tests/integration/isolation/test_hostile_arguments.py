@@ -101,6 +101,9 @@ def test_what_is_needed_is_not_null_and_a_word_is_a_known_one(scene: Scene) -> N
         assert refused(called(scene, "recover_stuck_sms_retries", stale_minutes=never)) == "SR422"
     assert called(scene, "recover_stuck_sms_retries", stale_minutes=2**31 - 1).json() == []
     assert scene.everything() == before
+    waiting = scene.business.log_of(scene.due)["id"]  # a live row sends it yet: the caller's count does not end it
+    called(scene, "queue_sms_retry", attempt_count=3, send_log_id=str(waiting))
+    assert scene.business.log_of(scene.due)["status"] != "failed"
 
 
 def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
