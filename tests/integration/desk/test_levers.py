@@ -131,7 +131,7 @@ CASES: Final = [
         ("database_trouble", False, "smsretry doctor"), ("data_changed", False, ""), ("sender_paused", True, ""),
         ("sending_stopped", False, "smsretry status"), ("business_trouble", False, ""),
         ("no_credentials", True, "credentials"), ("unreachable", False, "the way to the provider"),
-        ("account_refused", False, "credentials"))),
+        ("account_refused", False, ""))),
     *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (
         ("refused", 21211, "check the number"), ("opted_out", 21610, "have texted START"),
         ("attempts_used_up", 30003, ""), ("undelivered", 30006, "check the number"),
