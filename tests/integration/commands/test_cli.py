@@ -1,11 +1,7 @@
 """The `smsretry` command against the stack, without Prefect."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -148,22 +144,3 @@ def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_g
     refused = command("quiet-hours", "+13055550123", "--at", "tomorrow")
     assert refused.exit_code == 64
     assert "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15" in refused.stderr
-
-
-def test_long_work_shows_how_far_it_is_in_a_terminal_and_nothing_of_it_elsewhere(
-    stack: Stack, business: Business
-) -> None:
-    """On standard error alone, so that JSON stays JSON."""
-    business.due_text()
-    command = [sys.executable, "-m", "smsretry", "process", "--json"]
-    environment = {**os.environ, **stack.environment(), "TERM": "xterm", "COLUMNS": "100"}
-    ours, terminal = pty.openpty()
-    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, env=environment, check=True)
-    os.close(terminal)
-    told = os.read(ours, 1_000_000).decode()
-    os.close(ours)
-    assert ("Sending" in told, "━" in told) == (True, True), told
-    piped = subprocess.run(command, capture_output=True, env=environment, check=True)
-    assert piped.stderr == b""
-    for run in (shown, piped):
-        json.loads(run.stdout)

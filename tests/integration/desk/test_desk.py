@@ -9,30 +9,24 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
 from smsretry.desk.desk import Desk
-from smsretry.local.stack import Stack
-from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.integration.scene import Scene
-from tests.support.builders import BODY, PHONE, SID, fates_of, run, run_over
-from tests.support.claims import claim_due
+from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.support.desk import ordered, told
-from tests.support.orders import stop_state
+from tests.support.shop import Shop
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
-    desk: Desk, business: Business, command: Command, failed: UUID, doubtful: UUID
+    shop: Shop, desk: Desk, command: Command, failed: UUID, doubtful: UUID
 ) -> None:
     """The same state, code and attempts of each text, and the same numbers of all."""
-    waiting = business.due_text(due=timedelta(hours=2))
+    waiting = shop.due_text(due=timedelta(hours=2))
     for row in (failed, doubtful, waiting):
-        [by_sql] = business.connection.execute("select * from explain_sms(%s)", [row]).fetchall()
+        [by_sql] = shop.sql("select * from explain_sms(%s)", row)
         found = command("explain", "--row", row, "--json").stdout
         [by_command], [by_desk] = json.loads(found)["texts"], desk.explain(WhichText(retry_id=row))
         text = json.loads(by_desk.text.model_dump_json())
@@ -43,20 +37,14 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         assert " ".join(words.split()).startswith(by_desk.headline.split(" (since")[0])
         for private in (PHONE, PHONE[2:], BODY):
             assert private not in found + words + by_desk.model_dump_json()
-    lines = business.connection.execute("select * from sms_status()").fetchall()
+    lines = shop.sql("select * from sms_status()")
     counts = {line["name"]: line["texts"] for line in lines if line["part"] == "queue"}
     assert json.loads(command("status", "--json").stdout)["queue"] == counts == desk.status().queue
     assert command("status").stdout.startswith("waiting 1 · in doubt 1\n")
 
 
 def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
-    desk: Desk,
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    command: Command,
-    failed: UUID,
+    shop: Shop, desk: Desk, command: Command, failed: UUID
 ) -> None:
     """Nothing is changed until somebody says yes and why; who is the login name. Attempts are counted on."""
     story = command("explain", failed).stdout
@@ -65,29 +53,27 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     assert "consent was opted in" in story
     assert "https://www.twilio.com/docs/api/errors/21612" in story
     assert f"then send it again, with every check (smsretry texts requeue --row {failed} --yes --because '…')" in story
-    before = business.row(failed)
+    before = shop.row(failed)
     tried = command("texts", "requeue", "--code", "21612", "--since", "2027-01-12").stdout
     assert tried.startswith("Would requeue 1 of 1 that match.\n")
     again = "Do it (smsretry texts requeue --code 21612 --since 2027-01-12T00:00:00Z --yes --because '…')\n"
     assert f"Nothing was changed: it was only tried. {again}" in tried
-    assert business.row(failed) == before
+    assert shop.row(failed) == before
     done = command("texts", "requeue", "--row", failed, "--yes", "--because", "It was mended", "--json")
     assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (False, 1)
-    row = business.row(failed)
+    row = shop.row(failed)
     assert (row["status"], row["attempt_count"], row["max_attempts"]) == ("pending", 1, 4)
-    assert business.log_of(failed)["status"] == "pending"
+    assert shop.log_of(failed)["status"] == "pending"
     none = command("texts", "requeue", "--row", failed)
     assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
-    assert run(queue, sender) == ["Sent"]
+    assert shop.run() == ["Sent"]
     [explanation] = desk.explain(WhichText(retry_id=failed))
     assert [attempt.outcome for attempt in explanation.text.history] == ["rejected", "accepted"]
     assert any(f"requeued by {getpass.getuser()}: It was mended" in line for line in explanation.happened)
-    assert [entry.to for entry in stack.twilio.ledger.entries()] == [PHONE]
+    assert [message.to for message in shop.messages] == [PHONE]
 
 
-def test_texts_are_found_by_what_is_given_and_by_nothing_else(
-    business: Business, command: Command, failed: UUID
-) -> None:
+def test_texts_are_found_by_what_is_given_and_by_nothing_else(shop: Shop, command: Command, failed: UUID) -> None:
     """A date is the start of its day, and `until` excludes it. Without any field nothing is ordered."""
     for arguments, code in (
         (("--until", "2027-01-12"), 1),
@@ -98,88 +84,82 @@ def test_texts_are_found_by_what_is_given_and_by_nothing_else(
         assert command("texts", "requeue", *arguments).exit_code == code
     for which in ("{}", '{"containing": "x"}'):
         with pytest.raises(Exception, match="Say which texts"):
-            business.connection.execute("select * from list_sms(%s)", [which])
+            shop.sql("select * from list_sms(%s)", which)
 
 
-def test_a_text_that_may_have_gone_out_is_never_requeued(desk: Desk, business: Business, failed: UUID) -> None:
+def test_a_text_that_may_have_gone_out_is_never_requeued(shop: Shop, desk: Desk, failed: UUID) -> None:
     """Nor one that was sent, nor one whose send log another row has."""
-    sent, unsettled = business.due_text(), business.due_text()
-    business.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x'")
-    business.connection.execute(
-        "update send_logs set status = 'delivered' where id = %s", [business.row(sent)["send_log_id"]]
-    )
-    business.connection.execute(
+    sent, unsettled = shop.due_text(), shop.due_text()
+    shop.sql("update sms_retry_queue set status = 'failed', last_error = 'x'")
+    shop.sql("update send_logs set status = 'delivered' where id = %s", shop.row(sent)["send_log_id"])
+    shop.sql(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at)
            values (%s, %s, 1, 9, smsretry.clock())""",
-        [uuid4(), unsettled],
+        *[uuid4(), unsettled],
     )
-    row = business.row(failed)
-    newer = business.queue_row(row["send_log_id"], row["customer_id"])
-    change = ordered(desk, Requeue(business_id=business.id, dry_run=False, who="Ann", because="It was mended"))
+    row = shop.row(failed)
+    newer = shop.queue_row(row["send_log_id"], row["customer_id"])
+    change = ordered(desk, Requeue(business_id=shop.id, dry_run=False, who="Ann", because="It was mended"))
     assert change.changed == 0
     assert set(change.skipped) == {
         "Its send log says that it was sent",
         "A newer row is of the same text",
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt",
     }
-    assert business.row(newer)["status"] == "pending"
+    assert shop.row(newer)["status"] == "pending"
 
 
 def test_requeueing_warns_of_a_number_that_takes_no_texts_and_of_an_opt_out(
-    desk: Desk, business: Business, failed: UUID, queue: SupabaseQueue, sender: TwilioSender
+    shop: Shop, desk: Desk, failed: UUID
 ) -> None:
     """The person decides; consent is asked again when the text is sent."""
-    business.connection.execute("update customers set phone_status = 'not_mobile'")
+    shop.sql("update customers set phone_status = 'not_mobile'")
     assert ordered(desk, Requeue(retry_ids=[failed])).warned == {"The number is known to take no texts (not_mobile)": 1}
-    business.connection.execute("update customers set sms_consent_status = 'opted_out'")
+    shop.sql("update customers set sms_consent_status = 'opted_out'")
     change = ordered(desk, Requeue(retry_ids=[failed], dry_run=False, who="Ann", because="It was mended"))
     assert change.warned == {"The customer has not opted in: it will be cancelled": 1}
-    assert run(queue, sender) == ["Cancelled"]
+    assert shop.run() == ["Cancelled"]
 
 
-def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
-    desk: Desk, business: Business, queue: SupabaseQueue
-) -> None:
+def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(shop: Shop, desk: Desk) -> None:
     """With who and why in the row's error, where the application reads it. A phone number is refused there."""
-    claimed = business.due_text()
-    assert len(claim_due(queue, 1)) == 1
-    waiting = business.due_text(due=timedelta(hours=1))
-    ask = Cancel(business_id=business.id, dry_run=False, who="Ann", because="The shop has closed")
+    claimed = shop.due_text()
+    assert len(shop.claims(1)) == 1
+    waiting = shop.due_text(due=timedelta(hours=1))
+    ask = Cancel(business_id=shop.id, dry_run=False, who="Ann", because="The shop has closed")
     change = ordered(desk, ask)
     assert (change.matched, change.changed) == (2, 1)
     assert change.skipped == {"A worker has it at this moment": 1}
-    assert business.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
-    assert business.row(claimed)["status"] == "processing"
+    assert shop.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
+    assert shop.row(claimed)["status"] == "processing"
     with pytest.raises(Exception, match="must hold no phone number"):
-        business.connection.execute(
+        shop.sql(
             "select * from change_sms_texts('cancel', %s, dry_run => false, who => 'Ann', because => '+12125550123')",
-            [json.dumps({"retry_ids": [str(waiting)]})],
+            json.dumps({"retry_ids": [str(waiting)]}),
         )
 
 
 def test_a_doubt_is_resolved_once_and_by_no_id_that_is_none_of_the_provider_s(
-    business: Business, command: Command, doubtful: UUID
+    shop: Shop, command: Command, doubtful: UUID
 ) -> None:
     """A digit was lost on the way from the provider's log. Afterwards there is no doubt to resolve."""
     resolve = ("texts", "resolve", "--row", doubtful, "--because", "I looked into the log")
     refused = command(*resolve, "--went-out-as", SID[:-1])
     assert "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits" in refused.stderr
-    assert business.row(doubtful)["in_doubt_since"] is not None
+    assert shop.row(doubtful)["in_doubt_since"] is not None
     assert command(*resolve, "--send-again").stdout.startswith("It will be sent again, with every check.\n")
-    assert business.row(doubtful)["in_doubt_since"] is None
+    assert shop.row(doubtful)["in_doubt_since"] is None
     again = command(*resolve, "--send-again", "--json")
     assert (again.exit_code, json.loads(again.stdout)["answer"]) == (1, "not_in_doubt")
 
 
-def test_a_preview_counts_each_text_once_in_its_hour(
-    stack: Stack, desk: Desk, business: Business, command: Command
-) -> None:
+def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, command: Command) -> None:
     """Hours without a text are left out; a business's why is told. More than a page is seen whole."""
-    stack.set_clock(stack.now() + timedelta(hours=10))  # 22:00 in New York
-    business.due_text()
+    shop.later(hours=10)  # 22:00 in New York
+    shop.due_text()
     for _ in range(2):
-        business.due_text(due=timedelta(hours=13, minutes=5))
-    business.due_text(phone=None)
+        shop.due_text(due=timedelta(hours=13, minutes=5))
+    shop.due_text(phone=None)
     shown = command("preview", columns=80).stdout
     assert shown.splitlines()[:4] == [
         "3 to go out in the next 24 h, 1 not",
@@ -190,7 +170,7 @@ def test_a_preview_counts_each_text_once_in_its_hour(
     assert "Maple Street Dental: go out 3, end 1\n  1: Customer has no phone number\n" in shown
     assert json.loads(command("preview", "--json").stdout)["go_out"] == 3
     assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
-    business.connection.execute(
+    shop.sql(
         """with l as (insert into send_logs (business_id, customer_id, channel, subject)
                       select c.business_id, c.id, 'sms', 'x'
                       from (select * from customers where phone is not null limit 1) c, generate_series(1, 1203)
@@ -201,21 +181,14 @@ def test_a_preview_counts_each_text_once_in_its_hour(
     assert desk.preview(Preview(hours=24)).go_out == 1206
 
 
-def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
-    desk: Desk,
-    stack: Stack,
-    business: Business,
-    queue: SupabaseQueue,
-    sender: TwilioSender,
-    operators: SupabaseOperators,
-) -> None:
+def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, desk: Desk) -> None:
     """And the last runs."""
-    stop_state(operators, "LA", "A hurricane")
-    business.due_text(timezone="America/Chicago", phone="+15045550123")
-    last = run_over(queue, sender)
+    shop.sql("select set_sms_state_stop('LA', 'A hurricane')")
+    shop.due_text(timezone="America/Chicago", phone="+15045550123")
+    last = run_over(shop.queue, shop.sender)
     assert fates_of(last) == ["Held"]
-    business.due_text(due=timedelta(minutes=-20))
-    queue.set_stop("everybody", "", "Twilio is down")
+    shop.due_text(due=timedelta(minutes=-20))
+    shop.queue.set_stop("everybody", "", "Twilio is down")
     status = desk.status()
     assert status.queue == {"due": 1, "held": 1}
     assert int(status.overdue_seconds) == 1200
@@ -237,14 +210,12 @@ def test_the_status_counts_each_text_in_the_state_that_its_story_tells(desk: Des
     assert desk.status().queue == {row["state"]: row["texts"] for row in states}
 
 
-def test_a_monitor_is_answered_503_once_texts_are_overdue_or_no_run_finishes(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
+def test_a_monitor_is_answered_503_once_texts_are_overdue_or_no_run_finishes(shop: Shop) -> None:
     """And 200 while all is well, whichever way it asks."""
 
     def ask() -> httpx.Response:
-        key = stack.key("service_role")
-        url = f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc/check_sms_retries"
+        key = shop.stack.key("service_role")
+        url = f"{shop.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/check_sms_retries"
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         answer = httpx.post(url, json={}, headers=headers)
         others = {httpx.request(method, url, headers=headers).status_code for method in ("GET", "HEAD")}
@@ -252,27 +223,25 @@ def test_a_monitor_is_answered_503_once_texts_are_overdue_or_no_run_finishes(
         return answer
 
     assert (ask().status_code, "no run has finished in 7 days" in ask().text) == (503, True)
-    run(queue, sender)
+    shop.run()
     assert (ask().status_code, ask().json()[:3]) == (200, "ok,")
-    business.due_text(due=timedelta(minutes=-11))
+    shop.due_text(due=timedelta(minutes=-11))
     assert "1 texts are overdue, the oldest by 11 minutes" in ask().text
-    run(queue, sender)
-    stack.move_clock(timedelta(minutes=30))
+    shop.run()
+    shop.later(minutes=30)
     assert "no run has finished for 30 minutes" in ask().text
 
 
-def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(
-    stack: Stack, business: Business, queue: SupabaseQueue, sender: TwilioSender
-) -> None:
+def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(shop: Shop) -> None:
     """From its attempts, which name it."""
-    business.due_text()
-    business.due_text()
-    killed = run_over(queue, sender)
+    shop.due_text()
+    shop.due_text()
+    killed = run_over(shop.queue, shop.sender)
     killed.recover(10)
     for claim in killed.claim(50):
         assert killed.process(claim).fate == "Sent"
-    stack.move_clock(timedelta(minutes=11))
-    after, again = run_over(queue, sender), run_over(queue, sender)
+    shop.later(minutes=11)
+    after, again = run_over(shop.queue, shop.sender), run_over(shop.queue, shop.sender)
     after.recover(10)
     assert [(one.id, one.accepted, one.in_doubt) for one in after.interrupted] == [(killed.id, 2, 0)]
     again.recover(10)
@@ -280,45 +249,45 @@ def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_c
 
 
 def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked(
-    desk: Desk, stack: Stack, business: Business, failed: UUID
+    shop: Shop, desk: Desk, failed: UUID
 ) -> None:
     """In batches. The last week is never pruned: doubts are settled by it, and daily caps count it."""
-    unknown, live, locked = (business.due_text() for _ in range(3))
-    business.connection.execute(
+    unknown, live, locked = (shop.due_text() for _ in range(3))
+    shop.sql(
         """update sms_retry_queue set status = 'failed', last_error = 'x', updated_at = smsretry.clock()
            where id in (%s, %s)""",
-        [unknown, locked],
+        *[unknown, locked],
     )
-    business.connection.execute(
+    shop.sql(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at)
            values (%s, %s, 1, 9, smsretry.clock())""",
-        [uuid4(), unknown],
+        *[uuid4(), unknown],
     )
     assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 0, attempts 0, runs 0."
     with pytest.raises(Exception, match="keep_days is 7 or more"):
-        business.connection.execute("select * from prune_sms_history(6)")
-    stack.move_clock(timedelta(days=8))
-    with stack.connect() as other, other.transaction():
+        shop.sql("select * from prune_sms_history(6)")
+    shop.later(days=8)
+    with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
         assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 1, attempts 1, runs 1."
-    kept = business.connection.execute("select id from sms_retry_queue").fetchall()
+    kept = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in kept} == {unknown, live, locked}
 
 
 def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_terminal(
-    desk: Desk, business: Business, command: Command
+    shop: Shop, desk: Desk, command: Command
 ) -> None:
     """Ids, SIDs and times are no numbers. By explain, by status, and where it is requeued."""
-    row, an_id, sid = business.due_text(), "5b0c5f0e-6b0a-4a53-9d0c-123456789012", "SM12345678901234567890123456789012"
+    row, an_id, sid = shop.due_text(), "5b0c5f0e-6b0a-4a53-9d0c-123456789012", "SM12345678901234567890123456789012"
     for written, said in (
         ("The 'To' number +12125550188 is not valid", "The 'To' number … is not valid"),
         (f"Row {an_id} is {sid}, and waits until 2026-11-25 14:31:00",) * 2,
     ):
-        business.connection.execute(
-            "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()", [written]
+        shop.sql(
+            "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()", written
         )
         assert f": {said} (since " in desk.explain(WhichText(retry_id=row))[0].headline
         assert [line.told for line in desk.status().part("ended")] == [said]
         assert ordered(desk, Requeue(retry_ids=[row])).sample[0].why == said
-    business.connection.execute("update businesses set name = %s", ["\x1b[2J[red]Maple[/red] :smile: \u202e[/]"])
+    shop.sql("update businesses set name = %s", "\x1b[2J[red]Maple[/red] :smile: \u202e[/]")
     assert "To …0123, for �[2J[red]Maple[/red] :smile: �[/]\n" in command("explain", "--row", row).stdout

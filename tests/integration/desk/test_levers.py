@@ -6,20 +6,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Cancel, LookAgain, Requeue, WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.told import Lever
-from smsretry.local.stack import Stack
 from smsretry.vocabulary import WhyCode
-from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.support.builders import AT_ONCE, PHONE, run
+from tests.support.builders import AT_ONCE, PHONE
 from tests.support.desk import ordered
+from tests.support.shop import Shop
 
 SIGNED: Final = {"who": "Ann", "because": "A customer called"}
 REQUEUE, LOOK, CONSENT, CANCEL = "requeue", "look-again", "consent", "cancel"
@@ -45,17 +42,17 @@ class Case:
     def __str__(self) -> str:
         return f"{self.code}-{self.form or 'nothing'}"
 
-    def make(self, business: Business) -> UUID:
+    def make(self, shop: Shop) -> UUID:
         """The text, or a scheduled send."""
         planned = "scheduled_sends" in self.made
-        row = business.scheduled() if planned else business.due_text(**self.text)
-        self.change(business, row, self.made)
+        row = shop.scheduled() if planned else shop.due_text(**self.text)
+        self.change(shop, row, self.made)
         return row
 
-    def change(self, business: Business, row: UUID, statements: str) -> None:
+    def change(self, shop: Shop, row: UUID, statements: str) -> None:
         """As somebody else would."""
         for statement in filter(None, statements.split(";")):
-            business.connection.execute(statement.format(row=row, business=business.id, phone=PHONE).encode())
+            shop.sql(statement.format(row=row, business=shop.id, phone=PHONE))
 
 
 def ended(status: str, code: str, error: int | None = None) -> str:
@@ -175,13 +172,11 @@ def story_of(desk: Desk, row: UUID) -> Explanation:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
-    desk: Desk, business: Business, queue: SupabaseQueue, sender: TwilioSender, case: Case
-) -> None:
+def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(shop: Shop, desk: Desk, case: Case) -> None:
     """After what it says is fixed, the form is submitted as it is filled in, and the next run sends the text."""
-    row = case.make(business)
+    row = case.make(shop)
     if "due" in desk.status().queue:
-        run(queue, sender, AT_ONCE)
+        shop.run(AT_ONCE)
     story = story_of(desk, row)
     assert story.text.why_code == case.code
     told = " ".join([*map(str, story.levers[:1]), story.nothing_to_do or ""])
@@ -193,7 +188,7 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
             return
     else:
         assert form_of(story.levers[0])[0] == case.form, story.levers
-    case.change(business, row, case.mended)
+    case.change(shop, row, case.mended)
     if case.form != ANEW:
         pull(desk, story.levers[0])
     after = story_of(desk, row)
@@ -209,36 +204,34 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
         case "look-again" | "requeue" | "anew":
             assert after.text.next_at
             assert after.text.next_at <= after.text.asked_at, "the next run takes it"
-            run(queue, sender, AT_ONCE)
+            shop.run(AT_ONCE)
             assert story_of(desk, row).text.state == ("sent" if story.text.state != "in_doubt" else "in_doubt")
 
 
-def test_what_somebody_said_on_the_telephone_brings_the_text_back(
-    desk: Desk, business: Business, queue: SupabaseQueue, sender: TwilioSender, stack: Stack
-) -> None:
+def test_what_somebody_said_on_the_telephone_brings_the_text_back(shop: Shop, desk: Desk) -> None:
     """Two levers, each the first of its story: consent, then the text itself."""
-    row = Case("opted_out", CONSENT, OPTED_OUT).make(business)
+    row = Case("opted_out", CONSENT, OPTED_OUT).make(shop)
     for _ in range(2):
         pull(desk, story_of(desk, row).levers[0])
-    run(queue, sender, AT_ONCE)
-    assert [entry.to for entry in stack.twilio.ledger.entries()] == [PHONE]
+    shop.run(AT_ONCE)
+    assert [message.to for message in shop.messages] == [PHONE]
     assert "opted in by Ann: A customer called" in "\n".join(story_of(desk, row).happened)
 
 
 # An order that changes nothing says why
 
 
-def a_text(business: Business, made: str) -> UUID:
+def a_text(shop: Shop, made: str) -> UUID:
     """A text to which this was done."""
-    return Case("operator", None, made).make(business)
+    return Case("operator", None, made).make(shop)
 
 
-def test_an_order_accounts_for_what_it_leaves_alone(desk: Desk, business: Business, command: Command) -> None:
+def test_an_order_accounts_for_what_it_leaves_alone(shop: Shop, desk: Desk, command: Command) -> None:
     """By name, with what to do: a cap, a doubt's quarantine, a rate wait for their time. Unless it is named, what would
     change nothing is not even told.
     """
-    cancelled, later = a_text(business, ended("cancelled", "expired")), a_text(business, waits("daily_cap"))
-    doubtful, due = a_text(business, in_doubt("in_doubt")), business.due_text()
+    cancelled, later = a_text(shop, ended("cancelled", "expired")), a_text(shop, waits("daily_cap"))
+    doubtful, due = a_text(shop, in_doubt("in_doubt")), shop.due_text()
     other_state = "It is {0}: ask for that state, too (--state {0})"
     for order, why in (
         (Requeue(retry_ids=[cancelled]), other_state.format("cancelled")),
@@ -258,16 +251,14 @@ def test_an_order_accounts_for_what_it_leaves_alone(desk: Desk, business: Busine
     )
     assert ordered(desk, Requeue(retry_ids=[cancelled], states=["cancelled"], code=30003)).matched == 0
     assert ordered(desk, Requeue(retry_ids=[uuid4()])).matched == 0
-    held = a_text(business, waits("no_time_zone", held=True))
-    change = ordered(desk, LookAgain(business_id=business.id))
+    held = a_text(shop, waits("no_time_zone", held=True))
+    change = ordered(desk, LookAgain(business_id=shop.id))
     assert ([one.retry_id for one in change.sample], change.changed, change.skipped) == ([held], 1, {})
 
 
-def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new_one(
-    desk: Desk, business: Business
-) -> None:
+def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new_one(shop: Shop, desk: Desk) -> None:
     """It is due, was held, and somebody said so."""
-    row = a_text(business, waits("no_time_zone", held=True))
+    row = a_text(shop, waits("no_time_zone", held=True))
     ordered(desk, LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED))
     story = story_of(desk, row)
     assert story.headline.startswith(
@@ -278,20 +269,20 @@ def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new
 
 @pytest.mark.parametrize("phone", [PHONE, None, "212 555", "0000000000"])
 def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
-    desk: Desk, business: Business, command: Command, phone: str | None
+    shop: Shop, desk: Desk, command: Command, phone: str | None
 ) -> None:
     """For their number at their business, and nobody else's: many have what stands for a missing number."""
-    row = business.due_text(phone=phone)
-    customer = business.row(row)["customer_id"]
-    others = [Business(business.connection, business.now).open().customer(phone=phone)]
-    others += [business.customer(phone=phone, consent="unknown")] if phone != PHONE else []
+    row = shop.due_text(phone=phone)
+    customer = shop.row(row)["customer_id"]
+    others = [shop.neighbor().customer(phone=phone)]
+    others += [shop.customer(phone=phone, consent="unknown")] if phone != PHONE else []
     ask = ("consent", "--customer", customer, "--source", "telephone", "--because", "She called")
     cancelled = int(phone == PHONE)
     told = command(*ask, "--said", "opted_out").stdout
     assert told.startswith(f"Opted out. Customers with this number: 1; waiting texts cancelled: {cancelled}.\n")
-    assert (business.row(row)["why_code"] == "opted_out") == bool(cancelled)
+    assert (shop.row(row)["why_code"] == "opted_out") == bool(cancelled)
     assert command(*ask, "--said", "opted_in").exit_code == 0
-    consents = business.connection.execute("select id, sms_consent_status as now from customers").fetchall()
+    consents = shop.sql("select id, sms_consent_status as now from customers")
     wanted = {customer: "opted_in", **dict(zip(others, ("opted_in", "unknown"), strict=False))}
     assert {one["id"]: one["now"] for one in consents} == wanted
     assert {event.code for event in story_of(desk, row).text.events} >= {"opted_out", "opted_in"}

@@ -124,21 +124,6 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     )
 
 
-def test_each_trouble_of_a_sender_has_its_lever(business: Business, command: Command, account: str, own: str) -> None:
-    """And what is no trouble of a sender has none."""
-    row = business.due_text(due=HOUR)
-    for why_code, lever in {
-        "no_credentials": f"give the runner credentials for account {account}, then let its sender try again now "
-        f"(smsretry senders resume {own} --because '…')",
-        "day_spent": f"raise its sender's cap, if the carriers take more in a day (smsretry senders change {own} ",
-        "account_refused": f"ask the provider what is wrong with its sender (smsretry senders check {own})",
-        "quiet_hours": None,
-    }.items():
-        business.connection.execute("update sms_retry_queue set why = 'It waits', why_code = %s", [why_code])
-        told = command("explain", "--row", row).stdout
-        assert f"You can: {lever}" in told if lever else "senders" not in told, why_code
-
-
 def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     business: Business, command: Command, own: str
 ) -> None:

@@ -7,9 +7,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry.local.stack import Stack
-from tests.conftest import Business
 from tests.support.builders import ACCOUNT, SENDER
+from tests.support.shop import Shop
 
 NUMBER: Final = "+12125550199"
 OTHER: Final = "MG" + "2" * 32
@@ -17,72 +16,72 @@ HOUR: Final = timedelta(hours=1)
 SIGNED: Final[dict[str, Any]] = {"who": "Ann", "because": "It is registered"}
 
 
-def call(business: Business, function: str, **values: Any) -> dict[str, Any]:
+def call(shop: Shop, function: str, **values: Any) -> dict[str, Any]:
     """Call a function as the application may; its first row."""
     arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    found = business.connection.execute(f"select * from {function}({arguments})".encode(), values).fetchone()
+    found = shop.connection.execute(f"select * from {function}({arguments})".encode(), values).fetchone()
     assert found is not None
     return found
 
 
-def add(business: Business, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
+def add(shop: Shop, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
     """Give a business a sender."""
-    given = {"business_id": business.id, "account": ACCOUNT, "sent_by": sent_by, **SIGNED, **values}
-    return call(business, "add_sms_sender", **given)
+    given = {"business_id": shop.id, "account": ACCOUNT, "sent_by": sent_by, **SIGNED, **values}
+    return call(shop, "add_sms_sender", **given)
 
 
-def named(business: Business, what: str, sender: str = SENDER, **values: Any) -> dict[str, Any]:
+def named(shop: Shop, what: str, sender: str = SENDER, **values: Any) -> dict[str, Any]:
     """Pause, resume or change a sender."""
-    return call(business, f"{what}_sms_sender", named=sender, **SIGNED, **values)
+    return call(shop, f"{what}_sms_sender", named=sender, **SIGNED, **values)
 
 
-def sender_of(business: Business, message_class: str = "marketing") -> str | None:
+def sender_of(shop: Shop, message_class: str = "marketing") -> str | None:
     """What its texts go out from."""
     query = "select (smsretry.sender_of(%s, %s)).sent_by as sent_by"
-    [found] = business.connection.execute(query, [business.id, message_class]).fetchall()
-    return found["sent_by"] and str(found["sent_by"])
+    found = shop.value(query, shop.id, message_class)
+    return found and str(found)
 
 
-def listed(business: Business, **values: Any) -> list[dict[str, Any]]:
+def listed(shop: Shop, **values: Any) -> list[dict[str, Any]]:
     """All senders; the environment's is the first."""
     arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    return business.connection.execute(f"select * from sms_senders({arguments})".encode(), values).fetchall()
+    return shop.connection.execute(f"select * from sms_senders({arguments})".encode(), values).fetchall()
 
 
-def told(business: Business) -> list[tuple[Any, ...]]:
+def told(shop: Shop) -> list[tuple[Any, ...]]:
     """Part, name, code and texts of what the status says of senders and stops."""
     query = "select part, name, why_code, texts from sms_status() where part in ('stopped', 'sender', 'senders')"
-    return [tuple(line.values()) for line in business.connection.execute(query.encode()).fetchall()]
+    return [tuple(line.values()) for line in shop.sql(query)]
 
 
 @pytest.fixture
-def neighbor(business: Business) -> Business:
+def neighbor(shop: Shop) -> Shop:
     """Another business."""
-    return Business(business.connection, business.now).open()
+    return shop.neighbor()
 
 
 def test_a_sender_is_shared_outranked_by_a_class_s_own_and_gone_with_its_last_business(
-    business: Business, neighbor: Business
+    shop: Shop, neighbor: Shop
 ) -> None:
     """One row for the sender, whoever uses it; its rate is the one it has."""
-    first = add(business, segments_per_second=3, segments_per_day=2000)
+    first = add(shop, segments_per_second=3, segments_per_day=2000)
     again = add(neighbor)
     assert (first["businesses"], again["businesses"], again["sender_id"]) == (1, 2, first["sender_id"])
-    assert sender_of(business) == sender_of(neighbor) == SENDER
-    [one] = listed(business)
+    assert sender_of(shop) == sender_of(neighbor) == SENDER
+    [one] = listed(shop)
     assert [one[name] for name in ("segments_per_second", "segments_per_day", "used_today")] == [3, 2000, 0]
     with pytest.raises(psycopg.Error, match=r"another rate or cap already \(3 a second, 2000 a day\)"):
         add(neighbor, segments_per_second=4)
-    add(business, OTHER, message_class="marketing")
-    assert (sender_of(business), sender_of(business, "transactional")) == (OTHER, SENDER)
-    call(business, "remove_sms_sender", business_id=business.id, message_class="marketing", **SIGNED)
-    assert sender_of(business) == SENDER
-    business.connection.execute("delete from businesses where id = %s", [neighbor.id])
-    assert call(business, "remove_sms_sender", business_id=business.id, **SIGNED)["businesses"] == 0
-    assert (sender_of(business), listed(business)) == (None, [])
+    add(shop, OTHER, message_class="marketing")
+    assert (sender_of(shop), sender_of(shop, "transactional")) == (OTHER, SENDER)
+    call(shop, "remove_sms_sender", business_id=shop.id, message_class="marketing", **SIGNED)
+    assert sender_of(shop) == SENDER
+    shop.sql("delete from businesses where id = %s", neighbor.id)
+    assert call(shop, "remove_sms_sender", business_id=shop.id, **SIGNED)["businesses"] == 0
+    assert (sender_of(shop), listed(shop)) == (None, [])
 
 
-def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(business: Business) -> None:
+def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(shop: Shop) -> None:
     """In a sentence, and nothing is kept."""
     refusals: list[tuple[dict[str, Any], str]] = [
         ({"account": SENDER}, "account must be an account's SID"),
@@ -99,92 +98,78 @@ def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(business
     ]
     for values, words in refusals:
         with pytest.raises(psycopg.Error, match=words) as refused:
-            add(business, **values)
+            add(shop, **values)
         assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
-        assert listed(business) == []
+        assert listed(shop) == []
 
 
-def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(business: Business) -> None:
+def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(shop: Shop) -> None:
     """The refusal names the first one, masked, and what to do. The order may say that it is meant."""
-    add(business, NUMBER)
+    add(shop, NUMBER)
     with pytest.raises(psycopg.Error, match=f"an active sender for any texts: …0199 of account {ACCOUNT}. Replace"):
-        add(business)
-    add(business, dry_run=True, replace=True)
-    assert sender_of(business) == NUMBER, "it was only tried"
-    add(business, replace=True)
-    assert sender_of(business) == SENDER
-    named(business, "pause")
-    add(business, NUMBER)
-    assert sender_of(business) == NUMBER
-    [one] = listed(business)
+        add(shop)
+    add(shop, dry_run=True, replace=True)
+    assert sender_of(shop) == NUMBER, "it was only tried"
+    add(shop, replace=True)
+    assert sender_of(shop) == SENDER
+    named(shop, "pause")
+    add(shop, NUMBER)
+    assert sender_of(shop) == NUMBER
+    [one] = listed(shop)
     assert (one["sender"], [event["code"] for event in one["events"]]) == ("…0199", ["added"])
 
 
-def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(business: Business, neighbor: Business) -> None:
+def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(shop: Shop, neighbor: Shop) -> None:
     """What waits for its hour waits on, and so does what another business has."""
     add(neighbor, NUMBER)
-    rows = [one.due_text(due=HOUR) for one in (business, neighbor)]
+    rows = [one.due_text(due=HOUR) for one in (shop, neighbor)]
     orders = {
-        "add": lambda: add(business),
-        "replace": lambda: add(business, replace=True),
-        "change": lambda: named(business, "change", OTHER, segments_per_day=2),
-        "resume": lambda: named(business, "resume", OTHER),
-        "remove": lambda: call(business, "remove_sms_sender", business_id=business.id, **SIGNED),
+        "add": lambda: add(shop),
+        "replace": lambda: add(shop, replace=True),
+        "change": lambda: named(shop, "change", OTHER, segments_per_day=2),
+        "resume": lambda: named(shop, "resume", OTHER),
+        "remove": lambda: call(shop, "remove_sms_sender", business_id=shop.id, **SIGNED),
     }
     codes = ("sender_paused", "no_credentials", "day_spent", "account_refused", "sending_stopped", "quiet_hours")
     for order, code in [*((order, codes[0]) for order in orders), *(("resume", code) for code in codes)]:
-        with business.connection.transaction(force_rollback=True):
+        with shop.connection.transaction(force_rollback=True):
             if order != "add":
-                add(business, OTHER, segments_per_day=1)
-            business.connection.execute(
-                "update sms_retry_queue set why_code = %s, why = 'It waits', held_since = smsretry.clock()", [code]
-            )
+                add(shop, OTHER, segments_per_day=1)
+            shop.sql("update sms_retry_queue set why_code = %s, why = 'It waits', held_since = smsretry.clock()", code)
             waited = code != "quiet_hours"
             assert orders[order]()["released"] == waited, (order, code)
-            assert [business.row(row)["scheduled_for"] <= business.now() for row in rows] == [waited, False]
+            assert [shop.row(row)["scheduled_for"] <= shop.now() for row in rows] == [waited, False]
 
 
-def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(stack: Stack, business: Business) -> None:
+def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(shop: Shop) -> None:
     """Evidence is looked for at its own times, what is due keeps its place, and nobody is waited for."""
-    add(business)
-    waits, *others = (business.due_text(due=due) for due in (HOUR, HOUR, HOUR, -HOUR))
+    add(shop)
+    waits, *others = (shop.due_text(due=due) for due in (HOUR, HOUR, HOUR, -HOUR))
     doubtful, locked, _ = others
-    business.connection.execute("update sms_retry_queue set why_code = 'sending_stopped'")
-    business.connection.execute(
+    shop.sql("update sms_retry_queue set why_code = 'sending_stopped'")
+    shop.sql(
         "update sms_retry_queue set in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid() where id = %s",
-        [doubtful],
+        doubtful,
     )
-    before = [business.row(row)["scheduled_for"] for row in others]
-    with stack.connect() as other, other.transaction(), business.connection.transaction():
+    before = [shop.row(row)["scheduled_for"] for row in others]
+    with shop.stack.connect() as other, other.transaction(), shop.connection.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        business.connection.execute("set local lock_timeout = '100ms'")
-        assert named(business, "resume")["released"] == 1
-    assert business.row(waits)["scheduled_for"] <= business.now()
-    assert [business.row(row)["scheduled_for"] for row in others] == before
+        shop.sql("set local lock_timeout = '100ms'")
+        assert named(shop, "resume")["released"] == 1
+    assert shop.row(waits)["scheduled_for"] <= shop.now()
+    assert [shop.row(row)["scheduled_for"] for row in others] == before
 
 
-def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(business: Business, neighbor: Business) -> None:
+def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(shop: Shop, neighbor: Shop) -> None:
     """A number that moved to another account is two senders."""
-    one = add(business, NUMBER)
-    assert named(business, "pause", NUMBER)["sender"] == "…0199"
-    assert named(business, "resume", str(one["sender_id"]).upper())["sender_id"] == one["sender_id"]
+    one = add(shop, NUMBER)
+    assert named(shop, "pause", NUMBER)["sender"] == "…0199"
+    assert named(shop, "resume", str(one["sender_id"]).upper())["sender_id"] == one["sender_id"]
     add(neighbor, NUMBER, account="AC" + "9" * 32)
     for name, words in ((NUMBER, "Two accounts have this sender"), (str(uuid4()), "no such"), (None, "no such")):
         with pytest.raises(psycopg.Error, match=words) as refused:
-            named(business, "pause", name)  # type: ignore[arg-type]
+            named(shop, "pause", name)  # type: ignore[arg-type]
         assert refused.value.sqlstate == "SR422"
-
-
-def test_senders_are_listed_page_by_page(business: Business) -> None:
-    """Each once."""
-    for number in range(5):
-        add(Business(business.connection, business.now).open(), f"MG{number:032}")
-    pages, after = list[list[dict[str, Any]]](), None
-    while not pages or pages[-1]:
-        pages.append(listed(business, after_id=after, row_limit=2))
-        after = pages[-1][-1]["sender_id"] if pages[-1] else None
-    assert [len(page) for page in pages] == [2, 2, 1, 0]
-    assert sorted(one["sender"] for page in pages for one in page) == [f"MG{n:032}" for n in range(5)]
 
 
 STOP: Final = """insert into smsretry.stops (kind, subject, since, why)
@@ -194,61 +179,61 @@ STOP: Final = """insert into smsretry.stops (kind, subject, since, why)
 
 
 def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_its_stop_is_lifted(
-    business: Business, neighbor: Business
+    shop: Shop, neighbor: Shop
 ) -> None:
     """And of sending only if everybody's has stopped. Resuming or removing a sender lifts its own stop."""
-    add(business)
+    add(shop)
     add(neighbor, NUMBER, message_class="marketing")
     add(neighbor, OTHER, message_class="transactional")
-    business.connection.execute(
+    shop.sql(
         "insert into smsretry.runs (id, started_at, finished_at, told) "
         "select gen_random_uuid(), now, now, '' from smsretry.clock() now"
     )
     environments = "MG" + "5" * 32
-    business.connection.execute(
+    shop.sql(
         "insert into smsretry.senders (account, sent_by, told_at) values (%s, %s, smsretry.clock())",
-        [ACCOUNT, environments],
+        *[ACCOUNT, environments],
     )
 
     def monitored() -> str:
         try:
-            return str(call(business, "check_sms_retries")["check_sms_retries"])[:2]
+            return str(call(shop, "check_sms_retries")["check_sms_retries"])[:2]
         except psycopg.Error as error:
             return str(error.diag.message_primary)
 
-    assert (monitored(), told(business)) == ("ok", [("senders", "sending", None, 3)])
+    assert (monitored(), told(shop)) == ("ok", [("senders", "sending", None, 3)])
     neighbor.due_text(due=HOUR)
     for who in (NUMBER, OTHER, environments):
-        business.connection.execute(STOP, [who])
+        shop.sql(STOP, who)
     assert monitored() == "3 senders are stopped: Refused"
-    assert told(business) == [
+    assert told(shop) == [
         ("stopped", "environment", None, None),
         ("senders", "sending", None, 1),
         ("senders", "stopped", None, 2),
         ("sender", "…0199", "sending_stopped", 1),
         ("sender", OTHER, "sending_stopped", 0),
     ]
-    named(business, "resume", NUMBER)
+    named(shop, "resume", NUMBER)
     call(neighbor, "remove_sms_sender", business_id=neighbor.id, message_class="transactional", **SIGNED)
     assert monitored() == "1 senders are stopped: Refused"
-    business.connection.execute(STOP, [""])
+    shop.sql(STOP, "")
     assert monitored() == "sending is stopped: Refused"
-    assert [name for part, name, *_ in told(business) if part == "stopped"] == ["sending", "environment"]
+    assert [name for part, name, *_ in told(shop) if part == "stopped"] == ["sending", "environment"]
 
 
-def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(business: Business) -> None:
+def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(shop: Shop) -> None:
     """Without credentials, with its day used, or too slow for what is due; the environment's, too, if it is slow."""
-    business.connection.execute(
+    shop.sql(
         """insert into smsretry.senders (account, sent_by, told_at, segments_per_second)
            values (%s, %s, smsretry.clock(), 0.01)""",
-        [ACCOUNT, OTHER],
+        *[ACCOUNT, OTHER],
     )
     for _ in range(6):
-        business.due_text()
-    assert told(business) == [("sender", OTHER, "sender_rate", 6)]
-    business.connection.execute("update smsretry.senders set segments_per_second = 1")
-    assert told(business) == []
-    add(business, segments_per_day=2)
+        shop.due_text()
+    assert told(shop) == [("sender", OTHER, "sender_rate", 6)]
+    shop.sql("update smsretry.senders set segments_per_second = 1")
+    assert told(shop) == []
+    add(shop, segments_per_day=2)
     held = "held_since = smsretry.clock(), why = 'None', why_code = 'no_credentials'"
     day = "day_segments = 2, day_ends_at = smsretry.carriers_midnight(smsretry.clock())"
     for change, why_code in (
@@ -256,6 +241,6 @@ def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(business: Busin
         ("sms_retry_queue set held_since = null, why_code = 'day_spent'", None),
         (f"smsretry.senders set {day} where sent_by = '{SENDER}'", "day_spent"),
     ):
-        business.connection.execute(f"update {change}".encode())
-        lines = [line for line in told(business) if line[0] == "sender"]
+        shop.sql(f"update {change}")
+        lines = [line for line in told(shop) if line[0] == "sender"]
         assert lines == ([("sender", SENDER, why_code, 6)] if why_code else [])
