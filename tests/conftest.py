@@ -17,10 +17,8 @@ from smsretry.local.business import Business as Business
 from smsretry.local.stack import Stack
 from smsretry.settings import Settings
 from smsretry.testing.database import EMPTY as EMPTY
-from smsretry.testing.stack import NOON, SmsStack
+from smsretry.testing.stack import SmsStack
 from tests.support.scheduling import ByFile
-
-NOON_IN_NEW_YORK = NOON
 
 # The same examples every time, and none is judged by how long it takes.
 hypothesis_settings.register_profile("the same every time", derandomize=True, database=None, deadline=None)

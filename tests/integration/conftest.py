@@ -20,9 +20,10 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.catalog import Database, Snapshot, snapshot
+from tests.integration.catalog import Database
 from tests.integration.scene import Scene, set_scene
 from tests.support.builders import forget_settings
+from tests.support.restoring import schema_of
 from tests.support.shop import Shop
 
 Command = Callable[..., Result]
@@ -38,6 +39,11 @@ alter routine public.recover_stuck_sms_retries(integer) rename to app_recover_st
 """What `migrate` says to run."""
 _FRESH: Final = "migrations_fresh"
 _numbers = count(1)
+
+
+def whole_schema(url: str) -> str:
+    """All that smsretry and the application define."""
+    return schema_of(url, "public", "smsretry")
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ def original(new_database: Callable[[], Database]) -> Database:
 
 
 @pytest.fixture
-def migrated(running_stack: Stack, fresh_schema: Snapshot) -> Iterator[Database]:
+def migrated(running_stack: Stack, fresh_schema: str) -> Iterator[Database]:
     """A new Supabase project after one `migrate`: a copy of another one, which takes no time."""
     name = f"migrated_{next(_numbers)}"
     with closing(psycopg.connect(running_stack.postgres.url(), autocommit=True)) as server:
@@ -85,14 +91,14 @@ def migrated(running_stack: Stack, fresh_schema: Snapshot) -> Iterator[Database]
 
 
 @pytest.fixture(scope="session")
-def fresh_schema(running_stack: Stack) -> Snapshot:
+def fresh_schema(running_stack: Stack) -> str:
     """The schema of an empty database after one `migrate`."""
     running_stack.postgres.create_database(_FRESH)
     url = running_stack.postgres.url(_FRESH)
     with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
         connection.execute(_ROLES)
         migrate(url)
-        return snapshot(Database(url, connection))
+    return whole_schema(url)
 
 
 @pytest.fixture

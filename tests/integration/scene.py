@@ -211,95 +211,57 @@ class Scene:
 
 def set_scene(stack: Stack, business: Business) -> Scene:
     """See Scene."""
-    connection = business.connection
 
-    def claim(row_id: UUID) -> int:
-        found = connection.execute(
-            "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", [row_id]
-        ).fetchone()
-        assert found is not None
-        return int(found["claim_no"])
+    def said(statement: str, *values: object) -> Any:
+        """The first value that a statement answers, if it answers any."""
+        row = business.connection.execute(statement.encode(), values).fetchone() or {}
+        return next(iter(row.values()), None)
 
-    def doubt() -> UUID:
-        row_id, attempt_id = business.due_text(), uuid4()
-        claim_no = claim(row_id)
-        closes = stack.now() + timedelta(hours=1)
-        connection.execute(
-            "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')", [row_id, claim_no, attempt_id, closes]
+    def claim() -> tuple[UUID, int]:
+        row_id = business.due_text()
+        return row_id, said("select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no'", row_id)
+
+    def begin() -> tuple[UUID, int, UUID]:
+        (row_id, claim_no), attempt_id = claim(), uuid4()
+        until = stack.now() + timedelta(hours=1)
+        said("select from begin_sms_attempt(%s, %s, %s, %s, 'default')", row_id, claim_no, attempt_id, until)
+        return row_id, claim_no, attempt_id
+
+    def finish(outcome: str, ends: str, **more: object) -> tuple[UUID, UUID]:
+        row_id, claim_no, attempt_id = begin()
+        named = "".join(f", {name} => %s" for name in more)
+        said(
+            f"select from finish_sms_attempt(%s, %s, %s, %s, %s{named})",
+            *(row_id, claim_no, attempt_id, outcome, ends, *more.values()),
         )
-        connection.execute(
-            """select * from finish_sms_attempt(%s, %s, %s, 'in_doubt', 'pending', 'No answer',
-                                                retry_in => interval '1 minute')""",
-            [row_id, claim_no, attempt_id],
-        )
+        return row_id, attempt_id
+
+    def changed(row_id: UUID, change: str) -> UUID:
+        said(f"update sms_retry_queue set {change} where id = %s returning id", row_id)
         return row_id
 
-    text = business.send_log(business.customer())
-    due, claimed, begun = business.due_text(), business.due_text(), business.due_text()
-    claimed_no, begun_no, attempt = claim(claimed), claim(begun), uuid4()
-    connection.execute(
-        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
-        [begun, begun_no, attempt, stack.now() + timedelta(hours=1)],
-    )
-    doubtful, looked = doubt(), doubt()
-    sent, accepted = business.due_text(), uuid4()
-    sent_no = claim(sent)
-    connection.execute(
-        "select * from begin_sms_attempt(%s, %s, %s, %s, 'default')",
-        [sent, sent_no, accepted, stack.now() + timedelta(hours=1)],
-    )
-    connection.execute(
-        "select * from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)",
-        [sent, sent_no, accepted, "SM" + "d" * 32],
-    )
-    suspect = business.due_text()
-    connection.execute("update sms_retry_queue set recover_count = 2 where id = %s", [suspect])
-    failed, old = business.due_text(), business.due_text()
-    connection.execute("update sms_retry_queue set status = 'failed', last_error = 'It failed' where id = %s", [failed])
-    connection.execute(
-        """update sms_retry_queue set status = 'failed', last_error = 'It failed',
-                                      updated_at = updated_at - interval '1 year'
-           where id = %s""",
-        [old],
-    )
-    connection.execute("select * from start_sms_run(%s)", [UUID(int=6)])
-    connection.execute("select * from start_sms_run(%s)", [UUID(int=5)])
+    text, due = business.send_log(business.customer()), business.due_text()
+    claimed, claimed_no = claim()
+    begun, begun_no, attempt = begin()
+    no_answer = {"error": "No answer", "retry_in": timedelta(minutes=1)}
+    (doubtful, _), (looked, _) = (finish("in_doubt", "pending", **no_answer) for _ in range(2))
+    sent, accepted = finish("accepted", "completed", twilio_sid="SM" + "d" * 32)
+    suspect = changed(business.due_text(), "recover_count = 2")
+    it_failed = "status = 'failed', last_error = 'It failed'"
+    failed = changed(business.due_text(), it_failed)
+    old = changed(business.due_text(), f"{it_failed}, updated_at = updated_at - interval '1 year'")
+    for run in (6, 5):
+        said("select from start_sms_run(%s)", UUID(int=run))
     stack.move_clock(timedelta(minutes=15))
-    connection.execute("select finish_sms_run(%s, 'sent 1')", [UUID(int=5)])
-    unreached = business.due_text(due=timedelta(hours=1))
-    connection.execute(
-        "update sms_retry_queue set (why, why_code) = ('Not reached', 'unreachable') where id = %s", [unreached]
-    )
-    scheduled = business.scheduled()
-    found = connection.execute(
-        """update sms_retry_queue set status = 'processing', claim_no = claim_no + 1, claimed_at = %s
-           where id = %s returning claim_no""",
-        [stack.now(), looked],
-    ).fetchone()
-    assert found is not None
-    other = Business(connection, stack.now).open()
-    connection.execute(
-        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')", [other.id, ACCOUNT, SENDER]
-    )
+    said("select from finish_sms_run(%s, 'sent 1')", UUID(int=5))
+    unreached = changed(business.due_text(due=timedelta(hours=1)), "(why, why_code) = ('Not reached', 'unreachable')")
+    scheduled, other = business.scheduled(), Business(business.connection, stack.now).open()
+    changed(looked, "status = 'processing', claim_no = claim_no + 1, claimed_at = smsretry.clock()")
+    own = "select from add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')"
+    said(own, other.id, ACCOUNT, SENDER)
     return Scene(
-        stack,
-        business,
-        text,
-        due,
-        claimed,
-        claimed_no,
-        begun,
-        begun_no,
-        attempt,
-        doubtful,
-        looked,
-        found["claim_no"],
-        suspect,
-        failed,
-        unreached,
-        old,
-        scheduled,
-        sent,
-        accepted,
-        other.id,
-    )
+        stack=stack, business=business, text=text, due=due, claimed=claimed, claimed_no=claimed_no, begun=begun,
+        begun_no=begun_no, attempt=attempt, doubtful=doubtful, looked=looked,
+        looked_no=business.row(looked)["claim_no"], suspect=suspect, failed=failed, unreached=unreached, old=old,
+        scheduled=scheduled, sent=sent, accepted=accepted, other=other.id,
+    )  # fmt: skip

@@ -1,17 +1,19 @@
 """Where alerts arrive: a web hook on this machine, and the block that makes Prefect call it."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import UUID
 
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from smsretry.local.process.http import LocalServer
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,14 @@ class Alert:
 class Receiver:
     """The web hook."""
 
-    url: str
+    url: str = ""
     alerts: list[Alert] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a message."""
+        message = await Request(scope, receive).json()
+        self.alerts.append(Alert(datetime.now(UTC), message["subject"], message["body"]))
+        await Response(status_code=204)(scope, receive, send)
 
     def about(self, words: str) -> list[Alert]:
         """The alerts whose subject has these words."""
@@ -54,24 +62,7 @@ class Receiver:
 @contextmanager
 def receiving() -> Iterator[Receiver]:
     """A receiver on a free port."""
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            message = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            receiver.alerts.append(Alert(datetime.now(UTC), message["subject"], message["body"]))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
-            """Nothing on the terminal."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    receiver = Receiver()
+    with LocalServer(receiver) as server:
+        receiver.url = server.url
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -21,9 +21,9 @@ def back_up(stack: Stack, file: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def schema_of(url: str) -> str:
-    """All that the catalog of a database defines, as SQL."""
-    command = [_program("pg_dump"), "--schema-only", url]
+def schema_of(url: str, *schemas: str) -> str:
+    """All that the catalog of a database defines, or these schemas of it, as SQL."""
+    command = [_program("pg_dump"), "--schema-only", *(f"--schema={schema}" for schema in schemas), url]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return "".join(line for line in told.splitlines(keepends=True) if not line.startswith("\\"))  # has a random word
 

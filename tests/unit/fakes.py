@@ -9,7 +9,7 @@ from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
-from smsretry.retry.profile import EVERYBODY, Audience
+from smsretry.retry.profile import EVERYBODY
 from smsretry.sending.ports import Batch, Begin, Finish
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
@@ -105,10 +105,7 @@ class FakeSender:
     texts: list[Text] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
     """What became of messages that were called lost, by SID."""
-    no_credentials: str | None = None
-    """Why it has none."""
-    audience: Audience = EVERYBODY
-    """Whom it texts."""
+    audience = EVERYBODY
 
     def send(self, text: Text) -> Outcome:
         self.texts.append(text)
@@ -121,7 +118,7 @@ class FakeSender:
         return SenderId("AC" + "1" * 32, SENDER)
 
     def cannot_send_for(self, account: str) -> str | None:
-        return self.no_credentials
+        return None
 
     def look_up(self, phone: str, **_: Any) -> Look:
         return Look(sightings=())

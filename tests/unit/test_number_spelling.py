@@ -7,7 +7,7 @@ import pytest
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
 from smsretry.adapters.twilio.checks import sender_problem
-from smsretry.phone import e164, phone_problem, recipient_problem
+from smsretry.phone import e164, phone_problem
 from smsretry.quiet_hours.check import check_quiet_hours
 from smsretry.retry.before import HELD_LOOK, before_send
 from smsretry.retry.decision import Hold, Send
@@ -74,12 +74,6 @@ def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> N
             assert "is not spelled as E.164" in (phone_problem(kept) or ""), region
             held.add(region)
     assert len(held) > 100
-
-
-def test_a_number_that_nobody_can_be_texted_at_fails_however_it_is_spelled() -> None:
-    """Its spelling mended, it would fail."""
-    for phone in ("+4408001111111", "+44 909 879 0000", "+118005550123", "+44 (0)20"):
-        assert recipient_problem(phone)
 
 
 def test_whoever_reads_numbers_refuses_another_spelling_with_the_right_one() -> None:

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueCancelled, QueueError, QueueMismatch, QueueUnreachable
-from smsretry.retry.answers import ScheduledSend
+from smsretry.errors import QueueCancelled, QueueMismatch, QueueUnreachable
 from smsretry.retry.models import AssignedSender, Claim, ItemResult
 from smsretry.retry.outcome import Accepted, NotSent, Refusal, Rejected
 from smsretry.sending import flow_control, run
@@ -23,7 +21,6 @@ from smsretry.sending.run import (
     POLL_SECONDS,
     run_once,
 )
-from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import CONCURRENCY, SID, claim_with, fates_of, refused, run_over
 from tests.unit.fakes import FakeQueue, FakeSender
 
@@ -200,27 +197,3 @@ def test_a_run_takes_suspects_as_long_as_its_time_lasts(seconds: float, taken: i
     """And a few in any case, so that they come to their turns."""
     queue = FakeQueue(suspects=texts(FEWEST_SUSPECTS + 20))
     assert go(queue, seconds=seconds).total() >= taken
-
-
-# Scheduled sends
-
-
-def test_scheduled_sends_are_queued_in_batches_until_one_is_not_full() -> None:
-    """What was queued before the database was out of reach stays queued, and is told."""
-    queued = ScheduledSend(
-        scheduled_id=UUID(int=1), business_id=UUID(int=2), customer_id=None, result="queued", why=None, retry_id=None
-    )
-
-    class Batches(FakeQueue):
-        def queue_scheduled(self, *_: Any, **__: Any) -> list[ScheduledSend]:
-            if not self.asked:
-                raise QueueError("away")
-            return [queued] * self.asked.pop(0)
-
-    for sizes, seconds, count, stopped_because in (
-        ([2, 1], 600, 3, None),
-        ([2, 2], 600, 4, "away"),
-        ([2, 2], 0, 2, None),
-    ):
-        done = queue_scheduled_sends(Batches(asked=sizes), batch=2, ahead=timedelta(0), seconds=seconds)
-        assert (done.counts, done.stopped_because) == (Counter(queued=count), stopped_because)

@@ -8,7 +8,7 @@ import pytest
 
 from smsretry.errors import SettingsError
 from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
-from smsretry.settings import ReadingSettings, Settings, load, load_reading_settings, load_settings
+from smsretry.settings import ReadingSettings, Settings, load
 from tests.support.builders import forget_settings
 
 _Kind = TypeVar("_Kind", bound=ReadingSettings)
@@ -59,27 +59,6 @@ def test_five_variables_will_do_and_the_rest_has_defaults(environment: pytest.Mo
     others = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
     del others["TWILIO_FROM_NUMBER"], others["TWILIO_AUTH_TOKEN"]
     assert read(environment, Settings, **others).twilio_sender == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
-
-
-def test_questions_need_an_address_and_one_of_two_keys(environment: pytest.MonkeyPatch) -> None:
-    """The reader's key is used if there are both, and by questions alone: a broken one stops no run."""
-    both = COMPLETE | {"SUPABASE_READER_KEY": "reader"}
-    cases: list[tuple[dict[str, str], type[ReadingSettings], str, bool]] = [
-        (COMPLETE, ReadingSettings, "key", False),
-        (both, ReadingSettings, "reader", True),
-        (both, Settings, "key", False),
-        (COMPLETE | {"SUPABASE_READER_KEY": "a\nb"}, Settings, "key", False),
-    ]
-    for given, kind, key, as_reader in cases:
-        one = read(environment, kind, **given)
-        assert (one.key.get_secret_value(), one.as_reader) == (key, as_reader)
-    environment.setenv("SUPABASE_URL", COMPLETE["SUPABASE_URL"])
-    environment.setenv("SUPABASE_READER_KEY", "a\nb")
-    with pytest.raises(SettingsError, match="SUPABASE_READER_KEY: has a line break"):
-        load_reading_settings()
-    environment.setenv("SUPABASE_READER_KEY", "reader")
-    with pytest.raises(SettingsError, match="it only answers questions: this needs the service key"):
-        load_settings()
 
 
 WRONG: list[tuple[dict[str, str], str, list[str]]] = [

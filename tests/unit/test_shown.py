@@ -7,13 +7,13 @@ from uuid import UUID
 
 from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
-from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, about_texts
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
-from tests.support.builders import BODY, NOON, PHONE, claim_with
+from tests.support.builders import NOON, PHONE, claim_with
 
 CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
 
@@ -57,25 +57,6 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
 def test_a_badge_says_why_and_its_color_what_to_do() -> None:
     """Times are on the recipient's clock, or the business's where theirs is not known."""
     assert [badge(what) for what, *_ in BADGES] == [(shown, color) for _, shown, color in BADGES]
-
-
-def test_an_event_tells_of_a_text_by_ids_and_four_digits() -> None:
-    """Nothing personal is in it; a text without customer or send log has none of them related. The feed shows tags."""
-    event = event_of(seen("Failed", "Twilio 21614", 21614))
-    assert event.name == "sms.text.failed"
-    assert event.resource["prefect.resource.id"] == f"sms.text.{UUID(int=1)}"
-    assert [(one["prefect.resource.role"], one["prefect.resource.id"]) for one in event.related] == [
-        ("customer", f"sms.customer.{UUID(int=8)}"),
-        ("business", f"sms.business.{UUID(int=9)}"),
-        ("send-log", f"sms.send-log.{UUID(int=7)}"),
-        ("tag", "prefect.tag.Failed 21614"),
-        ("tag", "prefect.tag.Twilio 21614"),
-    ]
-    assert event.payload["number"] == "…0123"
-    assert PHONE[2:] not in str(event)
-    assert BODY not in str(event)
-    bare = event_of(seen("Failed", customer_id=None, send_log_id=None))
-    assert [one["prefect.resource.role"] for one in bare.related] == ["business", "tag"]
 
 
 def test_an_event_tells_of_a_businesss_own_sender() -> None:
@@ -130,14 +111,6 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
     shown = report(recovered=recovered)
     assert str(shown.summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
     assert (shown.name, shown.idle) == ("recovered 2", False)
-
-
-def test_an_alert_names_the_codes_and_the_first_customers() -> None:
-    """Each once. Who has many reads the page of the run."""
-    customers = [UUID(int=number) for number in (1, 2, 1, 3, 4, 5, 6, 7)]
-    told = about_texts([(30007, None), (21211, None), *((None, one) for one in customers)])
-    assert (told["texts"], told["codes"]) == (10, "21211, 30007")
-    assert told["customers"] == ", ".join(str(UUID(int=number)) for number in range(1, 6)) + " and 2 more"
 
 
 def test_a_run_announces_what_is_new() -> None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -33,26 +32,6 @@ def accounts(
     )
 
 
-def test_an_account_s_own_credentials_reach_it_and_else_the_parent_s_token_if_it_is_a_subaccount() -> None:
-    """Its own reach more than its messages. Those of the main account are variables; an API key serves itself alone."""
-    listed = {
-        FOREIGN: {"auth_token": FOREIGN_TOKEN},
-        THIRD: {"api_key_sid": KEY, "api_key_secret": SECRET},
-        MAIN: {"auth_token": "another"},
-    }
-    read = accounts(listed)
-    assert read.login(FOREIGN) == read.own(FOREIGN) == Login(FOREIGN, FOREIGN_TOKEN)
-    assert read.login(THIRD) == Login(KEY, SECRET)
-    assert read.login(MAIN) == Login(MAIN, TOKEN)
-    assert (read.own(SUB), read.login(SUB)) == (None, Login(MAIN, TOKEN))
-    assert accounts(key=True).login(MAIN) == Login(KEY, SECRET)
-    assert accounts(key=True).login(SUB) == Login(MAIN, TOKEN)
-    with pytest.raises(NoCredentialsError, match=f"{SUB}: add them to TWILIO_ACCOUNTS"):
-        accounts(token=None, key=True).login(SUB)
-    shown: list[Any] = [read, vars(read), read.login(FOREIGN), read.login(SUB), read.login(MAIN), read.login(THIRD)]
-    assert not any(secret in repr(one) for one in shown for secret in (TOKEN, FOREIGN_TOKEN, SECRET))
-
-
 WRONG_ENTRIES: list[object] = [
     {}, "hush", {"auth_tokn": "hush"}, {"auth_token": ""}, {"auth_token": 12345}, {"auth_token": "hush\n"},
     {"auth_token": "hush", "region": "hush"}, {"api_key_sid": KEY}, {"api_key_sid": "hush", "api_key_secret": "hush"},
@@ -67,6 +46,8 @@ def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong() -> None:
             read.login(FOREIGN)
         assert "hush" not in str(raised.value)
         assert read.login(THIRD) == Login(THIRD, FOREIGN_TOKEN)
+        shown = f"{read} {vars(read)} {read.login(THIRD)} {read.login(SUB)}"
+        assert not any(secret in shown for secret in (TOKEN, FOREIGN_TOKEN, "hush"))
         assert [(finding.subject, finding.ok) for finding in read.findings()] == [("TWILIO_ACCOUNTS", False)]
 
 

@@ -1,11 +1,8 @@
 """What a request to Twilio carries besides number and body, how Twilio lists a message, and a send without the SDK."""
 
-import json
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +10,13 @@ from urllib.parse import parse_qs
 from uuid import UUID
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.local.process.http import LocalServer
 from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
@@ -28,21 +29,12 @@ def posted() -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
     """Something that accepts each text, and the forms that it was sent."""
     forms = list[dict[str, list[str]]]()
 
-    class Created(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            forms.append(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
-            self.send_response(201)
-            self.end_headers()
-            self.wfile.write(json.dumps({"sid": SID}).encode())
+    async def accept(scope: Scope, receive: Receive, send: Send) -> None:
+        forms.append(parse_qs((await Request(scope, receive).body()).decode()))
+        await JSONResponse({"sid": SID}, 201)(scope, receive, send)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Created)
-    threading.Thread(target=server.serve_forever).start()
-    yield f"http://127.0.0.1:{server.server_port}", forms
-    server.shutdown()
-    server.server_close()
+    with LocalServer(accept) as server:
+        yield server.url, forms
 
 
 def settings(base_url: str = "http://127.0.0.1:9", callback: str | None = None) -> Settings:

@@ -80,9 +80,3 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
             assert len({badge(came_to(fate, why, detail)) for detail in ("", "Customer opted out", "Expired")}) == 1
     assert len({*EVENTS.values(), ERROR_EVENT}) == len(get_args(Fate)) + 1
     assert EVENTS["RetryScheduled"] == "sms.text.retry-scheduled"
-
-
-def test_a_word_that_a_newer_database_says_reads_as_none() -> None:
-    """It stops no worker of this version."""
-    read = ItemResult.model_validate({"retry_id": UUID(int=1), "fate": "Cancelled", "why_code": "of_tomorrow"})
-    assert read.why_code is None

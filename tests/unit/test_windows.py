@@ -7,7 +7,6 @@ import pytest
 
 from smsretry.quiet_hours.calendars import holidays_in
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours
-from smsretry.quiet_hours.explain import explain
 from smsretry.quiet_hours.hours import hours_text, parse_week
 from smsretry.quiet_hours.rules import COUNTRY_RULES, STATE_RULES, US_STATES
 from tests.proofs.oracles.clocks import DAY, MINUTE, STATES, closed_dates, open_in_all
@@ -109,15 +108,6 @@ def test_each_calendar_that_binds_was_reviewed_and_agrees_with_the_oracle() -> N
     assert date(2027, 11, 2) not in holidays_in("US-RI", 2027), "state officers are elected in even years"
 
 
-def test_nothing_goes_out_on_a_holiday() -> None:
-    """Mardi Gras closes Louisiana until the day after; 14 July 2027 is a Wednesday in France."""
-    for phone, at, opens in (
-        ("+12255550123", datetime(2027, 2, 9, 18, tzinfo=UTC), datetime(2027, 2, 10, 14, tzinfo=UTC)),
-        ("+33612345678", datetime(2027, 7, 14, 10, tzinfo=UTC), datetime(2027, 7, 15, 6, tzinfo=UTC)),
-    ):
-        assert check(at=at, phone=phone).next_send_at == opens
-
-
 @pytest.mark.long
 def test_every_states_hours_and_holidays_hold_in_every_us_zone_for_an_unknown_area_code() -> None:
     """For a year, minute by minute, against the clocks on the wall and the hours typed in from the sources."""
@@ -159,21 +149,3 @@ def test_a_businesss_hours_are_read_as_a_person_writes_them_or_refused_with_what
     for text in wrong:
         with pytest.raises(ValueError, match="write hours such as Mon-Fri 09:00-18:00"):
             parse_week(text)
-
-
-def test_the_answer_is_explained_with_rule_place_and_opening_on_both_clocks() -> None:
-    """The first line is the reason that the row carries. The area code is named, and no more of the number."""
-    for phone, told in {
-        MIAMI: (
-            "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305",
-            "Wed 13 Jan 08:00 EST; Wed 13 Jan 2027 13:00 UTC",
-            "us-fl-501.616: 08:00–20:00; Fla. Stat. 501.616",
-        ),
-        "+17735550123": ("Open until Tue 12 Jan 21:00 CST; Wed 13 Jan 2027 03:00 UTC: 08:00",),
-        "+18005550123": ("Refused: Phone number is toll-free",),
-        "+881612345678": ("Held: No time zone is known for a +881 number: set the customer's timezone",),
-    }.items():
-        text = "\n".join(explain(check(phone=phone), at=TUESDAY_2030))
-        assert text.startswith(told[0])
-        assert all(each in text for each in told)
-        assert phone[-7:] not in text

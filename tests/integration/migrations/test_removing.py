@@ -1,8 +1,10 @@
 """The file that removes smsretry is run as it stands, and the application goes on."""
 
-from uuid import UUID, uuid4
+from datetime import UTC, datetime
+from uuid import uuid4
 
 from smsretry.adapters.migrations.migrate import migrate
+from smsretry.local.business import PHONE, Business
 from smsretry.local.demo.run import ROOT
 from tests.integration.catalog import Database, complaints
 
@@ -13,30 +15,12 @@ union all select tgname from pg_trigger where not tgisinternal and tgname like '
 union all select nspname from pg_namespace where nspname = 'smsretry'
 union all select conname from pg_constraint where conname = 'sms_retry_queue_lease'
 """
-_NUMBER = "+12125550123"
 
 
-def installed(database: Database, consent: str = "opted_in") -> tuple[UUID, UUID]:
-    """Install it; a business and its customer."""
+def installed(database: Database) -> Business:
+    """Install it; a business that uses it."""
     migrate(database.url)
-    business: UUID = database.one("insert into businesses (user_id, name) values (%s, 'M') returning id", uuid4())["id"]
-    customer: UUID = database.one(
-        "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, %s) returning id",
-        business, _NUMBER, consent,
-    )["id"]  # fmt: skip
-    return business, customer
-
-
-def text(database: Database, business: UUID, customer: UUID) -> UUID:
-    """A send log and its row of the queue, as the application inserts them; the row."""
-    row: UUID = database.one(
-        """with l as (insert into send_logs (business_id, customer_id, channel, subject)
-                      values (%s, %s, 'sms', 'Hi') returning id, business_id, customer_id)
-           insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-           select business_id, id, customer_id, now() - interval '1 minute' from l returning id""",
-        business, customer,
-    )["id"]  # fmt: skip
-    return row
+    return Business(database.connection, lambda: datetime.now(UTC)).open()
 
 
 def rename_calls(database: Database, change: str) -> None:
@@ -55,12 +39,12 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     """The processor claims as the backend's role, queues the next try and finishes; what was in doubt it does not send
     again. Installed anew, smsretry holds in doubt what the processor was sending.
     """
-    business, customer = installed(original)
-    begun = text(original, business, customer)
+    business = installed(original)
+    begun = business.due_text()
     claim = original.one("select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", begun)
     begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
     original.one(begin, begun, claim["claim_no"], uuid4())
-    text(original, business, customer)
+    business.due_text()
     remove(original)
     rename_calls(original, "back")
     assert (original.rows(_LEFT), original.applied()) == ([], [])
@@ -82,7 +66,7 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     assert [row["last_error"] for row in errors] == ["In doubt when smsretry was removed", "Twilio was down"]
     original.run("reset role")
 
-    text(original, business, customer)
+    business.due_text()
     assert len(original.rows("select * from claim_due_sms_retries(10)")) == 1
     original.run("update sms_retry_queue set last_attempted_at = now() - interval '1 hour' where status = 'processing'")
     rename_calls(original, "away")
@@ -94,9 +78,11 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
 
 def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(original: Database) -> None:
     """Nobody else knows it afterwards."""
-    business, _ = installed(original, "opted_out")
+    business = installed(original)
+    business.customer(consent="opted_out")
     original.run("delete from customers")
-    insert = "insert into customers (business_id, phone) values (%s, %s) returning sms_consent_status"
-    assert original.one(insert, business, _NUMBER) == {"sms_consent_status": "unknown"}
+    original.one("insert into customers (business_id, phone) values (%s, %s) returning id", business.id, PHONE)
+    consent = "select sms_consent_status as said from customers"
+    assert original.one(consent) == {"said": "unknown"}
     remove(original)
-    assert original.one("select sms_consent_status from customers") == {"sms_consent_status": "opted_out"}
+    assert original.one(consent) == {"said": "opted_out"}
