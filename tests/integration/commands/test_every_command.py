@@ -27,41 +27,31 @@ _COMMANDS: Final[dict[str, Any]] = {
 }
 _UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+_ELSEWHERE: Final = ("demo", "up", "serve", "deploy", "automations")
+"""They start a stack, or become another process: tests/e2e."""
 LEAST: Final[dict[str, list[str]]] = {
     "explain": ["--row", _ID],
-    "status": [],
-    "preview": [],
     "texts list": ["--row", _ID],
     "texts requeue": ["--row", _ID],
     "texts cancel": ["--row", _ID],
     "texts look-again": ["--row", _ID],
     "texts resolve": ["--row", _ID, "--send-again", "--because", "Asked"],
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
-    "prune": [],
-    "senders list": [],
     "senders add": [SENDER, "--business", _ID, "--account", ACCOUNT, "--because", "Registered"],
     "senders change": [SENDER, "--rate", "2", "--because", "Better"],
     "senders pause": [SENDER, "--because", "Suspended"],
     "senders resume": [SENDER, "--because", "Mended"],
     "senders remove": ["--business", _ID, "--because", "Shared"],
-    "senders check": [],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
     "mark": ["staging", "--because", "A copy"],
     "consent": [PHONE, "--said", "opted_out", "--source", "telephone", "--because", "She called"],
     "import-opt-outs": ["{file}", "--all-businesses"],
-    "demo": [],
-    "up": [],
     "migrate": ["--db-url", "{database}"],
-    "doctor": [],
-    "process": [],
-    "serve": [],
-    "deploy": [],
-    "automations": [],
+    **{name: [] for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")},
+    **{f"senders {order}": [] for order in ("list", "check")},
 }
 """What each needs at least. The id is nobody's."""
-_ELSEWHERE: Final = ("demo", "up", "serve", "deploy", "automations")
-"""They start a stack, or become another process: tests/e2e."""
 _TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
 _NOTHING_THERE: Final = {
     "explain": 1,

@@ -40,7 +40,9 @@ def collector() -> Iterator[Collector]:
 def test_every_number_that_is_pushed_is_the_databases_and_prometheus_reads_the_same(
     scene: Scene, collector: Collector, command: Command
 ) -> None:
-    """There is one push a run, and no name or id is in it. Cases without a text are told, too."""
+    """There is one push a run, and no name or id is in it. Cases without a text are told, too. A text is counted in the
+    state that its story tells: one place says what that is for a row, another one counts many.
+    """
     business = scene.business
     business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
     command("process", "--limit", "1", **collector.environment())
