@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,8 +17,7 @@ from smsretry.adapters.certificates import trusted
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
-from tests.e2e.browser import chromium
-from tests.e2e.serving import forget
+from tests.support.waiting import until
 
 Ask = Callable[..., dict[str, Any]]
 """Fills in a form, and waits for the answer: the flow run as the API has it."""
@@ -52,15 +50,17 @@ class Prefect:
         body = {"parameters": parameters, **options}
         return str(self.post(f"deployments/{found['id']}/create_flow_run", body)["id"])
 
+    def forget_deployments(self) -> None:
+        """And with them the runs that are scheduled: stopping a runner leaves both."""
+        for found in self.post("deployments/filter", {}):
+            self.http.delete(f"{self.server.url}/api/deployments/{found['id']}").raise_for_status()
+
     def end_of(self, flow_run_id: str) -> dict[str, Any]:
         """The flow run when it has ended."""
-        deadline = time.monotonic() + 120
-        while True:
-            run: dict[str, Any] = self.get(f"flow_runs/{flow_run_id}")
-            if run["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"):
-                return run
-            assert time.monotonic() < deadline, run["state"]
-            time.sleep(0.3)
+        ended = ("COMPLETED", "FAILED", "CRASHED")
+        until(lambda: self.get(f"flow_runs/{flow_run_id}")["state"]["type"] in ended)
+        run: dict[str, Any] = self.get(f"flow_runs/{flow_run_id}")
+        return run
 
     def last_run(self) -> dict[str, Any]:
         """The flow run that was started last."""
@@ -167,16 +167,6 @@ class FlowProcess:
         return self.prefect.last_run(), printed
 
 
-@pytest.fixture(scope="session")
-def has_browser() -> None:
-    """A Chromium is installed; else the test is skipped, or fails where it must run."""
-    if chromium() is None:
-        how = "no Chromium on the PATH: `apt-get install chromium`"
-        if os.environ.get("SMSRETRY_REQUIRE_CHROMIUM") == "1":
-            pytest.fail(how)
-        pytest.skip(how)
-
-
 @pytest.fixture
 def flow(stack: Stack, prefect: Prefect, forks: Forks) -> FlowProcess:
     """The flow, against the stack with empty tables."""
@@ -188,7 +178,7 @@ def forms(running_stack: Stack, prefect: Prefect, forks: Forks) -> Iterator[None
     """The deployments, registered for all tests of this file. Runs happen when a test asks for them."""
     forks.run("tests.e2e.register", FlowProcess(running_stack, prefect, forks).environment())
     yield
-    forget(prefect)
+    prefect.forget_deployments()
 
 
 @pytest.fixture

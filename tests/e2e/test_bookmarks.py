@@ -1,7 +1,6 @@
-"""The bookmarks of flows/README.md, opened in Prefect's UI: each shows what it says, and nothing else."""
+"""The bookmarks of flows/README.md and the links of the desk's pages, opened in Prefect's UI."""
 
 import re
-from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -9,7 +8,7 @@ import pytest
 
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from tests.conftest import Business
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import Ask, FlowProcess, Prefect
@@ -17,16 +16,12 @@ from tests.e2e.documents import Document
 from tests.e2e.test_flow import texts, wait_for_events
 
 _ROW: Final = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
-_LINKS: Final = "[...document.querySelectorAll('a')].map((a) => a.href).join('\\n')"
-
-
-def _has(page: Browser, links: list[str]) -> bool:
-    return all(link in page.run(_LINKS) for link in links)
+_FORM: Final = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=\S+?)\)")
 
 
 @pytest.fixture
 def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask) -> dict[str, Any]:
-    """A run of each kind, by its name; and the row whose text is in doubt."""
+    """A run of each kind, by its name; the row whose text is in doubt, and one that failed."""
     idle, _ = flow.run()
     with stack.connect() as connection:
         added = connection.execute(
@@ -34,19 +29,22 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
             [business.id, stack.twilio.accounts.main.sid, SENDER],
         ).fetchone()
     row = business.due_text(phone="+12125550162")
+    failed = business.due_text(phone="+12125550163")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
+    stack.twilio.fail(JsonError(21612, http_status=400), to="+12125550163")
     busy, _ = flow.run()
-    texts(prefect, busy["id"], 1)
+    texts(prefect, busy["id"], 2)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
-    desk = ask("sms-status", {})
-    return {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"], "row": row, "sender": added}
+    desk = ask("sms-explain", {"ask": {"retry_id": str(failed)}})
+    runs = {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"]}
+    return {**runs, "row": row, "failed": failed, "sender": added}
 
 
 @pytest.mark.long
-def test_each_bookmark_shows_what_it_says(
-    runs: dict[str, Any], business: Business, prefect: Prefect, has_browser: None
+def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step_is_filled_in(
+    runs: dict[str, Any], business: Business, prefect: Prefect
 ) -> None:
-    """Runs are known by their links; a story by its event."""
+    """Runs are known by their links; a story by its event; a form by the row that it is about."""
     row = business.row(runs["row"])
     people = {
         "customer": row["customer_id"],
@@ -67,15 +65,14 @@ def test_each_bookmark_shows_what_it_says(
     listed = [path.strip("`") for cell in _ROW.findall(document.text) for path in re.findall(r"`[^`]+`", cell)]
     paths = [path if path.startswith("/") else f"/events?resource={path}" for path in listed]
     assert set(paths) == {*shown, *stories, "/artifacts/key/sms-queue-now"}
+    server = prefect.server.url
+    [form, *_] = _FORM.findall(prefect.artifacts("sms-explain")[0]["data"])
     with Browser() as page:
         for path, wanted in shown.items():
-            page.go(prefect.server.url + path)
-            links = [runs[kind] for kind in wanted]
-            page.until(partial(_has, page, links), f"{path} shows no {' and '.join(wanted)}")
-            others = [runs[kind] for kind in ("idle", "busy", "red", "desk") if kind not in wanted]
-            assert not [link for link in others if link in page.run(_LINKS)], path
+            seen = page.open(server + path, *(runs[kind] for kind in wanted))
+            others = [kind for kind in ("idle", "busy", "red", "desk") if kind not in wanted]
+            assert not [kind for kind in others if runs[kind] in seen], path
         for resource in stories.values():
-            page.go(f"{prefect.server.url}/events?resource={quote(resource)}")
-            page.sees("Sms text in doubt")
-        page.go(f"{prefect.server.url}/artifacts/key/sms-queue-now")
-        page.sees("Created sms-queue-now")
+            page.open(f"{server}/events?resource={quote(resource)}", "Sms text in doubt")
+        page.open(f"{server}/artifacts/key/sms-queue-now", "Created sms-queue-now")
+        page.open(server + form, "Because", str(runs["failed"]))

@@ -1,15 +1,14 @@
 """What people see in Prefect of texts that arrived, and of texts that did not."""
 
-import time
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 
 from smsretry.local.stack import Stack
 from tests.conftest import PHONE, Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -38,9 +37,8 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     assert (run["state"]["type"], run["tags"]) == ("COMPLETED", ["texts"])
     [artifact] = prefect.artifacts("sms-deliveries")[:1]
     assert "Not delivered: Twilio 30007: Message filtered" in artifact["data"]
-    told = ["sent", "retried", "undelivered", "sent"]
-    last = [last_event(prefect, row, name) for row, name in zip(rows, told, strict=True)]
-    assert last == [f"sms.text.{name}" for name in told]
+    told = [f"sms.text.{name}" for name in ("sent", "retried", "undelivered", "sent")]
+    until(lambda: [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == told)
     flow_run = f"prefect.flow-run.{run['id']}"
     of_this_run = [event for event in prefect.events("sms.queue") if flow_run in str(event["related"])]
     blamed = [event["payload"] for event in of_this_run if event["event"] == "sms.queue.sender-blamed"]
@@ -50,21 +48,3 @@ def test_a_run_is_named_by_what_became_of_the_texts(
 
     run, _ = sync.run()
     assert (run["name"], run["tags"]) == ("idle", [])
-
-
-def last_event(prefect: Prefect, row: UUID, expected: str) -> str:
-    """Of a text, once the server has the one that is expected: it writes events a moment later."""
-    deadline = time.monotonic() + 120
-    while True:
-        name = str(prefect.events(f"sms.text.{row}")[-1]["event"])
-        if name == f"sms.text.{expected}" or time.monotonic() > deadline:
-            return name
-        time.sleep(0.2)
-
-
-@pytest.mark.long
-def test_a_run_that_reaches_no_database_is_red_and_says_so(sync: FlowProcess) -> None:
-    """In words, on the list."""
-    run, _ = sync.run(SUPABASE_URL="http://127.0.0.1:9")
-    assert run["name"].startswith("failed: Supabase did not answer claim_sms_deliveries")
-    assert run["state"]["type"] == "FAILED"

@@ -2,8 +2,6 @@
 is refused in words.
 """
 
-import re
-import time
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +15,7 @@ from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.test_privacy_in_prefect import holding
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -52,32 +51,6 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     assert ask("sms-texts", {"ask": {"cancel": signed}})["name"] == "cancelled 1"
 
 
-@pytest.mark.long
-def test_doctor_is_asked_in_prefect(stack: Stack, ask: Ask, prefect: Prefect) -> None:
-    """What is bad comes first. No secret is in it, and no number."""
-    told = ask("sms-doctor", {})
-    [page] = prefect.artifacts("sms-doctor")
-    assert re.fullmatch(r"bad \d+ · warnings \d+ · ok \d+", told["name"])
-    assert page["data"].index("## 🔴 Bad") < page["data"].index("## 🟠 Warnings") < page["data"].index("## 🟢 In order")
-    assert "- runner of process-sms-retries: none has ever asked for its runs" in page["data"]
-    settings = stack.environment()
-    private = ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN", "TWILIO_FROM_NUMBER")
-    assert [name for name in private if settings[name] in page["data"] + str(prefect.logs(told["id"]))] == []
-
-
-@pytest.mark.long
-def test_an_order_whose_answer_was_lost_ends_red_and_says_where_to_look(
-    stack: Stack, failed: UUID, ask: Ask, prefect: Prefect
-) -> None:
-    """It is not given twice. Its log has one error line."""
-    stack.rpc_faults.drop_after_commit("change_sms_texts")
-    signed = {"dry_run": False, "who": "Ann", "because": "The number was mended"}
-    run = ask("sms-texts", {"ask": {"requeue": {"retry_ids": [str(failed)], **signed}}})
-    assert run["name"].startswith("failed: Supabase did not answer change")
-    assert run["state"]["message"].endswith("look with `smsretry explain`, and give it again if it was not.")
-    assert errors_of(run, prefect) == [run["state"]["message"]]
-
-
 REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
     (
         "sms-texts",
@@ -93,6 +66,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
 """What is asked, in which words it is refused, and whether it is kept with the run, for *Copy to new run*."""
 
 
+@pytest.mark.long
 def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
     ask: Ask, prefect: Prefect, stack: Stack
 ) -> None:
@@ -112,15 +86,11 @@ def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
 
 def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
     """The error lines of its log, once it is there to its end."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        logged = prefect.logs(run["id"])
-        if any(line["message"].startswith("Finished in state") for line in logged):
-            return [line["message"] for line in logged if line["level"] >= 40]
-        time.sleep(0.2)
-    raise AssertionError("The log has no end")
+    until(lambda: any(line["message"].startswith("Finished in state") for line in prefect.logs(run["id"])))
+    return [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
 
 
+@pytest.mark.long
 def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(forms: None, prefect: Prefect) -> None:
     """A number pasted into any field is refused by the form, so that Prefect never stores it."""
     for form, given in FORMS:

@@ -1,7 +1,6 @@
 """What the READMEs name is there: commands with their options, files, modules, links, settings."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -15,8 +14,8 @@ from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import SERVER_SETTINGS
 from smsretry.settings import Settings
-from tests.e2e.commands import CI, check
-from tests.e2e.documents import FRONT_PAGE, Document, documents, file_names
+from tests.e2e.commands import check
+from tests.e2e.documents import Document, documents, file_names
 
 RUNNING: Final = Document(ROOT / "flows" / "README.md")
 PACKAGE: Final = Document(ROOT / "smsretry" / "README.md")
@@ -74,23 +73,6 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
 
     table = RUNNING.text.partition("## The Prefect server\n")[2]
     assert dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE)) == SERVER_SETTINGS
-
-
-def test_the_front_page_is_short_and_begins_with_what_a_newcomer_copies_and_ci_runs_what_it_shows() -> None:
-    """At most 150 lines, the demo first. `.ci/run` runs the first of its test commands, pre-commit the linters of
-    `.ci/run`; and each test file is in a folder of the commands, which list them by how long they take.
-    """
-    assert FRONT_PAGE.text.count("\n") <= 150
-    assert FRONT_PAGE.blocks("sh")[0].text.endswith("&& .venv/bin/smsretry demo\n")
-    commands = [line for line in FRONT_PAGE.text.splitlines() if "-m pytest" in line]
-    assert [line.rpartition("pytest")[2] for line in commands] == ["", " -m long"]
-    assert re.findall(r'^eval "\$(\w+)"$', CI, re.M) == ["install", "daily"]
-    hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
-    assert [f".venv/bin/{hook}" for hook in hooks] == re.findall(r"^\.venv/bin/(?:ruff|mypy|lint-imports).*$", CI, re.M)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    folders = project["tool"]["pytest"]["ini_options"]["testpaths"]
-    files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py")]
-    assert [file for file in files if not any(file.is_relative_to(folder) for folder in folders)] == []
 
 
 def _rows(document: Document, after: str) -> Iterator[list[str]]:

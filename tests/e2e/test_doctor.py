@@ -18,6 +18,8 @@ from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
 from tests.support.builders import forget_settings
 
+pytestmark = pytest.mark.long
+
 Doctor = Callable[..., str]
 """What `smsretry doctor` says, with settings that are right but for these."""
 _NOWHERE: Final = "http://127.0.0.1:9"

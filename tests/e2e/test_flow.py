@@ -115,6 +115,7 @@ def held_text(business: Business) -> UUID:
     return business.due_text(phone="+15045550164", timezone="America/Chicago")
 
 
+@pytest.mark.long
 def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_its_event(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     assert f"given back {statuses['pending']}" in message
 
 
+@pytest.mark.long
 def test_a_run_that_cannot_begin_fails_and_says_what_to_do(stack: Stack, flow: FlowProcess, prefect: Prefect) -> None:
     """Nothing is claimed, nothing is sent. Its name begins with the reason, and its log has no traceback."""
     for variables, why in (

@@ -21,6 +21,7 @@ from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.test_flow import states_by_name
+from tests.support.collector import collecting
 
 BODY, NAME, PHONE, DOUBTFUL = "The marzipan is at the dentist", "Zephyrine Quill", "+12125550188", "+16175550188"
 PRIVATE = (BODY, "marzipan", NAME, "Zephyrine", "5550188", "555-0188", "555 0188")
@@ -61,11 +62,11 @@ def holding(connection: psycopg.Connection, text: str) -> list[str]:
     ]
 
 
-def test_a_run_tells_prefect_nothing_private_also_where_a_rows_processing_goes_wrong(
+def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, nowhere: Callable[..., None]
 ) -> None:
-    """Whatever a text comes to. Here the database refuses to write one row's result: the run is red and says so, and
-    stops no other.
+    """Whatever a text comes to; nor the metrics, which it pushes once. Here the database refuses to write one row's
+    result: the run is red and says so, and stops no other.
     """
     for fault in (None, JsonError(21211, http_status=400), JsonError(20500, http_status=500), AcceptThenDrop()):
         row = business.due_text(body=BODY, phone=PHONE)
@@ -76,14 +77,17 @@ def test_a_run_tells_prefect_nothing_private_also_where_a_rows_processing_goes_w
     jam = "alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')"
     business.connection.execute(sql.SQL(jam).format(jammed))
     try:
-        run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG")
+        with collecting() as metrics:
+            run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG", **metrics.environment())
     finally:
         business.connection.execute("alter table sms_retry_queue drop constraint jam")
     assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Failed")
     assert run["state"]["message"].startswith("recovered 0, claimed 6: sent 1, in doubt 2, failed 2, errors 1 in ")
     assert states_by_name(prefect, run["id"], 6)["Error"] == 1
     assert business.row(jammed)["begun_at"] is not None
-    nowhere(printed, known=row)
+    [pushed] = metrics.bodies
+    assert b"smsretry.day.ended" in pushed
+    nowhere(printed, pushed.decode("latin-1"), known=row)
 
 
 _ASK = """

@@ -15,8 +15,8 @@ from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.documents import SERVED, Document
-from tests.e2e.serving import served_unscheduled
 from tests.e2e.test_flow import states_by_name
+from tests.support.waiting import until
 
 
 def result_of(run: dict[str, Any]) -> Any:
@@ -77,20 +77,18 @@ def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_told(
 
 
 @pytest.mark.long
-def test_what_a_run_came_to_is_fetched_as_it_is_shown(business: Business, flow: FlowProcess, tmp_path: Path) -> None:
-    """The block of flows/README.md, by somebody who has Prefect and the storage."""
+def test_what_a_run_came_to_is_fetched_as_it_is_shown(
+    business: Business, flow: FlowProcess, prefect: Prefect, forms: None
+) -> None:
+    """The block of flows/README.md, by somebody who has Prefect and the storage. A runner takes what it orders."""
     [shown] = [block for block in Document(ROOT / "flows" / "README.md").blocks("python") if SERVED in block.text]
     printed = "import json\nprint(json.dumps([numbers['claimed'], numbers['sent']]))"
-    with served_unscheduled(flow, tmp_path / "runner.log"):
-        business.due_text()  # now that no scheduled run would take it
-        told = subprocess.run(
-            [sys.executable, "-c", f"{shown.text}\n{printed}"],
-            env=flow.environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout.splitlines()[-1]) == [1, 1]
+    command = [sys.executable, "-c", f"{shown.text}\n{printed}"]
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    business.due_text()
+    with subprocess.Popen(command, env=flow.environment(), stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: process.poll() is not None or prefect.post("flow_runs/filter", scheduled))
+        for ordered in prefect.post("flow_runs/filter", scheduled):
+            flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered["id"]))
+        told, _ = process.communicate(timeout=300)
+    assert json.loads(told.splitlines()[-1]) == [1, 1]

@@ -1,7 +1,6 @@
 """Scheduled sends in Prefect: a deployment of their own beside the first, and what its runs show."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -9,8 +8,6 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.test_flow import wait_for_events
-
-SOON = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -37,11 +34,3 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     assert event["event"] == "sms.scheduled.failed"
     why = "Text is empty: scheduled_sends.body holds none"
     assert event["payload"] == {"outcome": "failed", "why": why, "why_code": "no_body"}
-
-
-@pytest.mark.long
-def test_a_run_that_cannot_reach_the_database_is_red_and_says_what_to_do(scheduled_sends: FlowProcess) -> None:
-    """What was scheduled waits."""
-    run, _ = scheduled_sends.run(SUPABASE_URL="http://127.0.0.1:9")
-    assert run["state"]["type"] == "FAILED"
-    assert run["name"].startswith("failed: Supabase did not answer queue_scheduled_sms")

