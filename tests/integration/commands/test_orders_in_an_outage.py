@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -121,18 +120,6 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, st
         "select code from smsretry.events where about = %s and who = 'Ann'", [row]
     ).fetchall()
     assert [event["code"] for event in events] == ["requeued"]
-
-
-def test_a_plan_whose_answer_was_lost_is_not_made_twice(queue: SupabaseQueue, stack: Stack, business: Business) -> None:
-    """Repeated with the id that the error names."""
-    customer = business.customer()
-    stack.rpc_faults.drop_after_commit("schedule_sms", times=3)
-    due = stack.now() + timedelta(hours=1)
-    with pytest.raises(QueueUnreachable) as raised:
-        entry.schedule_sms(business.id, customer, BODY, due, queue=queue)
-    named = UUID(str(raised.value).partition("scheduled_id=")[2][:36])
-    again = entry.schedule_sms(business.id, customer, BODY, due, queue=queue, scheduled_id=named)
-    assert (again.scheduled_id, again.result) == (named, "already_scheduled")
 
 
 @pytest.mark.parametrize("function", ["claim_sms_retry", "finish_sms_attempt"])
