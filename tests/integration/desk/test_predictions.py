@@ -1,9 +1,9 @@
 """What the desk predicts of a text, against what the next runs do with it: each state of a text, on the real stack."""
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
@@ -23,8 +23,6 @@ WAITS: Final = ("held", "in a stopped state", "due in two days", "closed for day
 """They wait however far ahead is looked, and many runs would be made meanwhile."""
 BEYOND: Final = ("due in two days", "closed for days")
 """They go out, but later."""
-MIAMI: Final = "+13055550123"
-NEW_ORLEANS: Final = "+15045550123"
 
 
 def run(shop: Shop) -> None:
@@ -33,121 +31,91 @@ def run(shop: Shop) -> None:
     shop.run(AT_ONCE)
 
 
-Make = Callable[[Shop], UUID]
+@dataclass(frozen=True)
+class State:
+    """A text, and what became of it until it is asked about."""
 
+    made: str = ""
+    """What somebody did to it, in SQL."""
+    text: dict[str, Any] = field(default_factory=dict)
+    night: bool = False
+    planned: bool = False
+    """It is a scheduled send."""
+    stopped: bool = False
+    """Twilio is down, and sending has stopped."""
+    others: int = 0
+    """Texts that the number had an hour before."""
+    then: str = ""
+    """A run was made, and this was done after it."""
+    late: int = 0
+    """Minutes that have passed since."""
 
-def _with(change: str, *values: object, **text: object) -> Make:
-    """A due text after somebody has changed something."""
-
-    def make(shop: Shop) -> UUID:
-        row = shop.due_text(**text)  # type: ignore[arg-type]
-        shop.sql(f"update {change}", *values)
+    def make(self, shop: Shop) -> UUID:
+        """As somebody else would."""
+        shop.later(hours=10 * self.night)
+        if self.others:
+            for _ in range(self.others):
+                shop.due_text(**self.text)
+            run(shop)
+            shop.later(hours=1)
+        if self.stopped:
+            shop.queue.set_stop("everybody", "", "Twilio is down")
+            shop.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
+        row = shop.scheduled(due=timedelta(minutes=5)) if self.planned else shop.due_text(**self.text)
+        shop.sql(self.made)
+        if self.then:
+            run(shop)
+            shop.sql(self.then)
+        shop.later(minutes=self.late)
         return row
 
-    return make
 
-
-def _at_night(make: Make) -> Make:
-    def at_night(shop: Shop) -> UUID:
-        shop.later(hours=10)
-        return make(shop)
-
-    return at_night
-
-
-def _suppressed(shop: Shop) -> UUID:
-    gone = shop.customer(consent="opted_out")
-    shop.sql("delete from customers where id = %s", gone)
-    return shop.due_text()
-
-
-def _capped(shop: Shop) -> UUID:
-    for _ in range(3):
-        shop.due_text(phone=MIAMI)
-    run(shop)
-    shop.later(hours=1)
-    return shop.due_text(phone=MIAMI)
-
-
-def _stopped_state(shop: Shop) -> UUID:
-    shop.sql("select set_sms_state_stop('LA', 'A hurricane')")
-    return shop.due_text(phone=NEW_ORLEANS, timezone="America/Chicago")
-
-
-def _held_and_still_so(shop: Shop) -> UUID:
-    row = _stopped_state(shop)
-    run(shop)
-    return row
-
-
-def _held_and_mended(shop: Shop) -> UUID:
-    row = _held_and_still_so(shop)
-    shop.sql("select set_sms_state_stop('LA', null)")
-    return row
-
-
-def _stopped(make: Make) -> Make:
-    def stopped(shop: Shop) -> UUID:
-        shop.queue.set_stop("everybody", "", "Twilio is down")
-        shop.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
-        return make(shop)
-
-    return stopped
-
-
-def _tried_once(shop: Shop) -> UUID:
-    row = shop.due_text()
-    shop.stack.twilio.fail(JsonError(30001, http_status=429))
-    run(shop)
-    shop.stack.twilio.heal()
-    return row
-
-
-def _scheduled(change: str = "", late: timedelta = timedelta(0)) -> Make:
-    def make(shop: Shop) -> UUID:
-        planned = shop.scheduled(due=timedelta(minutes=5))
-        if change:
-            shop.sql(change)
-        shop.stack.move_clock(late)
-        return planned
-
-    return make
-
-
-_OPTED_OUT: Final = _with("customers set sms_consent_status = 'opted_out'")
-_SOON: Final = "smsretry.clock() + interval '2 hours'"
-STATES: Final[dict[str, Make]] = {
-    "due": lambda shop: shop.due_text(),
-    "due in an hour": lambda shop: shop.due_text(due=timedelta(hours=1)),
-    "due in two days": lambda shop: shop.due_text(due=timedelta(hours=48)),
-    "at night": _at_night(lambda shop: shop.due_text()),
-    "tried once": _tried_once,
-    "opted out": _OPTED_OUT,
-    "consent unknown": _with("customers set sms_consent_status = 'unknown'"),
-    "suppressed": _suppressed,
-    "opted out at night": _at_night(_OPTED_OUT),
-    "sent already": _with("send_logs set status = 'delivered'"),
-    "not a text": _with("send_logs set channel = 'email'"),
-    "too long": _with("send_logs set subject = repeat('a', 1601)"),
-    "without a number": lambda shop: shop.due_text(phone=None),
-    "given up": lambda shop: shop.due_text(attempts=3),
-    "expired": _with("sms_retry_queue set expires_at = smsretry.clock() - interval '1 minute'"),
-    "expires before it opens": _at_night(_with(f"sms_retry_queue set expires_at = {_SOON}")),
-    "capped": _capped,
-    "in a stopped state": _stopped_state,
-    "held": _held_and_still_so,
-    "held and mended": _held_and_mended,
-    "stopped": _stopped(lambda shop: shop.due_text()),
-    "stopped, opted out": _stopped(_OPTED_OUT),
-    "business without hours": _with("businesses set timezone = null, sms_hours = null"),
-    "without any zone": _with("businesses set timezone = null", timezone="Middle/Earth", phone="+18005550123"),
-    "closed for days": _with("businesses set sms_hours = 'Mon 10:00-11:00'"),
-    "scheduled": _scheduled(),
-    "scheduled, opted out": _scheduled("update customers set sms_consent_status = 'opted_out'"),
-    "scheduled past not_after": _scheduled(
-        "update scheduled_sends set not_after = smsretry.clock() + interval '10 minutes'", timedelta(minutes=20)
+_OPTED_OUT: Final = "update customers set sms_consent_status = 'opted_out'"
+_NO_ZONE: Final = "update businesses set timezone = null"
+_NOW: Final = "smsretry.clock()"
+_STORM: Final = "select set_sms_state_stop('LA', 'A hurricane')"
+_THERE: Final = {"phone": "+15045550123", "timezone": "America/Chicago"}
+STATES: Final[dict[str, State]] = {
+    "due": State(),
+    "due in an hour": State(text={"due": timedelta(hours=1)}),
+    "due in two days": State(text={"due": timedelta(hours=48)}),
+    "at night": State(night=True),
+    "tried once": State(
+        f"""update sms_retry_queue set attempt_count = 1, scheduled_for = {_NOW} + interval '1 minute',
+                                       why_code = 'refused_for_now', why = 'Twilio 30001', error_code = 30001"""
     ),
-    "scheduled to nobody": _scheduled("delete from customers"),
+    "opted out": State(_OPTED_OUT),
+    "consent unknown": State("update customers set sms_consent_status = 'unknown'"),
+    "suppressed": State(
+        """insert into customers (business_id, phone, sms_consent_status)
+           select business_id, phone, 'opted_out' from customers;
+           delete from customers where sms_consent_status = 'opted_out'"""
+    ),
+    "opted out at night": State(_OPTED_OUT, night=True),
+    "sent already": State("update send_logs set status = 'delivered'"),
+    "not a text": State("update send_logs set channel = 'email'"),
+    "too long": State("update send_logs set subject = repeat('a', 1601)"),
+    "without a number": State(text={"phone": None}),
+    "given up": State(text={"attempts": 3}),
+    "expired": State(f"update sms_retry_queue set expires_at = {_NOW} - interval '1 minute'"),
+    "expires before it opens": State(
+        f"update sms_retry_queue set expires_at = {_NOW} + interval '2 hours'", night=True
+    ),
+    "capped": State(text={"phone": "+13055550123"}, others=3),
+    "in a stopped state": State(_STORM, _THERE),
+    "held": State(_STORM, _THERE, then="select 1"),
+    "held and mended": State(_STORM, _THERE, then="select set_sms_state_stop('LA', null)"),
+    "stopped": State(stopped=True),
+    "stopped, opted out": State(_OPTED_OUT, stopped=True),
+    "business without hours": State(f"{_NO_ZONE}, sms_hours = null"),
+    "without any zone": State(_NO_ZONE, {"timezone": "Middle/Earth", "phone": "+18005550123"}),
+    "closed for days": State("update businesses set sms_hours = 'Mon 10:00-11:00'"),
+    "scheduled": State(planned=True),
+    "scheduled, opted out": State(_OPTED_OUT, planned=True),
+    "scheduled past not_after": State(
+        f"update scheduled_sends set not_after = {_NOW} + interval '10 minutes'", planned=True, late=20
+    ),
+    "scheduled to nobody": State("delete from customers", planned=True),
 }
 
 
@@ -184,7 +152,7 @@ def came_to(shop: Shop, row: UUID, until: datetime) -> tuple[str, str]:
 @pytest.mark.parametrize("name", STATES)
 def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> None:
     """By explain and by preview, with the hour and the reason."""
-    row = STATES[name](shop)
+    row = STATES[name].make(shop)
     now, hours = shop.now(), FEW_HOURS if name in WAITS else HOURS
     ahead = desk.preview(Preview(hours=hours))
     [explanation] = desk.explain(WhichText(retry_id=row))
