@@ -2,7 +2,10 @@
 is refused in words.
 """
 
+import json
+import re
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import httpx
@@ -16,6 +19,8 @@ from tests.conftest import Business
 from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.test_privacy_in_prefect import holding
 from tests.support.waiting import until
+
+_AGAIN = re.compile(r"\[send it again, with every check\]\(\S+/run\?parameters=(\S+?)\)")
 
 
 @pytest.fixture
@@ -31,20 +36,23 @@ def failed(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
 def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     business: Business, failed: UUID, ask: Ask, prefect: Prefect
 ) -> None:
-    """First only tried, then done. An order that changed nothing is red."""
+    """Tried, and done by what the page links to; without a name it is refused. An order that changed nothing is red."""
     told = ask("sms-explain", {"ask": {"customer_id": str(business.row(failed)["customer_id"])}})
     assert told["name"] == "…0165: failed 1"
     page = prefect.artifacts("sms-explain")[0]
     assert (page["flow_run_id"], page["description"]) == (told["id"], told["state"]["message"])
     assert "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]
+    [filled_in] = _AGAIN.findall(page["data"])
+    again = json.loads(unquote(unquote(filled_in)))
+    nameless = ask("sms-texts", again, enforce_parameter_schema=False)
+    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Refused", "failed")
 
     order = {"code": 21211, "business_id": str(business.id)}
     assert ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1"
-    nameless = ask("sms-texts", {"ask": {"requeue": order | {"dry_run": False}}}, enforce_parameter_schema=False)
-    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Refused", "failed")
-    signed = order | {"dry_run": False, "who": "Ann", "because": "The number was mended"}
-    done = ask("sms-texts", {"ask": {"requeue": signed}})
+    who = {"who": "Ann", "because": "The number was mended"}
+    done = ask("sms-texts", {"ask": {"requeue": again["ask"]["requeue"] | who}})
     assert (done["name"], business.row(failed)["status"]) == ("requeued 1", "pending")
+    signed = order | who | {"dry_run": False}
     nothing = ask("sms-texts", {"ask": {"cancel": signed | {"code": 30003}}})
     assert nothing["state"]["name"] == "NothingChanged"
     assert nothing["name"] == "cancelled nothing: no text matches everything that was given"
