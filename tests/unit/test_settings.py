@@ -52,8 +52,8 @@ def complaints(environment: pytest.MonkeyPatch, *, without: str = "", **values: 
 
 
 def test_five_variables_will_do_and_the_rest_has_defaults(environment: pytest.MonkeyPatch) -> None:
-    """A messaging service and an API key will do as well."""
-    settings = read(environment, Settings, **COMPLETE)
+    """A messaging service and an API key will do as well. A reader's key that is broken is nothing to a run."""
+    settings = read(environment, Settings, **COMPLETE, SUPABASE_READER_KEY="a\nb")
     assert (settings.key.get_secret_value(), settings.twilio_sender) == ("key", "+12125550100")
     assert settings.profile == Profile()
     others = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
