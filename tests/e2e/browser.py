@@ -3,6 +3,7 @@
 It speaks the DevTools protocol over the websocket library that Prefect brings.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -87,6 +88,10 @@ class Browser:
         except AssertionError:
             pytest.fail(f"{url} does not show {words}:\n{shown}")
         return shown
+
+    def picture(self) -> bytes:
+        """The page as a PNG."""
+        return base64.b64decode(self._say("Page.captureScreenshot")["data"])
 
     def _say(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._ids)

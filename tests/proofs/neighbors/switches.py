@@ -97,7 +97,7 @@ SWITCHES: Final = {
         stale=8,
     ),
     "claims row by row": _switch(
-        _edit("smsretry.take", (r"for v_try in 0 \.\. coalesce\(cardinality\(take\.rows\), 0\)", "for v_try in 0 .. 0")),
+        _edit("smsretry.take", (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop")),
         "late",
         troubles.refusing_trigger,
         good=40,
