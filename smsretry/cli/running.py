@@ -133,7 +133,7 @@ def process(
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
         deliveries = DeliverySummary([])
-        if not run.flow_control.stopped_because:
+        if not run.stopped_because:
             with services() as messages:
                 deliveries = sync_deliveries(messages)
     if as_json:

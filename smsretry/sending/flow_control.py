@@ -410,13 +410,6 @@ class FlowControl:
 
     # The run
 
-    @property
-    def stopped_because(self) -> str | None:
-        """Why no further send may begin: of any sender, or of none that has texts."""
-        with self._lock:
-            reasons = [one.stopped_because for one in self._senders.values() if one.businesses]
-            return self.run_stopped_because or (reasons[0] if reasons and all(reasons) else None)
-
     def businesses_of(self, sender: str) -> int:
         """How many businesses had texts to go out from this sender, by its id, in this run."""
         with self._lock:

@@ -212,6 +212,13 @@ class Run:
         return any(self._is_everybodys(stop) for stop in self.flow_control.stopped)
 
     @property
+    def stopped_because(self) -> str | None:
+        """Why nothing goes out, to anybody or from the environment's sender, or why this run was stopped."""
+        control = self.flow_control
+        everybodys = (why for stop, why in control.stopped.items() if self._is_everybodys(stop))
+        return control.run_stopped_because or next(everybodys, None)
+
+    @property
     def sending_was_stopped(self) -> bool:
         """Whether that was so before this run."""
         return any(self._is_everybodys(stop) for stop in self.flow_control.tried)
@@ -237,7 +244,7 @@ class Run:
             results=results,
             errors=len(items) - len(results),
             duration_seconds=round(monotonic() - self._started, 3),
-            stopped_because=control.stopped_because or self._ended_because,
+            stopped_because=self.stopped_because or self._ended_because,
             circuit_open=self.sending_stopped,
             database_broken=control.database_trouble is not None,
             stopped_senders=[

@@ -136,7 +136,8 @@ def test_a_sender_stops_and_others_go_on(texts: list[Claim], outcome: Outcome) -
     assert put_off.why_code == "sending_stopped"
     assert control.admit(others) is None
     assert [stop for stop in told.stops if stop[0] != "business"] == [("sender", str(SHARED))]
-    assert control.stopped_because is None
+    assert control.run_stopped_because is None
+    assert ALL_SENDING not in control.stopped
 
 
 def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
@@ -157,7 +158,7 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     control = FlowControl(told.set_stop)
     tried(control, NOT_REACHED, text(), text(OTHER, UUID(int=200)), text())
     assert isinstance(control.admit(text(uuid4(), UUID(int=300))), GiveBack)
-    assert control.stopped_because
+    assert control.stopped[ALL_SENDING]
     assert ALL_SENDING in told.stops
     assert not control.wait_for_room(50, monotonic() + 5)
 

@@ -1749,8 +1749,8 @@ $$;
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks · next_at: when something is due
---   that is not yet
+--   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks
+--   next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
     out rows tid[], out served uuid[], out behind uuid, out next_at timestamptz
@@ -2630,9 +2630,10 @@ end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows (by ctid), which the caller has found due and locked, and return the ids of those that it could. If they cannot be taken together,
--- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
--- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
+-- Claim these rows, which the caller has found due and locked, and return the ids of those that it could. They are named by ctid: a row
+-- that its transaction has locked moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that a
+-- trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone: what refuses is raised. Null: the one row
+-- took all the time of the call, which its caller ends.
 create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for

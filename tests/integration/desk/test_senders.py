@@ -30,7 +30,7 @@ def add(shop: Shop, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
     return call(shop, "add_sms_sender", **given)
 
 
-def named(shop: Shop, what: str, sender: str = SENDER, **values: Any) -> dict[str, Any]:
+def named(shop: Shop, what: str, sender: str | None = SENDER, **values: Any) -> dict[str, Any]:
     """Pause, resume or change a sender."""
     return call(shop, f"{what}_sms_sender", named=sender, **SIGNED, **values)
 
@@ -168,7 +168,7 @@ def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(shop: Shop, ne
     add(neighbor, NUMBER, account="AC" + "9" * 32)
     for name, words in ((NUMBER, "Two accounts have this sender"), (str(uuid4()), "no such"), (None, "no such")):
         with pytest.raises(psycopg.Error, match=words) as refused:
-            named(shop, "pause", name)  # type: ignore[arg-type]
+            named(shop, "pause", name)
         assert refused.value.sqlstate == "SR422"
 
 

@@ -1,6 +1,7 @@
--- Claim these rows (by ctid), which the caller has found due and locked, and return the ids of those that it could. If they cannot be taken together,
--- each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone:
--- what refuses is raised. Null: the one row took all the time of the call, which its caller ends.
+-- Claim these rows, which the caller has found due and locked, and return the ids of those that it could. They are named by ctid: a row
+-- that its transaction has locked moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that a
+-- trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone: what refuses is raised. Null: the one row
+-- took all the time of the call, which its caller ends.
 create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
 returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
