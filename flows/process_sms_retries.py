@@ -21,7 +21,7 @@ from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
-from smsretry.settings import load_settings, sends_at_once
+from smsretry.settings import Settings, load, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import form
@@ -63,7 +63,7 @@ def process_sms_retries(
         stale_minutes: After how many minutes a silent worker's texts are taken back (1 to 1440).
         drain_seconds: How long the run goes on claiming and waits for what comes due (0 to 3600; 0: it does not wait).
     """
-    settings = load_settings()
+    settings = load(Settings)
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
         with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:

@@ -1,13 +1,18 @@
 """What the value of a setting must be. Whatever is said of a wrong one never quotes it."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Annotated, Final
+from uuid import UUID
 
-from pydantic import AfterValidator, HttpUrl, SecretStr
+from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr
+from pydantic_settings import NoDecode
 
 from smsretry.phone import phone_problem
+from smsretry.retry.profile import EVERYBODY, Audience
 
+SEND_TO: Final = "SMSRETRY_SEND_TO"
 ACCOUNT_SID: Final = re.compile("AC[0-9a-fA-F]{32}")
 SERVICE_SID: Final = re.compile("MG[0-9a-fA-F]{32}")
 
@@ -42,9 +47,36 @@ def _project_url(value: HttpUrl) -> HttpUrl:
     return value
 
 
+def _whom_to_text(given: object) -> object:
+    """`all`, `nobody`, or a list. A blank, as a template leaves that was not filled in, is a mistake: taken for the
+    default, it would text everybody.
+    """
+    if given == EVERYBODY:
+        given = next((value for name, value in os.environ.items() if name.upper() == SEND_TO), "all")
+    if not isinstance(given, str):
+        return given
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    if entries in (["all"], ["nobody"]):
+        return EVERYBODY if entries == ["all"] else Audience()
+    numbers, businesses = set[str](), set[UUID]()
+    for place, entry in enumerate(entries, 1):
+        try:
+            if entry.startswith("+"):
+                numbers.add(_e164(entry))
+            else:
+                businesses.add(UUID(entry))
+        except ValueError as error:
+            told = error if entry.startswith("+") else "must be a number (E.164) or a business's id"
+            raise ValueError(f"entry {place}: {told}") from None
+    if not entries:
+        raise ValueError("is set to nothing: must be all, nobody, or a list of numbers and businesses' ids")
+    return Audience(False, frozenset(numbers), frozenset(businesses))
+
+
 AccountSid = Annotated[str, AfterValidator(_sid(ACCOUNT_SID))]
 ApiKeySid = Annotated[str, AfterValidator(_sid(re.compile("SK[0-9a-fA-F]{32}")))]
 ServiceSid = Annotated[str, AfterValidator(_sid(SERVICE_SID))]
 Secret = Annotated[SecretStr, AfterValidator(_in_one_piece)]
 Number = Annotated[str, AfterValidator(_e164)]
 ProjectUrl = Annotated[HttpUrl, AfterValidator(_project_url)]
+WhomToText = Annotated[Audience, NoDecode, BeforeValidator(_whom_to_text)]

@@ -2,45 +2,34 @@
 
 import os
 from datetime import timedelta
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
-from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
-from smsretry.send_to import SendToSettings
-from smsretry.setting_values import AccountSid, ApiKeySid, Number, ProjectUrl, Secret, ServiceSid
+from smsretry.retry.profile import DEFAULT, EVERYBODY, SEND_WITHIN_SECONDS, Profile
+from smsretry.setting_values import (
+    SEND_TO,
+    AccountSid,
+    ApiKeySid,
+    Number,
+    ProjectUrl,
+    Secret,
+    ServiceSid,
+    WhomToText,
+)
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
-_MISSING = "is not set"
+Ways = tuple[tuple[str, ...], ...]
+"""Ways to set something, of which one will do: each is variables that are set together. A variable that is malformed
+counts as set, and is complained of itself."""
 
 
-class Choice(NamedTuple):
-    """Ways to set something, of which one will do: each is variables that are set together.
-
-    A variable that is malformed counts as set, and is complained of itself.
-    """
-
-    ways: tuple[tuple[str, ...], ...]
-    several: bool = True
-    """Whether more than one may be set."""
-    needed: bool = True
-
-    @property
-    def advice(self) -> str | None:
-        """What to set. None: it is right as it is."""
-        there = {name.upper() for name, value in os.environ.items() if value}
-        taken = sum(there.issuperset(way) for way in self.ways)
-        if (taken or not self.needed) and (taken <= 1 or self.several):
-            return None
-        return f"Set {', or '.join(map(' and '.join, self.ways))}{'' if self.several else ', and not both'}"
-
-
-class ReadingSettings(SendToSettings):
+class ReadingSettings(BaseSettings):
     """What asking the desk needs. The environment variable has the field's name in capitals."""
 
-    CHOICES: ClassVar[tuple[Choice, ...]] = (Choice((("SUPABASE_READER_KEY",), ("SUPABASE_SERVICE_ROLE_KEY",))),)
+    CHOICES: ClassVar[tuple[Ways, ...]] = ((("SUPABASE_READER_KEY",), ("SUPABASE_SERVICE_ROLE_KEY",)),)
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
@@ -72,6 +61,8 @@ class ReadingSettings(SendToSettings):
     )
     """`profile` has its minimum."""
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
+    audience: WhomToText = Field(EVERYBODY, validation_alias=SEND_TO, validate_default=True)
+    """Whom the runner texts: everybody, unless this says otherwise."""
 
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
     """Texts of one run that are sent at once."""
@@ -84,16 +75,6 @@ class ReadingSettings(SendToSettings):
         host, port = (self.supabase_url.host or "").rstrip("."), self.supabase_url.port
         path = (self.supabase_url.path or "").rstrip("/")
         return (f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}").lower()
-
-    @property
-    def key(self) -> SecretStr:
-        """The key that calls the functions: the reader's, or else the service key."""
-        return self.supabase_reader_key or self.supabase_service_role_key or SecretStr("")
-
-    @property
-    def as_reader(self) -> bool:
-        """Whether that is the reader's."""
-        return self.supabase_reader_key is not None
 
     @property
     def profile(self) -> Profile:
@@ -114,11 +95,9 @@ class ReadingSettings(SendToSettings):
 class Settings(ReadingSettings):
     """Every setting of a running smsretry. It writes, so the reader's key is of no use to it."""
 
-    ACCOUNTS: ClassVar = Choice((("TWILIO_ACCOUNTS",), ("TWILIO_ACCOUNTS_FILE",)), several=False, needed=False)
-    CHOICES: ClassVar[tuple[Choice, ...]] = (
-        Choice((("TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"), ("TWILIO_AUTH_TOKEN",))),
-        ACCOUNTS,
-        Choice((("TWILIO_MESSAGING_SERVICE_SID",), ("TWILIO_FROM_NUMBER",)), several=False),
+    CHOICES: ClassVar[tuple[Ways, ...]] = (
+        (("TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"), ("TWILIO_AUTH_TOKEN",)),
+        (("TWILIO_MESSAGING_SERVICE_SID",), ("TWILIO_FROM_NUMBER",)),
     )
     supabase_service_role_key: Secret
     """The service_role (or secret) key. No other key may give orders."""
@@ -133,8 +112,6 @@ class Settings(ReadingSettings):
     twilio_accounts: SecretStr | None = None
     """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
     account, and stops no run."""
-    twilio_accounts_file: str | None = None
-    """A file with the same, read by each run."""
     twilio_messaging_service_sid: ServiceSid | None = None
     twilio_from_number: Number | None = None
     twilio_status_callback_url: HttpUrl | None = None
@@ -145,18 +122,8 @@ class Settings(ReadingSettings):
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property
-    def key(self) -> SecretStr:
-        """The service key."""
-        return self.supabase_service_role_key
-
-    @property
-    def as_reader(self) -> bool:
-        """Never."""
-        return False
-
-    @property
     def twilio_sender(self) -> str:
-        """The messaging service's SID, or the number that texts go out from."""
+        """The messaging service's SID, or else the number that texts go out from."""
         return self.twilio_messaging_service_sid or self.twilio_from_number or ""
 
 
@@ -176,29 +143,16 @@ class PrefectSettings(BaseSettings):
     """Prefect Cloud's API key."""
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load(kind: type[_Kind]) -> _Kind:
+    """Read these settings from the environment.
 
     Raises:
         SettingsError: names every variable that is missing or malformed; quotes no value.
     """
-    return load(Settings)
-
-
-def load_reading_settings() -> ReadingSettings:
-    """Read as much of the environment as questions need. Raises SettingsError, as `load_settings`."""
-    return load(ReadingSettings)
-
-
-def load(kind: type[_Kind]) -> _Kind:
-    """Read these settings from the environment. Raises SettingsError, as `load_settings`."""
-    problems = setting_problems(kind)
-    if not problems:
-        return kind()
-    lines = [f"  {_line(variable, told)}" for variable, told in problems.items()]
-    if problems.get("SUPABASE_SERVICE_ROLE_KEY") == _MISSING and not setting_problems(ReadingSettings):
-        lines.append("  SUPABASE_READER_KEY is set, but it only answers questions: this needs the service key")
-    raise SettingsError("\n".join(["Settings are not complete:", *lines]))
+    if problems := setting_problems(kind):
+        lines = (f"  {variable}: {told}" for variable, told in problems.items())
+        raise SettingsError("\n".join(["Settings are not complete:", *lines]))
+    return kind()
 
 
 def sends_at_once() -> int:
@@ -213,13 +167,16 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
         kind()
     except ValidationError as error:
         for one in error.errors(include_input=False, include_url=False):
-            name, *places = one["loc"]
-            field = kind.model_fields.get(str(name))
-            entry = f"entry {places[0] + 1}: " if places and isinstance(places[0], int) else ""
-            told = entry + one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            name = str(one["loc"][0])
+            field = kind.model_fields.get(name)
+            told = one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             variable = str((field and field.validation_alias) or name).upper()
-            found[variable] = _MISSING if one["type"] == "missing" else told
-    return found | {each.ways[-1][0]: each.advice for each in kind.CHOICES if each.advice}
+            found[variable] = "is not set" if one["type"] == "missing" else told
+    there = {name.upper() for name, value in os.environ.items() if value}
+    for ways in kind.CHOICES:
+        if not any(there.issuperset(way) for way in ways):
+            found[ways[-1][0]] = f"set {', or '.join(map(' and '.join, ways))}"
+    return found
 
 
 def variables(settings: type[BaseSettings]) -> dict[str, object]:
@@ -228,9 +185,3 @@ def variables(settings: type[BaseSettings]) -> dict[str, object]:
         str(field.validation_alias or name).upper(): None if field.is_required() else field.default
         for name, field in settings.model_fields.items()
     }
-
-
-def _line(variable: str, told: str) -> str:
-    if told.startswith("Set "):  # a choice, which names its variables itself
-        return told
-    return f"{variable} {told}" if told == _MISSING else f"{variable}: {told}"

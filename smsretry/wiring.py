@@ -21,7 +21,7 @@ from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.heard import Heard, NotTaken
 from smsretry.sending.ports import Provider, Services
-from smsretry.settings import Settings, load_reading_settings, load_settings
+from smsretry.settings import ReadingSettings, Settings, load
 
 
 def provider(settings: Settings) -> AbstractContextManager[Provider]:
@@ -32,7 +32,7 @@ def provider(settings: Settings) -> AbstractContextManager[Provider]:
 @contextmanager
 def services(settings: Settings | None = None) -> Iterator[Services]:
     """Connect what a run works with, and close it at the end."""
-    settings = settings or load_settings()
+    settings = settings or load(Settings)
     with SupabaseQueue(settings) as queue, provider(settings) as sender:
         yield Services(queue, sender, settings.profile, settings.concurrency)
 
@@ -40,22 +40,22 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
 @contextmanager
 def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
     """Connect the functions that carry out a person's orders."""
-    with SupabaseOperators(settings or load_settings()) as connected:
+    with SupabaseOperators(settings or load(Settings)) as connected:
         yield connected
 
 
 @contextmanager
 def reading_desk() -> Iterator[Desk]:
     """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
-    settings = load_reading_settings()
-    with SupabaseOperators(settings) as connected:
+    settings = load(ReadingSettings)
+    with SupabaseOperators(settings, reads=True) as connected:
         yield Desk(connected, profile=settings.profile, meaning=code_meaning, audience=settings.audience)
 
 
 @contextmanager
 def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts."""
-    settings = settings or load_settings()
+    settings = settings or load(Settings)
     with operators(settings) as connected, provider(settings) as asked:
         yield Desk(
             connected,

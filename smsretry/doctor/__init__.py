@@ -31,7 +31,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     }
     settings = None if problems else Settings()
     if not problems.keys() & variables(ReadingSettings):
-        database = (settings or ReadingSettings()).model_copy(update={"supabase_reader_key": None})
+        database = settings or ReadingSettings()
         parts = {"Supabase": lambda: database_findings(database, ahead, now), **parts}
     if settings:
         parts["Twilio"] = lambda: provider_findings(settings, ahead, now)

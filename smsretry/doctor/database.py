@@ -13,7 +13,7 @@ from smsretry.errors import QueueError, SettingsError
 from smsretry.instants import span
 from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
-from smsretry.settings import ReadingSettings, load_reading_settings
+from smsretry.settings import ReadingSettings, load
 
 PATIENCE: Final = 10.0
 """Seconds that the doctor waits for one answer at most, however long a run would."""
@@ -42,7 +42,7 @@ def database_findings(
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
             "rows of an answer": lambda: longest,
             "functions, tables and the like": lambda: findings(database.checksums()),
-            "rehearsal of a text": lambda: database.rehearse(settings.send_to),
+            "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "whom texts go to": lambda: _audience(settings),
             "state of the queue": state,
         }
@@ -61,7 +61,7 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
         return
     advice = None
     try:
-        with SupabaseOperators(load_reading_settings()) as reader:
+        with SupabaseOperators(load(ReadingSettings), reads=True) as reader:
             reader.status()
     except (QueueError, SettingsError) as error:
         advice = str(error)

@@ -38,43 +38,35 @@ DEFAULT: Final = Profile()
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom this installation texts: a staging copy is not for customers.
+    """Whom this installation texts: everybody, or only who is listed, because a staging copy is not for customers.
 
     It holds for each way to send, because it comes with the sender (`ports.Sender.audience`). GOV.UK Notify has the
     same for its trial services (https://www.notifications.service.gov.uk/using-notify/trial-mode).
     """
 
-    send_to: SendTo = "all"
+    everybody: bool = False
     numbers: frozenset[str] = field(default=frozenset(), repr=False)
-    """With `listed`: E.164, as customers' numbers are stored."""
+    """E.164, as customers' numbers are stored."""
     businesses: frozenset[UUID] = frozenset()
-    """With `listed`: those whose customers may all be texted."""
+    """Those whose customers may all be texted."""
 
     def includes(self, *, phone: str | None, business_id: UUID | None) -> bool:
         """Whether a text to this number, of this business, may leave."""
-        if self.send_to == "all":
-            return True
-        return self.send_to == "listed" and (phone in self.numbers or business_id in self.businesses)
+        return self.everybody or phone in self.numbers or business_id in self.businesses
+
+    @property
+    def send_to(self) -> SendTo:
+        """The same in a word, as the database knows it."""
+        if self.everybody:
+            return "all"
+        return "listed" if self.numbers or self.businesses else "nobody"
 
     @property
     def told(self) -> str | None:
         """Who alone may be texted, in words for people. None: everybody may."""
-        match self.send_to:
-            case "all":
-                return None
-            case "listed" if self.numbers or self.businesses:
-                listed = ((len(self.numbers), "number", "s"), (len(self.businesses), "business", "es"))
-                counted = (f"{n} {one}{ending if n > 1 else ''}" for n, one, ending in listed if n)
-                return f"texts only {' and '.join(counted)}"
-            case _:
-                return "texts nobody"
-
-    @property
-    def refusal(self) -> str:
-        """Why a text to anybody else stays here. `smsretry.withhold_send` says the same."""
-        if self.send_to == "nobody":
-            return "Not sent: nobody is texted from here (SMSRETRY_SEND_TO=nobody)"
-        return "Not sent: its number and its business are not listed (SMSRETRY_SEND_TO=listed)"
+        return None if self.everybody else f"texts {'only who is listed' if self.send_to == 'listed' else 'nobody'}"
 
 
-EVERYBODY: Final = Audience()
+EVERYBODY: Final = Audience(everybody=True)
+NOT_LISTED: Final = "Not sent: SMSRETRY_SEND_TO lists neither its number nor its business"
+"""Why a text to anybody else stays here. `begin_sms_attempt` says the same."""

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.process.http import free_port
-from smsretry.settings import load_settings
+from smsretry.settings import Settings, load
 from tests.support.options import parser
 
 Send = Callable[[int], None]
@@ -63,7 +63,7 @@ def _redis() -> Iterator[str | None]:
 @contextmanager
 def sdk() -> Iterator[Send]:
     """The Twilio SDK alone."""
-    settings = load_settings()
+    settings = load(Settings)
     with TwilioSender(settings) as sender:
         client = sender._http.client(None)
 

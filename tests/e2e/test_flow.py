@@ -177,7 +177,7 @@ def test_a_run_that_cannot_begin_fails_and_says_what_to_do(stack: Stack, flow: F
     """Nothing is claimed, nothing is sent. Its name begins with the reason, and its log has no traceback."""
     for variables, why in (
         ({"SUPABASE_URL": "http://127.0.0.1:9"}, "Supabase did not answer start_sms_run (ConnectError)"),
-        ({"SUPABASE_URL": "", "TWILIO_ACCOUNT_SID": "x"}, "Settings are not complete:\n  SUPABASE_URL is not set"),
+        ({"SUPABASE_URL": "", "TWILIO_ACCOUNT_SID": "x"}, "Settings are not complete:\n  SUPABASE_URL: is not set"),
     ):
         run, _ = flow.run(**variables)
         assert (run["state"]["type"], run["state"]["message"].startswith(why)) == ("FAILED", True)

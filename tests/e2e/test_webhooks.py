@@ -238,13 +238,13 @@ def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
     with LocalServer(Starlette(routes=[Mount("/twilio", python_webhook())])) as server:
         assert httpx.get(f"{server.url}/twilio/health").text == "ok\n"
         assert httpx.post(f"{server.url}/twilio", headers=FORM, follow_redirects=True).status_code == 503
-        assert re.search("SUPABASE_URL is not set(?s:.*)Set TWILIO_WEBHOOK_URL, or TWILIO_STATUS", caplog.text)
-        for name, value in {**COMPLETE, "TWILIO_ACCOUNTS_FILE": "/nowhere"}.items():
+        assert re.search("SUPABASE_URL: is not set(?s:.*): set TWILIO_WEBHOOK_URL, or TWILIO_STATUS", caplog.text)
+        for name, value in {**COMPLETE, "TWILIO_ACCOUNTS": "nothing"}.items():
             monkeypatch.setenv(name, value)
         assert httpx.post(f"{server.url}/twilio/", headers=FORM).status_code == 403
         others = texted("hello", account="AC" + "3" * 32, token="theirs")
         answer = httpx.post(f"{server.url}/twilio/", content=others.body, headers=others.headers)
-        assert (answer.status_code, "TWILIO_ACCOUNTS_FILE" in answer.text) == (503, True)
+        assert (answer.status_code, "TWILIO_ACCOUNTS" in answer.text) == (503, True)
 
 
 def test_what_is_not_recorded_is_a_line_of_the_log_that_quotes_no_text(

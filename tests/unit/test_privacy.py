@@ -16,7 +16,7 @@ from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
 from smsretry.retry.evidence import Sent
 from smsretry.retry.models import Claim, Look, Text
-from smsretry.settings import Settings, load_settings
+from smsretry.settings import Settings, load
 from tests.support.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
 
 PRIVATE = (PHONE, PHONE[2:], BODY, "Ann", "the-service-role-key", "the-auth-token", "the-api-key-secret")
@@ -114,7 +114,7 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(m
         "TWILIO_FROM_NUMBER": "+12125550100",
     }.items():
         monkeypatch.setenv(variable, value)
-    settings = load_settings()
+    settings = load(Settings)
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert_tells_nothing(shown)
         assert "https://project.supabase.co" in shown
@@ -122,7 +122,7 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(m
         with monkeypatch.context() as patched:
             patched.setenv(variable, value)
             with pytest.raises(SettingsError) as raised:
-                load_settings()
+                load(Settings)
             with pytest.raises(ValidationError) as bare:
                 Settings()
         assert variable in str(raised.value)

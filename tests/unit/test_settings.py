@@ -21,10 +21,8 @@ COMPLETE = {
 }
 WITH_SERVICE = {"TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32}
 WITH_KEY = {"TWILIO_API_KEY_SID": "SK" + "0" * 32, "TWILIO_API_KEY_SECRET": "secret"}
-LISTED = {"SMSRETRY_SEND_TO": "listed"}
-NO_CREDENTIALS = "Set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN"
-ONE_SENDER = "Set TWILIO_MESSAGING_SERVICE_SID, or TWILIO_FROM_NUMBER, and not both"
-ONE_LIST = "Set TWILIO_ACCOUNTS, or TWILIO_ACCOUNTS_FILE, and not both"
+NO_CREDENTIALS = "TWILIO_AUTH_TOKEN: set TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET, or TWILIO_AUTH_TOKEN"
+NO_SENDER = "TWILIO_FROM_NUMBER: set TWILIO_MESSAGING_SERVICE_SID, or TWILIO_FROM_NUMBER"
 
 
 @pytest.fixture
@@ -52,19 +50,19 @@ def complaints(environment: pytest.MonkeyPatch, *, without: str = "", **values: 
 
 
 def test_five_variables_will_do_and_the_rest_has_defaults(environment: pytest.MonkeyPatch) -> None:
-    """A messaging service and an API key will do as well. A reader's key that is broken is nothing to a run."""
+    """A messaging service and an API key will do as well, and go before. A reader's broken key is nothing to a run."""
     settings = read(environment, Settings, **COMPLETE, SUPABASE_READER_KEY="a\nb")
-    assert (settings.key.get_secret_value(), settings.twilio_sender) == ("key", "+12125550100")
+    assert (settings.supabase_service_role_key.get_secret_value(), settings.twilio_sender) == ("key", "+12125550100")
     assert settings.profile == Profile()
     others = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
-    del others["TWILIO_FROM_NUMBER"], others["TWILIO_AUTH_TOKEN"]
+    del others["TWILIO_AUTH_TOKEN"]
     assert read(environment, Settings, **others).twilio_sender == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
 
 
 WRONG: list[tuple[dict[str, str], str, list[str]]] = [
     # changes to the complete environment, the variable left out, what is said: all of it at once, in order
-    ({}, "SUPABASE_URL", ["SUPABASE_URL is not set"]),
-    ({}, "TWILIO_ACCOUNT_SID", ["TWILIO_ACCOUNT_SID is not set"]),
+    ({}, "SUPABASE_URL", ["SUPABASE_URL: is not set"]),
+    ({}, "TWILIO_ACCOUNT_SID", ["TWILIO_ACCOUNT_SID: is not set"]),
     ({"SUPABASE_SERVICE_ROLE_KEY": ""}, "", ["SUPABASE_SERVICE_ROLE_KEY"]),  # in an .env file: somebody forgot it
     ({"TWILIO_ACCOUNT_SID": "SK" + "0" * 32}, "", ["TWILIO_ACCOUNT_SID: must be AC and 32 digits"]),
     ({"TWILIO_ACCOUNT_SID": "AC" + "0" * 32 + "\n"}, "", ["TWILIO_ACCOUNT_SID: must be AC and 32 digits"]),
@@ -81,23 +79,22 @@ WRONG: list[tuple[dict[str, str], str, list[str]]] = [
     ({"TWILIO_AUTH_TOKEN": ""}, "", [NO_CREDENTIALS]),
     ({"TWILIO_API_KEY_SID": "SK" + "0" * 32}, "TWILIO_AUTH_TOKEN", [NO_CREDENTIALS]),
     (WITH_KEY | {"TWILIO_API_KEY_SID": "no"}, "TWILIO_AUTH_TOKEN", ["TWILIO_API_KEY_SID: "]),
-    ({}, "TWILIO_FROM_NUMBER", [ONE_SENDER]),
-    (WITH_SERVICE, "", [ONE_SENDER]),
+    ({}, "TWILIO_FROM_NUMBER", [NO_SENDER]),
     ({"TWILIO_MESSAGING_SERVICE_SID": "no"}, "TWILIO_FROM_NUMBER", ["TWILIO_MESSAGING_SERVICE_SID: "]),
-    ({"TWILIO_ACCOUNTS": "{}", "TWILIO_ACCOUNTS_FILE": "/run/accounts.json"}, "", [ONE_LIST]),
     # Whom to text: whether it meant more or fewer people cannot be known.
-    ({"SMSRETRY_SEND_TO": "Nobody"}, "", ["SMSRETRY_SEND_TO: must be 'all', 'listed' or 'nobody'"]),
+    ({"SMSRETRY_SEND_TO": "Nobody"}, "", ["SMSRETRY_SEND_TO: entry 1: must be a number (E.164) or a business's id"]),
+    ({"SMSRETRY_SEND_TO": "nobody, all"}, "", ["SMSRETRY_SEND_TO: entry 1: must be"]),
     ({"SMSRETRY_SEND_TO": ""}, "", ["SMSRETRY_SEND_TO: is set to nothing"]),
-    ({"SMSRETRY_SEND_TO_NUMBERS": "+12125550123"}, "", ["SMSRETRY_SEND_TO_NUMBERS: counts only with"]),
-    (LISTED | {"SMSRETRY_SEND_TO_NUMBERS": "+12125550123, 2125550124"}, "", ["SMSRETRY_SEND_TO_NUMBERS: entry 2: "]),
-    (LISTED | {"SMSRETRY_SEND_TO_BUSINESSES": "maple"}, "", ["SMSRETRY_SEND_TO_BUSINESSES: entry 1: "]),
+    ({"SMSRETRY_SEND_TO": " ,"}, "", ["SMSRETRY_SEND_TO: is set to nothing"]),
+    ({"SMSRETRY_SEND_TO": "+12125550123, 2125550124"}, "", ["SMSRETRY_SEND_TO: entry 2: "]),
+    ({"SMSRETRY_SEND_TO": "+4407700900123"}, "", ["SMSRETRY_SEND_TO: entry 1: Phone number is not spelled"]),
 ]
 
 
 def test_a_wrong_environment_is_told_by_variable_with_what_it_should_be(environment: pytest.MonkeyPatch) -> None:
     """Every variable that is missing or malformed, not one a run. No number is quoted."""
-    assert [line.partition(" is")[0] for line in complaints(environment)] == [
-        "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID", NO_CREDENTIALS, ONE_SENDER,
+    assert [line.partition(": is")[0] for line in complaints(environment)] == [
+        "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID", NO_CREDENTIALS, NO_SENDER,
     ]  # fmt: skip
     for changes, without, said in WRONG:
         lines = complaints(environment, **(COMPLETE | changes), without=without)
@@ -107,10 +104,10 @@ def test_a_wrong_environment_is_told_by_variable_with_what_it_should_be(environm
 
 
 def test_a_list_is_read_entry_by_entry_and_never_shown(environment: pytest.MonkeyPatch) -> None:
-    """An empty list is nobody."""
+    """Of numbers, and of businesses all of whose customers may be texted."""
     business = UUID(int=5)
-    given = {"SMSRETRY_SEND_TO_NUMBERS": " +12125550123,+12125550124 ,", "SMSRETRY_SEND_TO_BUSINESSES": f"{business}"}
-    settings = read(environment, Settings, **COMPLETE, **LISTED, **given)
+    given = f" +12125550123,+12125550124 ,{business}"
+    settings = read(environment, Settings, **COMPLETE, SMSRETRY_SEND_TO=given)
     for phone, whose, may in [
         ("+12125550124", None, True),
         ("+12125550125", business, True),
@@ -119,9 +116,9 @@ def test_a_list_is_read_entry_by_entry_and_never_shown(environment: pytest.Monke
         ("", UUID(int=6), False),
     ]:
         assert settings.audience.includes(phone=phone, business_id=whose) is may
-    assert settings.audience.told == "texts only 2 numbers and 1 business"
+    assert settings.audience.told == "texts only who is listed"
     assert "555012" not in repr(settings) + repr(settings.audience)
-    empty = read(environment, Settings, **COMPLETE, **LISTED).audience
+    empty = read(environment, Settings, **COMPLETE, SMSRETRY_SEND_TO="nobody").audience
     assert (empty.told, empty.includes(phone="+12125550123", business_id=business)) == ("texts nobody", False)
 
 

@@ -1,7 +1,6 @@
 """Which credentials reach which account, and what is said of a list that cannot be read: never a value of it."""
 
 import json
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -15,9 +14,7 @@ KEY, SECRET = "SK" + "5" * 32, "hush"
 TOKEN, FOREIGN_TOKEN = "parent's-token", "foreign-token"
 
 
-def accounts(
-    listed: object = None, *, token: str | None = TOKEN, key: bool = False, file: str | None = None
-) -> Accounts:
+def accounts(listed: object = None, *, token: str | None = TOKEN, key: bool = False) -> Accounts:
     """Of an environment with this list, token and key."""
     text = listed if isinstance(listed, str) else json.dumps(listed) if listed is not None else None
     return Accounts(
@@ -27,7 +24,6 @@ def accounts(
             twilio_api_key_sid=KEY if key else None,
             twilio_api_key_secret=SecretStr(SECRET) if key else None,
             twilio_accounts=SecretStr(text) if text else None,
-            twilio_accounts_file=file,
         )
     )
 
@@ -60,18 +56,6 @@ def test_a_list_that_cannot_be_read_stops_no_account_that_needs_none() -> None:
         assert "hush" not in (finding.advice or "")
         with pytest.raises(NoCredentialsError, match="TWILIO_ACCOUNTS: "):
             accounts(text, token=None, key=True).login(FOREIGN)
-
-
-def test_a_file_is_read_by_each_run(tmp_path: Path) -> None:
-    """To rotate a secret is to change it. A file that is not there is said to be so."""
-    file = tmp_path / "accounts.json"
-    for token in ("old", "new"):
-        file.write_text(json.dumps({FOREIGN: {"auth_token": token}}))
-        assert accounts(file=str(file)).login(FOREIGN) == Login(FOREIGN, token)
-    file.unlink()
-    [finding] = accounts(file=str(file)).findings()
-    assert finding.subject == "TWILIO_ACCOUNTS_FILE"
-    assert "FileNotFoundError" in (finding.advice or "")
 
 
 def test_a_sid_of_another_kind_is_no_sender() -> None:

@@ -32,14 +32,17 @@ _PAUSES: Final = (0.5, 2.0)
 class SupabaseCalls:
     """A connection to the project. Close it, or use it as a context manager."""
 
-    def __init__(self, settings: ReadingSettings) -> None:
+    def __init__(self, settings: ReadingSettings, *, reads: bool = False) -> None:
+        """Connect. `reads`: it only asks questions, with the reader's key if there is one."""
         self.url: Final = str(settings.supabase_url).rstrip("/")
         self.address: Final = settings.address
         """At which the database is reached: `smsretry.mark` compares it with production's."""
-        self._as_reader = settings.as_reader
-        key = settings.key.get_secret_value()
+        reader = settings.supabase_reader_key if reads else None
+        self._as_reader = reader is not None
+        given = reader or settings.supabase_service_role_key
+        key = given.get_secret_value() if given else ""
         # Supabase's gateway knows the project's own keys alone. https://github.com/orgs/supabase/discussions/1925
-        passes = settings.supabase_anon_key if self._as_reader else None
+        passes = settings.supabase_anon_key if reader else None
         self._http = httpx.Client(
             verify=trusted(),
             timeout=settings.supabase_timeout_seconds,

@@ -1,8 +1,7 @@
 """Whose credentials reach which account: those of the environment, and those of other accounts in a list.
 
 The main account's auth token also reaches its subaccounts' messages, numbers and state (Twilio's API of 2010). An API
-key reaches its own account alone. Whether an account is a subaccount only Twilio knows. The list is one variable or one
-file of JSON. Each run reads it anew, so a secret is rotated by changing the file:
+key reaches its own account alone. Whether an account is a subaccount only Twilio knows. The list is JSON:
 
     {"AC…": {"auth_token": "…"}, "AC…": {"api_key_sid": "SK…", "api_key_secret": "…"}}
 
@@ -12,7 +11,6 @@ What is wrong with one account's entry holds that account's texts, and nobody el
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,8 +20,8 @@ from smsretry.setting_values import ACCOUNT_SID, ApiKeySid, Secret
 from smsretry.settings import Settings
 
 _NONE: Final = (
-    "There are no credentials for account {}: add them to TWILIO_ACCOUNTS, or to the file that TWILIO_ACCOUNTS_FILE "
-    "names. For a subaccount of TWILIO_ACCOUNT_SID it is enough to set TWILIO_AUTH_TOKEN"
+    "There are no credentials for account {}: add them to TWILIO_ACCOUNTS. For a subaccount of TWILIO_ACCOUNT_SID it "
+    "is enough to set TWILIO_AUTH_TOKEN"
 )
 _LIST: Final = 'must be an object of JSON like {"AC…": {"auth_token": "…"}}'
 _ENTRY: Final = (
@@ -66,11 +64,10 @@ class Accounts:
 
     def __init__(self, settings: Settings) -> None:
         self.main: Final = settings.twilio_account_sid
-        self._variable: Final = "TWILIO_ACCOUNTS_FILE" if settings.twilio_accounts_file else "TWILIO_ACCOUNTS"
         self._entries = dict[str, _Entry]()
         self._troubles = dict[str, str]()
         """What is wrong with an account's entry. Of none: with the list."""
-        self._read(settings)
+        self._read(settings.twilio_accounts.get_secret_value() if settings.twilio_accounts else "{}")
         self._entries[self.main] = _Entry.model_construct(
             auth_token=settings.twilio_auth_token,
             api_key_sid=settings.twilio_api_key_sid,
@@ -102,21 +99,14 @@ class Accounts:
     def trouble(self, account: str) -> str | None:
         """Why nothing is known of the account: its entry is wrong, or the list is. None: it is not in the list."""
         trouble = self._troubles.get(account) or self._troubles.get("")
-        return trouble and f"{self._variable}: {trouble}"
+        return trouble and f"TWILIO_ACCOUNTS: {trouble}"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the list."""
         for trouble in self._troubles.values():
-            yield Finding(subject=self._variable, ok=False, advice=trouble)
+            yield Finding(subject="TWILIO_ACCOUNTS", ok=False, advice=trouble)
 
-    def _read(self, settings: Settings) -> None:
-        text = settings.twilio_accounts.get_secret_value() if settings.twilio_accounts else "{}"
-        if settings.twilio_accounts_file:
-            try:
-                text = Path(settings.twilio_accounts_file).read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                self._troubles[""] = f"the file cannot be read ({type(error).__name__})"
-                return
+    def _read(self, text: str) -> None:
         try:
             accounts = json.loads(text)
         except (ValueError, RecursionError):

@@ -33,7 +33,7 @@ _MEND_MAIN: Final = (
     "check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, and in the Twilio console whether the "
     "account is active"
 )
-_MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS or in TWILIO_ACCOUNTS_FILE"
+_MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS"
 _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
     "TWILIO_ACCOUNTS"

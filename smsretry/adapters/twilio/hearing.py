@@ -23,8 +23,8 @@ _FORGED: Final = NotTaken(
 )
 _NO_ACCOUNT: Final = NotTaken(403, "This names no account of Twilio's.")
 _UNKNOWN: Final = (
-    "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS, to the file "
-    "that TWILIO_ACCOUNTS_FILE names, or to TWILIO_AUTH_TOKENS. A subaccount signs with its own."
+    "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS or to "
+    "TWILIO_AUTH_TOKENS. A subaccount signs with its own."
 )
 _MOST_FIELDS: Final = 200
 """An incoming text has about twenty, and three more for each picture, of which it has ten at most."""
@@ -39,7 +39,7 @@ def heard(
     form: bytes,
     signature: str,
 ) -> StatusReport | IncomingText | NotTaken:
-    """What Twilio says, or why it is not taken. A file of accounts is read each time: a token is exchanged by it.
+    """What Twilio says, or why it is not taken.
 
     Args:
         settings: the main account, and the list of others.

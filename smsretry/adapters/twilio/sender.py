@@ -17,6 +17,7 @@ from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.profile import NOT_LISTED
 from smsretry.settings import Settings
 from smsretry.vocabulary import DeliveryStatus
 
@@ -73,7 +74,7 @@ class TwilioSender:
         To whom nothing may go from here, no request is made, whatever the caller forgot.
         """
         if not self.audience.includes(phone=text.to, business_id=text.business_id):
-            return Rejected(Refusal("permanent", self.audience.refusal, level="recipient"))
+            return Rejected(Refusal("permanent", NOT_LISTED, level="recipient"))
         sender = _from(text.sender if text.sender.sent_by else self.default)
         extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:

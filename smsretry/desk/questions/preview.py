@@ -18,7 +18,7 @@ from smsretry.instants import on_clock
 from smsretry.retry import before
 from smsretry.retry.decision import Send
 from smsretry.retry.models import Value
-from smsretry.retry.profile import EVERYBODY, Audience, Profile
+from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
 from smsretry.retry.segments import segments
 from smsretry.vocabulary import Fate, WhyCode
 
@@ -79,7 +79,7 @@ def _step(text: WaitingText, at: datetime, profile: Profile, audience: Audience)
             if audience.includes(phone=text.phone, business_id=text.business_id):
                 unless = ", unless an earlier message of it has arrived by then" if text.lost_sids else ""
                 return Step("Sent", at, f"{decision.rule}{unless}")
-            return Step("Cancelled", at, audience.refusal, "not_listed")
+            return Step("Cancelled", at, NOT_LISTED, "not_listed")
         decision = before.after_cap(text, reached_at=counted[cap.texts - 1], profile=profile)
     until = decision.due_at(at) if decision.fate == "Deferred" else None
     return Step(decision.fate, until or at, decision.why, decision.why_code, _stops(text, at, profile))

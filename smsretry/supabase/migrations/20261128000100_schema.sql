@@ -1998,9 +1998,7 @@ begin
             why_code := 'mark_mismatch';
         elsif send_to <> 'all' then
             answer := 'ended';
-            why := 'Not sent: it would have gone out now, but '
-                || case send_to when 'nobody' then 'nobody is texted from here (SMSRETRY_SEND_TO=nobody)'
-                                else 'its number and its business are not listed (SMSRETRY_SEND_TO=listed)' end;
+            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO lists neither its number nor its business';
             why_code := 'not_listed';
         end if;
     end if;

@@ -94,7 +94,7 @@ def test_without_settings_or_a_database_a_command_names_them(command: Command, l
     nowhere = "http://127.0.0.1:9"
     for name in ("explain", "texts requeue", "senders add", "process", "import-opt-outs"):
         for variables, words in (
-            ({"SUPABASE_URL": None}, "Settings are not complete: SUPABASE_URL is not set"),
+            ({"SUPABASE_URL": None}, "Settings are not complete: SUPABASE_URL: is not set"),
             ({"SUPABASE_URL": nowhere}, f"Check SUPABASE_URL ({nowhere})"),
         ):
             told = command(*name.split(), *least[name], "--json", columns=80, **variables)

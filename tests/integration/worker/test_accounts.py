@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -60,9 +59,9 @@ def text(account: Account, sent_by: str) -> Text:
     return Text(attempt_id=uuid4(), sender=sender, to=PHONE, body="Hello", valid_for=next_retry_delay(2))
 
 
-def listed(**accounts: dict[str, str]) -> str:
-    """As in the file of accounts."""
-    return json.dumps(accounts)
+def listed(**accounts: dict[str, str]) -> SecretStr:
+    """As in the environment."""
+    return SecretStr(json.dumps(accounts))
 
 
 def test_each_business_texts_from_its_own_account(shop: Shop, dentist: Account) -> None:
@@ -77,25 +76,24 @@ def test_each_business_texts_from_its_own_account(shop: Shop, dentist: Account) 
 
 
 def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
-    shop: Shop, connect: Connect, tmp_path: Path, stranger: Account
+    shop: Shop, connect: Connect, stranger: Account
 ) -> None:
-    """The others' leave. Once the file has them, its texts leave by themselves. A first send is left to the workers."""
+    """The others' leave. Once the list has them, its texts leave by themselves. A first send is left to the workers."""
     texts_from(shop.connection, shop.id, stranger.sid, STRANGERS)
     shop.neighbor().due_text(phone="+12125550124")
-    row, file = shop.due_text(), tmp_path / "accounts.json"
-    file.write_text(listed(**{stranger.sid: {"auth_tokn": "a slip"}}))
-    slip = replace(shop, sender=connect(twilio_accounts_file=str(file)))
+    row = shop.due_text()
+    slip = replace(shop, sender=connect(twilio_accounts=listed(**{stranger.sid: {"auth_tokn": "a slip"}})))
     results = slip.results()
     assert sorted(one.fate for one in results.values()) == ["Held", "Sent"]
     assert results[row].why_code == "no_credentials"
-    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS_FILE: account {stranger.sid}: must have auth_token")
+    assert results[row].detail.startswith(f"TWILIO_ACCOUNTS: account {stranger.sid}: must have auth_token")
     assert (shop.row(row)["attempt_count"], len(shop.messages)) == (0, 1)
     log = shop.send_log(shop.customer(phone="+12125550125"))
     first = send_sms(log, queue=shop.queue, sender=connect(**BY_KEY))
     assert (first.fate, first.why_code) == ("GivenBack", "no_credentials")
-    file.write_text(listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}))
     shop.later(minutes=16)
-    assert replace(shop, sender=connect(twilio_accounts_file=str(file))).run() == ["Sent", "Sent"]
+    mended = connect(twilio_accounts=listed(**{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}))
+    assert replace(shop, sender=mended).run() == ["Sent", "Sent"]
     assert {message.account_sid for message in shop.messages[1:]} == {stranger.sid}
 
 
@@ -151,7 +149,7 @@ def test_a_text_in_doubt_that_cannot_be_looked_for_without_credentials_says_so(
     texts_from(shop.connection, shop.id, stranger.sid, STRANGERS)
     row, entry = shop.due_text(), listed(**{stranger.sid: {"auth_token": stranger.auth_token}})
     shop.stack.twilio.fail(AcceptThenDrop())
-    able = replace(shop, sender=connect(twilio_accounts=SecretStr(entry)))
+    able = replace(shop, sender=connect(twilio_accounts=entry))
     assert able.run() == ["InDoubt"]
     shop.later(minutes=61)
     assert replace(shop, sender=connect(**BY_KEY)).run() == ["Held"]
@@ -180,7 +178,7 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     assert "does not own it" in checked(parent, dentist, OTHER_NUMBER)[1][1]
     [(ok, advice)] = checked(parent, stranger, STRANGERS)
     assert (ok, "any other account needs an entry in TWILIO_ACCOUNTS" in advice) == (False, True)
-    own = connect(twilio_accounts=SecretStr(listed(**{dentist.sid: {"auth_token": dentist.auth_token}})))
+    own = connect(twilio_accounts=listed(**{dentist.sid: {"auth_token": dentist.auth_token}}))
     assert "no A2P campaign" in checked(own, dentist, SERVICE)[1][1]
     dentist.campaigns[SERVICE] = ["VERIFIED"]
     dentist.webhooks[SERVICE] = "https://app.example.com/sms"

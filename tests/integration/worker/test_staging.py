@@ -24,7 +24,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Accepted, Rejected
-from smsretry.retry.profile import DEFAULT
+from smsretry.retry.profile import DEFAULT, NOT_LISTED, Audience
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from smsretry.sending.scheduled import queue_scheduled_sends
@@ -57,7 +57,11 @@ def runner(shop: Shop, settings: Settings) -> Iterator[Runner]:
 
 def listed(*numbers: str) -> dict[str, Any]:
     """Settings that text only these numbers."""
-    return {"send_to": "listed", "send_to_numbers": numbers}
+    return {"audience": Audience(numbers=frozenset(numbers))}
+
+
+NOBODY: Final = {"audience": Audience()}
+"""Settings that text nobody."""
 
 
 def mark(operators: SupabaseOperators, kind: Mark | None) -> None:
@@ -104,7 +108,7 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
 
 @pytest.mark.parametrize(
     ("changes", "reached"),
-    [({}, NUMBERS), ({"send_to": "nobody"}, ()), (listed(*TEAM.values()), tuple(TEAM.values()))],
+    [({}, NUMBERS), (NOBODY, ()), (listed(*TEAM.values()), tuple(TEAM.values()))],
     ids=["everybody", "nobody", "the team"],
 )
 def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
@@ -127,7 +131,7 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
             assert (text["status"], text["log"]) == ("completed", "sent")
             continue
         assert (text["status"], text["why_code"]) == ("cancelled", "not_listed")
-        refused = staging.sender.audience.refusal.removeprefix("Not sent: ")
+        refused = NOT_LISTED.removeprefix("Not sent: ")
         assert text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
         assert text["error_message"] == text["last_error"]
         assert text["log"] not in ("sent", "delivered")
@@ -137,7 +141,7 @@ def test_a_text_is_cancelled_only_when_it_would_have_gone_out(shop: Shop, runner
     """Until then staging shows what production would do: it waits for its hour, and an opt-out is one."""
     night = shop.due_text(timezone="Pacific/Honolulu", phone="+18085550123")
     stopped = shop.due_text(phone=FRIEND, consent="opted_out")
-    staging = runner(send_to="nobody")
+    staging = runner(**NOBODY)
     assert sorted(staging.run()) == ["Cancelled", "Deferred"]
     assert shop.row(stopped)["why_code"] == "opted_out"
     shop.at(shop.row(night)["scheduled_for"] + timedelta(seconds=1))
@@ -154,7 +158,7 @@ def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(shop:
     row = shop.due_text()
     shop.queue.set_stop("everybody", "", "The account is suspended")
     texts_from(shop.connection, shop.id, "AC" + "9" * 32, "MG" + "9" * 32)
-    assert runner(send_to="nobody").run() == ["Cancelled"]
+    assert runner(**NOBODY).run() == ["Cancelled"]
     assert shop.row(row)["why_code"] == "not_listed"
 
 
@@ -210,7 +214,7 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
     """Where they do not, the text waits and says so: one of the two is wrong, and production loses nothing by it."""
     row = shop.due_text()
     mark(operators, marked)
-    settings = {"one that lists": listed(PHONE), "one that texts nobody": {"send_to": "nobody"}}
+    settings = {"one that lists": listed(PHONE), "one that texts nobody": NOBODY}
     its = runner(**settings.get(worker, {}))
     if worker == "a copy's":  # reached at another address; the stack has only one
         monkeypatch.setattr(its.queue, "address", "staging.example.com")
@@ -247,7 +251,7 @@ def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperato
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning, audience=audience)
     [explained], ahead = desk.explain(WhichText(retry_id=row)), desk.preview(Preview(hours=1))
     assert (ahead.go_out, ahead.businesses[0].why_codes) == (0, {"not_listed": 1})
-    assert "are not listed" in " ".join(explained.lines())
+    assert "lists neither" in " ".join(explained.lines())
     assert FRIEND[-4:] not in " ".join([*ahead.lines(), *explained.lines(), repr(audience)])
     assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")
