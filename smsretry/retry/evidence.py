@@ -4,14 +4,15 @@ A provider has no field of ours to search by. A message is ours when it went fro
 number, with the attempt's body, around the attempt. It is compared with what was *sent*, which `begin` keeps, and never
 with what the rows say now.
 
-Clocks step, and providers change bodies. So a message that fits except for its time or its words may still be ours: it
-is ambiguous, and a person decides. Two things prove that a message is another text's: its SID, which the queue has on
-record, and the exact words of another open text. Its age proves nothing, because the clock may have stepped.
+Clocks step, and providers change bodies. So a message that fits except for its time, or except for its words, may still
+be ours: it is ambiguous, and a person decides. Two things prove that a message is another text's: its SID, which the
+queue has on record, and the exact words of another open text. Its age proves nothing, because the clock may have
+stepped.
 """
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -73,52 +74,43 @@ def find(look: Look, sent: Sent) -> Found:
     If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
     """
     ours, ambiguous = list[str](), list[tuple[bool, str]]()
-    for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at or sent.begun_at, sighting.sid)):
+    for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)):
         if sighting.to not in (None, sent.phone):
             continue
         words, time = _words(sighting, sent), _time(sighting, sent, look.clock_ahead)
-        if words == "ours" and time == "usual" and sighting.to and sighting.certain:
+        if words == "ours" and time == "usual" and sighting.to:
             ours.append(sighting.sid)
         # Other words at another time are two strangers, not one changed text.
-        elif words != "another's" and time != "never" and (words != "unlike" or time != "unusual"):
-            ambiguous.append((words not in ("ours", "either"), sighting.sid))
+        elif words != "another's" and time != "never" and (words != "unlike" or time == "usual"):
+            ambiguous.append((words != "ours", sighting.sid))
     return Found(tuple(ours), tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])))
 
 
 # When
 
 
-_Time = Literal["usual", "unknown", "unusual", "never"]
+_Time = Literal["usual", "unusual", "never"]
 """unusual: only if a clock was wrong, or it was created late. never: not even then."""
 
 
 def _time(sighting: Sighting, sent: Sent, clock_ahead: timedelta) -> _Time:
-    """Whether it was created when the attempt's message would be."""
-    created = sighting.created_at
-    if created is None:
-        return "unknown"
-    windows = list(_windows(sent, clock_ahead))
-    if any(opens <= created <= closes for opens, closes in windows):
-        return "usual"
-    first, last = min(opens for opens, _ in windows), max(closes for _, closes in windows)
-    return "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
-
-
-def _windows(sent: Sent, clock_ahead: timedelta) -> Iterator[tuple[datetime, datetime]]:
-    """From when to when its message is usually created, on the provider's clock.
+    """Whether it was created when the attempt's message would be, on the provider's clock.
 
     The two clocks differ by this much now. They may have agreed when it was sent.
     """
-    for ahead in {timedelta(0), clock_ahead}:
-        opens = sent.begun_at.replace(microsecond=0) + ahead - CLOCK_TOLERANCE
-        yield opens, sent.in_doubt_since + ahead + _LATEST
+    opens = sent.begun_at.replace(microsecond=0) - CLOCK_TOLERANCE
+    closes, created = sent.in_doubt_since + _LATEST, sighting.created_at
+    if any(opens + ahead <= created <= closes + ahead for ahead in (timedelta(0), clock_ahead)):
+        return "usual"
+    first, last = opens + min(clock_ahead, timedelta(0)), closes + max(clock_ahead, timedelta(0))
+    return "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
 
 
 # Whose words
 
 
-_Words = Literal["ours", "either", "changed", "unlike", "another's"]
-"""either: ours, and another open text's as well. changed: possibly ours, as changed by a provider."""
+_Words = Literal["ours", "none", "unlike", "another's"]
+"""none: no words are left of it (redaction), or nobody knows those that were sent."""
 _LOOK_ALIKES: Final = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u0060\u00b4", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
@@ -126,43 +118,21 @@ _LOOK_ALIKES: Final = str.maketrans(
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", "")
 )
 """Characters that smart encoding replaces by what looks like them, so that a text fits GSM-7."""
-_RECOGNIZABLE: Final = 20
-"""Characters a body must have to be recognized inside a longer one."""
-_LINK: Final = re.compile(r"https?://\S+", re.IGNORECASE)
-_OPT_OUT: Final = re.compile(
-    r"\s*(?:reply|text|txt|send) stop (?:to|2) (?:unsubscribe|opt[ -]?out|cancel|end|quit|stop)[.!]?$", re.IGNORECASE
-)
-"""An opt-out instruction as services append one."""
 
 
 def _words(sighting: Sighting, sent: Sent) -> _Words:
-    """Whose words they are. An empty body equals none, because it may be redacted."""
+    """Whose words they are."""
     listed, ours = plain(sighting.body), plain(sent.body)
-    shown = {listed, *map(plain, sighting.bare)}
-    shown = (shown | {_OPT_OUT.sub("", each) for each in shown}) - {""}
-    others = {plain(body) for body in sent.other_bodies} - {ours}
-    if ours in shown:
-        return "either" if others & shown else "ours"
-    if others & shown:
+    if not listed:
+        return "none"
+    if listed == ours:
+        return "ours"
+    if listed in map(plain, sent.other_bodies):
         return "another's"
-    return "changed" if _may_be_changed(listed, ours) else "unlike"
+    return "unlike" if ours else "none"
 
 
 def plain(body: str) -> str:
     """The body with one kind of space, quote and dash. Smart encoding replaces them; line ends and spaces change."""
     alike = unicodedata.normalize("NFKC", body.translate(_LOOK_ALIKES))
     return re.sub(r"\s+", " ", alike).strip()
-
-
-def _may_be_changed(listed: str, sent: str) -> bool:
-    """Whether a listed body may be the sent one, changed. Both are plain.
-
-    Redaction leaves nothing of it, services add words before or after it or cut it short, and link shortening writes
-    other links. A body that is not on record may be anything.
-    """
-    if not listed or not sent:
-        return True
-    shorter, longer = sorted((listed, sent), key=len)
-    if len(shorter) >= _RECOGNIZABLE and shorter in longer:
-        return True
-    return bool(_LINK.search(sent)) and _LINK.sub("", listed) == _LINK.sub("", sent)

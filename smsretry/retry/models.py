@@ -165,14 +165,8 @@ class Sighting(Value):
 
     sid: str
     to: str | None = Field(repr=False, description="None: the list does not tell the whole number.")
-    body: str = Field(repr=False)
-    bare: tuple[str, ...] = Field(
-        (),
-        repr=False,
-        description="Other bodies that may have been sent: this one without words that services are known to add.",
-    )
-    created_at: Instant | None = Field(description="To the second. None: the list does not tell it.")
-    certain: bool = Field(True, description="Whether the list says that it is a text, and from whom.")
+    body: str = Field(repr=False, description="Without words that the provider is known to add.")
+    created_at: Instant = Field(description="To the second.")
 
 
 class Look(Value):

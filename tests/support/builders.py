@@ -81,11 +81,9 @@ def claim_with(**changes: Any) -> Claim:
     return Claim.model_validate(row | changes)
 
 
-def sighting(
-    sid: str = SID, *, to: str | None = PHONE, body: str = BODY, created_at: datetime | None = NOON, **more: Any
-) -> Sighting:
+def sighting(sid: str = SID, *, to: str | None = PHONE, body: str = BODY, created_at: datetime = NOON) -> Sighting:
     """Our text in the provider's list."""
-    return Sighting(sid=sid, to=to, body=body, created_at=created_at, **more)
+    return Sighting(sid=sid, to=to, body=body, created_at=created_at)
 
 
 def refused(code: int, http_status: int = 400, *, retry_after: timedelta | None = None) -> Rejected:

@@ -32,7 +32,7 @@ FINGERPRINT, OURS = "fedcba9876543210" * 2, "+12125550100"
 DOUBTFUL = claim_with(
     sent_to=PHONE, sent_body=BODY, sent_by=OURS, other_bodies=[BODY], decided_by=FINGERPRINT, in_doubt_since=NOON
 )
-LOOK = Look(sightings=(sighting(bare=(BODY,)),), clock_ahead=timedelta(seconds=3))
+LOOK = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
 TEXT = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
 
 

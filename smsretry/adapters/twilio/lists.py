@@ -23,6 +23,7 @@ _WHOLE_ADDRESS: Final = re.compile(r"\+[0-9]+|[a-z]+:.*")
 """A whole number, or an address of another channel. What is neither is masked or missing: it may be any number."""
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
+"""Or one that does not tell its date, direction or sender."""
 
 
 def read_list(
@@ -43,7 +44,7 @@ def read_list(
         if isinstance(message, str):
             lacks = message
             continue
-        if message.date_created and message.date_created < oldest:
+        if message.date_created < oldest:
             break
         if _may_be_from(message, sent_by):
             sightings.append(_sighting(message))
@@ -71,24 +72,22 @@ def _entries_of_page(page: Any) -> Iterator[Any]:
         except Exception:  # noqa: BLE001 - whatever is wrong with an entry, the others can be read
             yield _ILLEGIBLE
         else:
-            yield message if message.sid and isinstance(message.sid, str) else _ILLEGIBLE
+            named = isinstance(message.sid, str) and (message.from_ or message.messaging_service_sid)
+            yield message if message.sid and named and message.direction and message.date_created else _ILLEGIBLE
 
 
 def _may_be_from(message: Any, sent_by: str | None) -> bool:
-    """Whether it may be a text from that sender. A fresh one of a messaging service may not name the number yet."""
-    senders = {str(one).casefold() for one in (message.messaging_service_sid, message.from_) if one is not None}
-    ours = not sent_by or not senders or sent_by.casefold() in senders  # a SID may be written in capitals
-    return (message.direction or _OURS) == _OURS and ours
+    """Whether it is a text from that sender. A fresh one of a messaging service may not name the number yet."""
+    senders = (str(message.messaging_service_sid).casefold(), str(message.from_).casefold())
+    return message.direction == _OURS and (not sent_by or sent_by.casefold() in senders)  # a SID may be in capitals
 
 
 def _sighting(message: Any) -> Sighting:
-    """A listed message. A trial account's has words before its body."""
+    """A listed message. A trial account's has words before its body; a redacted one has none."""
     body = message.body if isinstance(message.body, str) else ""
     return Sighting(
         sid=message.sid,
         to=message.to if _WHOLE_ADDRESS.fullmatch(str(message.to)) else None,
-        body=body,
-        bare=(body.removeprefix(_TRIAL_PREFIX),),
-        created_at=message.date_created or None,
-        certain=bool(message.direction and (message.from_ or message.messaging_service_sid)),
+        body=body.removeprefix(_TRIAL_PREFIX),
+        created_at=message.date_created,
     )

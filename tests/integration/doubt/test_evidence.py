@@ -78,21 +78,6 @@ def test_a_longer_message_of_the_application_is_a_persons_to_decide(shop: Shop, 
     assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": theirs}
 
 
-def test_two_texts_that_only_a_known_footer_tells_apart_are_a_persons_to_decide(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """The one message fits both. When a person has said whose it is, the other one goes on by itself."""
-    plain = in_doubt(shop, DropUnaccepted())
-    footed = in_doubt(shop, AcceptThenDrop(), body=BODY + FOOTER)
-    an_hour(shop, 30)
-    assert is_held(shop, plain)
-    assert is_held(shop, footed)
-    assert resolve(operators, resolution(footed, shop.messages[0].sid))
-    an_hour(shop)
-    assert [shop.row(row)["status"] for row in (plain, footed)] == ["completed", "completed"]
-    assert bodies(shop) == sorted([BODY, BODY + FOOTER])
-
-
 @pytest.mark.parametrize("ahead", [timedelta(seconds=-6), timedelta(minutes=-10), timedelta(days=2)], ids=str)
 def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(shop: Shop, ahead: timedelta) -> None:
     """The database's clock was wrong when the send began, and is right when it is looked for: sent twice, 10 of 10."""
@@ -239,7 +224,7 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(shop: Sho
     assert shop.value(f"select {held}", claim.id, claim.claim_no) == "wait", "nor is it a person's to decide yet"
     assert reconcile(claim, queue=shop.queue, sender=shop.sender, profile=DEFAULT).fate == "InDoubt"
     an_hour(shop)
-    assert is_held(shop, row), "the one message fits both"
+    assert bodies(shop) == sorted([BODY, BODY + FOOTER]), "the one message has the later one's words"
 
 
 @pytest.mark.parametrize(
