@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import assert_never
 
-from smsretry.retry.backoff import ACCOUNT_DELAYS, next_look_delay, next_retry_delay, nth, uncounted_delay
-from smsretry.retry.before import UNASKED_DELAY
+from smsretry.retry.backoff import next_look_delay, next_retry_delay, uncounted_delay
+from smsretry.retry.before import HELD_LOOK, UNASKED_DELAY
 from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
@@ -36,10 +36,9 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
         case "permanent" | "opted_out":
             return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
         case "account":
-            delay = nth(ACCOUNT_DELAYS, claim.account_refusal_count)
-            return Hold(refusal.advice, why_code, code, due_in=delay)
+            return Hold(refusal.advice, why_code, code, due_in=HELD_LOOK)
         case "day_spent":
-            return Retry(why, why_code, code, due_in=nth(ACCOUNT_DELAYS, claim.account_refusal_count))
+            return Retry(why, why_code, code, due_in=HELD_LOOK)
         case "rate_limit":
             # The provider took no message, for a reason that is not this text's: no send was made.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)

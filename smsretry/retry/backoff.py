@@ -7,9 +7,6 @@ from smsretry import data
 
 RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
 """After the first send, the first retry, the second; the last repeats."""
-ACCOUNT_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
-"""After the account was refused for this destination, or the sender's day was used. This costs no attempt, so it must
-not come often."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
 LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))

@@ -42,12 +42,10 @@ class AssignedSender(Value):
     account: str
     sent_by: str = Field(repr=False, description="A messaging service, or a number of the business's.")
     segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
-    segments_per_day: int | None = Field(None, description="None: not limited here.")
     paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
     spent_until: Instant | None = Field(
         None, description="When the day turns over that it has used. None: it has some left."
     )
-    is_environments: bool = Field(False, description="Whether it is that of the environment, and no business's own.")
 
 
 class Claim(Value):
@@ -62,7 +60,6 @@ class Claim(Value):
     scheduled_for: Instant
     attempt_count: int
     max_attempts: int
-    account_refusal_count: int = Field(description="How often the provider refused the account when it was sent.")
     sender: AssignedSender | None = Field(
         None, description="None: that of the environment, which the database does not know."
     )

@@ -52,7 +52,6 @@ def claim_with(**changes: Any) -> Claim:
         "scheduled_for": NOON - timedelta(minutes=1),
         "attempt_count": 0,
         "max_attempts": 3,
-        "account_refusal_count": 0,
         "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,

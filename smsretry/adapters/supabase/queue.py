@@ -194,9 +194,10 @@ class SupabaseQueue(SupabaseGroups):
             claimed = None  # its error would quote the rows
         if claimed is None:
             raise self.not_ours(function)
-        environment = claimed.environment and claimed.environment.model_copy(update={"is_environments": True})
         for_all = {"stopped_states": claimed.stopped_states, "longest_body": claimed.longest_body}
-        rows = read_rows(Claim, [row | for_all | {"sender": row.get("sender") or environment} for row in claimed.texts])
+        rows = read_rows(
+            Claim, [row | for_all | {"sender": row.get("sender") or claimed.environment} for row in claimed.texts]
+        )
         if rows.foreign:
             for row in rows.given:
                 self._give_back(row)

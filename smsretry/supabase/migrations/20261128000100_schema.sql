@@ -613,8 +613,6 @@ alter table if exists public.sms_retry_queue
     add column if not exists reconcile_count integer not null default 0,
     add column if not exists reconciled_claim_no bigint,
     add column if not exists recover_count integer not null default 0,
-    add column if not exists rate_limit_count integer not null default 0,
-    add column if not exists account_refusal_count integer not null default 0,
     add column if not exists error_code integer,
     add column if not exists message_class text not null default 'marketing',
     add column if not exists why text,
@@ -664,8 +662,6 @@ create table if not exists public.sms_retry_queue (
     reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
     reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
     recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
-    rate_limit_count integer not null default 0, -- how often Twilio said "slower", which costs no attempt
-    account_refusal_count integer not null default 0, -- how often Twilio refused the account; such a text never tries whether sending works again
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
     message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
     why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
@@ -1265,7 +1261,7 @@ returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $
 begin
     return case when sender.id is not null then jsonb_build_object(
         'id', sender.id, 'account', sender.account, 'sent_by', sender.sent_by, 'segments_per_second', sender.segments_per_second,
-        'segments_per_day', sender.segments_per_day, 'paused_because', sender.paused_because,
+        'paused_because', sender.paused_because,
         'spent_until', case when sender.day_segments >= sender.segments_per_day and sender.day_ends_at > smsretry.clock()
                             then sender.day_ends_at end) end;
 end
@@ -1278,8 +1274,7 @@ create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
        q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, q.why, q.why_code::text as why_code,
-       q.account_refusal_count, q.message_class,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
+       q.message_class, q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(
@@ -1333,7 +1328,7 @@ create or replace view smsretry.scheduled_claim with (security_invoker = true) a
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
        s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
-       s.held_since is not null as held, s.why, s.why_code::text as why_code, 0 as account_refusal_count, s.message_class,
+       s.held_since is not null as held, s.why, s.why_code::text as why_code, s.message_class,
        null::uuid as attempt_id, null::timestamptz as in_doubt_since, 0 as reconcile_count,
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by, null::text as sent_account,
        array[]::text[] as other_bodies,
@@ -1566,7 +1561,6 @@ begin
         claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
         in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
         reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
-        rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
         error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
         held_since = retry.held_since,
         claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
@@ -2366,9 +2360,6 @@ begin
         end if;
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
-        v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
-        v_row.account_refusal_count := v_row.account_refusal_count
-            + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
@@ -5014,9 +5005,7 @@ begin
             end if;
             v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
             v_row.expires_at := null;
-            v_row.rate_limit_count := 0;
             v_row.recover_count := 0;
-            v_row.account_refusal_count := 0;
             v_row.reconcile_count := 0;
             v_row.reason := null;
             v_row.why_code := 'operator';

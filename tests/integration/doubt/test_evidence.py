@@ -215,7 +215,7 @@ def test_a_list_without_an_end_is_read_so_far_and_no_further(shop: Shop) -> None
 
 def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(shop: Shop) -> None:
     """The claim of the text in doubt could not know its words, and it may be what is found."""
-    row = in_doubt(shop, DropUnaccepted())
+    in_doubt(shop, DropUnaccepted())
     shop.at(shop.now() + LOOK)
     [claim] = claim_doubtful(shop.queue, 1)
     shop.later(seconds=1)

@@ -77,8 +77,7 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     [other] = shops(shop.connection, 1)
     add_texts(shop.connection, other, 10)
     claims = claim(shop.queue)
-    named = [one.sender and (one.sender.sent_by, one.sender.is_environments) for one in claims]
-    assert named == [(DEFAULT.sent_by, True)] * 2
+    assert [one.sender and one.sender.sent_by for one in claims] == [DEFAULT.sent_by] * 2
     shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '1 second'")
     begun = begin_as_told(shop.queue, claims[0])
     assert begun.reached_at == begun.decided_at + timedelta(seconds=1)

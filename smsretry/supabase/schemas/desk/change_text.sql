@@ -69,9 +69,7 @@ begin
             end if;
             v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
             v_row.expires_at := null;
-            v_row.rate_limit_count := 0;
             v_row.recover_count := 0;
-            v_row.account_refusal_count := 0;
             v_row.reconcile_count := 0;
             v_row.reason := null;
             v_row.why_code := 'operator';

@@ -36,7 +36,6 @@ begin
         claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
         in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
         reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
-        rate_limit_count = retry.rate_limit_count, account_refusal_count = retry.account_refusal_count,
         error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
         held_since = retry.held_since,
         claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at

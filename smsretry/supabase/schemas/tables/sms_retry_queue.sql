@@ -26,8 +26,6 @@ create table if not exists public.sms_retry_queue (
     reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
     reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
     recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
-    rate_limit_count integer not null default 0, -- how often Twilio said "slower", which costs no attempt
-    account_refusal_count integer not null default 0, -- how often Twilio refused the account; such a text never tries whether sending works again
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
     message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
     why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error

@@ -4,8 +4,7 @@ create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
        q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
        q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, q.why, q.why_code::text as why_code,
-       q.account_refusal_count, q.message_class,
-       q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
+       q.message_class, q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
        -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
        -- with those words is theirs.
        case when q.in_doubt_since is null then '{}' else array(

@@ -3,7 +3,7 @@ create or replace view smsretry.scheduled_claim with (security_invoker = true) a
 select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
        s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
        s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
-       s.held_since is not null as held, s.why, s.why_code::text as why_code, 0 as account_refusal_count, s.message_class,
+       s.held_since is not null as held, s.why, s.why_code::text as why_code, s.message_class,
        null::uuid as attempt_id, null::timestamptz as in_doubt_since, 0 as reconcile_count,
        null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by, null::text as sent_account,
        array[]::text[] as other_bodies,

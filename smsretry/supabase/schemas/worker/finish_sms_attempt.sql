@@ -43,9 +43,6 @@ begin
         end if;
 
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
-        v_row.rate_limit_count := v_row.rate_limit_count + coalesce(reason = 'rate_limit', false)::integer;
-        v_row.account_refusal_count := v_row.account_refusal_count
-            + coalesce(why_code in ('account_refused', 'day_spent'), false)::integer;
         v_row.reason := coalesce(reason, v_row.reason);
         case next_status
             when 'completed' then
