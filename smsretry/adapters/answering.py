@@ -1,14 +1,8 @@
-"""Why no answer came, and whether answers are slow: the same words for database, provider and Prefect."""
+"""Why no answer came: the same words for database, provider and Prefect."""
 
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final
-
-from smsretry.retry.models import Finding
-
-SLOW: Final = 2.0
-"""Seconds. An answer over the internet takes a tenth of it. A text needs five or six answers, so a run falls behind."""
 
 
 def why(error: BaseException) -> str:
@@ -35,15 +29,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield one
         wrapped = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:1])
         waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
-
-
-def slow_finding(subject: str, fastest: float | None, look: str) -> Iterator[Finding]:
-    """A warning if even the fastest answer was slow.
-
-    Args:
-        fastest: in seconds; None: there was none.
-        look: where to look for the cause.
-    """
-    if fastest is not None and fastest >= SLOW:
-        advice = f"takes at least {fastest:.1f} s for each answer, so texts go out slowly and late: {look}"
-        yield Finding(subject=f"speed of {subject}", ok=True, advice=advice)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsretry.adapters.answering import slow_finding
 from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -34,14 +33,13 @@ def database_findings(
                 yield from check(status)
 
         try:
-            longest = database.check_longest_answer()
+            checksums = database.checksums()
         except QueueError as error:
             yield Finding(subject="Supabase", ok=False, advice=str(error))
             return
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
-            "rows of an answer": lambda: longest,
-            "functions, tables and the like": lambda: findings(database.checksums()),
+            "functions, tables and the like": lambda: findings(checksums),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "whom texts go to": lambda: _audience(settings),
             "state of the queue": state,
@@ -51,8 +49,6 @@ def database_findings(
                 yield from part()
             except QueueError as error:
                 yield Finding(subject=subject, ok=False, advice=str(error))
-        look = "look at the project's load and region, and the network from here"
-        yield from slow_finding("Supabase", database.fastest, look)
 
 
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ VARIABLES: Final = [
     (  # nobody answers
         {"SUPABASE_URL": _NOWHERE, "TWILIO_BASE_URL": _NOWHERE, "PREFECT_API_URL": f"{_NOWHERE}/api"},
         [
-            "bad  Supabase: Supabase did not answer count_sms_answer (ConnectError). Check SUPABASE_URL (http://127",
+            "bad  Supabase: Supabase did not answer examine_sms_retries (ConnectError). Check SUPABASE_URL (http://127",
             "bad  Twilio credentials: 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
             "bad  Prefect's API: 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_URL",
         ],

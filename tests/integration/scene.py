@@ -22,7 +22,6 @@ FUNCTIONS = api_functions()
 CHECKS = {
     "examine_sms_retries",
     "try_sms_retry_queue",
-    "count_sms_answer",
     "explain_sms",
     "list_sms",
     "preview_sms_retries",
@@ -179,7 +178,6 @@ class Scene:
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
             "examine_sms_retries": {},
             "try_sms_retry_queue": {"send_to": "nobody", "address": "db.example.com"},
-            "count_sms_answer": {"row_count": 2},
         }  # fmt: skip
         return known[function]
 

@@ -4,10 +4,8 @@ If the trouble passes, what comes next depends on the caller: the next run repea
 an order of a person or the application.
 """
 
-import base64
-import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -65,6 +63,17 @@ _GONE: Final = (
     "`smsretry doctor` names it. Run `smsretry migrate` with this version, with --again if it says that there is "
     "nothing to do."
 )
+_SERVICE_KEY: Final = (
+    "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not the anon key."
+)
+_READERS_KEY: Final = (
+    "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret and not "
+    "expired. If it is, run `smsretry migrate --again`: it makes the role and its grants, or says who can."
+)
+_GATEWAYS_KEY: Final = (
+    "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's anon (or publishable) key: Supabase's "
+    "gateway knows no other."
+)
 _FORBIDDEN: Final = (
     "The database refused what {function} writes ({code}): a trigger or a constraint forbids it. The database's log "
     "names it."
@@ -75,6 +84,10 @@ _MAY_NOT: Final = {
     "service_role",
 }
 """What a message about a missing grant says where no migration gives it."""
+_NO_RIGHT: Final = (
+    f"the key is not service_role's, or service_role lacks a grant. {_SERVICE_KEY} If it is, run `smsretry migrate "
+    "--again`. If that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."
+)
 _WHAT_TO_DO: Final = {
     "PGRST202": (
         "The database has no function {function} with these parameters: it is older or newer than this version, or "
@@ -86,10 +99,6 @@ _WHAT_TO_DO: Final = {
     "PGRST203": (
         "The database has several functions {function}: drop those that are not smsretry's, then run "
         "`smsretry migrate --again`."
-    ),
-    _NO_GRANT: (
-        "The database refused {function} with {code}: service_role lacks a grant. Run `smsretry migrate --again`. If "
-        "that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."
     ),
     "25006": (  # read_only_sql_transaction
         "The database takes no writes ({code}, {function}): its disk is full, or it is a replica. Make room or enlarge "
@@ -138,9 +147,9 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
                 "not expired, are there connections left? The database's log says which."
             )
         return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
-    for words, trouble in _MAY_NOT.items():
-        if code == _NO_GRANT and words in (error.message or ""):
-            return QueueMismatch(f"The database refused {function} with {code}: {trouble}")
+    if code == _NO_GRANT:
+        told = next((told for words, told in _MAY_NOT.items() if words in (error.message or "")), _NO_RIGHT)
+        return QueueRefused(f"The database refused {function} with {code}: {told}")
     # Class 23: integrity_constraint_violation.
     other = _FORBIDDEN if code.startswith("23") else f"The database refused {{function}} with {{code}}. {MIGRATE}"
     return QueueMismatch(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
@@ -167,48 +176,7 @@ def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUn
     return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """The key of a connection, for what is said when it is refused."""
-
-    key: str = field(repr=False)
-    as_reader: bool = False
-    passes: bool = False
-    """Whether another key takes it through Supabase's gateway."""
-
-    @property
-    def is_of_another_role(self) -> bool:
-        """Whether its own payload says that it is not of the role that it must be of. A secret key says nothing."""
-        if self.key.startswith("sb_publishable_"):
-            return True
-        try:
-            payload = self.key.split(".")[1]
-            role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
-        except (ValueError, IndexError, KeyError, TypeError):
-            return False
-        return bool(role != ("smsretry_reader" if self.as_reader else "service_role"))
-
-    def advice(self, code: str | None) -> str:
-        """What to do when it was refused with this code of PostgREST's or the database's; None: the gateway did."""
-        if not self.as_reader:
-            return (
-                "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not the anon key."
-            )
-        if code is None:
-            what = "SUPABASE_ANON_KEY must be" if self.passes else "Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY:"
-            return f"{what} the project's anon (or publishable) key, because Supabase's gateway knows no other."
-        if code in (_NO_GRANT, "22023") and not self.is_of_another_role:  # 22023: the token's role is none
-            return (
-                "The database lacks the role smsretry_reader, or its grants. Run `smsretry migrate --again`: it makes "
-                "them, or says who can."
-            )
-        return (
-            "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret "
-            "and not expired."
-        )
-
-
-def refuse(response: httpx.Response, *, key: Key) -> None:
+def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     """Raise for an answer that refuses the key, or that is not PostgREST's: what the gateway says quotes no row."""
     status = response.status_code
     if response.is_success:
@@ -221,10 +189,10 @@ def refuse(response: httpx.Response, *, key: Key) -> None:
             f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
             "SUPABASE_URL to the project's own address."
         )
-    # With the right key, 401 or 403 with this code is a missing grant.
-    if status in (401, 403) and (code != _NO_GRANT or key.as_reader or key.is_of_another_role):
+    if status in (401, 403) and (code != _NO_GRANT or as_reader):
         words = said if code is None or code.startswith("PGRST3") else code
-        raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {key.advice(code)}")
+        advice = (_GATEWAYS_KEY if code is None else _READERS_KEY) if as_reader else _SERVICE_KEY
+        raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
     function, url = response.url.path.rpartition("/")[2], f"{response.url.scheme}://{response.url.netloc.decode()}"
     if code is None and status == 404:
         raise QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}: {said}.")

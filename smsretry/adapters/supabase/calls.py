@@ -19,7 +19,7 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.certificates import trusted
-from smsretry.adapters.supabase.advice import MIGRATE, RUN, Ending, Key, ended, explain, refuse, unanswered
+from smsretry.adapters.supabase.advice import MIGRATE, RUN, Ending, ended, explain, refuse, unanswered
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.errors import QueueMismatch, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
@@ -47,16 +47,12 @@ class SupabaseCalls:
             verify=trusted(),
             timeout=settings.supabase_timeout_seconds,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
-            event_hooks={
-                "response": [partial(refuse, key=Key(key, as_reader=self._as_reader, passes=passes is not None))]
-            },
+            event_hooks={"response": [partial(refuse, as_reader=self._as_reader)]},
         )
         options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
         if passes:
             options.headers["Authorization"] = f"Bearer {key}"
         self._client = create_client(self.url, passes.get_secret_value() if passes else key, options)
-        self.fastest: float | None = None
-        """Seconds that the fastest of all answers took. None: none came."""
 
     def __enter__(self) -> Self:
         return self
@@ -147,12 +143,8 @@ class SupabaseCalls:
         given = dict(values)
         if self._as_reader:
             function, given = "ask_sms_desk", {"question": function, "asked": given}
-        asked = time.monotonic()
         try:
-            data = self._client.rpc(function, given).execute().data
-            took = time.monotonic() - asked
-            self.fastest = took if self.fastest is None else min(took, self.fastest)
-            return data
+            return self._client.rpc(function, given).execute().data
         except httpx.RequestError as error:  # transport, and an answer that cannot be unpacked
             trouble = unanswered(function, error, url=self.url)
         except APIError as error:

@@ -16,7 +16,15 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueMismatch, QueueSlow, QueueUnreachable
+from smsretry.errors import (
+    QueueBusy,
+    QueueCancelled,
+    QueueError,
+    QueueMismatch,
+    QueueRefused,
+    QueueSlow,
+    QueueUnreachable,
+)
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
 
@@ -148,7 +156,12 @@ class SupabaseGroups(SupabaseCalls):
         given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
         try:
             answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
-        except (QueueMismatch, QueueSlow, QueueBusy):  # it may not be called, or took too long: single calls may work
+        except (
+            QueueMismatch,
+            QueueRefused,
+            QueueSlow,
+            QueueBusy,
+        ):  # it may not be called, or took too long: single calls may work
             return [RepeatAlone() for _ in calls]
         results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, "group_sms_calls", answer)}
         if not results:

@@ -20,8 +20,6 @@ from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
 _PAGE_OF_SENDERS: Final = 500
-ROWS_OF_AN_ANSWER: Final = "rows of an answer"
-_MORE_ROWS: Final = "set Max rows (Supabase: Project Settings, Data API; PostgREST: db-max-rows) to 1000"
 
 
 class SupabaseOperators(SupabaseCalls):
@@ -99,18 +97,6 @@ class SupabaseOperators(SupabaseCalls):
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
         return self.carry_out(order, opt_outs=lines, file_hash=file_hash)
-
-    def check_longest_answer(self) -> list[Finding]:
-        """Whether an answer holds as many rows as one claim may take. Rows that are cut off wait out their lease."""
-        answer = self.repeated("count_sms_answer", {}, QUESTION)
-        if not isinstance(answer, list) or not answer:
-            raise self.not_ours("count_sms_answer")
-        most, wanted = len(answer), int(answer[0])
-        advice = (
-            f"answers are cut off after {most} rows, and the rest of a larger claim waits to be recovered: "
-            f"{_MORE_ROWS}, or process with a limit of at most {most}"
-        )
-        return [Finding(subject=ROWS_OF_AN_ANSWER, ok=most >= wanted, advice=None if most >= wanted else advice)]
 
     def checksums(self) -> Mapping[str, str]:
         """Of each function, table and the like that smsretry defines, as the database has it."""

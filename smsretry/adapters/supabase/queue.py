@@ -29,8 +29,6 @@ from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
 """Columns of a claim, and the parameters that name it."""
-_LARGEST_ANSWER: Final = 500
-"""As `smsretry.rows_of_claim`: rows that the API cuts off would wait out their lease."""
 _ANSWERED: Final = "The provider is answered that it may call again."
 _WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
 
@@ -151,7 +149,7 @@ class SupabaseQueue(SupabaseGroups):
         return cast(Reconciled, answer)
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
-        values = {"limit_count": min(limit, _LARGEST_ANSWER), "without": sorted(without)}
+        values = {"limit_count": limit, "without": sorted(without)}
         function = "claim_sms_deliveries"
         return self.readable(OpenDelivery, function, self.once(function, values)).read
 

@@ -5649,15 +5649,6 @@ begin
 end
 $$;
 
--- ======== schemas/checks/count_sms_answer.sql ========
--- As many rows as a claim of row_count returns (null: the largest claim); each row holds that number. Counting the rows
--- shows whether the project's max-rows cuts off an answer.
-create or replace function public.count_sms_answer(row_count integer default null)
-returns setof integer language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select l.most from smsretry.rows_of_claim(coalesce(count_sms_answer.row_count, 1000)) as l (most)
-    cross join generate_series(1, l.most)
-$$;
-
 -- ======== schemas/checks/examine_sms_retries.sql ========
 -- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object with the md5 of its definition and of what the roles of
 -- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The application's
@@ -5942,7 +5933,7 @@ begin
            or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
             'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
             'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
-            'claim_sms_texts', 'count_sms_answer', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
+            'claim_sms_texts', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
             'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
             'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',

@@ -7,13 +7,9 @@ import pytest
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.errors import MigrationError
-from smsretry.local.postgrest.app import rpc_app
-from smsretry.local.process.http import LocalServer
-from smsretry.local.stack import DATABASE, Stack
-from smsretry.settings import Settings
+from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import Database
-from tests.integration.isolation.test_bad_input import changed
 
 ROWS = """
 select 'businesses' as what, to_jsonb(t) as row from businesses t
@@ -98,17 +94,6 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     before = original.rows(ROWS)
     assert _rehearse(original) == {"subject": found["subject"], "ok": True, "advice": None}
     assert original.rows(ROWS) == before
-
-
-def test_answers_that_are_cut_off_are_noticed(stack: Stack, settings: Settings) -> None:
-    """A project's max-rows below the largest claim."""
-    url = stack.postgres.url(DATABASE, user="authenticator")
-    for max_rows in (1000, 500, 20):
-        app = rpc_app(url, jwt_secret=stack.jwt_secret, max_rows=max_rows)
-        with LocalServer(app) as server, SupabaseOperators(changed(settings, supabase_url=server.url)) as limited:
-            [finding] = limited.check_longest_answer()
-        assert finding.ok is (max_rows >= 500)
-    assert "cut off after 20 rows" in str(finding.advice)
 
 
 def test_the_oldest_due_text_is_rehearsed_with_its_own_row(business: Business, operators: SupabaseOperators) -> None:

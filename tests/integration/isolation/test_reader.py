@@ -156,7 +156,7 @@ def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: 
     assert "SUPABASE_SERVICE_ROLE_KEY: is not set" in refused.stderr
     keyless = command("explain", "--row", row, **only | {"SUPABASE_ANON_KEY": None}).stderr
     assert keyless.startswith("Error: Supabase refused the key (HTTP 401: Invalid API key ")
-    assert "Set SUPABASE_ANON_KEY beside SUPABASE_READER_KEY: the" in keyless
+    assert "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's anon" in keyless
     assert "SUPABASE_READER_KEY must be a token of the role smsretry_reader" in (
         command("status", **only | {"SUPABASE_READER_KEY": stack.key("anon")}).stderr
     )
