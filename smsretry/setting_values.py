@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable
 from typing import Annotated, Final
-from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
@@ -48,29 +47,23 @@ def _project_url(value: HttpUrl) -> HttpUrl:
 
 
 def _whom_to_text(given: object) -> object:
-    """`all`, `nobody`, or a list. A blank, as a template leaves that was not filled in, is a mistake: taken for the
-    default, it would text everybody.
+    """`all`, `nobody`, or numbers with commas between them.
+
+    A blank, as a template leaves that was not filled in, is a mistake: taken for the default, it would text everybody.
     """
     if given == EVERYBODY:
         given = next((value for name, value in os.environ.items() if name.upper() == SEND_TO), "all")
     if not isinstance(given, str):
         return given
     entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    if not entries:
+        raise ValueError("is set to nothing: must be all, nobody, or a list of numbers")
     if entries in (["all"], ["nobody"]):
         return EVERYBODY if entries == ["all"] else Audience()
-    numbers, businesses = set[str](), set[UUID]()
     for place, entry in enumerate(entries, 1):
-        try:
-            if entry.startswith("+"):
-                numbers.add(_e164(entry))
-            else:
-                businesses.add(UUID(entry))
-        except ValueError as error:
-            told = error if entry.startswith("+") else "must be a number (E.164) or a business's id"
-            raise ValueError(f"entry {place}: {told}") from None
-    if not entries:
-        raise ValueError("is set to nothing: must be all, nobody, or a list of numbers and businesses' ids")
-    return Audience(False, frozenset(numbers), frozenset(businesses))
+        if problem := phone_problem(entry):
+            raise ValueError(f"entry {place}: {problem}")
+    return Audience(numbers=frozenset(entries))
 
 
 AccountSid = Annotated[str, AfterValidator(_sid(ACCOUNT_SID))]

@@ -40,11 +40,11 @@ InDoubt: may or may not have gone out. GivenBack: not tried, because the run sto
 Cancelled: no longer wanted. Lost: another worker has it.
 """
 
-Reconciled: TypeAlias = Literal["applied", "lost", "sid_taken", "wait"]
+Reconciled: TypeAlias = Literal["applied", "ended", "lost", "sid_taken", "wait"]
 """The answer of `reconcile_sms_retry`.
 
-applied: recorded. lost: another worker has the row. sid_taken: the message belongs to another attempt. wait: a send to
-the same number has no answer yet, so the message may belong to that send.
+applied: recorded. ended: its life was over, so it failed. lost: another worker has the row. sid_taken: the message
+belongs to another attempt. wait: a send to the same number has no answer yet, so the message may belong to that send.
 """
 
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]

@@ -38,13 +38,6 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
 
 
 @contextmanager
-def operators(settings: Settings | None = None) -> Iterator[SupabaseOperators]:
-    """Connect the functions that carry out a person's orders."""
-    with SupabaseOperators(settings or load(Settings)) as connected:
-        yield connected
-
-
-@contextmanager
 def reading_desk() -> Iterator[Desk]:
     """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
     settings = load(ReadingSettings)
@@ -56,7 +49,7 @@ def reading_desk() -> Iterator[Desk]:
 def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts."""
     settings = settings or load(Settings)
-    with operators(settings) as connected, provider(settings) as asked:
+    with SupabaseOperators(settings) as connected, provider(settings) as asked:
         yield Desk(
             connected,
             profile=settings.profile,
@@ -75,13 +68,8 @@ def desk_for(form: Form) -> AbstractContextManager[Desk]:
 def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
 ) -> Callable[..., Heard | NotTaken]:
-    """What reads and checks what the provider posts to a webhook: `hearing.heard` says what it takes."""
+    """What reads and checks what the provider posts to a webhook, for `SupabaseQueue.record`."""
     return partial(heard, settings, addresses, tokens)
-
-
-def recorder(settings: Settings) -> SupabaseQueue:
-    """Connect what records what such a post says. Close it, or use it as a context manager."""
-    return SupabaseQueue(settings)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

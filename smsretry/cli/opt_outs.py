@@ -11,17 +11,18 @@ from typing import Final
 
 import typer
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
 from smsretry.desk.questions.answers import Done, Imported
-from smsretry.wiring import operators
+from smsretry.settings import Settings, load
 
 _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
-    with _opened(file) as content, operators() as connected:
+    with _opened(file) as content, SupabaseOperators(load(Settings)) as connected:
         file_hash = hashlib.file_digest(content, "sha256").hexdigest()
         size = content.tell()
         content.seek(0)

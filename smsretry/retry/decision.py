@@ -111,12 +111,6 @@ class Hold(Waits):
     """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
     other texts', it is not held."""
 
-    def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
-        """Held; or failed, if it is in doubt and nobody decided about it in its lifetime: the queue ends it then."""
-        held = Waits.result(self, claim, due_at=due_at)
-        over = claim.in_doubt_since and claim.expires_at and claim.expires_at <= claim.claimed_at
-        return held.model_copy(update={"fate": "Failed", "next_at": None}) if over else held
-
 
 @dataclass(frozen=True, slots=True)
 class GiveBack(Decision):

@@ -151,7 +151,6 @@ class Text(Value):
 
     attempt_id: UUID
     sender: SenderId = Field(ENVIRONMENT, description="What it goes out from.")
-    business_id: UUID | None = Field(None, description="Whose text it is.")
     to: str = Field(repr=False)
     body: str = Field(repr=False)
     valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from smsretry.vocabulary import InDoubtPolicy, RuleSet, SendTo
 
@@ -47,19 +46,17 @@ class Audience:
     everybody: bool = False
     numbers: frozenset[str] = field(default=frozenset(), repr=False)
     """E.164, as customers' numbers are stored."""
-    businesses: frozenset[UUID] = frozenset()
-    """Those whose customers may all be texted."""
 
-    def includes(self, *, phone: str | None, business_id: UUID | None) -> bool:
-        """Whether a text to this number, of this business, may leave."""
-        return self.everybody or phone in self.numbers or business_id in self.businesses
+    def includes(self, phone: str | None) -> bool:
+        """Whether a text to this number may leave."""
+        return self.everybody or phone in self.numbers
 
     @property
     def send_to(self) -> SendTo:
         """The same in a word, as the database knows it."""
         if self.everybody:
             return "all"
-        return "listed" if self.numbers or self.businesses else "nobody"
+        return "listed" if self.numbers else "nobody"
 
     @property
     def told(self) -> str | None:
@@ -68,5 +65,5 @@ class Audience:
 
 
 EVERYBODY: Final = Audience(everybody=True)
-NOT_LISTED: Final = "Not sent: SMSRETRY_SEND_TO lists neither its number nor its business"
+NOT_LISTED: Final = "Not sent: SMSRETRY_SEND_TO does not list its number"
 """Why a text to anybody else stays here. `begin_sms_attempt` says the same."""

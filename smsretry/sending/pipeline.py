@@ -121,7 +121,7 @@ class _Item:
     @property
     def _is_listed(self) -> bool:
         """Whether this installation texts its customer."""
-        return self.sender.audience.includes(phone=self.claim.phone, business_id=self.claim.business_id)
+        return self.sender.audience.includes(self.claim.phone)
 
     @property
     def _sent_from(self) -> SenderId:
@@ -205,7 +205,6 @@ class _Item:
         text = Text(
             attempt_id=attempt_id,
             sender=self._sent_from,
-            business_id=claim.business_id,
             to=claim.phone or "",
             body=claim.body or "",
             valid_for=valid_for,

@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from smsretry.phone import e164
 from smsretry.retry import doubt
-from smsretry.retry.decision import AfterLook
+from smsretry.retry.decision import AfterLook, Fail
 from smsretry.retry.evidence import all_in_one, earliest_creation
 from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
@@ -26,6 +26,8 @@ def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profi
     match answer:
         case "applied":
             return decision.result(claim)
+        case "ended":
+            return Fail(decision.why, decision.why_code).result(claim)
         case "lost" | "sid_taken" | "wait":
             return ItemResult.lost(claim)
         case _:

@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 import psycopg
 
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import LocalStackError
 from smsretry.local.business import ZONE, Business, OwnColumns
 from smsretry.local.stack import SENDER, Stack
@@ -28,7 +29,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary, RunSummary
 from smsretry.testing.database import apply_schema, empty, remember_rows
 from smsretry.vocabulary import Fate
-from smsretry.wiring import post_reader, recorder, services
+from smsretry.wiring import post_reader, services
 
 NOON: Final = datetime.fromisoformat("2027-01-12T17:00:00+00:00")
 """Noon in New York, a Tuesday in winter: open everywhere in the contiguous states."""
@@ -187,7 +188,7 @@ class SmsStack(Stack):
         heard = read(query="", form=callback.body, signature=callback.signature)
         if isinstance(heard, NotTaken):
             raise LocalStackError(f"The webhook does not take it: {heard.why}")
-        with recorder(self.settings()) as records:
+        with SupabaseQueue(self.settings()) as records:
             records.record(heard)
         return None
 

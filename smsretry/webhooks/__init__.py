@@ -17,12 +17,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import InputError, SettingsError, SmsRetryError
 from smsretry.privacy import describe_unforeseen
 from smsretry.sending.heard import IncomingText, NotTaken
 from smsretry.settings import load
 from smsretry.webhooks.settings import WebhookSettings
-from smsretry.wiring import post_reader, recorder
+from smsretry.wiring import post_reader
 
 _LOG: Final = logging.getLogger("smsretry.webhooks")
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -41,7 +42,7 @@ class _Connected:
         settings = load(WebhookSettings)
         seconds = min(settings.supabase_timeout_seconds, _LONGEST_CALL)
         self.read: Final = post_reader(settings, settings.addresses, settings.tokens)
-        self.records: Final = recorder(settings.model_copy(update={"supabase_timeout_seconds": seconds}))
+        self.records: Final = SupabaseQueue(settings.model_copy(update={"supabase_timeout_seconds": seconds}))
 
 
 def webhook() -> Starlette:

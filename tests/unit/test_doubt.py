@@ -167,10 +167,3 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
         assert isinstance(last, Hold)
         assert "is longer than anybody reads" in last.why
         assert last.due_in == HOUR
-
-
-def test_a_text_that_is_held_past_its_expiry_has_failed() -> None:
-    """The queue ends it then, with what was to be decided as the reason."""
-    for expires_at, fate, next_at in ((NOON + MINUTE, "Held", NOON + HOUR), (NOON, "Failed", None)):
-        result = ambiguous(SID).result(doubtful(expires_at=expires_at))
-        assert (result.fate, result.next_at) == (fate, next_at)

@@ -92,7 +92,7 @@ LISTED = [
     # what we sent, what Twilio shows, whether it is the same text
     (BODY, f"{PREFIX}{BODY}", True),
     (f"  {BODY}", f"{PREFIX}{BODY}", True),
-    (BODY, f"{PREFIX}{BODY} Reply STOP to unsubscribe", True),
+    (BODY, f"{PREFIX}{BODY} Reply STOP to unsubscribe", False),
     (BODY, f"Dear customer: {BODY}", False),
     ("Hi Ann", f"Hi Ann {PREFIX}", False),
     (BODY, None, False),

@@ -122,7 +122,7 @@ class SupabaseQueue(SupabaseGroups):
             "expires_at": claim.expires_at,
             "run_id": request.run_id,
             "send_to": request.audience.send_to,
-            "listed": request.audience.includes(phone=claim.phone, business_id=claim.business_id),
+            "listed": request.audience.includes(claim.phone),
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.

@@ -76,7 +76,7 @@ def _step(text: WaitingText, at: datetime, profile: Profile, audience: Audience)
         cap = decision.cap
         counted = [moment for moment in text.texts_at if cap and moment > cap.since]
         if cap is None or len(counted) < cap.texts:
-            if audience.includes(phone=text.phone, business_id=text.business_id):
+            if audience.includes(text.phone):
                 unless = ", unless an earlier message of it has arrived by then" if text.lost_sids else ""
                 return Step("Sent", at, f"{decision.rule}{unless}")
             return Step("Cancelled", at, NOT_LISTED, "not_listed")

@@ -1992,7 +1992,7 @@ begin
             why_code := 'mark_mismatch';
         elsif send_to <> 'all' then
             answer := 'ended';
-            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO lists neither its number nor its business';
+            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO does not list its number';
             why_code := 'not_listed';
         end if;
     end if;
@@ -2850,6 +2850,7 @@ $$;
 --           A look that found nothing ends an earlier hold.
 -- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
 --   answer: applied
+--         | ended      the row failed, because its life is over
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
 --         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
@@ -2873,9 +2874,8 @@ begin
     v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
     if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
-        return case when exists ( -- the answer to the same call was lost on its way
-            select 1 from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no)
-            then 'applied' else 'lost' end;
+        return coalesce((select case q.status when 'failed' then 'ended' else 'applied' end -- its answer was lost on its way
+                         from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no), 'lost');
     end if;
     -- Another send to the number without an answer yet, or begun between the claim and now, so that the look did not know it. (One
     -- dated later began before a clock was set back.) Before the next check: an answer between the two shows as a taken SID.
@@ -2910,6 +2910,7 @@ begin
             || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
         if v_row.expires_at <= v_now then
             perform smsretry.save_row(v_row, v_now, ended => 'failed', because => v_row.why, why_code => why_code);
+            return 'ended';
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
             perform smsretry.save_row(v_row, v_now, due => v_now + look_in);

@@ -166,7 +166,7 @@ def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(shop: 
     """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
     sender = runner(**listed(FRIEND)).sender
     text: dict[str, Any] = {"attempt_id": uuid4(), "body": BODY, "valid_for": timedelta(minutes=5)}
-    refused = sender.send(Text(to=PHONE, business_id=uuid4(), **text))
+    refused = sender.send(Text(to=PHONE, **text))
     assert isinstance(refused, Rejected)
     assert PHONE[-4:] not in repr(refused)
     assert not shop.messages
@@ -251,7 +251,7 @@ def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperato
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning, audience=audience)
     [explained], ahead = desk.explain(WhichText(retry_id=row)), desk.preview(Preview(hours=1))
     assert (ahead.go_out, ahead.businesses[0].why_codes) == (0, {"not_listed": 1})
-    assert "lists neither" in " ".join(explained.lines())
+    assert "does not list" in " ".join(explained.lines())
     assert FRIEND[-4:] not in " ".join([*ahead.lines(), *explained.lines(), repr(audience)])
     assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")

@@ -87,7 +87,7 @@ begin
             why_code := 'mark_mismatch';
         elsif send_to <> 'all' then
             answer := 'ended';
-            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO lists neither its number nor its business';
+            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO does not list its number';
             why_code := 'not_listed';
         end if;
     end if;
