@@ -20,7 +20,7 @@ from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from smsretry.testing.stack import NOON
 from tests.proofs.schedule.alarm import SILENT, install_in_a_hurry, unexplained, unnoticed
-from tests.proofs.schedule.crew import Crew, crew
+from tests.proofs.schedule.crew import SCHEDULED, Crew, crew
 from tests.proofs.town.book import read
 from tests.proofs.town.command import main
 from tests.proofs.town.judge import at_the_end, judged
@@ -69,8 +69,8 @@ def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, mi
         if (late := runners.waiting_long(_PATIENCE)) > 2:
             found.append(("a schedule stopped", f"after {move}: {late} late runs wait"))
         time.sleep(luck.uniform(0, 5))
-    completed, ended = runners.completed_since(began), runners.ended_badly()
-    time.sleep(20)  # the last alerts arrive
+    time.sleep(20)  # the last alerts arrive, and what they are about has happened before them
+    completed, ended = {name: runners.completed_since(began, name) for name in SCHEDULED}, runners.ended_badly()
     found += [("told without a reason", line) for line in unexplained(receiver, completed, ended, silence)]
     found += [("not noticed", line) for line in unnoticed(receiver, completed, datetime.now(UTC), silence)]
     _let_end(stack, runners)
@@ -82,10 +82,10 @@ def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, mi
     numbers: dict[str, object] = {
         "minutes": minutes,
         **{f"  {move}": count for move, count in sorted(done.items())},
-        "runs completed": len(completed),
+        "runs completed": sum(map(len, completed.values())),
         "runs crashed or failed": ended,
         "alerts": len(receiver.alerts),
-        "  of a silence": len(receiver.about(SILENT)),
+        "  of a silence": sum(len(receiver.about(words)) for words in SILENT.values()),
         "texts": len(texts),
         "  late by, s (median, 95 %)": f"{cuts[9]:.1f}, {cuts[18]:.1f}",
     }

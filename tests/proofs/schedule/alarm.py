@@ -1,6 +1,6 @@
 """The automations in a hurry, and whether each alert had its reason and each reason its alert."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -12,9 +12,15 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.automations import defined, install
 from tests.support.receiver import Receiver
 
+Completed = Mapping[str, Sequence[datetime]]
+"""When runs of each schedule completed."""
 LAG: Final = timedelta(seconds=20)
 """Prefect looks every five seconds, after the whole time has passed, and under load it takes its time."""
-SILENT: Final = "no run has completed"
+SILENT: Final = {
+    "process-sms-retries": "no run has completed",
+    "process-scheduled-sends": "no run has queued scheduled sends",
+}
+"""What an alert says of each schedule that is silent. The other schedule's runs are no answer to it."""
 ENDED: Final = "ended"
 
 
@@ -27,6 +33,7 @@ def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:
 def _hurried(entry: dict[str, Any], silence: timedelta) -> dict[str, Any]:
     seconds = {
         "smsretry: no run completes": silence.total_seconds(),
+        "smsretry: no scheduled sends are queued": silence.total_seconds(),
         "smsretry: still no run completes": 3 * silence.total_seconds(),
         "smsretry: a run failed": 0,
     }
@@ -34,19 +41,18 @@ def _hurried(entry: dict[str, Any], silence: timedelta) -> dict[str, Any]:
     return {**entry, "trigger": {**entry["trigger"], "within": within}}
 
 
-def unexplained(receiver: Receiver, completed: Sequence[datetime], crashed: int, silence: timedelta) -> list[str]:
-    """Alerts without a reason: a run completed shortly before "no run", or more runs "ended" than did."""
-    found = [
-        f"{alert.at:%X} {alert.subject}"
-        for alert in receiver.about(SILENT)
-        if any(alert.at - silence < done < alert.at - timedelta(seconds=1) for done in completed)
-        and not _after_a_silence(alert.at, completed, silence)
-    ]
-    others = [alert.subject for alert in receiver.alerts if SILENT not in alert.subject and ENDED not in alert.subject]
+def unexplained(receiver: Receiver, completed: Completed, crashed: int, silence: timedelta) -> Iterator[str]:
+    """Alerts without a reason: a run of the schedule completed shortly before, or more runs "ended" than did."""
+    for name, words in SILENT.items():
+        for alert in receiver.about(words):
+            lately = [done for done in completed[name] if alert.at - silence < done < alert.at - timedelta(seconds=1)]
+            if lately and not _after_a_silence(alert.at, completed[name], silence):
+                yield f"{alert.at:%X} {alert.subject}, and runs completed at {', '.join(f'{at:%X}' for at in lately)}"
     ended = [f"{alert.subject} ({alert.body})" for alert in receiver.about(ENDED)]
     if len(ended) > crashed:
-        found.append(f"{len(ended)} alerts about runs that ended, and {crashed} did: {'; '.join(ended)}")
-    return found + others
+        yield f"{len(ended)} alerts about runs that ended, and {crashed} did: {'; '.join(ended)}"
+    known = (*SILENT.values(), ENDED)
+    yield from (one.subject for one in receiver.alerts if not any(words in one.subject for words in known))
 
 
 def _after_a_silence(at: datetime, completed: Sequence[datetime], silence: timedelta) -> bool:
@@ -56,12 +62,10 @@ def _after_a_silence(at: datetime, completed: Sequence[datetime], silence: timed
     )
 
 
-def unnoticed(receiver: Receiver, completed: Sequence[datetime], until: datetime, silence: timedelta) -> list[str]:
-    """Silences that nobody was told of."""
-    found = []
-    for earlier, later in pairwise([*sorted(completed), until]):
-        if later - earlier > silence + LAG and not any(
-            earlier < alert.at < later + LAG for alert in receiver.about(SILENT)
-        ):
-            found.append(f"{earlier:%X} to {later:%X}")
-    return found
+def unnoticed(receiver: Receiver, completed: Completed, until: datetime, silence: timedelta) -> Iterator[str]:
+    """Silences of a schedule that nobody was told of."""
+    for name, words in SILENT.items():
+        for earlier, later in pairwise([*sorted(completed[name]), until]):
+            told = any(earlier < alert.at < later + LAG for alert in receiver.about(words))
+            if later - earlier > silence + LAG and not told:
+                yield f"{name}, {earlier:%X} to {later:%X}"
