@@ -81,12 +81,13 @@ def threads(texts: int, at_once: int) -> None:
         list(pool.map(send, range(texts)))
 
 
-def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
-    """Queue the jobs, or do those that are queued."""
+def dramatiq(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
+    """Queue the jobs, or do those that are queued. It does a killed worker's jobs again once that one is silent."""
     library = import_module("dramatiq")  # it may not be there
-    broker = import_module("dramatiq.brokers.redis").RedisBroker(url=os.environ[_REDIS])
+    at_once_again = {"heartbeat_timeout": 5_000, "maintenance_chance": 1_000_000} if after_kill else {}
+    broker = import_module("dramatiq.brokers.redis").RedisBroker(url=os.environ[_REDIS], **at_once_again)
     with sdk() as send:
-        actor = library.actor(send, broker=broker, actor_name="send")
+        actor = library.actor(send, broker=broker, actor_name="send", min_backoff=1_000)
         if only_queue:
             for number in range(texts):
                 actor.send(number)
@@ -97,8 +98,8 @@ def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
         worker.stop()
 
 
-def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
-    """Queue the jobs, or do those that are queued."""
+def procrastinate(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
+    """Queue the jobs, or do those that are queued: first those of a killed worker, as its documents advise."""
     library = import_module("procrastinate")
     app = library.App(connector=library.PsycopgConnector(conninfo=os.environ[_DATABASE], min_size=4, max_size=20))
 
@@ -106,10 +107,12 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
         # Its threads are the loop's own, which are 6 on two cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(at_once))
         async with app.open_async():
+            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=5) if after_kill else ():
+                await app.job_manager.retry_job(job)
             await app.run_worker_async(concurrency=at_once, wait=False)
 
     with sdk() as send:
-        task = app.task(send, name="send")
+        task = app.task(send, name="send", retry=5)
         if only_queue:
             with app.open():
                 if not app.check_connection():
@@ -121,12 +124,12 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
 
 def main() -> None:
     """One worker's process: `drain` starts it."""
-    given = parser(__doc__, which="threads", texts=0, at_once=1, only_queue=False).parse_args()
+    given = parser(__doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False).parse_args()
     if given.which == "threads":
         threads(given.texts, given.at_once)
     else:
         queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[given.which]
-        queue(given.texts, given.at_once, only_queue=given.only_queue)
+        queue(given.texts, given.at_once, only_queue=given.only_queue, after_kill=given.after_kill)
 
 
 if __name__ == "__main__":
