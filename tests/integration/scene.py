@@ -103,8 +103,10 @@ class Scene:
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
                 "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
-                "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True,
-                "opted_out": False, "phone_status": "invalid", "held": True,
+                "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True, "held": True,
+            },
+            "mark_sms_number": {
+                "attempt_id": str(self.attempt), "opted_out": False, "phone_status": "invalid", "error_code": 21211,
             },
             "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
                 "life": "48 hours",
@@ -130,7 +132,7 @@ class Scene:
             "finish_sms_delivery": {
                 "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
                 "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
-                "opted_out": False, "phone_status": "not_mobile", "counted": True, "held": False,
+                "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_stop": {"kind": "everybody", "subject": "", "why": "Twilio is down"},

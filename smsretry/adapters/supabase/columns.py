@@ -56,8 +56,8 @@ def after_send(outcome: Outcome, decision: AfterSend) -> Values:
         return values | {"twilio_sid": decision.sid}
     values |= {"error": decision.why, "error_code": decision.code, "why_code": decision.why_code}
     match decision:
-        case Fail(opted_out=opted_out, phone_status=phone_status):
-            return values | {"opted_out": opted_out, "phone_status": phone_status}
+        case Fail():
+            return values
         case Retry(reason=reason, counted=counted):
             values |= {"reason": reason, "counted": counted}
         case Hold():
@@ -97,9 +97,8 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
     match decision:
         case LookAgain(due_in=look_in):
             return values | {"decision": "look_again", "look_in": interval(look_in)}
-        case Fail(opted_out=opted_out, phone_status=phone_status):
-            number = {"opted_out": opted_out, "phone_status": phone_status}
-            return values | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK)} | number
+        case Fail():
+            return values | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK)}
         case Retry(counted=counted):
             values |= {"counted": counted}
         case Hold():

@@ -18,7 +18,7 @@ from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
-from smsretry.retry.decision import AfterLook, Arrived, Hold, PutOff
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
@@ -131,6 +131,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def finish(self, request: Finish) -> Finished:
         claim, function = request.claim, "finish_sms_attempt"
+        self._mark(request.attempt_id, request.decision)  # first: it stops the next send if the outcome is lost
         values = {"attempt_id": request.attempt_id, **after_send(request.outcome, request.decision)}
         return self.one(Finished, function, self.about(claim, function, values))
 
@@ -158,6 +159,8 @@ class SupabaseQueue(SupabaseGroups):
         answer = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
         if answer not in get_args(Followed):
             raise self.not_ours("finish_sms_delivery")
+        if answer == "applied":
+            self._mark(message.attempt_id, decision)
         return cast(Followed, answer)
 
     def record(self, heard: Heard) -> None:
@@ -177,6 +180,13 @@ class SupabaseQueue(SupabaseGroups):
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
         self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
+
+    def _mark(self, attempt_id: UUID, decision: AfterSend | AfterDelivery) -> None:
+        """Tell what a refusal says of its number."""
+        if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
+            says = {"opted_out": decision.opted_out, "phone_status": decision.phone_status, "error_code": decision.code}
+            with suppress(QueueError):  # the provider will refuse the next text, too
+                self.repeated("mark_sms_number", {"attempt_id": attempt_id, **says})
 
     def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
         """Call a function that claims rows: those that can be read, and what became of each of the others.

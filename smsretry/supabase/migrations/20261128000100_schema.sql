@@ -28,11 +28,6 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
 $$;
 
--- ======== schemas/policy/first_delivery_look.sql ========
--- How long after a message was accepted its delivery is looked after first, so that the provider's callback may come before.
-create or replace function smsretry.first_delivery_look()
-returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '5 minutes' $$;
-
 -- ======== schemas/policy/late_after.sql ========
 -- How late a text, or the end of a run, may be before a person must look.
 create or replace function smsretry.late_after()
@@ -328,7 +323,7 @@ select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (lengt
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
--- leaves: smsretry.doubt_forgotten. Written by doubt_sms_retries.
+-- leaves: smsretry.forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record
@@ -780,7 +775,8 @@ alter table if exists public.sms_send_attempts
     add column if not exists business_id uuid,
     add column if not exists sent_account text,
     add column if not exists segments integer,
-    add column if not exists delivery_excused boolean not null default false;
+    add column if not exists delivery_excused boolean not null default false,
+    add column if not exists lost boolean generated always as (coalesce(delivery_status in ('undelivered', 'failed', 'canceled'), false)) stored;
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
@@ -825,6 +821,7 @@ create table if not exists public.sms_send_attempts (
     sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
     segments integer, -- what it takes of its sender's rate and day
     delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
+    lost boolean generated always as (coalesce(delivery_status in ('undelivered', 'failed', 'canceled'), false)) stored, -- it may still be delivered
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -968,13 +965,6 @@ begin
     end if;
     return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
 end
-$$;
-
--- ======== schemas/helpers/is_lost.sql ========
--- Whether the provider reported a message as not delivered. It may still be delivered.
-create or replace function smsretry.is_lost(status text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(is_lost.status in ('undelivered', 'failed', 'canceled'), false)
 $$;
 
 -- ======== schemas/helpers/is_message_id.sql ========
@@ -1266,6 +1256,14 @@ begin
                             then sender.day_ends_at end) end;
 end
 $$;
+-- ======== schemas/helpers/told_senders.sql ========
+-- Each sender as a claim tells it to a worker.
+create or replace view smsretry.told_senders with (security_invoker = true) as
+select s.id, s.account, s.sent_by, jsonb_build_object(
+           'id', s.id, 'account', s.account, 'sent_by', s.sent_by, 'segments_per_second', s.segments_per_second,
+           'segments_per_day', s.segments_per_day, 'paused_because', s.paused_because,
+           'spent_until', case when s.day_segments >= s.segments_per_day and s.day_ends_at > smsretry.clock() then s.day_ends_at end) as told
+from smsretry.senders s;
 
 -- ======== schemas/views/claimed_retry.sql ========
 -- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
@@ -1294,7 +1292,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
-       smsretry.told_sender(own.sender) as sender -- null: that of the runner's environment
+       own.told as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -1307,7 +1305,7 @@ cross join lateral (
     select left(l.subject, smsretry.longest_body() + 1) as body, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
            left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours) cut
 left join lateral (
-    select s as sender, s.id from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    select s.told, s.id from smsretry.business_senders e join smsretry.told_senders s on s.id = e.sender_id
     where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) own on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
@@ -1343,6 +1341,7 @@ left join public.customers c on c.id = s.customer_id and c.business_id is not di
 left join public.businesses b on b.id = s.business_id
 left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
 where s.status = 'scheduled';
+      and m.lost and not m.delivery_excused) u on true;
 
 -- ======== schemas/queue/decide_anew.sql ========
 -- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
@@ -1405,31 +1404,6 @@ begin
         new.why_code := 'in_doubt';
     end if;
     return new;
-end
-$$;
-
--- ======== schemas/queue/presume_attempt.sql ========
--- A send that may have been made without a begin, by the application's own processor or before a restore: it counts as begun
--- when the row was claimed, with what the rows say now. Returns the attempt's id; null: nobody can have texted a customer without a
--- number. The caller holds the row locked.
-create or replace function smsretry.presume_attempt(retry public.sms_retry_queue, at timestamptz)
-returns uuid language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_id uuid;
-begin
-    insert into public.sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, worker_died, consent_status, consent_at, consent_source,
-        number_key, sent_to, sent_body, business_id)
-    select gen_random_uuid(), retry.id, retry.attempt_count + 1, retry.claim_no, retry.claimed_at, presume_attempt.at, 'in_doubt',
-           retry.claimed_by_application, left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
-           smsretry.number_key(retry.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
-           retry.business_id
-    from (select) one
-    left join public.customers c on c.id = retry.customer_id
-    left join public.send_logs l on l.id = retry.send_log_id
-    where c.id is null or btrim(c.phone) <> ''
-    returning id into v_id;
-    return v_id;
 end
 $$;
 
@@ -1855,15 +1829,18 @@ $$;
 -- The provider has the message of this attempt (sid; null if only its send log says so). A row that waits for the answer is
 -- completed; otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's
 -- own, or the newer one that is in doubt about it, which then owns it.
+-- Its delivery is looked after in k_first_look, so that the provider's callback may come before.
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
 )
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    k_first_look constant interval := '5 minutes';
 begin
     update public.sms_send_attempts a
     set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
         twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at + smsretry.first_delivery_look() end,
+        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at + k_first_look end,
         retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
     where a.id = accept_attempt.attempt_id;
     if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
@@ -1906,7 +1883,7 @@ $$;
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | lost     another worker has the row, or (why says so) it is in doubt now: its message may have left before a restore from a backup
 --     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
@@ -1934,6 +1911,7 @@ declare
     v_key bytea;
     v_customer public.customers;
     v_told record;
+    v_forgotten record;
 begin
     if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
         or send_to not in ('all', 'listed', 'nobody') then
@@ -1981,8 +1959,12 @@ begin
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        select d.why, d.why_code into why, why_code from smsretry.doubt_forgotten(v_row, decided_at) d;
-        answer := case when why is not null then 'lost' end;
+        select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
+        if found then
+            answer := 'lost';
+            why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+            why_code := 'restored';
+        end if;
     end if;
     -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
     if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
@@ -2008,23 +1990,31 @@ begin
         v_row.why_code := why_code;
         v_row.held_since := coalesce(v_row.held_since, decided_at);
         perform smsretry.save_row(v_row, decided_at, due => reached_at);
-    elsif answer = 'go' then
+    elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
-            id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-            number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+            id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
+            quiet_hours_rule, number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
         values (
-            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
+            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no,
+            coalesce(v_forgotten.since, decided_at), case when answer = 'lost' then decided_at end, case when answer = 'lost' then 'in_doubt' end,
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, sent_by, run_id, sent_account, segments, v_row.business_id);
-        v_row.begun_at := decided_at;
+            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
+            case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
         v_row.attempt_id := attempt_id;
-        v_row.last_attempted_at := decided_at;
-        v_row.why := null;
-        v_row.why_code := null;
+        v_row.why := why;
+        v_row.why_code := why_code;
         v_row.held_since := null;
         v_row.recover_count := 0;
-        v_row.claimed_by_application := false;
-        perform smsretry.save_row(v_row, decided_at);
+        if answer = 'go' then
+            v_row.begun_at := decided_at;
+            v_row.last_attempted_at := decided_at;
+            v_row.claimed_by_application := false;
+            perform smsretry.save_row(v_row, decided_at);
+        else
+            v_row.in_doubt_since := v_forgotten.until;
+            v_row.reconcile_count := 0;
+            perform smsretry.save_row(v_row, decided_at, due => decided_at);
+        end if;
     end if;
     return next;
 end
@@ -2066,7 +2056,8 @@ $$;
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
 -- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
--- made. So a text that a begin would call sent, or put in doubt, comes to that here.
+-- made. So a text that a begin would call sent ends here. What may
+-- have gone out before a restore is given to it all the same: after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2085,9 +2076,6 @@ begin
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
             perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
-        else
-            v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
-            perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
     -- Those that are left have not moved.
@@ -2120,7 +2108,7 @@ declare
 begin
     if cardinality(claim_of.ids) > 0 then
         v_environment := (
-            select smsretry.told_sender(s) from smsretry.senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
+            select s.told from smsretry.told_senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
         v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
                     from smsretry.claimed_retry r where r.id = any (claim_of.ids));
         v_stops := (
@@ -2319,12 +2307,10 @@ $$;
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
 -- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
--- opted_out, phone_status: what a refusal says of the number that it was sent to (smsretry.mark_customer).
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
-    reason text default null, counted boolean default true, opted_out boolean default false,
-    phone_status text default null, held boolean default false, why_code text default null
+    reason text default null, counted boolean default true, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -2338,8 +2324,8 @@ declare
 begin
     if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
                                    ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
-        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and error is null then
-        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
+        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and (error is null or twilio_sid is not null) then
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in; what did not go out an error, and no SID)',
             outcome, next_status using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -2348,36 +2334,31 @@ begin
 
     if applied then
         select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id;
-        update public.sms_send_attempts a
-        set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
-            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
-            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
-            sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = attempt_id;
-        if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
-            update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
-            where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
-        end if;
-
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
         v_row.reason := coalesce(reason, v_row.reason);
-        case next_status
-            when 'completed' then
-                perform smsretry.save_row(v_row, v_now, ended => 'completed', sid => twilio_sid);
-            when 'failed' then
+        if outcome = 'accepted' then
+            perform smsretry.accept_attempt(v_row, attempt_id, twilio_sid, v_settled_by, v_now);
+        else
+            update public.sms_send_attempts a
+            set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code, settled_by = v_settled_by,
+                sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
+            where a.id = attempt_id;
+            if not v_doubt then -- it took nothing of its sender's day
+                update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
+                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
+            end if;
+            v_row.last_error := error;
+            v_row.why_code := why_code;
+            v_row.error_code := error_code;
+            v_row.why := case when held then error end;
+            v_row.held_since := case when held then v_now end;
+            v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
+            v_row.in_doubt_since := case when v_doubt then v_now end;
+            if next_status = 'failed' then
                 perform smsretry.save_row(v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => error_code);
             else
-                v_row.last_error := error;
-                v_row.why_code := why_code;
-                v_row.error_code := error_code;
-                v_row.why := case when held then error end;
-                v_row.held_since := case when held then v_now end;
-                v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
-                v_row.in_doubt_since := case when v_doubt then v_now end;
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
-        end case;
-        if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now);
+            end if;
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
@@ -2495,8 +2476,20 @@ begin
         begin
             v_due := v_now + coalesce(look_in, interval '0');
             if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
-                v_row.attempt_id := smsretry.presume_attempt(v_row, v_now);
-                v_row.begun_at := case when v_row.attempt_id is not null then v_row.claimed_at end;
+                -- A send that may have been made counts as begun then, with what the rows say now. Nobody can have texted a customer
+                -- without a number.
+                insert into public.sms_send_attempts (
+                    id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source,
+                    number_key, sent_to, sent_body, business_id)
+                select gen_random_uuid(), v_row.id, v_row.attempt_count + 1, v_row.claim_no, v_row.claimed_at,
+                       left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
+                       smsretry.number_key(v_row.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
+                       v_row.business_id
+                from (select) one
+                left join public.customers c on c.id = v_row.customer_id
+                left join public.send_logs l on l.id = v_row.send_log_id
+                where c.id is null or btrim(c.phone) <> ''
+                returning id, begun_at into v_row.attempt_id, v_row.begun_at;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a
@@ -2709,51 +2702,10 @@ begin
 end
 $$;
 
--- ======== schemas/doubt/doubt_forgotten.sql ========
--- Put a row in doubt if its message may have left in the time that a restored backup has forgotten: the text is older than the restore if
--- its row, send log or scheduled send is. That send is written as an attempt, and the first look is due at once. Only a later look
--- that found nothing, or a person's word, clears it: a message that was found does not prove that no other exists. Says why; nulls:
--- nothing was done. The caller holds the row locked.
-create or replace function smsretry.doubt_forgotten(retry public.sms_retry_queue, at timestamptz, out why text, out why_code text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_restore record;
-begin
-    if not exists (select from smsretry.restores) then -- as on most days
-        return;
-    end if;
-    select min(r.since) as since, max(r.restored_at) as until, max(r.who) as who, max(r.because) as because into v_restore
-    from smsretry.restores r
-    where (retry.created_at < r.restored_at
-           or exists (select from public.send_logs l where l.id = retry.send_log_id and l.created_at < r.restored_at)
-           or exists (select from public.scheduled_sends s where s.id = retry.send_log_id and s.created_at < r.restored_at))
-      and not exists (
-          select from public.sms_send_attempts a
-          -- An array, so that an index finds them without statistics.
-          where a.retry_id = any (array(select q.id from public.sms_retry_queue q where q.send_log_id = retry.send_log_id))
-            and a.begun_at <= r.since and a.finished_at >= r.restored_at
-            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'));
-    retry.claimed_at := v_restore.since;
-    retry.attempt_id := case when v_restore.since is not null then smsretry.presume_attempt(retry, doubt_forgotten.at) end;
-    if retry.attempt_id is not null then
-        why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
-        why_code := 'restored';
-        retry.in_doubt_since := v_restore.until;
-        retry.reconcile_count := 0;
-        retry.recover_count := 0;
-        retry.held_since := null;
-        retry.why := why;
-        retry.why_code := why_code;
-        perform smsretry.note_event(retry.id, 'put_in_doubt', v_restore.who, v_restore.because);
-        perform smsretry.save_row(retry, doubt_forgotten.at, due => doubt_forgotten.at);
-    end if;
-end
-$$;
-
 -- ======== schemas/doubt/doubt_sms_retries.sql ========
 -- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
--- when a send is to begin: smsretry.doubt_forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
 -- change_sms_texts.
 create or replace function public.doubt_sms_retries(
@@ -2799,6 +2751,26 @@ begin
     order by a.begun_at desc limit 1;
 end
 $$;
+
+-- ======== schemas/doubt/forgotten.sql ========
+-- Live rows whose message may have left in the time that a restored backup has forgotten: the text is older than the restore if its row,
+-- send log or scheduled send is. Only a later look that found nothing, or a person's word, clears it: a message that was found does
+-- not prove that no other exists.
+create or replace view smsretry.forgotten with (security_invoker = true) as
+select q.id as retry_id, r.since, r.until
+from public.sms_retry_queue q
+cross join lateral (
+    select min(r.since) as since, max(r.restored_at) as until from smsretry.restores r
+    where (q.created_at < r.restored_at
+           or exists (select from public.send_logs l where l.id = q.send_log_id and l.created_at < r.restored_at)
+           or exists (select from public.scheduled_sends s where s.id = q.send_log_id and s.created_at < r.restored_at))
+      and not exists (
+          select from public.sms_send_attempts a
+          -- An array, so that an index finds them without statistics.
+          where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
+            and a.begun_at <= r.since and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'))) r
+where q.status in ('pending', 'processing') and r.since is not null;
 
 -- ======== schemas/doubt/is_anothers.sql ========
 -- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
@@ -3360,29 +3332,45 @@ begin
 end
 $$;
 
--- ======== schemas/consent/mark_customer.sql ========
--- Record what the provider's refusal says of a number: opted_out ends the consent of everyone at the business who has it;
--- phone_status tells the application. Another business that shares the sender learns of the opt-out by its own text, which the
--- provider refuses, too. It never undoes the outcome that it came with.
-create or replace function smsretry.mark_customer(
-    retry public.sms_retry_queue, phone text, opted_out boolean, phone_status text, code integer, at timestamptz
+-- ======== schemas/consent/mark_sms_number.sql ========
+-- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
+-- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
+-- text, which the provider refuses, too. A refusal is told before its outcome is: if that is lost, consent stops the next send.
+-- No fence: what the provider said is true, whoever has the row. May be repeated. False: nobody has this
+-- attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
+create or replace function public.mark_sms_number(
+    attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
 )
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sent record;
 begin
-    if mark_customer.opted_out then
-        perform smsretry.say_opted_out(
-            array[retry.business_id], mark_customer.phone, coalesce('twilio_' || mark_customer.code, 'provider_refusal'), mark_customer.at);
-        perform smsretry.follow_opt_out(array[retry.business_id], mark_customer.phone, retry.customer_id);
+    select q.business_id, q.customer_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
+               when smsretry.number_key(c.business_id, c.phone) = a.number_key then c.phone end) as phone into v_sent
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
+    where a.id = mark_sms_number.attempt_id;
+    if v_sent.phone is null then
+        return false;
     end if;
-    if mark_customer.phone_status is not null then
-        update public.customers c set phone_status = mark_customer.phone_status
+    if mark_sms_number.opted_out then
+        perform smsretry.say_opted_out(
+            array[v_sent.business_id], v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'), smsretry.clock())
+        where not exists ( -- it is kept already, whatever was said after it
+            select from smsretry.consents o where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
+        perform smsretry.follow_opt_out(array[v_sent.business_id], v_sent.phone, v_sent.customer_id);
+    end if;
+    if mark_sms_number.phone_status is not null then
+        update public.customers c set phone_status = mark_sms_number.phone_status
         where c.id in (select o.id from public.customers o
-                       where o.phone = mark_customer.phone and (o.business_id = retry.business_id) is true -- by the number's index
+                       where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
                        for no key update skip locked);
     end if;
-exception when others then
-    -- The application's checks and triggers may refuse the mark. The provider will refuse the next text, too.
-    raise warning 'The customer of row % could not be marked after the provider''s %: %', retry.id, mark_customer.code, sqlstate;
+    return true;
+exception when others then -- a check or a trigger of the application's: its error would quote the number
+    raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
+    return false;
 end
 $$;
 
@@ -4069,7 +4057,7 @@ begin
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
     cross join lateral (
-        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
+        select count(*) filter (where a.id = t.id or a.lost and not a.delivery_excused) as failures,
                count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
         from public.sms_send_attempts a -- an array, so that an index finds them without statistics
         where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n
@@ -4083,7 +4071,7 @@ $$;
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      the provider reported nothing final for long enough
 --           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
---           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--           | give_up      it did not arrive: the row fails with error
 --   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
@@ -4091,8 +4079,8 @@ $$;
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
-    look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
-    phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
+    look_in interval default null, retry_in interval default null, error text default null, why_code text default null,
+    counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
@@ -4130,12 +4118,12 @@ begin
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
     -- failure since.
     if (case when v_fails then
-            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
+            not v_attempt.lost or v_row.status <> 'completed'
             or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
             or exists (select from public.sms_retry_queue q
                        where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
-            and v_attempt.delivery_look_at <= v_now and not smsretry.is_lost(delivery_status) end) then
+        else v_attempt.lost and decision in ('look_again', 'unknown')
+            and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
         return 'changed';
     end if;
     update public.sms_send_attempts a
@@ -4164,14 +4152,6 @@ begin
             v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
     end if;
-    if opted_out or phone_status is not null then
-        -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
-        perform smsretry.mark_customer(
-            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
-        from public.customers c -- whose number is still the one that the text was sent to
-        where c.id = v_row.customer_id and c.business_id = v_row.business_id
-          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
-    end if;
     return 'applied';
 end
 $$;
@@ -4188,7 +4168,7 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                 select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
           and a.id is distinct from may_have_arrived.but_for
           and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
+               or a.outcome = 'accepted' and not a.lost))
 $$;
 
 -- ======== schemas/delivery/record_delivery.sql ========
@@ -4199,9 +4179,9 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
-    v_lost constant boolean := smsretry.is_lost(status);
-    v_arrived constant boolean := status in ('delivered', 'read');
     v_rank constant integer := smsretry.delivery_rank(status);
+    v_lost constant boolean := coalesce(v_rank = smsretry.delivery_rank('undelivered'), false);
+    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
     v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
@@ -4643,7 +4623,7 @@ begin
             when smsretry.left_alone('requeue', retry, log, smsretry.clock()) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
-            when smsretry.is_unsettled(retry.id) then array['resolve']
+            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null then array['resolve']
             else array['explain'] end
         when retry.status = 'pending' then
             array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
@@ -4659,18 +4639,8 @@ create or replace function smsretry.is_undelivered(send_log_id uuid, provider_me
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a
                    where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
-                     and smsretry.is_lost(a.delivery_status))
+                     and a.lost)
        and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
-$$;
-
--- ======== schemas/records/is_unsettled.sql ========
--- Whether a send of this row's text, by any row, is in doubt. Such a text is never simply sent again.
-create or replace function smsretry.is_unsettled(retry_id uuid)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select 1 from public.sms_retry_queue q
-        cross join lateral smsretry.earlier_doubt(q.send_log_id, q.business_id) d
-        where q.id = is_unsettled.retry_id and d.attempt_id is not null)
 $$;
 
 -- ======== schemas/records/keep_event.sql ========
@@ -4690,7 +4660,7 @@ declare
     v_last record;
     v_detail jsonb;
 begin
-    if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
+    if new.why_code = 'operator' and new.status in ('pending', 'cancelled')
         and (new.why_code, new.why, new.in_doubt_since is null)
             is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
         return null;
@@ -4758,7 +4728,7 @@ $$;
 create or replace view smsretry.prunable_texts with (security_invoker = true) as
 select q.id, q.updated_at
 from public.sms_retry_queue q
-where q.work is null and not smsretry.is_unsettled(q.id);
+where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).attempt_id is null;
 
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
@@ -5112,7 +5082,7 @@ begin
             when exists (select from public.sms_retry_queue q
                          where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
                 then 'Another row of the same text waits'
-            when smsretry.is_unsettled(retry.id)
+            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null -- never simply sent again
                 then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
         when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
         when what = 'cancel' and v_state = 'in_doubt' then 'It is unknown whether it went out: evidence is looked for'
@@ -5218,12 +5188,24 @@ begin
         limit v_limit);
     for v_claim in
         select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
-        union all
-        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        union all -- a scheduled send as its claim will be once it is queued
+        select f.* from public.scheduled_sends s
+        left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
+        left join public.businesses b on b.id = s.business_id
+        cross join lateral jsonb_populate_record(null::smsretry.claimed_retry, jsonb_build_object(
+            'id', s.id, 'business_id', s.business_id, 'send_log_id', s.id, 'customer_id', s.customer_id, 'status', 'pending',
+            'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
+            'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
+            'why', s.why, 'why_code', s.why_code, 'account_refusal_count', 0, 'message_class', s.message_class, 'reconcile_count', 0,
+            'other_bodies', '{}'::text[], 'lost_sids', '{}'::text[], 'lost_accounts', '{}'::text[], 'send_log_found', true,
+            'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
+            'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
+            'business_timezone', left(b.timezone, 100), 'business_hours', left(b.sms_hours, 1000))) f
+        where s.id = any (v_ids) and s.status = 'scheduled'
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        v_claim.sender := coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class)));
+        v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
         select r.why, r.why_code into v_refused from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         v_texts_at := '{}';
@@ -5466,8 +5448,7 @@ begin
     return query
     with accepted as materialized (
         select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
-                    -- as smsretry.is_lost, inline because it is cheaper
-                    when a.delivery_status in ('undelivered', 'failed', 'canceled') then 'undelivered' else 'open' end as fate,
+                    when a.lost then 'undelivered' else 'open' end as fate,
                a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour,
                a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a
@@ -5937,7 +5918,7 @@ begin
             'claim_sms_texts', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
             'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
-            'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
+            'mark_sms_database', 'mark_sms_number', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
             'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
             'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
             'resume_sms_sender', 'schedule_sms', 'set_sms_state_stop', 'set_sms_stop', 'settle_sms_attempt',

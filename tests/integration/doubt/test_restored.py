@@ -135,16 +135,16 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world
         assert shop.row(world.rows[name])["status"] == "completed", name
     assert shop.row(world.rows["late"])["claim_no"] > 1000, "a claim from the forgotten time holds nothing"
     assert shop.row(world.rows["tomorrow"]) == tomorrow
-    said = "select who, detail ->> 'because' as because from smsretry.events where about = %s and code = 'put_in_doubt'"
-    assert shop.sql(said, world.rows["waiting"]) == [{"who": "Ann", "because": SIGNED["because"]}]
+    said = "select detail ->> 'because' from smsretry.events where about = %s and code = 'in_doubt'"
+    assert "restored from a backup" in shop.value(said, world.rows["waiting"])
 
 
 @pytest.mark.long
 def test_without_it_they_are_sent_again(world: World) -> None:
     """All but those of which a send was on record in the backup. The switch: a restore is told, and nobody asks."""
     world.tell()
-    switch = ((r"if not exists \(select from smsretry\.restores\)", "if true"),)
-    with without(world.shop.stack, Safeguard(replaces="smsretry.doubt_forgotten", edits=switch)):
+    switch = ((r"from smsretry\.forgotten f where", "from smsretry.forgotten f where false and"),)
+    with without(world.shop.stack, Safeguard(replaces="public.begin_sms_attempt", edits=switch)):
         world.order()
         world.live(minutes=40)
     twice = ("waiting", "claimed", "scheduled", "moved", "failed", "anew")
@@ -155,11 +155,9 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 
 def is_forgotten(shop: Shop, row: UUID) -> bool:
-    """Whether the text's send may be: the application's own processor is not given it, and it is in doubt."""
-    given = shop.sql("select id from claim_due_sms_retries()")
-    in_doubt = shop.row(row)["in_doubt_since"] is not None
-    assert in_doubt == (given == [])
-    return in_doubt
+    """Whether the text's send may be: its begin puts it in doubt."""
+    shop.begin(shop.claim())
+    return shop.row(row)["in_doubt_since"] is not None
 
 
 def told_of_a_restore(shop: Shop) -> None:

@@ -51,11 +51,13 @@ def test_python_and_sql_know_the_same_message_ids(shop: Shop) -> None:
 
 def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> None:
     """Python decides what follows from it, and SQL which of two reports is the later one."""
+    shop.due_text()
+    shop.run()
     for status in get_args(DeliveryStatus):
         [found] = shop.sql(
-            """select smsretry.is_lost(r.status) as lost,
-                      sign(smsretry.delivery_rank(r.status) - smsretry.delivery_rank('undelivered')) as beyond_lost
-               from (select %s::text as status) r""",
+            """update sms_send_attempts set delivery_status = %s, delivery_at = smsretry.clock()
+               returning lost, sign(smsretry.delivery_rank(delivery_status)
+                                    - smsretry.delivery_rank('undelivered')) as beyond_lost""",
             status,
         )
         assert found["lost"] == (status in FAILURES) == (found["beyond_lost"] == 0), status

@@ -21,7 +21,7 @@ KEPT: Final = timedelta(days=8)
 ON_ITS_WAY: Final = timedelta(days=3)
 """No carrier delivers what is older."""
 FIRST_LOOK: Final = timedelta(minutes=5)
-"""After a message was accepted, as `smsretry.first_delivery_look` has it."""
+"""After a message was accepted, as `smsretry.accept_attempt` has it."""
 POLLERS: Final = 2
 """At once."""
 

@@ -3,7 +3,7 @@
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      the provider reported nothing final for long enough
 --           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
---           | give_up      it did not arrive: the row fails with error; opted_out and phone_status are kept for the number
+--           | give_up      it did not arrive: the row fails with error
 --   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
@@ -11,8 +11,8 @@
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
     attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
-    look_in interval default null, retry_in interval default null, error text default null, opted_out boolean default false,
-    phone_status text default null, why_code text default null, counted boolean default true, held boolean default false
+    look_in interval default null, retry_in interval default null, error text default null, why_code text default null,
+    counted boolean default true, held boolean default false
 )
 returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
@@ -50,12 +50,12 @@ begin
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
     -- failure since.
     if (case when v_fails then
-            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
+            not v_attempt.lost or v_row.status <> 'completed'
             or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
             or exists (select from public.sms_retry_queue q
                        where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
-            and v_attempt.delivery_look_at <= v_now and not smsretry.is_lost(delivery_status) end) then
+        else v_attempt.lost and decision in ('look_again', 'unknown')
+            and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
         return 'changed';
     end if;
     update public.sms_send_attempts a
@@ -83,14 +83,6 @@ begin
         perform smsretry.save_row(
             v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
         perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
-    end if;
-    if opted_out or phone_status is not null then
-        -- A begin locks the number before the row. It cannot deadlock with this: it wants a processing row, and this one ended.
-        perform smsretry.mark_customer(
-            v_row, c.phone, opted_out, finish_sms_delivery.phone_status, v_attempt.delivery_code, v_now)
-        from public.customers c -- whose number is still the one that the text was sent to
-        where c.id = v_row.customer_id and c.business_id = v_row.business_id
-          and smsretry.number_key(v_row.business_id, c.phone) = v_attempt.number_key;
     end if;
     return 'applied';
 end

@@ -5,9 +5,9 @@ returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
-    v_lost constant boolean := smsretry.is_lost(status);
-    v_arrived constant boolean := status in ('delivered', 'read');
     v_rank constant integer := smsretry.delivery_rank(status);
+    v_lost constant boolean := coalesce(v_rank = smsretry.delivery_rank('undelivered'), false);
+    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
     v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;

@@ -20,7 +20,7 @@ begin
             when exists (select from public.sms_retry_queue q
                          where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
                 then 'Another row of the same text waits'
-            when smsretry.is_unsettled(retry.id)
+            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null -- never simply sent again
                 then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
         when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
         when what = 'cancel' and v_state = 'in_doubt' then 'It is unknown whether it went out: evidence is looked for'

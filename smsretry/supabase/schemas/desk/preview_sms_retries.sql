@@ -40,12 +40,24 @@ begin
         limit v_limit);
     for v_claim in
         select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
-        union all
-        select s.* from smsretry.scheduled_claim s where s.id = any (v_ids)
+        union all -- a scheduled send as its claim will be once it is queued
+        select f.* from public.scheduled_sends s
+        left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
+        left join public.businesses b on b.id = s.business_id
+        cross join lateral jsonb_populate_record(null::smsretry.claimed_retry, jsonb_build_object(
+            'id', s.id, 'business_id', s.business_id, 'send_log_id', s.id, 'customer_id', s.customer_id, 'status', 'pending',
+            'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
+            'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
+            'why', s.why, 'why_code', s.why_code, 'message_class', s.message_class, 'reconcile_count', 0,
+            'other_bodies', '{}'::text[], 'lost_sids', '{}'::text[], 'lost_accounts', '{}'::text[], 'send_log_found', true,
+            'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
+            'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
+            'business_timezone', left(b.timezone, 100), 'business_hours', left(b.sms_hours, 1000))) f
+        where s.id = any (v_ids) and s.status = 'scheduled'
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        v_claim.sender := coalesce(v_claim.sender, smsretry.told_sender(smsretry.sender_of(v_claim.business_id, v_claim.message_class)));
+        v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
         select r.why, r.why_code into v_refused from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         v_texts_at := '{}';

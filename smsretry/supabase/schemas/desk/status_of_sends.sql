@@ -8,8 +8,7 @@ begin
     return query
     with accepted as materialized (
         select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
-                    -- as smsretry.is_lost, inline because it is cheaper
-                    when a.delivery_status in ('undelivered', 'failed', 'canceled') then 'undelivered' else 'open' end as fate,
+                    when a.lost then 'undelivered' else 'open' end as fate,
                a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour,
                a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a

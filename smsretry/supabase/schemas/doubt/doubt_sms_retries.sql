@@ -1,6 +1,6 @@
 -- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
 -- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
--- when a send is to begin: smsretry.doubt_forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
 -- change_sms_texts.
 create or replace function public.doubt_sms_retries(

@@ -11,7 +11,7 @@ begin
             when smsretry.left_alone('requeue', retry, log, smsretry.clock()) is null then array['requeue']
             when smsretry.is_sent(log.provider_message_id, log.status::text)
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
-            when smsretry.is_unsettled(retry.id) then array['resolve']
+            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null then array['resolve']
             else array['explain'] end
         when retry.status = 'pending' then
             array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]

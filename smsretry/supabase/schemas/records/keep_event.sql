@@ -14,7 +14,7 @@ declare
     v_last record;
     v_detail jsonb;
 begin
-    if new.why_code in ('operator', 'restored') and new.status in ('pending', 'cancelled')
+    if new.why_code = 'operator' and new.status in ('pending', 'cancelled')
         and (new.why_code, new.why, new.in_doubt_since is null)
             is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
         return null;

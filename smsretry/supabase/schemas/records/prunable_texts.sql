@@ -2,4 +2,4 @@
 create or replace view smsretry.prunable_texts with (security_invoker = true) as
 select q.id, q.updated_at
 from public.sms_retry_queue q
-where q.work is null and not smsretry.is_unsettled(q.id);
+where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).attempt_id is null;

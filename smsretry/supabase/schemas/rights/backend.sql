@@ -33,7 +33,7 @@ begin
             'claim_sms_texts', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
             'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
             'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
-            'mark_sms_database', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
+            'mark_sms_database', 'mark_sms_number', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
             'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
             'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
             'resume_sms_sender', 'schedule_sms', 'set_sms_state_stop', 'set_sms_stop', 'settle_sms_attempt',

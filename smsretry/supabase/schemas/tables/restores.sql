@@ -1,5 +1,5 @@
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
--- leaves: smsretry.doubt_forgotten. Written by doubt_sms_retries.
+-- leaves: smsretry.forgotten. Written by doubt_sms_retries.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record

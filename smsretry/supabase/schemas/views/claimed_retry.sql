@@ -24,7 +24,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
-       smsretry.told_sender(own.sender) as sender -- null: that of the runner's environment
+       own.told as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -37,7 +37,7 @@ cross join lateral (
     select left(l.subject, smsretry.longest_body() + 1) as body, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
            left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours) cut
 left join lateral (
-    select s as sender, s.id from smsretry.business_senders e join smsretry.senders s on s.id = e.sender_id
+    select s.told, s.id from smsretry.business_senders e join smsretry.told_senders s on s.id = e.sender_id
     where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) own on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
@@ -50,4 +50,4 @@ left join lateral (
            or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
-      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
+      and m.lost and not m.delivery_excused) u on true;

@@ -1,7 +1,7 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
 -- writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is now in doubt about an earlier send
+--     | lost     another worker has the row, or (why says so) it is in doubt now: its message may have left before a restore from a backup
 --     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
@@ -29,6 +29,7 @@ declare
     v_key bytea;
     v_customer public.customers;
     v_told record;
+    v_forgotten record;
 begin
     if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
         or send_to not in ('all', 'listed', 'nobody') then
@@ -76,8 +77,12 @@ begin
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        select d.why, d.why_code into why, why_code from smsretry.doubt_forgotten(v_row, decided_at) d;
-        answer := case when why is not null then 'lost' end;
+        select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
+        if found then
+            answer := 'lost';
+            why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+            why_code := 'restored';
+        end if;
     end if;
     -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
     if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
@@ -103,23 +108,31 @@ begin
         v_row.why_code := why_code;
         v_row.held_since := coalesce(v_row.held_since, decided_at);
         perform smsretry.save_row(v_row, decided_at, due => reached_at);
-    elsif answer = 'go' then
+    elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
-            id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source, quiet_hours_rule,
-            number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+            id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
+            quiet_hours_rule, number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
         values (
-            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no, decided_at,
+            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no,
+            coalesce(v_forgotten.since, decided_at), case when answer = 'lost' then decided_at end, case when answer = 'lost' then 'in_doubt' end,
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, sent_by, run_id, sent_account, segments, v_row.business_id);
-        v_row.begun_at := decided_at;
+            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
+            case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
         v_row.attempt_id := attempt_id;
-        v_row.last_attempted_at := decided_at;
-        v_row.why := null;
-        v_row.why_code := null;
+        v_row.why := why;
+        v_row.why_code := why_code;
         v_row.held_since := null;
         v_row.recover_count := 0;
-        v_row.claimed_by_application := false;
-        perform smsretry.save_row(v_row, decided_at);
+        if answer = 'go' then
+            v_row.begun_at := decided_at;
+            v_row.last_attempted_at := decided_at;
+            v_row.claimed_by_application := false;
+            perform smsretry.save_row(v_row, decided_at);
+        else
+            v_row.in_doubt_since := v_forgotten.until;
+            v_row.reconcile_count := 0;
+            perform smsretry.save_row(v_row, decided_at, due => decided_at);
+        end if;
     end if;
     return next;
 end

@@ -1,6 +1,7 @@
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
 -- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
--- made. So a text that a begin would call sent, or put in doubt, comes to that here.
+-- made. So a text that a begin would call sent ends here. What may
+-- have gone out before a restore is given to it all the same: after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -19,9 +20,6 @@ begin
                    where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
                      and smsretry.is_sent(l.provider_message_id, l.status::text)) then
             perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
-        else
-            v_row.claim_no := v_row.claim_no + 1; -- an attempt of its own
-            perform smsretry.doubt_forgotten(v_row, v_now);
         end if;
     end loop;
     -- Those that are left have not moved.

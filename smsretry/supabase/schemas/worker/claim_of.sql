@@ -14,7 +14,7 @@ declare
 begin
     if cardinality(claim_of.ids) > 0 then
         v_environment := (
-            select smsretry.told_sender(s) from smsretry.senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
+            select s.told from smsretry.told_senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
         v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
                     from smsretry.claimed_retry r where r.id = any (claim_of.ids));
         v_stops := (

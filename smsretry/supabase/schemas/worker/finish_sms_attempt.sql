@@ -2,12 +2,10 @@
 -- nothing. applied is false if the claim was lost.
 --   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
 -- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
--- opted_out, phone_status: what a refusal says of the number that it was sent to (smsretry.mark_customer).
 create or replace function public.finish_sms_attempt(
     retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
     error_code integer default null, twilio_sid text default null, retry_in interval default null,
-    reason text default null, counted boolean default true, opted_out boolean default false,
-    phone_status text default null, held boolean default false, why_code text default null
+    reason text default null, counted boolean default true, held boolean default false, why_code text default null
 )
 returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -21,8 +19,8 @@ declare
 begin
     if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
                                    ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
-        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and error is null then
-        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in, and what did not go out an error)',
+        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and (error is null or twilio_sid is not null) then
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in; what did not go out an error, and no SID)',
             outcome, next_status using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -31,36 +29,31 @@ begin
 
     if applied then
         select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id;
-        update public.sms_send_attempts a
-        set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code,
-            twilio_sid = finish_sms_attempt.twilio_sid, settled_by = v_settled_by,
-            delivery_look_at = case when finish_sms_attempt.twilio_sid is not null then v_now + smsretry.first_delivery_look() end,
-            sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
-        where a.id = attempt_id;
-        if outcome in ('rejected', 'not_sent') then -- it took nothing of its sender's day
-            update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
-            where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
-        end if;
-
         v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
         v_row.reason := coalesce(reason, v_row.reason);
-        case next_status
-            when 'completed' then
-                perform smsretry.save_row(v_row, v_now, ended => 'completed', sid => twilio_sid);
-            when 'failed' then
+        if outcome = 'accepted' then
+            perform smsretry.accept_attempt(v_row, attempt_id, twilio_sid, v_settled_by, v_now);
+        else
+            update public.sms_send_attempts a
+            set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code, settled_by = v_settled_by,
+                sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
+            where a.id = attempt_id;
+            if not v_doubt then -- it took nothing of its sender's day
+                update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
+                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
+            end if;
+            v_row.last_error := error;
+            v_row.why_code := why_code;
+            v_row.error_code := error_code;
+            v_row.why := case when held then error end;
+            v_row.held_since := case when held then v_now end;
+            v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
+            v_row.in_doubt_since := case when v_doubt then v_now end;
+            if next_status = 'failed' then
                 perform smsretry.save_row(v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => error_code);
             else
-                v_row.last_error := error;
-                v_row.why_code := why_code;
-                v_row.error_code := error_code;
-                v_row.why := case when held then error end;
-                v_row.held_since := case when held then v_now end;
-                v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
-                v_row.in_doubt_since := case when v_doubt then v_now end;
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
-        end case;
-        if opted_out or phone_status is not null then
-            perform smsretry.mark_customer(v_row, v_attempt.sent_to, opted_out, phone_status, error_code, v_now);
+            end if;
         end if;
     else
         -- Applied before: the answer to the same call was lost, or the provider's callback was faster.

@@ -1,0 +1,40 @@
+-- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
+-- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
+-- text, which the provider refuses, too. A refusal is told before its outcome is: if that is lost, consent stops the next send.
+-- No fence: what the provider said is true, whoever has the row. May be repeated. False: nobody has this
+-- attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
+create or replace function public.mark_sms_number(
+    attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
+)
+returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_sent record;
+begin
+    select q.business_id, q.customer_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
+               when smsretry.number_key(c.business_id, c.phone) = a.number_key then c.phone end) as phone into v_sent
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
+    where a.id = mark_sms_number.attempt_id;
+    if v_sent.phone is null then
+        return false;
+    end if;
+    if mark_sms_number.opted_out then
+        perform smsretry.say_opted_out(
+            array[v_sent.business_id], v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'), smsretry.clock())
+        where not exists ( -- it is kept already, whatever was said after it
+            select from smsretry.consents o where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
+        perform smsretry.follow_opt_out(array[v_sent.business_id], v_sent.phone, v_sent.customer_id);
+    end if;
+    if mark_sms_number.phone_status is not null then
+        update public.customers c set phone_status = mark_sms_number.phone_status
+        where c.id in (select o.id from public.customers o
+                       where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
+                       for no key update skip locked);
+    end if;
+    return true;
+exception when others then -- a check or a trigger of the application's: its error would quote the number
+    raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
+    return false;
+end
+$$;
