@@ -1,10 +1,9 @@
 """The command that imports opt-outs from a file: two columns, and a call of the database for each part."""
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO, TextIOWrapper
+from io import SEEK_END, BufferedReader, BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -23,8 +22,7 @@ _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16",
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
     with _opened(file) as content, SupabaseOperators(load(Settings)) as connected:
-        file_hash = hashlib.file_digest(content, "sha256").hexdigest()
-        size = content.tell()
+        size = content.seek(0, SEEK_END)
         content.seek(0)
         beginning = content.read(3)
         encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if beginning.startswith(mark)), "utf-8")
@@ -40,7 +38,7 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
                 lines += len(part)
                 refused += [f"line {one.line}: {one.why}" for one in part if isinstance(one, Unread)]
                 readable = [one for one in part if isinstance(one, OptOut)]
-                parts += [connected.import_opt_outs(order, readable, file_hash=file_hash)] if readable else []
+                parts += [connected.import_opt_outs(order, readable)] if readable else []
                 moved(completed=content.tell())
         text.detach()  # or it closes the file as soon as nobody reads it
     return Imported.of(order, parts, refused=refused, lines_read=lines)

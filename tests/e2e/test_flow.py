@@ -111,7 +111,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
 
 def held_text(business: Business) -> UUID:
     """A text to Louisiana, to which an operator lets none go."""
-    business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
+    business.connection.execute("select set_sms_stop('state', 'LA', 'A hurricane')")
     return business.due_text(phone="+15045550164", timezone="America/Chicago")
 
 

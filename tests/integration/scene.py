@@ -35,7 +35,7 @@ QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
     "stops", "consents", "events", "runs", "inbound_texts", "restores", "turns", "senders", "business_senders",
-    "imported_files", "mark",
+    "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""
 
@@ -136,13 +136,12 @@ class Scene:
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
             "set_sms_stop": {"kind": "everybody", "subject": "", "why": "Twilio is down"},
-            "set_sms_state_stop": {"state": "LA", "why": "A hurricane"},
             "record_sms_consent": {
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
             },
             "import_sms_opt_outs": {
                 "opt_outs": [{"line": 2, "phone": PHONE, "at": None}], "business_id": str(self.business.id),
-                "dry_run": False, "file_hash": "a" * 64, **signed,
+                "dry_run": False, **signed,
             },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",

@@ -83,20 +83,17 @@ class SupabaseOperators(SupabaseCalls):
         told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
         return self.one(kind, form.FUNCTION, [{**row, **told} for row in rows])
 
-    def import_opt_outs(
-        self, order: ImportOptOuts, opt_outs: Sequence[OptOut], *, file_hash: str | None = None
-    ) -> Done:
+    def import_opt_outs(self, order: ImportOptOuts, opt_outs: Sequence[OptOut]) -> Done:
         """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
 
         Args:
             opt_outs: `LINES_OF_A_CALL` at most.
-            file_hash: SHA-256 of the file they are from. Its lines without a date count as of its first import.
 
         Raises:
             InputError: there is no such business.
         """
         lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
-        return self.carry_out(order, opt_outs=lines, file_hash=file_hash)
+        return self.carry_out(order, opt_outs=lines)
 
     def checksums(self) -> Mapping[str, str]:
         """Of each function, table and the like that smsretry defines, as the database has it."""

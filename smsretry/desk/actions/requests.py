@@ -243,12 +243,18 @@ class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION, LOOK, ONE_WAY = "set_sms_state_stop", "status", ("whether it stops", ("because", "lift"))
-    state: Annotated[UsState, POSITIONAL] = Field(description="Two letters of a US state or territory, such as LA.")
+    FUNCTION, LOOK, ONE_WAY = "set_sms_stop", "status", ("whether it stops", ("because", "lift"))
+    state: Annotated[UsState, POSITIONAL] = Field(
+        description="Two letters of a US state or territory, such as LA.", serialization_alias="subject"
+    )
     because: Because | None = Field(
         None, description="The declared emergency. Kept, and shown with each text.", serialization_alias="why"
     )
     lift: bool = Field(False, description="Let texts go there again.", exclude=True)
+
+    def values(self) -> dict[str, object]:
+        """A state is one of what may be stopped."""
+        return {"kind": "state", **super().values()}
 
 
 class Prune(Form):

@@ -233,28 +233,6 @@ create table if not exists smsretry.events (
 comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
 
--- ======== what an existing smsretry.imported_files lacks ========
-alter table if exists smsretry.imported_files
-    add column if not exists file_key bytea primary key,
-    add column if not exists imported_at timestamptz not null,
-    add column if not exists business_id uuid,
-    add column if not exists who text not null,
-    add column if not exists because text not null;
-select pg_temp.add_rule('smsretry.imported_files', 'imported_files_pkey', $r$primary key (file_key)$r$);
-select pg_temp.add_rule('smsretry.imported_files', 'imported_files_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
-
--- ======== schemas/tables/imported_files.sql ========
--- When each file of opt-outs was first imported (import_sms_opt_outs). Its lines without a date count as of then each time, so
--- that a second import of the same file undoes no opt-in that came after the first.
-create table if not exists smsretry.imported_files (
-    file_key bytea primary key, -- smsretry.number_key of the business, or of none, and the file's SHA-256
-    imported_at timestamptz not null,
-    business_id uuid, -- null: for all
-    who text not null,
-    because text not null,
-    constraint imported_files_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
-);
-
 -- ======== what an existing smsretry.inbound_texts lacks ========
 alter table if exists smsretry.inbound_texts
     add column if not exists twilio_sid text primary key,
@@ -1244,24 +1222,12 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 
--- ======== schemas/helpers/told_sender.sql ========
--- A sender as a claim tells it to a worker; null: there is none.
-create or replace function smsretry.told_sender(sender smsretry.senders)
-returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case when sender.id is not null then jsonb_build_object(
-        'id', sender.id, 'account', sender.account, 'sent_by', sender.sent_by, 'segments_per_second', sender.segments_per_second,
-        'paused_because', sender.paused_because,
-        'spent_until', case when sender.day_segments >= sender.segments_per_day and sender.day_ends_at > smsretry.clock()
-                            then sender.day_ends_at end) end;
-end
-$$;
 -- ======== schemas/helpers/told_senders.sql ========
 -- Each sender as a claim tells it to a worker.
 create or replace view smsretry.told_senders with (security_invoker = true) as
 select s.id, s.account, s.sent_by, jsonb_build_object(
            'id', s.id, 'account', s.account, 'sent_by', s.sent_by, 'segments_per_second', s.segments_per_second,
-           'segments_per_day', s.segments_per_day, 'paused_because', s.paused_because,
+           'paused_because', s.paused_because,
            'spent_until', case when s.day_segments >= s.segments_per_day and s.day_ends_at > smsretry.clock() then s.day_ends_at end) as told
 from smsretry.senders s;
 
@@ -1318,29 +1284,6 @@ left join lateral (
            or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
-      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
-
--- ======== schemas/views/scheduled_claim.sql ========
--- A scheduled send as its claim will be once it is queued, for preview_sms_retries. Columns: smsretry.claimed_retry.
-create or replace view smsretry.scheduled_claim with (security_invoker = true) as
-select s.id, s.business_id, s.id as send_log_id, s.customer_id, 'pending'::text as status, 0 as attempt_count, 3 as max_attempts,
-       s.scheduled_for, null::timestamptz as last_attempted_at, null::text as last_error, null::text as reason,
-       s.created_at, s.updated_at, 0::bigint as claim_no, null::timestamptz as claimed_at, s.not_after as expires_at,
-       s.held_since is not null as held, s.why, s.why_code::text as why_code, s.message_class,
-       null::uuid as attempt_id, null::timestamptz as in_doubt_since, 0 as reconcile_count,
-       null::timestamptz as attempt_begun_at, null::text as sent_to, null::text as sent_body, null::text as sent_by, null::text as sent_account,
-       array[]::text[] as other_bodies,
-       true as send_log_found, left(s.body, smsretry.longest_body() + 1) as body, 'sms'::text as channel, false as log_says_sent,
-       null::text as known_sid,
-       c.id is not null as customer_found, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-       left(c.sms_consent_status::text, 40) as sms_consent_status,
-       left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours, null::text as decided_by,
-       s.scheduled_for as due_since, array[]::text[] as lost_sids, array[]::text[] as lost_accounts, smsretry.told_sender(o) as sender
-from public.scheduled_sends s
-left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
-left join public.businesses b on b.id = s.business_id
-left join lateral smsretry.sender_of(s.business_id, s.message_class) o on true
-where s.status = 'scheduled';
       and m.lost and not m.delivery_excused) u on true;
 
 -- ======== schemas/queue/decide_anew.sql ========
@@ -3148,13 +3091,12 @@ $$;
 -- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
 -- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
 -- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
--- again changes nothing more.
---   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- again changes nothing more, but for who has opted in meanwhile after a line that counts as now.
 -- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
 -- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
-    who text default null, because text default null, file_hash text default null
+    who text default null, because text default null
 )
 returns table (
     recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
@@ -3165,18 +3107,16 @@ declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
     k_at constant text := -- that PostgreSQL reads; a 30 February is taken apart, below
         '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
-    v_as_of timestamptz := smsretry.clock();
-    v_key constant bytea := smsretry.number_key(business_id, file_hash);
+    v_now constant timestamptz := smsretry.clock();
     v_line record;
     v_kept record;
     v_at uuid[];
     v_new uuid[];
     v_done record;
 begin
-    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
-        and coalesce(file_hash ~ '^[0-9a-f]{64}$', true)) is not true then
+    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array') is not true then
         raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
-            using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
+            using errcode = 'SR422', hint = 'Nothing was recorded.';
     elsif jsonb_array_length(opt_outs) > k_most then
         raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
     elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
@@ -3185,15 +3125,12 @@ begin
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
     recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
     begin
-        insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
-        select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
         for v_line in
             select w.phone, min(w.line) as line, count(*)::integer as lines,
-                   count(*) filter (where (w.at <= v_as_of) is not true)::integer as undated,
-                   case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
+                   count(*) filter (where (w.at <= v_now) is not true)::integer as undated,
+                   case when bool_or((w.at <= v_now) is not true) then v_now else max(w.at) end as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
                          case when e.value ->> 'at' ~ k_at
@@ -3222,7 +3159,7 @@ begin
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
             v_new := smsretry.say_opted_out(
-                v_at, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
                 case when v_line.undated = 0 then v_line.at end);
             undated := undated + v_line.undated;
             recorded := recorded + (v_new <> '{}')::integer;
@@ -4014,7 +3951,7 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
     sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off as $$
 declare
     k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
@@ -4520,7 +4457,7 @@ returns table (
     stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
     oldest timestamptz, events jsonb, asked_at timestamptz
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -4815,7 +4752,7 @@ left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id)
 -- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
 -- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
 create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
-returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     a record;
@@ -5017,7 +4954,7 @@ create or replace function public.explain_sms(
     row_limit integer default 20
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
@@ -5104,7 +5041,7 @@ $$;
 -- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
 create or replace function public.list_sms(which jsonb, row_limit integer default 100)
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];
 begin
@@ -5155,7 +5092,7 @@ create or replace function public.preview_sms_retries(
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
 returns setof jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(row_limit, 1000)), 1);
@@ -5196,7 +5133,7 @@ begin
             'id', s.id, 'business_id', s.business_id, 'send_log_id', s.id, 'customer_id', s.customer_id, 'status', 'pending',
             'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
             'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
-            'why', s.why, 'why_code', s.why_code, 'account_refusal_count', 0, 'message_class', s.message_class, 'reconcile_count', 0,
+            'why', s.why, 'why_code', s.why_code, 'message_class', s.message_class, 'reconcile_count', 0,
             'other_bodies', '{}'::text[], 'lost_sids', '{}'::text[], 'lost_accounts', '{}'::text[], 'send_log_found', true,
             'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
             'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
@@ -5297,18 +5234,6 @@ begin
 end
 $$;
 
--- ======== schemas/desk/set_sms_state_stop.sql ========
--- Stop marketing texts to a US state, or lift the stop (why null). why: the emergency. Returns whether it is stopped.
-create or replace function public.set_sms_state_stop(state text, why text)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-begin
-    if (set_sms_state_stop.state ~ '^[A-Z]{2}$') is not true then
-        raise exception 'state must be two capital letters, such as LA' using errcode = 'SR422';
-    end if;
-    return public.set_sms_stop('state', set_sms_state_stop.state, set_sms_state_stop.why);
-end
-$$;
-
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
@@ -5325,7 +5250,7 @@ returns table (
     part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
     why_code text, ref text
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_run smsretry.runs;
@@ -5595,7 +5520,7 @@ $$;
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
-returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_since constant timestamptz := v_now - case
@@ -5637,7 +5562,7 @@ $$;
 -- own objects are among them; which are ours is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns
 -- together; of a shared one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
-returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp
+returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (
         select o.oid, o.rolname || ' ' from pg_roles o where o.rolname in ('anon', 'authenticated', 'service_role')
@@ -5742,9 +5667,7 @@ end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
--- a sample. Everything is rolled back. A row each:
---   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A row each:
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
 create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
@@ -5760,68 +5683,57 @@ declare
     v_context text;
     v_hint text;
 begin
-    foreach subject in array array['oldest due text', 'rehearsal of a text'] loop
-        begin
-            if subject = 'oldest due text' then
-                select q.* into v_row from public.sms_retry_queue q
-                where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
-                order by q.scheduled_for limit 1 for update skip locked;
-                continue when v_row.id is null;
-            else
-                v_step := 'claim_sms_texts';
-                perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
-                v_step := 'number_key';
-                perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
-                v_step := 'making a sample text';
-                v_row.send_log_id := smsretry.sample_text();
-                if v_row.send_log_id is null then
-                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
-                        'does not wait' using errcode = 'SR000';
-                end if;
-                v_step := 'queue_sms_retry';
-                perform from public.queue_sms_retry(v_row.send_log_id);
-                select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
-                delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
-            end if;
-            v_step := 'claim_sms_retry';
-            v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
-            if v_row.claim_no is null then
-                raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
-            end if;
-            v_step := 'begin_sms_attempt';
-            select b.answer || coalesce(': ' || b.why, '') into v_answer
-            from public.begin_sms_attempt(
-                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-                send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                send_to => 'listed', listed => true) b; -- or a mark would answer
-            if v_answer = 'go' then
-                v_step := 'finish_sms_attempt';
-                perform from public.finish_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
-                    outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
-                select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
-                v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
-            end if;
-            raise exception 'it answered %', v_answer using errcode = 'SR500';
-        exception when query_canceled or others then
-            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
-                v_hint = pg_exception_hint;
-        end;
-        -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_state <> '57014' and (v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01'));
-        advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
-            || left(smsretry.numberless(v_answer), 300)
-            || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
-            when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
-            when v_state in ('42P01', '42883', '42704', '3F000')
-                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
-            else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
-        if v_step is not null or subject = 'rehearsal of a text' then
-            return next;
+    subject := 'rehearsal of a text';
+    begin
+        v_step := 'claim_sms_texts';
+        perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
+        v_step := 'number_key';
+        perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+        v_step := 'making a sample text';
+        v_row.send_log_id := smsretry.sample_text();
+        if v_row.send_log_id is null then
+            raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
+                'does not wait' using errcode = 'SR000';
         end if;
-        exit when v_state = '57014'; -- its time is over, and nothing would end the next one
-    end loop;
+        v_step := 'queue_sms_retry';
+        perform from public.queue_sms_retry(v_row.send_log_id);
+        select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+        delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        v_step := 'claim_sms_retry';
+        v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+        if v_row.claim_no is null then
+            raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
+        end if;
+        v_step := 'begin_sms_attempt';
+        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        from public.begin_sms_attempt(
+            retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
+        if v_answer = 'go' then
+            v_step := 'finish_sms_attempt';
+            perform from public.finish_sms_attempt(
+                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
+                outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
+            select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
+            from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
+            v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
+        end if;
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    exception when query_canceled or others then
+        get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
+            v_hint = pg_exception_hint;
+    end;
+    -- No text to try with, or a lock: nothing is known to be wrong.
+    ok := v_state <> '57014' and (v_step is null or v_state in ('SR000', '55P03', '40P01'));
+    advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+        || left(smsretry.numberless(v_answer), 300)
+        || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
+        when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
+        when v_state in ('42P01', '42883', '42704', '3F000')
+            then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+        else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
+    return next;
     subject := 'mark of the database';
     advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
     ok := advice is null;
@@ -5884,54 +5796,38 @@ create trigger smsretry_keep_event
 
 -- ======== schemas/rights/backend.sql ========
 -- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase project lets everybody call a new
--- function in public, and default privileges may be wide. A function that a migration created anew (smsretry.granted_…) keeps the
--- roles of the owner's own that may call it.
+-- function in public, and default privileges may be wide. A call in public is ours if it has sms in its name and our search_path.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
 revoke all on all tables in schema smsretry from public, anon, authenticated;
 grant select on all tables in schema smsretry to service_role;
-grant insert on smsretry.consents, smsretry.events, smsretry.imported_files, smsretry.restores to service_role;
+grant insert on smsretry.consents, smsretry.events, smsretry.restores to service_role;
 grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
 grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
 
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
 -- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free, and those that read much plan each statement that has a variable anew. Our triggers plan so, too,
+-- as if an index were almost free; those that read much say themselves that each statement is planned anew. Our triggers plan so, too,
 -- because they fire in statements of the application's; and a trigger of the application's that fires first in such a call does.
 do $$
 declare
-    version regprocedure;
-    granted text;
-    role regrole;
-    reads_much boolean;
+    ours record;
 begin
-    for version, granted, reads_much in
-        select p.oid::regprocedure, current_setting('smsretry.granted_' || p.proname, true), p.proname in (
-            'ask_sms_desk', 'check_sms_retries', 'claim_sms_deliveries', 'examine_sms_retries', 'explain_sms', 'list_sms',
-            'preview_sms_retries', 'sms_senders', 'sms_status')
+    for ours in
+        select p.oid::regprocedure as name, p.pronamespace = 'public'::regnamespace as is_call,
+               exists (select from unnest(p.proconfig) s (setting) where s.setting like 'plan\_cache\_mode=%') as reads_much
         from pg_catalog.pg_proc p
         where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
-           or p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig) and p.proname in (
-            'add_sms_sender', 'ask_sms_desk', 'begin_sms_attempt', 'change_sms_sender', 'change_sms_texts',
-            'check_sms_retries', 'claim_due_sms_retries', 'claim_sms_deliveries', 'claim_sms_retry',
-            'claim_sms_texts', 'defer_sms_retry', 'doubt_sms_retries', 'end_sms_retry',
-            'examine_sms_retries', 'explain_sms', 'finish_sms_attempt', 'finish_sms_delivery', 'finish_sms_run',
-            'group_sms_calls', 'import_sms_opt_outs', 'list_sms',
-            'mark_sms_database', 'mark_sms_number', 'pause_sms_sender', 'preview_sms_retries', 'prune_sms_history',
-            'queue_scheduled_sms', 'queue_sms_retry', 'reconcile_sms_retry', 'record_inbound_sms',
-            'record_sms_consent', 'recover_stuck_sms_retries', 'remove_sms_sender', 'resolve_sms_doubt',
-            'resume_sms_sender', 'schedule_sms', 'set_sms_state_stop', 'set_sms_stop', 'settle_sms_attempt',
-            'slow_sms_sender', 'sms_senders', 'sms_status', 'start_sms_run', 'try_sms_retry_queue')
+           or p.pronamespace = 'public'::regnamespace and p.proname ~ '(^|_)sms(_|$)' and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
     loop
-        execute format('revoke all on function %s from public, anon, authenticated', version);
-        execute format('grant execute on function %s to service_role', version);
-        foreach role in array coalesce(nullif(granted, ''), '{}')::regrole[] loop
-            continue when role::text in ('anon', 'authenticated', 'service_role');
-            execute format('grant execute on function %s to %s', version, role);
-        end loop;
-        execute format('alter function %s set %s', version, case when reads_much then 'plan_cache_mode = force_custom_plan'
-                                                                 else 'random_page_cost = 0.1' end);
+        if ours.is_call then
+            execute format('revoke all on function %s from public, anon, authenticated', ours.name);
+            execute format('grant execute on function %s to service_role', ours.name);
+        end if;
+        if not ours.reads_much then
+            execute format('alter function %s set random_page_cost = 0.1', ours.name);
+        end if;
     end loop;
 end
 $$;

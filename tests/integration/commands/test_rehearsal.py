@@ -58,7 +58,7 @@ HARMS = {
         "claim_sms_retry (SR500): it took no row"
     ),
     "revoke update on sms_send_attempts from service_role": (
-        "finish_sms_attempt (42501): permission denied for table sms_send_attempts in public.finish_sms_attempt. "
+        "finish_sms_attempt (42501): permission denied for table sms_send_attempts in smsretry.accept_attempt. "
         "A grant is missing: run `smsretry migrate --again`"
     ),
 }
@@ -94,16 +94,6 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     before = original.rows(ROWS)
     assert _rehearse(original) == {"subject": found["subject"], "ok": True, "advice": None}
     assert original.rows(ROWS) == before
-
-
-def test_the_oldest_due_text_is_rehearsed_with_its_own_row(business: Business, operators: SupabaseOperators) -> None:
-    """What is wrong with it alone is a warning: others go out."""
-    business.due_text()
-    business.connection.execute("update customers set sms_consent_status = 'unknown'")
-    oldest, sample, _ = operators.rehearse("all")
-    assert (oldest.subject, oldest.ok) == ("oldest due text", True)
-    assert "begin_sms_attempt (SR500): it answered ended: Customer opted out" in str(oldest.advice)
-    assert (sample.subject, sample.ok, sample.advice) == ("rehearsal of a text", True, None)
 
 
 def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(original: Database) -> None:

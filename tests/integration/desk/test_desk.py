@@ -182,7 +182,7 @@ def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, com
 
 def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, desk: Desk) -> None:
     """And the last runs."""
-    shop.sql("select set_sms_state_stop('LA', 'A hurricane')")
+    shop.sql("select set_sms_stop('state', 'LA', 'A hurricane')")
     shop.due_text(timezone="America/Chicago", phone="+15045550123")
     last = run_over(shop.queue, shop.sender)
     assert fates_of(last) == ["Held"]

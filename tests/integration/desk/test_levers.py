@@ -119,7 +119,7 @@ CASES: Final = [
     Case("no_time_zone", ANEW, "", NUMBER, "customers.timezone", {"phone": "+881612345678", "timezone": None}),
     Case("hours_unreadable", ANEW, f"{_BUSINESS} sms_hours = '18:00-09:00'", f"{_BUSINESS} sms_hours = null",
          "businesses.sms_hours"),
-    Case("state_stopped", LIFT, "select set_sms_state_stop('NY', 'A storm')", says="smsretry stop NY --lift"),
+    Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop NY --lift"),
     *(Case(code, CANCEL, waits(code)) for code in (
         "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited", "refused_for_now",
         "delivery_open")),

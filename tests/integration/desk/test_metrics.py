@@ -44,7 +44,7 @@ def test_every_number_that_is_pushed_is_the_databases_and_prometheus_reads_the_s
     state that its story tells: one place says what that is for a row, another one counts many.
     """
     business = scene.business
-    business.connection.execute("select set_sms_state_stop('LA', 'A hurricane')")
+    business.connection.execute("select set_sms_stop('state', 'LA', 'A hurricane')")
     command("process", "--limit", "1", **collector.environment())
     [body] = collector.bodies
     private = [BODY, PHONE[1:], "Maple Street", str(business.id), "hurricane"]

@@ -73,7 +73,7 @@ class State:
 _OPTED_OUT: Final = "update customers set sms_consent_status = 'opted_out'"
 _NO_ZONE: Final = "update businesses set timezone = null"
 _NOW: Final = "smsretry.clock()"
-_STORM: Final = "select set_sms_state_stop('LA', 'A hurricane')"
+_STORM: Final = "select set_sms_stop('state', 'LA', 'A hurricane')"
 _THERE: Final = {"phone": "+15045550123", "timezone": "America/Chicago"}
 STATES: Final[dict[str, State]] = {
     "due": State(),
@@ -104,7 +104,7 @@ STATES: Final[dict[str, State]] = {
     "capped": State(text={"phone": "+13055550123"}, others=3),
     "in a stopped state": State(_STORM, _THERE),
     "held": State(_STORM, _THERE, then="select 1"),
-    "held and mended": State(_STORM, _THERE, then="select set_sms_state_stop('LA', null)"),
+    "held and mended": State(_STORM, _THERE, then="select set_sms_stop('state', 'LA', null)"),
     "stopped": State(stopped=True),
     "stopped, opted out": State(_OPTED_OUT, stopped=True),
     "business without hours": State(f"{_NO_ZONE}, sms_hours = null"),

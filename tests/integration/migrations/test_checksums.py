@@ -97,7 +97,6 @@ CHANGED = {
     "column public.sms_retry_queue.reconciled_claim_no": (
         "alter table sms_retry_queue alter column reconciled_claim_no type integer"
     ),
-    "table smsretry.imported_files": "alter table smsretry.imported_files drop column business_id",
     "table public.sms_send_attempts": "alter table sms_send_attempts alter column delivery_looks type bigint",
     "table public.sms_retry_queue": "alter table sms_retry_queue disable row level security",
     "table smsretry.runs": "grant select on smsretry.runs to anon",

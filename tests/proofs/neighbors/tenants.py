@@ -147,12 +147,12 @@ def broken_settings(street: Street) -> Life:
     yield from street.until(1)
     # The bounds on hours pass what closes before it opens.
     street.connection.execute(hours, ["18:00-09:00", street.business("broken settings")])
-    street.connection.execute("select set_sms_state_stop('LA', 'Hurricane')")
+    street.connection.execute("select set_sms_stop('state', 'LA', 'Hurricane')")
     yield from street.until(street.busy - 1)
     held = street.connection.execute("select id from sms_retry_queue where held_since is not null and why <> ''")
     street.counts["held before the mending"] += len(held.fetchall())
     street.connection.execute(hours, ["09:00-18:00", street.business("broken settings")])
-    street.connection.execute("select set_sms_state_stop('LA', null)")
+    street.connection.execute("select set_sms_stop('state', 'LA', null)")
 
 
 # -- rows that hold what no row should ---------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 -- own objects are among them; which are ours is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns
 -- together; of a shared one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
-returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp
+returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (
         select o.oid, o.rolname || ' ' from pg_roles o where o.rolname in ('anon', 'authenticated', 'service_role')

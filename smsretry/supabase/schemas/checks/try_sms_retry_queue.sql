@@ -1,6 +1,4 @@
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? The oldest due text is rehearsed with the row that it has, and
--- a sample. Everything is rolled back. A row each:
---   oldest due text      only if it would not go out, and why; ok, because it answers for itself alone
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A row each:
 --   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
 create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
@@ -16,68 +14,57 @@ declare
     v_context text;
     v_hint text;
 begin
-    foreach subject in array array['oldest due text', 'rehearsal of a text'] loop
-        begin
-            if subject = 'oldest due text' then
-                select q.* into v_row from public.sms_retry_queue q
-                where q.status = 'pending' and q.in_doubt_since is null and q.scheduled_for <= smsretry.clock()
-                order by q.scheduled_for limit 1 for update skip locked;
-                continue when v_row.id is null;
-            else
-                v_step := 'claim_sms_texts';
-                perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
-                v_step := 'number_key';
-                perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
-                v_step := 'making a sample text';
-                v_row.send_log_id := smsretry.sample_text();
-                if v_row.send_log_id is null then
-                    raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
-                        'does not wait' using errcode = 'SR000';
-                end if;
-                v_step := 'queue_sms_retry';
-                perform from public.queue_sms_retry(v_row.send_log_id);
-                select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
-                delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
-            end if;
-            v_step := 'claim_sms_retry';
-            v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
-            if v_row.claim_no is null then
-                raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
-            end if;
-            v_step := 'begin_sms_attempt';
-            select b.answer || coalesce(': ' || b.why, '') into v_answer
-            from public.begin_sms_attempt(
-                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-                send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-                send_to => 'listed', listed => true) b; -- or a mark would answer
-            if v_answer = 'go' then
-                v_step := 'finish_sms_attempt';
-                perform from public.finish_sms_attempt(
-                    retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
-                    outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
-                select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-                from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
-                v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
-            end if;
-            raise exception 'it answered %', v_answer using errcode = 'SR500';
-        exception when query_canceled or others then
-            get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
-                v_hint = pg_exception_hint;
-        end;
-        -- No text to try with, or a lock: nothing is known to be wrong.
-        ok := v_state <> '57014' and (v_step is null or subject = 'oldest due text' or v_state in ('SR000', '55P03', '40P01'));
-        advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
-            || left(smsretry.numberless(v_answer), 300)
-            || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
-            when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
-            when v_state in ('42P01', '42883', '42704', '3F000')
-                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
-            else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
-        if v_step is not null or subject = 'rehearsal of a text' then
-            return next;
+    subject := 'rehearsal of a text';
+    begin
+        v_step := 'claim_sms_texts';
+        perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
+        v_step := 'number_key';
+        perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+        v_step := 'making a sample text';
+        v_row.send_log_id := smsretry.sample_text();
+        if v_row.send_log_id is null then
+            raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
+                'does not wait' using errcode = 'SR000';
         end if;
-        exit when v_state = '57014'; -- its time is over, and nothing would end the next one
-    end loop;
+        v_step := 'queue_sms_retry';
+        perform from public.queue_sms_retry(v_row.send_log_id);
+        select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+        delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        v_step := 'claim_sms_retry';
+        v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+        if v_row.claim_no is null then
+            raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
+        end if;
+        v_step := 'begin_sms_attempt';
+        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        from public.begin_sms_attempt(
+            retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
+            send_to => 'listed', listed => true) b; -- or a mark would answer
+        if v_answer = 'go' then
+            v_step := 'finish_sms_attempt';
+            perform from public.finish_sms_attempt(
+                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
+                outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
+            select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
+            from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
+            v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
+        end if;
+        raise exception 'it answered %', v_answer using errcode = 'SR500';
+    exception when query_canceled or others then
+        get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
+            v_hint = pg_exception_hint;
+    end;
+    -- No text to try with, or a lock: nothing is known to be wrong.
+    ok := v_state <> '57014' and (v_step is null or v_state in ('SR000', '55P03', '40P01'));
+    advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+        || left(smsretry.numberless(v_answer), 300)
+        || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
+        when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
+        when v_state in ('42P01', '42883', '42704', '3F000')
+            then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+        else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
+    return next;
     subject := 'mark of the database';
     advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
     ok := advice is null;

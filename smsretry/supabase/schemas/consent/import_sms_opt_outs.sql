@@ -2,13 +2,12 @@
 -- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
 -- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
 -- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
--- again changes nothing more.
---   file_hash: the SHA-256 of the file they are from, which keeps what "now" is: smsretry.imported_files.
+-- again changes nothing more, but for who has opted in meanwhile after a line that counts as now.
 -- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
 -- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
-    who text default null, because text default null, file_hash text default null
+    who text default null, because text default null
 )
 returns table (
     recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
@@ -19,18 +18,16 @@ declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
     k_at constant text := -- that PostgreSQL reads; a 30 February is taken apart, below
         '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
-    v_as_of timestamptz := smsretry.clock();
-    v_key constant bytea := smsretry.number_key(business_id, file_hash);
+    v_now constant timestamptz := smsretry.clock();
     v_line record;
     v_kept record;
     v_at uuid[];
     v_new uuid[];
     v_done record;
 begin
-    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array'
-        and coalesce(file_hash ~ '^[0-9a-f]{64}$', true)) is not true then
+    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array') is not true then
         raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
-            using errcode = 'SR422', hint = 'A file_hash is a SHA-256, in 64 small letters and digits. Nothing was recorded.';
+            using errcode = 'SR422', hint = 'Nothing was recorded.';
     elsif jsonb_array_length(opt_outs) > k_most then
         raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
     elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
@@ -39,15 +36,12 @@ begin
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    v_as_of := coalesce((select f.imported_at from smsretry.imported_files f where f.file_key = v_key), v_as_of);
     recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
     begin
-        insert into smsretry.imported_files (file_key, imported_at, business_id, who, because)
-        select v_key, v_as_of, business_id, who, because where v_key is not null and not dry_run on conflict do nothing;
         for v_line in
             select w.phone, min(w.line) as line, count(*)::integer as lines,
-                   count(*) filter (where (w.at <= v_as_of) is not true)::integer as undated,
-                   case when bool_or((w.at <= v_as_of) is not true) then v_as_of else max(w.at) end as at
+                   count(*) filter (where (w.at <= v_now) is not true)::integer as undated,
+                   case when bool_or((w.at <= v_now) is not true) then v_now else max(w.at) end as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
                          case when e.value ->> 'at' ~ k_at
@@ -76,7 +70,7 @@ begin
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
             v_new := smsretry.say_opted_out(
-                v_at, v_line.phone, 'import_' || to_char(v_as_of at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
+                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
                 case when v_line.undated = 0 then v_line.at end);
             undated := undated + v_line.undated;
             recorded := recorded + (v_new <> '{}')::integer;

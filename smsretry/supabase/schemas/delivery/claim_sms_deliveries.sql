@@ -13,7 +13,7 @@ returns table (
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
     sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off as $$
 declare
     k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();

@@ -4,7 +4,7 @@
 -- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
 -- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
 create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
-returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     a record;

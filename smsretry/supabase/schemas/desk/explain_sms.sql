@@ -6,7 +6,7 @@ create or replace function public.explain_sms(
     row_limit integer default 20
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];

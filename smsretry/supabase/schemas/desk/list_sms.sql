@@ -1,7 +1,7 @@
 -- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
 create or replace function public.list_sms(which jsonb, row_limit integer default 100)
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];
 begin

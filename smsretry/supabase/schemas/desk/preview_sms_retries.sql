@@ -7,7 +7,7 @@ create or replace function public.preview_sms_retries(
     retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
 )
 returns setof jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(row_limit, 1000)), 1);

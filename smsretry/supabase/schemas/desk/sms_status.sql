@@ -13,7 +13,7 @@ returns table (
     part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
     why_code text, ref text
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_run smsretry.runs;

@@ -13,7 +13,7 @@ returns table (
     stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
     oldest timestamptz, events jsonb, asked_at timestamptz
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
