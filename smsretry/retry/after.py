@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import assert_never
 
-from smsretry.retry.backoff import next_look_delay, next_retry_delay, uncounted_delay
-from smsretry.retry.before import HELD_LOOK, UNASKED_DELAY
+from smsretry.retry.backoff import HELD_LOOK, next_look_delay, next_retry_delay, uncounted_delay
+from smsretry.retry.before import TROUBLE_DELAY
 from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
@@ -36,7 +36,7 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
         case "permanent" | "opted_out":
             return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
         case "account":
-            return Hold(refusal.advice, why_code, code, due_in=HELD_LOOK)
+            return Hold(refusal.advice, why_code, code)
         case "day_spent":
             return Retry(why, why_code, code, due_in=HELD_LOOK)
         case "rate_limit":
@@ -61,4 +61,4 @@ def too_late(seconds: float) -> tuple[NotSent, Retry]:
         f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
         "The database was slow, or this process was stopped meanwhile"
     )
-    return NotSent(why), Retry(why, "database_trouble", due_in=UNASKED_DELAY, reason=None)
+    return NotSent(why), Retry(why, "database_trouble", due_in=TROUBLE_DELAY, reason=None)

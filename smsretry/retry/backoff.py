@@ -7,6 +7,8 @@ from smsretry import data
 
 RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
 """After the first send, the first retry, the second; the last repeats."""
+HELD_LOOK: Final = timedelta(minutes=15)
+"""How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
 LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))

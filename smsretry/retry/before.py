@@ -17,16 +17,10 @@ MIN_LIFE: Final = timedelta(seconds=10)
 LIFE: Final = timedelta(hours=48)
 """How long a text stays of use, counted from the first moment it might have gone out, even if nothing ran then. Waiting
 for an opening does not count."""
-HELD_LOOK: Final = timedelta(minutes=15)
-"""How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 CAP_WINDOW: Final = timedelta(hours=24)
 """The span of a rule's `daily_cap`. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
-BUSY_DELAY: Final = timedelta(minutes=1)
-"""How long a text waits for a lock of another transaction."""
-UNASKED_DELAY: Final = timedelta(seconds=30)
-"""How long a text waits if the database cannot be asked about it: until the next run, behind texts that were due."""
-SUSPECTED_DELAY: Final = timedelta(minutes=1)
-"""How long a row that is claimed alone waits while its sender has stopped. Given back, it would keep others from it."""
+TROUBLE_DELAY: Final = timedelta(seconds=30)
+"""How long a text waits for what is no trouble of its own: until the next run, behind texts that were due."""
 _PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders resume`"
 _SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
@@ -40,14 +34,14 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
     if expires_at <= at + MIN_LIFE:
         return Cancel(f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
     if misspelled := spelling_problem(claim.phone or ""):
-        return Hold(misspelled, "number_spelling", due_in=HELD_LOOK)
+        return Hold(misspelled, "number_spelling")
     if claim.sender and claim.sender.paused_because:
-        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused", due_in=HELD_LOOK)
+        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused")
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
         why = f"The business's sms_hours cannot be read: {error}"
-        return Hold(why, "hours_unreadable", due_in=HELD_LOOK)
+        return Hold(why, "hours_unreadable")
     if check.held:
         return _hold(check, check.held)
     why = f"Quiet hours: {check.rule}"
@@ -103,17 +97,9 @@ def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -
     return _wait(claim, _check(claim, turns_at, profile), turns_at, profile, _SPENT, "day_spent")
 
 
-# Trouble that is not the text's own
-
-
-def busy(at: datetime) -> Defer:
-    """Wait while another transaction holds the customer locked. No other text is affected."""
-    return Defer("Another transaction holds the customer locked", "customer_locked", until=at + BUSY_DELAY)
-
-
-def unasked(at: datetime, why: str) -> Defer:
-    """Wait if the database could not be asked about a text. If the text is to blame, it delays no other."""
-    return Defer(why, "database_trouble", until=at + UNASKED_DELAY)
+def troubled(claim: Claim, why: str, why_code: WhyCode = "database_trouble") -> Defer:
+    """Wait for what is no trouble of its own. If it is after all, it delays no other."""
+    return Defer(why, why_code, until=claim.claimed_at + TROUBLE_DELAY)
 
 
 def _due(claim: Claim) -> str:
@@ -133,7 +119,7 @@ def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
 
 def _hold(check: QuietHoursCheck, why: str) -> Hold:
     code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
-    return Hold(why, code, due_in=HELD_LOOK)
+    return Hold(why, code)
 
 
 def _wait(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
+from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import DeliveryStatus, Fate, Reason, WhyCode
 
@@ -107,6 +108,7 @@ class Hold(Waits):
     """
 
     fate, held = "Held", True
+    due_in: timedelta = HELD_LOOK
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
     other texts', it is not held."""

@@ -34,12 +34,8 @@ LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6), timedelta(hours=12))
 """After a message that did not arrive; the last repeats. A phone that is off, a carrier in trouble and whoever mends a
 sender take their time, a late report of delivery stops the next message, and each message costs."""
-GIVEN_UP_LOOK: Final = timedelta(hours=1)
-"""When a message that was given up is looked up once more: a carrier may deliver it all the same."""
-OTHER_LOOK: Final = timedelta(minutes=15)
-"""When to look again while another message of the same text is under way."""
-ASK_AGAIN: Final = timedelta(minutes=5)
-"""When a text is due again if the provider could not be asked about its lost message, or the answer not recorded."""
+MAY_ARRIVE_LOOK: Final = timedelta(minutes=15)
+"""When to look again at a message that may still arrive: it was given up, or another one of its text waits for it."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
 FAILURES: Final[frozenset[DeliveryStatus]] = frozenset({"undelivered", "failed", "canceled"})
 
@@ -109,6 +105,11 @@ class Report:
         return self.status in ("denied", "unanswered")
 
     @property
+    def said(self) -> str:
+        """The same in words for people."""
+        return _SILENCES.get(self.status, f"The provider says {self.status}")
+
+    @property
     def blames_the_sender(self) -> bool:
         """Whether our account, our sender or our words, which a person can mend, kept it from arriving."""
         return self.refusal is not None and self.refusal.level in ("account", "content")
@@ -139,15 +140,14 @@ def after_delivery(message: OpenDelivery, report: Report, *, profile: Profile = 
     look_in = nth(LOOKS, max(message.looks - 1, 0))
     if report.has_failed:  # that was acted on before
         return LookAgain("It did not arrive; a late delivery would still count", "undelivered", due_in=look_in)
-    why = _SILENCES.get(report.status, f"The provider says {report.status}")
-    return LookAgain(why, "delivery_open", due_in=look_in)
+    return LookAgain(report.said, "delivery_open", due_in=look_in)
 
 
 def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
     expired = message.expires_at is not None and message.claimed_at >= message.expires_at
     if message.may_have_arrived:
         why = "Another message of this text may still arrive"
-        return Close() if expired else LookAgain(why, "delivery_open", due_in=OTHER_LOOK)
+        return Close() if expired else LookAgain(why, "delivery_open", due_in=MAY_ARRIVE_LOOK)
     refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     match refusal.kind:
@@ -197,16 +197,12 @@ def before_sending_again(claim: Claim, reports: Mapping[str, Report]) -> Arrived
 
     A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
     """
-    at = claim.claimed_at
     for sid, report in reports.items():
         if report.status in FINAL:
             why = f"Arrived after all, as {sid}: it is not sent again"
             return Arrived(why, sid=sid, status=report.status)
     for sid, report in reports.items():
-        if report.says_nothing:
-            why = f"It was lost as {sid}, and the provider could not be asked whether it arrived after all"
-            return Defer(why, "delivery_open", until=at + ASK_AGAIN)
         if not report.has_failed and report.status != "not kept":
-            why = f"It was lost as {sid}, and now the provider says {report.status}: it may still arrive"
-            return Defer(why, "delivery_open", until=at + OTHER_LOOK)
+            why = f"It was lost as {sid}, and may still arrive. {report.said}"
+            return Defer(why, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK)
     return None

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from smsretry.phone import e164
-from smsretry.retry.backoff import LOOK_DELAYS, next_look_delay
+from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.evidence import Sent, find
 from smsretry.retry.models import Claim, Look
@@ -16,8 +16,6 @@ MIN_LOOKS: Final = 3
 """Looks that must have found nothing before a text may be sent again."""
 MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again."""
-DOUBT_HELD_LOOK: Final = timedelta(hours=1)
-"""How often a text in doubt that a person must decide about is looked at again."""
 _LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
 _LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry texts resolve`"
@@ -54,7 +52,7 @@ def after_look(
     """
     if denied:
         why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable", due_in=LOOK_DELAYS[-1])
+        yield Hold(why, "list_unavailable")
         return
     if look is None:
         yield _without_list(claim, at)
@@ -65,10 +63,10 @@ def after_look(
     for sid in found.ours:
         yield _found(sid, "reconcile")
     if found.ambiguous:
-        yield Hold(AMBIGUOUS, "ambiguous", due_in=DOUBT_HELD_LOOK, ambiguous=found.ambiguous)
+        yield Hold(AMBIGUOUS, "ambiguous", ambiguous=found.ambiguous)
     if look.lacks:
         why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable", due_in=DOUBT_HELD_LOOK)
+        yield Hold(why, "list_unavailable")
     else:
         yield _without_evidence(claim, at - since, profile)
 
@@ -87,7 +85,7 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
     missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
     if missed or (claim.expires_at and claim.expires_at <= at):
         why = f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}"
-        return Hold(why, "list_unavailable", due_in=LOOK_DELAYS[-1])
+        return Hold(why, "list_unavailable")
     return look_failed(claim, why, "list_unavailable")
 
 
@@ -100,4 +98,4 @@ def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -
     if profile.in_doubt == "resend":
         return Retry("No evidence that it went out", "no_evidence", due_in=timedelta(0), reason=None)
     why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(why, "no_evidence", due_in=DOUBT_HELD_LOOK)
+    return Hold(why, "no_evidence")

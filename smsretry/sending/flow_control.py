@@ -27,8 +27,8 @@ from uuid import UUID
 
 from smsretry.errors import QueueError
 from smsretry.retry.answers import Begun
-from smsretry.retry.before import SUSPECTED_DELAY, unasked
-from smsretry.retry.decision import Defer, GiveBack, PutOff
+from smsretry.retry.before import troubled
+from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.segments import segments
@@ -225,15 +225,13 @@ class FlowControl:
         if why := self.stopped.get(_business(claim)):
             return self._back(claim, why, "business_trouble")
         if self._database.of[claim.business_id] >= IN_A_ROW:
-            return unasked(claim.claimed_at, self.database_trouble or "")
+            return troubled(claim, self.database_trouble or "")
         if max(sender.waits_until, sender.slowed.get(claim.business_id, 0.0)) > monotonic() + PATIENCE_SECONDS:
             return self._back(claim, "The provider asks to go slower", "rate_limited")
         return None
 
     def _back(self, claim: Claim, why: str, why_code: WhyCode) -> PutOff:
-        if self.claims_one_by_one:
-            return Defer(why, why_code, until=claim.claimed_at + SUSPECTED_DELAY)
-        return GiveBack(why, why_code)
+        return troubled(claim, why, why_code) if self.claims_one_by_one else GiveBack(why, why_code)
 
     def _waits_for(self, sender: _Sender, claim: Claim) -> str | None:
         """Which business or sender has too many sends under way, by id; '': the run. None: it may begin."""

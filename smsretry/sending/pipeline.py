@@ -36,6 +36,7 @@ from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
+_LOCKED: Final = "Another transaction holds the customer locked"
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
 
@@ -114,7 +115,7 @@ class _Item:
         """Whether this worker, or its run, lets it go."""
         if why := self.sender.cannot_send_for(self._sent_from.account or ""):
             # The application may have no credentials, and leave them to the workers.
-            hold = Hold(why, "no_credentials", due_in=before.HELD_LOOK)
+            hold = Hold(why, "no_credentials")
             return GiveBack(why, "no_credentials") if self.first_send else hold
         return self.flow_control.admit(self.claim)
 
@@ -151,10 +152,10 @@ class _Item:
         try:
             begun = self.queue.begin(request)
         except QueueBusy:
-            return before.busy(self.claim.claimed_at)
+            return before.troubled(self.claim, _LOCKED, "customer_locked")
         except QueueError as error:
             self.flow_control.database_failed(self.claim, str(error))
-            return before.unasked(self.claim.claimed_at, str(error))  # changes nothing if the send was begun after all
+            return before.troubled(self.claim, str(error))  # changes nothing if the send was begun after all
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
@@ -181,7 +182,7 @@ class _Item:
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
             case "held":
-                return Hold(begun.why or "", begun.why_code, due_in=before.HELD_LOOK).result(claim, due_at=until)
+                return Hold(begun.why or "", begun.why_code).result(claim, due_at=until)
             case "lost" if begun.why:  # in doubt about an earlier send, and looked for at once
                 return LookAgain(begun.why, begun.why_code, due_in=timedelta(0)).result(claim, due_at=until)
             case "go" | "lost":

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from smsretry.retry.before import HELD_LOOK, LIFE, after_cap, before_send, with_expiry
+from smsretry.retry.backoff import HELD_LOOK
+from smsretry.retry.before import LIFE, after_cap, before_send, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode

@@ -137,7 +137,7 @@ def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
     return Arrived("", sid=SID, status=status)
 
 
-ASK_LATER = Defer("", "delivery_open", until=NOON + 5 * MINUTE)
+ASK_LATER = Defer("", "delivery_open", until=NOON + 15 * MINUTE)
 SAID: list[tuple[dict[str, Report], Arrived | Defer | None]] = [
     # what the provider says of each lost message, what follows
     ({}, None),
@@ -152,7 +152,7 @@ SAID: list[tuple[dict[str, Report], Arrived | Defer | None]] = [
     ({OTHER: NOT_KEPT, SID: UNANSWERED}, ASK_LATER),
     ({OTHER: UNANSWERED, SID: Report("delivered")}, on_the_phone()),
 ]
-SAID += [({SID: Report(status)}, Defer("", "delivery_open", until=NOON + 15 * MINUTE)) for status in ON_ITS_WAY]
+SAID += [({SID: Report(status)}, ASK_LATER) for status in ON_ITS_WAY]
 
 
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:

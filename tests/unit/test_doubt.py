@@ -21,7 +21,7 @@ POLICIES: list[InDoubtPolicy] = ["resend", "hold"]
 LOOK_YOURSELF = "`smsretry texts resolve`"
 NOTHING_YET = LookAgain("", "no_evidence", due_in=5 * MINUTE)
 NOTHING_YET_EITHER = LookAgain("", "no_evidence", due_in=15 * MINUTE)
-NO_LIST = Hold("", "list_unavailable", due_in=15 * MINUTE)
+NO_LIST = Hold("", "list_unavailable")
 SEND_AGAIN = Retry("", "no_evidence", due_in=timedelta(0), reason=None)
 MARKED = Complete("", sid=None, by="callback")
 
@@ -52,7 +52,7 @@ def found(sid: str = SID) -> Complete:
 
 def ambiguous(*sids: str) -> Hold:
     """What is concluded of messages that may be the text's."""
-    return Hold("", "ambiguous", due_in=HOUR, ambiguous=sids)
+    return Hold("", "ambiguous", ambiguous=sids)
 
 
 def unseen(minutes: float, *, why_code: Any = "list_unavailable") -> LookAgain:
@@ -117,7 +117,7 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
     for (looks, minutes, sightings, then), in_doubt in product(LOOKS, POLICIES):
         doubted = NOON - minutes * MINUTE
         claim = doubtful(in_doubt_since=doubted, reconcile_count=looks)
-        over = SEND_AGAIN if in_doubt == "resend" else Hold("", "no_evidence", due_in=HOUR)
+        over = SEND_AGAIN if in_doubt == "resend" else Hold("", "no_evidence")
         assert conclusions_of(claim, sightings, in_doubt)[0] == (then or over), (looks, minutes)
         if minutes > 0:
             known = doubtful(in_doubt_since=doubted, attempt_begun_at=doubted)
@@ -166,4 +166,3 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
         assert [replace(each, why="") for each in told] == before
         assert isinstance(last, Hold)
         assert "is longer than anybody reads" in last.why
-        assert last.due_in == HOUR

@@ -9,7 +9,8 @@ from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 from smsretry.adapters.twilio.checks import sender_problem
 from smsretry.phone import e164, phone_problem
 from smsretry.quiet_hours.check import check_quiet_hours
-from smsretry.retry.before import HELD_LOOK, before_send
+from smsretry.retry.backoff import HELD_LOOK
+from smsretry.retry.before import before_send
 from smsretry.retry.decision import Hold, Send
 from smsretry.written_numbers import read_phone
 from tests.support.builders import NOON, claim_with

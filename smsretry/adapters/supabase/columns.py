@@ -18,7 +18,7 @@ from smsretry.retry.decision import (
     PutOff,
     Retry,
 )
-from smsretry.retry.delivery import ASK_AGAIN, GIVEN_UP_LOOK, AfterDelivery, Close, Report, Silence, look_before
+from smsretry.retry.delivery import MAY_ARRIVE_LOOK, AfterDelivery, Close, Report, Silence, look_before
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Outcome
 
@@ -43,7 +43,7 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
         case GiveBack():
             values |= {"until": claim.scheduled_for, "why": None}
         case Arrived():
-            values |= {"until": claim.claimed_at + ASK_AGAIN, "why_code": "delivery_open"}
+            values |= {"until": claim.claimed_at + MAY_ARRIVE_LOOK, "why_code": "delivery_open"}
         case _:
             assert_never(decision)
     return "defer_sms_retry", values
@@ -98,7 +98,7 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
         case LookAgain(due_in=look_in):
             return values | {"decision": "look_again", "look_in": interval(look_in)}
         case Fail():
-            return values | {"decision": "give_up", "look_in": interval(GIVEN_UP_LOOK)}
+            return values | {"decision": "give_up", "look_in": interval(MAY_ARRIVE_LOOK)}
         case Retry(counted=counted):
             values |= {"counted": counted}
         case Hold():

@@ -20,7 +20,6 @@ from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
-from smsretry.retry.doubt import DOUBT_HELD_LOOK
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.segments import segments
 from smsretry.sending.heard import Heard, StatusReport
@@ -224,7 +223,7 @@ class SupabaseQueue(SupabaseGroups):
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"
-            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row", due_in=DOUBT_HELD_LOOK)))
+            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row")))
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
         except QueueError:  # then recovery takes it back, and later on it is claimed alone
             why = f"{unreadable.why}. That could not be recorded yet"
