@@ -6,7 +6,7 @@ from typing import Final
 from smsretry import data
 
 RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
-"""After the first send, the first retry, the second; the last repeats."""
+"""After the first send, the first retry, the second; the last repeats. `data.retry_minutes` says where they are."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
@@ -16,10 +16,10 @@ LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minu
 
 
 def next_retry_delay(attempt_count: int) -> timedelta:
-    """The delay after `attempt_count` sends from the queue: 1, 5, 15 minutes, the last repeating.
+    """The delay after `attempt_count` sends from the queue, the last of `RETRY_DELAYS` repeating.
 
-    A text that has failed its first send outside the queue enters with 0 and waits 1 minute. After its first retry it
-    has 1 and waits 5; after its second, 15.
+    A text that has failed its first send outside the queue enters with 0 and waits the first of them. After its first
+    retry it has 1, and waits the second.
 
     Raises:
         ValueError: attempt_count is negative.

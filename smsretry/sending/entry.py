@@ -34,7 +34,7 @@ def queue_sms_retry(
     it.
 
     Args:
-        attempt_count: retries already made; decides the delay (1, 5, 15 minutes) when `scheduled_for` is not given.
+        attempt_count: retries already made; decides the delay (`next_retry_delay`) when `scheduled_for` is not given.
         message_class: `transactional` for what the customer asked for (a code, a receipt): no state's rule binds it.
 
     Raises:
@@ -110,8 +110,8 @@ def send_sms(
     """Send a text for the first time, with the checks of every retry, and see it through if it does not go out now.
 
     The text gets its queue row before anything is sent, so a crash in the middle loses and doubles nothing. In quiet
-    hours it waits for the opening; after a passing failure it is retried in 1, 5 and 15 minutes; this first send
-    does not count as one of the retries.
+    hours it waits for the opening; after a passing failure it is retried by `next_retry_delay`; this first send does
+    not count as one of the retries.
 
     Raises:
         InputError: there is no such send log, it is no text to a customer, or it is already sent.

@@ -19,7 +19,7 @@ RETRY_SCHEDULE = {0: 1, 1: 5, 2: 15, 3: 15, 4: 15, 100: 15}
 """Sends made from the queue so far, and minutes until the next one."""
 
 
-def test_a_text_is_tried_again_after_1_then_5_then_15_minutes() -> None:
+def test_a_text_is_tried_again_after_each_of_the_delays() -> None:
     """The last delay repeats for as long as the text is tried, also after a try that made no send."""
     for sends, minutes in RETRY_SCHEDULE.items():
         assert next_retry_delay(sends) == uncounted_delay(sends) == minutes * MINUTE
@@ -39,9 +39,10 @@ def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
 def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
     """A first send that does not count, then three retries, each after its delay, then no more."""
     first = after_send(claim_with(), refused(30003), first_send=True)
-    assert first == Retry(UNREACHABLE, "refused_for_now", 30003, due_in=MINUTE, counted=True)
-    for sends, minutes in ((0, 5), (1, 15)):
-        assert after_send(claim_with(attempt_count=sends), refused(30003)) == replace(first, due_in=minutes * MINUTE)
+    assert first == Retry(UNREACHABLE, "refused_for_now", 30003, due_in=next_retry_delay(0), counted=True)
+    for sends in (0, 1):
+        retry = replace(first, due_in=next_retry_delay(sends + 1))
+        assert after_send(claim_with(attempt_count=sends), refused(30003)) == retry
     last = Fail(f"Gave up after 3 attempts; the last: {UNREACHABLE}", "attempts_used_up", 30003)
     assert after_send(claim_with(attempt_count=2), refused(30003)) == last
     for most in (1, 2, 5):  # the row's own
@@ -52,8 +53,8 @@ def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
 
 def test_what_is_not_the_texts_fault_costs_no_attempt() -> None:
     """Rate limits and requests that never left are tried again even at the last attempt."""
-    for attempts, minutes in ((0, 1), (1, 5), (2, 15)):
-        claim, delay = claim_with(attempt_count=attempts), minutes * MINUTE
+    for attempts in (0, 1, 2):
+        claim, delay = claim_with(attempt_count=attempts), next_retry_delay(attempts)
         slower = after_send(claim, refused(20429, 429))
         assert isinstance(slower, Retry)
         assert (slower.due_in, slower.counted, slower.reason) == (delay, False, "rate_limit")
@@ -61,17 +62,17 @@ def test_what_is_not_the_texts_fault_costs_no_attempt() -> None:
 
 
 def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() -> None:
-    """Never less than the backoff, and no header keeps a text for a day. In seconds."""
+    """Never less than the backoff, and no header keeps a text for a day."""
+    first, last, most, second = next_retry_delay(0), next_retry_delay(100), MAX_RETRY_AFTER, timedelta(seconds=1)
     table = [
         # sends made, what it asks, how long the text waits
-        (0, None, 60), (0, 0, 60), (0, 59, 60), (0, 90, 90), (0, 899, 899), (0, 901, 900), (0, 86_400, 900),
-        (1, 7, 300), (1, 301, 301), (2, 7, 900), (100, 86_400, 900),
+        (0, None, first), (0, 0 * second, first), (0, first - second, first), (0, first + second, first + second),
+        (0, most - second, most - second), (0, most + second, most), (0, timedelta(days=1), most), (100, second, last),
     ]  # fmt: skip
     for attempts, asked, waits in table:
-        outcome = refused(20429, 429, retry_after=None if asked is None else timedelta(seconds=asked))
-        decision = after_send(claim_with(attempt_count=attempts), outcome)
+        decision = after_send(claim_with(attempt_count=attempts), refused(20429, 429, retry_after=asked))
         assert isinstance(decision, Retry)
-        assert (decision.due_in, decision.counted) == (timedelta(seconds=waits), False)
+        assert (decision.due_in, decision.counted) == (waits, False)
     assert timedelta(minutes=15) == MAX_RETRY_AFTER
 
 

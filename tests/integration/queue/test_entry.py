@@ -143,7 +143,7 @@ def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(shop:
            values (%s, %s, %s, %s, 7, 'quiet_hours')""",
         *[shop.id, shop.send_log(customer), customer, shop.now()],
     )
-    shop.later(minutes=16)
+    shop.at(shop.now() + next_retry_delay(3))
     assert shop.run() == ["Sent", "Sent"]
 
 
