@@ -170,6 +170,7 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
             name = str(one["loc"][0])
             field = kind.model_fields.get(name)
             told = one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            told = "must be a URL, with https:// before the host" if one["type"].startswith("url_") else told
             variable = str((field and field.validation_alias) or name).upper()
             found[variable] = "is not set" if one["type"] == "missing" else told
     there = {name.upper() for name, value in os.environ.items() if value}

@@ -1,6 +1,7 @@
 """Can Prefect's API be used? For the commands of this folder, which say in one sentence what to do if it cannot."""
 
 from prefect.settings import get_current_settings
+from pydantic import ValidationError
 
 from smsretry.adapters.prefect.api import PrefectApi, PrefectError
 from smsretry.settings import PrefectSettings
@@ -23,5 +24,9 @@ def check_reach() -> None:
         with PrefectApi(PrefectSettings.model_validate(given)) as connected:
             connected.ask("health")
             connected.ask("deployments/filter", {"limit": 1})
+    except ValidationError:
+        raise SystemExit(
+            "PREFECT_API_URL must be the address of the Prefect server's API: http://<host>:4200/api"
+        ) from None
     except PrefectError as error:
         raise SystemExit(f"Prefect's API at {error}.") from None

@@ -37,5 +37,5 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
         parts["Twilio"] = lambda: provider_findings(settings, ahead, now)
     yield from together(parts)
     yield from clock_findings(ahead, rehearsal=bool(settings and settings.twilio_base_url))
-    if problems:
-        yield Finding(subject="Twilio", ok=True, advice="was not asked: put the settings right first, then ask again")
+    for unasked in sorted({"Supabase", "Twilio"} - parts.keys()):
+        yield Finding(subject=unasked, ok=True, advice="was not asked: put the settings right first, then ask again")

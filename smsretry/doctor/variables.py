@@ -14,15 +14,21 @@ _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 
 
 def variable_findings(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
-    """One finding for each setting, and one for each variable that nobody reads or that means something else.
+    """One finding for each setting that is set or must be, and one for each variable that nobody reads or that means
+    something else.
 
     Args:
         problems: what is wrong with the settings, by variable.
     """
-    for variable, default in variables(Settings).items():
-        unset = "" if environment.get(variable) else f" (not set{'' if default is None else f': {default}'})"
-        problem = problems.get(variable)
-        yield Finding(subject=variable if problem else variable + unset, ok=problem is None, advice=problem)
+    settings = variables(Settings)
+    for variable in settings:
+        if environment.get(variable) or variable in problems:
+            problem = problems.get(variable)
+            yield Finding(subject=variable, ok=problem is None, advice=problem)
+    unset = [name for name in settings if not (environment.get(name) or name in problems)]
+    told = {name: default for name, default in settings.items() if isinstance(default, str | int | float)}
+    shown = (f"{name} ({told[name]})" if name in told else name for name in unset)
+    yield Finding(subject=f"not set, and need not be: {', '.join(shown)}", ok=True)
     known = [*variables(Settings), *variables(PrefectSettings)]
     for name in sorted(environment):
         if name in known:

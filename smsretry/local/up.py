@@ -57,8 +57,7 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
             stack.twilio.journey = usual_journey
             open_accounts(stack)
             server = _start_server(directory / "prefect", stack, port, running)
-        if not empty:
-            _enliven(stack, console)
+        _enliven(stack, console, empty=empty)
         runner = GuardedProcess(
             [sys.executable, "-m", "smsretry_flows.serve"],
             log=directory / "prefect" / "runner.log",
@@ -103,9 +102,9 @@ def _until_served(server: PrefectServer, runner: GuardedProcess) -> None:
         pause(0.2)
 
 
-def _enliven(stack: Stack, console: Console) -> None:
+def _enliven(stack: Stack, console: Console, *, empty: bool) -> None:
     """The demo's texts in an empty database; and a time of day at which texts go out."""
-    if stack.is_empty():
+    if not empty and stack.is_empty():
         seed(stack)
         console.print("The database was empty: it now holds the demo's texts.")
     elif not is_open(stack):

@@ -195,7 +195,8 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
         raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
     function, url = response.url.path.rpartition("/")[2], f"{response.url.scheme}://{response.url.netloc.decode()}"
     if code is None and status == 404:
-        raise QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): it answered 404 to {function}: {said}.")
+        told = f"it answered 404 to {function}: {said or 'no words'}"
+        raise QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
     if code is None and said and status >= 402 and status != 429:
         what_to_do = _OF_PROJECT.get(status, "")
         raise QueueUnreachable(f"Supabase answers {function} with HTTP {status}: {said}. {what_to_do}".strip())
