@@ -14,12 +14,12 @@ from pydantic import Field
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.runs import delivery_events, delivery_page
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
-from smsretry.wiring import desk, services
+from smsretry.wiring import services
 
 from .support.forms import form
 from .support.results import with_result
 from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import display_only, emit, queue_status, refused, show
+from .support.show import display_only, emit, refused, show
 
 KEY: Final = "sms-deliveries"
 
@@ -32,12 +32,11 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     Args:
         limit: How many messages to look after at most (1 to 10,000); business by business in turns.
     """
-    with services() as connected, desk() as at_desk:
+    with services() as connected:
         summary = sync_deliveries(connected, limit=limit)
-        status = None if summary.idle else queue_status(at_desk)
     end_soon()
     with display_only():
-        emit(delivery_events(summary, status))
+        emit(delivery_events(summary))
         show(summary.numbers or IDLE, delivery_page(summary), key=KEY, idle=summary.idle)
     tidy()
     end = Failed if summary.needs_somebody else Completed

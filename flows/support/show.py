@@ -148,7 +148,7 @@ def show_run(report: RunReport, desk: Desk) -> None:
     if summary.stopped_because:
         level = logging.ERROR if summary.needs_somebody else logging.WARNING
         log.log(level, "Stopped sending: %s", summary.stopped_because)
-    rows = [WhichText(retry_id=one.claim.id) for one in needing]
+    rows = [WhichText(id=one.claim.id) for one in needing]
     page = report.tell(explanation for row in rows for explanation in desk.explain(row))  # once it has its name
     forms = form_addresses() if rows else no_forms
     show(report.name, page, key=RUN_KEY, idle=report.idle, description=report.numbers, forms=forms)
@@ -163,7 +163,7 @@ def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
     stopped = ", STOPPED" if status.stopped_because else ""
     staging = f"{status.staging}. " if status.staging else ""
-    need = len(status.needs_somebody)
+    need = sum(1 for _ in status.needs())
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
     if only_if_changed and found and found[0].description == numbers:
         return

@@ -1,7 +1,7 @@
 """The desk, where people ask and act. Prefect's forms, the command line and SQL give the same answers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,9 +14,9 @@ from smsretry.desk.actions.senders import AddSender, CheckSenders, WhichSenders
 from smsretry.desk.questions.answers import Answer, Change, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, explain
 from smsretry.desk.questions.levers import CodeMeaning
-from smsretry.desk.questions.preview import Forecast, Step, forecast, predict
+from smsretry.desk.questions.preview import Forecast, forecast
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
-from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
+from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderCheck, SenderRecord, Senders, check_senders
 from smsretry.errors import InputError
 from smsretry.retry.models import SenderId
@@ -33,9 +33,7 @@ class Records(Protocol):
 
     def explain(self, form: WhichText) -> list[TextRecord]: ...
 
-    def waiting(
-        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
-    ) -> Iterator[WaitingText | UnreadText]: ...
+    def waiting(self, *, until: datetime) -> Iterator[WaitingText]: ...
 
     def status(self) -> list[StatusLine]: ...
 
@@ -96,22 +94,8 @@ class Desk:
     def explain(self, form: WhichText) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first."""
         texts = self.records.explain(form)
-        live = [text.retry_id for text in texts if text.state in ("scheduled", "due", "waiting", "held")]
-        waiting = {one.id: one for one in self.records.waiting(retry_ids=live)} if live else {}
-        due = {text.business_id for text in texts if text.state == "due" and text.business_id}
-        slow = {sender.sender_id: sender.slow for business in due for sender in self.records.senders(business)}
-
-        def explained(text: TextRecord) -> Explanation:
-            steps: Sequence[Step] = ()
-            match waiting.get(text.retry_id):
-                case WaitingText() as one:
-                    steps = predict(one, now=text.asked_at, profile=self.profile, audience=self.audience)
-                case UnreadText(columns=columns):
-                    text = text.model_copy(update={"unreadable": tuple(sorted({*text.unreadable, *columns}))})
-            of = slow.get(text.sender.id) if text.sender else None
-            return explain(text, steps=steps, meaning=self.meaning, profile=self.profile, slow=of)
-
-        return [explained(text) for text in texts]
+        status = self.status() if any(text.state == "due" for text in texts) else None
+        return [explain(text, status, meaning=self.meaning) for text in texts]
 
     def status(self) -> QueueStatus:
         """The state of the queue."""
@@ -119,11 +103,11 @@ class Desk:
 
     def preview(self, form: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
-        status = self.status()
-        waiting = list(islice(self.records.waiting(until=status.at + timedelta(hours=form.hours)), PREVIEW_ROWS + 1))
+        now = self.status().at
+        waiting = list(islice(self.records.waiting(until=now + timedelta(hours=form.hours)), PREVIEW_ROWS + 1))
         return forecast(
             waiting[:PREVIEW_ROWS],
-            now=status.at,
+            now=now,
             hours=form.hours,
             profile=self.profile,
             business_id=form.business_id,

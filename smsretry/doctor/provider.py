@@ -24,7 +24,9 @@ def provider_findings(
         if at := connected.clock():
             ahead[PROVIDER] = at - now()
         try:
-            senders = [one for one in operators.senders() if one.sender_id]
+            senders = operators.senders()
         except QueueError:
             return
-        yield from sender_findings(check_senders(senders, connected.check_sender))
+        of_environment = [one for one in senders if one.told_at]  # the provider has been asked about it
+        own = check_senders([one for one in senders if not one.told_at], connected.check_sender)
+        yield from sender_findings([*of_environment, *own])

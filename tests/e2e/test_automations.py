@@ -121,7 +121,6 @@ TROUBLES: Final[list[tuple[str, dict[str, Any], str, str]]] = [
     ("held", {"texts": 3}, "Texts: 3 are held", ""),
     ("dead-letters", {"texts": 2, "codes": "21211, 30003", "customers": CUSTOMER}, "Texts: 2 were given up", ""),
     ("sender-blamed", {"texts": 9, "codes": "30007"}, "Texts: 9 did not arrive (Twilio 30007)", ""),
-    ("delivery-dropped", {"why": "Of the last hour's texts 50% arrived"}, "Texts: fewer arrive than usual", ""),
     ("backlog", {"minutes": 12, "texts": 40},
      "Texts: 40 are overdue", "The oldest one has been due for 12 minutes."),
     ("circuit-closed", {}, "", ""),

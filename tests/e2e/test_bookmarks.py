@@ -35,7 +35,7 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
     busy, _ = flow.run()
     texts(prefect, busy["id"], 2)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
-    desk = ask("sms-explain", {"ask": {"retry_id": str(failed)}})
+    desk = ask("sms-explain", {"ask": {"id": str(failed)}})
     runs = {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"]}
     return {**runs, "row": row, "failed": failed, "sender": added}
 

@@ -37,7 +37,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     business: Business, failed: UUID, ask: Ask, prefect: Prefect
 ) -> None:
     """Tried, and done by what the page links to; without a name it is refused. An order that changed nothing is red."""
-    told = ask("sms-explain", {"ask": {"customer_id": str(business.row(failed)["customer_id"])}})
+    told = ask("sms-explain", {"ask": {"id": str(business.row(failed)["customer_id"])}})
     assert told["name"] == "…0165: failed 1"
     page = prefect.artifacts("sms-explain")[0]
     assert (page["flow_run_id"], page["description"]) == (told["id"], told["state"]["message"])
@@ -48,15 +48,15 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Refused", "failed")
 
     order = {"code": 21211, "business_id": str(business.id)}
-    assert ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1"
+    assert ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1 of 1"
     who = {"who": "Ann", "because": "The number was mended"}
     done = ask("sms-texts", {"ask": {"requeue": again["ask"]["requeue"] | who}})
-    assert (done["name"], business.row(failed)["status"]) == ("requeued 1", "pending")
+    assert (done["name"], business.row(failed)["status"]) == ("requeued 1 of 1", "pending")
     signed = order | who | {"dry_run": False}
     nothing = ask("sms-texts", {"ask": {"cancel": signed | {"code": 30003}}})
     assert nothing["state"]["name"] == "NothingChanged"
-    assert nothing["name"] == "cancelled nothing: no text matches everything that was given"
-    assert ask("sms-texts", {"ask": {"cancel": signed}})["name"] == "cancelled 1"
+    assert nothing["name"] == "cancelled 0 of 0: no text matches all that was given"
+    assert ask("sms-texts", {"ask": {"cancel": signed}})["name"] == "cancelled 1 of 1"
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
@@ -111,7 +111,7 @@ def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(forms: None, pr
 
 
 FORMS: list[tuple[str, dict[str, Any]]] = [
-    ("sms-explain", {"customer_id": "+12125550188"}),
+    ("sms-explain", {"id": "+12125550188"}),
     ("sms-explain", {"last_digits": "2125550188", "business_id": str(UUID(int=1))}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "+1 (212) 555-0188 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "line one\n(212)5550188 called"}}),

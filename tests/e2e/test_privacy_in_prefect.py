@@ -137,7 +137,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     of_business = {"business_id": str(business.id)}
     who = {"who": "Ann", "because": "The number was mended"}
     orders = [
-        ("sms-explain", {"retry_id": str(refused)}),
+        ("sms-explain", {"id": str(refused)}),
         ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
         ("sms-status", None),
         ("sms-preview", {"hours": 24}),

@@ -51,8 +51,8 @@ def test_without_a_command_the_help_is_shown_and_nothing_else() -> None:
 
 REFUSED: dict[str, str] = {
     "explian": "No such command 'explian'. Did you mean 'explain'?",
-    "explain": "say which text in one way: ID, --customer, --send-log, --row, --last-digits",
-    "explain --customer Zane": "--customer must be an id of 36 characters",
+    "explain": "say which text in one way: ID, --last-digits",
+    "explain Zane": "ID must be an id of 36 characters",
     "explain +12125550123": "stays in the shell's history. Give -, and the number on standard input",
     f"explain SM{'0' * 32}": f"must be the database's id, and SM{'0' * 32} is the provider's",
     "explain --last-digits 0123": "--last-digits need --business: digits alone find",

@@ -75,18 +75,18 @@ class SupabaseCalls:
             raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
-    def rows(self, kind: type[_Row], function: str, answer: object, *, in_part: bool = False) -> list[_Row]:
-        """The rows of an answer, all of which can be read, or with `in_part` but for some columns."""
-        rows = self.readable(kind, function, answer, in_part=in_part)
+    def rows(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
+        """The rows of an answer, all of which can be read."""
+        rows = self.readable(kind, function, answer)
         if rows.unreadable:
             raise self.mismatch(function, {column for row in rows.unreadable for column in row.columns})
         return rows.read
 
-    def readable(self, kind: type[_Row], function: str, answer: object, *, in_part: bool = False) -> Rows[_Row]:
+    def readable(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
         """The rows of an answer, each read by itself. What the call did to those that cannot be read stays done."""
         if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
             raise self.not_ours(function)
-        rows = read_rows(kind, answer, in_part=in_part)
+        rows = read_rows(kind, answer)
         if rows.foreign:
             raise self.mismatch(function, rows.foreign)
         return rows

@@ -13,7 +13,7 @@ from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichTex
 from smsretry.desk.desk import ANSWERS
 from smsretry.desk.questions.answers import Done, Listed
 from smsretry.desk.questions.queue_status import StatusLine
-from smsretry.desk.questions.records import TextRecord, UnreadText, WaitingText
+from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.before import CAP_WINDOW
 from smsretry.retry.models import Finding
@@ -26,19 +26,14 @@ class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
     def explain(self, form: WhichText) -> list[TextRecord]:
-        # A row that cannot be read whole hides no other from a person.
-        answer = self.once(form.FUNCTION, form.values(), QUESTION)
-        return self.rows(TextRecord, form.FUNCTION, answer, in_part=True)
+        return self.rows(TextRecord, form.FUNCTION, self.once(form.FUNCTION, form.values(), QUESTION))
 
-    def waiting(
-        self, *, until: datetime | None = None, retry_ids: list[UUID] | None = None
-    ) -> Iterator[WaitingText | UnreadText]:
-        """Waiting texts in order of their due times, read page by page. None is claimed."""
-        page: dict[str, object] = {"until": until, "retry_ids": retry_ids, "cap_window": interval(CAP_WINDOW)}
+    def waiting(self, *, until: datetime) -> Iterator[WaitingText]:
+        """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
+        page: dict[str, object] = {"until": until, "cap_window": interval(CAP_WINDOW)}
         while True:
             rows = self.readable(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
             yield from rows.read
-            yield from (UnreadText(id=one.row["id"], columns=one.columns) for one in rows.unreadable)
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
             last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
             if last is None:
@@ -46,7 +41,7 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, "sms_status", self.once("sms_status", {}, QUESTION), in_part=True)
+        return self.rows(StatusLine, "sms_status", self.once("sms_status", {}, QUESTION))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page: the environment's first, and each with its number."""

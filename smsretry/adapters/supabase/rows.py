@@ -33,13 +33,8 @@ class Rows(Generic[_Row]):
     """Columns that are missing, or hold another kind of JSON than this version expects: no fault of any row."""
 
 
-def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]], *, in_part: bool = False) -> Rows[_Row]:
-    """Read each row of an answer by itself. Raises nothing.
-
-    Args:
-        in_part: for people: a row is shown without the columns that cannot be read. They have their defaults, and the
-            field `unreadable` of the kind names them.
-    """
+def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
+    """Read each row of an answer by itself. Raises nothing."""
     rows = Rows[_Row](answer)
     for row in answer:
         try:
@@ -48,12 +43,7 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]], *, in_part: boo
             problems = {str(problem["loc"][0]): problem["type"] for problem in error.errors(include_input=False)}
             foreign = {column for column, problem in problems.items() if _is_foreign(problem, row.get(column))}
             rows.foreign |= foreign
-            if in_part and not foreign:
-                known = {column: value for column, value in row.items() if column not in problems}
-                rest = read_rows(kind, [known | {"unreadable": tuple(sorted(problems))}])
-                rows.read += rest.read
-                rows.foreign |= rest.foreign
-            elif not foreign:
+            if not foreign:
                 rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))
     return rows
 

@@ -35,7 +35,6 @@ AT_THE_FOOT: Final = ("limit", "dry_run", "who", "because")
 """Fields that a form ends with."""
 _CALLED: Final = {
     "customer_id": "customer",
-    "send_log_id": "send-log",
     "retry_id": "row",
     "retry_ids": "row",
     "business_id": "business",

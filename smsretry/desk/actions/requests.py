@@ -38,16 +38,14 @@ class WhichText(Form):
     An id is found whichever kind it is of. Where the queue has no text, it tells what the application sent itself.
     """
 
-    COMMAND, EXAMPLES = "explain", ("explain $ID", "explain --customer $ID", "explain - < number.txt")
+    COMMAND, EXAMPLES = "explain", ("explain $ID", "explain - < number.txt")
     FUNCTION, ASKS = "explain_sms", True
-    ONE_WAY = "which text", ("id", "phone", "customer_id", "send_log_id", "retry_id", "last_digits")
+    ONE_WAY = "which text", ("id", "phone", "last_digits")
     id: Annotated[Id | None, POSITIONAL] = Field(
-        None, description="Any id: of a text's row, a scheduled send, a send log, a customer or an attempt."
+        None,
+        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer: all its texts.",
     )
     phone: Annotated[Number | None, TERMINAL] = Field(None, repr=False, description="The number.")
-    customer_id: Id | None = Field(None, description="Id of the customer: all its texts.")
-    send_log_id: Id | None = Field(None, description="Id of the application's send log.")
-    retry_id: Id | None = Field(None, description="Id of the row in sms_retry_queue.")
     business_id: Id | None = Field(None, description="Narrows the others; needed with last digits.")
     last_digits: LastDigits | None = Field(None, description="The last 3 to 6 digits of the number, with its business.")
     limit: int = Field(
@@ -59,12 +57,6 @@ class WhichText(Form):
         if self.last_digits and not self.business_id:
             raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
         return self
-
-    def values(self) -> dict[str, object]:
-        """An id is found whichever kind it is of."""
-        given = super().values()
-        ids = [given.pop(name, None) for name in ("id", "retry_id", "send_log_id", "customer_id")]
-        return given | {"id": next(filter(None, ids), None)}
 
 
 class AskStatus(Form):
@@ -187,7 +179,7 @@ class AfterRestore(Order):
     """
 
     COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
-    FUNCTION, VERB = "doubt_sms_retries", ("look for", "will look for")
+    FUNCTION, VERB = "doubt_sms_retries", ("look for", "recorded the restore, and will look for")
     backup_of: Moment = Field(description="When the backup was taken.", serialization_alias="since")
 
 

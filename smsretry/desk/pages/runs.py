@@ -201,15 +201,13 @@ def delivery_page(summary: DeliverySummary) -> Iterator[Told]:
     yield from (f"row {one.message.retry_id}: {one.came_to}, {one.why}" for one in lost[:SHOWN_IN_FULL])
 
 
-def delivery_events(summary: DeliverySummary, status: QueueStatus | None) -> Iterator[Event]:
+def delivery_events(summary: DeliverySummary) -> Iterator[Event]:
     """What a person may want to know at once, and an event for each text that did not arrive."""
     given_up = [one for one in summary.followed if one.came_to == "undelivered"]
     blamed = [one for one in summary.followed if one.blames_sender]
     for name, texts in (("dead-letters", given_up), ("sender-blamed", blamed)):
         if texts:
             yield Event(f"sms.queue.{name}", about_texts((one.code, one.message.customer_id) for one in texts))
-    if status and status.delivery_dropped:
-        yield Event("sms.queue.delivery-dropped", {"why": status.delivery_dropped})
     for one in summary.followed:
         if one.came_to in ("undelivered", "retried", "held"):
             text = one.message

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field
 
-from smsretry.desk.actions.doors import RUN
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     AfterRestore,
-    Cancel,
     ListTexts,
     MarkDatabase,
     Order,
-    Prune,
     RecordConsent,
     Resolve,
     StopState,
@@ -29,8 +26,11 @@ from smsretry.retry.models import Value
 
 MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
-_UNREAD: Final = "line {line}: the database reads no number in it"
-_OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
+_NOTES: Final = {
+    "unreadable": "line {line}: the database reads no number in it",
+    "outlived": "line {line}: customer {customer_id} opted in later than that, which stays",
+}
+"""What the database says of a line of a file, in words. Lines that are outlived need nobody."""
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
     "them. Give the same order again later."
@@ -65,7 +65,7 @@ class Answer(Value):
 
 
 class Done(Answer):
-    """What an order did, or would do: the columns that its SQL function answered, and the words of `_done`."""
+    """What an order did, or would do: the columns that its SQL function answered."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -81,7 +81,14 @@ class Done(Answer):
         return self.model_extra or {}
 
     def tell(self) -> Iterator[Told]:
-        yield from _done(self.asked, self.came_to)
+        """What was done, with the numbers of it; who ordered it, and why."""
+        did = _did(self.asked, self.came_to)
+        numbers = ", ".join(f"{name} {value}" for name, value in self.came_to.items() if name != "answer")
+        yield f"{did[:1].upper()}{did[1:]}{f': {numbers}' if numbers else ''}."
+        if self.came_to.get("unmarked"):
+            yield _UNMARKED.format(self.came_to["unmarked"])
+        if isinstance(self.asked, RecordConsent) and self.asked.customer_id:
+            yield (Lever.see(WhichText, {"id": str(self.asked.customer_id)}, "Their texts"),)
         yield from self.signed
 
     def told(self) -> dict[str, Any]:
@@ -95,8 +102,8 @@ class Done(Answer):
     @property
     def signed(self) -> Iterator[str]:
         """Who ordered it, and why."""
-        if who := getattr(self.asked, "who", None):
-            yield f"By {who}: {getattr(self.asked, 'because', '')}"
+        if because := getattr(self.asked, "because", None):
+            yield f"By {getattr(self.asked, 'who', 'a person')}: {because}"
 
     @property
     def changed_nothing(self) -> bool:
@@ -104,48 +111,24 @@ class Done(Answer):
         return self.fails and not self.asked.is_question
 
 
-def _done(asked: Form, came_to: Mapping[str, Any]) -> Iterator[Told]:
+def _did(asked: Form, came_to: Mapping[str, Any]) -> str:
+    """In words, within a sentence."""
     match asked:
-        case RecordConsent(consent="unchanged"):
-            yield "Their consent is as it was, and no text of theirs waits to be read."
-        case RecordConsent(consent=said, customer_id=customer):
-            numbers = f"Customers with this number: {came_to['customers']}; waiting texts cancelled"
-            yield f"{said.capitalize().replace('_', ' ')}. {numbers}: {came_to['cancelled']}."
-            if came_to["unmarked"]:
-                yield _UNMARKED.format(came_to["unmarked"])
-            elif said == "opted_out" and not came_to["customers"]:
-                yield "No customer has this number yet. What was said counts for whoever gets it."
-            if said == "opted_in":
-                yield "If they had texted STOP, the provider still refuses: they must text START to your number."
-            if customer:
-                yield (Lever.see(WhichText, {"customer_id": str(customer)}, "Their texts"),)
-        case Resolve(send_again=again):
-            if came_to["answer"] != "resolved":
-                yield "It is not in doubt, or a worker is looking for it at this moment: try again in a minute."
-            else:
-                yield "It will be sent again, with every check." if again else "It is recorded as sent."
-            yield f"row {asked.retry_id}"
-        case StopState(state=state):
-            yield f"Marketing texts to {state} {'wait until the stop is lifted' if came_to['answer'] else 'go again'}."
-            if came_to["answer"]:
-                yield f"Because: {asked.because}"
-        case MarkDatabase(kind="production"):
-            yield f"The database is production at {came_to['address']}. Anywhere else, nobody is texted from it."
-        case MarkDatabase(kind="staging"):
-            yield "The database is staging: only workers with SMSRETRY_SEND_TO=listed text anybody from it."
-        case MarkDatabase():
-            yield "The database is not marked: each worker's SMSRETRY_SEND_TO alone decides."
-        case Prune():
-            counts = ", ".join(f"{name} {came_to[name]}" for name in ("texts", "attempts", "runs"))
-            yield f"{'Would delete' if asked.is_question else 'Deleted'}: {counts}."
-            yield f"They ended more than {asked.keep_days} days ago."
         case SenderOrder():
-            use = f"{came_to['businesses']} business{' uses' if came_to['businesses'] == 1 else 'es use'} it"
-            yield f"{asked.DONE.capitalize()}: sender {came_to['sender']}; {use}."
-            if came_to["sender"].startswith("…"):
-                yield f"Its id is {came_to['sender_id']}."
-            if came_to.get("released"):
-                yield f"Texts that waited and are due now: {came_to['released']}."
+            return asked.DONE
+        case Order():
+            return asked.done
+        case RecordConsent(consent=said):
+            return f"recorded {said}"
+        case Resolve(retry_id=row):
+            unknown = "not in doubt, or a worker looks for it at this moment: try again in a minute, row"
+            return f"{'resolved row' if came_to['answer'] == 'resolved' else unknown} {row}"
+        case StopState(state=state):
+            return f"{'stopped' if came_to['answer'] else 'lifted the stop of'} marketing texts to {state}"
+        case MarkDatabase(kind=kind):
+            return f"marked the database as {kind}"
+        case _:
+            return "would delete" if asked.is_question else "deleted"
 
 
 # Several texts
@@ -154,7 +137,7 @@ def _done(asked: Form, came_to: Mapping[str, Any]) -> Iterator[Told]:
 def _texts(texts: Sequence[TextRecord]) -> Iterator[Told]:
     """Each with what it waits for or why it ended. From its number a link leads to its story."""
     for one in texts:
-        story = Lever.see(WhichText, {"retry_id": str(one.retry_id)}, one.number or "without a number")
+        story = Lever.see(WhichText, {"id": str(one.retry_id)}, one.number or "without a number")
         when, why = on_clock(one.next_at or one.since), f": {one.why}" if one.why else ""
         yield story, f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}, {when}{why}"
         yield f"    row {one.retry_id}, customer {one.customer_id or 'is gone'}"
@@ -191,21 +174,12 @@ class Change(Done):
         """A restore is on record though no text waits."""
         return not self.changed and (self.asked.dry_run or not isinstance(self.asked, AfterRestore))
 
-    @property
-    def name(self) -> str:
-        return f"{self.asked.done} {self.changed}" if self.changed else super().name
-
     def tell(self) -> Iterator[Told]:
-        yield self._headline()
-        restored = isinstance(self.asked, AfterRestore)
-        if self.asked.dry_run and not self.fails:
+        why = "" if self.changed else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
+        yield f"{self.asked.done.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{why}"
+        if self.asked.dry_run and self.changed:
             values = self.asked.model_dump(mode="json", exclude_unset=True, exclude={"dry_run"})
             yield ("Nothing was changed: it was only tried. ", Lever.of(type(self.asked), values, "Do it"))
-        elif restored and not self.asked.dry_run:
-            yield "The restore is on record: every text from before it is looked for before it goes out."
-        elif self.changed and not isinstance(self.asked, Cancel):
-            start = Lever(words="start one now", command="smsretry process", form=RUN)
-            yield ("The next run takes what is due, within a minute: ", start)
         if self.changed or len(self.skipped) > 1:
             yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
         yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
@@ -216,42 +190,26 @@ class Change(Done):
             yield f"These are the newest {self.matched}; there may be more: order it again."
         yield from self.signed
 
-    def _headline(self) -> str:
-        """What it did; if it was nothing, why."""
-        done = self.asked.done.capitalize()
-        if not self.matched and not self.skipped:
-            return f"{done} nothing: no text matches everything that was given"
-        if self.changed or not self.skipped:
-            return f"{done} {self.changed} of {self.matched} that match."
-        reasons = [*islice(self.skipped, 3), *(["and others"] if len(self.skipped) > 3 else [])]
-        return f"{done} 0 of {max(self.matched, sum(self.skipped.values()))}: {'; '.join(reasons)}"
-
 
 class Imported(Done):
     """A whole file's import: what its calls came to, added up. Counts are of numbers, if nothing else is said."""
 
     lines_read: int
     refused: int = Field(description="Lines that were not imported.")
-    outlived: int = Field(description="Lines that are left alone because somebody opted in later.")
-    listed: tuple[str, ...] = Field(description="The first of both, by their numbers, and why.")
+    listed: tuple[str, ...] = Field(description="The first of them, and of those that a later opt-in outlives.")
 
     @classmethod
     def of(cls, asked: Form, parts: Sequence[Done], *, refused: Sequence[str], lines_read: int) -> Self:
         """Add up. `refused`: lines that were not given to any call, and why."""
-        names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
         notes = [note for part in parts for note in part.came_to["notes"]]
-        failed = [*refused, *(_UNREAD.format(**note) for note in notes if note["what"] == "unreadable")]
-        outlived = [note for note in notes if note["what"] == "outlived"]
-        return cls.model_validate(
-            {
-                "asked": asked,
-                "lines_read": lines_read,
-                "refused": len(failed),
-                "outlived": sum(note["lines"] for note in outlived),
-                "listed": (*failed[:MOST_NOTES], *(_OUTLIVED.format(**note) for note in outlived[:MOST_NOTES])),
-                **{name: sum(part.came_to[name] for part in parts) for name in names},
-            }
-        )
+        unread, outlived = ([note for note in notes if note["what"] == what] for what in _NOTES)
+        failed = [*refused, *(_NOTES["unreadable"].format(**note) for note in unread)]
+        stays = [_NOTES["outlived"].format(**note) for note in outlived]
+        names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
+        numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
+        numbers["outlived"] = sum(note["lines"] for note in outlived)
+        listed = (*failed[:MOST_NOTES], *stays[:MOST_NOTES])
+        return cls(asked=asked, lines_read=lines_read, refused=len(failed), listed=listed, **numbers)
 
     @property
     def fails(self) -> bool:
@@ -259,15 +217,7 @@ class Imported(Done):
         return bool(self.refused or self.unmarked)
 
     def tell(self) -> Iterator[Told]:
-        would = "would be" if self.asked.is_question else "were"
-        yield f"Opt-outs that {would} recorded: {self.recorded}. Known already: {self.known}."
-        yield f"Customers that {would} marked: {self.customers}; waiting texts cancelled: {self.cancelled}."
-        if self.outlived:
-            yield f"Left alone, because somebody opted in later: {self.outlived}."
-        if self.undated:
-            yield f"Lines without a date, or with one that has not come: {self.undated}. They count as now."
-        if self.unmarked:
-            yield _UNMARKED.format(self.unmarked)
+        yield from super().tell()
         yield f"Lines: {self.lines_read}. Not imported: {self.refused}."
         yield from self.listed
         if (more := self.refused + self.outlived - len(self.listed)) > 0:

@@ -1,35 +1,53 @@
 """What happened to a text and why, what comes next and what a person can do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
 from typing import Final
 
 from smsretry.data import place, place_names
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.history import history, late
-from smsretry.desk.questions.levers import CodeMeaning, levers, nothing_to_do
-from smsretry.desk.questions.next_step import next_step
-from smsretry.desk.questions.preview import Step
+from smsretry.desk.questions.levers import CodeMeaning, levers
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
 from smsretry.desk.questions.told import Heading, Lever, Told, in_lines
 from smsretry.instants import on_clock, span
+from smsretry.retry.delivery import FINAL
+from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.models import Value
-from smsretry.retry.profile import DEFAULT, Profile
 
-STATES: Final[dict[RecordState, str]] = {
-    "scheduled": "Scheduled, it is queued shortly before its time",
-    "due": "Due, the next run takes it",
-    "waiting": "Waiting",
-    "held": "Held until somebody fixes it",
-    "under_way": "Under way, a worker has it at this moment",
-    "in_doubt": "It may or may not have gone out",
-    "sent": "Sent, accepted by the provider",
-    "failed": "Failed, given up",
-    "cancelled": "Cancelled, no longer wanted",
-    "not_queued": "It was never queued, and nothing says that it was sent",
+_OVER: Final = "nothing happens by itself"
+STATES: Final[dict[RecordState, tuple[str, str]]] = {
+    "scheduled": (
+        "Scheduled, it is queued shortly before its time",
+        "a run of process-scheduled-sends queues it, from shortly before {at} on",
+    ),
+    "due": ("Due, the next run takes it", "it is taken by one of the next runs"),
+    "waiting": ("Waiting", "it is tried at {at}"),
+    "held": ("Held until somebody fixes it", "it is looked at again at {at}, and goes on by itself once that is fixed"),
+    "under_way": (
+        "Under way, a worker has it at this moment",
+        "its worker says what became of it, or it is taken back after 10 minutes of silence",
+    ),
+    "in_doubt": (
+        "It may or may not have gone out",
+        f"evidence is looked for at {{at}}. If {MIN_LOOKS} looks in {MIN_QUARANTINE.total_seconds() / 60:.0f} minutes "
+        "find nothing at all, it is sent again, or held for a person where SMSRETRY_IN_DOUBT is hold. Before that "
+        "nothing is needed",
+    ),
+    "sent": (
+        "Sent, accepted by the provider",
+        "nothing more, unless the carrier reports that it did not arrive: sync-delivery-status may then send it again",
+    ),
+    "failed": ("Failed, given up", _OVER),
+    "cancelled": ("Cancelled, no longer wanted", _OVER),
+    "not_queued": (
+        "It was never queued, and nothing says that it was sent",
+        "nothing happens by itself. It is the application's own: queue it there, if it should go out",
+    ),
 }
-"""What each state means, for people."""
+"""What each state means, for people, and what happens next without them."""
 NOTHING: Final = (
     "No row, scheduled send or send log of a text has this id or number, and no customer who has one: check it. A text "
     "that ended long ago is deleted, but its send log stays"
@@ -48,19 +66,13 @@ class Explanation(Value):
     """What happens without a person."""
     levers: tuple[Lever, ...]
     """What a person can do about it, the best first."""
-    nothing_to_do: str | None = None
-    """Why they can do nothing about its trouble."""
 
     def tell(self) -> Iterator[Told]:
         """What a person needs, then the history, and ids last."""
         text = self.text
         yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
-        if text.unreadable:
-            yield f"cannot be read: {', '.join(text.unreadable)}. Fix what is there; the rest is shown"
         yield f"Next: {self.next}"
         yield from (("You can: ", lever) for lever in self.levers)
-        if not self.levers and self.nothing_to_do:
-            yield f"Nothing to do: {self.nothing_to_do}"
         yield "History:"
         yield from (f"  {line}" for line in self.happened)
         yield from text.shown()
@@ -99,37 +111,39 @@ class Found(Answer):
             yield NOTHING
 
 
-def explain(
-    text: TextRecord,
-    *,
-    steps: Sequence[Step],
-    meaning: Callable[[int], CodeMeaning],
-    profile: Profile = DEFAULT,
-    slow: str | None = None,
-) -> Explanation:
+def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[int], CodeMeaning]) -> Explanation:
     """Explain a text.
 
     Args:
-        steps: what its claims will come to, if it waits.
+        status: what due texts may be waiting for; needed for one that is due.
         meaning: what a provider's code means.
-        profile: says what becomes of a text of which no evidence is found.
-        slow: how long its sender's rate takes for what is due, if that is long.
     """
     zone, now = zone_of(text.timezone, text.business_timezone), text.asked_at
-    too_slow = text.state == "due" and slow
-    waits = late(text, now) if text.state in ("due", "waiting", "held", "in_doubt") else ""
-    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
-    state = f"Due, but {slow}" if too_slow else STATES[text.state]
+    due = status if text.state == "due" else None
+    obstacle = due.obstacle(text.sender.name if text.sender else None) if due else None
+    state, follows = STATES[text.state]
+    waits = late(text, now) if text.state in ("scheduled", "due", "waiting", "held", "in_doubt") else ""
+    if obstacle:
+        state, follows = f"Due, but {obstacle.what}", "it waits until that is over, or for its turn"
+    elif waits and text.state == "scheduled":
+        state = "Late, it is not queued yet"
     if text.kind == "send log" and text.state == "sent":
         state = "The application sent it itself, or the record of its row is pruned"
+    if text.state in ("failed", "cancelled") and not text.can:
+        gone = "its customer or its send log is gone, or the send log says that it was sent"
+        follows = (
+            f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew in the application"
+        )
+    if text.state == "sent" and any(attempt.delivery in FINAL for attempt in text.history):
+        follows = "nothing more; it was delivered"
+    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
         text=text,
         headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
         happened=tuple(history(text, zone)),
-        next=next_step(text, zone, steps, profile),
-        levers=tuple(levers(text, steps[0] if steps else None, code, slow=bool(too_slow))),
-        nothing_to_do=nothing_to_do(text),
+        next=follows.format(at=on_clock(text.next_at, zone) if text.next_at else "a time that it does not have"),
+        levers=tuple(levers(text, obstacle.lever if obstacle else None, code)),
     )
 
 

@@ -13,29 +13,6 @@ _LATE: Final = timedelta(minutes=5)
 """A text is late if it went out this long after it was first due. A run comes every minute."""
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
 _MADE: Final = {"row": "queued", "scheduled send": "scheduled", "send log": "made by the application"}
-_EVENTS: Final = {
-    "deferred": "deferred until {until}",
-    "given_back": "given back untried",
-    "retry_scheduled": "to be tried again at {until}",
-    "taken_back": "taken back from a worker that fell silent, which had it since {since}",
-    "in_doubt": "in doubt, to be looked for at {until}",
-    "looked_for": "looked for, and no evidence was found",
-    "completed": "marked as sent",
-    "queued_anew": "queued again for {until}",
-    "put_off": "put off until {until}",
-    "number_changed": "the number changed from {was} to {became}",
-    "consent_changed": "consent changed from {was} to {became}{source}",
-}
-"""What each event of `smsretry.keep_event` means, for people, where its word does not say it."""
-_CODES: Final[dict[str, str]] = {
-    "sending_stopped": "sending was stopped",
-    "business_trouble": "its business's texts came to nothing, and each run tries one",
-    "sender_rate": "its sender had no time left",
-    "no_credentials": "the run had no credentials for its account",
-    "data_changed": "its data changed while it was decided about",
-    "customer_locked": "its customer was locked",
-}
-"""The few codes that may come without a sentence."""
 _SETTLED: Final = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
 _CONSENT: Final[dict[str | None, str]] = {"opted_in": "they have opted in", "opted_out": "they have opted out"}
 
@@ -66,7 +43,7 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
 
 def late(text: TextRecord, moment: datetime) -> str:
     """How long after its time that was, if it was late; else nothing."""
-    due = text.first_due_at
+    due = text.first_due_at or text.planned_for
     return f", {span((moment - due).total_seconds())} after it was first due" if due and moment - due > _LATE else ""
 
 
@@ -87,30 +64,23 @@ def _attempt(place: int, attempt: AttemptRecord, text: TextRecord) -> Iterator[t
     }
     yield attempt.begun_at, "; ".join(words.format(value) for words, value in parts.items() if value)
     if attempt.finished_at and attempt.settled_by not in (None, "response"):
-        not_found = attempt.outcome == "not_sent" and attempt.settled_by == "reconcile"
-        says = f"{outcome}, says {_SETTLED.get(attempt.settled_by, attempt.settled_by)}"
-        yield attempt.finished_at, "counted as not sent, because nothing was found" if not_found else says
+        yield attempt.finished_at, f"{outcome}, says {_SETTLED.get(attempt.settled_by, attempt.settled_by)}"
     if attempt.delivery and attempt.delivery_at:
         code = f", code {attempt.delivery_code}" if attempt.delivery_code else ""
         yield attempt.delivery_at, f"{attempt.delivery}{code}, as reported"
 
 
 def _event(event: EventRecord, zone: tzinfo) -> str:
-    if event.who not in (None, "smsretry", "the application"):
-        return f"{_spaced(event.code)} by {event.who}: {event.because or 'not said'}"
-    words = _EVENTS.get(event.code, _spaced(event.code))
-    if event.code == "looked_for" and event.why_code != "no_evidence":
-        words = "could not be looked for"
-    until, since = (on_clock(at, zone) if at else "a time that is not known" for at in (event.until, event.since))
-    changed = {"was": _spaced(event.was), "became": _spaced(event.became), "source": _source(event.source)}
-    told = words.format(until=until, since=since, **changed)
+    """Its word, what changed, when it is due next, how often it was, who did it, and why."""
+    told = _spaced(event.code)
+    if event.was or event.became:
+        told += f" from {_spaced(event.was)} to {_spaced(event.became)}{_source(event.source)}"
+    told += f", next at {on_clock(event.until, zone)}" if event.until and event.until > event.at else ""
+    told += f", begun at {on_clock(event.since, zone)}" if event.since else ""
     if event.times > 1 and event.last_at:
         told += f" ({event.times} times, the last at {on_clock(event.last_at, zone)})"
-    if event.who == "the application":
-        return f"{told} by the application"
-    reason = event.because
-    if not reason and event.why_code and event.code in ("given_back", "deferred", "held"):
-        reason = _CODES.get(event.why_code, _spaced(event.why_code))
+    told += f" by {event.who}" if event.who not in (None, "smsretry") else ""
+    reason = event.because or (_spaced(event.why_code) if event.why_code else "")
     return f"{told}: {reason}" if reason else told
 
 

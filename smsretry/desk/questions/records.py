@@ -96,12 +96,9 @@ class TextRecord(Value):
     needs_start: bool = Field(False, description="Whether the provider blocks the number until it texts START.")
     stop_sid: str | None = Field(None, description="SID of a text of theirs that may mean stop, and is not read yet.")
     phone_status: str | None = None
-    held_since: Instant | None = None
-    looks: int = Field(0, description="How many looks for evidence of it found nothing.")
     history: tuple[AttemptRecord, ...] = ()
     events: tuple[EventRecord, ...] = ()
     can: tuple[str, ...] = Field((), description="What the database lets a person do: words of the door `texts`.")
-    unreadable: tuple[str, ...] = Field((), description="Columns that cannot be read.")
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")
     sender: TextSender | None = Field(None, title="sender {}")
@@ -121,9 +118,7 @@ class TextRecord(Value):
 class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
 
-    business: str | None = None
     refused: str | None = Field(None, description="Why its customer may not be texted.")
-    refused_code: KnownCode = None
     stopped: str | None = Field(None, description="Why sending, or its sender, is stopped: one text of each run tries.")
     texts_at: tuple[Instant, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
@@ -133,10 +128,3 @@ class WaitingText(Claim):
     @classmethod
     def _none(cls, value: object) -> object:
         return value or ()
-
-
-class UnreadText(Value):
-    """A waiting text with a column that cannot be read, so that nothing can be predicted about it."""
-
-    id: UUID
-    columns: tuple[str, ...]

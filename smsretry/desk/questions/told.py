@@ -15,6 +15,8 @@ from smsretry.desk.actions.form import Form
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 
+LEFT: Final = "…"
+"""What a person has to find out."""
 _BAR: Final = 30
 """Columns of the longest bar."""
 
@@ -35,10 +37,10 @@ class Lever(Value):
 
     @classmethod
     def of(cls, form: type[Form], values: Mapping[str, Any], words: str, first: str | None = None) -> Self:
-        """A form filled in. A value `SID` is a message's id, which the person has to find."""
+        """A form filled in. The value `LEFT` is left to the person."""
         if "dry_run" in form.model_fields:
             values = {**values, "dry_run": False}
-        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != "SID"})
+        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != LEFT})
         return cls(words=words, first=first, command=command_of(form, values), form=deployment, ask=ask)
 
     @classmethod

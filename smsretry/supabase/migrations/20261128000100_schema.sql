@@ -4445,17 +4445,17 @@ $$;
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
 -- it; sent_by: all of it, if with_numbers.
 --   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
---   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: 20 of them,
---   those with the most texts first · held: their texts that wait for a person · oldest: the due time of the oldest due text
---   events: what people did to it, the last five
+--   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: the names of
+--   20 of them, those with the most texts first · why: most of those wait that wait because of it · held: texts that wait for a
+--   person · oldest: the due time of the oldest due text
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
     segments_per_day integer, used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text,
-    stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
-    oldest timestamptz, events jsonb, asked_at timestamptz
+    stopped_at timestamptz, stopped_because text, businesses bigint, used_by text[], why_code text, why text, due bigint,
+    waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -4492,20 +4492,16 @@ begin
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
            l.told_at, l.segments_per_second, l.segments_per_day,
            case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
-           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '[]'),
-           n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
-           coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
-                     from (select e.* from smsretry.events e where e.about = l.id order by e.id desc limit 5) t), '[]'),
-           v_now
+           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '{}'),
+           n.why_code, n.why, n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
                coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
-               jsonb_agg(jsonb_build_object(
-                   'business_id', t.business_id, 'business', left(b.name, 200), 'message_class', t.message_class, 'due', t.due,
-                   'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
-                   order by t.place) filter (where t.place <= 20) as used_by
+               array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
+               (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
+               (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
         from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
               from told o where o.of_sender = l.id) t
         left join public.businesses b on b.id = t.business_id
@@ -4672,7 +4668,7 @@ where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
---   before it was queued, unless it was planned · looks: for evidence, that found nothing · can: smsretry.calls_that_help
+--   before it was queued, unless it was planned · can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
 --   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -4685,7 +4681,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
        smsretry.on_calendar(p.scheduled_for) as planned_for,
        case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
-       t.attempts, t.max_attempts, t.looks, t.held_since, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
+       t.attempts, t.max_attempts, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
        t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(left(c.sms_consent_source, 1000)), 200) as consent_source,
@@ -4720,7 +4716,7 @@ from (
            smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
            case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end as why,
            q.why_code::text, q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.reconcile_count as looks, q.held_since, q.created_at, q.updated_at
+           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.created_at, q.updated_at
     from public.sms_retry_queue q
     union all
     select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
@@ -4728,14 +4724,14 @@ from (
            case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
            coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
            case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
-           null::timestamptz, 0, 3, 0, s.held_since, s.created_at, s.updated_at
+           null::timestamptz, 0, 3, s.created_at, s.updated_at
     from public.scheduled_sends s
     where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
     union all
     select 'send log'::text, l.id, l.business_id, l.customer_id, l.id, null::uuid, 'marketing'::text, l.status::text,
            case when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent' else 'not_queued' end,
            coalesce(l.updated_at, l.created_at), l.error_message, null::text, null::integer, null::timestamptz, null::timestamptz,
-           null::timestamptz, 0, 3, 0, null::timestamptz, l.created_at, l.updated_at
+           null::timestamptz, 0, 3, l.created_at, l.updated_at
     from public.send_logs l
     where l.channel::text = 'sms' and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id)
       and not exists (select from public.scheduled_sends s where s.id = l.id and s.send_log_id is null)
@@ -4760,7 +4756,7 @@ declare
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, retry_ids uuid[], cap_window interval);
+        after_id uuid, cap_window interval);
     if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
         raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
             hint = 'Ask for the last 4, by an id, or for the whole number.';
@@ -4773,7 +4769,7 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
             v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.retry_ids, a.row_limit, a.cap_window) r);
+                a.until, a.after_due, a.after_id, a.row_limit, a.cap_window) r);
         when 'sms_senders' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then
@@ -5026,7 +5022,8 @@ begin
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
         when retry.scheduled_for <= left_alone.at then 'It is due already: the next run takes it'
-        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt' then null
+        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt'
+            and coalesce(retry.why_code::text, '') not in ('daily_cap', 'day_spent') then null
         when v_state = 'in_doubt' then 'It is in doubt: evidence is looked for at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code in (
@@ -5083,13 +5080,13 @@ end
 $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
--- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
--- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
+-- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
+-- (after the due time and id of the last row). Each with what its begin would find now:
+--   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
 --   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
-    until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
-    retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
+    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
+    cap_window interval default null
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5101,23 +5098,18 @@ declare
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
-    v_refused record;
+    v_refused text;
     v_texts_at timestamptz[];
 begin
-    if num_nonnulls(until, retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
-    end if;
     v_ids := array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.work in ('texts', 'suspect') and q.in_doubt_since is null
-               and (retry_ids is null or q.id = any (retry_ids)) and (until is null or q.scheduled_for <= until)
+             where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.scheduled_for <= until
                and (after_due is null or (q.scheduled_for, q.id) > (after_due, after_id))
              order by q.scheduled_for, q.id limit v_limit)
             union all
             (select s.id, s.scheduled_for from public.scheduled_sends s
-             where s.status = 'scheduled'
-               and (retry_ids is null or s.id = any (retry_ids)) and (until is null or s.scheduled_for <= until)
+             where s.status = 'scheduled' and s.scheduled_for <= until
                and (after_due is null or (s.scheduled_for, s.id) > (after_due, after_id))
              order by s.scheduled_for, s.id limit v_limit)
         ) w
@@ -5143,7 +5135,7 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
-        select r.why, r.why_code into v_refused from smsretry.refusal(
+        select r.why into v_refused from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         v_texts_at := '{}';
         while cap_window is not null and cardinality(v_texts_at) < 20 loop
@@ -5153,8 +5145,7 @@ begin
             v_texts_at := v_texts_at || v_at;
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
-            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'texts_at', to_jsonb(v_texts_at),
+            'refused', v_refused, 'texts_at', to_jsonb(v_texts_at),
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x
@@ -5236,7 +5227,7 @@ $$;
 
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
+--   clock (oldest: the database's clock; next_at: what was due before is late)
 --   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
@@ -5259,7 +5250,7 @@ begin
     return query
     select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'texts', 20, 'oldest', v_now,
+        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
                                   'next_at', v_now - smsretry.late_after()) as line
         union all
         select * from smsretry.status_of_waiting(v_now)
@@ -5277,7 +5268,7 @@ begin
          from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
         union all
         (select jsonb_build_object(
-            'part', 'stopped', 'oldest', s.since, 'told', s.why,
+            'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
             'name', case when s.kind = 'state' then s.subject
                          when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
          from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject

@@ -30,7 +30,7 @@ _ID: Final = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _ELSEWHERE: Final = ("demo", "up", "serve", "deploy", "automations")
 """They start a stack, or become another process: tests/e2e."""
 LEAST: Final[dict[str, list[str]]] = {
-    "explain": ["--row", _ID],
+    "explain": [_ID],
     "texts list": ["--row", _ID],
     "texts requeue": ["--row", _ID],
     "texts cancel": ["--row", _ID],
@@ -127,7 +127,7 @@ def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_w
     business = str(scene.business.id)
     asked = {
         **{name: least[name] for name in ("status", "preview", "senders list", "prune", "after-restore", "doctor")},
-        "explain": ["--customer", str(scene.business.row(scene.failed)["customer_id"])],
+        "explain": [str(scene.business.row(scene.failed)["customer_id"])],
         "texts list": ["--business", business],
         **{f"texts {word}": ["--business", business] for word in ("requeue", "cancel", "look-again")},
         "import-opt-outs": [least["import-opt-outs"][0], "--business", business],

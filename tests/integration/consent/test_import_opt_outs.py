@@ -63,12 +63,12 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     waiting, scheduled = shop.due_text(), shop.scheduled(due=timedelta(minutes=-1), phone=MIAMI)
     tried = command("import-opt-outs", stops, "--business", shop.id)
     assert tried.exit_code == 0, tried.output
-    assert "would be recorded: 2" in tried.stdout
-    assert "waiting texts cancelled: 1" in tried.stdout
+    assert "Would record: recorded 2" in tried.stdout
+    assert "cancelled 1" in tried.stdout
     assert (is_out(shop), shop.row(waiting)["status"]) == (False, "pending")
     done = command("import-opt-outs", stops, "--business", shop.id, *DONE)
     assert done.exit_code == 0, done.output
-    assert "recorded: 2" in done.stdout
+    assert "Recorded: recorded 2" in done.stdout
     row = shop.row(waiting)
     assert (row["status"], row["last_error"]) == ("cancelled", "Customer opted out")
     assert row["updated_at"] > shop.now() - DAY  # and not when they opted out
@@ -76,7 +76,7 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     shop.run()
     assert shop.text_of(scheduled)["last_error"] == "Customer opted out"
     assert not shop.messages
-    story = command("explain", "--row", waiting).output
+    story = command("explain", waiting).output
     assert "consent changed from opted in to opted out (import_2027-01-12)" in story
     assert "opted out by Ann: From the old tool" in story
 

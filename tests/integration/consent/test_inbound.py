@@ -172,14 +172,14 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     assert consents(shop) == [("opted_in", None)]
     for _ in range(2):
         status = QueueStatus.of(operators.status())
-        assert any("wrote what may mean stop" in need for need in status.needs_somebody)
+        assert any("wrote what may mean stop" in need.what for need in status.needs())
         assert any(SID in line for line in status.lines())
-        assert [told.stop_sid for told in operators.explain(WhichText(retry_id=text))] == [SID]
+        assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [SID]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7))
     record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
     assert not unread(operators)
-    assert [told.stop_sid for told in operators.explain(WhichText(retry_id=text))] == [None]
+    assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [None]
     with pytest.raises(InputError, match="No text of this number waits"):
         record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
     operators.carry_out(Prune(keep_days=7))

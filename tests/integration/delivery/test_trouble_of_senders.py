@@ -57,7 +57,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert post.run() == ["Sent"]
     summary = post.look()
     assert str(summary) == "delivered 1 · retried 1"
-    assert [event.name for event in delivery_events(summary, None)] == ["sms.text.retried"]
+    assert [event.name for event in delivery_events(summary)] == ["sms.text.retried"]
     waits = post.row(row)
     assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
     assert waits["held_since"] is None

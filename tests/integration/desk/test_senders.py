@@ -116,7 +116,7 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(shop: Sh
     add(shop, NUMBER)
     assert sender_of(shop) == NUMBER
     [one] = listed(shop)
-    assert (one["sender"], [event["code"] for event in one["events"]]) == ("…0199", ["added"])
+    assert (one["sender"], one["used_by"]) == ("…0199", ["Maple Street Dental"])
 
 
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(shop: Shop, neighbor: Shop) -> None:

@@ -69,7 +69,7 @@ def _told_wrongly(world: World, state: State) -> Iterator[str]:
     world.set_back(state.content, state.now)
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
     rows = {str(row["id"]): row for row in world.rows(state.content, "sms_retry_queue")}
-    told = [story for row_id in rows for story in desk.explain(WhichText(retry_id=UUID(row_id)))]
+    told = [story for row_id in rows for story in desk.explain(WhichText(id=UUID(row_id)))]
     if len(told) != len(rows):
         yield "a text without a story"
     for story in told:

@@ -27,7 +27,8 @@ begin
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
         when retry.scheduled_for <= left_alone.at then 'It is due already: the next run takes it'
-        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt' then null
+        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt'
+            and coalesce(retry.why_code::text, '') not in ('daily_cap', 'day_spent') then null
         when v_state = 'in_doubt' then 'It is in doubt: evidence is looked for at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code in (

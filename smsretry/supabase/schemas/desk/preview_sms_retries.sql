@@ -1,10 +1,10 @@
--- Waiting texts and scheduled sends as a claim would return them now, without claiming. Either those due by `until`, in
--- pages (after the due time and id of the last row), or these rows by id. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
+-- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
+-- (after the due time and id of the last row). Each with what its begin would find now:
+--   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
 --   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
-    until timestamptz default null, after_due timestamptz default null, after_id uuid default null,
-    retry_ids uuid[] default null, row_limit integer default null, cap_window interval default null
+    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
+    cap_window interval default null
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -16,23 +16,18 @@ declare
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_at timestamptz;
-    v_refused record;
+    v_refused text;
     v_texts_at timestamptz[];
 begin
-    if num_nonnulls(until, retry_ids) <> 1 then
-        raise exception 'until or retry_ids must be given: which texts to preview' using errcode = 'SR422';
-    end if;
     v_ids := array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.work in ('texts', 'suspect') and q.in_doubt_since is null
-               and (retry_ids is null or q.id = any (retry_ids)) and (until is null or q.scheduled_for <= until)
+             where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.scheduled_for <= until
                and (after_due is null or (q.scheduled_for, q.id) > (after_due, after_id))
              order by q.scheduled_for, q.id limit v_limit)
             union all
             (select s.id, s.scheduled_for from public.scheduled_sends s
-             where s.status = 'scheduled'
-               and (retry_ids is null or s.id = any (retry_ids)) and (until is null or s.scheduled_for <= until)
+             where s.status = 'scheduled' and s.scheduled_for <= until
                and (after_due is null or (s.scheduled_for, s.id) > (after_due, after_id))
              order by s.scheduled_for, s.id limit v_limit)
         ) w
@@ -58,7 +53,7 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
-        select r.why, r.why_code into v_refused from smsretry.refusal(
+        select r.why into v_refused from smsretry.refusal(
             v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
         v_texts_at := '{}';
         while cap_window is not null and cardinality(v_texts_at) < 20 loop
@@ -68,8 +63,7 @@ begin
             v_texts_at := v_texts_at || v_at;
         end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'business', (select left(b.name, 200) from public.businesses b where b.id = v_claim.business_id),
-            'refused', v_refused.why, 'refused_code', v_refused.why_code, 'texts_at', to_jsonb(v_texts_at),
+            'refused', v_refused, 'texts_at', to_jsonb(v_texts_at),
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x

@@ -1,5 +1,5 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock; next_at: what was due before is late; texts: with fewer a share that arrived means nothing)
+--   clock (oldest: the database's clock; next_at: what was due before is late)
 --   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
@@ -22,7 +22,7 @@ begin
     return query
     select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'texts', 20, 'oldest', v_now,
+        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
                                   'next_at', v_now - smsretry.late_after()) as line
         union all
         select * from smsretry.status_of_waiting(v_now)
@@ -40,7 +40,7 @@ begin
          from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
         union all
         (select jsonb_build_object(
-            'part', 'stopped', 'oldest', s.since, 'told', s.why,
+            'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
             'name', case when s.kind = 'state' then s.subject
                          when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
          from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject

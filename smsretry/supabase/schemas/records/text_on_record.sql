@@ -2,7 +2,7 @@
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
---   before it was queued, unless it was planned · looks: for evidence, that found nothing · can: smsretry.calls_that_help
+--   before it was queued, unless it was planned · can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
 --   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -15,7 +15,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
        smsretry.on_calendar(p.scheduled_for) as planned_for,
        case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
-       t.attempts, t.max_attempts, t.looks, t.held_since, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
+       t.attempts, t.max_attempts, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
        t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
        left(smsretry.numberless(left(c.sms_consent_source, 1000)), 200) as consent_source,
@@ -50,7 +50,7 @@ from (
            smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
            case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end as why,
            q.why_code::text, q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.reconcile_count as looks, q.held_since, q.created_at, q.updated_at
+           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.created_at, q.updated_at
     from public.sms_retry_queue q
     union all
     select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
@@ -58,14 +58,14 @@ from (
            case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
            coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
            case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
-           null::timestamptz, 0, 3, 0, s.held_since, s.created_at, s.updated_at
+           null::timestamptz, 0, 3, s.created_at, s.updated_at
     from public.scheduled_sends s
     where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
     union all
     select 'send log'::text, l.id, l.business_id, l.customer_id, l.id, null::uuid, 'marketing'::text, l.status::text,
            case when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent' else 'not_queued' end,
            coalesce(l.updated_at, l.created_at), l.error_message, null::text, null::integer, null::timestamptz, null::timestamptz,
-           null::timestamptz, 0, 3, 0, null::timestamptz, l.created_at, l.updated_at
+           null::timestamptz, 0, 3, l.created_at, l.updated_at
     from public.send_logs l
     where l.channel::text = 'sms' and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id)
       and not exists (select from public.scheduled_sends s where s.id = l.id and s.send_log_id is null)

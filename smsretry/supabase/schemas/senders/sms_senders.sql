@@ -1,17 +1,17 @@
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
 -- it; sent_by: all of it, if with_numbers.
 --   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
---   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: 20 of them,
---   those with the most texts first · held: their texts that wait for a person · oldest: the due time of the oldest due text
---   events: what people did to it, the last five
+--   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: the names of
+--   20 of them, those with the most texts first · why: most of those wait that wait because of it · held: texts that wait for a
+--   person · oldest: the due time of the oldest due text
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
     segments_per_day integer, used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text,
-    stopped_at timestamptz, stopped_because text, businesses bigint, used_by jsonb, due bigint, waiting bigint, held bigint,
-    oldest timestamptz, events jsonb, asked_at timestamptz
+    stopped_at timestamptz, stopped_because text, businesses bigint, used_by text[], why_code text, why text, due bigint,
+    waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -48,20 +48,16 @@ begin
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
            l.told_at, l.segments_per_second, l.segments_per_day,
            case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
-           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '[]'),
-           n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest,
-           coalesce((select jsonb_agg(jsonb_build_object('at', t.at, 'code', t.code, 'who', t.who, 'because', t.detail -> 'because') order by t.id desc)
-                     from (select e.* from smsretry.events e where e.about = l.id order by e.id desc limit 5) t), '[]'),
-           v_now
+           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '{}'),
+           n.why_code, n.why, n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
                coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
-               jsonb_agg(jsonb_build_object(
-                   'business_id', t.business_id, 'business', left(b.name, 200), 'message_class', t.message_class, 'due', t.due,
-                   'waiting', t.waiting, 'held', t.held, 'why_code', t.why_code, 'why', t.why)
-                   order by t.place) filter (where t.place <= 20) as used_by
+               array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
+               (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
+               (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
         from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
               from told o where o.of_sender = l.id) t
         left join public.businesses b on b.id = t.business_id
