@@ -13,13 +13,13 @@ import typer
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
-from smsretry.desk.questions.answers import Done, Imported
+from smsretry.desk.questions.answers import Done, imported
 from smsretry.settings import Settings, load
 
 _BYTE_ORDER_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
+def import_opt_outs(order: ImportOptOuts, *, file: str) -> Done:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
     with _opened(file) as content, SupabaseOperators(load(Settings)) as connected:
         size = content.seek(0, SEEK_END)
@@ -41,7 +41,7 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
                 parts += [connected.import_opt_outs(order, readable)] if readable else []
                 moved(completed=content.tell())
         text.detach()  # or it closes the file as soon as nobody reads it
-    return Imported.of(order, parts, refused=refused, lines_read=lines)
+    return imported(order, parts, refused=refused, lines_read=lines)
 
 
 @contextmanager

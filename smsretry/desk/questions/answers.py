@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.opt_outs import ImportOptOuts
 from smsretry.desk.actions.requests import (
     AfterRestore,
     ListTexts,
@@ -26,11 +27,8 @@ from smsretry.retry.models import Value
 
 MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
-_NOTES: Final = {
-    "unreadable": "line {line}: the database reads no number in it",
-    "outlived": "line {line}: customer {customer_id} opted in later than that, which stays",
-}
-"""What the database says of a line of a file, in words. Lines that are outlived need nobody."""
+_UNREAD: Final = "line {line}: the database reads no number in it"
+_OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
     "them. Give the same order again later."
@@ -70,6 +68,7 @@ class Done(Answer):
     model_config = ConfigDict(extra="allow")
 
     asked: Annotated[Form, Field(exclude=True, repr=False)]
+    notes: tuple[Any, ...] = Field((), description="The first lines of a file that were left alone, and why.")
 
     if TYPE_CHECKING:
 
@@ -82,13 +81,14 @@ class Done(Answer):
 
     def tell(self) -> Iterator[Told]:
         """What was done, with the numbers of it; who ordered it, and why."""
-        did = _did(self.asked, self.came_to)
-        numbers = ", ".join(f"{name} {value}" for name, value in self.came_to.items() if name != "answer")
+        did, came_to = _did(self.asked, self.came_to), self.came_to.items()
+        numbers = ", ".join(f"{name} {value}" for name, value in came_to if name != "answer" and value is not None)
         yield f"{did[:1].upper()}{did[1:]}{f': {numbers}' if numbers else ''}."
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
         if isinstance(self.asked, RecordConsent) and self.asked.customer_id:
             yield (Lever.see(WhichText, {"id": str(self.asked.customer_id)}, "Their texts"),)
+        yield from self.notes
         yield from self.signed
 
     def told(self) -> dict[str, Any]:
@@ -97,6 +97,8 @@ class Done(Answer):
 
     @property
     def fails(self) -> bool:
+        if isinstance(self.asked, ImportOptOuts):  # the same file again does the rest, once that is mended
+            return bool(self.came_to.get("refused") or self.came_to["unmarked"])
         return isinstance(self.asked, Resolve) and self.came_to["answer"] != "resolved"
 
     @property
@@ -191,34 +193,16 @@ class Change(Done):
         yield from self.signed
 
 
-class Imported(Done):
-    """A whole file's import: what its calls came to, added up. Counts are of numbers, if nothing else is said."""
+def imported(asked: Form, parts: Sequence[Done], *, refused: Sequence[str], lines_read: int) -> Done:
+    """A whole file's import: what its calls came to, added up. Counts are of numbers, but for lines.
 
-    lines_read: int
-    refused: int = Field(description="Lines that were not imported.")
-    listed: tuple[str, ...] = Field(description="The first of them, and of those that a later opt-in outlives.")
-
-    @classmethod
-    def of(cls, asked: Form, parts: Sequence[Done], *, refused: Sequence[str], lines_read: int) -> Self:
-        """Add up. `refused`: lines that were not given to any call, and why."""
-        notes = [note for part in parts for note in part.came_to["notes"]]
-        unread, outlived = ([note for note in notes if note["what"] == what] for what in _NOTES)
-        failed = [*refused, *(_NOTES["unreadable"].format(**note) for note in unread)]
-        stays = [_NOTES["outlived"].format(**note) for note in outlived]
-        names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
-        numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
-        numbers["outlived"] = sum(note["lines"] for note in outlived)
-        listed = (*failed[:MOST_NOTES], *stays[:MOST_NOTES])
-        return cls(asked=asked, lines_read=lines_read, refused=len(failed), listed=listed, **numbers)
-
-    @property
-    def fails(self) -> bool:
-        """Whether lines are left that somebody must mend, or customers that the same order again marks."""
-        return bool(self.refused or self.unmarked)
-
-    def tell(self) -> Iterator[Told]:
-        yield from super().tell()
-        yield f"Lines: {self.lines_read}. Not imported: {self.refused}."
-        yield from self.listed
-        if (more := self.refused + self.outlived - len(self.listed)) > 0:
-            yield f"… and {more} more"
+    Args:
+        refused: the lines that were not given to any call, and why.
+    """
+    noted = [note for part in parts for note in part.notes]
+    failed = [*refused, *(_UNREAD.format(**note) for note in noted if note["what"] == "unreadable")]
+    stays = [_OUTLIVED.format(**note) for note in noted if note["what"] == "outlived"]
+    names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
+    numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
+    lines = {"outlived": len(stays), "lines_read": lines_read, "refused": len(failed)}
+    return Done(asked=asked, notes=(*failed[:MOST_NOTES], *stays[:MOST_NOTES]), **numbers, **lines)

@@ -14,8 +14,6 @@ from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, SenderId, Value
 from smsretry.vocabulary import SenderState
 
-SLOW_SECONDS: Final = 600
-"""A sender is too slow if what is due takes it longer than this: as `smsretry.late_after`."""
 SenderCheck: TypeAlias = Callable[[SenderId], list[Finding]]
 """Can a sender send? Asks the provider, and sends nothing."""
 _AT_ONCE: Final = 10
@@ -67,12 +65,7 @@ class SenderRecord(Value):
     @property
     def troubled(self) -> bool:
         """Whether it needs somebody."""
-        waits = self.why_code is not None or (self.state == "spent" and self.due + self.waiting > 0)
-        return self.state in ("paused", "stopped") or waits or self._is_slow or self.refused
-
-    @property
-    def _is_slow(self) -> bool:
-        return bool(self.segments_per_second) and self.due >= (self.segments_per_second or 0) * SLOW_SECONDS
+        return bool(self.paused_at or self.stopped_at or self.why_code or self.refused)
 
     @property
     def name(self) -> str:
@@ -94,9 +87,7 @@ class SenderRecord(Value):
             if self.stopped_at:
                 yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
             if self.why_code:
-                yield f"  texts wait: {self.why} [{self.why_code}]"
-            if self._is_slow:
-                yield "  its rate is too slow for what is due"
+                yield f"  texts wait: {self.why or 'its rate is too slow for what is due'} [{self.why_code}]"
             if self.paused_at or self.stopped_at:
                 yield "  once that is fixed: ", Lever.of(ResumeSender, {"sender": self.name}, "let it send again")
         for finding in self.findings:

@@ -4493,7 +4493,8 @@ begin
            l.told_at, l.segments_per_second, l.segments_per_day,
            case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
            v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '{}'),
-           n.why_code, n.why, n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
+           coalesce(n.why_code, case when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end),
+           n.why, n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (

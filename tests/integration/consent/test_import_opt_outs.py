@@ -110,7 +110,7 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     done = command("import-opt-outs", file, "--business", shop.id, *DONE)
     assert done.exit_code == 1
     assert "line 3: Its number has no country code" in done.stdout
-    assert "Lines: 3. Not imported: 1." in done.stdout
+    assert "lines_read 3, refused 1." in done.stdout
     assert is_out(shop)
     assert is_out(shop, MIAMI)
     assert not any(number in done.output for number in (*rows, PHONE[2:], MIAMI[2:]))
