@@ -36,10 +36,12 @@ def markdown(told: Iterable[Told], forms: FormAddress = no_forms) -> str:
         match part:
             case Heading(words):
                 text += f"\n\n## {plain(words)}\n"
-            case Table(columns, rows):
+            case Table(title, columns, rows) if rows:
                 marks = ["--:" if column == "texts" else "---" for column in columns]
                 cells = [columns, marks, *([_words(cell, forms) for cell in row] for row in rows)]
-                text += "".join(f"\n| {' | '.join(row)} |" for row in cells) + "\n"
+                text += "".join([f"\n\n## {plain(title)}\n", *(f"\n| {' | '.join(row)} |" for row in cells), "\n"])
+            case Table():
+                pass
             case Hours():
                 text += f"\n{_picture(part)}\n\n{plain(part.words)}\n"
             case _ if nth == 0:

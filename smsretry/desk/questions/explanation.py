@@ -129,11 +129,11 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
         state = "Late, it is not queued yet"
     if text.kind == "send log" and text.state == "sent":
         state = "The application sent it itself, or the record of its row is pruned"
+    if text.state == "in_doubt" and "look-again" in text.can:
+        follows = "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
     if text.state in ("failed", "cancelled") and not text.can:
         gone = "its customer or its send log is gone, or the send log says that it was sent"
-        follows = (
-            f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew in the application"
-        )
+        follows = f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew, if it is wanted"
     if text.state == "sent" and any(attempt.delivery in FINAL for attempt in text.history):
         follows = "nothing more; it was delivered"
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"

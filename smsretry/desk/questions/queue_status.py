@@ -1,7 +1,7 @@
 """The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
@@ -247,12 +247,12 @@ class QueueStatus(Answer):
         for line in states:
             yield f"stopped {line.name}: {line.told}{self._ago(line.oldest)}"
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
-        yield from _table("In the queue", ("", "texts", "the next"), self._queue(), empty="nothing")
+        yield Table("In the queue", ("", "texts", "the next"), [*self._queue()])
         sends = [(name.replace("_", " "), str(texts)) for name, texts in self.counts("sent").items()]
-        yield from _table("Sends in the last hour", ("", "texts"), sends, empty="none")
+        yield Table("Sends in the last hour", ("", "texts"), sends)
         if self.delivery:
             fates = [(fate, str(self.delivery[fate])) for fate in FATES if self.delivery[fate]]
-            yield from _table("Delivery in the last day", ("", "texts"), fates)
+            yield Table("Delivery in the last day", ("", "texts"), fates)
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
             for line in self.part("hour"):
@@ -263,14 +263,14 @@ class QueueStatus(Answer):
             (one.name, _list(one.texts, one.which("failed", "sent")), one.business or "")
             for one in self.part("undelivered")
         ]
-        yield from _table("Undelivered in the last day", ("code", "texts", "business"), lost)
+        yield Table("Undelivered in the last day", ("code", "texts", "business"), lost)
         ended = [
             (one.name, _list(one.texts, one.which(one.name)), f"{one.told or 'no reason was kept'} [{one.why_code}]")
             for one in self.part("ended")
         ]
-        yield from _table("Ended in the last day", ("", "texts", ""), ended)
+        yield Table("Ended in the last day", ("", "texts", ""), ended)
         runs = [(f"run {line.name}", line.told or "", on_clock(line.oldest or self.at)) for line in self.part("run")]
-        yield from _table("Runs", ("", "", "began"), runs, empty="none lately")
+        yield Table("Runs", ("", "", "began"), runs)
         yield f"As of {on_clock(self.at)} on the database's clock."
 
     def _queue(self) -> Iterator[Sequence[Words]]:
@@ -295,12 +295,6 @@ class QueueStatus(Answer):
 def _list(texts: int | None, which: Mapping[str, Any]) -> Words:
     """A count, from which a link leads to its texts."""
     return Lever.see(ListTexts, which, str(texts)) if which else str(texts)
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Iterable[Sequence[Words]], empty: str = "") -> Iterator[Told]:
-    """With its heading. Without rows, one that says so, or nothing."""
-    found = [*rows] or ([(empty, *[""] * (len(columns) - 1))] if empty else [])
-    yield from (Heading(title), Table(columns, found)) if found else ()
 
 
 def _stop(line: StatusLine) -> Need:

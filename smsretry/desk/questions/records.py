@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from smsretry.instants import Instant
 from smsretry.retry.models import Claim, KnownCode, Value
@@ -123,8 +123,3 @@ class WaitingText(Claim):
     texts_at: tuple[Instant, ...] = Field(
         (), description="When the texts that count against a cap reached its number, the newest first."
     )
-
-    @field_validator("texts_at", mode="before")
-    @classmethod
-    def _none(cls, value: object) -> object:
-        return value or ()

@@ -67,8 +67,10 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells. A column without a name needs none; `texts` holds numbers."""
+    """Rows of cells, and what they are about. Without rows it is not shown. A column without a name needs none; `texts`
+    holds numbers."""
 
+    title: str
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Words]]
 
@@ -94,7 +96,8 @@ def in_lines(told: Iterable[Told]) -> Iterator[str]:
                 yield "".join(map(str, part))
             case Heading(words):
                 yield from ("", words)
-            case Table(columns, rows):
+            case Table(title, columns, rows):
+                yield from ("", title) if rows else ()
                 for row in rows:
                     cells = zip(columns, map(str, row), strict=True)
                     yield "  " + ", ".join(f"{column} {cell}".strip() for column, cell in cells if cell)
