@@ -130,19 +130,6 @@ class Settings(ReadingSettings):
 _Kind = TypeVar("_Kind", bound=ReadingSettings)
 
 
-class PrefectSettings(BaseSettings):
-    """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
-
-    prefect_api_url: HttpUrl | None = None
-    """The API's address, `http://<host>:4200/api`."""
-    prefect_api_auth_string: SecretStr | None = None
-    """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
-    prefect_api_key: SecretStr | None = None
-    """Prefect Cloud's API key."""
-
-
 def load(kind: type[_Kind]) -> _Kind:
     """Read these settings from the environment.
 

@@ -3,8 +3,7 @@
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError
-from smsretry.settings import PrefectSettings
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectSettings
 
 
 def check_reach() -> None:

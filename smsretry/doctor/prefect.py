@@ -14,12 +14,11 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectLacks
+from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectLacks, PrefectSettings
 from smsretry.adapters.prefect.definition import Deployment, Registered, declared, differences
 from smsretry.doctor.clocks import PREFECT
 from smsretry.instants import span
 from smsretry.retry.models import Finding
-from smsretry.settings import PrefectSettings
 
 _SILENT: Final = timedelta(minutes=2)
 """A runner and a worker ask for runs every few seconds; Prefect itself counts one as gone after a minute."""

@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
+from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.retry.models import Finding
-from smsretry.settings import PrefectSettings, Settings, variables
+from smsretry.settings import Settings, variables
 
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 """Of the others of Prefect's hundreds of settings smsretry reads none."""

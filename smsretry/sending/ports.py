@@ -81,6 +81,7 @@ class RetryQueue(Protocol):
         default: SenderId = ENVIRONMENT,
         without: Collection[str] = (),
         slow: Collection[UUID] = (),
+        suspect: bool = False,
     ) -> Batch:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come.
 
@@ -90,13 +91,11 @@ class RetryQueue(Protocol):
             default: the sender of the environment, for every business without one of its own.
             without: senders and businesses, by id, of which nothing is to be claimed now.
             slow: businesses of which nothing is to be claimed, and nothing in doubt either.
+            suspect: instead of them one row whose claims have died more than once, which is claimed alone.
 
         Raises:
             QueueCancelled: the database was too slow for so many.
         """
-
-    def claim_suspect(self, *, default: SenderId = ENVIRONMENT, slow: Collection[UUID] = ()) -> Batch:
-        """Take charge of one row whose claims have died more than once. It is claimed alone."""
 
     def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
         """Remember for the next runs that something does not work, or with None that it works again.

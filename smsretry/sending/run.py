@@ -122,11 +122,8 @@ class Run:
         """What may be claimed now, without the businesses whose row takes all the time of a claim."""
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
-            if suspect:
-                batch = queue.claim_suspect(default=self._default, slow=self._slow)
-            else:
-                without = self.flow_control.without
-                batch = queue.claim_texts(size, default=self._default, without=without, slow=self._slow)
+            without = () if suspect else self.flow_control.without
+            batch = queue.claim_texts(size, default=self._default, without=without, slow=self._slow, suspect=suspect)
             if batch.slow is None or monotonic() > until or self.flow_control.run_stopped_because:
                 return batch
             self._slow.add(batch.slow)

@@ -30,7 +30,7 @@ VARIABLES: Final = [
         {"SUPABASE_URL": _NOWHERE, "TWILIO_BASE_URL": _NOWHERE, "PREFECT_API_URL": f"{_NOWHERE}/api"},
         [
             "bad  Supabase: Supabase did not answer examine_sms_retries (ConnectError). Check SUPABASE_URL (http://127",
-            "bad  Twilio credentials: 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
+            ": 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
             "bad  Prefect's API: 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_URL",
         ],
     ),
@@ -45,7 +45,7 @@ VARIABLES: Final = [
         },
         [
             "bad  Supabase: Supabase refused the key (HTTP 401: Invalid API key",
-            "bad  Twilio credentials: refused (Twilio 20003: Permission Denied): check ",
+            ": refused (Twilio 20003: Permission Denied): check ",
             "warn SMSRETRY_INDOUBT: is no setting of smsretry: did you mean SMSRETRY_IN_DOUBT?",
             f"bad  Prefect's settings: {_NO_RUN}pydantic_core._pydantic_core.ValidationError: 1 "
             "validation error for APISettings; request_timeout; Input should be a valid number",
@@ -85,7 +85,7 @@ IN_THE_DATABASE: Final = [
     "bad  mark of the database: ",
     "bad  last finished run: was 1 h ",
     "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: id ",
-    "bad  Twilio number: the account does not own it",
+    "bad  number …0100: the account does not own it",
 ]
 AT_PREFECT: Final = [
     f"bad  schedule of {SCHEDULED}: the deployment is paused, so nothing runs: switch it on ",

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Resolve
@@ -19,7 +20,7 @@ from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
 from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender, Services
 from smsretry.sending.run import Run, run_once
-from smsretry.settings import PrefectSettings, variables
+from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
 

@@ -31,4 +31,4 @@ def claim_doubtful(queue: RetryQueue, limit: int = 50) -> list[Claim]:
 
 def claim_suspect(queue: RetryQueue) -> list[Claim]:
     """The one suspect row that is claimed next, or none."""
-    return list(queue.claim_suspect().texts)
+    return list(queue.claim_texts(1, suspect=True).texts)

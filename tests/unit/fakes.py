@@ -49,17 +49,16 @@ class FakeQueue:
         if call in self.trouble:
             raise self.trouble[call]
 
-    def claim_texts(self, limit: int, *, without: Collection[str] = (), **_: Any) -> Batch:
+    def claim_texts(self, limit: int, *, without: Collection[str] = (), suspect: bool = False, **_: Any) -> Batch:
+        if suspect:
+            if "suspects" in self.trouble:
+                raise self.trouble["suspects"]
+            return Batch([self.suspects.pop(0)] if self.suspects else [], [*self.stops])
         self.asked.append(limit)
         due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
         taken = due[: min(limit, 1) if ("everybody", "") in self.stops else limit]
         self.claims = [claim for claim in self.claims if claim not in taken]
         return Batch(taken, [*self.stops], 0 if self.claims else None)
-
-    def claim_suspect(self, **_: Any) -> Batch:
-        if "claim_suspect" in self.trouble:
-            raise self.trouble["claim_suspect"]
-        return Batch([self.suspects.pop(0)] if self.suspects else [], [*self.stops])
 
     def begin(self, request: Begin) -> Begun:
         self._note("begin", request.decision)

@@ -70,7 +70,9 @@ class Timetable(FakeQueue):
     claimed_at: list[float] = field(default_factory=list)
     """When each text was claimed."""
 
-    def claim_texts(self, limit: int, **_: Any) -> Batch:
+    def claim_texts(self, limit: int, *, suspect: bool = False, **_: Any) -> Batch:
+        if suspect:
+            return super().claim_texts(limit, suspect=True)
         self.asked.append(limit)
         self.clock.seconds += self.slow
         due = [at for at in self.due_at if at <= self.clock.now()][: 1 if self.stops else limit]
@@ -189,7 +191,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
     stopped = run_over(FakeQueue(suspects=texts(1)), sender)
     stopped.flow_control.stop("Enough")
     assert fates_of(stopped) == []
-    unknown = run_over(FakeQueue(claims=texts(1), trouble={"claim_suspect": QueueUnreachable("No answer")}), sender)
+    unknown = run_over(FakeQueue(claims=texts(1), trouble={"suspects": QueueUnreachable("No answer")}), sender)
     items, summary = run_once(unknown)
     assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "No answer")
 

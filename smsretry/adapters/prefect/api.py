@@ -6,14 +6,28 @@ from time import monotonic
 from typing import Any, Final, Self
 
 import httpx
+from pydantic import HttpUrl, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.adapters.answering import why
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
-from smsretry.settings import PrefectSettings
 
 _MOST_SECONDS: Final = 25.0
 """For all requests together: a person waits for what they tell."""
+
+
+class PrefectSettings(BaseSettings):
+    """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+
+    prefect_api_url: HttpUrl | None = None
+    """The API's address, `http://<host>:4200/api`."""
+    prefect_api_auth_string: SecretStr | None = None
+    """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
+    prefect_api_key: SecretStr | None = None
+    """Prefect Cloud's API key."""
 
 
 class PrefectError(SmsRetryError):

@@ -61,7 +61,7 @@ _NO_GRANT: Final = "42501"
 _GONE: Final = (
     "Something that {function} needs is gone from the database, or it itself is, or has other parameters ({code}). "
     "`smsretry doctor` names it. Run `smsretry migrate` with this version, with --again if it says that there is "
-    "nothing to do."
+    "nothing to do; or install the version that the database was migrated with."
 )
 _SERVICE_KEY: Final = (
     "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not the anon key."
@@ -89,13 +89,8 @@ _NO_RIGHT: Final = (
     "--again`. If that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."
 )
 _WHAT_TO_DO: Final = {
-    "PGRST202": (
-        "The database has no function {function} with these parameters: it is older or newer than this version, or "
-        "somebody dropped it. Run `smsretry migrate` with this version (with --again if it says that there is nothing "
-        "to do), or install the version it was migrated with."
-    ),
-    # undefined function, table, schema, object and column
-    **dict.fromkeys(("42883", "42P01", "3F000", "42704", "42703"), _GONE),
+    # no such function at the API; undefined function, table, schema, object and column
+    **dict.fromkeys(("PGRST202", "42883", "42P01", "3F000", "42704", "42703"), _GONE),
     "PGRST203": (
         "The database has several functions {function}: drop those that are not smsretry's, then run "
         "`smsretry migrate --again`."

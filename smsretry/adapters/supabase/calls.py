@@ -7,7 +7,7 @@ messages quote rows.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -62,9 +62,9 @@ class SupabaseCalls:
 
     # What an answer holds
 
-    def is_true(self, function: str, answer: object) -> bool:
-        """An answer that is true or false."""
-        if not isinstance(answer, bool):
+    def word(self, function: str, answer: object, known: Collection[object]) -> Any:
+        """An answer that is one of the known words."""
+        if answer not in known:
             raise self.not_ours(function)
         return answer
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
@@ -77,12 +77,10 @@ class SupabaseQueue(SupabaseGroups):
         default: SenderId = ENVIRONMENT,
         without: Collection[str] = (),
         slow: Collection[UUID] = (),
+        suspect: bool = False,
     ) -> Batch:
-        values = {"limit_count": limit, "without": sorted(without), "slow": sorted(map(str, slow))}
-        return self._claimed("claim_sms_texts", values | _environment(default))[0]
-
-    def claim_suspect(self, *, default: SenderId = ENVIRONMENT, slow: Collection[UUID] = ()) -> Batch:
-        values = {"limit_count": 1, "suspect": True, "slow": sorted(map(str, slow))}
+        left = {"without": sorted(without), "slow": sorted(map(str, slow))}
+        values = {"limit_count": limit, "suspect": suspect, **left}
         return self._claimed("claim_sms_texts", values | _environment(default))[0]
 
     def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
@@ -136,17 +134,17 @@ class SupabaseQueue(SupabaseGroups):
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        held = self.is_true(function, self.about(claim, function, values))
+        held: bool = self.word(function, self.about(claim, function, values), (True, False))
         if held and isinstance(decision, Arrived):  # the report completes a row that waits
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         fence = {"retry_id": claim.id, "claim_no": claim.claim_no}
-        answer = self.repeated("reconcile_sms_retry", fence | after_look(decision))
-        if answer not in get_args(Reconciled):
-            raise self.not_ours("reconcile_sms_retry")
-        return cast(Reconciled, answer)
+        function = "reconcile_sms_retry"
+        answer = self.repeated(function, fence | after_look(decision))
+        word: Reconciled = self.word(function, answer, get_args(Reconciled))
+        return word
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
         values = {"limit_count": limit, "without": sorted(without)}
@@ -155,12 +153,12 @@ class SupabaseQueue(SupabaseGroups):
 
     def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
-        answer = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
-        if answer not in get_args(Followed):
-            raise self.not_ours("finish_sms_delivery")
-        if answer == "applied":
+        function = "finish_sms_delivery"
+        answer = self.repeated(function, fence | after_delivery(report, decision))
+        word: Followed = self.word(function, answer, get_args(Followed))
+        if word == "applied":
             self._mark(message.attempt_id, decision)
-        return cast(Followed, answer)
+        return word
 
     def record(self, heard: Heard) -> None:
         """Record what the provider told of its own accord. It may come late, twice and in any order.

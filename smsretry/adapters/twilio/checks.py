@@ -52,23 +52,14 @@ _UNREAD: Final = "its numbers and registration are shown only to the account's o
 """Not an advice: it is so of each subaccount that its parent serves."""
 
 
-def check_environment(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> Iterator[Finding]:
-    """Of the account and the sender of the environment, if one is set."""
-    return _findings(http, accounts, accounts.main, sender, "Twilio credentials", f"Twilio {_kind(sender)}")
-
-
 def check_sender(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> Iterator[Finding]:
-    """Of a business's own sender."""
-    account, sent_by = sender.account or accounts.main, sender.sent_by or ""
-    if problem := sender_problem(account, sent_by):
-        return iter([Finding(subject="sender", ok=False, advice=problem)])
-    of_sender = f"{_kind(sender)} {masked_sender(sent_by)}"
-    return _findings(http, accounts, account, sender, f"account {account}", of_sender)
-
-
-def _findings(
-    http: "TwilioHttp", accounts: Accounts, account: str, sender: SenderId, of_account: str, of_sender: str
-) -> Iterator[Finding]:
+    """Of a sender, and of the account that it is in."""
+    account, sid = sender.account or accounts.main, sender.sent_by or ""
+    if problem := sender_problem(account, sid):
+        yield Finding(subject="sender", ok=False, advice=problem)
+        return
+    of_account = f"account {account}"
+    of_sender = f"{'messaging service' if sid.startswith('MG') else 'number'} {masked_sender(sid)}"
     try:
         client = http.client(account)
     except NoCredentialsError as error:
@@ -78,8 +69,7 @@ def _findings(
     mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
     active = _ask(http, of_account, lambda: _account(of_account, client, account), mend)
     yield active
-    sid = sender.sent_by
-    if not active.ok or not sid:
+    if not active.ok:
         return
     if not sid.startswith("MG"):
         yield _ask(http, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
@@ -172,7 +162,3 @@ def sender_problem(account: str, sent_by: str) -> str | None:
         return None
     none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
     return spelling_problem(sent_by) or none
-
-
-def _kind(sender: SenderId) -> str:
-    return "messaging service" if (sender.sent_by or "").startswith("MG") else "number"

@@ -4,14 +4,13 @@ The SDK is loaded by the first request, because most runs send nothing.
 """
 
 import threading
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.checks import check_environment, check_sender
+from smsretry.adapters.twilio.checks import check_sender
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import Report
@@ -129,20 +128,15 @@ class TwilioSender:
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        return [*self._accounts.findings(), *self._checked(check_environment, self.default)]
+        return [*self._accounts.findings(), *self.check_sender(self.default)]
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender, and is it registered? Two requests; at most five."""
-        return self._checked(check_sender, sender)
-
-    def _checked(
-        self, check: Callable[["TwilioHttp", Accounts, SenderId], Iterator[Finding]], sender: SenderId
-    ) -> list[Finding]:
+        """The same of any sender, and is it registered? Two requests; at most five."""
         try:
             http = self._http
         except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
             return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
-        return list(check(http, self._accounts, sender))
+        return list(check_sender(http, self._accounts, sender))
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""

@@ -99,9 +99,6 @@ class _Queue(SupabaseQueue):
     def claim_texts(self, limit: int, **more: Any) -> Batch:
         return self._learned(lambda: super(_Queue, self).claim_texts(limit, **more))
 
-    def claim_suspect(self, **more: Any) -> Batch:
-        return self._learned(lambda: super(_Queue, self).claim_suspect(**more))
-
     def _learned(self, claim: Callable[[], Batch]) -> Batch:
         if not self._claims_left:
             return Batch()
