@@ -63,7 +63,8 @@ def _shown(answer: Answer, key: str) -> State[Any]:
     get_run_logger().info("\n".join((headline, *lines)))
     create_markdown_artifact(markdown(answer.tell(), form_addresses()), key=key, description=headline)
     told = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
-    if isinstance(answer, Done) and answer.changed_nothing:  # red: who gave the order believes that it was carried out
+    # Whoever gave the order believes that it was carried out.
+    if isinstance(answer, Done) and answer.fails and not answer.asked.is_question:
         return with_result(Failed(name="NothingChanged", message=headline), told)
     return with_result(Completed(message=headline), told)
 

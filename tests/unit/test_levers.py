@@ -20,7 +20,7 @@ from smsretry.desk.questions.levers import levers
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import TextState, WhyCode
-from tests.support.builders import ACCOUNT, NOON, SENDER, SID
+from tests.support.builders import NOON, SENDER, SID
 
 SIGNED: Final = {"who": "Ann", "because": "…"}
 CAN: Final[dict[TextState, list[tuple[str, ...]]]] = {
@@ -42,7 +42,7 @@ CONSENTS: Final[list[dict[str, Any]]] = [
 ]
 OWN: Final[list[dict[str, Any]]] = [
     {},
-    {"sender": {"id": UUID(int=5), "name": SENDER, "shown": "…0006", "account": ACCOUNT}},
+    {"sender": {"id": UUID(int=5), "name": SENDER, "shown": "…0006"}},
     {"stop_sid": SID},
 ]
 COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

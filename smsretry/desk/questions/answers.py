@@ -107,11 +107,6 @@ class Done(Answer):
         if because := getattr(self.asked, "because", None):
             yield f"By {getattr(self.asked, 'who', 'a person')}: {because}"
 
-    @property
-    def changed_nothing(self) -> bool:
-        """Whether an order that was not only tried came to nothing: who gave it believes that it was carried out."""
-        return self.fails and not self.asked.is_question
-
 
 def _did(asked: Form, came_to: Mapping[str, Any]) -> str:
     """In words, within a sentence."""

@@ -52,7 +52,6 @@ class TextSender(Value):
     """What a text goes out from."""
 
     id: UUID
-    account: str
     shown: str = Field(description="As people see it: a number's last four digits.")
     name: str = Field(description="Names it in a command.")
 

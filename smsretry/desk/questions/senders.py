@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.senders import ResumeSender
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.told import Lever, Told, in_lines
+from smsretry.desk.questions.levers import ending
+from smsretry.desk.questions.told import Told, in_lines
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import Finding, KnownCode, SenderId, Value
-from smsretry.vocabulary import SenderState
 
 SenderCheck: TypeAlias = Callable[[SenderId], list[Finding]]
 """Can a sender send? Asks the provider, and sends nothing."""
@@ -34,28 +33,17 @@ class SenderRecord(Value):
     segments_per_day: int | None
     used_today: int | None
     day_ends_at: Instant
-    paused_at: Instant | None
-    paused_because: str | None
-    stopped_at: Instant | None
-    stopped_because: str | None
     businesses: int
     used_by: tuple[str, ...] = Field(description="The names of these, 20 at most; those whose texts wait first.")
-    why: str | None = Field(description="Why texts wait because of it.")
-    why_code: KnownCode
+    why_code: KnownCode = Field(description="Why its texts wait. None: they do not.")
+    why: str | None
+    since: Instant | None = Field(description="Since when it is paused or stopped.")
     due: int
     waiting: int
     held: int
     oldest: Instant | None = Field(description="When the oldest due text was due.")
     asked_at: Instant
     findings: tuple[Finding, ...] = Field((), description="What the provider says of it. Empty: it was not asked.")
-
-    @property
-    def state(self) -> SenderState:
-        """Its state in a word."""
-        if self.paused_at or self.stopped_at:
-            return "paused" if self.paused_at else "stopped"
-        spent = self.segments_per_day is not None and (self.used_today or 0) >= self.segments_per_day
-        return "spent" if spent else "sending"
 
     @property
     def refused(self) -> bool:
@@ -65,7 +53,7 @@ class SenderRecord(Value):
     @property
     def troubled(self) -> bool:
         """Whether it needs somebody."""
-        return bool(self.paused_at or self.stopped_at or self.why_code or self.refused)
+        return bool(self.why_code or self.refused)
 
     @property
     def name(self) -> str:
@@ -78,18 +66,12 @@ class SenderRecord(Value):
         return f"sender {'of the environment, ' if self.told_at else ''}{self.sender} of account {self.account}"
 
     def tell(self) -> Iterator[Told]:
-        """It in a line; if it needs somebody, why, and which businesses wait; then what the provider says."""
-        yield f"{self.title}: {self.state}; {'; '.join(self._facts())}"
-        if self.troubled:
-            yield f"  id {self.sender_id}"
-            if self.paused_at:
-                yield f"  paused on {on_clock(self.paused_at)}: {self.paused_because}"
-            if self.stopped_at:
-                yield f"  stopped on {on_clock(self.stopped_at)}: {self.stopped_because}"
-            if self.why_code:
-                yield f"  texts wait: {self.why or 'its rate is too slow for what is due'} [{self.why_code}]"
-            if self.paused_at or self.stopped_at:
-                yield "  once that is fixed: ", Lever.of(ResumeSender, {"sender": self.name}, "let it send again")
+        """It in a line; why its texts wait, and what ends that; then what the provider says."""
+        yield "; ".join((self.title, *self._facts()))
+        if self.why_code:
+            since = f" since {on_clock(self.since)}" if self.since else ""
+            yield f"  {self.why_code.replace('_', ' ')}{since}: {self.why or 'it is too slow for what is due'}"
+            yield from [("    ", lever)] if (lever := ending(self.why_code, None, self.name, "")) else []
         for finding in self.findings:
             words = "ok" if finding.ok else "bad"
             yield f"  {words}: {finding.subject}{f': {finding.advice}' if finding.advice else ''}"

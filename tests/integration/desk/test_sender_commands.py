@@ -47,16 +47,15 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
     assert said(command("senders", "change", own, "--rate", 2.5, *BECAUSE)).startswith("Changed: ")
     assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith("Changed: ")
     told = command("senders").stdout
-    assert f"account {account}: sending; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments" in told
+    assert f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments" in told
     assert said(command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)).startswith("Changed")
     assert "a second" not in command("senders").stdout
     paused = command("senders", "pause", "-", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n")
     lines = command("senders", "--troubled").stdout.splitlines()
     assert lines[1:] == [
-        f"sender …0006 of account {account}: paused; for Maple Street Dental; nothing waits",
-        f"  id {own}",
-        "  paused on Tue 12 Jan 17:00 UTC: It is suspended",
-        f"  once that is fixed: let it send again (smsretry senders resume {own} --because '…')",
+        f"sender …0006 of account {account}; for Maple Street Dental; nothing waits",
+        "  sender paused since Tue 12 Jan 17:00 UTC: It is suspended",
+        f"    let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')",
     ]
     assert said(command("senders", "resume", own, *BECAUSE)).startswith("Resumed: ")
     assert said(command("senders", "--troubled")) == "senders 0"
@@ -119,7 +118,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     business.due_text(due=HOUR)
     assert "sender …0006" in command("explain", row).stdout
     assert command("senders").stdout.startswith(
-        f"senders 1\nsender of the environment, …0006 of account {account}: sending; for Maple"
+        f"senders 1\nsender of the environment, …0006 of account {account}; for Maple"
     )
 
 

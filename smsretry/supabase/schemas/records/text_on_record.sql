@@ -25,7 +25,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        smsretry.unread_stop(c.phone) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
-       (select jsonb_build_object('id', o.id, 'account', o.account, 'shown', smsretry.shown_sender(o.sent_by),
+       (select jsonb_build_object('id', o.id, 'shown', smsretry.shown_sender(o.sent_by),
                                   'name', case when o.sent_by like '+%' then o.id::text else o.sent_by end)
         from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
        coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),

@@ -1,17 +1,16 @@
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
 -- it; sent_by: all of it, if with_numbers.
 --   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
---   stopped_…: smsretry.stops · businesses: how many use it; the environment's: how many have texts there · used_by: the names of
---   20 of them, those with the most texts first · why: most of those wait that wait because of it · held: texts that wait for a
---   person · oldest: the due time of the oldest due text
+--   businesses: how many use it; the environment's: how many have texts there · used_by: the names of 20 of them, those with the
+--   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person · oldest: the
+--   due time of the oldest due text
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
-    segments_per_day integer, used_today bigint, day_ends_at timestamptz, paused_at timestamptz, paused_because text,
-    stopped_at timestamptz, stopped_because text, businesses bigint, used_by text[], why_code text, why text, due bigint,
-    waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
+    segments_per_day integer, used_today bigint, day_ends_at timestamptz, businesses bigint, used_by text[], why_code text, why text,
+    since timestamptz, due bigint, waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -48,9 +47,10 @@ begin
     select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
            l.told_at, l.segments_per_second, l.segments_per_day,
            case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
-           v_midnight, l.paused_at, smsretry.numberless(l.paused_because), x.since, x.why, n.businesses, coalesce(n.used_by, '{}'),
-           coalesce(n.why_code, case when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end),
-           n.why, n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
+           v_midnight, n.businesses, coalesce(n.used_by, '{}'),
+           case when l.paused_at is not null then 'sender_paused' when x.since is not null then 'sending_stopped' when n.why_code is not null
+                then n.why_code when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end,
+           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
