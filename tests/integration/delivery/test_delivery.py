@@ -3,7 +3,9 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
@@ -63,6 +65,24 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
     assert (post.row(row)["status"], post.row(row)["attempt_count"]) == ("completed", 1)
     assert post.sync(after=timedelta(0)) == "retried 1"
     assert (post.row(row)["status"], post.row(row)["attempt_count"]) == ("pending", 1)
+
+
+def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(post: Post) -> None:
+    """It did not arrive, and is not sent a fourth time."""
+    row, attempt = post.due_text(attempts=2), uuid4()
+    post.begin(post.claim(), attempt)
+    assert post.settle(SID, "undelivered", 30003, attempt) == "settled"
+    assert post.sync(after=timedelta(0)) == "undelivered 1"
+    assert post.row(row)["status"] == "failed"
+
+
+def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_followed_by_another(post: Post) -> None:
+    """The send log says that the text went out as that one, of which nothing is known here."""
+    row = post.accepted()
+    post.stack.twilio.report(post.sid_of(row), "undelivered", 30003)
+    post.sql("update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID}))
+    assert post.sync() == "still undelivered 1"
+    assert (post.row(row)["status"], post.log_of(row)["provider_message_id"]) == ("completed", {"twilio_sid": SID})
 
 
 def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(post: Post) -> None:
@@ -128,10 +148,11 @@ def test_what_no_second_message_mends_is_given_up(
     assert customer == {"phone_status": phone_status, "sms_consent_status": "opted_in"}
 
 
-def test_a_text_that_was_given_up_and_arrives_after_all_is_found(post: Post) -> None:
+@pytest.mark.parametrize(("lost", "code"), [("undelivered", 30005), ("canceled", None)])
+def test_a_text_that_was_given_up_and_arrives_after_all_is_found(post: Post, lost: str, code: int | None) -> None:
     """No callback says so, and yet the last word is right."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30005)
+    post.stack.twilio.report(post.sid_of(row), lost, code)
     assert post.sync() == "undelivered 1"
     assert post.sync(after=timedelta(minutes=61)) == "still undelivered 1"
     post.stack.twilio.report(post.sid_of(row), "delivered")
@@ -220,15 +241,37 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(post: Post, mea
     assert post.row(row) == before
 
 
-def test_a_look_that_saw_no_failure_does_not_act_on_one(post: Post) -> None:
-    """Whatever it has decided: the message is on its way, and no callback says otherwise."""
+def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_has_told(post: Post) -> None:
+    """Whatever it has decided: it knows of another state than the database. The next look decides."""
     row = post.accepted()
     post.later(minutes=5)
-    claim = "select attempt_id, looks from claim_sms_deliveries(10)"
-    look = post.sql(claim)[0]
-    gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'sent', error => 'A landline')"
-    assert post.connection.execute(f"select {gives_up} as a".encode(), look).fetchone() == {"a": "changed"}
+    [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
+    decided = ["'give_up', 'sent', error => 'A landline'", "'look_again', 'sent', look_in => '4 hours'", "'unknown'"]
+    for decision in decided:
+        assert post.value(f"select finish_sms_delivery(%s, %s, {decision})", *look.values()) == "changed"
+        post.settle(post.sid_of(row), "undelivered", 30006)
     assert post.row(row)["status"] == "completed"
+    post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
+    assert post.sync(after=timedelta(0)) == "undelivered 1"
+
+
+def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(post: Post) -> None:
+    """Its attempt, and its send log, without which it does not end."""
+    first, second = post.accepted(), post.accepted(phone="+12125550124")
+    for row in (first, second):
+        post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
+    with post.stack.connect() as other, other.transaction():
+        other.execute("select from sms_send_attempts where retry_id = %s for update", [first])
+        assert post.sync() == "undelivered 1"
+    [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
+    gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
+    with post.stack.connect() as other, other.transaction():
+        other.execute("select from send_logs where id = %s for update", [post.row(first)["send_log_id"]])
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            post.sql(f"select {gives_up}", *look.values())
+    assert post.row(first)["status"] == "completed"
+    post.sql(f"select {gives_up}", *look.values())
+    assert (post.row(first)["status"], post.log_of(first)["status"]) == ("failed", "undelivered")
 
 
 def test_a_fetch_that_fails_proves_nothing(post: Post) -> None:
@@ -365,7 +408,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(post: Post, operators: Su
     post.settle(first, "delivered")
     assert [attempt["delivery_status"] for attempt in post.attempts_of(row)] == ["delivered", "undelivered"]
     assert told() == "nothing more; it was delivered"
-    assert post.log_of(row)["status"] == "delivered"
+    assert (post.log_of(row)["status"], post.log_of(row)["provider_message_id"]) == ("delivered", {"twilio_sid": first})
 
 
 def test_a_text_that_had_ended_and_then_arrives_says_both(post: Post, operators: SupabaseOperators) -> None:

@@ -11,7 +11,7 @@ import pytest
 from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Requeue
-from smsretry.local.twilio.faults import DropUnaccepted, FetchError, JsonError
+from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError, JsonError
 from tests.integration.delivery.conftest import Post
 from tests.support.builders import BODY
 from tests.support.orders import ordered
@@ -185,6 +185,31 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
     assert (ended["status"], ended["attempt_count"]) == ("completed", 0)
     assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
     assert post.run() == []
+
+
+def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(post: Post) -> None:
+    """Whichever row it went out from. If it arrives after all, the other rows of its send log stay as they are."""
+    row, new, _ = queued_anew(post)
+    post.stack.move_clock(next_retry_delay(0))
+    assert post.run() == ["Sent"]
+    second, neighbor = post.sid_of(new), post.neighbor()
+    post.stack.twilio.report(second, "undelivered", 30008)
+    assert post.sync().startswith("undelivered 1")
+    theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
+    post.settle(second, "delivered")
+    assert [post.row(each)["status"] for each in (row, new, theirs)] == ["failed", "completed", "pending"]
+
+
+def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message_arrived(post: Post) -> None:
+    """Nobody would ever know what became of it."""
+    row, first = post.lost_text()
+    post.later(minutes=31)
+    post.stack.twilio.fail(AcceptThenDrop())
+    assert post.run() == ["InDoubt"]
+    post.settle(first, "delivered")
+    post.later(minutes=2)
+    assert post.run() == ["Sent"]
+    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == ["accepted", "accepted"]
 
 
 def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(post: Post) -> None:

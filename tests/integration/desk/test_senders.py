@@ -1,5 +1,7 @@
 """What people do with senders, as the SQL functions do it, and what the status says of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -7,8 +9,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from tests.support.builders import ACCOUNT, SENDER
 from tests.support.shop import Shop
+from tests.support.waiting import until_locked_out
 
 NUMBER: Final = "+12125550199"
 OTHER: Final = "MG" + "2" * 32
@@ -117,6 +121,26 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(shop: Sh
     assert sender_of(shop) == NUMBER
     [one] = listed(shop)
     assert (one["sender"], one["used_by"]) == ("…0199", ["Maple Street Dental"])
+
+
+def test_two_people_who_give_a_business_its_first_sender_at_once_do_not_overrule_each_other(shop: Shop) -> None:
+    """The second waits, and is told of the first."""
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
+        with other.transaction():
+            add(replace(shop, connection=other))
+            second = pool.submit(add, shop, OTHER)
+            until_locked_out(shop.connection, seen_by=other)
+        with pytest.raises(psycopg.Error, match="an active sender for any texts"):
+            second.result()
+    assert sender_of(shop) == SENDER
+
+
+def test_a_list_of_senders_is_read_to_its_end(shop: Shop, operators: SupabaseOperators) -> None:
+    """Though each answer is cut off after the first."""
+    add(shop, message_class="marketing")
+    add(shop, OTHER, message_class="transactional")
+    shop.stack.rpc_faults.max_rows = 1
+    assert {one.sent_by for one in operators.senders()} == {SENDER, OTHER}
 
 
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(shop: Shop, neighbor: Shop) -> None:

@@ -425,13 +425,16 @@ def test_an_update_changes_no_other_business_s_row_of_its_send_log(shop: Shop) -
 
 
 def test_past_its_use_it_is_cancelled_with_the_reason(shop: Shop) -> None:
-    """Before it is queued, and in the queue."""
-    late, waiting = shop.scheduled(due=SOON), shop.scheduled(due=HOUR)
-    update(shop, late, not_after=shop.now() + 2 * SOON)
+    """Before it is queued, and in the queue. What was due before a restore may have gone out."""
+    shop.sql("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", shop.now() - HOUR, shop.now())
+    early, late, waiting = shop.scheduled(due=-SOON), shop.scheduled(due=SOON), shop.scheduled(due=HOUR)
+    for send in (early, late):
+        update(shop, send, not_after=shop.now() + 2 * SOON)
     update(shop, waiting, not_after=shop.now() + HOUR + SOON)
     shop.stack.move_clock(3 * SOON)
-    assert process(shop) == ["cancelled"]
+    assert process(shop) == ["cancelled", "cancelled"]
     assert shop.scheduled_send(late)["why"] == "Expired before it could be sent"
+    assert "may have gone out before the database was restored" in shop.scheduled_send(early)["why"]
     shop.stack.move_clock(HOUR - 3 * SOON)
     assert process(shop) == ["queued"]
     shop.later(minutes=2)
