@@ -32,7 +32,7 @@ from smsretry.retry.models import Claim, ItemResult, SenderId, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender
+from smsretry.sending.ports import Begin, RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
@@ -220,8 +220,7 @@ class _Item:
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
-        request = Finish(claim=self.claim, attempt_id=attempt_id, outcome=outcome, decision=decision)
-        done = self.queue.finish(request)
+        done = self.queue.finish(self.claim, attempt_id, outcome, decision)
         if not done.applied:
             return self._lost
         if done.status == "completed" and isinstance(decision, LookAgain):  # a report was faster than giving up

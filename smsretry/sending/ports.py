@@ -46,16 +46,6 @@ class Begin:
     """Seconds until the answer is here, as a rule: its turn with its sender comes no sooner."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """Record what became of a send, and what follows from it."""
-
-    claim: Claim
-    attempt_id: UUID
-    outcome: Outcome
-    decision: AfterSend
-
-
 class RetryQueue(Protocol):
     """The queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
 
@@ -116,7 +106,7 @@ class RetryQueue(Protocol):
             QueueBusy: another transaction holds the customer locked.
         """
 
-    def finish(self, request: Finish) -> Finished:
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         """Record what became of the send, and where the row goes."""
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:

@@ -18,7 +18,7 @@ from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
-from smsretry.sending.ports import Begin, Finish, RetryQueue, Sender, Services
+from smsretry.sending.ports import Begin, RetryQueue, Sender, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
@@ -176,7 +176,7 @@ def begin(
 
 def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
     """Record what became of a send, and where its row goes."""
-    return queue.finish(Finish(claim=claim, attempt_id=attempt_id, outcome=outcome, decision=decision))
+    return queue.finish(claim, attempt_id, outcome, decision)
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:

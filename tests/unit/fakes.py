@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff, Send
@@ -10,7 +11,7 @@ from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.retry.profile import EVERYBODY
-from smsretry.sending.ports import Batch, Begin, Finish
+from smsretry.sending.ports import Batch, Begin
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
@@ -64,10 +65,10 @@ class FakeQueue:
         self._note("begin", request.decision)
         return self.answers.pop(0) if self.answers else begun()
 
-    def finish(self, request: Finish) -> Finished:
-        self._note("finish", request.decision)
-        ends = {Complete: "completed", Fail: "failed"}.get(type(request.decision), "pending")
-        due_at = request.decision.due_at(NOON)
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+        self._note("finish", decision)
+        ends = {Complete: "completed", Fail: "failed"}.get(type(decision), "pending")
+        due_at = decision.due_at(NOON)
         return Finished(applied=self.holds, status="completed" if self.reported else ends, scheduled_for=due_at)
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:

@@ -21,9 +21,10 @@ from smsretry.retry.before import LIFE
 from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
+from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments
 from smsretry.sending.heard import Heard, StatusReport
-from smsretry.sending.ports import Batch, Begin, Finish
+from smsretry.sending.ports import Batch, Begin
 from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
 _FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
@@ -126,10 +127,10 @@ class SupabaseQueue(SupabaseGroups):
         function = "begin_sms_attempt"
         return self.one(Begun, function, self.about(claim, function, values, leave_if_busy=True))
 
-    def finish(self, request: Finish) -> Finished:
-        claim, function = request.claim, "finish_sms_attempt"
-        self._mark(request.attempt_id, request.decision)  # first: it stops the next send if the outcome is lost
-        values = {"attempt_id": request.attempt_id, **after_send(request.outcome, request.decision)}
+    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+        function = "finish_sms_attempt"
+        self._mark(attempt_id, decision)  # first: it stops the next send if the outcome is lost
+        values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
         return self.one(Finished, function, self.about(claim, function, values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:

@@ -27,7 +27,7 @@ from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import Batch, Begin, Finish, Services
+from smsretry.sending.ports import Batch, Begin, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
@@ -115,9 +115,9 @@ class _Queue(SupabaseQueue):
             self._fate.at("begun", body)
         return begun
 
-    def finish(self, request: Finish) -> Finished:
-        finished = super().finish(request)
-        self._fate.at("finished", request.claim.body or "")
+    def finish(self, claim: Claim, *told: Any) -> Finished:
+        finished = super().finish(claim, *told)
+        self._fate.at("finished", claim.body or "")
         return finished
 
     def claim_deliveries(self, limit: int, **more: Any) -> list[OpenDelivery]:

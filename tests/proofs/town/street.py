@@ -15,7 +15,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.sending.ports import Begin, Finish, Services
+from smsretry.sending.ports import Begin, Services
 from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
 from smsretry.settings import Settings
 from smsretry.testing.stack import NOON
@@ -249,9 +249,9 @@ class _Queue(SupabaseQueue):
         self._act(request.claim, "begin")
         return super().begin(request)
 
-    def finish(self, request: Finish) -> Finished:
-        self._act(request.claim, "finish")
-        return super().finish(request)
+    def finish(self, claim: Claim, *told: Any) -> Finished:
+        self._act(claim, "finish")
+        return super().finish(claim, *told)
 
     def _act(self, claim: Claim, moment: str) -> None:
         if act := self._street._meanwhile.pop((claim.id, moment), None):
