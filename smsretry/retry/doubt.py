@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from smsretry.phone import e164
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
-from smsretry.retry.evidence import Sent, find
+from smsretry.retry.evidence import find
 from smsretry.retry.models import Claim, Look
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
@@ -58,8 +57,7 @@ def after_look(
         yield _without_list(claim, at)
         return
     since = claim.in_doubt_since or at
-    begun_at = claim.attempt_begun_at or since
-    found = find(look, Sent(e164(claim.sent_to or ""), claim.sent_body or "", begun_at, since, claim.other_bodies))
+    found = find(look, claim)
     for sid in found.ours:
         yield _found(sid, "reconcile")
     if found.ambiguous:

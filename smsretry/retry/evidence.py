@@ -12,12 +12,13 @@ stepped.
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from smsretry.retry.models import Look, Sighting
+from smsretry.phone import e164
+from smsretry.retry.models import Claim, Look, Sighting
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
@@ -27,18 +28,6 @@ or the message was created late. It is less than a week, so that an application 
 without recording their SIDs has no trouble, and so short that a look reads one page of messages to a number."""
 _LATEST: Final = timedelta(minutes=2)
 """How long after its doubt began an attempt's message is usually created."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What an attempt sent, and when."""
-
-    phone: str = field(repr=False)
-    body: str = field(repr=False)
-    begun_at: datetime
-    in_doubt_since: datetime
-    other_bodies: Collection[str] = field(default=(), repr=False)
-    """Bodies of other attempts to the number whose fate is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +57,17 @@ def all_in_one(looks: Sequence[Look | None]) -> Look | None:
     )
 
 
-def find(look: Look, sent: Sent) -> Found:
-    """Sort the messages of a list by whether they may be the attempt's.
+def find(look: Look, claim: Claim) -> Found:
+    """Sort the messages of a list by whether they may be of the attempt that the claimed row is in doubt about.
 
     If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
     """
+    sent_to = e164(claim.sent_to or "")  # the application's own processor sends to whatever is stored
     ours, ambiguous = list[str](), list[tuple[bool, str]]()
     for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)):
-        if sighting.to not in (None, sent.phone):
+        if sighting.to not in (None, sent_to):
             continue
-        words, time = _words(sighting, sent), _time(sighting, sent, look.clock_ahead)
+        words, time = _words(sighting, claim), _time(sighting, claim, look.clock_ahead)
         if words == "ours" and time == "usual" and sighting.to:
             ours.append(sighting.sid)
         # Other words at another time are two strangers, not one changed text.
@@ -93,13 +83,14 @@ _Time = Literal["usual", "unusual", "never"]
 """unusual: only if a clock was wrong, or it was created late. never: not even then."""
 
 
-def _time(sighting: Sighting, sent: Sent, clock_ahead: timedelta) -> _Time:
+def _time(sighting: Sighting, claim: Claim, clock_ahead: timedelta) -> _Time:
     """Whether it was created when the attempt's message would be, on the provider's clock.
 
     The two clocks differ by this much now. They may have agreed when it was sent.
     """
-    opens = sent.begun_at.replace(microsecond=0) - CLOCK_TOLERANCE
-    closes, created = sent.in_doubt_since + _LATEST, sighting.created_at
+    doubted, created = claim.in_doubt_since or claim.claimed_at, sighting.created_at
+    opens = (claim.attempt_begun_at or doubted).replace(microsecond=0) - CLOCK_TOLERANCE
+    closes = doubted + _LATEST
     if any(opens + ahead <= created <= closes + ahead for ahead in (timedelta(0), clock_ahead)):
         return "usual"
     first, last = opens + min(clock_ahead, timedelta(0)), closes + max(clock_ahead, timedelta(0))
@@ -120,14 +111,14 @@ _LOOK_ALIKES: Final = str.maketrans(
 """Characters that smart encoding replaces by what looks like them, so that a text fits GSM-7."""
 
 
-def _words(sighting: Sighting, sent: Sent) -> _Words:
+def _words(sighting: Sighting, claim: Claim) -> _Words:
     """Whose words they are."""
-    listed, ours = plain(sighting.body), plain(sent.body)
+    listed, ours = plain(sighting.body), plain(claim.sent_body or "")
     if not listed:
         return "none"
     if listed == ours:
         return "ours"
-    if listed in map(plain, sent.other_bodies):
+    if listed in map(plain, claim.other_bodies):
         return "another's"
     return "unlike" if ours else "none"
 

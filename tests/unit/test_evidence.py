@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from itertools import product
 
-from smsretry.retry.evidence import CLOCK_ERROR, Found, Sent, earliest_creation, find
+from smsretry.retry.evidence import CLOCK_ERROR, Found, earliest_creation, find
 from smsretry.retry.models import Look, Sighting
-from tests.support.builders import BODY, NOON, PHONE
+from tests.support.builders import BODY, NOON, PHONE, claim_with
 from tests.support.builders import sighting as listed_as
 
 BEGUN = NOON + timedelta(milliseconds=900)
@@ -37,7 +37,10 @@ def found(
 ) -> Found:
     """What the list has of the attempt."""
     look = Look(sightings=sightings, clock_ahead=clock_ahead)
-    return find(look, Sent(PHONE, body, BEGUN, DOUBTED, others))
+    claim = claim_with(
+        sent_to=PHONE, sent_body=body, attempt_begun_at=BEGUN, in_doubt_since=DOUBTED, other_bodies=others
+    )
+    return find(look, claim)
 
 
 OURS, PERHAPS, NOT_OURS = Found((sid(1),), ()), Found((), (sid(1),)), Found((), ())

@@ -14,7 +14,6 @@ from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue, Resolve
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
-from smsretry.retry.evidence import Sent
 from smsretry.retry.models import Claim, Look, Text
 from smsretry.settings import Settings, load
 from tests.support.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
@@ -48,7 +47,6 @@ def test_no_value_shows_number_and_body() -> None:
         (LOOK, SID),
         (LOOK.sightings[0], SID),
         (TEXT, UUID(int=5)),
-        (Sent(PHONE, BODY, NOON, NOON, (BODY,)), NOON.year),
     ):
         for shown in (repr(value), str(value), repr([value]), str({"value": value})):
             assert_tells_nothing(shown)

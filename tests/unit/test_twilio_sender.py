@@ -17,11 +17,11 @@ from starlette.types import Receive, Scope, Send
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import LocalServer
-from smsretry.retry.evidence import Sent, find
+from smsretry.retry.evidence import find
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
 from smsretry.settings import Settings
-from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SENDER, SID
+from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SENDER, SID, claim_with
 
 
 @pytest.fixture
@@ -124,6 +124,6 @@ def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is
     for (ours, shown, same), (sent_by, is_ours) in product(LISTED, (("MG" + "AB" * 16, True), (SENDER, False))):
         listed = Page(body=shown, direction="outbound-api", from_=None, messaging_service_sid="MG" + "ab" * 16)
         look = read_list(listed, http, PHONE, sent_by=sent_by, since=NOON, at=NOON)
-        found = find(look, Sent(PHONE, ours, NOON, NOON))
+        found = find(look, claim_with(sent_to=PHONE, sent_body=ours, attempt_begun_at=NOON, in_doubt_since=NOON))
         expected = ((SID,), ()) if same else ((), (SID,))
         assert (found.ours, found.ambiguous) == (expected if is_ours else ((), ())), shown

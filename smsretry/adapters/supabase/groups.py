@@ -16,23 +16,12 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import SupabaseCalls
-from smsretry.errors import (
-    QueueBusy,
-    QueueCancelled,
-    QueueError,
-    QueueMismatch,
-    QueueRefused,
-    QueueSlow,
-    QueueUnreachable,
-)
+from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueSlow, QueueUnreachable
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
 
 LARGEST_GROUP: Final = 50
 """Calls of one request. `group_sms_calls` takes 100; a group of 50 is committed in about 15 ms."""
-
-_SINGLE_MAY_WORK: Final = (QueueMismatch, QueueRefused, QueueSlow, QueueBusy)
-"""What may be the group's trouble alone: it may not be called, or it took too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +148,10 @@ class SupabaseGroups(SupabaseCalls):
         given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
         try:
             answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
-        except _SINGLE_MAY_WORK:
-            return [RepeatAlone() for _ in calls]
+        except QueueError as error:
+            if type(error) is QueueUnreachable:
+                raise
+            return [RepeatAlone() for _ in calls]  # it may not be called, or took too long: single calls may work
         results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, "group_sms_calls", answer)}
         if not results:
             raise self.not_ours("group_sms_calls")
