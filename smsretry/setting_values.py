@@ -12,8 +12,8 @@ from smsretry.phone import phone_problem
 from smsretry.retry.profile import EVERYBODY, Audience
 
 SEND_TO: Final = "SMSRETRY_SEND_TO"
-ACCOUNT_SID: Final = re.compile("AC[0-9a-fA-F]{32}")
-SERVICE_SID: Final = re.compile("MG[0-9a-fA-F]{32}")
+ACCOUNT_SID: Final = re.compile("AC[0-9a-f]{32}")
+SERVICE_SID: Final = re.compile("MG[0-9a-f]{32}")
 
 
 def _sid(pattern: re.Pattern[str]) -> Callable[[str], str]:

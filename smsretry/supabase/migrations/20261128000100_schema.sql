@@ -542,7 +542,7 @@ create table if not exists smsretry.senders (
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
-    -- Ids of the provider's, or a number in E.164. add_sms_sender has their exact shapes.
+    -- Ids of the provider's, or a number in E.164.
     constraint senders_ids check (
         account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
     -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
@@ -906,7 +906,7 @@ with (fillfactor = 70); -- rows are rewritten all day
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
 do $do$
 begin
-    if to_regclass('smsretry_local.clock') is null then
+    if to_regclass('smsretry_local.clock') is null or to_regprocedure('smsretry.clock()') is null then
         create or replace function smsretry.clock()
         returns timestamptz language sql volatile set search_path = pg_catalog, pg_temp as $$
             select pg_catalog.clock_timestamp()
@@ -4199,7 +4199,8 @@ $$;
 -- ======== schemas/senders/add_sms_sender.sql ========
 -- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
 -- is shared, and keeps its rate and cap. A text that is under way ends where it began.
---   account: AC and 32 hexadecimal digits · sent_by: MG and as many, or a number in E.164. No value is quoted: it may be somebody's number
+--   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their exact shapes. No value is quoted: it
+--   may be somebody's number
 --   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day: null: not limited here
 --   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
 -- Returns: smsretry.sender_changed.
@@ -4221,9 +4222,9 @@ begin
     v_problem := case
         when v_class not in ('any', 'marketing', 'transactional') then 'message_class must be marketing or transactional; leave it out for both'
         when not exists (select from public.businesses b where b.id = business_id) then 'There is no business with this id'
-        when (account ~ '^AC[0-9a-f]{32}$') is not true then 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
-        when (sent_by ~ '^(MG[0-9a-f]{32}|[+][1-9][0-9]{6,14})$') is not true
-            then 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
+        when (account ~ '^[A-Za-z0-9]{8,64}$' and account ~ '[A-Za-z]') is not true then 'account must be the account''s id, as the provider shows it'
+        when (sent_by ~ '^([A-Za-z0-9]{8,64}|[+][1-9][0-9]{6,14})$' and sent_by ~ '[+A-Za-z]' and sent_by <> account) is not true
+            then 'sent_by must be the sender''s id, as the provider shows it, or a number in E.164 (+12125550100)'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';

@@ -88,9 +88,9 @@ def test_a_sender_is_shared_outranked_by_a_class_s_own_and_gone_with_its_last_bu
 def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(shop: Shop) -> None:
     """In a sentence, and nothing is kept."""
     refusals: list[tuple[dict[str, Any], str]] = [
-        ({"account": SENDER}, "account must be an account's SID"),
-        ({"account": None}, "account must be an account's SID"),
-        ({"sent_by": ACCOUNT}, "sent_by must be a messaging service's SID"),
+        ({"account": SENDER}, "sent_by must be the sender's id"),
+        ({"account": None}, "account must be the account's id"),
+        ({"sent_by": ACCOUNT}, "sent_by must be the sender's id"),
         ({"sent_by": "12125550199"}, "sent_by must be"),
         ({"sent_by": f"{SENDER}\n"}, "sent_by must be"),
         *(({"segments_per_second": rate}, "must be 0.01 to 1000") for rate in (0, float("nan"), float("inf"))),

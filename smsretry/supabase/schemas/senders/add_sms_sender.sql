@@ -1,6 +1,7 @@
 -- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
 -- is shared, and keeps its rate and cap. A text that is under way ends where it began.
---   account: AC and 32 hexadecimal digits · sent_by: MG and as many, or a number in E.164. No value is quoted: it may be somebody's number
+--   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their exact shapes. No value is quoted: it
+--   may be somebody's number
 --   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day: null: not limited here
 --   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
 -- Returns: smsretry.sender_changed.
@@ -22,9 +23,9 @@ begin
     v_problem := case
         when v_class not in ('any', 'marketing', 'transactional') then 'message_class must be marketing or transactional; leave it out for both'
         when not exists (select from public.businesses b where b.id = business_id) then 'There is no business with this id'
-        when (account ~ '^AC[0-9a-f]{32}$') is not true then 'account must be an account''s SID: AC and 32 hexadecimal digits, in lower case'
-        when (sent_by ~ '^(MG[0-9a-f]{32}|[+][1-9][0-9]{6,14})$') is not true
-            then 'sent_by must be a messaging service''s SID (MG and 32 hexadecimal digits, in lower case) or a number in E.164 (+12125550100)'
+        when (account ~ '^[A-Za-z0-9]{8,64}$' and account ~ '[A-Za-z]') is not true then 'account must be the account''s id, as the provider shows it'
+        when (sent_by ~ '^([A-Za-z0-9]{8,64}|[+][1-9][0-9]{6,14})$' and sent_by ~ '[+A-Za-z]' and sent_by <> account) is not true
+            then 'sent_by must be the sender''s id, as the provider shows it, or a number in E.164 (+12125550100)'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';

@@ -15,7 +15,7 @@ create table if not exists smsretry.senders (
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
-    -- Ids of the provider's, or a number in E.164. add_sms_sender has their exact shapes.
+    -- Ids of the provider's, or a number in E.164.
     constraint senders_ids check (
         account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
     -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
