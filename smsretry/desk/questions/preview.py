@@ -6,7 +6,7 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
@@ -86,19 +86,9 @@ class Forecast(Answer):
     texts_only: str | None
     """Who alone may be texted from here, in words. None: everybody may."""
 
-    @property
-    def go_out(self) -> int:
-        """How many texts go out."""
-        return sum(self.hours)
-
-    def told(self) -> dict[str, Any]:
-        return super().told() | {"go_out": self.go_out}
-
     def tell(self) -> Iterator[Told]:
-        others = "".join(
-            f", {name} {self.counts[name]}" for name in ("wait longer", "held", "end") if name in self.counts
-        )
-        yield f"{self.go_out} to go out in the next {len(self.hours)} h{others}"
+        others = "".join(f", {kind} {texts}" for kind, texts in self.counts.items() if kind != "go out")
+        yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{others}"
         if self.texts_only:
             yield f"By the settings here, this installation {self.texts_only}. What else would go out is cancelled."
         if not self.complete:

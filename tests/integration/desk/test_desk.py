@@ -167,7 +167,7 @@ def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, com
         f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
     ]
     assert "1 not: Customer has no phone number\n" in shown
-    assert json.loads(command("preview", "--json").stdout)["go_out"] == 3
+    assert json.loads(command("preview", "--json").stdout)["counts"] == {"end": 1, "go out": 3}
     assert "0 to go out in the next 24 h" in command("preview", "--business", uuid4()).stdout
     shop.sql(
         """with l as (insert into send_logs (business_id, customer_id, channel, subject)
@@ -177,7 +177,7 @@ def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, com
            insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
            select business_id, id, customer_id, smsretry.clock() from l"""
     )
-    assert desk.preview(Preview(hours=24)).go_out == 1206
+    assert desk.preview(Preview(hours=24)).counts["go out"] == 1206
 
 
 def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, desk: Desk) -> None:

@@ -70,7 +70,7 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
         assert fine in told
         assert planned not in told or [*told[planned].lines()][1:] == alone, odd  # one to nobody is not the customer's
         ahead = desk.preview(Preview(hours=2))
-        assert (ahead.go_out >= 1, desk.status().queue) == (True, {"due": 1}), odd
+        assert (ahead.counts["go out"] >= 1, desk.status().queue) == (True, {"due": 1}), odd
         assert ordered(desk, Cancel(retry_ids=[planned])).matched == 1
         business.connection.execute("delete from scheduled_sends")
 

@@ -250,7 +250,7 @@ def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperato
     audience = runner(**listed(FRIEND)).sender.audience
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning, audience=audience)
     ahead = desk.preview(Preview(hours=1))
-    assert (ahead.go_out, ahead.counts) == (0, {"end": 1})
+    assert ahead.counts == {"end": 1}
     assert FRIEND[-4:] not in " ".join([*ahead.lines(), repr(audience)])
     assert QueueStatus.of(operators.status()).staging is None
     mark(operators, "staging")
