@@ -12,7 +12,7 @@ def record(number: int, **values: object) -> SenderRecord:
     blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
     known = {
         "sender_id": UUID(int=number), "account": ACCOUNT, "sender": f"MG{number}", "sent_by": f"MG{number}",
-        "day_ends_at": NOON, "asked_at": NOON, "businesses": 1, "due": 0, "waiting": 0, "held": 0,
+        "day_ends_at": NOON, "businesses": 1, "due": 0, "waiting": 0, "held": 0,
         "used_by": (), "findings": (),
     }  # fmt: skip
     return SenderRecord.model_validate({**blank, **known, **values})

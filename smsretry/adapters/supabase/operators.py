@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
-from smsretry.adapters.supabase.calls import SupabaseCalls, interval
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichText
@@ -15,7 +15,6 @@ from smsretry.desk.questions.answers import Done, Listed
 from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.retry.before import CAP_WINDOW
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
@@ -30,7 +29,7 @@ class SupabaseOperators(SupabaseCalls):
 
     def waiting(self, *, until: datetime) -> Iterator[WaitingText]:
         """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
-        page: dict[str, object] = {"until": until, "cap_window": interval(CAP_WINDOW)}
+        page: dict[str, object] = {"until": until}
         while True:
             rows = self.readable(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
             yield from rows.read

@@ -108,13 +108,10 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
     """How somebody who opted out gets texts again."""
     if text.consent == "opted_in" and not text.opted_out_since:
         return
-    unheard = "they did, by telephone for example"
     if text.needs_start:
-        blocked = "because the provider itself blocks their number until then"
-        yield Lever(words=f"ask them to text START to the sender, {blocked}")
-        unheard = "they texted START, and it was not heard here"
+        yield Lever(words="ask them to text START to the sender: until then the provider itself blocks their number")
     source = "text" if text.needs_start else "telephone"
-    yield _record(text, "opted_in", source, f"record that they said yes to texts, if {unheard}")
+    yield _record(text, "opted_in", source, "record that they said yes to texts, if they did and it was not heard here")
 
 
 def _record(text: TextRecord, consent: str, source: str, words: str, first: str | None = None) -> Lever:

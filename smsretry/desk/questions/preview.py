@@ -59,12 +59,8 @@ def _step(text: WaitingText, at: datetime, profile: Profile, audience: Audience)
             return Step("Cancelled", at, text.refused)
         if text.stopped:
             return Step("GivenBack", at, text.stopped)
-        cap = decision.cap
-        counted = [moment for moment in text.texts_at if cap and moment > cap.since]
-        if cap is None or len(counted) < cap.texts:
-            listed = audience.includes(text.phone)
-            return Step("Sent", at) if listed else Step("Cancelled", at, NOT_LISTED)
-        decision = before.after_cap(text, reached_at=counted[cap.texts - 1], profile=profile)
+        listed = audience.includes(text.phone)
+        return Step("Sent", at) if listed else Step("Cancelled", at, NOT_LISTED)
     until = decision.due_at(at) if decision.fate == "Deferred" else None
     return Step(decision.fate, until or at, decision.why)
 

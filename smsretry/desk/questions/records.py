@@ -119,6 +119,3 @@ class WaitingText(Claim):
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     stopped: str | None = Field(None, description="Why sending, or its sender, is stopped: one text of each run tries.")
-    texts_at: tuple[Instant, ...] = Field(
-        (), description="When the texts that count against a cap reached its number, the newest first."
-    )

@@ -10,7 +10,7 @@ from pydantic import Field
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import ending
 from smsretry.desk.questions.told import Told, in_lines
-from smsretry.instants import Instant, on_clock, span
+from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import Finding, KnownCode, SenderId, Value
 
 SenderCheck: TypeAlias = Callable[[SenderId], list[Finding]]
@@ -41,8 +41,6 @@ class SenderRecord(Value):
     due: int
     waiting: int
     held: int
-    oldest: Instant | None = Field(description="When the oldest due text was due.")
-    asked_at: Instant
     findings: tuple[Finding, ...] = Field((), description="What the provider says of it. Empty: it was not asked.")
 
     @property
@@ -86,8 +84,6 @@ class SenderRecord(Value):
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
         numbers = {"due": self.due, "waiting": self.waiting, "held": self.held}
         yield ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts) or "nothing waits"
-        if self.oldest:
-            yield f"the oldest has been due for {span((self.asked_at - self.oldest).total_seconds())}"
 
 
 class Senders(Answer):

@@ -4447,15 +4447,14 @@ $$;
 -- it; sent_by: all of it, if with_numbers.
 --   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
 --   businesses: how many use it; the environment's: how many have texts there · used_by: the names of 20 of them, those with the
---   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person · oldest: the
---   due time of the oldest due text
+--   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
     segments_per_day integer, used_today bigint, day_ends_at timestamptz, businesses bigint, used_by text[], why_code text, why text,
-    since timestamptz, due bigint, waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
+    since timestamptz, due bigint, waiting bigint, held bigint
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -4483,7 +4482,7 @@ begin
     told as (
         select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
                coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
-               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held,
                min(t.why_code) as why_code, min(t.why) as why
         from users u
         full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
@@ -4495,12 +4494,12 @@ begin
            v_midnight, n.businesses, coalesce(n.used_by, '{}'),
            case when l.paused_at is not null then 'sender_paused' when x.since is not null then 'sending_stopped' when n.why_code is not null
                 then n.why_code when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end,
-           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
+           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
-               coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               coalesce(sum(t.held), 0) as held,
                array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
                (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
                (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
@@ -4758,7 +4757,7 @@ declare
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, cap_window interval);
+        after_id uuid);
     if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
         raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
             hint = 'Ask for the last 4, by an id, or for the whole number.';
@@ -4771,7 +4770,7 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
             v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.row_limit, a.cap_window) r);
+                a.until, a.after_due, a.after_id, a.row_limit) r);
         when 'sms_senders' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then
@@ -5085,10 +5084,8 @@ $$;
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
 -- (after the due time and id of the last row). Each with what its begin would find now:
 --   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
---   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
-    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
-    cap_window interval default null
+    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5099,9 +5096,6 @@ declare
         select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
-    v_at timestamptz;
-    v_refused text;
-    v_texts_at timestamptz[];
 begin
     v_ids := array(
         select w.id from (
@@ -5137,17 +5131,9 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
-        select r.why into v_refused from smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
-        v_texts_at := '{}';
-        while cap_window is not null and cardinality(v_texts_at) < 20 loop
-            v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1, v_claim.claimed_at - cap_window);
-            exit when v_at is null;
-            v_texts_at := v_texts_at || v_at;
-        end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'refused', v_refused, 'texts_at', to_jsonb(v_texts_at),
+            'refused', (select r.why from smsretry.refusal(v_claim.log_says_sent, v_claim.sms_consent_status,
+                                                           smsretry.number_key(v_claim.business_id, v_claim.phone)) r),
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x

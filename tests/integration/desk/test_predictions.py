@@ -40,8 +40,6 @@ class State:
     """It is a scheduled send."""
     stopped: bool = False
     """Twilio is down, and sending has stopped."""
-    others: int = 0
-    """Texts that the number had an hour before."""
     then: str = ""
     """A run was made, and this was done after it."""
     late: int = 0
@@ -50,11 +48,6 @@ class State:
     def make(self, shop: Shop) -> UUID:
         """As somebody else would."""
         shop.later(hours=10 * self.night)
-        if self.others:
-            for _ in range(self.others):
-                shop.due_text(**self.text)
-            run(shop)
-            shop.later(hours=1)
         if self.stopped:
             shop.queue.set_stop("everybody", "", "Twilio is down")
             shop.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
@@ -98,7 +91,6 @@ STATES: Final[dict[str, State]] = {
     "expires before it opens": State(
         f"update sms_retry_queue set expires_at = {_NOW} + interval '2 hours'", night=True
     ),
-    "capped": State(text={"phone": "+13055550123"}, others=3),
     "in a stopped state": State(_STORM, _THERE),
     "held": State(_STORM, _THERE, then="select 1"),
     "held and mended": State(_STORM, _THERE, then="select set_sms_stop('state', 'LA', null)"),

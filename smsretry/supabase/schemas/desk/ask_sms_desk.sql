@@ -12,7 +12,7 @@ declare
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, cap_window interval);
+        after_id uuid);
     if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
         raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
             hint = 'Ask for the last 4, by an id, or for the whole number.';
@@ -25,7 +25,7 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
             v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.row_limit, a.cap_window) r);
+                a.until, a.after_due, a.after_id, a.row_limit) r);
         when 'sms_senders' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then

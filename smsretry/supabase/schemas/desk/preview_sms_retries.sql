@@ -1,10 +1,8 @@
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
 -- (after the due time and id of the last row). Each with what its begin would find now:
 --   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
---   texts_at: when the texts that count against a cap reached the number, within cap_window, newest first
 create or replace function public.preview_sms_retries(
-    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
-    cap_window interval default null
+    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -15,9 +13,6 @@ declare
         select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
-    v_at timestamptz;
-    v_refused text;
-    v_texts_at timestamptz[];
 begin
     v_ids := array(
         select w.id from (
@@ -53,17 +48,9 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
-        select r.why into v_refused from smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, smsretry.number_key(v_claim.business_id, v_claim.phone)) r;
-        v_texts_at := '{}';
-        while cap_window is not null and cardinality(v_texts_at) < 20 loop
-            v_at := smsretry.cap_reached_at(
-                v_claim.business_id, v_claim.phone, cardinality(v_texts_at) + 1, v_claim.claimed_at - cap_window);
-            exit when v_at is null;
-            v_texts_at := v_texts_at || v_at;
-        end loop;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'refused', v_refused, 'texts_at', to_jsonb(v_texts_at),
+            'refused', (select r.why from smsretry.refusal(v_claim.log_says_sent, v_claim.sms_consent_status,
+                                                           smsretry.number_key(v_claim.business_id, v_claim.phone)) r),
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x

@@ -2,15 +2,14 @@
 -- it; sent_by: all of it, if with_numbers.
 --   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
 --   businesses: how many use it; the environment's: how many have texts there · used_by: the names of 20 of them, those with the
---   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person · oldest: the
---   due time of the oldest due text
+--   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person
 create or replace function public.sms_senders(
     after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
 )
 returns table (
     sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
     segments_per_day integer, used_today bigint, day_ends_at timestamptz, businesses bigint, used_by text[], why_code text, why text,
-    since timestamptz, due bigint, waiting bigint, held bigint, oldest timestamptz, asked_at timestamptz
+    since timestamptz, due bigint, waiting bigint, held bigint
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -38,7 +37,7 @@ begin
     told as (
         select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
                coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
-               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held,
                min(t.why_code) as why_code, min(t.why) as why
         from users u
         full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
@@ -50,12 +49,12 @@ begin
            v_midnight, n.businesses, coalesce(n.used_by, '{}'),
            case when l.paused_at is not null then 'sender_paused' when x.since is not null then 'sending_stopped' when n.why_code is not null
                 then n.why_code when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end,
-           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint, n.oldest, v_now
+           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint
     from listed l
     left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
-               coalesce(sum(t.held), 0) as held, min(t.oldest) as oldest,
+               coalesce(sum(t.held), 0) as held,
                array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
                (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
                (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
