@@ -187,11 +187,6 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     return Retry(why, why_code, code, due_in=delay)
 
 
-def look_before(resend: timedelta) -> timedelta:
-    """When to look once more at a message that another one will follow after this time."""
-    return resend * 0.8
-
-
 def before_sending_again(claim: Claim, reports: Mapping[str, Report]) -> Arrived | Defer | None:
     """What follows from the provider's report on each lost message of a text. None: it is sent again.
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_report as report
 from smsretry.retry.decision import Arrived, Decision, Defer, Fail, Hold, LookAgain, Retry
-from smsretry.retry.delivery import Close, OpenDelivery, Report, after_delivery, before_sending_again, look_before
+from smsretry.retry.delivery import Close, OpenDelivery, Report, after_delivery, before_sending_again
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
@@ -120,7 +120,6 @@ def test_a_text_is_sent_again_as_often_as_the_owner_says() -> None:
         assert isinstance(decision, Retry if minutes else Fail)
         if isinstance(decision, Retry) and minutes:
             assert decision.due_in == minutes * MINUTE
-            assert decision.due_in / 2 < look_before(decision.due_in) < decision.due_in
 
 
 def test_whom_a_carrier_blames() -> None:

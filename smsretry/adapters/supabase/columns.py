@@ -18,7 +18,7 @@ from smsretry.retry.decision import (
     PutOff,
     Retry,
 )
-from smsretry.retry.delivery import MAY_ARRIVE_LOOK, AfterDelivery, Close, Report, Silence, look_before
+from smsretry.retry.delivery import MAY_ARRIVE_LOOK, AfterDelivery, Close, Report, Silence
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Outcome
 
@@ -105,5 +105,6 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
             values |= {"counted": False}
         case _:
             assert_never(decision)
-    again = {"retry_in": interval(decision.due_in), "look_in": interval(look_before(decision.due_in))}
+    # A report of arrival that comes in time stops the next message, so one looks once more before it.
+    again = {"retry_in": interval(decision.due_in), "look_in": interval(decision.due_in * 0.8)}
     return values | {"decision": "send_again"} | again
