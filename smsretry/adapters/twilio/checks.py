@@ -22,8 +22,8 @@ from smsretry.setting_values import ACCOUNT_SID, SERVICE_SID
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
-_Found: TypeAlias = str | Finding | None
-"""What a question finds: a string is what is wrong; None: nothing is."""
+_Found: TypeAlias = tuple[bool, str] | None
+"""What a question finds: whether texts go out all the same, and what to do. None: nothing is wrong."""
 _ADVICE: Final = {
     20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
@@ -67,17 +67,16 @@ def check_sender(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> It
         return
     is_main, own = account == accounts.main, accounts.own(account) is not None
     mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
-    active = _ask(http, of_account, lambda: _account(of_account, client, account), mend)
+    active = _ask(http, of_account, lambda: _account(client, account), mend)
     yield active
     if not active.ok:
         return
     if not sid.startswith("MG"):
-        yield _ask(http, of_sender, lambda: _number(of_sender, client, sid), mend, optional=True)
+        yield _ask(http, of_sender, lambda: _number(client, sid), mend, optional=True)
     elif not own:
         yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
     else:
-        service = client.messaging.v1.services(sid)
-        yield _ask(http, of_sender, lambda: _service(of_sender, service), mend, optional=True)
+        yield _ask(http, of_sender, lambda: _service(client.messaging.v1.services(sid)), mend, optional=True)
 
 
 def _ask(
@@ -93,65 +92,70 @@ def _ask(
     try:
         found = question()
     except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the answer says which
-        found = _refused(http, subject, error, mend, optional=optional)
-    return found if isinstance(found, Finding) else Finding(subject=subject, ok=found is None, advice=found)
+        found = _refused(http, error, mend, optional=optional)
+    ok, advice = found or (True, None)
+    return Finding(subject=subject, ok=ok, advice=advice)
 
 
-def _refused(http: "TwilioHttp", subject: str, error: Exception, mend: str, *, optional: bool) -> _Found:
+def _refused(http: "TwilioHttp", error: Exception, mend: str, *, optional: bool) -> _Found:
     answer = http.answer()  # for a list the SDK's exception has neither its status nor its code
     if answer is None or answer.http_status < 400:
-        return f"{http.host} does not answer as Twilio does ({why(error)}): check that it can be reached from here"
+        return (
+            False,
+            f"{http.host} does not answer as Twilio does ({why(error)}): check that it is reachable from here",
+        )
     status, outcome = answer.http_status, outcome_of_answer(answer.http_status, answer.body)
     refusal = outcome.refusal if isinstance(outcome, Rejected) else None
     refused = str(refusal) if refusal else f"{http.host} answers HTTP {status}"
     if optional and status in (401, 403):
-        advice = f"could not be asked ({refused}): these credentials may send, and may not read this"
-        return Finding(subject=subject, ok=True, advice=advice)
+        return True, f"could not be asked ({refused}): these credentials may send, and may not read this"
     if status == 429 or status >= 500:
-        return f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
-    return f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}"
+        return False, f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
+    return False, f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}"
 
 
-def _account(subject: str, client: Any, account: str) -> _Found:
+def _account(client: Any, account: str) -> _Found:
     """Whether the credentials reach the account, and it is active."""
     if str(client.username).startswith("SK"):  # only a main key may read the account
         client.messages.page(page_size=1)
         return None
     found = client.api.v2010.accounts(account).fetch()
     if found.status != "active":
-        return f"the account is {found.status}: see the Twilio console"
-    return Finding(subject=subject, ok=True, advice=_TRIAL) if found.type == "Trial" else None
+        return False, f"the account is {found.status}: see the Twilio console"
+    return (True, _TRIAL) if found.type == "Trial" else None
 
 
-def _number(subject: str, client: Any, number: str) -> _Found:
+def _number(client: Any, number: str) -> _Found:
     """Whether the account owns it, whether it can text, and who hears what is texted to it."""
     found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
     owned = [one for one in found if one.phone_number == number]  # Twilio also finds longer ones, of which it is a part
     if not owned:
-        return "the account does not own it: check the number, or give the account that owns it"
+        return False, "the account does not own it: check the number, or give the account that owns it"
     if not (owned[0].capabilities or {}).get("sms", True):
-        return "cannot text, because it has no SMS capability: take another number of the account's"
+        return False, "cannot text, because it has no SMS capability: take another number of the account's"
     heard = owned[0].sms_url or owned[0].sms_application_sid
-    return None if heard else Finding(subject=subject, ok=True, advice=_UNHEARD)
+    return None if heard else (True, _UNHEARD)
 
 
-def _service(subject: str, service: Any) -> _Found:
+def _service(service: Any) -> _Found:
     """Whether a messaging service has what can text, whether carriers take its texts, and who hears the answers."""
     numbers = service.phone_numbers.list(limit=100, page_size=100)
     if not any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) and not any(
         kind.list(limit=1, page_size=1) for kind in (service.short_codes, service.alpha_senders)
     ):
-        return "it has no number that can text: add one to its sender pool in the Twilio console"
+        return False, "it has no number that can text: add one to its sender pool in the Twilio console"
     if any(one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number)) for one in numbers):
         states = [str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)]
         if not states:
-            advice = "it has no A2P campaign, so carriers take no text to the US"
-            return Finding(subject=subject, ok=True, advice=advice)
+            return True, "it has no A2P campaign, so carriers take no text to the US"
         if "VERIFIED" not in states:
-            return f"its A2P campaign is {states[0]}, so carriers do not take its texts yet: see the Twilio console"
+            return (
+                False,
+                f"its A2P campaign is {states[0]}, so carriers take no text of it yet: see the Twilio console",
+            )
     told = service.fetch()
     heard = told.inbound_request_url or told.use_inbound_webhook_on_number  # each number of the pool then has its own
-    return None if heard else Finding(subject=subject, ok=True, advice=_UNHEARD)
+    return None if heard else (True, _UNHEARD)
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
