@@ -122,5 +122,5 @@ class Desk:
         while True:
             batch = self.records.carry_out(form).came_to
             if not (batch["texts"] or batch["runs"]):
-                return Done.model_validate({"asked": form, "texts": 0, "attempts": 0, "runs": 0, **deleted})
+                return Done.model_validate({"asked": form, "texts": 0, "runs": 0, **deleted})
             deleted.update(batch)

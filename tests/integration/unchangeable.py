@@ -39,8 +39,6 @@ HARMS: Final = {
     "a trigger raises at the end of the transaction": _AT_THE_END,
     "due before there were calendars": _BEFORE_A_RULE.format("scheduled_for = '-infinity'"),
 }
-NEVER_ENDS: Final = _BEFORE_A_RULE.format("not_after = 'infinity'")
-"""Of use for ever, which a rule refuses."""
 MENDED: Final = "drop function if exists public.meddle cascade"
 _RULE: Final = "select pg_get_constraintdef(oid) as it from pg_constraint where conname = 'scheduled_sends_instants'"
 

@@ -163,7 +163,6 @@ class Change(Done):
     matched: int
     changed: int
     skipped: dict[str, int] = Field(description="How many were left alone, by reason.")
-    warned: dict[str, int] = Field(description="How many were changed with a warning, by warning.")
     sample: tuple[TextRecord, ...]
 
     @property
@@ -179,7 +178,6 @@ class Change(Done):
             yield ("Nothing was changed: it was only tried. ", Lever.of(type(self.asked), values, "Do it"))
         if self.changed or len(self.skipped) > 1:
             yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
-        yield from (f"  beware of {texts}: {why}" for why, texts in self.warned.items())
         yield from _texts(self.sample)
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"

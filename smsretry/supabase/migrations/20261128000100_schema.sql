@@ -920,16 +920,10 @@ $do$;
 -- message that it called lost. Null: an unknown status.
 create or replace function smsretry.delivery_rank(status text)
 returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when delivery_rank.status in ('accepted', 'scheduled') then 1
-        when delivery_rank.status = 'queued' then 2
-        when delivery_rank.status = 'sending' then 3
-        when delivery_rank.status = 'sent' then 4
-        when delivery_rank.status = 'unknown' then 5
-        when delivery_rank.status in ('undelivered', 'failed', 'canceled') then 6
-        when delivery_rank.status = 'delivered' then 7
-        when delivery_rank.status = 'read' then 8
-    end
+    select array_position(
+        array['accepted', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'delivered', 'read'],
+        case when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
+             when delivery_rank.status = 'scheduled' then 'accepted' else delivery_rank.status end)
 $$;
 
 -- ======== schemas/helpers/found_sid.sql ========
@@ -1295,22 +1289,18 @@ returns trigger language plpgsql security definer set search_path = pg_catalog, 
 declare
     v_now constant timestamptz := smsretry.clock();
     v_waits constant text[] := array['quiet_hours', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable'];
-    v_ids uuid[];
 begin
-    if tg_table_name = 'customers' then
-        select array_agg(w.id) into v_ids from (
-            select q.id from public.sms_retry_queue q
-            where q.customer_id = new.id and q.work in ('texts', 'suspect') and q.scheduled_for > v_now
-              and q.why_code = any (v_waits)
-            for update skip locked) w;
-    else
-        select array_agg(w.id) into v_ids from (
-            select q.id from public.sms_retry_queue q
-            where q.business_id = new.id and q.work = 'texts' and q.scheduled_for > v_now
-              and q.why_code = any (v_waits)
-            for update skip locked) w;
-    end if;
-    update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now where q.id = any (v_ids);
+    update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
+    where q.id = any (array(
+            select w.id from public.sms_retry_queue w
+            where tg_table_name = 'customers' and w.customer_id = new.id and w.work in ('texts', 'suspect')
+              and w.scheduled_for > v_now and w.why_code = any (v_waits)
+            for update skip locked)
+        || array(
+            select w.id from public.sms_retry_queue w
+            where tg_table_name = 'businesses' and w.business_id = new.id and w.work = 'texts'
+              and w.scheduled_for > v_now and w.why_code = any (v_waits)
+            for update skip locked));
     return null;
 end
 $$;
@@ -1514,32 +1504,39 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
       and (q.status = 'processing' and q.claimed_by_application and q.attempt_count < supersede.attempt_count) is true
 $$;
 
--- ======== schemas/queue/tell_waiting.sql ========
--- Tell a send log that its text waits and has no message, by its status's default; if that is refused or says sent, by
--- failed. Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row.
-create or replace function smsretry.tell_waiting(send_log_id uuid, error text, at timestamptz)
+-- ======== schemas/queue/tell_log.sql ========
+-- Tell a send log what became of its text, in the first of these statuses that the application's table takes (null: the column's default,
+-- as when the text was new). sid: of its message; null: it waits, and has none.
+-- Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row. Whatever the log says, the
+-- attempt has the truth.
+create or replace function smsretry.tell_log(send_log_id uuid, statuses text[], sid text, error text, at timestamptz)
 returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    v_error constant text := left(tell_log.error, smsretry.longest_reason());
+    v_status text;
     v_state text;
     v_table text;
     v_column text;
     v_rule text;
 begin
-    for v_try in 1 .. 2 loop
+    foreach v_status in array tell_log.statuses loop
         begin
-            if v_try = 1 then
+            if v_status is null then
                 update public.send_logs l
-                set status = default, provider_message_id = default, error_message = left(tell_waiting.error, smsretry.longest_reason()),
-                    updated_at = tell_waiting.at
-                where l.id = tell_waiting.send_log_id;
+                set status = default, provider_message_id = default, error_message = v_error, updated_at = tell_log.at
+                where l.id = tell_log.send_log_id;
             else
                 update public.send_logs l
-                set status = 'failed', provider_message_id = '{}', error_message = left(tell_waiting.error, smsretry.longest_reason()),
-                    updated_at = tell_waiting.at
-                where l.id = tell_waiting.send_log_id;
+                set status = v_status, error_message = v_error, updated_at = tell_log.at,
+                    provider_message_id = case
+                        when tell_log.sid is null then '{}'
+                        when smsretry.found_sid(l.provider_message_id) = tell_log.sid then l.provider_message_id
+                        else jsonb_build_object('twilio_sid', tell_log.sid) end
+                where l.id = tell_log.send_log_id;
             end if;
-            if exists (select 1 from public.send_logs l
-                       where l.id = tell_waiting.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
+            if tell_log.sid is null and exists (
+                    select 1 from public.send_logs l
+                    where l.id = tell_log.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
                 raise exception 'It still says that its text was sent' using errcode = 'SR409', table = 'send_logs', column = 'status';
             end if;
             return null;
@@ -1795,30 +1792,6 @@ begin
         provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
     where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
     return 'recorded';
-end
-$$;
-
--- ======== schemas/worker/answer_sms_call.sql ========
--- Make one call of a worker's. given: the function's parameters as JSON, by name; one that is missing has its default.
-create or replace function smsretry.answer_sms_call(function text, given jsonb)
-returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_call text;
-    v_answer jsonb;
-begin
-    select format('select to_jsonb(f) from public.%I(%s) f', p.proname,
-                  string_agg(format('%I => ($1 ->> %L)::%s', a.name, a.name, a.type::regtype), ', '))
-    into v_call
-    from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) a (name, type)
-    where p.pronamespace = 'public'::regnamespace and p.proname = answer_sms_call.function
-      and p.proname in ('begin_sms_attempt', 'finish_sms_attempt', 'defer_sms_retry', 'end_sms_retry')
-      and a.type is not null and answer_sms_call.given ? a.name
-    group by p.oid, p.proname;
-    if v_call is null then
-        raise exception 'There is no call % in a group', answer_sms_call.function using errcode = 'SR422';
-    end if;
-    execute v_call into v_answer using answer_sms_call.given;
-    return v_answer;
 end
 $$;
 
@@ -2332,7 +2305,7 @@ $$;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
 -- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone alone.
--- calls: [{"function", "values", "lock_order"}]. May be repeated, as each of them may. Returns for each call that was made:
+-- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is missing has its default. May be repeated, as each of them may. Returns for each call that was made:
 --   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
 -- One without an answer was not made: no time was left.
 -- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
@@ -2346,6 +2319,7 @@ set statement_timeout = '2s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;
+    v_made text;
     v_code text;
     v_message text;
     v_hint text;
@@ -2364,7 +2338,19 @@ begin
         v_code := null;
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
-            v_answer := jsonb_build_object('answer', smsretry.answer_sms_call(v_call.value ->> 'function', v_call.value -> 'values'));
+            select format('select to_jsonb(f) from public.%I(%s) f', p.proname,
+                          string_agg(format('%I => ($1 ->> %L)::%s', a.name, a.name, a.type::regtype), ', '))
+            into v_made
+            from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) a (name, type)
+            where p.pronamespace = 'public'::regnamespace and p.proname = v_call.value ->> 'function'
+              and p.proname in ('begin_sms_attempt', 'finish_sms_attempt', 'defer_sms_retry', 'end_sms_retry')
+              and a.type is not null and v_call.value -> 'values' ? a.name
+            group by p.oid, p.proname;
+            if v_made is null then
+                raise exception 'There is no call % in a group', v_call.value ->> 'function' using errcode = 'SR422';
+            end if;
+            execute v_made into v_answer using v_call.value -> 'values';
+            v_answer := jsonb_build_object('answer', v_answer);
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled or others then
@@ -2654,7 +2640,7 @@ $$;
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -2671,7 +2657,7 @@ begin
         set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
         where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
     end if;
-    select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
+    select count(*), count(*), '{}', '[]' into matched, changed, skipped, sample
     from public.sms_retry_queue q where q.status in ('pending', 'processing');
     return next;
 end
@@ -3585,19 +3571,6 @@ begin
 end
 $$;
 
--- ======== schemas/consent/unread_stop.sql ========
--- The SID of a number's last text that may mean stop and that nobody has read; null: there is none.
-create or replace function smsretry.unread_stop(phone text)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return (
-        select t.twilio_sid from smsretry.inbound_texts t
-        where t.number_key = smsretry.number_key(null, unread_stop.phone)
-          and t.said = 'unsure' and t.seen_at is null
-        order by t.heard_at desc limit 1);
-end
-$$;
-
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
 -- the send's own id, so there is one text at most. Raises if one of the three does not become what it should: the caller
@@ -3614,10 +3587,6 @@ declare
     v_log public.send_logs;
     v_status text;
 begin
-    -- Infinity is no end. The constraint refuses it, and with it each change of the row.
-    if send.not_after > queue_scheduled.at and smsretry.on_calendar(send.not_after) is null then
-        send.not_after := null;
-    end if;
     why_code := case
         when not exists (select from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
             then 'no_customer'
@@ -3661,7 +3630,7 @@ begin
     end if;
     update public.scheduled_sends s
     set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
-        why_code = queue_scheduled.why_code, held_since = null, look_at = null, not_after = send.not_after,
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id
     returning s.status into v_status;
@@ -3842,16 +3811,14 @@ $$;
 
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
--- answer; the others of the statement are changed (smsretry.scheduled_sends_asked).
+-- its text. Where that is too late, or something else is to change, the statement is refused (SR409), so that nobody takes a text
+-- for cancelled that goes out.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
-    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
-    v_refusal text;
 begin
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
@@ -3875,24 +3842,17 @@ begin
         select q.* into v_text from public.sms_retry_queue q
         where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
         for update;
-        v_refusal := case
-            when new.status not in ('queued', 'cancelled')
-                or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-                    is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id)
-            then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', old.id)
-                || 'Cancel it and schedule another.'
-            when v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null
-            then format(E'It is too late to change scheduled send %s: its text %s\n', old.id, case
+        if new.status not in ('queued', 'cancelled')
+            or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+                is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+                using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+        elsif v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+            raise exception 'It is too late to change scheduled send %: its text %', old.id, case
                     when v_text.id is null then 'has ended'
                     when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment' end)
-                || 'explain_sms tells what became of it, by its send log.'
-        end;
-        if v_refusal is not null then
-            if coalesce(current_setting(v_note, true), '') = '' then
-                perform set_config(v_note, v_refusal, true);
-            end if;
-            return null;
+                    else 'is with a worker at this moment' end
+                using errcode = 'SR409', hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;
         if new.status = 'cancelled' then
             perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
@@ -3905,33 +3865,7 @@ begin
             perform smsretry.save_row(v_text, v_now, due => new.scheduled_for);
         end if;
     end if;
-    perform set_config(v_note, 'changed', true);
     return new;
-end
-$$;
-
--- ======== schemas/scheduled/scheduled_sends_asked.sql ========
--- Scheduled sends are updated by one statement, perhaps an upsert, which inserts some of them. One row that cannot be changed
--- is no reason to leave the others: the answer's rows are those that were. If none was, the first refusal is raised
--- (SR409), so that nobody takes a text for cancelled that goes out. A setting notes what came of the rows so far: nothing
--- yet, a refusal, or 'changed', which stays. Each statement has its own, also one of a trigger within another.
-create or replace function smsretry.scheduled_sends_asked()
-returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_setting constant text := 'smsretry.scheduled_' || pg_trigger_depth();
-    v_note text;
-begin
-    if tg_level = 'ROW' then -- inserted
-        perform set_config(v_setting, 'changed', true);
-    elsif tg_when = 'BEFORE' then
-        perform set_config(v_setting, '', true);
-    else
-        v_note := coalesce(current_setting(v_setting, true), '');
-        if v_note not in ('', 'changed') then
-            raise exception '%', split_part(v_note, E'\n', 1) using errcode = 'SR409', hint = split_part(v_note, E'\n', 2);
-        end if;
-    end if;
-    return null;
 end
 $$;
 
@@ -4068,7 +4002,7 @@ begin
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_waiting(v_row.send_log_id, error, v_now);
+        v_trouble := smsretry.tell_log(v_row.send_log_id, '{null,failed}', null, error, v_now);
         if v_trouble is not null then
             raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
                 using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
@@ -4087,7 +4021,7 @@ begin
     elsif decision = 'give_up' then
         perform smsretry.save_row(
             v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
-        perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
+        perform smsretry.tell_log(v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, error, v_now);
     end if;
     return 'applied';
 end
@@ -4142,8 +4076,8 @@ begin
 
     if v_lost and v_attempt.twilio_sid = (
             select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
-        perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
+        perform smsretry.tell_log(
+            v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that is under way ends by itself.
         for v_other in
@@ -4159,40 +4093,9 @@ begin
                                   when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
                     || coalesce(v_other.last_error, 'no reason was kept'));
         end loop;
-        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
+        perform smsretry.tell_log(v_row.send_log_id, '{delivered,sent}', v_attempt.twilio_sid, null, at);
     end if;
     return true;
-end
-$$;
-
--- ======== schemas/delivery/tell_delivery.sql ========
--- Tell a send log whether its message was delivered, or why it was undelivered. The column is the application's. If it does
--- not take these words, the log goes on saying sent, and the attempt has the truth.
-create or replace function smsretry.tell_delivery(send_log_id uuid, status text, sid text, error text, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    for v_try in 1 .. 2 loop
-        begin
-            update public.send_logs l
-            set status = case when v_try = 1 then tell_delivery.status
-                              when tell_delivery.status = 'delivered' then 'sent' else l.status end,
-                error_message = left(tell_delivery.error, smsretry.longest_reason()), updated_at = tell_delivery.at,
-                provider_message_id = case
-                    when smsretry.found_sid(l.provider_message_id) = tell_delivery.sid then l.provider_message_id
-                    else jsonb_build_object('twilio_sid', tell_delivery.sid) end
-            where l.id = tell_delivery.send_log_id;
-            return;
-        exception
-            when deadlock_detected or lock_not_available or serialization_failure then
-                raise; -- passing: the caller repeats the call
-            when others then
-                -- The application's checks and triggers never undo what the provider reported.
-                if v_try = 2 then
-                    raise warning 'Send log % could not be told that its text is %: %',
-                        tell_delivery.send_log_id, tell_delivery.status, sqlstate;
-                end if;
-        end;
-    end loop;
 end
 $$;
 
@@ -4671,7 +4574,7 @@ where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
 --   before it was queued, unless it was planned · can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
---   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
+--   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -4689,7 +4592,9 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       smsretry.unread_stop(c.phone) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       (select i.twilio_sid from smsretry.inbound_texts i
+        where i.number_key = smsretry.number_key(null, c.phone) and i.said = 'unsure' and i.seen_at is null
+        order by i.heard_at desc limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select jsonb_build_object('id', o.id, 'shown', smsretry.shown_sender(o.sent_by),
@@ -4787,13 +4692,13 @@ $$;
 -- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
 -- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
 -- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
---   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · warned:
---   changed all the same · sample: the first 20, as list_sms showed them before
+--   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · sample: the
+--   first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
     row_limit integer default 1000, more_attempts integer default 3
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -4822,18 +4727,12 @@ begin
         order by f.place limit row_limit);
     sample := coalesce((select jsonb_agg(to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l), '[]');
     matched := cardinality(v_ids);
-    with told as materialized (
-        select c.skip, c.warn, count(*) as texts
-        from unnest(v_ids) i (id)
-        cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
-        group by c.skip, c.warn
-    )
     select coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
-           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
-                         select u.skip, sum(u.texts) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
-           coalesce(jsonb_object_agg(t.warn, t.texts) filter (where t.skip is null and t.warn is not null), '{}')
-    into changed, skipped, warned
-    from told t;
+           coalesce(jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null), '{}')
+    into changed, skipped
+    from (select c.skip, count(*) as texts from unnest(v_ids) i (id)
+          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+          group by c.skip) t;
     return next;
 end
 $$;
@@ -4841,17 +4740,16 @@ $$;
 -- ======== schemas/desk/change_text.sql ========
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
 -- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
---   states: in which it may be · skip: why it is left alone · warn: it is changed all the same
+--   states: in which it may be · skip: why it is left alone
 create or replace function smsretry.change_text(
     what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
-    out skip text, out warn text
+    out skip text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
-    v_customer public.customers;
     v_state text;
 begin
     if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
@@ -4869,16 +4767,6 @@ begin
              when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
                  then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ')' end);
-    if what = 'requeue' then
-        select * into v_customer from public.customers c where c.id = v_row.customer_id;
-        warn := case
-            when (smsretry.refusal(false, v_customer.sms_consent_status::text, smsretry.number_key(v_row.business_id, v_customer.phone))).why is not null
-                then 'The customer has not opted in: it will be cancelled'
-            when v_customer.phone_status in ('invalid', 'not_mobile')
-                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-            when exists (select from smsretry.restores r where v_row.created_at < r.restored_at)
-                then 'The database was restored from a backup: it is looked for before it goes out' end;
-    end if;
     if dry_run or skip is not null then
         return;
     end if;
@@ -4904,7 +4792,7 @@ begin
             end if;
             perform smsretry.save_row(v_row, at, due => at);
         else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
-            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, at);
+            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
                 return;
             end if;
@@ -4955,7 +4843,8 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp s
 #variable_conflict use_variable
 declare
     v_people uuid[];
-    v_ids uuid[];
+    v_ids constant uuid[] := array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id);
+    v_own boolean;
 begin
     if num_nonnulls(id, phone, last_digits) <> 1
         or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
@@ -4967,29 +4856,14 @@ begin
         when phone is not null then array(select c.id from public.customers c where c.phone = phone)
         else array(select c.id from public.customers c where c.business_id = business_id and c.phone like '%' || last_digits)
     end;
-    v_ids := array(
-        select f.id from (
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q
-            where q.id = any (array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id))
-            union
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.send_log_id = id
-            union
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.customer_id = any (v_people)
-            union
-            select s.id, s.created_at, s.business_id from public.scheduled_sends s
-            where (s.id = id or s.customer_id = any (v_people)) and s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
-        ) f
-        where business_id is null or f.business_id = business_id
-        order by f.created_at desc, f.id limit row_limit);
-    if v_ids = '{}' then
-        v_ids := array(
-            select l.id from public.send_logs l
-            where (l.id = id or l.customer_id = any (v_people)) and (business_id is null or l.business_id = business_id)
-              and l.channel::text = 'sms'
-            order by l.created_at desc limit row_limit);
-    end if;
-    return query
-    select t.* from smsretry.text_on_record t where t.retry_id = any (v_ids) order by t.queued_at desc, t.retry_id limit row_limit;
+    foreach v_own in array array[false, true] loop
+        return query
+        select t.* from smsretry.text_on_record t
+        where (t.kind = 'send log') = v_own and (business_id is null or t.business_id = business_id)
+          and (t.retry_id = any (v_ids) or t.send_log_id = id or t.customer_id = any (v_people))
+        order by t.queued_at desc, t.retry_id limit row_limit;
+        exit when found;
+    end loop;
 end
 $$;
 
@@ -5012,10 +4886,8 @@ begin
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then 'Its send log says that it was sent'
             when exists (select from public.sms_retry_queue q
                          where q.send_log_id = retry.send_log_id and q.id <> retry.id
-                           and (q.created_at, q.id) > (retry.created_at, retry.id)) then 'A newer row is of the same text'
-            when exists (select from public.sms_retry_queue q
-                         where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
-                then 'Another row of the same text waits'
+                           and ((q.created_at, q.id) > (retry.created_at, retry.id) or q.status in ('pending', 'processing')))
+                then 'Another row of the same text waits, or is newer'
             when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null -- never simply sent again
                 then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
         when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
@@ -5151,7 +5023,7 @@ $$;
 create or replace function public.prune_sms_history(
     keep_days integer default 90, batch integer default 1000, dry_run boolean default false
 )
-returns table (texts integer, attempts integer, runs integer)
+returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_before timestamptz;
@@ -5164,8 +5036,6 @@ begin
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
     if prune_sms_history.dry_run then
         select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
-        select count(*) into attempts
-        from smsretry.prunable_texts t join public.sms_send_attempts a on a.retry_id = t.id where t.updated_at < v_before;
         select count(*) into runs from smsretry.runs r where r.started_at < v_before;
         return next;
         return;
@@ -5175,10 +5045,6 @@ begin
         where t.updated_at < v_before
         order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
-    -- One text after the other: without statistics the planner would read all attempts for many.
-    select coalesce(sum(n.attempts), 0) into attempts
-    from unnest(v_ids) as i (id)
-    cross join lateral (select count(*) as attempts from public.sms_send_attempts a where a.retry_id = i.id) n;
     delete from public.sms_retry_queue q where q.id = any (v_ids);
     get diagnostics texts = row_count;
     delete from smsretry.runs r where r.id = any (array(
@@ -5736,19 +5602,6 @@ drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
--- What all of a statement's rows came to. An upsert's inserted rows count.
-drop trigger if exists smsretry_scheduled_sends_begin on public.scheduled_sends;
-create trigger smsretry_scheduled_sends_begin
-    before update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
-
-drop trigger if exists smsretry_scheduled_send_added on public.scheduled_sends;
-create trigger smsretry_scheduled_send_added
-    after insert on public.scheduled_sends for each row execute function smsretry.scheduled_sends_asked();
-
-drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
-create trigger smsretry_scheduled_sends_end
-    after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
-
 drop trigger if exists smsretry_keep_consent on public.customers;
 create trigger smsretry_keep_consent
     after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
@@ -5824,11 +5677,6 @@ begin
                 raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`', current_user;
                 return;
         end;
-    end if;
-    if exists (select from pg_catalog.pg_roles r
-               where r.rolname = 'smsretry_reader' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication))
-        or exists (select from pg_catalog.pg_auth_members m where m.member = 'smsretry_reader'::regrole) then
-        raise warning 'The role smsretry_reader may do more than ask the desk, because somebody gave it attributes or other roles. Take them from it: alter role smsretry_reader nosuperuser nobypassrls nocreaterole nocreatedb noreplication; and revoke the roles that it is a member of';
     end if;
     if not exists (select from pg_catalog.pg_roles r
                    where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then

@@ -102,22 +102,10 @@ def test_a_text_that_may_have_gone_out_is_never_requeued(shop: Shop, desk: Desk,
     assert change.changed == 0
     assert set(change.skipped) == {
         "Its send log says that it was sent",
-        "A newer row is of the same text",
+        "Another row of the same text waits, or is newer",
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt",
     }
     assert shop.row(newer)["status"] == "pending"
-
-
-def test_requeueing_warns_of_a_number_that_takes_no_texts_and_of_an_opt_out(
-    shop: Shop, desk: Desk, failed: UUID
-) -> None:
-    """The person decides; consent is asked again when the text is sent."""
-    shop.sql("update customers set phone_status = 'not_mobile'")
-    assert ordered(desk, Requeue(retry_ids=[failed])).warned == {"The number is known to take no texts (not_mobile)": 1}
-    shop.sql("update customers set sms_consent_status = 'opted_out'")
-    change = ordered(desk, Requeue(retry_ids=[failed], dry_run=False, who="Ann", because="It was mended"))
-    assert change.warned == {"The customer has not opted in: it will be cancelled": 1}
-    assert shop.run() == ["Cancelled"]
 
 
 def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(shop: Shop, desk: Desk) -> None:
@@ -249,13 +237,13 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
            values (%s, %s, 1, 9, smsretry.clock())""",
         *[uuid4(), unknown],
     )
-    assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 0, attempts 0, runs 0."
+    assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 0, runs 0."
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 1, attempts 1, runs 1."
+        assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 1, runs 1."
     kept = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in kept} == {unknown, live, locked}
 

@@ -125,8 +125,6 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world
         world.tell(backup_of=shop.now() + timedelta(hours=1))
     assert [world.tell(), world.tell()] == [6, 6]
     assert shop.value("select count(*) from smsretry.restores") == 1
-    again = Requeue.model_validate({"retry_ids": [world.rows["failed"]]} | SIGNED | {"dry_run": True})
-    assert "looked for before it goes out" in str(ordered(world.operators, again).warned)
     world.live(minutes=3)
     world.order()
     world.live(minutes=40)

@@ -1,4 +1,4 @@
-"""One statement about many scheduled sends changes those that can be changed, and is refused where none can."""
+"""One statement about many scheduled sends changes all of them, or is refused."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,47 +38,39 @@ def states(shop: Shop, *scheduled: UUID) -> list[str]:
 
 
 @contextmanager
-def too_late() -> Iterator[None]:
+def too_late(shop: Shop) -> Iterator[None]:
     """A statement that is refused, so that nobody believes that it was carried out."""
-    with pytest.raises(psycopg.Error, match=_TOO_LATE) as refused:
+    with pytest.raises(psycopg.Error, match=_TOO_LATE) as refused, shop.connection.transaction():
         yield
     assert refused.value.sqlstate == "SR409"
 
 
 @pytest.mark.parametrize("role", ["service_role", "authenticated"])
-def test_cancelling_all_of_a_customers_scheduled_sends_cancels_those_that_can_be(shop: Shop, role: str) -> None:
-    """One that was sent refuses none of the others. Alone, it is refused."""
+def test_what_waits_is_cancelled_at_once_and_an_update_that_comes_too_late_for_one_changes_none(
+    shop: Shop, role: str
+) -> None:
+    """It names the row. Without it the others are cancelled."""
     sent, queued, waits = planned(shop)
     another, *_ = planned(shop)
     customer = shop.scheduled_send(sent)["customer_id"]
     cancel = "update scheduled_sends set status = 'cancelled' where "
     with shop.acting_as(role, shop.user_id):
-        assert write(shop, cancel + "customer_id = %s", customer) == {queued, waits}
-        for ids in ([sent], [sent, another]):
-            with too_late(), shop.connection.transaction():
+        for ids in ([sent], [sent, another], [sent, queued, waits]):
+            with too_late(shop):
                 write(shop, cancel + "id = any (%s)", ids)
-        assert states(shop, sent, queued, waits, another) == ["queued", "cancelled", "cancelled", "queued"]
+        assert states(shop, sent, queued, waits, another) == ["queued", "queued", "scheduled", "queued"]
+        assert write(shop, cancel + "customer_id = %s and status = 'scheduled'", customer) == {waits}
+        assert write(shop, cancel + "id = %s", queued) == {queued}
         assert [shop.text_of(one)["status"] for one in (sent, queued)] == ["completed", "cancelled"]
 
 
-def test_many_are_moved_and_reworded_as_far_as_they_can_be(shop: Shop) -> None:
-    """A queued one is moved, and keeps its words."""
-    sent, queued, waits = planned(shop)
-    later = shop.now() + timedelta(hours=2)
-    assert write(shop, "update scheduled_sends set body = 'Come!' where business_id = %s", shop.id) == {waits}
-    move = "update scheduled_sends set scheduled_for = %s where business_id = %s"
-    assert write(shop, move, later, shop.id) == {queued, waits}
-    assert shop.text_of(queued)["scheduled_for"] == later
-    assert shop.scheduled_send(sent)["scheduled_for"] < shop.now()
-
-
-def test_an_upsert_of_scheduled_sends_writes_those_that_it_can(shop: Shop) -> None:
-    """New ones too; alone, what is too late is refused."""
+def test_an_upsert_of_scheduled_sends_writes_all_of_them_or_none(shop: Shop) -> None:
+    """New ones too."""
     sent, _, _ = planned(shop)
     customer, due, new = shop.scheduled_send(sent)["customer_id"], shop.now() + timedelta(hours=1), uuid4()
     merge = "on conflict (id) do update set status = excluded.status"
     late, added = [sent, shop.id, customer, due, "cancelled"], [new, shop.id, customer, due, "scheduled"]
-    assert write(shop, f"{_INSERT}, (%s, %s, %s, 'See you', %s, %s) {merge}", *late, *added) == {new}
-    with too_late():
-        write(shop, f"{_INSERT} {merge}", *late)
+    with too_late(shop):
+        write(shop, f"{_INSERT}, (%s, %s, %s, 'See you', %s, %s) {merge}", *late, *added)
+    assert write(shop, f"{_INSERT} {merge}", *added) == {new}
     assert states(shop, sent, new) == ["queued", "scheduled"]

@@ -63,7 +63,7 @@ begin
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_waiting(v_row.send_log_id, error, v_now);
+        v_trouble := smsretry.tell_log(v_row.send_log_id, '{null,failed}', null, error, v_now);
         if v_trouble is not null then
             raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
                 using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
@@ -82,7 +82,7 @@ begin
     elsif decision = 'give_up' then
         perform smsretry.save_row(
             v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
-        perform smsretry.tell_delivery(v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, error, v_now);
+        perform smsretry.tell_log(v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, error, v_now);
     end if;
     return 'applied';
 end

@@ -31,8 +31,8 @@ begin
 
     if v_lost and v_attempt.twilio_sid = (
             select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
-        perform smsretry.tell_delivery(
-            v_row.send_log_id, 'undelivered', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
+        perform smsretry.tell_log(
+            v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
     elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that is under way ends by itself.
         for v_other in
@@ -48,7 +48,7 @@ begin
                                   when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
                     || coalesce(v_other.last_error, 'no reason was kept'));
         end loop;
-        perform smsretry.tell_delivery(v_row.send_log_id, 'delivered', v_attempt.twilio_sid, null, at);
+        perform smsretry.tell_log(v_row.send_log_id, '{delivered,sent}', v_attempt.twilio_sid, null, at);
     end if;
     return true;
 end

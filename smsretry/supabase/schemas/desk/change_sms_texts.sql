@@ -1,13 +1,13 @@
 -- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
 -- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
 -- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
---   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · warned:
---   changed all the same · sample: the first 20, as list_sms showed them before
+--   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · sample: the
+--   first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
     row_limit integer default 1000, more_attempts integer default 3
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -36,18 +36,12 @@ begin
         order by f.place limit row_limit);
     sample := coalesce((select jsonb_agg(to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l), '[]');
     matched := cardinality(v_ids);
-    with told as materialized (
-        select c.skip, c.warn, count(*) as texts
-        from unnest(v_ids) i (id)
-        cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
-        group by c.skip, c.warn
-    )
     select coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
-           coalesce((select jsonb_object_agg(s.skip, s.texts) from (
-                         select u.skip, sum(u.texts) as texts from told u where u.skip is not null group by u.skip) s), '{}'),
-           coalesce(jsonb_object_agg(t.warn, t.texts) filter (where t.skip is null and t.warn is not null), '{}')
-    into changed, skipped, warned
-    from told t;
+           coalesce(jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null), '{}')
+    into changed, skipped
+    from (select c.skip, count(*) as texts from unnest(v_ids) i (id)
+          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+          group by c.skip) t;
     return next;
 end
 $$;

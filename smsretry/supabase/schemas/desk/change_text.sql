@@ -1,16 +1,15 @@
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
 -- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
---   states: in which it may be · skip: why it is left alone · warn: it is changed all the same
+--   states: in which it may be · skip: why it is left alone
 create or replace function smsretry.change_text(
     what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
-    out skip text, out warn text
+    out skip text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_log public.send_logs;
-    v_customer public.customers;
     v_state text;
 begin
     if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
@@ -28,16 +27,6 @@ begin
              when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
         case when v_state <> all (states)
                  then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ')' end);
-    if what = 'requeue' then
-        select * into v_customer from public.customers c where c.id = v_row.customer_id;
-        warn := case
-            when (smsretry.refusal(false, v_customer.sms_consent_status::text, smsretry.number_key(v_row.business_id, v_customer.phone))).why is not null
-                then 'The customer has not opted in: it will be cancelled'
-            when v_customer.phone_status in ('invalid', 'not_mobile')
-                then 'The number is known to take no texts (' || v_customer.phone_status || ')'
-            when exists (select from smsretry.restores r where v_row.created_at < r.restored_at)
-                then 'The database was restored from a backup: it is looked for before it goes out' end;
-    end if;
     if dry_run or skip is not null then
         return;
     end if;
@@ -63,7 +52,7 @@ begin
             end if;
             perform smsretry.save_row(v_row, at, due => at);
         else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
-            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_waiting(v_log.id, null, at);
+            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
                 return;
             end if;

@@ -10,7 +10,8 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp s
 #variable_conflict use_variable
 declare
     v_people uuid[];
-    v_ids uuid[];
+    v_ids constant uuid[] := array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id);
+    v_own boolean;
 begin
     if num_nonnulls(id, phone, last_digits) <> 1
         or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
@@ -22,28 +23,13 @@ begin
         when phone is not null then array(select c.id from public.customers c where c.phone = phone)
         else array(select c.id from public.customers c where c.business_id = business_id and c.phone like '%' || last_digits)
     end;
-    v_ids := array(
-        select f.id from (
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q
-            where q.id = any (array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id))
-            union
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.send_log_id = id
-            union
-            select q.id, q.created_at, q.business_id from public.sms_retry_queue q where q.customer_id = any (v_people)
-            union
-            select s.id, s.created_at, s.business_id from public.scheduled_sends s
-            where (s.id = id or s.customer_id = any (v_people)) and s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
-        ) f
-        where business_id is null or f.business_id = business_id
-        order by f.created_at desc, f.id limit row_limit);
-    if v_ids = '{}' then
-        v_ids := array(
-            select l.id from public.send_logs l
-            where (l.id = id or l.customer_id = any (v_people)) and (business_id is null or l.business_id = business_id)
-              and l.channel::text = 'sms'
-            order by l.created_at desc limit row_limit);
-    end if;
-    return query
-    select t.* from smsretry.text_on_record t where t.retry_id = any (v_ids) order by t.queued_at desc, t.retry_id limit row_limit;
+    foreach v_own in array array[false, true] loop
+        return query
+        select t.* from smsretry.text_on_record t
+        where (t.kind = 'send log') = v_own and (business_id is null or t.business_id = business_id)
+          and (t.retry_id = any (v_ids) or t.send_log_id = id or t.customer_id = any (v_people))
+        order by t.queued_at desc, t.retry_id limit row_limit;
+        exit when found;
+    end loop;
 end
 $$;

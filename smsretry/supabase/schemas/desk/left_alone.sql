@@ -16,10 +16,8 @@ begin
                 and not smsretry.is_undelivered(log.id, log.provider_message_id) then 'Its send log says that it was sent'
             when exists (select from public.sms_retry_queue q
                          where q.send_log_id = retry.send_log_id and q.id <> retry.id
-                           and (q.created_at, q.id) > (retry.created_at, retry.id)) then 'A newer row is of the same text'
-            when exists (select from public.sms_retry_queue q
-                         where q.send_log_id = retry.send_log_id and q.id <> retry.id and q.status in ('pending', 'processing'))
-                then 'Another row of the same text waits'
+                           and ((q.created_at, q.id) > (retry.created_at, retry.id) or q.status in ('pending', 'processing')))
+                then 'Another row of the same text waits, or is newer'
             when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null -- never simply sent again
                 then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
         when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'

@@ -5,7 +5,7 @@
 create or replace function public.prune_sms_history(
     keep_days integer default 90, batch integer default 1000, dry_run boolean default false
 )
-returns table (texts integer, attempts integer, runs integer)
+returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_before timestamptz;
@@ -18,8 +18,6 @@ begin
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
     if prune_sms_history.dry_run then
         select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
-        select count(*) into attempts
-        from smsretry.prunable_texts t join public.sms_send_attempts a on a.retry_id = t.id where t.updated_at < v_before;
         select count(*) into runs from smsretry.runs r where r.started_at < v_before;
         return next;
         return;
@@ -29,10 +27,6 @@ begin
         where t.updated_at < v_before
         order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
-    -- One text after the other: without statistics the planner would read all attempts for many.
-    select coalesce(sum(n.attempts), 0) into attempts
-    from unnest(v_ids) as i (id)
-    cross join lateral (select count(*) as attempts from public.sms_send_attempts a where a.retry_id = i.id) n;
     delete from public.sms_retry_queue q where q.id = any (v_ids);
     get diagnostics texts = row_count;
     delete from smsretry.runs r where r.id = any (array(

@@ -6,7 +6,7 @@
 create or replace function public.doubt_sms_retries(
     since timestamptz, dry_run boolean default true, who text default null, because text default null
 )
-returns table (matched integer, changed integer, skipped jsonb, warned jsonb, sample jsonb)
+returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -23,7 +23,7 @@ begin
         set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
         where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
     end if;
-    select count(*), count(*), '{}', '{}', '[]' into matched, changed, skipped, warned, sample
+    select count(*), count(*), '{}', '[]' into matched, changed, skipped, sample
     from public.sms_retry_queue q where q.status in ('pending', 'processing');
     return next;
 end

@@ -4,7 +4,7 @@
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
 --   before it was queued, unless it was planned · can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
---   with the last before it · stop_sid: smsretry.unread_stop · sender: what it goes out from; name: in a command, of a number its id
+--   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -22,7 +22,9 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       smsretry.unread_stop(c.phone) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       (select i.twilio_sid from smsretry.inbound_texts i
+        where i.number_key = smsretry.number_key(null, c.phone) and i.said = 'unsure' and i.seen_at is null
+        order by i.heard_at desc limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select jsonb_build_object('id', o.id, 'shown', smsretry.shown_sender(o.sent_by),

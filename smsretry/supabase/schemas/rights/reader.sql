@@ -11,11 +11,6 @@ begin
                 return;
         end;
     end if;
-    if exists (select from pg_catalog.pg_roles r
-               where r.rolname = 'smsretry_reader' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication))
-        or exists (select from pg_catalog.pg_auth_members m where m.member = 'smsretry_reader'::regrole) then
-        raise warning 'The role smsretry_reader may do more than ask the desk, because somebody gave it attributes or other roles. Take them from it: alter role smsretry_reader nosuperuser nobypassrls nocreaterole nocreatedb noreplication; and revoke the roles that it is a member of';
-    end if;
     if not exists (select from pg_catalog.pg_roles r
                    where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then
         begin

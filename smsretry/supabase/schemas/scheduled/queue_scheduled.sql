@@ -13,10 +13,6 @@ declare
     v_log public.send_logs;
     v_status text;
 begin
-    -- Infinity is no end. The constraint refuses it, and with it each change of the row.
-    if send.not_after > queue_scheduled.at and smsretry.on_calendar(send.not_after) is null then
-        send.not_after := null;
-    end if;
     why_code := case
         when not exists (select from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
             then 'no_customer'
@@ -60,7 +56,7 @@ begin
     end if;
     update public.scheduled_sends s
     set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
-        why_code = queue_scheduled.why_code, held_since = null, look_at = null, not_after = send.not_after,
+        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
         send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
     where s.id = send.id
     returning s.status into v_status;

@@ -1,14 +1,12 @@
 -- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text. Where that is too late, or something else is to change, the row stays as it is and is not among the rows of the
--- answer; the others of the statement are changed (smsretry.scheduled_sends_asked).
+-- its text. Where that is too late, or something else is to change, the statement is refused (SR409), so that nobody takes a text
+-- for cancelled that goes out.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
-    v_note constant text := 'smsretry.scheduled_' || pg_trigger_depth();
-    v_refusal text;
 begin
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
@@ -32,24 +30,17 @@ begin
         select q.* into v_text from public.sms_retry_queue q
         where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
         for update;
-        v_refusal := case
-            when new.status not in ('queued', 'cancelled')
-                or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-                    is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id)
-            then format(E'Scheduled send %s is queued: it can be moved or cancelled, and nothing else\n', old.id)
-                || 'Cancel it and schedule another.'
-            when v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null
-            then format(E'It is too late to change scheduled send %s: its text %s\n', old.id, case
+        if new.status not in ('queued', 'cancelled')
+            or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
+                is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
+                using errcode = 'SR409', hint = 'Cancel it and schedule another.';
+        elsif v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
+            raise exception 'It is too late to change scheduled send %: its text %', old.id, case
                     when v_text.id is null then 'has ended'
                     when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment' end)
-                || 'explain_sms tells what became of it, by its send log.'
-        end;
-        if v_refusal is not null then
-            if coalesce(current_setting(v_note, true), '') = '' then
-                perform set_config(v_note, v_refusal, true);
-            end if;
-            return null;
+                    else 'is with a worker at this moment' end
+                using errcode = 'SR409', hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;
         if new.status = 'cancelled' then
             perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
@@ -62,7 +53,6 @@ begin
             perform smsretry.save_row(v_text, v_now, due => new.scheduled_for);
         end if;
     end if;
-    perform set_config(v_note, 'changed', true);
     return new;
 end
 $$;

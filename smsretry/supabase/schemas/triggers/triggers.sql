@@ -13,19 +13,6 @@ drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
--- What all of a statement's rows came to. An upsert's inserted rows count.
-drop trigger if exists smsretry_scheduled_sends_begin on public.scheduled_sends;
-create trigger smsretry_scheduled_sends_begin
-    before update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
-
-drop trigger if exists smsretry_scheduled_send_added on public.scheduled_sends;
-create trigger smsretry_scheduled_send_added
-    after insert on public.scheduled_sends for each row execute function smsretry.scheduled_sends_asked();
-
-drop trigger if exists smsretry_scheduled_sends_end on public.scheduled_sends;
-create trigger smsretry_scheduled_sends_end
-    after update on public.scheduled_sends for each statement execute function smsretry.scheduled_sends_asked();
-
 drop trigger if exists smsretry_keep_consent on public.customers;
 create trigger smsretry_keep_consent
     after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
