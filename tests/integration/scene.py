@@ -172,10 +172,9 @@ class Scene:
                 **signed, "replace": False, "dry_run": False,
             },
             "change_sms_sender": {
-                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "unlimited": [], **signed,
+                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "unlimited": [], "paused": True,
+                **signed,
             },
-            "pause_sms_sender": {"named": SENDER, **signed},
-            "resume_sms_sender": {"named": SENDER, **signed},
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
             "examine_sms_retries": {},
             "try_sms_retry_queue": {"send_to": "nobody", "address": "db.example.com"},

@@ -129,7 +129,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
         function = "finish_sms_attempt"
-        self._mark(attempt_id, decision)  # first: it stops the next send if the outcome is lost
+        self._mark(attempt_id, decision)
         values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
         return self.one(Finished, function, self.about(claim, function, values))
 
@@ -153,12 +153,11 @@ class SupabaseQueue(SupabaseGroups):
         return self.readable(OpenDelivery, function, self.once(function, values)).read
 
     def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
+        self._mark(message.attempt_id, decision)
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
         function = "finish_sms_delivery"
         answer = self.repeated(function, fence | after_delivery(report, decision))
         word: Followed = self.word(function, answer, get_args(Followed))
-        if word == "applied":
-            self._mark(message.attempt_id, decision)
         return word
 
     def record(self, heard: Heard) -> None:
@@ -180,7 +179,7 @@ class SupabaseQueue(SupabaseGroups):
         self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
 
     def _mark(self, attempt_id: UUID, decision: AfterSend | AfterDelivery) -> None:
-        """Tell what a refusal says of its number."""
+        """Tell what a refusal says of its number: first, because consent stops the next send if the outcome is lost."""
         if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
             says = {"opted_out": decision.opted_out, "phone_status": decision.phone_status, "error_code": decision.code}
             with suppress(QueueError):  # the provider will refuse the next text, too

@@ -100,14 +100,22 @@ class PauseSender(OrderToSender):
     """Let a sender's texts wait, visibly, until it is resumed."""
 
     COMMAND, EXAMPLES = "senders pause", ("senders pause - --because 'Suspended' < number.txt",)
-    FUNCTION, DONE = "pause_sms_sender", "paused"
+    FUNCTION, DONE = "change_sms_sender", "paused"
+
+    def values(self) -> dict[str, object]:
+        """It changes whether it sends."""
+        return {**super().values(), "paused": True}
 
 
 class ResumeSender(OrderToSender):
     """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once."""
 
     COMMAND, EXAMPLES = "senders resume", ("senders resume $SERVICE --because 'Mended'",)
-    FUNCTION, DONE = "resume_sms_sender", "resumed"
+    FUNCTION, DONE = "change_sms_sender", "resumed"
+
+    def values(self) -> dict[str, object]:
+        """It changes whether it sends."""
+        return {**super().values(), "paused": False}
 
 
 class RemoveSender(SenderOrder):

@@ -3258,9 +3258,9 @@ $$;
 -- ======== schemas/consent/mark_sms_number.sql ========
 -- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
 -- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
--- text, which the provider refuses, too. A refusal is told before its outcome is: if that is lost, consent stops the next send.
--- No fence: what the provider said is true, whoever has the row. May be repeated. False: nobody has this
--- attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
+-- text, which the provider refuses, too. It is told before the outcome is: if that is lost, consent stops the next send.
+-- No fence: what the provider said is true, whoever has the row. May be repeated. False: it was
+-- delivered after all, nobody has this attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
 create or replace function public.mark_sms_number(
     attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
 )
@@ -3273,7 +3273,7 @@ begin
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id;
+    where a.id = mark_sms_number.attempt_id and (a.delivery_status in ('delivered', 'read')) is not true;
     if v_sent.phone is null then
         return false;
     end if;
@@ -4167,30 +4167,52 @@ end
 $$;
 
 -- ======== schemas/senders/change_sms_sender.sql ========
--- For a person: give a sender another rate or cap, for all who share it. Null leaves it as it is; unlimited: names of those
--- that are no longer limited here. named: its id, SID or number. Returns: smsretry.sender_changed.
+-- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves each as it is.
+--   segments_per_second, segments_per_day: another rate or cap · unlimited: names of those that are no longer limited here
+--   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was wrong with it is mended: its pause
+--   ends, and nothing of it is stopped any more
+-- Returns: smsretry.sender_changed.
 create or replace function public.change_sms_sender(
     named text, segments_per_second double precision default null, segments_per_day integer default null,
-    unlimited text[] default '{}', who text default null, because text default null
+    unlimited text[] default '{}', paused boolean default null, who text default null, because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
+    v_ids uuid[];
+    v_sender smsretry.senders;
 begin
+    perform smsretry.check_who_and_why(who, because);
     perform smsretry.check_limits(segments_per_second, segments_per_day);
     if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
-        or num_nonnulls(segments_per_second, segments_per_day) + cardinality(unlimited) = 0 then
-        raise exception 'Say what changes: segments_per_second, segments_per_day, or unlimited with their names' using errcode = 'SR422';
+        or num_nonnulls(segments_per_second, segments_per_day, paused) + cardinality(unlimited) = 0 then
+        raise exception 'Say what changes: segments_per_second, segments_per_day, paused, or unlimited with names' using errcode = 'SR422';
+    end if;
+    v_ids := array(select s.id from smsretry.senders s where s.sent_by = named or s.id::text = lower(named) limit 2);
+    select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
+    if v_sender.id is null then
+        raise exception 'There is no such sender: sms_senders lists them'
+            using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
+    elsif cardinality(v_ids) > 1 then
+        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
     end if;
     update smsretry.senders s
     set segments_per_second = case when not 'segments_per_second' = any (unlimited) then coalesce(segments_per_second, s.segments_per_second) end,
         segments_per_day = case when not 'segments_per_day' = any (unlimited) then coalesce(segments_per_day, s.segments_per_day) end,
         -- What was given away was at the old rate.
-        free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end
+        free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end,
+        paused_at = case when paused then coalesce(s.paused_at, smsretry.clock()) when paused is null then s.paused_at end,
+        paused_because = case when paused then because when paused is null then s.paused_because end
     where s.id = v_sender.id;
-    return query select * from smsretry.sender_changed(v_sender, 'changed', who, because);
+    if not paused then
+        delete from smsretry.stops x
+        where x.kind = 'sender' and x.subject = v_sender.id::text
+           or x.kind = 'business' and x.subject in (
+               select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
+    end if;
+    return query select * from smsretry.sender_changed(
+        v_sender, case when paused then 'paused' when not paused then 'resumed' else 'changed' end, who, because);
 end
 $$;
 
@@ -4203,45 +4225,6 @@ begin
         raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day must be at least 1: to stop a sender, pause it'
             using errcode = 'SR422';
     end if;
-end
-$$;
-
--- ======== schemas/senders/ordered_sender.sql ========
--- The sender that a person's order names by its id, its SID or its number, locked. Refused if there is none, or more than one.
-create or replace function smsretry.ordered_sender(named text, who text, because text)
-returns smsretry.senders language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_ids uuid[];
-    v_sender smsretry.senders;
-begin
-    perform smsretry.check_who_and_why(who, because);
-    v_ids := array(
-        select s.id from smsretry.senders s where s.sent_by = ordered_sender.named or s.id::text = lower(ordered_sender.named) limit 2);
-    select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
-    if v_sender.id is null then
-        raise exception 'There is no such sender: sms_senders lists them'
-            using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
-    elsif cardinality(v_ids) > 1 then
-        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
-    end if;
-    return v_sender;
-end
-$$;
-
--- ======== schemas/senders/pause_sms_sender.sql ========
--- For a person: texts of a sender wait, visibly, until it is resumed. One that is under way goes out. named: its id, SID or
--- number. Returns: smsretry.sender_changed.
-create or replace function public.pause_sms_sender(named text, because text, who text)
-returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
-begin
-    update smsretry.senders s
-    set paused_at = coalesce(s.paused_at, smsretry.clock()), paused_because = because
-    where s.id = v_sender.id;
-    return query select * from smsretry.sender_changed(v_sender, 'paused', who, because);
 end
 $$;
 
@@ -4268,25 +4251,6 @@ begin
             using errcode = 'SR422', hint = 'sms_senders lists them.';
     end if;
     return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
-end
-$$;
-
--- ======== schemas/senders/resume_sms_sender.sql ========
--- For a person: what was wrong with a sender is mended. Its pause ends, and nothing of it is stopped any more. named: its id, SID or
--- number. Returns: smsretry.sender_changed.
-create or replace function public.resume_sms_sender(named text, because text, who text)
-returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    v_sender constant smsretry.senders := smsretry.ordered_sender(named, who, because);
-begin
-    update smsretry.senders s set paused_at = null, paused_because = null where s.id = v_sender.id;
-    delete from smsretry.stops x
-    where x.kind = 'sender' and x.subject = v_sender.id::text
-       or x.kind = 'business' and x.subject in (
-           select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
-    return query select * from smsretry.sender_changed(v_sender, 'resumed', who, because);
 end
 $$;
 

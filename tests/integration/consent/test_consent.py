@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as StillWaiting
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import psycopg
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.data import table
-from smsretry.errors import InputError
+from smsretry.errors import InputError, QueueUnreachable
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Claim
 from tests.conftest import EMPTY
@@ -189,6 +190,17 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     unsubscribed(shop, claim, attempt)
     assert customer_of(shop, first["id"]) == first
     assert len(shop.attempts_of(row)) == 1
+
+
+def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
+    """A worker that dies between the two loses neither: the text is looked for, and consent stops its next send."""
+    row = shop.due_text()
+    claim, attempt = shop.claim(), uuid4()
+    shop.begin(claim, attempt)
+    with patch.object(shop.queue, "about", side_effect=QueueUnreachable("It died")), pytest.raises(QueueUnreachable):
+        unsubscribed(shop, claim, attempt)
+    assert consent(shop, shop.row(row)["customer_id"]) == ("opted_out", "twilio_21610")
+    assert shop.row(row)["status"] == "processing"
 
 
 # What Twilio says of a number, and of us

@@ -36,7 +36,8 @@ def add(shop: Shop, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
 
 def named(shop: Shop, what: str, sender: str | None = SENDER, **values: Any) -> dict[str, Any]:
     """Pause, resume or change a sender."""
-    return call(shop, f"{what}_sms_sender", named=sender, **SIGNED, **values)
+    more = {} if what == "change" else {"paused": what == "pause"}
+    return call(shop, "change_sms_sender", named=sender, **SIGNED, **values, **more)
 
 
 def sender_of(shop: Shop, message_class: str = "marketing") -> str | None:

@@ -60,9 +60,7 @@ NEEDED: Final = {
     "end_sms_retry": "retry_id claim_no final_status error",
     "recover_stuck_sms_retries": "stale_minutes",
     "add_sms_sender": "business_id account sent_by because",
-    "change_sms_sender": "named unlimited segments_per_second",
-    "pause_sms_sender": "named because",
-    "resume_sms_sender": "named who",
+    "change_sms_sender": "named unlimited who because",
     "remove_sms_sender": "business_id",
     "record_sms_consent": "phone consent source",
     "import_sms_opt_outs": "opt_outs business_id dry_run because",
@@ -78,8 +76,6 @@ WORDS: Final = {
     "resolve_sms_doubt": "twilio_sid",
     "add_sms_sender": "account sent_by message_class",
     "change_sms_sender": "named",
-    "pause_sms_sender": "named",
-    "resume_sms_sender": "named",
     "remove_sms_sender": "message_class",
 }
 """These hold a known word, or an id of the provider's."""

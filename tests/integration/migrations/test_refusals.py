@@ -74,7 +74,7 @@ REFUSED: Final = {
     ),
     "names of ours, and policies by which tenants do more": (
         """create function queue_sms_retry(uuid) returns text language sql as $$ select 'mine' $$;
-           create procedure pause_sms_sender(text) language sql as $$ select 1 $$;
+           create procedure change_sms_sender(text) language sql as $$ select 1 $$;
            alter table sms_retry_queue add column why jsonb,
                add constraint sms_retry_queue_attempts check (attempt_count < 100);
            create index sms_retry_queue_customer on sms_retry_queue (customer_id, status);
@@ -86,7 +86,7 @@ REFUSED: Final = {
         [
             "column public.sms_retry_queue.why has a name of smsretry's, and is another: ",
             "constraint sms_retry_queue_attempts on public.sms_retry_queue has a name of smsretry's, and is another: ",
-            "function public.pause_sms_sender(text) has a name of smsretry's, and is another: ",
+            "function public.change_sms_sender(text) has a name of smsretry's, and is another: ",
             "function public.queue_sms_retry(uuid) has a name of smsretry's, and is another: ",
             "index sms_retry_queue_customer on public.sms_retry_queue has a name of smsretry's, and is another: ",
             'policy "Owners read their retries" on public.sms_retry_queue has a name of smsretry\'s, and is another: ',

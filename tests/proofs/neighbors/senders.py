@@ -19,8 +19,8 @@ from tests.proofs.town.texts import Text, write
 from tests.support.senders import OwnSender
 
 _SILENCE_SECONDS: Final = 4.0
-_RESUME: Final = "select resume_sms_sender(%s, because => 'It is settled', who => 'proof')"
-_PAUSE: Final = "select pause_sms_sender(%s, because => 'A complaint', who => 'proof')"
+_RESUME: Final = "select change_sms_sender(%s, paused => false, because => 'It is settled', who => 'proof')"
+_PAUSE: Final = "select change_sms_sender(%s, paused => true, because => 'A complaint', who => 'proof')"
 _REPORT: Final = "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'undelivered', error_code => 30034)"
 Trouble: TypeAlias = Callable[[Street, OwnSender, list[Text]], Life]
 """What is wrong from the beginning, and after half the time no more."""

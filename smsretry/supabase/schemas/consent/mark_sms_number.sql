@@ -1,8 +1,8 @@
 -- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
 -- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
--- text, which the provider refuses, too. A refusal is told before its outcome is: if that is lost, consent stops the next send.
--- No fence: what the provider said is true, whoever has the row. May be repeated. False: nobody has this
--- attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
+-- text, which the provider refuses, too. It is told before the outcome is: if that is lost, consent stops the next send.
+-- No fence: what the provider said is true, whoever has the row. May be repeated. False: it was
+-- delivered after all, nobody has this attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
 create or replace function public.mark_sms_number(
     attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
 )
@@ -15,7 +15,7 @@ begin
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id;
+    where a.id = mark_sms_number.attempt_id and (a.delivery_status in ('delivered', 'read')) is not true;
     if v_sent.phone is null then
         return false;
     end if;
