@@ -84,7 +84,7 @@ IN_THE_DATABASE: Final = [
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
     "bad  last finished run: was 1 h ",
-    "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: id ",
+    "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: ",
     "bad  number …0100: the account does not own it",
 ]
 AT_PREFECT: Final = [
