@@ -5501,8 +5501,8 @@ begin
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
         if v_row.send_log_id is null then
-            raise exception 'the tables refuse a new one (columns that need a value?), and none is there that is unsent and '
-                'does not wait' using errcode = 'SR000';
+            raise exception 'the tables take no new one (does a column need a value?), and hold none that is unsent and does '
+                'not wait: nothing to do, it is tried once there is one' using errcode = 'SR000';
         end if;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);

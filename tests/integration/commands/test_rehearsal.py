@@ -81,7 +81,7 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
     found = _rehearse(original)
     assert found["ok"]
     assert found["advice"].startswith(
-        "would not go out now, or could not be tried: making a sample text (SR000): the tables refuse a new one"
+        "would not go out now, or could not be tried: making a sample text (SR000): the tables take no new one"
     )
 
     original.run(
