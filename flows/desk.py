@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from smsretry.desk.actions.doors import DOORS, Door
+from smsretry.desk.actions.doors import DOORS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
 from smsretry.desk.pages.markdown import markdown
@@ -34,26 +34,22 @@ _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
     """The flow of a door, with its forms for parameters, and what they are where nothing is filled in."""
-    door = next(one for one in DOORS if one.name == name)
-    several = len(door.forms) > 1
+    forms, deployment = DOORS[name], f"sms-{name}"
+    usual, *others = forms.values()
+    asks = bool(usual.model_fields)
 
     def at_door(ask: Form | None = None) -> State[Any]:
-        asked = ask or door.usual()
+        asked = ask or usual()
         with desk_for(asked) as connected:
-            return _shown(connected.answer(asked), door.deployment)
+            return _shown(connected.answer(asked), deployment)
 
-    at_door.__name__ = at_door.__qualname__ = door.deployment.replace("-", "_")
-    at_door.__doc__ = door.help + (_WHAT_FOR if door.usual.model_fields else "")
-    at_door.__signature__ = _signature(door, default)  # type: ignore[attr-defined]
-    checked: Callable[..., State[Any]] = form(at_door, door.forms if several else None)
-    return flow(name=door.deployment, **_DESK_FLOW)(checked)
-
-
-def _signature(door: Door, default: Any) -> Signature:
-    if not door.usual.model_fields:
-        return Signature()
-    kind = one_of(door.forms) if len(door.forms) > 1 else door.usual
-    return Signature([Parameter(FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)])
+    kind = one_of(forms) if others else usual
+    parameter = Parameter(FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)
+    at_door.__name__ = at_door.__qualname__ = deployment.replace("-", "_")
+    at_door.__doc__ = help_of(name) + (_WHAT_FOR if asks else "")
+    at_door.__signature__ = Signature([parameter] if asks else [])  # type: ignore[attr-defined]
+    checked: Callable[..., State[Any]] = form(at_door, forms if others else None)
+    return flow(name=deployment, **_DESK_FLOW)(checked)
 
 
 def _shown(answer: Answer, key: str) -> State[Any]:

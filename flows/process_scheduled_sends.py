@@ -10,20 +10,14 @@ from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 from pydantic import Field
 
-from smsretry.desk.pages.markdown import IDLE
-from smsretry.desk.pages.runs import numbers, scheduled_events, scheduled_page
+from smsretry.desk.pages.runs import of_scheduled
 from smsretry.sending.scheduled import AHEAD, BATCH, queue_scheduled_sends
 from smsretry.wiring import services
 
 from .support.forms import form
-from .support.results import with_result
-from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import display_only, emit, refused, show
-
-PAGE_KEY = "sms-scheduled"
+from .support.schedule import OF_SCHEDULE, concluded
 
 
 @flow(name="process-scheduled-sends", **OF_SCHEDULE)
@@ -40,14 +34,9 @@ def process_scheduled_sends(
     """
     with services() as connected:
         done = queue_scheduled_sends(connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds))
-    name = numbers(done.counts) or IDLE
-    end_soon()
-    with display_only():
-        emit(scheduled_events(done.sends))
-        show(name, scheduled_page(done), key=PAGE_KEY, idle=not done.sends)
-    tidy()
-    state = refused(why, word="failed") if (why := done.stopped_because) else Completed(message=name)
-    return with_result(state, {"counts": done.counts, "stopped_because": why}, idle=not (done.sends or why))
+    report, why = of_scheduled(done), done.stopped_because
+    result = {"counts": done.counts, "stopped_because": why}
+    return concluded(report, message=why or report.name, failed=why is not None, result=result)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from smsretry.desk.pages.runs import RunReport
+from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.pages.runs import of_texts
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
@@ -25,9 +25,8 @@ from smsretry.settings import Settings, load, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import form
-from .support.results import with_result
-from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import queue_status, show_run, this_run
+from .support.schedule import OF_SCHEDULE, concluded
+from .support.show import queue_status, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
@@ -79,15 +78,19 @@ def process_sms_retries(
                 texts.wait()
             processed = texts.processed()
             summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in processed])
-        end_soon()
         after = before if summary.idle else queue_status(at_desk)
         if after:
             push_metrics(after)
-        was, is_open_again = run.sending_was_stopped, run.sending_resumed
-        show_run(RunReport(summary, processed, run.interrupted, was, is_open_again, before, after), at_desk)
-    tidy()
-    end = Failed if summary.needs_somebody else Completed
-    return with_result(end(message=str(summary)), summary.model_dump(mode="json"), idle=summary.idle)
+        report = of_texts(
+            summary,
+            processed,
+            interrupted=run.interrupted,
+            was_stopped=run.sending_was_stopped,
+            status=after or before,
+            explain=lambda row: at_desk.explain(WhichText(id=row)),
+        )
+        result = summary.model_dump(mode="json")
+        return concluded(report, message=str(summary), failed=summary.needs_somebody, result=result, queue=after)
 
 
 if __name__ == "__main__":

@@ -4,24 +4,18 @@ It asks Twilio for each message whose delivery is open, and decides about those 
 because each message is taken by one of them.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 from pydantic import Field
 
-from smsretry.desk.pages.markdown import IDLE
-from smsretry.desk.pages.runs import delivery_events, delivery_page
+from smsretry.desk.pages.runs import of_deliveries
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.wiring import services
 
 from .support.forms import form
-from .support.results import with_result
-from .support.schedule import OF_SCHEDULE, end_soon, tidy
-from .support.show import display_only, emit, refused, show
-
-KEY: Final = "sms-deliveries"
+from .support.schedule import OF_SCHEDULE, concluded
 
 
 @flow(name="sync-delivery-status", **OF_SCHEDULE)
@@ -34,14 +28,9 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
     """
     with services() as connected:
         summary = sync_deliveries(connected, limit=limit)
-    end_soon()
-    with display_only():
-        emit(delivery_events(summary))
-        show(summary.numbers or IDLE, delivery_page(summary), key=KEY, idle=summary.idle)
-    tidy()
-    end = Failed if summary.needs_somebody else Completed
-    state = refused(why, word="failed") if (why := summary.stopped_because) else end(message=str(summary))
-    return with_result(state, {"counts": summary.counts, "stopped_because": why}, idle=summary.idle and not why)
+    report, why = of_deliveries(summary), summary.stopped_because
+    result = {"counts": summary.counts, "stopped_because": why}
+    return concluded(report, message=why or str(summary), failed=summary.needs_somebody, result=result)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
 
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:
-    """Connect the desk that a form needs: for a question of the database alone, no key that can write."""
-    return reading_desk() if form.ASKS and not form.ASKS_PROVIDER else desk()
+    """Connect the desk that a form needs: for a question of the database, no key that can write."""
+    return reading_desk() if form.ASKS else desk()
 
 
 def post_reader(

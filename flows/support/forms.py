@@ -86,5 +86,6 @@ def _chosen(forms: Mapping[str, type[Form]], value: object) -> tuple[type[Form] 
 def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
     """What does not fit, by the words on the form."""
     if parameter != FORM:
-        return [f"{parameter}: {words}" for words in in_words(error, {})]
-    return in_words(error, {name: field.title or name for name, field in form.model_fields.items()})
+        return [f"{parameter}: {words}" for words in in_words(error, str)]
+    titles = {name: field.title or name for name, field in form.model_fields.items()}
+    return in_words(error, lambda name: titles.get(name, name if name.isidentifier() else "what is no name"))

@@ -13,11 +13,15 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
+from prefect.states import Completed, Failed
 
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import QUEUE
+from smsretry.desk.pages.runs import Report
+from smsretry.desk.questions.queue_status import QueueStatus
 
-from .show import OURS, display_only, this_run
+from .results import with_result
+from .show import OURS, display_only, show, show_queue, this_run
 
 GRACE_SECONDS: Final = 60
 """How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
@@ -63,7 +67,20 @@ OF_SCHEDULE: Final[dict[str, Any]] = {
 """What each flow of the schedule has in common. `flows.support.forms` checks its parameters."""
 
 
-def end_soon() -> None:
+def concluded(
+    report: Report, *, message: str, failed: bool, result: dict[str, Any], queue: QueueStatus | None = None
+) -> State[Any]:
+    """Show a run of the schedule whose work is done, and the queue, tidy up, and say how it ended, with a result."""
+    _end_soon()
+    show(report)
+    if queue:
+        show_queue(queue, only_if_changed=report.idle)
+    _tidy()
+    end = Failed if failed else Completed
+    return with_result(end(message=message), result, idle=report.idle)
+
+
+def _end_soon() -> None:
     """The work is done: let the process that was started for this run end at most a minute from now.
 
     What is left is to report to Prefect. If its server is gone, Prefect tries to send each event and state, one by one,
@@ -78,7 +95,7 @@ def end_soon() -> None:
 
 
 @display_only()
-def tidy() -> None:
+def _tidy() -> None:
     """At a run's end: cancel this deployment's late runs, and delete its idle ones, about 3,000 a day.
 
     A run that a person asked for may do less than the schedule's, so it takes nothing over.

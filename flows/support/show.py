@@ -6,11 +6,10 @@ Showing never fails a run: what became of the texts is in the database already.
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any, Final, cast
 from urllib.parse import quote
-from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
@@ -19,17 +18,15 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
-from prefect.exceptions import FailedRun, ObjectNotFound
+from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.markdown import ROOT, FormAddress, markdown, no_forms
 from smsretry.desk.pages.outcomes import Event
-from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport
+from smsretry.desk.pages.runs import Report
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.told import Told
 from smsretry.errors import SmsRetryError
 
 RUN_KEY: Final = "sms-run"
@@ -90,13 +87,13 @@ def refused(why: str, *, word: str = "refused") -> State[Any]:
     return Failed(name="Refused" if word == "refused" else "Failed", message=why)
 
 
-def show(
-    name: str, page: Iterable[Told], *, key: str, idle: bool, description: str = "", forms: FormAddress = no_forms
-) -> None:
-    """The name of a scheduled run, and its page unless it was idle."""
-    rename(name, idle=idle)
-    if not idle:
-        create_markdown_artifact(markdown(page, forms), key=key, description=description or name)
+@display_only()
+def show(report: Report) -> None:
+    """What a run of the schedule shows of itself. An idle one has a name, and little else."""
+    emit(report.events)
+    rename(report.name, idle=report.idle)
+    if not report.idle:
+        create_markdown_artifact(markdown(report.page, form_addresses()), key=RUN_KEY, description=report.name)
 
 
 def form_addresses() -> FormAddress:
@@ -135,42 +132,18 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 
 @display_only()
-def show_run(report: RunReport, desk: Desk) -> None:
-    """Name and artifacts of a run, and events of the whole queue. An idle one has a name, and little else."""
-    summary, needing, log = report.summary, report.needing[:SHOWN_IN_FULL], get_run_logger()
-    emit(report.events())
-    if summary.texts_only and not report.idle:
-        log.warning(
-            "This installation %s (SMSRETRY_SEND_TO): what else is due is cancelled, unsent", summary.texts_only
-        )
-    for one in needing:
-        log.error("Row %s: %s", one.claim.id, one.why)
-    if summary.stopped_because:
-        level = logging.ERROR if summary.needs_somebody else logging.WARNING
-        log.log(level, "Stopped sending: %s", summary.stopped_because)
-    rows = [WhichText(id=one.claim.id) for one in needing]
-    page = report.tell(explanation for row in rows for explanation in desk.explain(row))  # once it has its name
-    forms = form_addresses() if rows else no_forms
-    show(report.name, page, key=RUN_KEY, idle=report.idle, description=report.numbers, forms=forms)
-    if report.after:
-        _show_queue(report.after, only_if_changed=report.idle)
-
-
-def _show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """The artifact of the queue. The new one comes before the old one goes, so that there always is one."""
-    client = get_client(sync_client=True)
-    of_queue = ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
-    found = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=10)
+def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
+    """The artifact of the queue."""
     stopped = ", STOPPED" if status.stopped_because else ""
     staging = f"{status.staging}. " if status.staging else ""
     need = sum(1 for _ in status.needs())
     numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
-    if only_if_changed and found and found[0].description == numbers:
-        return
+    if only_if_changed:
+        client, of_queue = get_client(sync_client=True), ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
+        shown = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1)
+        if shown and shown[0].description == numbers:
+            return
     create_markdown_artifact(markdown(status.tell(), form_addresses()), key=QUEUE_KEY, description=numbers)
-    for old in found:
-        with suppress(ObjectNotFound):  # a run on another machine was faster
-            client.delete_artifact(old.id)
 
 
 class Progress:
@@ -178,15 +151,13 @@ class Progress:
 
     def __init__(self, texts: int) -> None:
         """`texts`: how many were due when it began. More may come."""
-        self._texts, self._percent = texts, 0
-        self._artifact: UUID | None = None
+        self._texts, self._artifact = texts, None
 
     @display_only()
     def show(self, taken: int) -> None:
-        """So many are taken; one request for each percent more."""
-        percent, words = min(100 * taken // self._texts, 100), f"{taken} of {max(taken, self._texts)} texts taken"
-        if self._artifact is None:
-            self._artifact = cast(UUID, create_progress_artifact(percent, PROGRESS_KEY, words))
-        elif percent > self._percent:
-            update_progress_artifact(self._artifact, percent, words)
-        self._percent = percent
+        """So many are taken."""
+        told = min(100 * taken // self._texts, 100), f"{taken} of {max(taken, self._texts)} texts taken"
+        if self._artifact:
+            update_progress_artifact(self._artifact, *told)
+        else:
+            self._artifact = cast(Any, create_progress_artifact(told[0], PROGRESS_KEY, told[1]))

@@ -15,12 +15,10 @@ from typer.core import TyperGroup
 
 from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
-from smsretry.cli.parsing import flag
 from smsretry.cli.printing import print_note
-from smsretry.desk.actions.doors import DOORS, Door
+from smsretry.desk.actions.doors import DOORS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts
-from smsretry.desk.actions.requests import AskStatus
 from smsretry.errors import SmsRetryError
 
 if TYPE_CHECKING:
@@ -111,12 +109,6 @@ _RULES: Final = "Rules and consent"
 _RUNNING: Final = "Set up and run"
 _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
 """Of doors that are not the desk's."""
-_PROMETHEUS: Final = inspect.Parameter(
-    "prometheus",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[bool, flag("--prometheus", "Print gauges in Prometheus' text format; exit code 0.")],
-)
 
 
 def _epilog(name: str, examples: Sequence[str]) -> str:
@@ -136,30 +128,17 @@ def _answer(form: Form) -> "Answer":
         return connected.answer(form)
 
 
-def _status(form: Form, *, prometheus: bool) -> "Answer | None":
-    if not prometheus:
-        return _answer(form)
-    from smsretry.desk.pages.gauges import exposition, gauges
-    from smsretry.wiring import reading_desk
-
-    with reading_desk() as connected:
-        sys.stdout.writelines(f"{line}\n" for line in exposition(gauges(connected.status())))
-    return None
-
-
-def _add_door(door: Door) -> None:
+def _add_door(name: str) -> None:
     """A command, or one for each thing to do there."""
-    panel = _PANELS.get(door.name, _DESK)
-    if len(door.forms) == 1:
-        form = door.usual
-        command = make(form, _status, [_PROMETHEUS]) if form is AskStatus else make(form, _answer)
-        _add(panel, door.name, command, *form.EXAMPLES)
+    panel, forms = _PANELS.get(name, _DESK), DOORS[name]
+    if len(forms) == 1:
+        _add(panel, name, make(forms[name], _answer), *forms[name].EXAMPLES)
         return
-    examples = [example for form in door.forms.values() for example in form.EXAMPLES]
-    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(door.name, examples))
-    for word, form in door.forms.items():
+    examples = [example for form in forms.values() for example in form.EXAMPLES]
+    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples))
+    for word, form in forms.items():
         _add(None, word, make(form, _answer), *form.EXAMPLES, group=group)
-    app.add_typer(group, name=door.name, rich_help_panel=panel, help=door.help)
+    app.add_typer(group, name=name, rich_help_panel=panel, help=help_of(name))
 
 
 def _import(order: Form, *, file: str) -> "Answer":

@@ -25,11 +25,11 @@ def deploy() -> None:
 def automations(
     notify: Annotated[
         str | None,
-        typer.Option(metavar="BLOCK", help="A notification block, by id or as <type>/<name>; else the one they have."),
+        typer.Option(metavar="BLOCK", help="A notification block, as <type>/<name>; else the one they have."),
     ] = None,
 ) -> None:
     """Install or update the alerts in Prefect. Those that notify need a block, or are left out."""
-    _become("automations", *(["--notify", notify] if notify else []))
+    _become("automations", *([notify] if notify else []))
 
 
 def _become(module: str, *arguments: str) -> NoReturn:

@@ -3,6 +3,7 @@
 import getpass
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -16,22 +17,19 @@ from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, called, in
 from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
-    **dict.fromkeys(["last_digits"], "DIGITS"),
-    **dict.fromkeys(["since", "until", "backup_of"], "WHEN"),
+    **dict.fromkeys(["since", "backup_of"], "WHEN"),
     **dict.fromkeys(["went_out_as", "account"], "SID"),
     int: "N",
     float: "N",
     str: "WORDS",
 }
 """By the name of the field, or its type."""
-_OR_NUMBER: Final = ("id", "sender", "sent_by")
+_OR_NUMBER: Final = ("id", "customer_id", "sender", "sent_by")
 """Positional fields in whose place - reads a number."""
 _MOST_CHOICES: Final = 4
 """A choice of so many is shown in full."""
-_NUMBER: Final = "phone"
-"""The field of a number that comes from standard input alone, unless it is positional."""
-Carry = Callable[..., Answer | None]
-"""Carries a form out. None: what it found is printed already."""
+Carry = Callable[..., Answer]
+"""Carries a form out."""
 
 
 def make(form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] = ()) -> Callable[..., None]:
@@ -43,9 +41,7 @@ def make(form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] =
 
     def command(*, as_json: bool, **given: Any) -> None:
         further = {one.name: given.pop(one.name) for one in more}
-        answer = carry_out(fill_form(form, given), **further)
-        if answer is not None:
-            _show(answer, as_json=as_json)
+        _show(carry_out(fill_form(form, given), **further), as_json=as_json)
 
     parameters = [*more, *_parameters(form), inspect.Parameter("as_json", _KIND, default=False, annotation=Json)]
     command.__signature__ = inspect.Signature(sorted(parameters, key=_is_option))  # type: ignore[attr-defined]
@@ -66,7 +62,7 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     values = {name: value for name, value in given.items() if value is not None and value not in ([], ())}
     fields = form.model_fields
     for name in [name for name, value in values.items() if value == "-" and POSITIONAL in fields[name].metadata]:
-        values[_NUMBER if _NUMBER in fields else name] = read_line(values.pop(name))
+        values[name] = read_line("-")
     if "dry_run" in fields and not fields["dry_run"].default:
         values.setdefault("dry_run", False)
     elif "dry_run" in fields:
@@ -76,8 +72,7 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     try:
         return form.at_terminal(**values)
     except ValidationError as error:
-        names = {name: _called(form, name) for name in fields}
-        raise typer.BadParameter(". ".join(in_words(error, names, colon=" "))) from None
+        raise typer.BadParameter(". ".join(in_words(error, partial(_called, form), colon=" "))) from None
 
 
 def _show(answer: Answer, *, as_json: bool) -> None:
@@ -99,8 +94,6 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
     fields = form.model_fields
     for name, field in sorted(fields.items(), key=lambda one: one[0] in AT_THE_FOOT):
         positional = POSITIONAL in field.metadata
-        if name == _NUMBER and not positional:
-            continue
         if name == "dry_run" and field.default:
             yes = flag("--yes", "Do it. Without this nothing is changed.")
             yield inspect.Parameter("yes", _KIND, default=False, annotation=Annotated[bool, yes])
@@ -120,9 +113,7 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
 
 def _called(form: type[Form], name: str) -> str:
     """What a field is called on the command line."""
-    if POSITIONAL in form.model_fields[name].metadata:
-        return {"phone": "NUMBER", "sent_by": "SENDER"}.get(name, called(name).upper())
-    return "" if name == _NUMBER else f"--{called(name)}"  # it was given on standard input
+    return called(name).upper() if POSITIONAL in form.model_fields[name].metadata else f"--{called(name)}"
 
 
 def _words(name: str, field: FieldInfo) -> str:

@@ -75,17 +75,17 @@ class Desk:
                 found = self.records.senders(form.business_id)
                 return Senders(senders=tuple(one for one in found if one.troubled or not form.troubled))
             case CheckSenders(sender=name):
-                found = self.records.senders(form.business_id)
+                found = self.records.senders()
                 wanted = [one for one in found if name in (None, one.name, one.sent_by, str(one.sender_id))]
                 if name and not wanted:
                     raise InputError("There is no such sender: `smsretry senders` lists them")
                 return Senders(senders=tuple(check_senders(wanted, self.check_sender)))
-            case AddSender(unchecked=False):
+            case AddSender():
                 self.records.carry_out(form, dry_run=True)
                 if wrong := [one for one in self.check_sender(SenderId(form.account, form.sent_by)) if not one.ok]:
                     why = ". ".join(f"{one.subject}: {one.advice}" for one in wrong)
-                    raise InputError(f"It was not added, because it cannot send. {why}. Fix that, or add it unchecked")
-            case Resolve(went_out_as=str() as sid) if problem := self.id_problem(sid):
+                    raise InputError(f"It was not added, because it cannot send. {why}. Fix that first")
+            case Resolve(went_out_as=sid) if sid != "nothing" and (problem := self.id_problem(sid)):
                 raise InputError(problem)
             case Prune(dry_run=False):
                 return self._prune(form)

@@ -46,6 +46,7 @@ class AssignedSender(Value):
     spent_until: Instant | None = Field(
         None, description="When the day turns over that it has used. None: it has some left."
     )
+    whose: str | None = Field(None, description="The name of a business that it texts for.")
 
 
 class Claim(Value):

@@ -220,11 +220,6 @@ class Run:
         """Whether that was so before this run."""
         return any(self._is_everybodys(stop) for stop in self.flow_control.tried)
 
-    @property
-    def sending_resumed(self) -> bool:
-        """Whether that was so before this run, and it works again."""
-        return not self.sending_stopped and any(self._is_everybodys(stop) for stop in self.flow_control.lifted)
-
     def _is_everybodys(self, stop: tuple[str, str]) -> bool:
         return stop == ALL_SENDING or (stop[0] == "sender" and not self._is_own(stop[1]))
 
@@ -246,18 +241,13 @@ class Run:
             database_broken=control.database_trouble is not None,
             stopped_senders=[
                 StoppedSender(
-                    sender=masked_sender(self._senders[subject].sent_by),
+                    sender=f"the sender of {own.whose}" if own.whose else f"sender {masked_sender(own.sent_by)}",
                     why=why,
                     is_news=(kind, subject) not in control.tried,
                     businesses=control.businesses_of(subject),
                 )
                 for (kind, subject), why in control.stopped.items()
-                if kind == "sender" and self._is_own(subject)
-            ],
-            resumed_senders=[
-                masked_sender(self._senders[subject].sent_by)
-                for kind, subject in control.lifted
-                if kind == "sender" and self._is_own(subject)
+                if kind == "sender" and self._is_own(subject) and (own := self._senders[subject])
             ],
             texts_only=self._services.sender.audience.told,
         )

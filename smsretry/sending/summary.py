@@ -32,7 +32,7 @@ class StoppedSender(Value):
     """A business's own sender that has stopped, for trouble of its own. Other senders' texts go out."""
 
     sender: str
-    """A messaging service, or the last digits of a number."""
+    """By the name of a business that it texts for."""
     why: str
     is_news: bool
     """Whether it worked before this run."""
@@ -71,8 +71,6 @@ class RunSummary(Value):
     """The database could not be asked whether a text may go; the claims went back to the queue."""
     stopped_senders: tuple[StoppedSender, ...] = ()
     """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
-    resumed_senders: tuple[str, ...] = ()
-    """Those that had stopped before, and work again."""
     texts_only: str | None = None
     """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 

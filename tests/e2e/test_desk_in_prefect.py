@@ -63,11 +63,11 @@ REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
     (
         "sms-texts",
         {"ask": {"requeue": {"code": 0, "nonsense": 1, "because": "She rang from 07700 900123"}}},
-        "Because: must hold no phone number: it is kept and shown. Name the customer by its id. Code: must be greater "
+        "Because: must be words without a phone number: name the customer by its id. Code: must be greater "
         "than or equal to 1. nonsense: is no field of this form",
         False,
     ),
-    ("sms-texts", {"ask": {"requeue": {}}}, "say which texts: by Business, Code, Customer", True),
+    ("sms-texts", {"ask": {"requeue": {}}}, "say which texts: by business, code, customer", True),
     ("sms-texts", {"ask": {}}, "Say one thing to do: list, requeue, cancel, look-again, resolve", False),
     ("process-sms-retries", {"limit": 999_999}, "limit: must be less than or equal to 100000", False),
 ]
@@ -112,7 +112,6 @@ def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(forms: None, pr
 
 FORMS: list[tuple[str, dict[str, Any]]] = [
     ("sms-explain", {"id": "+12125550188"}),
-    ("sms-explain", {"last_digits": "2125550188", "business_id": str(UUID(int=1))}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "+1 (212) 555-0188 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "line one\n(212)5550188 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "07700 900123 called"}}),

@@ -138,7 +138,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     who = {"who": "Ann", "because": "The number was mended"}
     orders = [
         ("sms-explain", {"id": str(refused)}),
-        ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-explain", {"id": str(doubtful)}),
         ("sms-status", None),
         ("sms-preview", {"hours": 24}),
         ("sms-texts", {"requeue": {**of_business, "dry_run": False}}),  # it lacks who, and is refused
@@ -147,7 +147,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
-        ("sms-explain", {**of_business, "last_digits": "0188", "limit": 50}),
+        ("sms-explain", {"id": str(waiting), "limit": 50}),
     ]
     told = subprocess.run(
         [sys.executable, "-c", _ASK],

@@ -140,8 +140,8 @@ class Scene:
                 "phone": PHONE, "consent": "opted_out", "source": "telephone", "business_id": str(self.business.id),
             },
             "import_sms_opt_outs": {
-                "opt_outs": [{"line": 2, "phone": PHONE, "at": None}], "business_id": str(self.business.id),
-                "dry_run": False, **signed,
+                "opt_outs": [{"line": 2, "phone": PHONE, "at": self.at(days=-1)}],
+                "business_id": str(self.business.id), "dry_run": False, **signed,
             },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
@@ -159,7 +159,7 @@ class Scene:
             "list_sms": {"which": {"states": ["due"]}, "row_limit": 10},
             "change_sms_texts": {
                 "what": "cancel", "which": {"retry_ids": [str(self.due)], "states": ["due"]}, "dry_run": False,
-                "who": "Ann", "because": "No longer wanted", "row_limit": 10, "more_attempts": 3,
+                "who": "Ann", "because": "No longer wanted", "row_limit": 10,
             },
             "doubt_sms_retries": {
                 "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored",
@@ -172,7 +172,7 @@ class Scene:
                 **signed, "replace": False, "dry_run": False,
             },
             "change_sms_sender": {
-                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "unlimited": [], "paused": True,
+                "named": SENDER, "segments_per_second": 2, "segments_per_day": None, "paused": True,
                 **signed,
             },
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},

@@ -188,9 +188,7 @@ def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def resolution(retry_id: UUID, sid: str | None) -> Resolve:
     """A person's word for a text in doubt: it went out as this message, or with None not at all."""
-    return Resolve(
-        retry_id=retry_id, went_out_as=sid, send_again=sid is None, who="Ann", because="The provider's log says so"
-    )
+    return Resolve(retry_id=retry_id, went_out_as=sid or "nothing", who="Ann", because="The provider's log says so")
 
 
 def assigned(number: int, **changes: Any) -> AssignedSender:

@@ -27,8 +27,8 @@ def record_consent(
     business_id: UUID | None,
 ) -> Done:
     """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
-    values = {"phone": phone, "consent": consent, "source": source, "business_id": business_id}
-    return operators.carry_out(RecordConsent.at_terminal(**values, who=source, because=source))
+    order = RecordConsent.at_terminal(customer_id=phone, consent=consent, source=source, who=source, because=source)
+    return operators.carry_out(order, business_id=business_id)
 
 
 def stop_state(operators: SupabaseOperators, state: str, why: str | None) -> None:

@@ -55,8 +55,13 @@ class Receiver:
         told = {"subject": "{{subject}}", "body": "{{body}}"}
         block = CustomWebhookNotificationBlock(name="alerts", url=self.url, json_data=told)
         with temporary_settings({PREFECT_API_URL: api_url}):
-            saved: object = block.save(f"alerts-{self.url.rpartition(':')[2]}")
+            saved: object = block.save(self.named.partition("/")[2])
         return UUID(str(saved))
+
+    @property
+    def named(self) -> str:
+        """What names that block in a command."""
+        return f"custom-webhook/alerts-{self.url.rpartition(':')[2]}"
 
 
 @contextmanager

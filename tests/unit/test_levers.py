@@ -15,7 +15,6 @@ from smsretry.cli.command import app
 from smsretry.cli.made import fill_form
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.requests import Resolve, StopState
-from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.levers import levers
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever
@@ -81,20 +80,18 @@ def check(lever: Lever) -> None:
 
 @cache
 def _check(name: str, command_line: str, filled_in: str) -> None:
-    [door] = [one for one in DOORS if one.deployment == name]
+    forms = DOORS[name.removeprefix("sms-")]
     ask = json.loads(filled_in)["ask"]
-    word, values = next(iter(ask.items())) if len(door.forms) > 1 else (next(iter(door.forms)), ask)
-    form = door.forms[word]
-    more = {"went_out_as": SID} if form is Resolve and "send_again" not in values else {}
+    word, values = next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
+    form = forms[word]
+    more = {"went_out_as": SID} if form is Resolve and "went_out_as" not in values else {}
     more |= {"state": "LA"} if form is StopState else {}
-    more |= {"segments_per_day": "5"} if form is ChangeSender else {}  # the number is left to the person, too
     request = form.at_terminal(**values, **(SIGNED if "who" in form.model_fields else {}), **more)
     words = shlex.split(command_line.replace("--went-out-as …", f"--went-out-as {SID}").replace("stop …", "stop LA"))
     assert words.pop(0) == "smsretry"
     command = COMMANDS[words.pop(0)]
     if parts := getattr(command, "commands", None):
         command = parts[words.pop(0)] if words[0] in parts else next(iter(parts.values()))
-    words += ["--cap", "5"] if form is ChangeSender else []
     given = {
         name: value for name, value in command.make_context(command.name, words).params.items() if name != "as_json"
     }

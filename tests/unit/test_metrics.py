@@ -1,10 +1,11 @@
 """When metrics are on, what they tell, and that what goes wrong with them is a line."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from smsretry.adapters.telemetry.export import wanted
-from smsretry.desk.pages.gauges import exposition, gauges
+from smsretry.desk.pages.gauges import gauges
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from tests.support.builders import NOON
 
@@ -31,19 +32,17 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
 
     Numbers are shown by their last digits, and a collector refuses all that it is told if one line comes twice.
     """
-    told = lines_of()
-    assert {float(line.rpartition(" ")[2]) for line in told} == {0}
-    assert not any("run_age" in line for line in told)
-    told = lines_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
-    assert [line for line in told if "0199" in line] == [
-        'smsretry_sender_texts{smsretry_sender="…0199",smsretry_why="sender_paused"} 7'
-    ]
+    told = told_of()
+    assert {value for points in told.values() for _, value in points} == {0}
+    assert told["smsretry.run.age"] == []
+    told = told_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
+    assert told["smsretry.sender.texts"] == [({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)]
 
 
-def lines_of(*lines: StatusLine) -> list[str]:
-    """What Prometheus reads of these, without comments."""
+def told_of(*lines: StatusLine) -> dict[str, Sequence[Any]]:
+    """The points of each gauge."""
     now = QueueStatus.of([a_line("clock", "", 20, next_at=NOON - timedelta(minutes=10)), *lines])
-    return [line for line in exposition(gauges(now)) if not line.startswith("#")]
+    return {gauge.name: gauge.points for gauge in gauges(now)}
 
 
 def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> StatusLine:

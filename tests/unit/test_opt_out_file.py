@@ -28,23 +28,25 @@ REFUSED = {
     "1.21256E+10": "no country code",
     "+4407700900123": "without the 0 that is dialed",
     f"{PHONE},2026-11-24T08:15:00": "date must be a time with its zone",
+    f"{PHONE},": "date must be a time with its zone",
     f"{PHONE},,Ann": "more than two columns",
     "+" + "1" * 2000: "more than one",
 }
 
 
 def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_costs_no_other() -> None:
-    """With commas, semicolons or tabs. A header and a date may be missing. Of a refused line nothing is told."""
+    """With commas, semicolons or tabs, with a header or without. Of a refused line nothing is told."""
     for text in READ:
         assert read(text) == [OptOut(2, PHONE, datetime.fromisoformat(MOMENT))]
-    assert read(f"{PHONE}\n\n{PHONE},\n") == [OptOut(1, PHONE, None), OptOut(3, PHONE, None)]
+    good = f"{PHONE},{MOMENT}\n"
+    assert read(f"{good}\n{good}") == [OptOut(at, PHONE, datetime.fromisoformat(MOMENT)) for at in (1, 3)]
     for line, why in REFUSED.items():
-        [refused, following] = read(f"phone,date\n{line}\n{PHONE},\n")
+        [refused, following] = read(f"phone,date\n{line}\n{good}")
         assert isinstance(refused, Unread)
         assert refused.line == 2
         assert why in refused.why
         assert "5550123" not in refused.why
-        assert following == OptOut(3, PHONE, None)
+        assert following == OptOut(3, PHONE, datetime.fromisoformat(MOMENT))
 
 
 @settings(max_examples=200, deadline=None)

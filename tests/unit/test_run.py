@@ -173,11 +173,12 @@ def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() 
 
 def test_a_business_whose_sender_stops_stops_nothing_but_its_own_texts() -> None:
     """Though no other text was due: what the run says, and what it does then, is that of the others."""
-    own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG")
+    own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG", whose="Maple Street Dental")
     for sender, stops in ((own, False), (None, True)):
         run = run_over(FakeQueue(claims=[claim_with(sender=sender)]), FakeSender(refused(20003, 401)))
         _, summary = run_once(run)
         assert (summary.stopped_because is not None, len(summary.stopped_senders)) == (stops, 0 if stops else 1)
+        assert ("the sender of Maple Street Dental" in str(summary)) is not stops
 
 
 # Rows under suspicion

@@ -1,13 +1,12 @@
 """What a run shows of itself: badges and colors, the event of a text, the name of the run, and the page behind it."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
-from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, Report, of_texts
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
@@ -41,14 +40,17 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
     (seen("Held"), "Held", "red"),
     (ProcessedText(claim_with(), None, "a bug"), "Error", "red"),
     (seen("InDoubt"), "In doubt", "orange"),
-    (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until 13:03 CST", "violet"),
-    (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 07:00 CST", "violet"),
-    (seen("Deferred", later=timedelta(days=7), **CHICAGO), "Deferred until Tue 19 Jan 11:00 CST", "violet"),
-    (seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"), "Retry at 12:01 EST", "violet"),
+    (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until Tue 12 Jan 13:03 CST", "violet"),
+    (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 13 Jan 07:00 CST", "violet"),
+    (
+        seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"),
+        "Retry at Tue 12 Jan 12:01 EST",
+        "violet",
+    ),
     (seen("Cancelled", "In whatever words", why="opted_out"), "Opted out", "grey"),
     (seen("Cancelled", "In whatever words", why="expired"), "Expired", "grey"),
     (seen("Cancelled", "In whatever words", why="already_sent"), "Already sent", "grey"),
-    (seen("Cancelled", "Customer opted out", why="operator"), "Cancelled", "grey"),
+    (seen("Cancelled", "Customer opted out", why="operator"), "Operator", "grey"),
     (seen("GivenBack"), "Given back", "grey"),
     (seen("Lost"), "Lost", "grey"),
 ]
@@ -70,69 +72,61 @@ def test_an_event_tells_of_a_businesss_own_sender() -> None:
         assert PHONE not in str(event)
 
 
-def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunReport:
-    """A run that came to this."""
-    summary = RunSummary.of(
-        recovered=known.pop("recovered", ()),
+def came_to(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunSummary:
+    """What a run of these came to."""
+    return RunSummary.of(
         results=[text.result for text in texts if text.result],
         errors=sum(text.result is None for text in texts),
         duration_seconds=1.5,
         stopped_because=stopped,
         circuit_open=stopped is not None,
-        database_broken=False,
+        **known,
     )
-    facts: dict[str, Any] = {
-        "interrupted": (),
-        "circuit_was_open": False,
-        "circuit_closed": False,
-        "before": None,
-        "after": None,
-    }
-    return RunReport(summary=summary, processed=texts, **(facts | known))
+
+
+def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> Report:
+    """What it shows."""
+    return of_texts(came_to(*texts, stopped=stopped), texts, **known)
 
 
 def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
     """Texts that failed or are held there are only shown. Those that wait for the mark of production are told."""
     texts = (seen("Failed"), seen("Held", why="no_time_zone"), seen("Cancelled", why="not_listed"))
-    loud = report(*texts)
-    quiet = replace(loud, summary=loud.summary.model_copy(update={"texts_only": "texts nobody"}))
+    summary = came_to(*texts, texts_only="texts nobody")
+    quiet = of_texts(summary, texts)
     assert quiet.name == "staging: texts nobody · failed 1 · held 1 · cancelled 1"
-    assert str(quiet.summary).startswith("This installation texts nobody. ")
-    assert replace(quiet, processed=(), summary=RunSummary.of(results=[], texts_only="texts nobody")).name == "idle"
-    assert [event.name for event in loud.events()] == ["sms.queue.held", "sms.queue.dead-letters"]
-    assert list(quiet.events()) == []
-    [told] = replace(quiet, processed=[*texts, seen("Held", why="mark_mismatch")]).events()
+    assert str(summary).startswith("This installation texts nobody. ")
+    assert of_texts(RunSummary.of(results=[], texts_only="texts nobody"), ()).name == "idle"
+    assert [event.name for event in report(*texts).events] == ["sms.queue.held", "sms.queue.dead-letters"]
+    assert list(quiet.events) == []
+    [told] = of_texts(summary, [*texts, seen("Held", why="mark_mismatch")]).events
     assert (told.name, told.payload["texts"]) == ("sms.queue.held", 1)
 
 
 def test_what_was_recovered_into_doubt_adds_up() -> None:
     """It is not among the claimed, so it is told beside the recovered."""
     recovered = [Recovered(id=UUID(int=number), status="pending", in_doubt_since=NOON) for number in (1, 2)]
-    shown = report(recovered=recovered)
-    assert str(shown.summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
-    assert (shown.name, shown.idle) == ("recovered 2", False)
+    summary = came_to(recovered=recovered)
+    assert str(summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
+    assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == ("recovered 2", False)
 
 
 def test_a_run_announces_what_is_new() -> None:
     """What was held before, and an open circuit that was open already, are not announced again."""
-    assert [event.name for event in report(stopped="It is down").events()] == ["sms.queue.circuit-opened"]
-    assert list(report(stopped="It is down", circuit_was_open=True).events()) == []
-    assert [event.name for event in report(circuit_was_open=True, circuit_closed=True).events()] == [
-        "sms.queue.circuit-closed"
-    ]
-    held = report(seen("Held"), seen("Held", held=True), seen("Failed"))
-    assert [(event.name, event.payload) for event in held.events()] == [
-        ("sms.queue.held", {"texts": 1, "codes": "", "customers": str(UUID(int=8))}),
-        ("sms.queue.dead-letters", {"texts": 1, "codes": "", "customers": str(UUID(int=8))}),
+    assert [event.name for event in report(stopped="It is down").events] == ["sms.queue.circuit-opened"]
+    assert list(report(stopped="It is down", was_stopped=True).events) == []
+    held = report(seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number"))
+    assert [(event.name, event.payload) for event in held.events] == [
+        ("sms.queue.held", {"texts": 1, "why": "No zone"}),
+        ("sms.queue.dead-letters", {"texts": 1, "why": "No number"}),
     ]
 
 
 def test_a_backlog_is_what_is_more_than_ten_minutes_late() -> None:
-    """By the oldest due text, after the run if it did something."""
-    assert list(report(before=status(600)).events()) == []
-    [backlog] = report(before=status(1500)).events()
+    """By the oldest due text."""
+    assert list(report(status=status(600)).events) == []
+    [backlog] = report(status=status(1500)).events
     assert (backlog.name, backlog.payload) == ("sms.queue.backlog", {"minutes": 25, "texts": 4})
-    assert list(report(before=status(1500), after=status(0)).events()) == []
 
 
 def status(late: int) -> QueueStatus:
@@ -149,7 +143,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
     """Only so many are told in full."""
     killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
     texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, SHOWN_IN_FULL + 3)]
-    page = markdown(report(*texts, interrupted=(killed,)).tell())
+    page = markdown(report(*texts, interrupted=(killed,)).page)
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
     assert f"[row {UUID(int=1)}](../../events?resource=sms.text.{UUID(int=1)})" in page

@@ -86,7 +86,7 @@ class SupabaseOperators(SupabaseCalls):
         Raises:
             InputError: there is no such business.
         """
-        lines = [{"line": one.line, "phone": one.phone, "at": one.at and one.at.isoformat()} for one in opt_outs]
+        lines = [{"line": one.line, "phone": one.phone, "at": one.at.isoformat()} for one in opt_outs]
         return self.carry_out(order, opt_outs=lines)
 
     def checksums(self) -> Mapping[str, str]:

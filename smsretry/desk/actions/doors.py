@@ -1,73 +1,58 @@
 """The doors at which a person asks and orders: each is a command, and most are a deployment in Prefect."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from smsretry.desk.actions import requests, senders
 from smsretry.desk.actions.form import POSITIONAL, Form, called
 
 RUN: Final = "process-sms-retries"
 """The deployment of a run."""
+Forms: TypeAlias = Mapping[str, type[Form]]
+"""What to do at a door, in a word each, the usual first. With a single one no word is needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A command, and the deployment `sms-` with its name."""
-
-    forms: Mapping[str, type[Form]]
-    """What to do there, in a word each, the usual first. With a single one no word is needed."""
-    help: str
-
-    @property
-    def usual(self) -> type[Form]:
-        """What is meant where nobody says what to do."""
-        return next(iter(self.forms.values()))
-
-    @property
-    def name(self) -> str:
-        """Its command."""
-        return self.usual.COMMAND.split()[0]
-
-    @property
-    def deployment(self) -> str:
-        """Its name in Prefect."""
-        return f"sms-{self.name}"
+def _by_door(*forms: type[Form]) -> Mapping[str, Forms]:
+    doors = dict[str, dict[str, type[Form]]]()
+    for form in forms:
+        name, *word = form.COMMAND.split()
+        doors.setdefault(name, {})["".join(word) or name] = form
+    return doors
 
 
-def _door(*forms: type[Form], help: str = "") -> Door:  # noqa: A002 - the command's
-    words = {form.COMMAND.split()[-1]: form for form in forms}
-    return Door(words, help or " ".join((forms[0].__doc__ or "").split()))
-
-
-DOORS: Final = (
-    _door(requests.AskStatus),
-    _door(requests.WhichText),
-    _door(
-        requests.ListTexts,
-        requests.Requeue,
-        requests.Cancel,
-        requests.LookAgain,
-        requests.Resolve,
-        help="List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
-    ),
-    _door(requests.Preview),
-    _door(
-        senders.WhichSenders,
-        senders.CheckSenders,
-        senders.AddSender,
-        senders.ChangeSender,
-        senders.PauseSender,
-        senders.ResumeSender,
-        senders.RemoveSender,
-        help="Say who texts for whom: list, check, add, change, pause, resume and remove senders.",
-    ),
-    _door(requests.RecordConsent),
-    _door(requests.StopState),
-    _door(requests.Prune),
-    _door(requests.AfterRestore),
-    _door(requests.MarkDatabase),
+DOORS: Final = _by_door(
+    requests.AskStatus,
+    requests.WhichText,
+    requests.ListTexts,
+    requests.Requeue,
+    requests.Cancel,
+    requests.LookAgain,
+    requests.Resolve,
+    requests.Preview,
+    senders.WhichSenders,
+    senders.CheckSenders,
+    senders.AddSender,
+    senders.ChangeSender,
+    senders.PauseSender,
+    senders.ResumeSender,
+    senders.RemoveSender,
+    requests.RecordConsent,
+    requests.StopState,
+    requests.Prune,
+    requests.AfterRestore,
+    requests.MarkDatabase,
 )
+"""The forms of each door. Its name is its command's, and its deployment's with `sms-` in front."""
+_HELP: Final = {
+    "texts": "List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
+    "senders": "Say who texts for whom: list, check, add, change, pause, resume and remove senders.",
+}
+
+
+def help_of(door: str) -> str:
+    """What can be done there."""
+    usual = next(iter(DOORS[door].values()))
+    return _HELP.get(door) or " ".join((usual.__doc__ or "").split())
 
 
 def filled_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

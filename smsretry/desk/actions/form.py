@@ -6,13 +6,13 @@ number may be given at a terminal alone.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import (
-    AwareDatetime,
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,7 +20,6 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
-    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -28,7 +27,7 @@ from smsretry.vocabulary import MESSAGE_ID
 from smsretry.written_numbers import USUAL, holds_number, read_phone
 
 TERMINAL: Final = "terminal"
-"""The context in which a form is filled in at a terminal. Marks a field that Prefect's form lacks."""
+"""The context in which a form is filled in at a terminal."""
 POSITIONAL: Final = "positional"
 """Marks the field that a command takes without the name of an option."""
 AT_THE_FOOT: Final = ("limit", "dry_run", "who", "because")
@@ -44,6 +43,7 @@ _CALLED: Final = {
     "segments_per_second": "rate",
     "segments_per_day": "cap",
     "consent": "said",
+    "sent_by": "sender",
 }
 """Fields that people call otherwise."""
 
@@ -53,100 +53,82 @@ def called(field: str) -> str:
     return _CALLED.get(field, field.replace("_", "-"))
 
 
-class _Kind:
-    """A kind of text: what Prefect takes, and how other text is read here.
+class _Shape:
+    """The shape of a text, which Prefect checks before it keeps what was filled in.
 
     Prefect quotes the part of the schema that is not fulfilled. So that part is a constant that says what is wanted,
     and the shape is only its condition: "Failure reason: 'words without a phone number …' was expected".
     """
 
-    def __init__(
-        self, wanted: str, shape: dict[str, Any], read: Callable[[str, bool], object] | None = None, **more: str
-    ) -> None:
-        """`read` is given what has not this shape, and whether it was typed at a terminal. None: it does not fit."""
-        self._wanted, self._pattern, self._read = wanted, shape.get("pattern"), read
-        self._schema = {"type": "string", **more, "if": {"type": "string", "not": shape}, "then": {"const": wanted}}
+    def __init__(self, wanted: str, pattern: str, *, or_number: bool = False, **more: str) -> None:
+        """`or_number`: at a terminal a phone number may take its place, and is read as E.164."""
+        self._wanted, self._pattern, self._or_number = f"must be {wanted}", pattern, or_number
+        wrong = {"type": "string", "not": {"pattern": pattern}}
+        # The UI hands on what is in allOf, and nothing else that it does not draw.
+        self._schema = {"type": "string", **more, "allOf": [{"if": wrong, "then": {"const": wanted}}]}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        if source is str:  # what the field says of its length comes first
-            return core_schema.with_info_after_validator_function(self._check, handler(source))
         return core_schema.with_info_before_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(core).items() if name != "format"} | self._schema
+        return {name: value for name, value in handler(core).items() if name not in ("format", "anyOf")} | self._schema
 
     def _check(self, value: object, info: ValidationInfo) -> object:
-        if not isinstance(value, str) or (self._pattern and re.fullmatch(self._pattern, value)):
+        if not isinstance(value, str) or re.fullmatch(self._pattern, value):
             return value
-        read = self._read(value, info.context == TERMINAL) if self._read else None
-        if read is None:
-            raise ValueError(f"must be {self._wanted}")
-        return read
+        if self._or_number and info.context == TERMINAL and not re.search("[A-Za-z]", value):
+            return read_phone(value)
+        raise ValueError(self._wanted)
 
 
-def _no_id(text: str, at_terminal: bool) -> None:
-    if re.fullmatch("[A-Z]{2}[0-9a-f]{32}", text):
-        raise ValueError(
-            f"must be the database's id, and {text} is the provider's: take the number from the provider's log, and "
-            "give it to `smsretry explain -`"
-        )
-    if at_terminal and holds_number(text):
-        raise ValueError(
-            "must be an id: a number that is typed here stays in the shell's history. Give -, and the number on "
-            "standard input"
-        )
-
-
-def _moment(text: str, _at_terminal: bool) -> datetime | None:
-    """A date is the start of its day, and a time without a zone is in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
+def _in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _words(text: str, _at_terminal: bool) -> str:
-    if holds_number(text):
-        raise ValueError("must hold no phone number: it is kept and shown. Name the customer by its id")
-    return text
-
-
-def _number(text: str, at_terminal: bool) -> str | None:
-    """A number in E.164. A refusal does not quote it."""
-    return read_phone(text) if at_terminal else None
-
-
-def _number_of_sender(text: str, at_terminal: bool) -> str | None:
-    return None if re.search("[A-Za-z]", text) else _number(text, at_terminal)
+def _numberless(words: str) -> str:
+    if holds_number(words):
+        raise ValueError(f"must be {_NO_NUMBER}")
+    return words
 
 
 _UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_NAME: Final = {"pattern": f"{_UUID}|{MESSAGE_ID}"}
-_ZONED: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$"
-A_MOMENT: Final = "a time with its zone, such as 2026-11-24T08:15:00-05:00"
+_DATE: Final = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
 _AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _A_NAME: Final = "an id, as the provider shows it, and no number"
-_A_NUMBER: Final = "a phone number, and is taken at a terminal alone: name the customer by its id"
 _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
-Id = Annotated[UUID, _Kind(_AN_ID, {"pattern": _UUID}, _no_id)]
+Id = Annotated[UUID, _Shape(_AN_ID, _UUID)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
-Moment = Annotated[AwareDatetime, _Kind(A_MOMENT, {"pattern": _ZONED}, _moment, format="date-time")]
-"""An instant. Prefect asks for its zone."""
-ProviderId = Annotated[str, _Kind(_A_NAME, _NAME)]
-"""A provider's id of a message or an account. The adapter knows its exact shape."""
-SenderName = Annotated[str, _Kind(_A_NAME, _NAME, _number_of_sender)]
+IdOrNumber = Annotated[UUID | str, _Shape(_AN_ID, _UUID, or_number=True)]
+"""An id, or at a terminal a phone number."""
+Moment = Annotated[
+    datetime,
+    AfterValidator(_in_utc),
+    _Shape("a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"),
+]
+"""An instant. A date is its start, and without a zone it is in UTC."""
+IdOrAll = Annotated[str, _Shape(f"{_AN_ID}, or all", f"{_UUID}|^all$")]
+"""An id, or all that there are."""
+ProviderId = Annotated[str, _Shape(_A_NAME, MESSAGE_ID)]
+"""A provider's id of an account. The adapter knows its exact shape."""
+MessageId = Annotated[str, _Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^nothing$")]
+"""A provider's id of a message, or that there is none."""
+SenderName = Annotated[str, _Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
-LastDigits = Annotated[str, _Kind("3 to 6 digits", {"pattern": "^[0-9]{3,6}$"})]
-"""The end of a phone number."""
-Number = Annotated[str, _Kind(_A_NUMBER, {}, _number)]
-"""A phone number, as people write it. Prefect's form lacks the field."""
-_NUMBERLESS: Final = _Kind(_NO_NUMBER, {"not": {"pattern": USUAL}}, _words)
-Words = Annotated[str, Field(min_length=1, max_length=200), _NUMBERLESS]
+Words = Annotated[
+    str,
+    Field(min_length=1, max_length=500),
+    AfterValidator(_numberless),
+    _Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
+]
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
-Because = Annotated[str, Field(min_length=1, max_length=500), _NUMBERLESS]
-"""The same, and more of them."""
+
+
+def number_apart(values: dict[str, object], person: str) -> dict[str, object]:
+    """The arguments of a function that has one for a person's id and one for their number, `phone`."""
+    given = values[person]
+    is_number = str(given).startswith("+")
+    return {**values, person: None if is_number else given, "phone": given if is_number else None}
 
 
 class Form(BaseModel):
@@ -167,12 +149,8 @@ class Form(BaseModel):
     """Of that command."""
     ASKS: ClassVar[bool] = False
     """Whether it is a question, which a key that only reads may ask."""
-    ASKS_PROVIDER: ClassVar[bool] = False
-    """Whether it is a question to the provider, too, which needs its credentials."""
     LOOK: ClassVar[str] = "explain"
     """The command that shows whether it was recorded, if its answer was lost."""
-    ONE_WAY: ClassVar[tuple[str, tuple[str, ...]]] = ("", ())
-    """What must be said by just one of some fields, and these fields."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -188,16 +166,6 @@ class Form(BaseModel):
         """The arguments of its SQL function."""
         return self.model_dump(mode="json", by_alias=True)
 
-    @model_validator(mode="after")
-    def _in_one_way(self, info: ValidationInfo) -> Self:
-        what, names = self.ONE_WAY
-        if what and sum(getattr(self, name) not in (None, False) for name in names) != 1:
-            marks = {name: self.__class__.model_fields[name].metadata for name in names}
-            here = POSITIONAL if info.context == TERMINAL else None
-            ways = [name for name in names if TERMINAL not in marks[name] or here in marks[name]]
-            raise ValueError(f"say {what} in one way: {', '.join(ways)}")
-        return self
-
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
@@ -206,8 +174,6 @@ class Form(BaseModel):
         """
         reference = handler(core)
         fields: dict[str, Any] = handler.resolve_ref_schema(reference).get("properties", {})
-        for name in [name for name, field in cls.model_fields.items() if TERMINAL in field.metadata]:
-            fields.pop(name, None)
         for position, name in enumerate(sorted(fields, key=lambda name: name in AT_THE_FOOT)):
             field = fields[name]
             field["position"] = position
@@ -215,8 +181,6 @@ class Form(BaseModel):
                 field |= {} if kind == {"type": "null"} else {**kind, **field}
             if field.get("default", ...) is None:
                 del field["default"]
-            if "if" in field:  # the UI hands on what is in allOf, and nothing else that it does not draw
-                field["allOf"] = [{name: field.pop(name) for name in ("if", "then")}]
         return reference
 
 
@@ -224,27 +188,19 @@ class Signed(Form):
     """An order that is carried out at once. It is kept on record who gave it, and why."""
 
     who: Words = Field(description="Your name. It is kept.")
-    because: Because = Field(description="Why. It is kept.")
+    because: Words = Field(description="Why. It is kept.")
 
 
-def in_words(error: ValidationError, names: Mapping[str, str], *, colon: str = ": ") -> list[str]:
+def in_words(error: ValidationError, name: Callable[[str], str], *, colon: str = ": ") -> list[str]:
     """Each thing that does not fit. No value is quoted: it may be a customer's number.
 
     Args:
-        names: what each field is called where it was filled in. Empty: it is one value, and no form.
+        name: what a field is called where it was filled in.
         colon: what stands between a field and what is wrong with it.
     """
     told = list[str]()
     for problem in error.errors(include_input=False, include_url=False):
         words = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
         words = {"missing": "must be given", "extra_forbidden": "is no field of this form"}.get(problem["type"], words)
-        field, *place = map(str, problem["loc"] or [""])
-        if names and field:
-            name = names.get(field, field if field.isidentifier() else "what is no name")
-            nth = f" (number {int(place[0]) + 1})" if place and place[0].isdigit() else ""
-            words = f"{name}{nth}{colon}{words}" if name else words
-        elif names:
-            fields = re.compile(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b")
-            words = fields.sub(lambda found: names[found[1]], words)
-        told.append(words)
+        told.append(f"{name(str(problem['loc'][0]))}{colon}{words}" if problem["loc"] else words)
     return told

@@ -4,13 +4,14 @@ A line has two columns: a number with its country code, and when it opted out, i
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from pydantic import Field
 
-from smsretry.desk.actions.form import A_MOMENT, Id
+from smsretry.desk.actions.form import IdOrAll
 from smsretry.desk.actions.requests import Order
 from smsretry.written_numbers import HOW_TO_WRITE, read_phone
 
@@ -22,14 +23,17 @@ class ImportOptOuts(Order):
     """Import opt-outs from another system, also of numbers that no customer has yet.
 
     FILE is a CSV of two columns, with a header or without: the number with its country code, and when it opted out, in
-    ISO 8601 with a zone. Without a date it counts as now. A number whose customer opted in later is left alone. Give
-    the file again after a mistake or a broken connection: what is recorded already stays as it is.
+    ISO 8601 with a zone. A number whose customer opted in later is left alone. Give the file again after a mistake or a
+    broken connection: what is recorded already stays as it is.
     """
 
     FUNCTION, VERB = "import_sms_opt_outs", ("record", "recorded")
-    ONE_WAY = "for whom", ("business_id", "all_businesses")
-    business_id: Id | None = Field(None, description="Whose opt-outs they are.")
-    all_businesses: bool = Field(False, description="They are from every business.")
+    business_id: IdOrAll = Field(description="Whose opt-outs they are; all: they are from every business.")
+
+    def values(self) -> dict[str, object]:
+        """All has no id."""
+        every = self.business_id == "all"
+        return {**super().values(), "business_id": None if every else self.business_id, "all_businesses": every}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,7 @@ class OptOut:
 
     line: int
     phone: str
-    at: datetime | None
-    """None: no date is known."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,8 @@ def _phone(written: str) -> str:
     return read_phone(written)
 
 
-def _moment(written: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(written) if written else None
-    except ValueError:
-        raise ValueError(f"Its date must be {A_MOMENT}") from None
-    if moment and moment.tzinfo is None:
-        raise ValueError(f"Its date must be {A_MOMENT}")
-    return moment
+def _moment(written: str) -> datetime:
+    with suppress(ValueError):
+        if (moment := datetime.fromisoformat(written)).tzinfo:
+            return moment
+    raise ValueError("Its date must be a time with its zone, such as 2026-11-24T08:15:00-05:00")

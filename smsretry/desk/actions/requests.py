@@ -6,16 +6,15 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from smsretry.desk.actions.form import (
     POSITIONAL,
-    TERMINAL,
-    Because,
     Form,
     Id,
-    LastDigits,
+    IdOrNumber,
+    MessageId,
     Moment,
-    Number,
-    ProviderId,
     Signed,
     Words,
+    called,
+    number_apart,
 )
 from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import EndedState, LiveState, Mark, TextState, WhyCode
@@ -33,37 +32,29 @@ UsState = Annotated[
 
 
 class WhichText(Form):
-    """What happened to a text, why, what comes next, and what you can do. Say which text in one way.
+    """What happened to a text, why, what comes next, and what you can do; or to all texts of a customer.
 
     An id is found whichever kind it is of. Where the queue has no text, it tells what the application sent itself.
     """
 
     COMMAND, EXAMPLES = "explain", ("explain $ID", "explain - < number.txt")
     FUNCTION, ASKS = "explain_sms", True
-    ONE_WAY = "which text", ("id", "phone", "last_digits")
-    id: Annotated[Id | None, POSITIONAL] = Field(
-        None,
-        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer: all its texts.",
+    id: Annotated[IdOrNumber, POSITIONAL] = Field(
+        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.", repr=False
     )
-    phone: Annotated[Number | None, TERMINAL] = Field(None, repr=False, description="The number.")
-    business_id: Id | None = Field(None, description="Narrows the others; needed with last digits.")
-    last_digits: LastDigits | None = Field(None, description="The last 3 to 6 digits of the number, with its business.")
     limit: int = Field(
         10, description="How many texts at most, the newest first.", ge=1, le=50, serialization_alias="row_limit"
     )
 
-    @model_validator(mode="after")
-    def _of_a_business(self) -> Self:
-        if self.last_digits and not self.business_id:
-            raise ValueError("last_digits need business_id: digits alone find other businesses' customers, too")
-        return self
+    def values(self) -> dict[str, object]:
+        """A number is another argument."""
+        return number_apart(super().values(), "id")
 
 
 class AskStatus(Form):
     """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
 
-    COMMAND = "status"
-    EXAMPLES = ("status", "status --json | jq .queue", "status --prometheus > smsretry.prom")
+    COMMAND, EXAMPLES = "status", ("status", "status --json | jq .queue")
     FUNCTION, ASKS = "sms_status", True
 
 
@@ -85,14 +76,13 @@ class WhichTexts(Form):
     code: int | None = Field(None, description="The provider's error code, as 30003.", ge=1, le=99999)
     why_code: WhyCode | None = Field(None, description="Why it waits or ended, in a word.")
     since: Moment | None = Field(None, description="Last changed then or later.")
-    until: Moment | None = Field(None, description="Last changed before then.")
     limit: int = Field(1000, description="How many at most, the newest first.", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         which = WhichTexts.model_fields.keys() - {"limit"} | ({"states"} if self.ASKS else set())
         if not any(getattr(self, name) for name in which):
-            raise ValueError(f"say which texts: by {', '.join(sorted(which))}")
+            raise ValueError(f"say which texts: by {', '.join(sorted(map(called, which)))}")
         return self
 
     def values(self) -> dict[str, object]:
@@ -119,7 +109,7 @@ class Order(Form):
 
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
     who: Words | None = Field(None, description="Your name. It is kept.")
-    because: Because | None = Field(None, description="Why. It is kept.")
+    because: Words | None = Field(None, description="Why. It is kept.")
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -153,7 +143,6 @@ class Requeue(ChangeTexts):
     states: list[EndedState] = Field(
         default=["failed"], description="Failed ones, or cancelled ones as well.", min_length=1
     )
-    more_attempts: int = Field(3, description="Further sends that each may have.", ge=1, le=100)
 
 
 class Cancel(ChangeTexts):
@@ -186,14 +175,20 @@ class AfterRestore(Order):
 class Resolve(Signed):
     """Say what became of a text in doubt."""
 
-    COMMAND, EXAMPLES = "texts resolve", ("texts resolve --row $ROW --send-again --because 'Not in the log'",)
-    FUNCTION, ONE_WAY = "resolve_sms_doubt", ("what became of it", ("went_out_as", "send_again"))
+    COMMAND = "texts resolve"
+    EXAMPLES = ("texts resolve --row $ROW --went-out-as nothing --because 'I looked'",)
+    FUNCTION = "resolve_sms_doubt"
     retry_id: Id = Field(description="Id of the row.")
-    went_out_as: ProviderId | None = Field(
-        None, description="The provider's id of the message that was this text.", serialization_alias="twilio_sid"
+    went_out_as: MessageId = Field(
+        description="The provider's id of the message that was this text; nothing: it did not go out, and may again."
     )
-    send_again: bool = Field(False, description="It did not go out.", exclude=True)
-    because: Because = Field(description="How you know. It is kept.")
+    because: Words = Field(description="How you know. It is kept.")
+
+    def values(self) -> dict[str, object]:
+        """Nothing has no id."""
+        values = super().values()
+        sid = values.pop("went_out_as")
+        return {**values, "twilio_sid": None if sid == "nothing" else sid}
 
 
 class RecordConsent(Signed):
@@ -202,15 +197,11 @@ class RecordConsent(Signed):
     COMMAND = "consent"
     EXAMPLES = (
         "consent - --said opted_out --source card --because Hers < n.txt",
-        "consent --customer $ID --said opted_in --source form --because Hers",
+        "consent $CUSTOMER --said opted_in --source form --because Hers",
     )
-    FUNCTION, ONE_WAY = "record_sms_consent", ("which person", ("customer_id", "phone"))
-    customer_id: Id | None = Field(None, description="Id of the customer: for their number, at their business.")
-    phone: Annotated[Number | None, POSITIONAL, TERMINAL] = Field(
-        None, repr=False, description="In place of the customer: the number; - reads it from standard input."
-    )
-    business_id: Annotated[Id | None, TERMINAL] = Field(
-        None, description="With a number: its business. Without one, a stop is for all businesses."
+    FUNCTION = "record_sms_consent"
+    customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
+        description="Id of the customer: for their number, at their business.", repr=False
     )
     consent: Literal["opted_in", "opted_out", "unchanged"] = Field(
         title="They said",
@@ -220,26 +211,22 @@ class RecordConsent(Signed):
         title="How",
         description="How they said it, in a word that the text's story shows: telephone, letter, form.",
     )
-    because: Because = Field(description="What they said, and when. It is kept.")
+    because: Words = Field(description="What they said, and when. It is kept.")
 
-    @model_validator(mode="after")
-    def _at_one_business(self) -> Self:
-        if self.customer_id and self.business_id:
-            raise ValueError("customer_id has a business already: leave business_id out")
-        if self.phone and self.consent == "opted_in" and not self.business_id:
-            raise ValueError("opted_in needs business_id: a yes is given to one business")
-        return self
+    def values(self) -> dict[str, object]:
+        """A number is another argument. It is for all businesses."""
+        return number_apart(super().values(), "customer_id")
 
 
 class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION, LOOK, ONE_WAY = "set_sms_stop", "status", ("whether it stops", ("because", "lift"))
+    FUNCTION, LOOK = "set_sms_stop", "status"
     state: Annotated[UsState, POSITIONAL] = Field(
         description="Two letters of a US state or territory, such as LA.", serialization_alias="subject"
     )
-    because: Because | None = Field(
+    because: Words | None = Field(
         None, description="The declared emergency. Kept, and shown with each text.", serialization_alias="why"
     )
     lift: bool = Field(False, description="Let texts go there again.", exclude=True)
@@ -247,6 +234,12 @@ class StopState(Form):
     def values(self) -> dict[str, object]:
         """A state is one of what may be stopped."""
         return {"kind": "state", **super().values()}
+
+    @model_validator(mode="after")
+    def _stops_or_lifts(self) -> Self:
+        if self.lift == bool(self.because):
+            raise ValueError("say because, which stops it, or lift")
+        return self
 
 
 class Prune(Form):
@@ -269,7 +262,3 @@ class MarkDatabase(Signed):
     EXAMPLES = ("mark production --because 'Live since May'", "mark staging --because 'A copy of last night'")
     FUNCTION = "mark_sms_database"
     kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(description="none takes the mark away.")
-
-    def values(self) -> dict[str, object]:
-        """No mark is none."""
-        return {**super().values(), "kind": None if self.kind == "none" else self.kind}

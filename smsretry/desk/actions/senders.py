@@ -4,9 +4,9 @@ A sender that is a number is named by its id in Prefect, which keeps parameters 
 take the number, too.
 """
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from smsretry.desk.actions.form import POSITIONAL, Form, Id, ProviderId, SenderName, Signed
 from smsretry.vocabulary import MessageClass
@@ -25,11 +25,10 @@ class CheckSenders(Form):
     """Ask the provider whether the senders can send. Nothing is sent."""
 
     COMMAND, EXAMPLES = "senders check", ("senders check",)
-    FUNCTION, ASKS, ASKS_PROVIDER = "sms_senders", True, True
+    FUNCTION = "sms_senders"
     sender: Annotated[SenderName | None, POSITIONAL] = Field(
         None, description="Only this one: its id, or the provider's."
     )
-    business_id: Id | None = Field(None, description="Only those that send for this business.")
 
 
 class SenderOrder(Signed):
@@ -60,7 +59,6 @@ class AddSender(SenderOrder):
         None, description="Segments a day that its carriers take; empty: likewise.", ge=1, le=2_147_483_647
     )
     replace: bool = Field(False, description="Take the place of a sender that is active.")
-    unchecked: bool = Field(False, description="Do not ask the provider first whether it can send.", exclude=True)
 
 
 class OrderToSender(SenderOrder):
@@ -82,18 +80,6 @@ class ChangeSender(OrderToSender):
     segments_per_day: int | None = Field(
         None, description="Segments a day that its carriers take; 0: likewise.", ge=0, le=2_147_483_647
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.segments_per_second is None and self.segments_per_day is None:
-            raise ValueError("say what changes: segments_per_second or segments_per_day")
-        return self
-
-    def values(self) -> dict[str, object]:
-        """What is 0 is not limited."""
-        values = super().values()
-        gone = [name for name in ("segments_per_second", "segments_per_day") if values.get(name) == 0]
-        return {name: value for name, value in values.items() if name not in gone} | {"unlimited": gone}
 
 
 class PauseSender(OrderToSender):

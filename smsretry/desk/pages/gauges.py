@@ -1,12 +1,12 @@
-"""The state of the queue as gauges, with the same names and numbers for OpenTelemetry and Prometheus."""
+"""The state of the queue as OpenTelemetry's gauges."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
 
-from smsretry.desk.questions.queue_status import FATES, REASONS, QueueStatus
-from smsretry.vocabulary import OutcomeName, SenderState
+from smsretry.desk.questions.queue_status import FATES, QueueStatus
+from smsretry.vocabulary import OutcomeName
 
 _Point: TypeAlias = tuple[Mapping[str, str], float]
 """A number and its case, named by attributes."""
@@ -17,7 +17,6 @@ class Gauge:
     """A number of now, in each of its cases."""
 
     name: str
-    """OpenTelemetry's: words between dots."""
     unit: str
     """`s`, or what is counted, in braces."""
     description: str
@@ -28,55 +27,31 @@ class Gauge:
 def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
     """The numbers of `status` that a chart or an alert can use. Their attributes hold no name, no sentence and no
     id, but for the senders that need somebody: there are few, and an alert is about one of them."""
-    state, fate = "smsretry.state", "smsretry.delivery"
     scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.part("stopped"))
-    codes = Counter({"_OTHER": 0})
-    for line in now.part("undelivered"):
-        codes[line.name if line.name.isdigit() else "_OTHER"] += line.texts or 0
-    lost = _each("error.type", codes, codes)
     waiting = Counter[tuple[str, str]]()  # numbers with the same last digits are one case
     for line in now.part("sender"):
         waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
     of_senders = [({"smsretry.sender": name, "smsretry.why": why}, texts) for (name, why), texts in waiting.items()]
-    reasons = _each("smsretry.reason", REASONS, now.counts("waiting"))
-    depth = _each(state, (one for one in QueueStatus.STATES if one != "waiting"), now.queue)
-    depth += [({state: "waiting", **case}, texts) for case, texts in reasons]
     silent: list[_Point] = [] if now.silent_seconds is None else [({}, now.silent_seconds)]
-    planned = _each(state, ("waiting", "held", "late"), now.counts("scheduled"))
-    senders = _each(state, get_args(SenderState), now.counts("senders"))
+    depth = _each("smsretry.state", QueueStatus.STATES, now.queue)
+    planned = _each("smsretry.state", ("waiting", "held", "late"), now.counts("scheduled"))
     sends = _each("smsretry.outcome", (*get_args(OutcomeName), "under_way"), now.counts("sent"))
-    lately = _each(fate, FATES, now.counts("lately"))
     ended = _each("smsretry.fate", ("failed", "cancelled"), now.counts("ended"))
     stops = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
     of_stops = "Whether sending, or the environment's sender, is stopped; in how many states"
+    arrived = _each("smsretry.delivery", FATES, now.delivery)
     return (
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", depth),
         Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, now.overdue_seconds)]),
         Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", planned),
         Gauge("smsretry.stopped", "{stop}", of_stops, stops),
-        Gauge("smsretry.senders", "{sender}", "The businesses' own senders", senders),
         Gauge("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders),
         Gauge("smsretry.run.age", "s", "Since a run last finished", silent),
         Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", sends),
-        Gauge("smsretry.recent.deliveries", "{text}", "Texts accepted in the last hour", lately),
-        Gauge("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", _each(fate, FATES, now.delivery)),
-        Gauge("smsretry.day.undelivered", "{text}", "Texts of the last day that did not arrive", lost),
+        Gauge("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", arrived),
         Gauge("smsretry.day.ended", "{text}", "The last day's texts that failed or were cancelled", ended),
     )
 
 
 def _each(attribute: str, cases: Iterable[str], texts: Mapping[str, int]) -> list[_Point]:
     return [({attribute: case}, texts.get(case, 0)) for case in cases]
-
-
-def exposition(gauges: tuple[Gauge, ...]) -> Iterator[str]:
-    """Lines in Prometheus' text format, named as Prometheus names what it gets by OTLP."""
-    for gauge in gauges:
-        name = gauge.name.replace(".", "_") + ("_seconds" if gauge.unit == "s" else "")
-        if not gauge.points:
-            continue
-        yield f"# HELP {name} {gauge.description}"
-        yield f"# TYPE {name} gauge"
-        for attributes, value in gauge.points:
-            labels = ",".join(f'{key.replace(".", "_")}="{case}"' for key, case in attributes.items())
-            yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from smsretry.desk.questions.explanation import zone_of
+from smsretry.instants import on_clock
 from smsretry.privacy import masked_sender
 from smsretry.retry.models import Claim, ItemResult
-from smsretry.vocabulary import Fate, WhyCode
+from smsretry.vocabulary import Fate
 
 Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
 """What to do.
@@ -18,7 +18,7 @@ Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
 green: nothing, it went out. red: a person is needed. orange: it is not known whether it went out, and evidence is
 looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
 """
-_BADGES: Final[dict[Fate, tuple[str, Color]]] = {
+_BADGES: Final[dict[Fate | Literal["Error"], tuple[str, Color]]] = {
     "Sent": ("Sent", "green"),
     "Failed": ("Failed", "red"),
     "Held": ("Held", "red"),
@@ -28,19 +28,10 @@ _BADGES: Final[dict[Fate, tuple[str, Color]]] = {
     "GivenBack": ("Given back", "grey"),
     "Lost": ("Lost", "grey"),
     "Cancelled": ("Cancelled", "grey"),
+    "Error": ("Error", "red"),
 }
-EVENTS: Final = {fate: f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', fate).lower()}" for fate in get_args(Fate)}
-"""One event for each fate: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
-ERROR_EVENT: Final = "sms.text.error"
-"""The processing of the row itself went wrong."""
 QUEUE: Final = {"prefect.resource.id": "sms.queue"}
 """What an event is about that is about no single text."""
-_CANCELLED: Final[Mapping[WhyCode | None, str]] = {
-    "opted_out": "Opted out",
-    "expired": "Expired",
-    "already_sent": "Already sent",
-}
-"""Badges of cancelled texts by reason. Any other reason shows `Cancelled`."""
 _END: Final = ("why_code", "code", "next_at")
 _TAG_LENGTH: Final = 160
 
@@ -55,23 +46,22 @@ class Event:
     related: Sequence[Mapping[str, str]] = ()
     """The feeds that it belongs in, and its tags: the feed shows these, and not the payload."""
 
-    @classmethod
-    def about(
-        cls,
-        subject: str,
-        shown: str,
-        *,
-        name: str,
-        people: Mapping[str, UUID | None],
-        payload: Mapping[str, Any],
-        tags: Iterable[str] = (),
-    ) -> "Event":
-        """One about a single text, such as `text.<id>`; `people`: whose feeds it belongs in, by their roles."""
-        feeds = [(f"sms.{role}.{who}", role) for role, who in people.items() if who]
-        feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, tags))]
-        resource = {"prefect.resource.id": f"sms.{subject}", "prefect.resource.name": shown}
-        related = [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
-        return cls(name, payload, resource, related)
+
+def about(
+    subject: str,
+    shown: str,
+    *,
+    name: str,
+    people: Mapping[str, UUID | None],
+    payload: Mapping[str, Any],
+    tags: Iterable[str] = (),
+) -> Event:
+    """An event about a single text, such as `text.<id>`; `people`: whose feeds it belongs in, by their roles."""
+    feeds = [(f"sms.{role}.{who}", role) for role, who in people.items() if who]
+    feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, tags))]
+    resource = {"prefect.resource.id": f"sms.{subject}", "prefect.resource.name": shown}
+    related = [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
+    return Event(name, payload, resource, related)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +73,11 @@ class ProcessedText:
     """None if its processing itself went wrong."""
     error: str = ""
     """What went wrong with its processing."""
+
+    @property
+    def fate(self) -> Fate | Literal["Error"]:
+        """What it came to."""
+        return self.result.fate if self.result else "Error"
 
     @property
     def needs_person(self) -> bool:
@@ -97,46 +92,33 @@ class ProcessedText:
     @property
     def end(self) -> dict[str, Any]:
         """Why, the provider's code, and when it is due again, for programs."""
-        if self.result is None:
-            return dict.fromkeys(_END)
-        return self.result.model_dump(mode="json", include=set(_END))
+        return self.result.model_dump(mode="json", include=set(_END)) if self.result else dict.fromkeys(_END)
 
 
 def badge(processed: ProcessedText) -> tuple[str, Color]:
     """What a list shows: why, in a few words, and what to do, in a color."""
-    result = processed.result
-    if result is None:
-        return "Error", "red"
-    words, color = _BADGES[result.fate]
-    if result.fate == "Failed" and result.code:
+    claim, result, (words, color) = processed.claim, processed.result, _BADGES[processed.fate]
+    if result and result.fate == "Failed" and result.code:
         words += f" {result.code}"
-    elif result.fate == "Cancelled":
-        words = _CANCELLED.get(result.why_code, words)
-    elif color == "violet" and result.next_at:
-        words += f" {'until' if result.fate == 'Deferred' else 'at'} {_local(processed.claim, result.next_at)}"
+    elif result and result.fate == "Cancelled" and result.why_code:
+        words = result.why_code.capitalize().replace("_", " ")
+    elif result and color == "violet" and result.next_at:
+        next_at = on_clock(result.next_at, zone_of(claim.timezone, claim.business_timezone))
+        words += f" {'until' if result.fate == 'Deferred' else 'at'} {next_at}"
     return words, color
 
 
-def _local(claim: Claim, moment: datetime) -> str:
-    """On the recipient's clock: the time alone on the same day, then with the weekday, and after six days the date."""
-    zone = zone_of(claim.timezone, claim.business_timezone)
-    local, now = moment.astimezone(zone), claim.claimed_at.astimezone(zone)
-    days = (local.date() - now.date()).days
-    day = "" if days == 0 else f"{local:%a} " if days < 6 else f"{local:%a %d %b} "
-    return f"{day}{local:%H:%M} {local.tzname()}"
-
-
 def event_of(processed: ProcessedText) -> Event:
-    """The event of a text."""
-    claim, result, own = processed.claim, processed.result, processed.claim.sender
+    """The event of a text: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
+    claim, own = processed.claim, processed.claim.sender
     words, _ = badge(processed)
     sender = masked_sender(own.sent_by) if own else None
     people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id if own else None}
     attempts = {"attempts_before": claim.attempt_count, "max_attempts": claim.max_attempts}
-    return Event.about(
+    return about(
         f"text.{claim.id}",
         f"{words} · {claim.masked}",
-        name=EVENTS[result.fate] if result else ERROR_EVENT,
+        name=f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', processed.fate).lower()}",
         people={**people, "send-log": claim.send_log_id},
         payload={"outcome": words, "why": processed.why, **processed.end, **attempts}
         | {"number": claim.masked, "sender": sender},
@@ -147,5 +129,5 @@ def event_of(processed: ProcessedText) -> Event:
 def result_of(processed: ProcessedText) -> dict[str, Any]:
     """What a text came to, for programs: ids and reasons as JSON, nothing personal."""
     ids = processed.claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
-    fate = {"fate": processed.result.fate if processed.result else "Error", "detail": processed.why}
-    return {"retry_id": str(processed.claim.id), **ids, **fate, **processed.end}
+    came_to = {"fate": processed.fate, "detail": processed.why, **processed.end}
+    return {"retry_id": str(processed.claim.id), **ids, **came_to}

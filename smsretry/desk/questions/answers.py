@@ -27,7 +27,7 @@ from smsretry.retry.models import Value
 
 MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
-_UNREAD: Final = "line {line}: the database reads no number in it"
+_UNREAD: Final = "line {line}: the database reads no number in it, or no date from 2000 on that has come"
 _OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
@@ -86,7 +86,7 @@ class Done(Answer):
         yield f"{did[:1].upper()}{did[1:]}{f': {numbers}' if numbers else ''}."
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
-        if isinstance(self.asked, RecordConsent) and self.asked.customer_id:
+        if isinstance(self.asked, RecordConsent) and not str(self.asked.customer_id).startswith("+"):
             yield (Lever.see(WhichText, {"id": str(self.asked.customer_id)}, "Their texts"),)
         yield from self.notes
         yield from self.signed
@@ -195,7 +195,7 @@ def imported(asked: Form, parts: Sequence[Done], *, refused: Sequence[str], line
     noted = [note for part in parts for note in part.notes]
     failed = [*refused, *(_UNREAD.format(**note) for note in noted if note["what"] == "unreadable")]
     stays = [_OUTLIVED.format(**note) for note in noted if note["what"] == "outlived"]
-    names = ("recorded", "known", "customers", "cancelled", "unmarked", "undated")
+    names = ("recorded", "known", "customers", "cancelled", "unmarked")
     numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
     lines = {"outlived": len(stays), "lines_read": lines_read, "refused": len(failed)}
     return Done(asked=asked, notes=(*failed[:MOST_NOTES], *stays[:MOST_NOTES]), **numbers, **lines)

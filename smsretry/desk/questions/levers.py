@@ -88,7 +88,7 @@ def levers(text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None) -
     if "resolve" in can and (text.state != "in_doubt" or "look-again" in can):  # before it is held, looks may find it
         resolve = {"retry_id": str(text.retry_id)}
         unseen, seen = "make sure that the provider's log does not have it", "find it in the provider's log"
-        yield Lever.of(Resolve, resolve | {"send_again": True}, "have it sent again", unseen)
+        yield Lever.of(Resolve, resolve | {"went_out_as": "nothing"}, "have it sent again", unseen)
         yield Lever.of(Resolve, resolve | {"went_out_as": LEFT}, "say which message it is", seen)
     if "explain" in can:
         yield Lever.of(WhichText, {"id": str(text.send_log_id)}, "look at its next try, another row")

@@ -1252,7 +1252,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
        coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
-       own.told as sender -- null: that of the runner's environment
+       own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
@@ -3074,19 +3074,17 @@ $$;
 
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
 -- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
--- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
--- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
--- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
--- again changes nothing more, but for who has opted in meanwhile after a line that counts as now.
--- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
--- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
+-- at most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no
+-- customer: one that comes later is opted out, too. A later opt-in at a business stays there. Changes nothing unless
+-- dry_run => false; then who and because are needed. The same call again changes nothing more.
+-- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
+-- notes: lines that are not recorded, and why: unreadable (also a date that has not come, or is on no calendar), or outlived (by
+-- customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
     who text default null, because text default null
 )
-returns table (
-    recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
-)
+returns table (recorded integer, known integer, customers integer, cancelled integer, unmarked integer, notes jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -3111,20 +3109,18 @@ begin
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; notes := '[]';
     begin
         for v_line in
-            select w.phone, min(w.line) as line, count(*)::integer as lines,
-                   count(*) filter (where (w.at <= v_now) is not true)::integer as undated,
-                   case when bool_or((w.at <= v_now) is not true) then v_now else max(w.at) end as at
+            select case when w.at <= v_now then w.phone end as phone, min(w.line) as line, count(*)::integer as lines, max(w.at) as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
                          case when e.value ->> 'at' ~ k_at
                               then overlay(e.value ->> 'at' placing '01' from 9 for 2)::timestamptz
                                    + substr(e.value ->> 'at', 9, 2)::integer * interval '24 hours' - interval '24 hours' end as at
                   from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
-            group by w.phone, case when w.phone is null then w.line end
-            order by w.phone, 2 -- two imports lock customers in the same order
+            group by 1, case when (w.at <= v_now and w.phone <> '') is not true then w.line end
+            order by 1, 2 -- two imports lock customers in the same order
         loop
             if v_line.phone is null then
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
@@ -3136,7 +3132,7 @@ begin
                 select distinct on (c.business_id) c.business_id, c.id from public.customers c
                 where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
                   and c.sms_consent_status::text = 'opted_in'
-                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= smsretry.clock()
+                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= v_now
                   and not smsretry.has_borne(smsretry.number_key(c.business_id, v_line.phone), c.sms_consent_at, in_vain => true)
                 order by c.business_id, c.sms_consent_at desc
             loop
@@ -3144,10 +3140,8 @@ begin
                                                      'customer_id', v_kept.id, 'business_id', v_kept.business_id);
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
-            v_new := smsretry.say_opted_out(
-                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
-                case when v_line.undated = 0 then v_line.at end);
-            undated := undated + v_line.undated;
+            v_new := smsretry.say_opted_out( -- its source is a word, which explain_sms shows
+                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at);
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
             v_new := array( -- where somebody is still to be marked
@@ -3422,7 +3416,7 @@ begin
         end if;
         v_phone := case when v_phone ~ k_number then v_phone end; -- those who share '' or 'n/a' are not one person
     elsif consent = 'opted_in' and business_id is null then
-        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+        raise exception 'A yes is given to one business: name its customer by customer_id' using errcode = 'SR422';
     elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';
@@ -4168,13 +4162,13 @@ $$;
 
 -- ======== schemas/senders/change_sms_sender.sql ========
 -- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves each as it is.
---   segments_per_second, segments_per_day: another rate or cap · unlimited: names of those that are no longer limited here
+--   segments_per_second, segments_per_day: another rate or cap; 0: no longer limited here
 --   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was wrong with it is mended: its pause
 --   ends, and nothing of it is stopped any more
 -- Returns: smsretry.sender_changed.
 create or replace function public.change_sms_sender(
     named text, segments_per_second double precision default null, segments_per_day integer default null,
-    unlimited text[] default '{}', paused boolean default null, who text default null, because text default null
+    paused boolean default null, who text default null, because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -4184,10 +4178,9 @@ declare
     v_sender smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
-    perform smsretry.check_limits(segments_per_second, segments_per_day);
-    if (unlimited <@ array['segments_per_second', 'segments_per_day']) is not true
-        or num_nonnulls(segments_per_second, segments_per_day, paused) + cardinality(unlimited) = 0 then
-        raise exception 'Say what changes: segments_per_second, segments_per_day, paused, or unlimited with names' using errcode = 'SR422';
+    perform smsretry.check_limits(nullif(segments_per_second, 0), nullif(segments_per_day, 0));
+    if num_nonnulls(segments_per_second, segments_per_day, paused) = 0 then
+        raise exception 'Say what changes: the rate (segments_per_second), the cap (segments_per_day), or paused' using errcode = 'SR422';
     end if;
     v_ids := array(select s.id from smsretry.senders s where s.sent_by = named or s.id::text = lower(named) limit 2);
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
@@ -4198,10 +4191,10 @@ begin
         raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
     end if;
     update smsretry.senders s
-    set segments_per_second = case when not 'segments_per_second' = any (unlimited) then coalesce(segments_per_second, s.segments_per_second) end,
-        segments_per_day = case when not 'segments_per_day' = any (unlimited) then coalesce(segments_per_day, s.segments_per_day) end,
+    set segments_per_second = nullif(coalesce(segments_per_second, s.segments_per_second), 0),
+        segments_per_day = nullif(coalesce(segments_per_day, s.segments_per_day), 0),
         -- What was given away was at the old rate.
-        free_at = case when segments_per_second is null and not 'segments_per_second' = any (unlimited) then s.free_at end,
+        free_at = case when segments_per_second is null then s.free_at end,
         paused_at = case when paused then coalesce(s.paused_at, smsretry.clock()) when paused is null then s.paused_at end,
         paused_because = case when paused then because when paused is null then s.paused_because end
     where s.id = v_sender.id;
@@ -4285,7 +4278,13 @@ begin
             returning s.id)
         delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
     end if;
-    v_users := array(select distinct b.business_id from smsretry.business_senders b where b.sender_id = changed.id);
+    v_users := array(
+        select b.business_id from smsretry.business_senders b where b.sender_id = changed.id
+        union -- the environment's: who has none for texts of each class
+        select b.id from public.businesses b
+        where changed.id = (smsretry.sender_of(null, 'marketing')).id
+          and not exists (select from smsretry.business_senders o where o.business_id = b.id and o.message_class = 'any')
+          and (select count(*) from smsretry.business_senders o where o.business_id = b.id) < 2);
     businesses := cardinality(v_users);
     released := 0;
     if sender_changed.what = 'paused' then
@@ -4625,16 +4624,11 @@ declare
     v_answer jsonb;
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
-        id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
+        id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
         after_id uuid);
-    if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
-        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
-            hint = 'Ask for the last 4, by an id, or for the whole number.';
-    end if;
     case ask_sms_desk.question
         when 'explain_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
-                a.id, a.phone, a.business_id, a.last_digits, coalesce(a.row_limit, 20)) r);
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(a.id, a.phone, coalesce(a.row_limit, 20)) r);
         when 'list_sms' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
@@ -4660,7 +4654,7 @@ $$;
 --   first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
-    row_limit integer default 1000, more_attempts integer default 3
+    row_limit integer default 1000
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -4675,8 +4669,8 @@ declare
     v_ids uuid[];
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
-        and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
-        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000, more_attempts 1 to 100'
+        and row_limit between 1 and 10000) is not true then
+        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000'
             using errcode = 'SR422';
     end if;
     if not dry_run then
@@ -4695,7 +4689,7 @@ begin
            coalesce(jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null), '{}')
     into changed, skipped
     from (select c.skip, count(*) as texts from unnest(v_ids) i (id)
-          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, v_now) c
           group by c.skip) t;
     return next;
 end
@@ -4703,10 +4697,10 @@ $$;
 
 -- ======== schemas/desk/change_text.sql ========
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
--- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
+-- attempts and errors, gets three further sends, and its life starts anew. Of one that is looked at nothing else changes.
 --   states: in which it may be · skip: why it is left alone
 create or replace function smsretry.change_text(
-    what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
+    what text, id uuid, states text[], dry_run boolean, who text, because text, at timestamptz,
     out skip text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -4760,7 +4754,7 @@ begin
             if skip is not null then
                 return;
             end if;
-            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
+            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + 3), 1000);
             v_row.expires_at := null;
             v_row.recover_count := 0;
             v_row.reconcile_count := 0;
@@ -4795,13 +4789,10 @@ end
 $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by exactly one of an id (of a row, a
--- scheduled send, a send log, an attempt or a customer), a number, or last digits (three at least) at a business; business_id
--- narrows. Where the queue has none: what the application sent itself. Columns: smsretry.text_on_record.
-create or replace function public.explain_sms(
-    id uuid default null, phone text default null, business_id uuid default null, last_digits text default null,
-    row_limit integer default 20
-)
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of a row, a scheduled send,
+-- a send log, an attempt or a customer) or by a number. Where the queue has none: what the application sent itself.
+-- Columns: smsretry.text_on_record.
+create or replace function public.explain_sms(id uuid default null, phone text default null, row_limit integer default 20)
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
@@ -4810,20 +4801,15 @@ declare
     v_ids constant uuid[] := array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id);
     v_own boolean;
 begin
-    if num_nonnulls(id, phone, last_digits) <> 1
-        or last_digits is not null and (business_id is null or last_digits !~ '^[0-9]{3,15}$')
-        or (row_limit between 1 and 200) is not true then
-        raise exception 'Say which text, in one way: id, phone, or business_id with last_digits (3 digits or more)' using errcode = 'SR422';
+    if num_nonnulls(id, phone) <> 1 or (row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: id or phone; row_limit is 1 to 200' using errcode = 'SR422';
     end if;
-    v_people := case
-        when id is not null then array[id]
-        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
-        else array(select c.id from public.customers c where c.business_id = business_id and c.phone like '%' || last_digits)
-    end;
+    v_people := case when id is not null then array[id]
+                     else array(select c.id from public.customers c where c.phone = phone) end;
     foreach v_own in array array[false, true] loop
         return query
         select t.* from smsretry.text_on_record t
-        where (t.kind = 'send log') = v_own and (business_id is null or t.business_id = business_id)
+        where (t.kind = 'send log') = v_own
           and (t.retry_id = any (v_ids) or t.send_log_id = id or t.customer_id = any (v_people))
         order by t.queued_at desc, t.retry_id limit row_limit;
         exit when found;
@@ -4892,19 +4878,19 @@ $$;
 
 -- ======== schemas/desk/mark_sms_database.sql ========
 -- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
--- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
 -- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes (begin_sms_attempt).
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
-    if mark_sms_database.kind is not null and (mark_sms_database.kind in ('production', 'staging')) is not true then
-        raise exception 'kind must be production, staging or null' using errcode = 'SR422';
+    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true then
+        raise exception 'kind must be production, staging or none' using errcode = 'SR422';
     end if;
-    if (coalesce(mark_sms_database.kind, '') = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
+    if (mark_sms_database.kind = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
     end if;
-    if mark_sms_database.kind is null then
+    if mark_sms_database.kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;
@@ -5257,7 +5243,7 @@ $$;
 
 -- ======== schemas/desk/texts_that_fit.sql ========
 -- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
--- customer_id, code, why_code, states, since and until (when it last changed); what it lacks filters nothing.
+-- customer_id, code, why_code, states and since (it last changed then or later); what it lacks filters nothing.
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
@@ -5267,12 +5253,12 @@ declare
     v_statuses text[];
 begin
     if exists (select from jsonb_object_keys(which) k where k not in (
-            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
-        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, why_code, states, since or until'
+            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since')) or which = '{}' then
+        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, why_code, states or since'
             using errcode = 'SR422';
     end if;
     select * into w from jsonb_to_record(which) f (
-        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz, until timestamptz);
+        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz);
     v_statuses := array(
         select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
                              when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
@@ -5290,7 +5276,6 @@ begin
       and (w.code is null or t.code = w.code)
       and (w.why_code is null or t.why_code = w.why_code)
       and (w.since is null or t.updated_at >= w.since)
-      and (w.until is null or t.updated_at < w.until)
       and (w.states is null or t.state = any (w.states))
     order by t.updated_at desc, t.retry_id;
 end

@@ -115,9 +115,9 @@ def test_consent_is_recorded_by_a_number_that_no_history_keeps(business: Busines
 
     yes = ("consent", PHONE, "--said", "opted_in", "--source", "letter", "--because", "She wrote")
     refused = command(*yes)
-    assert refused.exit_code == 64
-    assert refused.stderr.startswith("Error: opted_in needs --business: a yes is given to one business\n")
-    given = command(*yes, "--business", str(business.id))
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: A yes is given to one business: name its customer by customer_id")
+    given = command("consent", business.row(row)["customer_id"], *yes[2:])
     assert "customers 1," in given.output
 
 

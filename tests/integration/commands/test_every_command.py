@@ -35,7 +35,7 @@ LEAST: Final[dict[str, list[str]]] = {
     "texts requeue": ["--row", _ID],
     "texts cancel": ["--row", _ID],
     "texts look-again": ["--row", _ID],
-    "texts resolve": ["--row", _ID, "--send-again", "--because", "Asked"],
+    "texts resolve": ["--row", _ID, "--went-out-as", "nothing", "--because", "Asked"],
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
     "senders add": [SENDER, "--business", _ID, "--account", ACCOUNT, "--because", "Registered"],
     "senders change": [SENDER, "--rate", "2", "--because", "Better"],
@@ -46,7 +46,7 @@ LEAST: Final[dict[str, list[str]]] = {
     "stop": ["LA", "--lift"],
     "mark": ["staging", "--because", "A copy"],
     "consent": [PHONE, "--said", "opted_out", "--source", "telephone", "--because", "She called"],
-    "import-opt-outs": ["{file}", "--all-businesses"],
+    "import-opt-outs": ["{file}", "--business", "all"],
     "migrate": ["--db-url", "{database}"],
     **{name: [] for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")},
     **{f"senders {order}": [] for order in ("list", "check")},
@@ -73,7 +73,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def least(stack: Stack, tmp_path: Path) -> dict[str, list[str]]:
     """What each command needs at least, here."""
     file = tmp_path / "stops.csv"
-    file.write_text(f"phone\n{PHONE}\n")
+    file.write_text(f"phone,at\n{PHONE},2026-11-01T10:00:00Z\n")
     here = {"{database}": stack.database_url, "{file}": str(file)}
     return {name: [here.get(word, word) for word in words] for name, words in LEAST.items()}
 

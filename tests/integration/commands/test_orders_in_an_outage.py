@@ -101,9 +101,9 @@ def test_the_application_is_told_whether_its_text_was_queued(settings: Settings)
 
 def test_an_opt_in_is_given_again_only_without_a_stop(command: Command, stack: Stack, business: Business) -> None:
     """A STOP that came meanwhile would be undone by it."""
-    business.due_text(phone=PHONE)
+    customer = business.row(business.due_text(phone=PHONE))["customer_id"]
     stack.rpc_faults.drop_after_commit("record_sms_consent")
-    opt_in = ("consent", PHONE, "--said", "opted_in", "--source", "telephone", "--business", business.id)
+    opt_in = ("consent", customer, "--said", "opted_in", "--source", "telephone")
     result = command(*opt_in, "--because", "Asked", columns=1000)
     assert result.exit_code == 1
     assert "Give it again if it was not, and if they have not said stop since." in result.output

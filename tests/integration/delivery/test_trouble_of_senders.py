@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.pages.runs import delivery_events
+from smsretry.desk.pages.runs import of_deliveries
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import FetchError
@@ -57,7 +57,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert post.run() == ["Sent"]
     summary = post.look()
     assert str(summary) == "delivered 1 · retried 1"
-    assert [event.name for event in delivery_events(summary)] == ["sms.text.retried"]
+    assert [event.name for event in of_deliveries(summary).events] == ["sms.text.retried"]
     waits = post.row(row)
     assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
     assert waits["held_since"] is None

@@ -26,7 +26,7 @@ def _send_log(business: Business, customer: UUID | None = None, /, **values: obj
 def test_an_id_is_found_whichever_kind_it_is_of(
     business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command
 ) -> None:
-    """By a number and its last digits, too."""
+    """By a number, too."""
     row = business.due_text()
     fates_of(run_over(queue, sender))
     found = business.row(row)
@@ -36,7 +36,6 @@ def test_an_id_is_found_whichever_kind_it_is_of(
     for told in (
         command("explain", "-", stdin=f"{PHONE}\n"),
         command("explain", "-", stdin="212-555-0123\n"),
-        command("explain", "--business", business.id, "--last-digits", PHONE[-4:]),
     ):
         assert f"row {row}" in told.stdout
         assert PHONE[2:] not in told.stdout
@@ -75,10 +74,9 @@ def test_what_nothing_has_is_said_to_be_nobody_s(business: Business, command: Co
         (("explain", business.id), None),
         (("explain", _send_log(business, channel="email")), None),
         (("explain", "-"), "+12125550188\n"),
-        (("explain", "--business", business.id, "--last-digits", "999"), None),
     ):
         told = command(*words, stdin=stdin)
         assert (told.exit_code, " ".join(told.stdout.split())) == (1, NOTHING)
     refused = command("explain", "-", stdin="+1 212-555-012\n", SUPABASE_URL="http://127.0.0.1:9")
     assert (refused.exit_code, refused.stdout, "012" in refused.output) == (64, "", False)
-    assert refused.stderr.startswith("Error: Phone number has the wrong length for its country: write it with its ")
+    assert refused.stderr.startswith("Error: ID Phone number has the wrong length for its country: write it with its ")

@@ -87,7 +87,7 @@ def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, v
     )
     business.connection.execute("update businesses set name = %s where id = %s", [HUGE, business.id])
     other = business.due_text()
-    explanations = desk.explain(WhichText.at_terminal(phone=PHONE))
+    explanations = desk.explain(WhichText.at_terminal(id=PHONE))
     assert {explanation.text.retry_id for explanation in explanations} == {row, other}
     assert all(len("".join(explanation.lines())) < 5000 for explanation in explanations)
     assert desk.preview(Preview(hours=2)).counts

@@ -64,7 +64,7 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
     assert SENDER not in told + str(lines) + paused.output + again.output
 
 
-def test_a_sender_that_the_provider_does_not_know_is_added_only_unchecked(
+def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
     business: Business, account: str, command: Command
 ) -> None:
     """A number that the account does not own; then the check and the doctor say so, too."""
@@ -72,7 +72,8 @@ def test_a_sender_that_the_provider_does_not_know_is_added_only_unchecked(
     refused = command(*words)
     assert refused.exit_code == 1
     assert "It was not added, because it cannot send. number …0111: " in said(refused)
-    assert command(*words, "--unchecked").exit_code == 0
+    given = [business.id, account, words[2]]
+    business.connection.execute("select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Soon')", given)
     checked, told = command("senders", "check"), command("doctor")
     assert (checked.exit_code, "bad: number …0111: " in checked.stdout) == (1, True)
     assert f"bad  sender …0111 of account {account}: " in told.stdout
@@ -93,8 +94,6 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert f"Maple Street Dental: sender …0006: account {account}: paused: It is suspended, texts 1" in status.stdout
     assert lever in said(status)
     assert "senders that need somebody 1" in said(status)
-    metric = 'smsretry_sender_texts{smsretry_sender="…0006",smsretry_why="sender_paused"} 1'
-    assert metric in command("status", "--prometheus").stdout
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
     assert (one["used_by"], one["held"], one["why_code"]) == (["Maple Street Dental"], 1, "sender_paused")
     assert "released 1." in command("senders", "resume", own, *BECAUSE).stdout
@@ -103,8 +102,8 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), "the pause cost no attempt"
     assert "; from " not in command("explain", row).stdout
     service = "MG" + "7" * 32
-    to = ("--business", business.id, "--account", account, *BECAUSE)
-    command("senders", "add", service, *to, "--replace", "--unchecked")
+    add = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own', replace => true)"
+    business.connection.execute(add, [business.id, account, service])
     told = command("explain", row).stdout
     assert (f"sender {service}\n" in told, "; from …0006;" in told) == (True, True)
 
@@ -117,6 +116,8 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     run(queue, sender, AT_ONCE)
     business.due_text(due=HOUR)
     assert "sender …0006" in command("explain", row).stdout
+    changed = command("senders", "change", SENDER, "--rate", 9, *BECAUSE)
+    assert "businesses 1, released 0." in said(changed)
     assert command("senders").stdout.startswith(
         f"senders 1\nsender of the environment, …0006 of account {account}; for Maple"
     )

@@ -60,7 +60,7 @@ NEEDED: Final = {
     "end_sms_retry": "retry_id claim_no final_status error",
     "recover_stuck_sms_retries": "stale_minutes",
     "add_sms_sender": "business_id account sent_by because",
-    "change_sms_sender": "named unlimited who because",
+    "change_sms_sender": "named who because",
     "remove_sms_sender": "business_id",
     "record_sms_consent": "phone consent source",
     "import_sms_opt_outs": "opt_outs business_id dry_run because",

@@ -79,13 +79,6 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
         for private in (PHONE[-7:], BODY[:12], *([] if question != "sms_senders" else ["+1"])):
             assert private not in answer.text, question
 
-    # Of a number it sees four digits. With a fifth it could ask for each of ten, and so on.
-    for digits, status in ((PHONE[-4:], 200), (PHONE[-5:], 400)):
-        given = {"business_id": str(scene.business.id), "last_digits": digits}
-        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": "explain_sms", "asked": given})
-        assert answer.status_code == status
-    assert "last_digits are 3 or 4" in answer.json()["message"]
-
 
 def test_an_owner_is_warned_of_a_reader_whom_they_may_not_make(stack: Stack) -> None:
     """With the statements that somebody has to run; the migration goes on. All of it is undone at the end."""

@@ -1,17 +1,15 @@
 -- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
--- at most 500 objects: phone (E.164), at (RFC 3339, with its offset; without one it counts as now, and so does a date that has not
--- come, is before 2000 or on no calendar), line (to name it by). A number needs no customer: one that comes later is opted out, too.
--- A later opt-in at a business stays there. Changes nothing unless dry_run => false; then who and because are needed. The same call
--- again changes nothing more, but for who has opted in meanwhile after a line that counts as now.
--- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out · undated: lines that count as now
--- notes: lines that are not recorded, and why: unreadable, or outlived (by customer_id's opt-in)
+-- at most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no
+-- customer: one that comes later is opted out, too. A later opt-in at a business stays there. Changes nothing unless
+-- dry_run => false; then who and because are needed. The same call again changes nothing more.
+-- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
+-- notes: lines that are not recorded, and why: unreadable (also a date that has not come, or is on no calendar), or outlived (by
+-- customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
     who text default null, because text default null
 )
-returns table (
-    recorded integer, known integer, customers integer, cancelled integer, unmarked integer, undated integer, notes jsonb
-)
+returns table (recorded integer, known integer, customers integer, cancelled integer, unmarked integer, notes jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -36,20 +34,18 @@ begin
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; undated := 0; notes := '[]';
+    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; notes := '[]';
     begin
         for v_line in
-            select w.phone, min(w.line) as line, count(*)::integer as lines,
-                   count(*) filter (where (w.at <= v_now) is not true)::integer as undated,
-                   case when bool_or((w.at <= v_now) is not true) then v_now else max(w.at) end as at
+            select case when w.at <= v_now then w.phone end as phone, min(w.line) as line, count(*)::integer as lines, max(w.at) as at
             from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
                          case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
                          case when e.value ->> 'at' ~ k_at
                               then overlay(e.value ->> 'at' placing '01' from 9 for 2)::timestamptz
                                    + substr(e.value ->> 'at', 9, 2)::integer * interval '24 hours' - interval '24 hours' end as at
                   from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
-            group by w.phone, case when w.phone is null then w.line end
-            order by w.phone, 2 -- two imports lock customers in the same order
+            group by 1, case when (w.at <= v_now and w.phone <> '') is not true then w.line end
+            order by 1, 2 -- two imports lock customers in the same order
         loop
             if v_line.phone is null then
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
@@ -61,7 +57,7 @@ begin
                 select distinct on (c.business_id) c.business_id, c.id from public.customers c
                 where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
                   and c.sms_consent_status::text = 'opted_in'
-                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= smsretry.clock()
+                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= v_now
                   and not smsretry.has_borne(smsretry.number_key(c.business_id, v_line.phone), c.sms_consent_at, in_vain => true)
                 order by c.business_id, c.sms_consent_at desc
             loop
@@ -69,10 +65,8 @@ begin
                                                      'customer_id', v_kept.id, 'business_id', v_kept.business_id);
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
-            v_new := smsretry.say_opted_out(
-                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), -- a word, which explain_sms shows
-                case when v_line.undated = 0 then v_line.at end);
-            undated := undated + v_line.undated;
+            v_new := smsretry.say_opted_out( -- its source is a word, which explain_sms shows
+                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at);
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
             v_new := array( -- where somebody is still to be marked

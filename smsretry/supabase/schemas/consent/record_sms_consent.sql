@@ -34,7 +34,7 @@ begin
         end if;
         v_phone := case when v_phone ~ k_number then v_phone end; -- those who share '' or 'n/a' are not one person
     elsif consent = 'opted_in' and business_id is null then
-        raise exception 'business_id is missing: consent is given to one business' using errcode = 'SR422';
+        raise exception 'A yes is given to one business: name its customer by customer_id' using errcode = 'SR422';
     elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
         raise exception 'No business has this id' using errcode = 'SR404',
             hint = 'Check it against businesses.id. Nothing was recorded.';

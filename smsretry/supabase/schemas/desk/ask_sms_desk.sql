@@ -11,16 +11,11 @@ declare
     v_answer jsonb;
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
-        id uuid, phone text, business_id uuid, last_digits text, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
+        id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
         after_id uuid);
-    if length(a.last_digits) > 4 then -- by one more digit at a time, anybody's whole number would be found
-        raise exception 'With the reader''s key, last_digits are 3 or 4: it sees no more of a number' using errcode = 'SR422',
-            hint = 'Ask for the last 4, by an id, or for the whole number.';
-    end if;
     case ask_sms_desk.question
         when 'explain_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
-                a.id, a.phone, a.business_id, a.last_digits, coalesce(a.row_limit, 20)) r);
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(a.id, a.phone, coalesce(a.row_limit, 20)) r);
         when 'list_sms' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then

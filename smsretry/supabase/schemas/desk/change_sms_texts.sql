@@ -5,7 +5,7 @@
 --   first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
-    row_limit integer default 1000, more_attempts integer default 3
+    row_limit integer default 1000
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
@@ -20,8 +20,8 @@ declare
     v_ids uuid[];
 begin
     if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
-        and row_limit between 1 and 10000 and more_attempts between 1 and 100) is not true then
-        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000, more_attempts 1 to 100'
+        and row_limit between 1 and 10000) is not true then
+        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000'
             using errcode = 'SR422';
     end if;
     if not dry_run then
@@ -40,7 +40,7 @@ begin
            coalesce(jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null), '{}')
     into changed, skipped
     from (select c.skip, count(*) as texts from unnest(v_ids) i (id)
-          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, more_attempts, v_now) c
+          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, v_now) c
           group by c.skip) t;
     return next;
 end

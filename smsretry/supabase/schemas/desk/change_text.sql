@@ -1,8 +1,8 @@
 -- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
--- attempts and errors, gets more_attempts further sends, and its life starts anew. Of one that is looked at nothing else changes.
+-- attempts and errors, gets three further sends, and its life starts anew. Of one that is looked at nothing else changes.
 --   states: in which it may be · skip: why it is left alone
 create or replace function smsretry.change_text(
-    what text, id uuid, states text[], dry_run boolean, who text, because text, more_attempts integer, at timestamptz,
+    what text, id uuid, states text[], dry_run boolean, who text, because text, at timestamptz,
     out skip text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -56,7 +56,7 @@ begin
             if skip is not null then
                 return;
             end if;
-            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + more_attempts), 1000);
+            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + 3), 1000);
             v_row.expires_at := null;
             v_row.recover_count := 0;
             v_row.reconcile_count := 0;

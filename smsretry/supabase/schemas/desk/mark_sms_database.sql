@@ -1,17 +1,17 @@
 -- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
--- the usual one, and the path), staging, or, with kind null, nothing. who, because: of the person. Returns whether it is marked.
+-- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
 -- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes (begin_sms_attempt).
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
-    if mark_sms_database.kind is not null and (mark_sms_database.kind in ('production', 'staging')) is not true then
-        raise exception 'kind must be production, staging or null' using errcode = 'SR422';
+    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true then
+        raise exception 'kind must be production, staging or none' using errcode = 'SR422';
     end if;
-    if (coalesce(mark_sms_database.kind, '') = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
+    if (mark_sms_database.kind = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
     end if;
-    if mark_sms_database.kind is null then
+    if mark_sms_database.kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;

@@ -28,7 +28,13 @@ begin
             returning s.id)
         delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
     end if;
-    v_users := array(select distinct b.business_id from smsretry.business_senders b where b.sender_id = changed.id);
+    v_users := array(
+        select b.business_id from smsretry.business_senders b where b.sender_id = changed.id
+        union -- the environment's: who has none for texts of each class
+        select b.id from public.businesses b
+        where changed.id = (smsretry.sender_of(null, 'marketing')).id
+          and not exists (select from smsretry.business_senders o where o.business_id = b.id and o.message_class = 'any')
+          and (select count(*) from smsretry.business_senders o where o.business_id = b.id) < 2);
     businesses := cardinality(v_users);
     released := 0;
     if sender_changed.what = 'paused' then
