@@ -78,6 +78,7 @@ TABLE: list[tuple[dict[str, Any], Report, object]] = [
     ({"settled": True}, LOST, WATCHED),
     ({"settled": True, "accepted_at": LONG_AGO}, LOST, Close()),
     ({"failures": 2}, LOST, given_up(30003)),
+    ({"failures": 2}, report("undelivered", 14107), given_up(14107)),
     ({"attempt_count": 3}, LOST, given_up(30003)),
     ({"expires_at": NOON + 30 * MINUTE}, LOST, given_up(30003)),
     ({"may_have_arrived": True}, LOST, OTHER_UNDER_WAY),

@@ -81,8 +81,10 @@ def test_every_function_is_known_is_its_caller_s_and_trusts_no_search_path(shop:
 
 def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(shop: Shop) -> None:
     """Of a row a tenant sets the original columns, and none that is the worker's, or new. A row that was sent, deleted
-    and queued again would be sent again, so the backend may not delete one; nor set the clock.
+    and queued again would be sent again, so the backend may not delete one; nor take back a word of consent, lose the
+    key by which numbers are known, or set the clock.
     """
+    tables = [*QUEUE_TABLES, "scheduled_sends"]
     rights = shop.sql(
         """select r.name as role, c.relname as "table", string_agg(p.name, ' ' order by p.name) as may
            from unnest(array['anon', 'authenticated', 'service_role']) r (name), pg_class c,
@@ -90,12 +92,15 @@ def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(shop: Shop)
            where c.relname = any (%s) and c.relnamespace = 'public'::regnamespace
              and has_table_privilege(r.name, c.oid, p.name)
            group by 1, 2""",
-        QUEUE_TABLES,
+        tables,
     )
     assert {(right["role"], right["table"]): right["may"] for right in rights} == {
-        **{("authenticated", table): "select" for table in QUEUE_TABLES},
-        **{("service_role", table): "insert select update" for table in QUEUE_TABLES},
+        **{("authenticated", table): "select" for table in tables},
+        **{("service_role", table): "insert select update" for table in tables},
     }
+    kept = [f"smsretry.{name}" for name in ("consents", "events", "restores", "secret")]
+    may = "has_table_privilege('service_role', t, 'update, delete, truncate')"
+    assert shop.sql(f"select t from unnest(%s::regclass[]) t where {may}", kept) == []
     columns = shop.sql(
         """select a.attname as name, p.name as may, r.name as role
            from pg_attribute a,

@@ -70,6 +70,13 @@ def test_scheduling_may_be_repeated_with_an_id(shop: Shop) -> None:
         schedule_sms(shop.id, customer, "Another", at, queue=shop.queue, scheduled_id=name)
 
 
+def test_a_text_that_is_planned_for_a_past_time_is_planned_for_now(shop: Shop) -> None:
+    """And is of use from now on."""
+    planned = schedule_sms(shop.id, shop.customer(), BODY, shop.now() - 60 * HOUR, queue=shop.queue)
+    assert abs(planned.due_at - shop.now()) < SOON
+    assert process(shop) == ["queued"]
+
+
 WRONG: Final[list[tuple[dict[str, Any], str]]] = [
     ({"body": " \n"}, "body is empty"),
     ({"body": "x" * 1601}, "body is longer than 1600 characters"),
@@ -112,15 +119,16 @@ def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(s
     assert dying.execute("select result from queue_scheduled_sms(ahead => interval '2 minutes')").fetchall() == [
         {"result": "queued"}
     ]
-    assert process(shop) == []  # it has the row, and is passed over
+    shop.neighbor().scheduled()
+    assert process(shop) == ["queued"]  # it has the row, and is passed over
     shop.sql("select pg_terminate_backend(%s, 5000)", dying.info.backend_pid)
     dying.close()
     assert shop.scheduled_send(scheduled)["status"] == "scheduled"
-    assert shop.sql("select 1 from send_logs") == []
+    assert shop.sql("select 1 from send_logs where id = %s", scheduled) == []
     assert process(shop) == ["queued"]
     shop.later(minutes=2)
-    assert shop.run() == ["Sent"]
-    assert len(shop.messages) == 1
+    assert shop.run() == ["Sent", "Sent"]
+    assert len(shop.messages) == 2
 
 
 def test_workers_at_once_make_each_text_once(shop: Shop) -> None:
@@ -191,8 +199,10 @@ def test_a_row_is_held_for_as_long_as_it_is_of_use(shop: Shop) -> None:
     closed = "alter table send_logs add constraint closed check (false) not valid"
     with shop.changed(closed, "alter table send_logs drop constraint closed"):
         assert process(shop) == ["held"] * 3
+        since = shop.scheduled_send(plain)["held_since"]
         shop.later(hours=1)
         assert sorted(process(shop)) == ["cancelled", "held", "held"]
+        assert shop.scheduled_send(plain)["held_since"] == since
         shop.later(hours=47)
         assert sorted(process(shop)) == ["cancelled", "held"]
         for send in (plain, short):
@@ -347,11 +357,15 @@ def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(s
     update(shop, other, scheduled_for=shop.now() + 9 * HOUR, body="Later")
     update(shop, gone, status="cancelled")
     assert shop.scheduled_send(gone)["why"] == "Cancelled by the application"
+    update(shop, gone, status="scheduled")
+    assert shop.scheduled_send(gone)["why"] is None, "it is wanted after all"
+    update(shop, gone, status="cancelled")
+    shop.sql("update sms_retry_queue set held_since = smsretry.clock(), why = 'It waits'")
     at, use = shop.now() + HOUR, shop.now() + 2 * HOUR
     update(shop, moved, scheduled_for=at, not_after=use)
     update(shop, cancelled, status="cancelled", why="The appointment was moved")
     text = shop.text_of(moved)
-    assert (text["scheduled_for"], text["expires_at"]) == (at, use)
+    assert (text["scheduled_for"], text["expires_at"], text["held_since"]) == (at, use, None)
     ended = shop.text_of(cancelled)
     assert (ended["status"], ended["last_error"]) == ("cancelled", "The appointment was moved")
     assert shop.log_of(ended["id"])["error_message"] == "The appointment was moved"
@@ -527,9 +541,12 @@ def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(shop: Shop) -> N
         for column in ("message_class = 'transactional'", "send_log_id = id", "business_id = business_id"):
             with refused(match="permission denied"), connection.transaction():
                 connection.execute(f"update scheduled_sends set {column}".encode())
-        for statement in ("delete from scheduled_sends", "select queue_scheduled_sms()"):
+        its_class = "insert into scheduled_sends (message_class) values ('transactional')"
+        for statement in ("delete from scheduled_sends", "select queue_scheduled_sms()", its_class):
             with refused(match="permission denied"), connection.transaction():
                 connection.execute(statement.encode())
+        with refused(match="row-level security"), connection.transaction():
+            update(shop, own, status="failed")
         assert connection.execute("select 1 from scheduled_sends where id = %s", [theirs]).fetchone() is None
         update(shop, theirs, status="cancelled")
         connection.execute("reset role")
@@ -537,9 +554,10 @@ def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(shop: Shop) -> N
     process(shop)
     with acting_as(connection, "authenticated", shop.user_id):
         update(shop, own, status="cancelled")
+        update(shop, own, status="scheduled")
         update(shop, theirs, status="cancelled")
         connection.execute("reset role")
-        assert shop.text_of(own)["status"] == "cancelled"
+        assert shop.text_of(own)["status"] == shop.scheduled_send(own)["status"] == "cancelled"
         assert neighbor.text_of(theirs)["status"] == "pending"
 
 
