@@ -34,8 +34,7 @@ def demo(
     commands.demo(every_row=every_row, console=console)
     console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
     console.print("  smsretry up --open                   the same, live, in Prefect's UI")
-    told = "  smsretry quiet-hours +12125550161    may a text go there now, by this machine's clock?"
-    console.print(told, soft_wrap=True)
+    console.print("  smsretry quiet-hours +12125550161    may a text go there now, by your clock?")
 
 
 def up(
