@@ -45,7 +45,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     [filled_in] = _AGAIN.findall(page["data"])
     again = json.loads(unquote(unquote(filled_in)))
     nameless = ask("sms-texts", again, enforce_parameter_schema=False)
-    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Refused", "failed")
+    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Failed", "failed")
 
     order = {"code": 21211, "business_id": str(business.id)}
     assert ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1 of 1"
@@ -67,7 +67,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
         "than or equal to 1. nonsense: is no field of this form",
         False,
     ),
-    ("sms-texts", {"ask": {"requeue": {}}}, "say which texts: by business, code, customer", True),
+    ("sms-stop", {"ask": {"state": "LA"}}, "say because, which stops it, or lift", True),
     ("sms-texts", {"ask": {}}, "Say one thing to do: list, requeue, cancel, look-again, resolve", False),
     ("process-sms-retries", {"limit": 999_999}, "limit: must be less than or equal to 100000", False),
 ]

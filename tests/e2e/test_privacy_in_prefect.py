@@ -160,5 +160,5 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     )
     connection.execute("alter table customers drop column name")
     ends = [line.partition(" : ")[0] for line in told.stdout.splitlines() if " : " in line]
-    assert ends == ["Refused" if number == 4 else "Completed" for number in range(len(orders))], told.stdout
+    assert ends == ["Failed" if number == 4 else "Completed" for number in range(len(orders))], told.stdout
     nowhere(told.stdout, told.stderr, known=refused)

@@ -3,7 +3,7 @@
 A line has two columns: a number with its country code, and when it opted out, in ISO 8601 with a zone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,32 +53,26 @@ class Unread:
     why: str
 
 
-def read_opt_outs(lines: Iterable[str]) -> Iterator[OptOut | Unread]:
+def read_opt_outs(lines: Sequence[str]) -> Iterator[OptOut | Unread]:
     """Read the lines of a file, one by one, so that a broken one costs no other. Empty ones are passed over."""
-    delimiter = ","
+    delimiter = max(",;\t", key="".join(lines[:1]).count)
     for number, text in enumerate(lines, start=1):
-        if number == 1:
-            delimiter = max(",;\t", key=text.count)
-            if not any(character.isdigit() for character in text.split(delimiter)[0]):  # a header
-                continue
-        phone, date, *more = [cell.strip(' "\ufeff\r\n') for cell in f"{text}{delimiter}".split(delimiter)]
+        cells = [cell.strip(' "\r\n') for cell in text.split(delimiter)]
+        is_header = number == 1 and not any(character.isdigit() for character in cells[0])
         try:
-            if any(more):
-                raise ValueError("It has more than two columns: keep the number and the date")
-            if phone or date:
-                yield OptOut(number, _phone(phone), _moment(date))
+            if any(cells) and not is_header:
+                yield OptOut(number, *_read(*cells))
         except ValueError as error:
             yield Unread(number, str(error))
 
 
-def _phone(written: str) -> str:
+def _read(written: str, date: str = "", *more: str) -> tuple[str, datetime]:
+    if any(more):
+        raise ValueError("It has more than two columns: keep the number and the date")
     if not written.startswith("+"):
         raise ValueError(f"Its number has no country code, or is none: {HOW_TO_WRITE}")
-    return read_phone(written)
-
-
-def _moment(written: str) -> datetime:
+    phone = read_phone(written)
     with suppress(ValueError):
-        if (moment := datetime.fromisoformat(written)).tzinfo:
-            return moment
+        if (moment := datetime.fromisoformat(date)).tzinfo:
+            return phone, moment
     raise ValueError("Its date must be a time with its zone, such as 2026-11-24T08:15:00-05:00")

@@ -13,7 +13,6 @@ from smsretry.desk.actions.form import (
     Moment,
     Signed,
     Words,
-    called,
     number_apart,
 )
 from smsretry.quiet_hours.rules import US_STATES
@@ -78,13 +77,6 @@ class WhichTexts(Form):
     since: Moment | None = Field(None, description="Last changed then or later.")
     limit: int = Field(1000, description="How many at most, the newest first.", ge=1, le=10_000)
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        which = WhichTexts.model_fields.keys() - {"limit"} | ({"states"} if self.ASKS else set())
-        if not any(getattr(self, name) for name in which):
-            raise ValueError(f"say which texts: by {', '.join(sorted(map(called, which)))}")
-        return self
-
     def values(self) -> dict[str, object]:
         """The filter is one argument, so that a field more is nothing but that."""
         given = self.model_dump(mode="json", exclude_none=True)
@@ -110,12 +102,6 @@ class Order(Form):
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
     who: Words | None = Field(None, description="Your name. It is kept.")
     because: Words | None = Field(None, description="Why. It is kept.")
-
-    @model_validator(mode="after")
-    def _signed(self) -> Self:
-        if not self.dry_run and not ((self.who or "").strip() and (self.because or "").strip()):
-            raise ValueError("who and because must be given unless it is only tried: they are kept")
-        return self
 
     @property
     def done(self) -> str:

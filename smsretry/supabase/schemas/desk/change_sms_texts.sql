@@ -19,10 +19,11 @@ declare
                                         case what when 'requeue' then array['failed'] else v_may end);
     v_ids uuid[];
 begin
-    if (what in ('requeue', 'cancel', 'look') and which - 'states' <> '{}' and dry_run is not null and v_asked <@ v_may
-        and row_limit between 1 and 10000) is not true then
-        raise exception 'what is requeue, cancel or look; which says more than states, and states that this may change; row_limit is 1 to 10000'
+    if (what in ('requeue', 'cancel', 'look') and dry_run is not null and v_asked <@ v_may and row_limit between 1 and 10000) is not true then
+        raise exception 'what is requeue, cancel or look; which names states that this may change; row_limit is 1 to 10000'
             using errcode = 'SR422';
+    elsif (which - 'states' <> '{}') is not true then
+        raise exception 'Say which texts: by more than their states' using errcode = 'SR422';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);

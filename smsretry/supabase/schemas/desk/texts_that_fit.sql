@@ -10,7 +10,7 @@ declare
 begin
     if exists (select from jsonb_object_keys(which) k where k not in (
             'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since')) or which = '{}' then
-        raise exception 'Say which texts: by retry_ids, business_id, customer_id, code, why_code, states or since'
+        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states or since'
             using errcode = 'SR422';
     end if;
     select * into w from jsonb_to_record(which) f (
