@@ -29,6 +29,11 @@ def test_a_word_of_the_law_and_of_a_provider_opts_out_however_a_phone_writes_it(
     assert unlike(business, stopping.STOPS, "keyword") == []
 
 
+def test_a_stop_that_laughs_or_asks_is_shown_to_a_person(business: Business) -> None:
+    """It may be about something else."""
+    assert means(business, "stop 😂", "Stop?") == ["unsure", "unsure"]
+
+
 def test_nobody_who_wants_no_more_texts_goes_unheard(business: Business) -> None:
     """Of 790 texts that were written before the rule, and of the plain words of some more languages."""
     assert unlike(business, (*stopping.OPT_OUTS, *stopping.DICTIONARY), "keyword", "unsure") == []

@@ -1,11 +1,16 @@
 """What a person's order changes and what it leaves alone, as the SQL functions decide it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
+import pytest
+
 from tests.support.shop import Shop
+from tests.support.waiting import until_locked_out
 
 DONE: Final[dict[str, Any]] = {"dry_run": False, "who": "Ann", "because": "It is mended"}
 LATER: Final = timedelta(hours=1)
@@ -78,9 +83,25 @@ def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(
         before = [shop.row(row) for row in (first, second, theirs)]
         assert order(shop, "requeue", **which)[0] == changed
         assert [shop.row(row) for row in (first, second, theirs)] == before, "it was only tried"
+    some = "select changed from change_sms_texts('requeue', %s, row_limit => 2)"
+    assert shop.value(some, json.dumps({"retry_ids": [str(row) for row in (first, second, theirs)]})) == 2
+    with pytest.raises(psycopg.Error, match="by more than their states"):
+        order(shop, "requeue", states=["failed"])
     assert order(shop, "requeue", business_id=shop.id, retry_ids=[second, theirs], **DONE)[0] == 1
     assert [shop.row(row)["status"] for row in (first, second, theirs)] == ["failed", "pending", "failed"]
     assert shop.row(second)["expires_at"] is None
+    assert shop.sql("select from list_sms(%s)", json.dumps({"states": ["waiting", "held"]})) == [], "it is due"
+
+
+def test_an_order_waits_for_a_claim_that_is_under_way(shop: Shop) -> None:
+    """Else the text would be cancelled under the worker's hands."""
+    row = shop.due_text()
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as worker:
+        with worker.transaction():
+            worker.execute("select from claim_due_sms_retries()")
+            waiting = pool.submit(order, shop, "cancel", retry_ids=[row], **DONE)
+            until_locked_out(shop.connection, seen_by=worker)
+        assert waiting.result() == (0, {"A worker has it at this moment": 1})
 
 
 def test_what_may_reach_somebody_twice_is_left_alone(shop: Shop) -> None:
