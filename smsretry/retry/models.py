@@ -49,6 +49,13 @@ class AssignedSender(Value):
     whose: str | None = Field(None, description="The name of a business that it texts for.")
 
 
+class LostMessage(Value):
+    """A message of a claimed text that did not arrive."""
+
+    sid: str
+    account: str | None = Field(None, description="That it went out from. None: nobody wrote it down.")
+
+
 class Claim(Value):
     """One claimed row: a text owed to a person, in our charge until the lease runs out."""
 
@@ -99,10 +106,7 @@ class Claim(Value):
     business_timezone: str | None
     business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
     message_class: MessageClass
-    lost_sids: tuple[str, ...] = Field((), description="Messages of this text that did not arrive, newest first.")
-    lost_accounts: tuple[str, ...] = Field(
-        (), description="Their accounts, in the same order. Empty: nobody wrote it down."
-    )
+    lost_messages: tuple[LostMessage, ...] = Field((), description="Newest first.")
     due_since: Instant | None = Field(
         None,
         description="Since when it might have gone out, apart from quiet hours: its due time, or when its row was "

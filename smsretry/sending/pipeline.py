@@ -161,9 +161,8 @@ class _Item:
 
     def _lost_messages(self) -> PutOff | None:
         """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
-        accounts = self.claim.lost_accounts or ("",) * len(self.claim.lost_sids)
-        lost = zip(self.claim.lost_sids, accounts, strict=True)
-        reports = {sid: self.sender.what_became_of(sid, account=account or None) for sid, account in lost}
+        lost = self.claim.lost_messages
+        reports = {one.sid: self.sender.what_became_of(one.sid, account=one.account) for one in lost}
         return before_sending_again(self.claim, reports)
 
     def _not_begun(self, begun: Begun) -> ItemResult:

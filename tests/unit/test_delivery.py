@@ -158,6 +158,6 @@ SAID += [({SID: Report(status)}, ASK_LATER) for status in ON_ITS_WAY]
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
     """One that is on the phone settles it, whatever is known of the others. One that is on its way again is awaited."""
     for said, follows in SAID:
-        decision = before_sending_again(claim_with(lost_sids=list(said)), said)
+        decision = before_sending_again(claim_with(lost_messages=[{"sid": sid} for sid in said]), said)
         assert (replace(decision, why="") if decision else None) == follows
         assert decision is None or SID in decision.why

@@ -162,7 +162,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(monkeypatc
         stopwatch = iter([1000.0, 1000.0 + seconds])
         monkeypatch.setattr("time.clock_gettime", lambda _, watch=stopwatch: next(watch))  # goes on while suspended
         sender = FakeSender(reports={SID: Report("undelivered")})
-        result = went(queue := FakeQueue(), sender, attempt_count=2, lost_sids=[SID])
+        result = went(queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}])
         in_time = seconds <= SEND_WITHIN_SECONDS
         assert (result.fate, len(sender.texts)) == (("Sent", 1) if in_time else ("RetryScheduled", 0))
     decided = queue.decisions[-1]
@@ -208,8 +208,8 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
         control, sender = FlowControl(), FakeSender()
         for number in range(2, 6):  # one more than may be under way at once before anybody was answered
             with suppress(UnforeseenError):
-                went(queue, sender, control, id=UUID(int=number), lost_sids=[] if queue.trouble else [SID])
+                went(queue, sender, control, id=UUID(int=number), lost_messages=[] if queue.trouble else [{"sid": SID}])
         assert went(FakeQueue(), sender, control).fate == "Sent"
-    arrived = went(FakeQueue(), FakeSender(reports={SID: Report("delivered")}), lost_sids=[SID])
+    arrived = went(FakeQueue(), FakeSender(reports={SID: Report("delivered")}), lost_messages=[{"sid": SID}])
     assert arrived.fate == "Sent"
     assert "as " + SID in arrived.detail

@@ -1226,7 +1226,8 @@ select s.id, s.account, s.sent_by, jsonb_build_object(
 from smsretry.senders s;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
+-- What a claim returns: a row with everything that decides about it. Row level security is the caller's. What only the application's
+-- own processor reads (status, reason, last_error, times, consent) is here for its claim_due_sms_retries.
 --   decided_by: a fingerprint of what a decision to send is made from. If it is another one when the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
@@ -1251,7 +1252,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
-       coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
+       coalesce(u.messages, '[]') as lost_messages,
        own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
@@ -1271,8 +1272,7 @@ left join lateral (
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
 left join lateral (
-    select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
-           array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
+    select jsonb_agg(jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account) order by m.begun_at desc) as messages
     from public.sms_send_attempts m
     where (q.last_error is not null
            or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
@@ -1972,8 +1972,8 @@ $$;
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
 -- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
--- made. So a text that a begin would call sent ends here. What may
--- have gone out before a restore is given to it all the same: after a restore, only begun sends are looked for first.
+-- made. So a text that a begin would call sent ends here. What may have gone out before a restore is given to it all the
+-- same: after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -4945,7 +4945,7 @@ begin
             'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
             'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
             'why', s.why, 'why_code', s.why_code, 'message_class', s.message_class, 'reconcile_count', 0,
-            'other_bodies', '{}'::text[], 'lost_sids', '{}'::text[], 'lost_accounts', '{}'::text[], 'send_log_found', true,
+            'other_bodies', '{}'::text[], 'lost_messages', '[]'::jsonb, 'send_log_found', true,
             'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
             'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
             'business_timezone', left(b.timezone, 100), 'business_hours', left(b.sms_hours, 1000))) f

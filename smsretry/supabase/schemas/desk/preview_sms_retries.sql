@@ -39,7 +39,7 @@ begin
             'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
             'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
             'why', s.why, 'why_code', s.why_code, 'message_class', s.message_class, 'reconcile_count', 0,
-            'other_bodies', '{}'::text[], 'lost_sids', '{}'::text[], 'lost_accounts', '{}'::text[], 'send_log_found', true,
+            'other_bodies', '{}'::text[], 'lost_messages', '[]'::jsonb, 'send_log_found', true,
             'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
             'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
             'business_timezone', left(b.timezone, 100), 'business_hours', left(b.sms_hours, 1000))) f

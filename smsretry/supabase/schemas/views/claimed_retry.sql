@@ -1,4 +1,5 @@
--- What a claim returns: a row with everything that decides about it. Row level security is the caller's.
+-- What a claim returns: a row with everything that decides about it. Row level security is the caller's. What only the application's
+-- own processor reads (status, reason, last_error, times, consent) is here for its claim_due_sms_retries.
 --   decided_by: a fingerprint of what a decision to send is made from. If it is another one when the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
@@ -23,7 +24,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
                  and not exists (select 1 from public.scheduled_sends s
                                  where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
             then q.created_at else q.scheduled_for end as due_since,
-       coalesce(u.sids, '{}') as lost_sids, coalesce(u.accounts, '{}') as lost_accounts, -- in the same order
+       coalesce(u.messages, '[]') as lost_messages,
        own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
@@ -43,8 +44,7 @@ left join lateral (
 -- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
 -- and no error has none.
 left join lateral (
-    select array_agg(m.twilio_sid order by m.begun_at desc) as sids,
-           array_agg(coalesce(m.sent_account, '') order by m.begun_at desc) as accounts
+    select jsonb_agg(jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account) order by m.begun_at desc) as messages
     from public.sms_send_attempts m
     where (q.last_error is not null
            or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)

@@ -1,7 +1,7 @@
 -- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
 -- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
--- made. So a text that a begin would call sent ends here. What may
--- have gone out before a restore is given to it all the same: after a restore, only begun sends are looked for first.
+-- made. So a text that a begin would call sent ends here. What may have gone out before a restore is given to it all the
+-- same: after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(limit_count integer default null)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
