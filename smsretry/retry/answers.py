@@ -28,11 +28,7 @@ class Recovered(Value):
     """A row that `recover_stuck_sms_retries` took back from a silent worker, as it now is."""
 
     id: UUID
-    status: str
     in_doubt_since: Instant | None
-    business_id: UUID | None = None
-    customer_id: UUID | None = None
-    send_log_id: UUID | None = None
 
 
 class Queued(Value):

@@ -53,7 +53,6 @@ class OpenDelivery(Value):
     account: str | None = Field(
         None, validation_alias="sent_account", description="That it went out from. None: nobody wrote it down."
     )
-    sent_by: str | None = Field(None, repr=False, description="The messaging service or number that it went out from.")
     accepted_at: Instant
     delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
     delivery_code: int | None

@@ -72,11 +72,10 @@ class Claim(Value):
         None, description="None: that of the environment, which the database does not know."
     )
     stopped_states: tuple[str, ...] = Field((), description="US states to which an operator lets no marketing text go.")
-    attempt_id: UUID | None = Field(description="For a row in doubt: the attempt that may have gone out.")
-    attempt_begun_at: Instant | None
+    attempt_begun_at: Instant | None = Field(description="For a row in doubt: when its attempt began.")
     in_doubt_since: Instant | None
     reconcile_count: int
-    sent_to: str | None = Field(repr=False, description="For a row in doubt: the number that the attempt was sent to.")
+    sent_to: str | None = Field(repr=False, description="Likewise the number that it went to.")
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
     sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
     sent_account: str | None = Field(None, description="Likewise the account. None: nobody wrote it down.")

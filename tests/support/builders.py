@@ -53,7 +53,6 @@ def claim_with(**changes: Any) -> Claim:
         "scheduled_for": NOON - timedelta(minutes=1),
         "attempt_count": 0,
         "max_attempts": 3,
-        "attempt_id": None,
         "attempt_begun_at": None,
         "in_doubt_since": None,
         "reconcile_count": 0,

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
-from uuid import UUID
 
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.doubt import after_look, known_evidence
@@ -29,7 +28,6 @@ MARKED = Complete("", sid=None, by="callback")
 def doubtful(**changes: Any) -> Claim:
     """A claim in doubt for twenty minutes, looked for twice, with the given fields changed."""
     row: dict[str, Any] = {
-        "attempt_id": UUID(int=5),
         "attempt_begun_at": BEGUN,
         "in_doubt_since": NOON - 20 * MINUTE,
         "reconcile_count": 2,

@@ -105,7 +105,7 @@ def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
 
 def test_what_was_recovered_into_doubt_adds_up() -> None:
     """It is not among the claimed, so it is told beside the recovered."""
-    recovered = [Recovered(id=UUID(int=number), status="pending", in_doubt_since=NOON) for number in (1, 2)]
+    recovered = [Recovered(id=UUID(int=number), in_doubt_since=NOON) for number in (1, 2)]
     summary = came_to(recovered=recovered)
     assert str(summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
     assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == ("recovered 2", False)

@@ -3877,7 +3877,7 @@ returns table (
     attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
     accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
     max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
-    sent_account text, sent_by text, excused bigint, day_turns_at timestamptz
+    sent_account text, excused bigint, day_turns_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off as $$
 declare
@@ -3915,7 +3915,7 @@ begin
            q.expires_at, q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
                or exists (select 1 from public.sms_retry_queue o
                           where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, t.sent_by, n.excused,
+           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, n.excused,
            smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
