@@ -19,8 +19,7 @@ from smsretry.desk.actions.doors import DOORS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
 from smsretry.desk.pages.markdown import markdown
-from smsretry.desk.pages.runs import Examined
-from smsretry.desk.questions.answers import Answer, Done
+from smsretry.desk.questions.answers import Answer, Done, Examined
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 

@@ -69,7 +69,7 @@ def process_sms_retries(
             recover(run, stale_minutes)
             before = queue_status(at_desk)
             texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)
-            first = claim(run, min(limit, run.claim_size))
+            first = claim(run, limit)
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
                 texts.process(claims)
             texts.wait()

@@ -22,10 +22,10 @@ def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) ->
     return f"{place}: {numberless}"[:500]
 
 
-def _quotes(message: str, private: str, *, run: int = 6) -> bool:
+def _quotes(message: str, private: str) -> bool:
     """Whether six letters or digits in a row are the same, whatever was escaped, cut or put between them."""
     said, kept = (re.sub(r"[\W_]", "", text).lower() for text in (message, private))
-    run = min(run, len(kept))
+    run = min(6, len(kept))
     return run > 0 and any(kept[start : start + run] in said for start in range(len(kept) - run + 1))
 
 

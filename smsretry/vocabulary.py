@@ -146,12 +146,6 @@ MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
 looks like one."""
 
-SenderState: TypeAlias = Literal["sending", "paused", "stopped", "spent"]
-"""The state of a business's own sender.
-
-paused: by a person. stopped: its texts did not go out, and one of each run is tried. spent: it has used its day.
-"""
-
 Followed: TypeAlias = Literal["applied", "lost", "changed"]
 """The answer of `finish_sms_delivery`.
 

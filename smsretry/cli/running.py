@@ -106,7 +106,6 @@ def process(
 
     Ctrl-C lets no further send begin; sends under way end, and the numbers are printed.
     """
-    from smsretry.desk.pages import runs
     from smsretry.retry.models import ItemResult
     from smsretry.sending.delivering import sync_deliveries
     from smsretry.sending.run import Run, run_once
@@ -129,7 +128,7 @@ def process(
             print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
         if not as_json:
             if planned.sends:
-                print_text(f"scheduled sends: {runs.numbers(planned.counts)}")
+                print_text(f"scheduled sends: {planned.numbers}")
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
         deliveries = DeliverySummary([])

@@ -63,9 +63,6 @@ class Refusal:
         """Its text, and what to do."""
         return f"{self.text}. {self.to_do}" if self.to_do else self.text
 
-    def __str__(self) -> str:
-        return self.text
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -43,7 +43,7 @@ SEVERAL: Final = 4
 """Businesses, or senders, that must fail before it is the trouble of what they share. 10 sends are of as many."""
 PATIENCE_SECONDS: Final = 3.0
 """How long a text waits for its business or its sender. Then it goes back, and leaves its thread to another's."""
-LONGEST_SECONDS: Final = 60.0
+RUN_PATIENCE_SECONDS: Final = 60.0
 """How long it waits for the run: longer than a send takes."""
 SLOWER_SECONDS: Final = 1.0
 """How long a sender waits when the provider asks to go slower and does not say how long. Its limits are per second."""
@@ -141,8 +141,6 @@ class FlowControl:
         """What does not work beyond this run, and why."""
         self.tried = set[Stop]()
         """What had stopped before this run, and was tried."""
-        self.lifted = set[Stop]()
-        """What of that works."""
         self.database_trouble: str | None = None
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.claims_one_by_one = False
@@ -210,7 +208,7 @@ class FlowControl:
                 if waits_for is None:
                     self._under_way[claim.id] = claim
                     return None
-                if monotonic() > began + (PATIENCE_SECONDS if waits_for else LONGEST_SECONDS):
+                if monotonic() > began + (PATIENCE_SECONDS if waits_for else RUN_PATIENCE_SECONDS):
                     self._full.add(waits_for)
                     return self._back(claim, _OTHERS_FIRST, "sending_stopped")
                 self._lock.wait(LOOK_UP_SECONDS)
@@ -315,7 +313,7 @@ class FlowControl:
     def _lift(self, stops: Iterable[Stop]) -> None:
         for stop in stops:
             if stop in self._trials or stop in self.stopped:
-                self.lifted |= {stop} if self._trials.pop(stop, None) else set()
+                self._trials.pop(stop, None)
                 self.stopped.pop(stop, None)
                 self._news.append((stop, None))
 

@@ -97,8 +97,8 @@ class _Item:
         if not isinstance(decision, Send):
             return self._put_off(decision)
         # To whom nothing goes from here needs nothing of the provider: the begin says what becomes of it.
-        if self._is_listed and (put_off := self._put_off_here()):
-            return self._put_off(put_off)
+        if self._is_listed and (obstacle := self._obstacle()):
+            return self._put_off(obstacle)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
             answer = self._ask(attempt_id, decision)
@@ -111,12 +111,11 @@ class _Item:
         self.flow_control.withdraw(self.claim)
         return self._not_begun(answer) if isinstance(answer, Begun) else self._put_off(answer)
 
-    def _put_off_here(self) -> PutOff | None:
-        """Whether this worker, or its run, lets it go."""
+    def _obstacle(self) -> PutOff | None:
+        """Why this worker, or its run, does not let it go."""
         if why := self.sender.cannot_send_for(self._sent_from.account or ""):
             # The application may have no credentials, and leave them to the workers.
-            hold = Hold(why, "no_credentials")
-            return GiveBack(why, "no_credentials") if self.first_send else hold
+            return (GiveBack if self.first_send else Hold)(why, "no_credentials")
         return self.flow_control.admit(self.claim)
 
     @property

@@ -193,7 +193,7 @@ class Provider(Sender, Protocol):
         """Do the credentials work, and does the account own the sender of the environment? Sends nothing."""
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of a business's own sender, and is it registered, so far as that can be read? Four requests at most.
+        """The same of a business's own sender, and is it registered, so far as that can be read?
 
         It may be called from several threads.
         """

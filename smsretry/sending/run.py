@@ -161,7 +161,7 @@ class Run:
             else:
                 self.flow_control.wait(pause)
             try:
-                claims = self.claim(min(self.claim_size, left))
+                claims = self.claim(left)
             except QueueError as error:  # the rows in flight are finished, and the next run asks again
                 self._ended_because = str(error)
                 return

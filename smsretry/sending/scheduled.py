@@ -4,12 +4,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from smsretry.errors import QueueError
 from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.ports import RetryQueue
+from smsretry.sending.summary import numbers
 from smsretry.vocabulary import ScheduledResult
 
 BATCH: Final = 200
@@ -30,6 +31,11 @@ class Queueing:
     def counts(self) -> Counter[ScheduledResult]:
         """How many came to each result."""
         return Counter(send.result for send in self.sends)
+
+    @property
+    def numbers(self) -> str:
+        """Such as `queued 12 · cancelled 1`."""
+        return numbers(self.counts, get_args(ScheduledResult))
 
 
 def queue_scheduled_sends(

@@ -1,7 +1,7 @@
 """What one run came to, in numbers, for the run history and the command line."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
@@ -26,6 +26,11 @@ _NAMED: Final = 3
 """Stopped senders that one line names."""
 _SEVERAL_BUSINESSES: Final = 2
 """Of a single business's trouble no run is red for good."""
+
+
+def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
+    """Such as `queued 12 · cancelled 1`: those that are not 0."""
+    return " · ".join(f"{name} {counts[name]}" for name in order if counts[name])
 
 
 class StoppedSender(Value):
@@ -207,8 +212,7 @@ class DeliverySummary:
     @property
     def numbers(self) -> str:
         """Such as `delivered 12 · retried 1`."""
-        counts = self.counts
-        return " · ".join(f"{name} {counts[name]}" for name in get_args(CameTo) if counts[name])
+        return numbers(self.counts, get_args(CameTo))
 
     def __str__(self) -> str:
         stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""

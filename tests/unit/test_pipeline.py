@@ -190,13 +190,13 @@ def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     answers: tuple[Literal["ended", "lost", "capped", "changed", "busy"], ...]
     answers = ("ended", "lost", "capped", "changed", "busy")
     for answer in answers:
-        control = FlowControl()
+        queue = FakeQueue(answers=[begun(answer, why="Gone")], stops={ALL_SENDING})
+        control = FlowControl(queue.set_stop)
         control.claimed(Batch([claim_with()], [ALL_SENDING]))
-        queue = FakeQueue(answers=[begun(answer, why="Gone")])
         assert went(queue, control=control).fate != "Sent"
-        assert not control.lifted
+        assert queue.stops
         assert went(queue, control=control).fate == "Sent"
-        assert control.lifted == {ALL_SENDING}
+        assert not queue.stops
 
 
 def test_what_did_not_begin_lets_the_next_text_go_first() -> None:

@@ -106,7 +106,7 @@ def _refused(http: "TwilioHttp", error: Exception, mend: str, *, optional: bool)
         )
     status, outcome = answer.http_status, outcome_of_answer(answer.http_status, answer.body)
     refusal = outcome.refusal if isinstance(outcome, Rejected) else None
-    refused = str(refusal) if refusal else f"{http.host} answers HTTP {status}"
+    refused = refusal.text if refusal else f"{http.host} answers HTTP {status}"
     if optional and status in (401, 403):
         return True, f"could not be asked ({refused}): these credentials may send, and may not read this"
     if status == 429 or status >= 500:

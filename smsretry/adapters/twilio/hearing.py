@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts
-from smsretry.sending.heard import IncomingText, NotTaken, StatusReport
+from smsretry.sending.heard import Heard, IncomingText, NotTaken, StatusReport
 from smsretry.setting_values import ACCOUNT_SID
 from smsretry.settings import Settings
 
@@ -38,7 +38,7 @@ def heard(
     query: str,
     form: bytes,
     signature: str,
-) -> StatusReport | IncomingText | NotTaken:
+) -> Heard | NotTaken:
     """What Twilio says, or why it is not taken.
 
     Args:
@@ -78,7 +78,7 @@ def _fields(form: bytes) -> dict[str, str] | None:
     return fields if len(fields) == len(pairs) else None
 
 
-def _said(fields: Mapping[str, str], account: str, query: str) -> StatusReport | IncomingText | NotTaken:
+def _said(fields: Mapping[str, str], account: str, query: str) -> Heard | NotTaken:
     sid, status, phone = fields.get("MessageSid"), fields.get("MessageStatus"), fields.get("From")
     if sid and status:
         return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")), account)

@@ -81,7 +81,7 @@ class _Shape:
         raise ValueError(self._wanted)
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _zoned(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -103,7 +103,7 @@ IdOrNumber = Annotated[UUID | str, _Shape(_AN_ID, _UUID, or_number=True)]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
-    AfterValidator(_in_utc),
+    AfterValidator(_zoned),
     _Shape("a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"),
 ]
 """An instant. A date is its start, and without a zone it is in UTC."""

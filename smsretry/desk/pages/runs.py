@@ -1,23 +1,20 @@
 """A run of each scheduled flow for a person: its name on the list of runs, its page, and what it announces."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
-from typing import Any, Final, get_args
+from typing import Final
 from uuid import UUID
 
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import Color, Event, ProcessedText, about, badge
-from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.told import Heading, Told
 from smsretry.retry.answers import InterruptedRun
-from smsretry.retry.models import Finding
 from smsretry.sending.scheduled import Queueing
-from smsretry.sending.summary import DeliverySummary, RunSummary
-from smsretry.vocabulary import ScheduledResult
+from smsretry.sending.summary import DeliverySummary, RunSummary, numbers
 
 SHOWN_IN_FULL: Final = 20
 """How many texts that need a person one page shows in full."""
@@ -43,11 +40,6 @@ class Report:
     events: Sequence[Event]
     """What a person may want to know at once."""
     page: Iterable[Told]
-
-
-def numbers(counts: Mapping[Any, int], order: Sequence[str] = get_args(ScheduledResult)) -> str:
-    """Such as `queued 12 · cancelled 1`."""
-    return " · ".join(f"{name} {counts[name]}" for name in order if counts[name])
 
 
 def _counts(run: RunSummary) -> str:
@@ -162,7 +154,7 @@ def of_scheduled(done: Queueing) -> Report:
     lines = [
         f"scheduled send {send.scheduled_id}: {send.result}, {send.why or 'no reason was kept'}" for send in others
     ]
-    told = numbers(done.counts) or IDLE
+    told = done.numbers or IDLE
     idle = not done.sends and not done.stopped_because
     return Report(_named(told, done.stopped_because), idle, events, _listed(told, lines))
 
@@ -194,20 +186,3 @@ def _listed(headline: str, lines: Sequence[str]) -> Iterator[Told]:
     yield from lines[:_SHOWN]
     if more := len(lines[_SHOWN:]):
         yield f"And {more} more"
-
-
-class Examined(Answer):
-    """What the doctor found: what is bad first, then the warnings, then what is in order."""
-
-    findings: tuple[Finding, ...]
-
-    def tell(self) -> Iterator[Told]:
-        found = {
-            "🔴 bad": [one for one in self.findings if not one.ok],
-            "🟠 warnings": [one for one in self.findings if one.ok and one.advice],
-            "🟢 ok": [one for one in self.findings if one.ok and not one.advice],
-        }
-        yield " · ".join(f"{word} {len(those)}" for word, those in found.items())
-        yield "Seen from where the runs happen: their environment, their network, their clock."
-        for word, those in found.items():
-            yield from (f"{word}: {one.subject}{f': {one.advice}' if one.advice else ''}" for one in those)

@@ -23,7 +23,7 @@ from smsretry.desk.actions.senders import SenderOrder
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import on_clock
-from smsretry.retry.models import Value
+from smsretry.retry.models import Finding, Value
 
 MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
@@ -199,3 +199,20 @@ def imported(asked: Form, parts: Sequence[Done], *, refused: Sequence[str], line
     numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
     lines = {"outlived": len(stays), "lines_read": lines_read, "refused": len(failed)}
     return Done(asked=asked, notes=(*failed[:MOST_NOTES], *stays[:MOST_NOTES]), **numbers, **lines)
+
+
+class Examined(Answer):
+    """What the doctor found: what is bad first, then the warnings, then what is in order."""
+
+    findings: tuple[Finding, ...]
+
+    def tell(self) -> Iterator[Told]:
+        found = {
+            "🔴 bad": [one for one in self.findings if not one.ok],
+            "🟠 warnings": [one for one in self.findings if one.ok and one.advice],
+            "🟢 ok": [one for one in self.findings if one.ok and not one.advice],
+        }
+        yield " · ".join(f"{word} {len(those)}" for word, those in found.items())
+        yield "Seen from where the runs happen: their environment, their network, their clock."
+        for word, those in found.items():
+            yield from (f"{word}: {one.subject}{f': {one.advice}' if one.advice else ''}" for one in those)
