@@ -8,6 +8,7 @@ messages quote rows.
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -27,6 +28,14 @@ from smsretry.settings import ReadingSettings
 _Row = TypeVar("_Row", bound=BaseModel)
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a function answered."""
+
+    function: str
+    content: Any = field(repr=False)
 
 
 class SupabaseCalls:
@@ -62,33 +71,33 @@ class SupabaseCalls:
 
     # What an answer holds
 
-    def word(self, function: str, answer: object, known: Collection[object]) -> Any:
-        """An answer that is one of the known words."""
-        if answer not in known:
-            raise self.not_ours(function)
-        return answer
+    def word(self, reply: Reply, known: Collection[object]) -> Any:
+        """A reply that is one of the known words."""
+        if reply.content not in known:
+            raise self.not_ours(reply.function)
+        return reply.content
 
-    def one(self, kind: type[_Row], function: str, answer: object) -> _Row:
-        """The one row of an answer. A group's answer is the row itself."""
-        rows = self.rows(kind, function, answer if isinstance(answer, list) else [answer])
+    def one(self, kind: type[_Row], reply: Reply) -> _Row:
+        """The one row of a reply. A call of a group is answered with the row itself."""
+        rows = self.rows(kind, reply if isinstance(reply.content, list) else replace(reply, content=[reply.content]))
         if len(rows) != 1:
-            raise QueueMismatch(f"{function} answered with {len(rows)} rows instead of one. {MIGRATE}")
+            raise QueueMismatch(f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
-    def rows(self, kind: type[_Row], function: str, answer: object) -> list[_Row]:
-        """The rows of an answer, all of which can be read."""
-        rows = self.readable(kind, function, answer)
+    def rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
+        """The rows of a reply, all of which can be read."""
+        rows = self.readable(kind, reply)
         if rows.unreadable:
-            raise self.mismatch(function, {column for row in rows.unreadable for column in row.columns})
+            raise self.mismatch(reply.function, {column for row in rows.unreadable for column in row.columns})
         return rows.read
 
-    def readable(self, kind: type[_Row], function: str, answer: object) -> Rows[_Row]:
-        """The rows of an answer, each read by itself. What the call did to those that cannot be read stays done."""
-        if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
-            raise self.not_ours(function)
-        rows = read_rows(kind, answer)
+    def readable(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
+        """The rows of a reply, each read by itself. What the call did to those that cannot be read stays done."""
+        if not isinstance(reply.content, list) or not all(isinstance(row, dict) for row in reply.content):
+            raise self.not_ours(reply.function)
+        rows = read_rows(kind, reply.content)
         if rows.foreign:
-            raise self.mismatch(function, rows.foreign)
+            raise self.mismatch(reply.function, rows.foreign)
         return rows
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
@@ -111,11 +120,11 @@ class SupabaseCalls:
         ending: Ending = RUN,
         *,
         but_for: tuple[type[QueueUnreachable], ...] = (),
-    ) -> object:
+    ) -> Reply:
         """Call a function up to three times, until an answer comes. `but_for`: errors that end the tries."""
         return self._tried(function, values, ending, _PAUSES, but_for)
 
-    def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> object:
+    def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> Reply:
         """Call a function once."""
         return self._tried(function, values, ending, (), ())
 
@@ -126,11 +135,11 @@ class SupabaseCalls:
         ending: Ending,
         pauses: tuple[float, ...],
         but_for: tuple[type[QueueUnreachable], ...],
-    ) -> object:
+    ) -> Reply:
         undone = True
         for pause in (*pauses, None):
             try:
-                return self._once(function, values)
+                return Reply(function, self._once(function, values))
             except QueueUnreachable as error:
                 trouble, undone = error, undone and error.undone
             if pause is None or isinstance(trouble, but_for):

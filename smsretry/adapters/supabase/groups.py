@@ -15,7 +15,7 @@ from postgrest.exceptions import APIError
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
-from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
 from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueSlow, QueueUnreachable
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
@@ -120,9 +120,7 @@ class SupabaseGroups(SupabaseCalls):
             groups.close()
         super().__exit__(*error)
 
-    def about(
-        self, claim: Claim, function: str, values: Mapping[str, object], *, leave_if_busy: bool = False
-    ) -> object:
+    def about(self, claim: Claim, function: str, values: Mapping[str, object], *, leave_if_busy: bool = False) -> Reply:
         """Make a call about a claimed row, together with those of other threads.
 
         Args:
@@ -133,26 +131,26 @@ class SupabaseGroups(SupabaseCalls):
         order = f"{claim.sender.id if claim.sender else ''} {claim.phone} {claim.business_id} {claim.id}"
         call = Call(function, values, order, leave_if_busy)
         try:
-            return (self._begins if leave_if_busy else self._others).call(call)
+            return Reply(function, (self._begins if leave_if_busy else self._others).call(call))
         except RepeatAlone:
             return self._alone(call)
 
-    def _alone(self, call: Call) -> object:
+    def _alone(self, call: Call) -> Reply:
         left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
         return self.repeated(call.function, call.values, but_for=left)
 
     def together(self, calls: Sequence[Call]) -> Sequence[Result]:
         """Make several calls as one request and one transaction. Each has its own answer or error, in its place."""
         if len(calls) == 1:
-            return [self._alone(calls[0])]
+            return [self._alone(calls[0]).content]
         given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
         try:
-            answer = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
+            reply = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
         except QueueError as error:
             if type(error) is QueueUnreachable:
                 raise
             return [RepeatAlone() for _ in calls]  # it may not be called, or took too long: single calls may work
-        results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, "group_sms_calls", answer)}
+        results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, reply)}
         if not results:
             raise self.not_ours("group_sms_calls")
         return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]

@@ -1,6 +1,7 @@
 """The calls of people: what they ask, what they order by a form, and what `smsretry doctor` asks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -25,13 +26,13 @@ class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
     def explain(self, form: WhichText) -> list[TextRecord]:
-        return self.rows(TextRecord, form.FUNCTION, self.once(form.FUNCTION, form.values(), QUESTION))
+        return self.rows(TextRecord, self.once(form.FUNCTION, form.values(), QUESTION))
 
     def waiting(self, *, until: datetime) -> Iterator[WaitingText]:
         """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
         page: dict[str, object] = {"until": until}
         while True:
-            rows = self.readable(WaitingText, "preview_sms_retries", self.once("preview_sms_retries", page, QUESTION))
+            rows = self.readable(WaitingText, self.once("preview_sms_retries", page, QUESTION))
             yield from rows.read
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
             last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
@@ -40,7 +41,7 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, "sms_status", self.once("sms_status", {}, QUESTION))
+        return self.rows(StatusLine, self.once("sms_status", {}, QUESTION))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page: the environment's first, and each with its number."""
@@ -53,7 +54,7 @@ class SupabaseOperators(SupabaseCalls):
                 "with_numbers": True,
                 "business_id": business_id,
             }
-            page = self.rows(SenderRecord, "sms_senders", self.once("sms_senders", values, QUESTION))
+            page = self.rows(SenderRecord, self.once("sms_senders", values, QUESTION))
             found += page
             # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.
             if not page or not page[-1].sender_id:
@@ -69,13 +70,14 @@ class SupabaseOperators(SupabaseCalls):
             more = {"address": self.address if form.kind == "production" else None}
         kind = ANSWERS.get(form.FUNCTION, Done)
         ending = Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
-        rows = self.once(form.FUNCTION, {**form.values(), **more}, ending)
+        reply = self.once(form.FUNCTION, {**form.values(), **more}, ending)
+        rows = reply.content
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
         elif kind is Listed:
             rows = [{"texts": rows}]
         told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
-        return self.one(kind, form.FUNCTION, [{**row, **told} for row in rows])
+        return self.one(kind, replace(reply, content=[{**row, **told} for row in rows]))
 
     def import_opt_outs(self, order: ImportOptOuts, opt_outs: Sequence[OptOut]) -> Done:
         """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
@@ -91,15 +93,15 @@ class SupabaseOperators(SupabaseCalls):
 
     def checksums(self) -> Mapping[str, str]:
         """Of each function, table and the like that smsretry defines, as the database has it."""
-        answer = self.once("examine_sms_retries", {}, QUESTION)
-        if not isinstance(answer, dict):
-            raise self.not_ours("examine_sms_retries")
-        return answer
+        reply = self.once("examine_sms_retries", {}, QUESTION)
+        if not isinstance(reply.content, dict):
+            raise self.not_ours(reply.function)
+        return reply.content
 
     def rehearse(self, send_to: SendTo) -> list[Finding]:
         """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
-        values, function = {"send_to": send_to, "address": self.address}, "try_sms_retry_queue"
-        return self.rows(Finding, function, self.once(function, values, QUESTION))
+        values = {"send_to": send_to, "address": self.address}
+        return self.rows(Finding, self.once("try_sms_retry_queue", values, QUESTION))
 
 
 def _ending(form: Form) -> Ending:

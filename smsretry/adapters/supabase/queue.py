@@ -27,8 +27,6 @@ from smsretry.sending.heard import Heard, StatusReport
 from smsretry.sending.ports import Batch, Begin
 from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
 
-_FENCE: Final = {"id": "retry_id", "claim_no": "claim_no"}
-"""Columns of a claim, and the parameters that name it."""
 _ANSWERED: Final = "The provider is answered that it may call again."
 _WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
 
@@ -60,16 +58,14 @@ class SupabaseQueue(SupabaseGroups):
         self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
     ) -> list[InterruptedRun]:
         values = {"run_id": run_id, "stale_minutes": stale_minutes, "send_to": send_to, "address": self.address}
-        function = "start_sms_run"
-        return self.rows(InterruptedRun, function, self.once(function, values | _environment(default)))
+        return self.rows(InterruptedRun, self.once("start_sms_run", values | _environment(default)))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
         self.repeated("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         values = {"stale_minutes": stale_minutes, "look_in": interval(next_look_delay(0)), "life": interval(LIFE)}
-        function = "recover_stuck_sms_retries"
-        return self.readable(Recovered, function, self.once(function, values)).read
+        return self.readable(Recovered, self.once("recover_stuck_sms_retries", values)).read
 
     def claim_texts(
         self,
@@ -89,18 +85,15 @@ class SupabaseQueue(SupabaseGroups):
         return (*batch.texts, *others, None)[0]
 
     def queue(self, **text: object) -> Queued:
-        function = "queue_sms_retry"
-        return self.one(Queued, function, self.repeated(function, text, QUEUEING))
+        return self.one(Queued, self.repeated("queue_sms_retry", text, QUEUEING))
 
     def schedule(self, **text: object) -> Scheduled:
-        function = "schedule_sms"
-        return self.one(Scheduled, function, self.repeated(function, text, QUEUEING))
+        return self.one(Scheduled, self.repeated("schedule_sms", text, QUEUEING))
 
     def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
         values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}
         # Repeated where no answer came: what is queued already is not found again.
-        function = "queue_scheduled_sms"
-        return self.readable(ScheduledSend, function, self.repeated(function, values)).read
+        return self.readable(ScheduledSend, self.repeated("queue_scheduled_sms", values)).read
 
     def begin(self, request: Begin) -> Begun:
         claim, decision = request.claim, request.decision
@@ -124,40 +117,35 @@ class SupabaseQueue(SupabaseGroups):
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
-        function = "begin_sms_attempt"
-        return self.one(Begun, function, self.about(claim, function, values, leave_if_busy=True))
+        return self.one(Begun, self.about(claim, "begin_sms_attempt", values, leave_if_busy=True))
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
-        function = "finish_sms_attempt"
         self._mark(attempt_id, decision)
         values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
-        return self.one(Finished, function, self.about(claim, function, values))
+        return self.one(Finished, self.about(claim, "finish_sms_attempt", values))
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        held: bool = self.word(function, self.about(claim, function, values), (True, False))
+        held: bool = self.word(self.about(claim, function, values), (True, False))
         if held and isinstance(decision, Arrived):  # the report completes a row that waits
             self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
         return held
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         fence = {"retry_id": claim.id, "claim_no": claim.claim_no}
-        function = "reconcile_sms_retry"
-        answer = self.repeated(function, fence | after_look(decision))
-        word: Reconciled = self.word(function, answer, get_args(Reconciled))
+        reply = self.repeated("reconcile_sms_retry", fence | after_look(decision))
+        word: Reconciled = self.word(reply, get_args(Reconciled))
         return word
 
     def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
         values = {"limit_count": limit, "without": sorted(without)}
-        function = "claim_sms_deliveries"
-        return self.readable(OpenDelivery, function, self.once(function, values)).read
+        return self.readable(OpenDelivery, self.once("claim_sms_deliveries", values)).read
 
     def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
         self._mark(message.attempt_id, decision)
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
-        function = "finish_sms_delivery"
-        answer = self.repeated(function, fence | after_delivery(report, decision))
-        word: Followed = self.word(function, answer, get_args(Followed))
+        reply = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
+        word: Followed = self.word(reply, get_args(Followed))
         return word
 
     def record(self, heard: Heard) -> None:
@@ -192,7 +180,7 @@ class SupabaseQueue(SupabaseGroups):
             QueueMismatch: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        answer = self.once(function, values)
+        answer = self.once(function, values).content
         try:
             claimed = _Claimed.model_validate(answer)
         except ValidationError:
@@ -229,7 +217,7 @@ class SupabaseQueue(SupabaseGroups):
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         until = row.get("scheduled_for") or row.get("claimed_at")
-        if until is None or not row.keys() >= _FENCE.keys():
+        if until is None or not row.keys() >= {"id", "claim_no"}:
             return  # recovery takes it back
         with suppress(QueueError):  # likewise
             kept = {column: row.get(column) for column in ("why", "why_code")}
@@ -237,7 +225,7 @@ class SupabaseQueue(SupabaseGroups):
 
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:
-    return {parameter: row[column] for column, parameter in _FENCE.items()}
+    return {"retry_id": row["id"], "claim_no": row["claim_no"]}
 
 
 def _environment(default: SenderId) -> dict[str, object]:
