@@ -42,18 +42,19 @@ _ASKED_TO_END: Final = re.compile(r"status code: (-15|143)\b|termination signal"
 """How Prefect words the crash of a process that got SIGTERM, mostly from a runner that stops."""
 
 
-def announce(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
+def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """How a run ended, as an event for the automations; also for `on_crashed`, which a runner calls for a dead process.
 
-    Prefect's own event of a state waits for the one before it, and the first state of a scheduled run has none: in the
-    five minutes after a start of `flows.serve`, automations would see a run's end 15 minutes late.
+    A runner names the arguments, so their names are Prefect's. Prefect's own event of a state waits for the one before
+    it, and the first state of a scheduled run has none: in the five minutes after a start of `flows.serve`, automations
+    would see a run's end 15 minutes late.
     """
     if state.is_completed():
         emit_event(f"sms.queue.completed.{flow.name}", resource=QUEUE)
     elif not _ASKED_TO_END.search(state.message or ""):  # else it has given its claims back
-        payload = {"run": run.name, "state": state.name or state.type.value, "message": state.message or ""}
+        payload = {"run": flow_run.name, "state": state.name or state.type.value, "message": state.message or ""}
         # A runner that tells of a crash is in no run, so Prefect would not know which one it is about.
-        about = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.role": "flow-run"}
+        about = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}
         emit_event("sms.queue.run-failed", resource=QUEUE, related=[about], payload=payload)
 
 

@@ -4,17 +4,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import GuardedProcess
 from smsretry.local.stack import Stack
+from tests.conftest import Business
 from tests.e2e.documents import Document
 from tests.e2e.registry import SCHEDULED, FlowProcess, Forks, Prefect, Registry
 from tests.support.waiting import until
@@ -117,6 +120,19 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     assert (by_serve["schedule"], by_serve["active"]) == ({"cron": "* * * * *", "timezone": "UTC"}, True)
     scheduled = flow.prefect.get(f"deployments/name/{PLANNED}/{PLANNED}")["schedules"]
     assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
+
+
+def test_a_run_whose_process_is_killed_is_told_of_by_its_runner(
+    runner: None, business: Business, prefect: Prefect
+) -> None:
+    """Nobody else is left to do so. It waits for a text that is due soon."""
+    business.due_text(due=timedelta(seconds=50))
+    run = prefect.order(SCHEDULED, {"drain_seconds": 60})
+    until(lambda: prefect.get(f"flow_runs/{run}")["state_type"] == "RUNNING")
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get("PREFECT__FLOW_RUN_ID") == run:
+            process.kill()
+    until(lambda: "sms.queue.run-failed" in [one["event"] for one in prefect.events(f"prefect.flow-run.{run}")])
 
 
 def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
