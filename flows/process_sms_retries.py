@@ -20,7 +20,7 @@ from smsretry.desk.pages.runs import of_texts
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
-from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run
+from smsretry.sending.run import CLAIM_SIZE, Run
 from smsretry.settings import Settings, load, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
@@ -77,7 +77,7 @@ def process_sms_retries(
                 texts.process([suspect])
                 texts.wait()
             processed = texts.processed()
-            summary = run.report([one.result or ItemFailed(one.claim.id, one.error) for one in processed])
+            summary = run.report([one.result for one in processed])
         after = before if summary.idle else queue_status(at_desk)
         if after:
             push_metrics(after)

@@ -30,14 +30,14 @@ InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
 """What becomes of a text in doubt when the quarantine ends without evidence: sent again, or held for a person."""
 
 Fate: TypeAlias = Literal[
-    "Sent", "Deferred", "Held", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost"
+    "Sent", "Deferred", "Held", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost", "Error"
 ]
 """What one claim of a row came to. The names are the Prefect state names.
 
 Sent: the provider accepted it. Deferred: waits for a reason that is no failure. Held: waits because of something that a
 person can mend, and says what. RetryScheduled: failed for a moment.
 InDoubt: may or may not have gone out. GivenBack: not tried, because the run stopped sending. Failed: given up.
-Cancelled: no longer wanted. Lost: another worker has it.
+Cancelled: no longer wanted. Lost: another worker has it. Error: its processing itself went wrong.
 """
 
 Reconciled: TypeAlias = Literal["applied", "ended", "lost", "sid_taken", "wait"]

@@ -18,7 +18,7 @@ from prefect.utilities.annotations import quote
 from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of, result_of
 from smsretry.desk.pages.runs import badge_of_many
 from smsretry.errors import SmsRetryError
-from smsretry.retry.models import Claim
+from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
@@ -67,9 +67,10 @@ class TaskRuns:
     def see_through(self, claim: Claim) -> ProcessedText:
         """Process one text, and tell what it came to."""
         try:
-            processed = ProcessedText(claim, self._run.process(claim))
+            result = self._run.process(claim)
         except SmsRetryError as error:
-            processed = ProcessedText(claim, None, str(error))
+            result = ItemResult.error(claim, str(error))
+        processed = ProcessedText(claim, result)
         self._processed.append(processed)
         emit([event_of(processed)])
         return processed
@@ -91,7 +92,7 @@ class TaskRuns:
         told = {id(one.claim) for one in self._processed}
         lost = [(claim, future.state) for claims, future in self._begun for claim in claims if id(claim) not in told]
         return self._processed + [
-            ProcessedText(claim, None, state.message or state.type.value) for claim, state in lost
+            ProcessedText(claim, ItemResult.error(claim, state.message or state.type.value)) for claim, state in lost
         ]
 
 
@@ -104,9 +105,7 @@ def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
     processed = texts.see_through(claim)
     name, color = badge(processed)
-    state = with_result(
-        State(type=_TYPES[color], name=name, message=str(processed.result or processed.error)), result_of(processed)
-    )
+    state = with_result(State(type=_TYPES[color], name=name, message=str(processed.result)), result_of(processed))
     if color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
         context.task_run.end_time = cast(Any, state.timestamp)

@@ -17,7 +17,6 @@ from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
     from smsretry.retry.models import ItemResult
-    from smsretry.sending.run import ItemFailed
 
 _HERE: Final = Path(".smsretry")
 
@@ -106,7 +105,6 @@ def process(
 
     Ctrl-C lets no further send begin; sends under way end, and the numbers are printed.
     """
-    from smsretry.retry.models import ItemResult
     from smsretry.sending.delivering import sync_deliveries
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
@@ -136,14 +134,13 @@ def process(
             with services() as messages:
                 deliveries = sync_deliveries(messages)
     if as_json:
-        texts = [_as_json(item) for item in items]
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
         looked = {"deliveries": deliveries.counts, "deliveries_stopped": deliveries.stopped_because}
-        print_json({"run_id": run.id, **queued, "items": texts, "summary": summary, **looked})
+        print_json({"run_id": run.id, **queued, "items": items, "summary": summary, **looked})
     elif deliveries.followed or deliveries.stopped_because:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
-    held = any(isinstance(item, ItemResult) and item.fate == "Held" for item in items)
+    held = any(item.fate == "Held" for item in items)
     stopped = summary.needs_somebody or summary.stopped_because or summary.stopped_senders or planned.stopped_because
     if held or stopped or deliveries.needs_somebody:
         raise typer.Exit(1)
@@ -158,17 +155,8 @@ def _due() -> float | None:
     return None
 
 
-def _verdict(item: "ItemResult | ItemFailed") -> Verdict:
-    from smsretry.retry.models import ItemResult
-
-    came_to, why = (item.fate, str(item)) if isinstance(item, ItemResult) else ("Error", item.why)
-    return Verdict(came_to, f"row {item.retry_id}: {why}", "red" if came_to in ("Error", "Failed") else "")
-
-
-def _as_json(item: "ItemResult | ItemFailed") -> object:
-    from smsretry.retry.models import ItemResult
-
-    return item if isinstance(item, ItemResult) else {"retry_id": item.retry_id, "fate": "Error", "detail": item.why}
+def _verdict(item: "ItemResult") -> Verdict:
+    return Verdict(item.fate, f"row {item.retry_id}: {item}", "red" if item.fate in ("Error", "Failed") else "")
 
 
 def doctor(as_json: Json = False) -> None:

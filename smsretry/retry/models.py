@@ -138,6 +138,11 @@ class ItemResult(Value):
         why = "The claim was lost: another worker has the row, nothing was changed"
         return cls(retry_id=claim.id, fate="Lost", detail=why, why_code="claim_lost")
 
+    @classmethod
+    def error(cls, claim: Claim, why: str) -> Self:
+        """That of a claim whose processing raised. The other rows went on, and a later run recovers this one."""
+        return cls(retry_id=claim.id, fate="Error", detail=why)
+
     def __str__(self) -> str:
         return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from types import FrameType
@@ -40,14 +39,6 @@ LONGEST_SECONDS: Final = 600.0
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
 is due in a moment, even when its time is over: its sender's next turn, as a rule."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFailed:
-    """A row whose processing raised. The other rows went on."""
-
-    retry_id: UUID
-    why: str
 
 
 class Run:
@@ -227,14 +218,12 @@ class Run:
         """Whether it is a business's own sender, and not that of the environment."""
         return sender in self._senders and self._senders[sender].sent_by != self._default.sent_by
 
-    def report(self, items: Sequence[ItemResult | ItemFailed]) -> RunSummary:
+    def report(self, results: Sequence[ItemResult]) -> RunSummary:
         """End the run, and add it up."""
         control = self.flow_control
-        results = [item for item in items if isinstance(item, ItemResult)]
         summary = RunSummary.of(
             recovered=self.recovered,
             results=results,
-            errors=len(items) - len(results),
             duration_seconds=round(monotonic() - self._started, 3),
             stopped_because=self.stopped_because or self._ended_because,
             circuit_open=self.sending_stopped,
@@ -262,7 +251,7 @@ def run_once(
     seconds: float = 0,
     stale_minutes: int = STALE_MINUTES,
     each: Callable[[], None] = lambda: None,
-) -> tuple[list[ItemResult | ItemFailed], RunSummary]:
+) -> tuple[list[ItemResult], RunSummary]:
     """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`.
 
     Args:
@@ -270,11 +259,11 @@ def run_once(
     """
     run.recover(stale_minutes)
 
-    def process(claim: Claim) -> ItemResult | ItemFailed:
+    def process(claim: Claim) -> ItemResult:
         try:
             return run.process(claim)
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
-            return ItemFailed(claim.id, str(error))
+            return ItemResult.error(claim, str(error))
         finally:
             each()
 

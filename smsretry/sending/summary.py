@@ -20,6 +20,7 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "Cancelled": "cancelled",
     "GivenBack": "given_back",
     "Lost": "lost",
+    "Error": "errors",
 }
 """The number of a run's summary that counts each fate."""
 _NAMED: Final = 3
@@ -80,30 +81,25 @@ class RunSummary(Value):
     """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 
     @classmethod
-    def of(
-        cls, *, results: Sequence[ItemResult], errors: int = 0, recovered: Sequence[Recovered] = (), **told: Any
-    ) -> Self:
+    def of(cls, *, results: Sequence[ItemResult], recovered: Sequence[Recovered] = (), **told: Any) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it.
 
         Args:
-            errors: rows without a result.
             told: the fields that are not counted.
         """
         fates = Counter(result.fate for result in results)
         return cls(
             recovered=len(recovered),
             recovered_in_doubt=sum(row.in_doubt_since is not None for row in recovered),
-            claimed=len(results) + errors,
+            claimed=len(results),
             **{name: fates[fate] for fate, name in COUNTED_AS.items()},
-            errors=errors,
             **told,
         )
 
     @property
     def counts(self) -> dict[str, int]:
         """What the claimed rows came to: the numbers that are not 0. They add up to `claimed`."""
-        names = (*COUNTED_AS.values(), "errors")
-        return {name.replace("_", " "): count for name in names if (count := getattr(self, name))}
+        return {name.replace("_", " "): count for name in COUNTED_AS.values() if (count := getattr(self, name))}
 
     @property
     def idle(self) -> bool:

@@ -24,7 +24,7 @@ from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.heard import NotTaken
-from smsretry.sending.run import ItemFailed, Run, run_once
+from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary, RunSummary
 from smsretry.testing.database import apply_schema, empty, remember_rows
@@ -45,7 +45,7 @@ _ROWS: Final = """
 class RunResult:
     """What one run of the worker came to."""
 
-    items: Sequence[ItemResult | ItemFailed]
+    items: Sequence[ItemResult]
     """One for each claim of a row, in the order of the claims."""
     scheduled: Sequence[ScheduledSend]
     """The scheduled sends whose time was near, and what became of each."""
@@ -54,15 +54,15 @@ class RunResult:
 
     @property
     def fates(self) -> list[Fate]:
-        """What each claimed row came to, but for those over which the worker failed."""
-        return [item.fate for item in self.items if isinstance(item, ItemResult)]
+        """What each claimed row came to."""
+        return [item.fate for item in self.items]
 
     def of(self, row: UUID) -> ItemResult:
-        """What one text came to. Raises LookupError: the run did not take it, or the worker failed over it."""
-        found = next((item for item in reversed(self.items) if item.retry_id == row), None)
-        if isinstance(found, ItemResult):
-            return found
-        raise LookupError(f"The worker failed over it: {found.why}" if found else f"This run did not take row {row}")
+        """What one text came to. Raises LookupError: the run did not take it."""
+        for item in reversed(self.items):
+            if item.retry_id == row:
+                return item
+        raise LookupError(f"This run did not take row {row}")
 
 
 class SmsStack(Stack):

@@ -135,9 +135,8 @@ def run_over(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> R
 
 def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:
     """Make the run; every row must come to something."""
-    items, _ = run_once(run, limit=limit)
-    results = [item for item in items if isinstance(item, ItemResult)]
-    assert len(results) == len(items), items
+    results, _ = run_once(run, limit=limit)
+    assert all(result.fate != "Error" for result in results), results
     return results
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.errors import QueueCancelled, QueueMismatch, QueueUnreachable
-from smsretry.retry.models import AssignedSender, Claim, ItemResult
+from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import Accepted, NotSent, Refusal, Rejected
 from smsretry.sending import flow_control, run
 from smsretry.sending.flow_control import ALL_SENDING, FlowControl
@@ -87,7 +87,7 @@ class Timetable(FakeQueue):
 def go(queue: FakeQueue, sender: FakeSender | None = None, *, limit: int = 10_000, seconds: float = 50) -> Counter[str]:
     """A whole run; what its texts came to."""
     items, _ = run_once(run_over(queue, sender or FakeSender()), limit=limit, seconds=seconds)
-    return Counter(item.fate if isinstance(item, ItemResult) else "Error" for item in items)
+    return Counter(item.fate for item in items)
 
 
 # What it claims, and how long it goes on

@@ -38,7 +38,7 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
     (seen("Failed", code=21614), "Failed 21614", "red"),
     (seen("Failed", "Customer not found"), "Failed", "red"),
     (seen("Held"), "Held", "red"),
-    (ProcessedText(claim_with(), None, "a bug"), "Error", "red"),
+    (seen("Error", "a bug"), "Error", "red"),
     (seen("InDoubt"), "In doubt", "orange"),
     (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until Tue 12 Jan 13:03 CST", "violet"),
     (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 13 Jan 07:00 CST", "violet"),
@@ -75,8 +75,7 @@ def test_an_event_tells_of_a_businesss_own_sender() -> None:
 def came_to(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunSummary:
     """What a run of these came to."""
     return RunSummary.of(
-        results=[text.result for text in texts if text.result],
-        errors=sum(text.result is None for text in texts),
+        results=[text.result for text in texts],
         duration_seconds=1.5,
         stopped_because=stopped,
         circuit_open=stopped is not None,

@@ -18,7 +18,7 @@ Color: TypeAlias = Literal["green", "red", "orange", "violet", "grey"]
 green: nothing, it went out. red: a person is needed. orange: it is not known whether it went out, and evidence is
 looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
 """
-_BADGES: Final[dict[Fate | Literal["Error"], tuple[str, Color]]] = {
+_BADGES: Final[dict[Fate, tuple[str, Color]]] = {
     "Sent": ("Sent", "green"),
     "Failed": ("Failed", "red"),
     "Held": ("Held", "red"),
@@ -32,7 +32,6 @@ _BADGES: Final[dict[Fate | Literal["Error"], tuple[str, Color]]] = {
 }
 QUEUE: Final = {"prefect.resource.id": "sms.queue"}
 """What an event is about that is about no single text."""
-_END: Final = ("why_code", "code", "next_at")
 _TAG_LENGTH: Final = 160
 
 
@@ -69,15 +68,7 @@ class ProcessedText:
     """A text that a run took, and what it came to."""
 
     claim: Claim
-    result: ItemResult | None
-    """None if its processing itself went wrong."""
-    error: str = ""
-    """What went wrong with its processing."""
-
-    @property
-    def fate(self) -> Fate | Literal["Error"]:
-        """What it came to."""
-        return self.result.fate if self.result else "Error"
+    result: ItemResult
 
     @property
     def needs_person(self) -> bool:
@@ -85,24 +76,19 @@ class ProcessedText:
         return badge(self)[1] == "red"
 
     @property
-    def why(self) -> str:
-        """Why it came to this."""
-        return self.result.detail if self.result else self.error
-
-    @property
     def end(self) -> dict[str, Any]:
         """Why, the provider's code, and when it is due again, for programs."""
-        return self.result.model_dump(mode="json", include=set(_END)) if self.result else dict.fromkeys(_END)
+        return self.result.model_dump(mode="json", include={"why_code", "code", "next_at"})
 
 
 def badge(processed: ProcessedText) -> tuple[str, Color]:
     """What a list shows: why, in a few words, and what to do, in a color."""
-    claim, result, (words, color) = processed.claim, processed.result, _BADGES[processed.fate]
-    if result and result.fate == "Failed" and result.code:
+    claim, result, (words, color) = processed.claim, processed.result, _BADGES[processed.result.fate]
+    if result.fate == "Failed" and result.code:
         words += f" {result.code}"
-    elif result and result.fate == "Cancelled" and result.why_code:
+    elif result.fate == "Cancelled" and result.why_code:
         words = result.why_code.capitalize().replace("_", " ")
-    elif result and color == "violet" and result.next_at:
+    elif color == "violet" and result.next_at:
         next_at = on_clock(result.next_at, zone_of(claim.timezone, claim.business_timezone))
         words += f" {'until' if result.fate == 'Deferred' else 'at'} {next_at}"
     return words, color
@@ -110,7 +96,7 @@ def badge(processed: ProcessedText) -> tuple[str, Color]:
 
 def event_of(processed: ProcessedText) -> Event:
     """The event of a text: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
-    claim, own = processed.claim, processed.claim.sender
+    claim, own, result = processed.claim, processed.claim.sender, processed.result
     words, _ = badge(processed)
     sender = masked_sender(own.sent_by) if own else None
     people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id if own else None}
@@ -118,16 +104,16 @@ def event_of(processed: ProcessedText) -> Event:
     return about(
         f"text.{claim.id}",
         f"{words} · {claim.masked}",
-        name=f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', processed.fate).lower()}",
+        name=f"sms.text.{re.sub('(?<!^)(?=[A-Z])', '-', result.fate).lower()}",
         people={**people, "send-log": claim.send_log_id},
-        payload={"outcome": words, "why": processed.why, **processed.end, **attempts}
+        payload={"outcome": words, "why": result.detail, **processed.end, **attempts}
         | {"number": claim.masked, "sender": sender},
-        tags=(words, processed.why[:_TAG_LENGTH], f"from {sender}" if sender else ""),
+        tags=(words, result.detail[:_TAG_LENGTH], f"from {sender}" if sender else ""),
     )
 
 
 def result_of(processed: ProcessedText) -> dict[str, Any]:
     """What a text came to, for programs: ids and reasons as JSON, nothing personal."""
     ids = processed.claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
-    came_to = {"fate": processed.fate, "detail": processed.why, **processed.end}
+    came_to = {"fate": processed.result.fate, "detail": processed.result.detail, **processed.end}
     return {"retry_id": str(processed.claim.id), **ids, **came_to}

@@ -51,8 +51,7 @@ def _counts(run: RunSummary) -> str:
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
     """What a list shows for several texts: their counts, and the color of the one that needs a person most."""
-    results = [one.result for one in processed if one.result]
-    run = RunSummary.of(results=results, errors=len(processed) - len(results))
+    run = RunSummary.of(results=[one.result for one in processed])
     return _counts(run), min((badge(one)[1] for one in processed), key=_FIRST.index)
 
 
@@ -104,9 +103,9 @@ def _news(
         minutes, texts = int(status.overdue_seconds // 60), status.queue.get("due", 0)
         yield Event("sms.queue.backlog", {"minutes": minutes, "texts": texts})
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
-    loud = [one for one in processed if one.result and (not run.texts_only or one.result.why_code == "mark_mismatch")]
-    yield from _alert("held", [one.why for one in loud if one.fate == "Held" and not one.claim.held])
-    yield from _alert("dead-letters", [one.why for one in loud if one.fate == "Failed"])
+    loud = [one for one in processed if not run.texts_only or one.result.why_code == "mark_mismatch"]
+    yield from _alert("held", [one.result.detail for one in loud if one.result.fate == "Held" and not one.claim.held])
+    yield from _alert("dead-letters", [one.result.detail for one in loud if one.result.fate == "Failed"])
 
 
 def _alert(name: str, whys: Sequence[str]) -> Iterator[Event]:
@@ -128,7 +127,7 @@ def _page(
     yield from [Heading("These need a person")] if needing else []
     for one in needing[:SHOWN_IN_FULL]:
         claim = one.claim
-        yield f"{badge(one)[0]}, {claim.masked}: {one.why}"
+        yield f"{badge(one)[0]}, {claim.masked}: {one.result.detail}"
         yield f"  row {claim.id}, customer {claim.customer_id}"
         for explanation in explain(claim.id):
             yield f"  For {explanation.text.business or f'business {claim.business_id}'}. Next: {explanation.next}"

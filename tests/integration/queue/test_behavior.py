@@ -10,7 +10,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Outcome
-from smsretry.sending.run import ItemFailed, run_once
+from smsretry.sending.run import run_once
 from tests.support.builders import BODY, NOON, PHONE, run, run_over
 from tests.support.shop import Shop
 from tests.support.waiting import until
@@ -135,11 +135,11 @@ def test_an_error_nobody_foresaw_fails_its_row_with_its_message(shop: Shop, monk
     row = shop.due_text()
     monkeypatch.setattr("smsretry.quiet_hours.check.next_change", broken)
     [item], summary = run_once(run_over(shop.queue, shop.sender), limit=50)
-    assert isinstance(item, ItemFailed)
-    assert item.why.startswith(f"Row {row}: Unforeseen OSError at ")
+    assert item.fate == "Error"
+    assert item.detail.startswith(f"Row {row}: Unforeseen OSError at ")
     assert (summary.errors, shop.row(row)["status"]) == (1, "failed")
     assert "OSError" in shop.row(row)["last_error"]
-    assert PHONE not in shop.row(row)["last_error"] + item.why
+    assert PHONE not in shop.row(row)["last_error"] + item.detail
 
 
 def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:

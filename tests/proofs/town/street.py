@@ -16,7 +16,7 @@ from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import Begin, Services
-from smsretry.sending.run import CLAIM_SIZE, ItemFailed, Run, run_once
+from smsretry.sending.run import CLAIM_SIZE, Run, run_once
 from smsretry.settings import Settings
 from smsretry.testing.stack import NOON
 from tests.proofs.town.luck import new_id
@@ -181,8 +181,8 @@ class Street:
             self.bugs.append(f"A run ended with {type(error).__name__}: {error}")
             return
         self.counts["runs that stopped sending"] += summary.stopped_because is not None
-        self.bugs.extend(item.why for item in items if isinstance(item, ItemFailed))
-        results = [item for item in items if isinstance(item, ItemResult)]
+        self.bugs.extend(item.detail for item in items if item.fate == "Error")
+        results = [item for item in items if item.fate != "Error"]
         self.counts.update(f"  {item.fate}" for item in results)
         self.notes(results)
 
