@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from smsretry.cli.parsing import Json, flag, read_line
-from smsretry.cli.printing import print_json, print_lines, print_text
+from smsretry.cli.printing import print_json, print_text
 from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, called, in_words
 from smsretry.desk.questions.answers import Answer
 
@@ -81,7 +81,8 @@ def _show(answer: Answer, *, as_json: bool) -> None:
     else:
         headline, *lines = answer.lines()
         print_text(headline, style="bold")
-        print_lines(lines)
+        for line in lines:
+            print_text(line)
     if answer.fails:
         raise typer.Exit(1)
 

@@ -26,12 +26,6 @@ def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
         console.print(shown, soft_wrap=True, highlight=False)
 
 
-def print_lines(lines: Iterable[str], *, hang: int = 2) -> None:
-    """Print lines."""
-    for line in lines:
-        print_text(line, hang=hang)
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A word, in a color, and the text after it."""

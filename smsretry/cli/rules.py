@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from smsretry.cli.parsing import Json, flag, parse_instant, read_line, read_number
-from smsretry.cli.printing import print_json, print_lines
+from smsretry.cli.printing import print_json, print_text
 from smsretry.cli.running import now
 from smsretry.vocabulary import RuleSet
 
@@ -59,7 +59,8 @@ def quiet_hours(
     if as_json:
         print_json(_answer(check, at=moment))
     else:
-        print_lines(explain(check, at=moment), hang=7)
+        for line in explain(check, at=moment):
+            print_text(line, hang=7)
     raise typer.Exit(0 if check.can_send else NEVER if check.refused or check.held else CLOSED)
 
 
