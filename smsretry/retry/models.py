@@ -44,7 +44,7 @@ class AssignedSender(Value):
     segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
     paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
     spent_until: Instant | None = Field(
-        None, description="When the day turns over that it has used. None: it has some left."
+        None, description="When the day turns over, or has, that it has used. None: it has some left."
     )
     whose: str | None = Field(None, description="The name of a business that it texts for.")
 
