@@ -330,6 +330,7 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     assert (said.customers, said.cancelled) == ((3, 4) if everywhere else (2, 3))
     first = customer_of(shop, customer)
     assert consent(shop, customer) == consent(shop, family) == ("opted_out", "telephone, Ms Lee")
+    assert shop.value("select count(*) from smsretry.events where who = 'telephone, Ms Lee'") == said.customers
     rows.append(waiting(shop, customer))
     shop.later(minutes=1)
     again = record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=shop.id)
@@ -363,6 +364,12 @@ def test_a_word_that_leaves_something_open_is_refused(shop: Shop, operators: Sup
     with pytest.raises(InputError, match=r"^No customer has this number") as unknown:
         record_consent(operators, "+12125550000", consent="opted_in", source="letter", business_id=shop.id)
     assert "555" not in str(unknown.value)
+    for business, who, state in ((shop.id, None, "SR422"), (shop.neighbor().id, "Ann", "SR404")):
+        with pytest.raises(psycopg.Error) as told:
+            shop.sql(
+                "select record_sms_consent(null, 'opted_out', 'letter', %s, %s, %s, %s)", business, customer, who, who
+            )
+        assert told.value.sqlstate == state
     assert consent(shop, customer) == ("opted_in", None)
 
 
@@ -370,8 +377,13 @@ def test_a_word_that_leaves_something_open_is_refused(shop: Shop, operators: Sup
 def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     shop: Shop, operators: SupabaseOperators, *, everywhere: bool
 ) -> None:
-    """It says that nobody has it, so that a typing error is seen. Who gets the number later is not texted."""
+    """It says that nobody has it, so that a typing error is seen. Who gets the number later is not texted, whatever was
+    said before.
+    """
     neighbor = shop.neighbor()
+    shop.customer(consent="opted_out")
+    record_consent(operators, PHONE, consent="opted_in", source="form", business_id=shop.id)
+    shop.sql("delete from customers")
     said = record_consent(
         operators, PHONE, consent="opted_out", source="letter", business_id=None if everywhere else shop.id
     )

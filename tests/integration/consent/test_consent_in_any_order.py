@@ -420,6 +420,7 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     ],
     "saved as it was": [("writes an opt-out", 0), ("writes an opt-in", 1), ("saves all columns", 0)],
     "a number that comes to who consents": [("telephone", 0), ("form", 1), ("changes the number", 2), *WAIT],
+    "likewise, after a stop to all": [("letter to all", 0), ("form", 0), ("changes the number", 2)],
     "a number that changes there and back": [
         ("writes an opt-in of tomorrow", 2), ("stop", 0), ("changes the number", 2), ("changes the number", 8),
         ("changes the number", 2), ("writes it again", 2), *WAIT, ("writes it again", 2), ("imports it again", 2),
@@ -432,6 +433,11 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     ],
     "who opts out loses the number": [("loses the number", 0), ("imports an old consent", 0)],
     "a row that still says stop goes": [("writes an opt-out", 0), ("writes an opt-in", 1), ("deletes", 0)],
+    "it gets another number": [("writes an opt-out", 0), ("writes an opt-in", 1), ("changes the number", 6)],
+    "it keeps its word through a stop": [
+        ("writes an opt-out", 0), ("writes an opt-in", 1), ("stop", 0), ("start", 0),
+    ],
+    "it says stop again": [("writes an opt-out", 0), ("writes an opt-in", 1), ("writes an opt-out", 0)],
     "an opt-out with an old date": [("writes an opt-in", 0), ("writes an opt-out of long ago", 0), *AGAIN],
     "of tomorrow, corrected": [("stop", 0), ("writes an opt-in of tomorrow", 0), ("writes an opt-in", 0)],
     "of tomorrow, without a stop": [("writes an opt-in of tomorrow", 0)],
@@ -446,6 +452,7 @@ HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     "rounded by the application": [
         ("writes an opt-in of tomorrow", 0), ("stop", 0), *WAIT, ("writes it in whole seconds", 0),
     ],
+    "a fast clock": [("stop", 0), ("writes an opt-in by a fast clock", 0)],
     "a fast clock, once": [
         ("stop", 0), ("writes an opt-in by a fast clock", 0), ("stop", 0), *AGAIN, *WAIT, *AGAIN,
     ],

@@ -145,10 +145,13 @@ def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(shop: Sh
 
 
 def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(shop: Shop) -> None:
-    """A restore, or an import with session_replication_role: it is kept when the row goes."""
+    """A restore, or an import with session_replication_role: it is kept when the row goes, also beside an older one."""
     shop.customer()
+    hear(shop, "STOP")
+    hear(shop, "START")
+    shop.later(minutes=1)
     shop.sql("set session_replication_role = replica")
-    shop.sql("update customers set sms_consent_status = 'opted_out'")
+    shop.sql("update customers set sms_consent_status = 'opted_out', sms_consent_at = smsretry.clock()")
     shop.sql("set session_replication_role = origin")
     assert not is_out(shop)
     shop.sql("delete from customers")

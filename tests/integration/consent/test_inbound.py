@@ -167,9 +167,10 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     shop: Shop, operators: SupabaseOperators
 ) -> None:
     """By its SID: its words are at Twilio, and kept nowhere here. It is never forgotten: an opt-out would be lost."""
-    text = shop.due_text()
+    text, other = shop.due_text(), "+12125550124"
+    shop.customer(phone=other)
     assert answer(shop, body="I no longer wish to receive these", sid=SID)["answer"] == "unsure"
-    assert consents(shop) == [("opted_in", None)]
+    assert consents(shop) == [("opted_in", None)] * 2
     for _ in range(2):
         status = QueueStatus.of(operators.status())
         assert any("wrote what may mean stop" in need.what for need in status.needs())
@@ -177,14 +178,17 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
         assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [SID]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7))
-    record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
-    assert not unread(operators)
+    hear(shop, body="stop it?", phone=other)
+    for phone, left in ((PHONE, 1), (other, 0)):
+        record_consent(operators, phone, consent="unchanged", source="text", business_id=shop.id)
+        assert unread(operators) == left
     assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [None]
     with pytest.raises(InputError, match="No text of this number waits"):
         record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
+    shop.later(days=100)
     operators.carry_out(Prune(keep_days=7))
     assert shop.sql("select from smsretry.inbound_texts") == []
-    assert consents(shop) == [("opted_in", None)]
+    assert consents(shop) == [("opted_in", None)] * 2
 
 
 def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOperators) -> None:

@@ -112,6 +112,7 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_the_same_message_unl
         said = answered("already_recorded", customers=0 if stop_again else 1)
         assert hear_in_full(shop, "START", sid=sid) == said
         assert consents_of(shop)[0][0] == ("opted_out" if stop_again else "opted_in")
+        assert shop.value("select count(distinct sms_consent_at) from customers") == (2 if stop_again else 1)
 
 
 def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start_makes_it_less(

@@ -114,7 +114,7 @@ HISTORIES: Final[dict[str, list[tuple[str, Any, str]]]] = {
     ],
     "a start to a business's sender takes back a stop to the one that it has left, which no longer speaks for it": [
         ("baker texts", SENDER, ""), ("STOP", SENDER, "baker florist"), ("baker", BARBER, "any"),
-        ("START", SENDER, "baker"), ("START", BARBER, ""),
+        ("START", SENDER, "baker"), ("YES", SENDER, "baker"), ("START", BARBER, ""),
     ],
     "the provider blocks the other class until it has heard the start, too": [
         ("baker", NEW, "marketing"), ("baker", OTHER, "transactional"), ("STOP", NEW, "baker"),
@@ -162,10 +162,10 @@ def test_what_a_sender_heard_counts_for_whom_it_texts(
     for what, sender, then in HISTORIES[history]:
         stack.move_clock(MINUTE)
         match what.split():
-            case ["STOP" | "START" as word, *in_vain]:
+            case ["STOP" | "START" | "YES" as word, *in_vain]:
                 named = sender if isinstance(sender, dict) else {"to" if sender[0] == "+" else "service": sender}
-                told = "sender_unknown" if in_vain else {"STOP": "opted_out", "START": "opted_in"}[word]
-                assert hear(barber, word, **named)[0] == told
+                told = "sender_unknown" if in_vain else "opted_out" if word == "STOP" else "opted_in"
+                assert hear(barber, *((None, word) if word == "YES" else (word,)), **named)[0] == told
                 assert out(shops) == then, (what, sender)
             case ["environment"]:
                 environment_sends_from(barber, ACCOUNTS[sender], sender)
@@ -210,7 +210,7 @@ def test_a_start_is_heard_once(stack: Stack, shops: Shops) -> None:
 def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plain_one(
     stack: Stack, shops: Shops
 ) -> None:
-    """What somebody texts the barber says nothing of the dentist."""
+    """What somebody texts the barber says nothing of the dentist. What an unknown sender hears, and what it heard, is of all."""
     barber = shops["barber"]
 
     def unread() -> int:
@@ -218,12 +218,17 @@ def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plai
             "select from smsretry.inbound_texts where said = 'unsure' and seen_at is null"
         ).rowcount
 
-    assert answer(barber, None, "I no longer want these texts", to=DENTIST)["answer"] == "unsure"
+    for heard in (DENTIST, NOBODY):
+        assert answer(barber, None, "I no longer want these texts", to=heard)["answer"] == "unsure"
     stack.move_clock(MINUTE)
     answer(barber, None, "stop", service=BARBER)
     answer(barber, None, "start")
     assert unread() == 1
     answer(barber, None, "stop", to=DENTIST)
+    assert unread() == 0
+    answer(barber, None, "I no longer want these texts", service=SENDER)
+    assert unread() == 1
+    answer(barber, None, "stop", to=NOBODY)
     assert unread() == 0
 
 
