@@ -192,7 +192,12 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
 
 
 def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
-    """A worker that dies between the two loses neither: the text is looked for, and consent stops its next send."""
+    """A worker that dies between the two loses neither: the text is looked for, and consent stops its next send.
+    An older one, which was lifted since, stands for nothing.
+    """
+    shop.customer(consent="opted_out")
+    shop.sql("select record_sms_consent(%s, 'opted_in', 'form', %s)", PHONE, shop.id)
+    shop.later(minutes=1)
     row = shop.due_text()
     claim, attempt = shop.claim(), uuid4()
     shop.begin(claim, attempt)
@@ -203,6 +208,15 @@ def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
 
 
 # What Twilio says of a number, and of us
+
+
+def test_a_text_that_arrived_ends_no_consent(shop: Shop) -> None:
+    """Whatever is said of its number afterwards."""
+    shop.due_text()
+    shop.run()
+    shop.sql("update sms_send_attempts set delivery_status = 'delivered', delivery_at = smsretry.clock()")
+    assert not shop.value("select mark_sms_number(id, true, 'invalid', 21610) from sms_send_attempts")
+    assert consents_of(shop) == [("opted_in", None)]
 
 
 def test_a_number_that_takes_no_texts_is_marked_at_the_business(shop: Shop) -> None:

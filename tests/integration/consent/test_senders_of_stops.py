@@ -210,7 +210,7 @@ def test_a_start_is_heard_once(stack: Stack, shops: Shops) -> None:
 def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plain_one(
     stack: Stack, shops: Shops
 ) -> None:
-    """What somebody texts the barber says nothing of the dentist. What an unknown sender hears, and what it heard, is of all."""
+    """What somebody texts the barber says nothing of the dentist. What nobody knows the sender of is of all."""
     barber = shops["barber"]
 
     def unread() -> int:
