@@ -134,13 +134,10 @@ ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "l
 queued: its text waits in the queue. held: something must be mended first. later: its business is locked now.
 """
 
-LiveState: TypeAlias = Literal["scheduled", "due", "waiting", "held"]
-"""The states in which a person may still cancel a text. scheduled: it is not in the queue yet."""
-
-EndedState: TypeAlias = Literal["failed", "cancelled"]
-
-TextState: TypeAlias = Literal[LiveState, "under_way", "in_doubt", "sent", EndedState]
-"""The state of a text in a word, as in `smsretry.text_state`."""
+TextState: TypeAlias = Literal[
+    "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
+]
+"""The state of a text in a word, as in `smsretry.text_state`. scheduled: it is not in the queue yet."""
 
 MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number

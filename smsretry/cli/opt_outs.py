@@ -8,7 +8,7 @@ import typer
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
-from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut, Unread, read_opt_outs
+from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, read_opt_outs
 from smsretry.desk.questions.answers import Done, imported
 from smsretry.settings import Settings, load
 
@@ -20,8 +20,8 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Done:
     with SupabaseOperators(load(Settings)) as connected, bar("Importing", total=lambda: len(lines)) as moved:
         while part := list(islice(found, LINES_OF_A_CALL)):
             read += len(part)
-            refused += [f"line {one.line}: {one.why}" for one in part if isinstance(one, Unread)]
-            readable = [one for one in part if isinstance(one, OptOut)]
+            refused += [f"line {one.line}: {one.unread}" for one in part if one.unread]
+            readable = [one for one in part if not one.unread]
             parts += [connected.import_opt_outs(order, readable)] if readable else []
             moved(completed=part[-1].line)
     return imported(order, parts, refused=refused, lines_read=read)

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import AskStatus, Preview, Prune, Resolve, WhichText
+from smsretry.desk.actions.requests import AskStatus, ListTexts, Preview, Prune, Resolve, WhichText
 from smsretry.desk.actions.senders import AddSender, CheckSenders, WhichSenders
 from smsretry.desk.questions.answers import Answer, Change, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, explain
@@ -24,14 +24,14 @@ from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
 PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
-ANSWERS: Final[dict[str, type[Done]]] = {"list_sms": Listed, "change_sms_texts": Change, "doubt_sms_retries": Change}
+ANSWERS: Final[dict[str, type[Done]]] = {"change_sms_texts": Change, "doubt_sms_retries": Change}
 """What the functions of orders answer that answer more than `Done`."""
 
 
 class Records(Protocol):
     """The database, as far as the desk asks it."""
 
-    def explain(self, form: WhichText) -> list[TextRecord]: ...
+    def texts(self, form: WhichText | ListTexts) -> list[TextRecord]: ...
 
     def waiting(self, *, until: datetime) -> Iterator[WaitingText]: ...
 
@@ -67,6 +67,9 @@ class Desk:
             case WhichText():
                 texts = tuple(self.explain(form))
                 return Found(texts=texts, more=len(texts) >= form.limit)
+            case ListTexts():
+                listed = tuple(self.records.texts(form))
+                return Listed(texts=listed, more=len(listed) >= form.limit)
             case AskStatus():
                 return self.status()
             case Preview():
@@ -93,7 +96,7 @@ class Desk:
 
     def explain(self, form: WhichText) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first."""
-        texts = self.records.explain(form)
+        texts = self.records.texts(form)
         status = self.status() if any(text.state == "due" for text in texts) else None
         return [explain(text, status, meaning=self.meaning) for text in texts]
 

@@ -124,6 +124,6 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("sms-stop", {"state": "LA", "because": "020 7946 0958"}),
     ("sms-preview", {"hours": 1000}),
     ("sms-senders", {"add": {"business_id": str(UUID(int=1)), "account": "+12125550188"}}),
-    ("sms-senders", {"pause": {"sender": "+12125550188"}}),
+    ("sms-senders", {"change": {"sender": "+12125550188", "paused": "yes"}}),
     ("sms-senders", {"remove": {"message_class": "promotional"}}),
 ]

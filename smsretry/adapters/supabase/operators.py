@@ -10,9 +10,9 @@ from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
-from smsretry.desk.actions.requests import MarkDatabase, RecordConsent, WhichText
+from smsretry.desk.actions.requests import ListTexts, MarkDatabase, RecordConsent, WhichText
 from smsretry.desk.desk import ANSWERS
-from smsretry.desk.questions.answers import Done, Listed
+from smsretry.desk.questions.answers import Done
 from smsretry.desk.questions.queue_status import StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
@@ -25,7 +25,7 @@ _PAGE_OF_SENDERS: Final = 500
 class SupabaseOperators(SupabaseCalls):
     """`desk.Records` over HTTP, and what the import and the doctor ask of the database."""
 
-    def explain(self, form: WhichText) -> list[TextRecord]:
+    def texts(self, form: WhichText | ListTexts) -> list[TextRecord]:
         return self.rows(TextRecord, self.once(form.FUNCTION, form.values(), QUESTION))
 
     def waiting(self, *, until: datetime) -> Iterator[WaitingText]:
@@ -74,8 +74,6 @@ class SupabaseOperators(SupabaseCalls):
         rows = reply.content
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
-        elif kind is Listed:
-            rows = [{"texts": rows}]
         told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
         return self.one(kind, replace(reply, content=[{**row, **told} for row in rows]))
 
@@ -88,7 +86,7 @@ class SupabaseOperators(SupabaseCalls):
         Raises:
             InputError: there is no such business.
         """
-        lines = [{"line": one.line, "phone": one.phone, "at": one.at.isoformat()} for one in opt_outs]
+        lines = [{"line": one.line, "phone": one.phone, "at": one.at} for one in opt_outs]
         return self.carry_out(order, opt_outs=lines)
 
     def checksums(self) -> Mapping[str, str]:

@@ -33,8 +33,6 @@ DOORS: Final = _by_door(
     senders.CheckSenders,
     senders.AddSender,
     senders.ChangeSender,
-    senders.PauseSender,
-    senders.ResumeSender,
     senders.RemoveSender,
     requests.RecordConsent,
     requests.StopState,
@@ -45,7 +43,7 @@ DOORS: Final = _by_door(
 """The forms of each door. Its name is its command's, and its deployment's with `sms-` in front."""
 _HELP: Final = {
     "texts": "List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
-    "senders": "Say who texts for whom: list, check, add, change, pause, resume and remove senders.",
+    "senders": "Say who texts for whom: list, check, add, change and remove senders.",
 }
 
 

@@ -147,6 +147,8 @@ class Form(BaseModel):
     """The command that fills it in: the name of a door, and a word if there are several things to do."""
     EXAMPLES: ClassVar[tuple[str, ...]] = ()
     """Of that command."""
+    DOES: ClassVar[tuple[str, str]] = ("", "")
+    """What it does and what it did, such as requeue and requeued; a field's value by its name."""
     ASKS: ClassVar[bool] = False
     """Whether it is a question, which a key that only reads may ask."""
     LOOK: ClassVar[str] = "explain"
@@ -161,6 +163,12 @@ class Form(BaseModel):
     def is_question(self) -> bool:
         """Whether it changes nothing."""
         return self.ASKS or bool(getattr(self, "dry_run", False))
+
+    @property
+    def did(self) -> str:
+        """What it did, or would do, within a sentence."""
+        do, did = self.DOES
+        return f"would {do}" if self.is_question else did.format(**dict(self))
 
     def values(self) -> dict[str, object]:
         """The arguments of its SQL function."""

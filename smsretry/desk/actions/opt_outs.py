@@ -27,7 +27,7 @@ class ImportOptOuts(Order):
     broken connection: what is recorded already stays as it is.
     """
 
-    FUNCTION, VERB = "import_sms_opt_outs", ("record", "recorded")
+    FUNCTION, DOES = "import_sms_opt_outs", ("record", "recorded")
     business_id: IdOrAll = Field(description="Whose opt-outs they are; all: they are from every business.")
 
     def values(self) -> dict[str, object]:
@@ -38,22 +38,15 @@ class ImportOptOuts(Order):
 
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """A number that opted out."""
+    """A line: a number that opted out, and when, in ISO 8601; or why it cannot be read, which quotes nothing of it."""
 
     line: int
-    phone: str
-    at: datetime
+    phone: str = ""
+    at: str = ""
+    unread: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A line that cannot be read, and why. Nothing of it is quoted."""
-
-    line: int
-    why: str
-
-
-def read_opt_outs(lines: Sequence[str]) -> Iterator[OptOut | Unread]:
+def read_opt_outs(lines: Sequence[str]) -> Iterator[OptOut]:
     """Read the lines of a file, one by one, so that a broken one costs no other. Empty ones are passed over."""
     delimiter = max(",;\t", key="".join(lines[:1]).count)
     for number, text in enumerate(lines, start=1):
@@ -63,10 +56,10 @@ def read_opt_outs(lines: Sequence[str]) -> Iterator[OptOut | Unread]:
             if any(cells) and not is_header:
                 yield OptOut(number, *_read(*cells))
         except ValueError as error:
-            yield Unread(number, str(error))
+            yield OptOut(number, unread=str(error))
 
 
-def _read(written: str, date: str = "", *more: str) -> tuple[str, datetime]:
+def _read(written: str, date: str = "", *more: str) -> tuple[str, str]:
     if any(more):
         raise ValueError("It has more than two columns: keep the number and the date")
     if not written.startswith("+"):
@@ -74,5 +67,5 @@ def _read(written: str, date: str = "", *more: str) -> tuple[str, datetime]:
     phone = read_phone(written)
     with suppress(ValueError):
         if (moment := datetime.fromisoformat(date)).tzinfo:
-            return phone, moment
+            return phone, moment.isoformat()
     raise ValueError("Its date must be a time with its zone, such as 2026-11-24T08:15:00-05:00")

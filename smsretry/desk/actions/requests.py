@@ -1,6 +1,6 @@
 """What a person may ask and order about texts, customers and the database."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
@@ -16,7 +16,7 @@ from smsretry.desk.actions.form import (
     number_apart,
 )
 from smsretry.quiet_hours.rules import US_STATES
-from smsretry.vocabulary import EndedState, LiveState, Mark, TextState, WhyCode
+from smsretry.vocabulary import Mark, TextState, WhyCode
 
 
 def _us_state(text: str) -> str:
@@ -74,13 +74,14 @@ class WhichTexts(Form):
     customer_id: Id | None = Field(None, description="Id of the customer.")
     code: int | None = Field(None, description="The provider's error code, as 30003.", ge=1, le=99999)
     why_code: WhyCode | None = Field(None, description="Why it waits or ended, in a word.")
+    states: list[TextState] | None = Field(None, description="Only those in these states.")
     since: Moment | None = Field(None, description="Last changed then or later.")
     limit: int = Field(1000, description="How many at most, the newest first.", ge=1, le=10_000)
 
     def values(self) -> dict[str, object]:
         """The filter is one argument, so that a field more is nothing but that."""
         given = self.model_dump(mode="json", exclude_none=True)
-        which = {name: given.pop(name) for name in (*WhichTexts.model_fields, "states") if name in given}
+        which = {name: given.pop(name) for name in WhichTexts.model_fields if name in given}
         return {"row_limit": which.pop("limit"), "which": which, **given}
 
 
@@ -89,25 +90,15 @@ class ListTexts(WhichTexts):
 
     COMMAND, EXAMPLES = "texts list", ("texts list --state held --business $BUSINESS",)
     FUNCTION, ASKS = "list_sms", True
-    states: list[TextState] | None = Field(None, description="Only those in these states.")
     limit: int = Field(100, description="How many at most, the newest first.", ge=1, le=500)
 
 
 class Order(Form):
     """A change that is only tried at first. Nothing is changed unless somebody says who and why."""
 
-    VERB: ClassVar[tuple[str, str]]
-    """What it does and what it did, such as requeue and requeued."""
-
     dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
     who: Words | None = Field(None, description="Your name. It is kept.")
     because: Words | None = Field(None, description="Why. It is kept.")
-
-    @property
-    def done(self) -> str:
-        """What it did, or would do."""
-        do, did = self.VERB
-        return f"would {do}" if self.dry_run else did
 
 
 class ChangeTexts(WhichTexts, Order):
@@ -117,34 +108,29 @@ class ChangeTexts(WhichTexts, Order):
 
     def values(self) -> dict[str, object]:
         """With what to do."""
-        return {"what": self.VERB[0].split()[0], **super().values()}
+        return {"what": self.DOES[0].split()[0], **super().values()}
 
 
 class Requeue(ChangeTexts):
-    """Put texts that failed back into the queue, due at once. Every check is made again."""
+    """Put texts that failed back into the queue, due at once; cancelled ones, if their state is given."""
 
     COMMAND = "texts requeue"
     EXAMPLES = ("texts requeue --code 30003 --since 2026-11-24", "texts requeue --code 30003 --yes --because 'Mended'")
-    VERB = ("requeue", "requeued")
-    states: list[EndedState] = Field(
-        default=["failed"], description="Failed ones, or cancelled ones as well.", min_length=1
-    )
+    DOES = ("requeue", "requeued")
 
 
 class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
     COMMAND, EXAMPLES = "texts cancel", ("texts cancel --row $ROW --yes --because 'Moved away'",)
-    VERB = ("cancel", "cancelled")
-    states: list[LiveState] | None = Field(None, description="Only those in these states.")
+    DOES = ("cancel", "cancelled")
 
 
 class LookAgain(ChangeTexts):
     """Have texts looked at now that wait for something which is mended. Every check is made again."""
 
     COMMAND, EXAMPLES = "texts look-again", ("texts look-again --why no_credentials",)
-    VERB = ("look again now at", "will look again now at")
-    states: list[LiveState] | None = Field(None, description="Only those in these states.")
+    DOES = ("look again now at", "will look again now at")
 
 
 class AfterRestore(Order):
@@ -154,7 +140,7 @@ class AfterRestore(Order):
     """
 
     COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
-    FUNCTION, VERB = "doubt_sms_retries", ("look for", "recorded the restore, and will look for")
+    FUNCTION, DOES = "doubt_sms_retries", ("look for", "recorded the restore, and will look for")
     backup_of: Moment = Field(description="When the backup was taken.", serialization_alias="since")
 
 
@@ -163,7 +149,7 @@ class Resolve(Signed):
 
     COMMAND = "texts resolve"
     EXAMPLES = ("texts resolve --row $ROW --went-out-as nothing --because 'I looked'",)
-    FUNCTION = "resolve_sms_doubt"
+    FUNCTION, DOES = "resolve_sms_doubt", ("", "resolved row {retry_id}")
     retry_id: Id = Field(description="Id of the row.")
     went_out_as: MessageId = Field(
         description="The provider's id of the message that was this text; nothing: it did not go out, and may again."
@@ -185,7 +171,7 @@ class RecordConsent(Signed):
         "consent - --said opted_out --source card --because Hers < n.txt",
         "consent $CUSTOMER --said opted_in --source form --because Hers",
     )
-    FUNCTION = "record_sms_consent"
+    FUNCTION, DOES = "record_sms_consent", ("", "recorded {consent}")
     customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
         description="Id of the customer: for their number, at their business.", repr=False
     )
@@ -208,7 +194,7 @@ class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION, LOOK = "set_sms_stop", "status"
+    FUNCTION, LOOK, DOES = "set_sms_stop", "status", ("", "stopped marketing texts to {state}, or lifted that")
     state: Annotated[UsState, POSITIONAL] = Field(
         description="Two letters of a US state or territory, such as LA.", serialization_alias="subject"
     )
@@ -232,7 +218,7 @@ class Prune(Form):
     """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
 
     COMMAND, EXAMPLES = "prune", ("prune --keep-days 180", "prune --dry-run")
-    FUNCTION = "prune_sms_history"
+    FUNCTION, DOES = "prune_sms_history", ("delete", "deleted")
     keep_days: int = Field(90, description="Days of finished texts to keep.", ge=7, le=3650)
     dry_run: bool = Field(False, title="Only try", description="Delete nothing; say what would be deleted.")
 
@@ -246,5 +232,5 @@ class MarkDatabase(Signed):
 
     COMMAND = "mark"
     EXAMPLES = ("mark production --because 'Live since May'", "mark staging --because 'A copy of last night'")
-    FUNCTION = "mark_sms_database"
+    FUNCTION, DOES = "mark_sms_database", ("", "marked the database as {kind}")
     kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(description="none takes the mark away.")

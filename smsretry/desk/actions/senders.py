@@ -4,7 +4,7 @@ A sender that is a number is named by its id in Prefect, which keeps parameters 
 take the number, too.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,15 +35,13 @@ class SenderOrder(Signed):
     """A change of a sender."""
 
     LOOK = "senders"
-    DONE: ClassVar[str]
-    """What it did, in a word."""
 
 
 class AddSender(SenderOrder):
     """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
     COMMAND, EXAMPLES = "senders add", ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",)
-    FUNCTION, DONE = "add_sms_sender", "added"
+    FUNCTION, DOES = "add_sms_sender", ("", "added")
     sent_by: Annotated[SenderName, POSITIONAL] = Field(
         title="Messaging service", description="Its id. A sender that is a number is added by command or SQL."
     )
@@ -61,19 +59,22 @@ class AddSender(SenderOrder):
     replace: bool = Field(False, description="Take the place of a sender that is active.")
 
 
-class OrderToSender(SenderOrder):
-    """A change of one sender, for all who share it."""
+class ChangeSender(SenderOrder):
+    """Give a sender another rate or cap, or let its texts wait, visibly, for all who share it."""
 
+    COMMAND = "senders change"
+    EXAMPLES = (
+        "senders change $SERVICE --rate 4.5 --because 'A better score'",
+        "senders change - --paused yes --because 'Suspended' < number.txt",
+        "senders change $SERVICE --paused no --because 'Mended'",
+    )
+    FUNCTION, DOES = "change_sms_sender", ("", "changed")
     sender: Annotated[SenderName, POSITIONAL] = Field(
         description="Its id, or the provider's.", serialization_alias="named"
     )
-
-
-class ChangeSender(OrderToSender):
-    """Give a sender another rate or cap, for all who share it."""
-
-    COMMAND, EXAMPLES = "senders change", ("senders change $SERVICE --rate 4.5 --because 'A better score'",)
-    FUNCTION, DONE = "change_sms_sender", "changed"
+    paused: Literal["yes", "no"] | None = Field(
+        None, description="yes: its texts wait. no: what was wrong is mended, and what waited for that is due at once."
+    )
     segments_per_second: float | None = Field(
         None, description="Segments a second that it sends; 0: no limit any more.", ge=0, le=1000
     )
@@ -82,33 +83,11 @@ class ChangeSender(OrderToSender):
     )
 
 
-class PauseSender(OrderToSender):
-    """Let a sender's texts wait, visibly, until it is resumed."""
-
-    COMMAND, EXAMPLES = "senders pause", ("senders pause - --because 'Suspended' < number.txt",)
-    FUNCTION, DONE = "change_sms_sender", "paused"
-
-    def values(self) -> dict[str, object]:
-        """It changes whether it sends."""
-        return {**super().values(), "paused": True}
-
-
-class ResumeSender(OrderToSender):
-    """Let a sender send again, because what was wrong is mended. Its texts that waited are due at once."""
-
-    COMMAND, EXAMPLES = "senders resume", ("senders resume $SERVICE --because 'Mended'",)
-    FUNCTION, DONE = "change_sms_sender", "resumed"
-
-    def values(self) -> dict[str, object]:
-        """It changes whether it sends."""
-        return {**super().values(), "paused": False}
-
-
 class RemoveSender(SenderOrder):
     """Let a business's texts go out from the sender of the environment again."""
 
     COMMAND, EXAMPLES = "senders remove", ("senders remove --business $BUSINESS --because 'It shares ours'",)
-    FUNCTION, DONE = "remove_sms_sender", "removed"
+    FUNCTION, DOES = "remove_sms_sender", ("", "removed")
     business_id: Id = Field(description="Id of the business.")
     message_class: MessageClass | None = Field(
         None, description="The sender for this class; empty: the one for all texts."

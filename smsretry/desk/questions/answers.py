@@ -8,18 +8,7 @@ from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts
-from smsretry.desk.actions.requests import (
-    AfterRestore,
-    ListTexts,
-    MarkDatabase,
-    Order,
-    RecordConsent,
-    Resolve,
-    StopState,
-    WhichText,
-    WhichTexts,
-)
-from smsretry.desk.actions.senders import SenderOrder
+from smsretry.desk.actions.requests import AfterRestore, Order, RecordConsent, WhichText
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import on_clock
@@ -29,6 +18,7 @@ MOST_NOTES: Final = 100
 """How many lines of a file are told one by one, of each kind."""
 _UNREAD: Final = "line {line}: the database reads no number in it, or no date from 2000 on that has come"
 _OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
+_NO_DOUBT: Final = "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
     "them. Give the same order again later."
@@ -81,9 +71,9 @@ class Done(Answer):
 
     def tell(self) -> Iterator[Told]:
         """What was done, with the numbers of it; who ordered it, and why."""
-        did, came_to = _did(self.asked, self.came_to), self.came_to.items()
-        numbers = ", ".join(f"{name} {value}" for name, value in came_to if name != "answer" and value is not None)
-        yield f"{did[:1].upper()}{did[1:]}{f': {numbers}' if numbers else ''}."
+        numbers = (f"{name} {value}" for name, value in self.came_to.items() if name != "answer" and value is not None)
+        did = _NO_DOUBT if self.came_to.get("answer") == "not_in_doubt" else self.asked.did
+        yield f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
         if isinstance(self.asked, RecordConsent) and not str(self.asked.customer_id).startswith("+"):
@@ -97,35 +87,16 @@ class Done(Answer):
 
     @property
     def fails(self) -> bool:
-        if isinstance(self.asked, ImportOptOuts):  # the same file again does the rest, once that is mended
-            return bool(self.came_to.get("refused") or self.came_to["unmarked"])
-        return isinstance(self.asked, Resolve) and self.came_to["answer"] != "resolved"
+        """Of a file, the same one again does the rest once that is mended."""
+        counts = self.came_to
+        left = bool(counts.get("refused") or counts.get("unmarked")) and isinstance(self.asked, ImportOptOuts)
+        return left or counts.get("answer") == "not_in_doubt"
 
     @property
     def signed(self) -> Iterator[str]:
         """Who ordered it, and why."""
         if because := getattr(self.asked, "because", None):
             yield f"By {getattr(self.asked, 'who', 'a person')}: {because}"
-
-
-def _did(asked: Form, came_to: Mapping[str, Any]) -> str:
-    """In words, within a sentence."""
-    match asked:
-        case SenderOrder():
-            return asked.DONE
-        case Order():
-            return asked.done
-        case RecordConsent(consent=said):
-            return f"recorded {said}"
-        case Resolve(retry_id=row):
-            unknown = "not in doubt, or a worker looks for it at this moment: try again in a minute, row"
-            return f"{'resolved row' if came_to['answer'] == 'resolved' else unknown} {row}"
-        case StopState(state=state):
-            return f"{'stopped' if came_to['answer'] else 'lifted the stop of'} marketing texts to {state}"
-        case MarkDatabase(kind=kind):
-            return f"marked the database as {kind}"
-        case _:
-            return "would delete" if asked.is_question else "deleted"
 
 
 # Several texts
@@ -140,18 +111,18 @@ def _texts(texts: Sequence[TextRecord]) -> Iterator[Told]:
         yield f"    row {one.retry_id}, customer {one.customer_id or 'is gone'}"
 
 
-class Listed(Done):
+class Listed(Answer):
     """The texts that match."""
 
-    asked: Annotated[ListTexts, Field(exclude=True, repr=False)]
     texts: tuple[TextRecord, ...]
+    more: bool = Field(description="Whether there may be more than were asked for.")
 
     @property
     def fails(self) -> bool:
         return not self.texts
 
     def tell(self) -> Iterator[Told]:
-        more = "; there may be more" if len(self.texts) == self.asked.limit else ""
+        more = "; there may be more" if self.more else ""
         yield f"{len(self.texts)} text{'' if len(self.texts) == 1 else 's'} that match{more}"
         yield from _texts(self.texts)
 
@@ -172,7 +143,7 @@ class Change(Done):
 
     def tell(self) -> Iterator[Told]:
         why = "" if self.changed else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
-        yield f"{self.asked.done.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{why}"
+        yield f"{self.asked.did.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{why}"
         if self.asked.dry_run and self.changed:
             values = self.asked.model_dump(mode="json", exclude_unset=True, exclude={"dry_run"})
             yield ("Nothing was changed: it was only tried. ", Lever.of(type(self.asked), values, "Do it"))
@@ -181,7 +152,7 @@ class Change(Done):
         yield from _texts(self.sample)
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"
-        if isinstance(self.asked, WhichTexts) and self.matched == self.asked.limit:
+        if self.matched == getattr(self.asked, "limit", None):
             yield f"These are the newest {self.matched}; there may be more: order it again."
         yield from self.signed
 

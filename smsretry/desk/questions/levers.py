@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, StopState, WhichText
-from smsretry.desk.actions.senders import ChangeSender, ResumeSender
+from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import LEFT, Lever
 from smsretry.retry.models import Value
@@ -13,15 +12,16 @@ from smsretry.vocabulary import WhyCode
 
 _ASK: Final = "ask the provider what is wrong with its sender (smsretry senders check {}) and fix that"
 _CREDENTIALS: Final = "give the runner credentials for its account"
-OF_SENDERS: Final[Mapping[WhyCode | None, tuple[str | None, str, type[Form]]]] = {
-    "sender_paused": (None, "let its sender send again, once that is fixed", ResumeSender),
-    "no_credentials": (_CREDENTIALS, "let its sender try again now", ResumeSender),
-    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", ChangeSender),
-    "sender_rate": (None, "raise its sender's rate, if the provider takes more in a second", ChangeSender),
-    "account_refused": (_ASK, "let it send again", ResumeSender),
-    "sending_stopped": (_ASK, "let it send again", ResumeSender),
+_RESUME: Final = {"paused": "no"}
+OF_SENDERS: Final[Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]] = {
+    "sender_paused": (None, "let its sender send again, once that is fixed", _RESUME),
+    "no_credentials": (_CREDENTIALS, "let its sender try again now", _RESUME),
+    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", {}),
+    "sender_rate": (None, "raise its sender's rate, if the provider takes more in a second", {}),
+    "account_refused": (_ASK, "let it send again", _RESUME),
+    "sending_stopped": (_ASK, "let it send again", _RESUME),
 }
-"""What is about a sender: what to fix, what then to do, and the form of it."""
+"""What is about a sender: what to fix, what then to do, and how it is changed."""
 _ANEW: Final = frozenset({"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"})
 """What is decided from number, zones and hours: a text is looked at anew as soon as one of them is corrected."""
 _MEND: Final = "mend what it says, if something can be mended"
@@ -55,8 +55,8 @@ def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | N
         places: whose number, zones and hours they are decided from.
     """
     if sender and why in OF_SENDERS:
-        first, words, form = OF_SENDERS[why]
-        return Lever.of(form, {"sender": sender}, words, first and first.format(sender))
+        first, words, change = OF_SENDERS[why]
+        return Lever.of(ChangeSender, {"sender": sender, **change}, words, first and first.format(sender))
     if why in _ANEW:
         what = "if customers.phone, customers.timezone or businesses.sms_hours is wrong, correct it in the application"
         return Lever(words=f"{what} ({places}): it is looked at anew at once")
@@ -97,7 +97,8 @@ def levers(text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None) -
         yield from consent
         first = code.first if code else _MEND
         first = "wait until their consent is on record" if consent else first
-        yield Lever.of(Requeue, row | {"states": [text.state]}, "send it again, with every check", first)
+        state = {} if text.state == "failed" else {"states": [text.state]}
+        yield Lever.of(Requeue, row | state, "send it again, with every check", first)
     if "cancel" in can:
         yield Lever.of(Cancel, row, "end it, if it is no longer wanted")
     if code:

@@ -39,8 +39,6 @@ LEAST: Final[dict[str, list[str]]] = {
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
     "senders add": [SENDER, "--business", _ID, "--account", ACCOUNT, "--because", "Registered"],
     "senders change": [SENDER, "--rate", "2", "--because", "Better"],
-    "senders pause": [SENDER, "--because", "Suspended"],
-    "senders resume": [SENDER, "--because", "Mended"],
     "senders remove": ["--business", _ID, "--because", "Shared"],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
@@ -58,7 +56,7 @@ _NOTHING_THERE: Final = {
     **dict.fromkeys([f"texts {word}" for word in ("list", "requeue", "cancel", "look-again", "resolve")], 1),
     "after-restore": 1,
     "status": 1,
-    **dict.fromkeys([f"senders {order}" for order in ("add", "change", "pause", "resume", "remove")], 1),
+    **dict.fromkeys([f"senders {order}" for order in ("add", "change", "remove")], 1),
 }
 """The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""
 

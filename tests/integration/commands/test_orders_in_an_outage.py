@@ -25,11 +25,11 @@ from tests.support.claims import claim_due
 
 NOTHING = "Nothing was recorded, and nothing repeats it: give the order again"
 UNKNOWN = "It is not known whether it was recorded, and nothing repeats it: look with `smsretry {}`"
-LOOK = {"stop": "status", "senders pause": "senders", "senders resume": "senders"}
+LOOK = {"stop": "status", "senders change": "senders"}
 """Where to look. The other orders are about texts and people: explain."""
 ROW = UUID(int=1)
 YES = ["--yes", "--who", "Ann", "--because", "Asked"]
-ONE = ["consent", "stop", "senders pause", "senders resume", "texts resolve", "prune"]
+ONE = ["consent", "stop", "senders change", "texts resolve", "prune"]
 MANY = ["texts requeue", "texts cancel", "after-restore"]
 """Without a yes they are only tried."""
 QUESTIONS = ["explain", "status", "preview", "texts list"]

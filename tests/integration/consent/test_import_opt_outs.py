@@ -133,8 +133,8 @@ def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
     shop.stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
     order = ImportOptOuts(business_id=str(shop.id), dry_run=False, who="Ann", because="Moved")
     with pytest.raises(QueueUnreachable, match="It is not known whether it was recorded"):
-        operators.import_opt_outs(order, [OptOut(2, PHONE, NOON - DAY)])
-    done = operators.import_opt_outs(order, [OptOut(2, PHONE, NOON - DAY)])
+        operators.import_opt_outs(order, [OptOut(2, PHONE, (NOON - DAY).isoformat())])
+    done = operators.import_opt_outs(order, [OptOut(2, PHONE, (NOON - DAY).isoformat())])
     assert (done.recorded, done.known) == (0, 1)
     assert shop.row(row)["status"] == "cancelled"
 

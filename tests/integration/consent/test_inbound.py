@@ -175,14 +175,14 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
         status = QueueStatus.of(operators.status())
         assert any("wrote what may mean stop" in need.what for need in status.needs())
         assert any(SID in line for line in status.lines())
-        assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [SID]
+        assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [SID]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7))
     hear(shop, body="stop it?", phone=other)
     for phone, left in ((PHONE, 1), (other, 0)):
         record_consent(operators, phone, consent="unchanged", source="text", business_id=shop.id)
         assert unread(operators) == left
-    assert [told.stop_sid for told in operators.explain(WhichText(id=text))] == [None]
+    assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [None]
     with pytest.raises(InputError, match="No text of this number waits"):
         record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
     shop.later(days=100)

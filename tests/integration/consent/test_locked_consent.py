@@ -125,7 +125,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
         said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
     assert (said.customers, said.cancelled, said.unmarked) == (0, 1, 1)
     assert shop.row(row)["status"] == "cancelled"
-    [told] = operators.explain(WhichText(id=row))
+    [told] = operators.texts(WhichText(id=row))
     assert told.opted_out_since is not None
     shop.later(minutes=1)
     hear(shop, "STOP")

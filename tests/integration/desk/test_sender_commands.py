@@ -38,7 +38,7 @@ def said(done: Result) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
-def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
+def test_a_sender_is_added_listed_changed_paused_and_removed(
     business: Business, account: str, command: Command, own: str
 ) -> None:
     """Each says what was done, and no number is printed."""
@@ -50,14 +50,16 @@ def test_a_sender_is_added_listed_changed_paused_resumed_and_removed(
     assert f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments" in told
     assert said(command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)).startswith("Changed")
     assert "a second" not in command("senders").stdout
-    paused = command("senders", "pause", "-", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n")
+    paused = command(
+        "senders", "change", "-", "--paused", "yes", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n"
+    )
     lines = command("senders", "--troubled").stdout.splitlines()
     assert lines[1:] == [
         f"sender …0006 of account {account}; for Maple Street Dental; nothing waits",
         "  sender paused since Tue 12 Jan 17:00 UTC: It is suspended",
-        f"    let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')",
+        f"    let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')",
     ]
-    assert said(command("senders", "resume", own, *BECAUSE)).startswith("Resumed: ")
+    assert said(command("senders", "change", own, "--paused", "no", *BECAUSE)).startswith("Changed: ")
     assert said(command("senders", "--troubled")) == "senders 0"
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
@@ -85,9 +87,9 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
 ) -> None:
     """The lever is pulled as it is told, and the text goes out. After a move, each send says what it left from."""
     row = business.due_text()
-    command("senders", "pause", own, "--because", "It is suspended")
+    command("senders", "change", own, "--paused", "yes", "--because", "It is suspended")
     assert run(queue, sender, AT_ONCE) == ["Held"]
-    lever = f"let its sender send again, once that is fixed (smsretry senders resume {own} --because '…')"
+    lever = f"let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')"
     assert f"You can: {lever}" in command("explain", row).stdout
     status = command("status")
     assert status.exit_code == 1
@@ -96,7 +98,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert "senders that need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
     assert (one["used_by"], one["held"], one["why_code"]) == (["Maple Street Dental"], 1, "sender_paused")
-    assert "released 1." in command("senders", "resume", own, *BECAUSE).stdout
+    assert "released 1." in command("senders", "change", own, "--paused", "no", *BECAUSE).stdout
     assert run(queue, sender, AT_ONCE) == ["Sent"]
     [attempt] = business.attempts_of(row)
     assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), "the pause cost no attempt"

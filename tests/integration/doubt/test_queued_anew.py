@@ -103,7 +103,7 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     requeue = Requeue(retry_ids=[newer], dry_run=False, who="Ann", because="It never went out")
     [(why, texts)] = ordered(operators, requeue).skipped.items()
     assert (texts, "resolve_sms_doubt" in why) == (1, True)
-    assert operators.explain(WhichText(id=newer))[0].can == ("resolve",)
+    assert operators.texts(WhichText(id=newer))[0].can == ("resolve",)
     assert resolve(operators, resolution(newer, None))
     assert ordered(operators, requeue).changed == 1
     assert shop.run() == ["Sent"]
