@@ -8,6 +8,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
+from smsretry.retry.models import SenderId
 from smsretry.retry.profile import DEFAULT, EVERYBODY, SEND_WITHIN_SECONDS, Profile
 from smsretry.setting_values import (
     SEND_TO,
@@ -122,9 +123,10 @@ class Settings(ReadingSettings):
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property
-    def twilio_sender(self) -> str:
-        """The messaging service's SID, or else the number that texts go out from."""
-        return self.twilio_messaging_service_sid or self.twilio_from_number or ""
+    def default_sender(self) -> SenderId:
+        """The sender of the environment, for every business without one of its own."""
+        sent_by = self.twilio_messaging_service_sid or self.twilio_from_number
+        return SenderId(self.twilio_account_sid, sent_by)
 
 
 _Kind = TypeVar("_Kind", bound=ReadingSettings)

@@ -35,8 +35,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return Cancel(f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
     if misspelled := spelling_problem(claim.phone or ""):
         return Hold(misspelled, "number_spelling")
-    if claim.sender and claim.sender.paused_because:
-        return Hold(_PAUSED.format(claim.sender.paused_because), "sender_paused")
+    if paused := claim.sender.paused_because:
+        return Hold(_PAUSED.format(paused), "sender_paused")
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
@@ -51,8 +51,8 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
     if at >= valid_until - MIN_LIFE:
         # The last moments: the provider would have to let it go before the window closes.
         return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why, "quiet_hours")
-    if claim.sender and claim.sender.spent_until and at < claim.sender.spent_until:
-        return after_day(claim, turns_at=claim.sender.spent_until, profile=profile)
+    if (spent_until := claim.sender.spent_until) and at < spent_until:
+        return after_day(claim, turns_at=spent_until, profile=profile)
     return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Final, Self, TypeAlias, get_args
+from typing import Annotated, Self, TypeAlias, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -31,22 +31,20 @@ class SenderId:
     """None: that of the environment; of a list, any."""
 
 
-ENVIRONMENT: Final = SenderId()
-"""The sender of the environment, when nobody has to know which one that is."""
-
-
-class AssignedSender(Value):
+@dataclass(frozen=True, slots=True)
+class AssignedSender(SenderId):
     """What a claimed text goes out from, as `smsretry.senders` has it. It never gets another account or address."""
 
-    id: UUID
-    account: str
-    sent_by: str = Field(repr=False, description="A messaging service, or a number of the business's.")
-    segments_per_second: float | None = Field(None, description="None: as fast as the provider takes them.")
-    paused_because: str | None = Field(None, description="Why its texts wait. None: it sends.")
-    spent_until: Instant | None = Field(
-        None, description="When the day turns over, or has, that it has used. None: it has some left."
-    )
-    whose: str | None = Field(None, description="The name of a business that it texts for.")
+    id: UUID | None = None
+    """None: it is that of the environment, and no run has told the database yet."""
+    segments_per_second: float | None = None
+    """None: as fast as the provider takes them."""
+    paused_because: str | None = None
+    """Why its texts wait. None: it sends."""
+    spent_until: Instant | None = None
+    """When the day turns over, or has, that it has used. None: it has some left."""
+    whose: str | None = None
+    """The name of a business that it texts for."""
 
 
 class LostMessage(Value):
@@ -68,9 +66,7 @@ class Claim(Value):
     scheduled_for: Instant
     attempt_count: int
     max_attempts: int
-    sender: AssignedSender | None = Field(
-        None, description="None: that of the environment, which the database does not know."
-    )
+    sender: Annotated[AssignedSender, BeforeValidator(lambda known: known or AssignedSender())] = AssignedSender()
     stopped_states: tuple[str, ...] = Field((), description="US states to which an operator lets no marketing text go.")
     attempt_begun_at: Instant | None = Field(description="For a row in doubt: when its attempt began.")
     in_doubt_since: Instant | None
@@ -159,7 +155,7 @@ class Text(Value):
     """What goes to the provider."""
 
     attempt_id: UUID
-    sender: SenderId = Field(ENVIRONMENT, description="What it goes out from.")
+    sender: SenderId = SenderId()
     to: str = Field(repr=False)
     body: str = Field(repr=False)
     valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")

@@ -127,7 +127,7 @@ def send_sms(
             retry_id=row, fate="Deferred", detail=_IN_QUEUE, why_code="already_queued", next_at=queued.due_at
         )
     try:
-        claim = queue.claim_one(row, default=sender.default)
+        claim = queue.claim_one(row)
         if claim is None:
             return ItemResult(retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost")
         if isinstance(claim, ItemResult):

@@ -169,7 +169,7 @@ class FlowControl:
             self._lock.notify_all()
 
     def _sender(self, claim: Claim) -> _Sender:
-        key = _sender_id(claim)
+        key = claim.sender.id
         if key not in self._senders:
             self._senders[key] = _Sender(key)
         return self._senders[key]
@@ -245,7 +245,7 @@ class FlowControl:
         return str(sender.id) if sender.waits_until > now or self._under_way_of(sender) >= sender.at_once else None
 
     def _under_way_of(self, sender: _Sender) -> int:
-        return sum(_sender_id(claim) == sender.id for claim in self._under_way.values())
+        return sum(claim.sender.id == sender.id for claim in self._under_way.values())
 
     def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
         """Wait until the moment at which the text leaves, by its sender's rate: two seconds, or what is late here.
@@ -256,7 +256,7 @@ class FlowControl:
         with self._lock:
             self._ahead = min(self._ahead, monotonic() - begun.decided_at.timestamp())
             leaves = begun.reached_at.timestamp() + self._ahead if begun.reached_at else 0.0
-            if claim.sender and (per_second := claim.sender.segments_per_second):
+            if per_second := claim.sender.segments_per_second:
                 sender = self._sender(claim)
                 leaves = max(leaves, sender.free_at, monotonic())
                 sender.free_at = leaves + segments(claim.body or "") / per_second
@@ -425,12 +425,8 @@ class FlowControl:
 
 def _needs(claim: Claim) -> list[Stop]:
     """What must not have stopped, or else this text is the one that tries it."""
-    own: list[Stop] = [("sender", str(claim.sender.id))] if claim.sender else []
+    own: list[Stop] = [("sender", str(claim.sender.id))] if claim.sender.id else []
     return [ALL_SENDING, *own, _business(claim)]
-
-
-def _sender_id(claim: Claim) -> UUID | None:
-    return claim.sender.id if claim.sender else None
 
 
 def _business(claim: Claim) -> Stop:

@@ -28,11 +28,11 @@ from smsretry.retry.decision import (
     Send,
 )
 from smsretry.retry.delivery import before_sending_again
-from smsretry.retry.models import Claim, ItemResult, SenderId, Text
+from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import Begin, RetryQueue, Sender
+from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
@@ -113,7 +113,7 @@ class _Item:
 
     def _obstacle(self) -> PutOff | None:
         """Why this worker, or its run, does not let it go."""
-        if why := self.sender.cannot_send_for(self._sent_from.account or ""):
+        if why := self.sender.cannot_send_for(self.claim.sender.account or ""):
             # The application may have no credentials, and leave them to the workers.
             return (GiveBack if self.first_send else Hold)(why, "no_credentials")
         return self.flow_control.admit(self.claim)
@@ -124,12 +124,6 @@ class _Item:
         return self.sender.audience.includes(self.claim.phone)
 
     @property
-    def _sent_from(self) -> SenderId:
-        """What it goes out from: the business's own sender, or that of the environment."""
-        own = self.claim.sender
-        return SenderId(own.account, own.sent_by) if own else self.sender.default
-
-    @property
     def _lost(self) -> ItemResult:
         return ItemResult.lost(self.claim)
 
@@ -137,19 +131,11 @@ class _Item:
         """May the request leave? First the provider is asked about messages that did not arrive, then the database."""
         if self._is_listed and (settled := self._lost_messages()):
             return settled
-        request = Begin(
-            claim=self.claim,
-            attempt_id=attempt_id,
-            decision=decision,
-            sender=self._sent_from,
-            audience=self.sender.audience,
-            first_send=self.first_send,
-            run_id=self.run_id,
-            lead=self.flow_control.lead,
-        )
-        began = time.monotonic()
+        began, lead, first_send = time.monotonic(), self.flow_control.lead, self.first_send
         try:
-            begun = self.queue.begin(request)
+            begun = self.queue.begin(
+                self.claim, attempt_id, decision, first_send=first_send, run_id=self.run_id, lead=lead
+            )
         except QueueBusy:
             return before.troubled(self.claim, _LOCKED, "customer_locked")
         except QueueError as error:
@@ -203,7 +189,7 @@ class _Item:
         claim = self.claim
         text = Text(
             attempt_id=attempt_id,
-            sender=self._sent_from,
+            sender=claim.sender,
             to=claim.phone or "",
             body=claim.body or "",
             valid_for=valid_for,
@@ -214,7 +200,7 @@ class _Item:
             outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
         if slower := self.flow_control.observe(claim, outcome):
             with suppress(QueueError):  # then the other machines find out by themselves
-                self.queue.slow_down(self._sent_from, slower)
+                self.queue.slow_down(claim.sender, slower)
         return outcome
 
     def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:

@@ -9,10 +9,10 @@ from uuid import UUID
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
-from smsretry.retry.models import ENVIRONMENT, Claim, Finding, ItemResult, Look, SenderId, Text
+from smsretry.retry.models import Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Audience, Profile
-from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, SendTo, StopKind
+from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, StopKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +28,18 @@ class Batch:
     """The business whose row took all the time of a claim of one, so that nothing was claimed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
-    """Begin a send: store with the attempt what will be sent, and by which run."""
-
-    claim: Claim
-    attempt_id: UUID
-    decision: Send
-    sender: SenderId
-    """What it goes out from."""
-    audience: Audience
-    """Whom this installation texts."""
-    first_send: bool = False
-    """Whether it is the text's very first send, and not one of its retries."""
-    run_id: UUID | None = None
-    lead: float = 0.0
-    """Seconds until the answer is here, as a rule: its turn with its sender comes no sooner."""
-
-
 class RetryQueue(Protocol):
-    """The queue. Each call is one transaction, and raises `QueueError` when it could not be made."""
+    """The queue, as an environment with its sender and its audience works with it.
+
+    Each call is one transaction, and raises `QueueError` when it could not be made.
+    """
 
     # One run
 
-    def start_run(
-        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
-    ) -> list[InterruptedRun]:
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
-        Args:
-            send_to: whom it texts, stored with it.
-            default: the sender of its environment, which is known from then on.
+        The sender of its environment is known from then on.
         """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
@@ -68,7 +49,6 @@ class RetryQueue(Protocol):
         self,
         limit: int,
         *,
-        default: SenderId = ENVIRONMENT,
         without: Collection[str] = (),
         slow: Collection[UUID] = (),
         suspect: bool = False,
@@ -78,7 +58,6 @@ class RetryQueue(Protocol):
         Who was served longest ago goes first, and of each sender about half a second's worth is taken.
 
         Args:
-            default: the sender of the environment, for every business without one of its own.
             without: senders and businesses, by id, of which nothing is to be claimed now.
             slow: businesses of which nothing is to be claimed, and nothing in doubt either.
             suspect: instead of them one row whose claims have died more than once, which is claimed alone.
@@ -99,8 +78,20 @@ class RetryQueue(Protocol):
 
     # One claimed row on its way. Each call names its claim number; the answer says whether the claim held.
 
-    def begin(self, request: Begin) -> Begun:
-        """Ask whether the request may leave.
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        first_send: bool = False,
+        run_id: UUID | None = None,
+        lead: float = 0.0,
+    ) -> Begun:
+        """Ask whether the request may leave. What will be sent is stored with the attempt.
+
+        Args:
+            lead: seconds until the answer is here, as a rule: its turn with its sender comes no sooner.
 
         Raises:
             QueueBusy: another transaction holds the customer locked.
@@ -123,7 +114,7 @@ class RetryQueue(Protocol):
     def queue(self, **text: object) -> Queued:
         """Queue a retry; a text that has a live row keeps that one. `queue_sms_retry` says what the values mean."""
 
-    def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         """Take charge of this row. A result: what became of it, because it cannot be read. None: somebody has it."""
 
     def schedule(self, **text: object) -> Scheduled:
@@ -158,7 +149,7 @@ class Sender(Protocol):
 
     @property
     def default(self) -> SenderId:
-        """The sender of the environment, for every business without one of its own."""
+        """The sender of the environment."""
 
     def cannot_send_for(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""

@@ -58,6 +58,6 @@ def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:
     left from the business's own sender, or from that of the environment.
     """
     unwritten = claim.sent_account is None and claim.sent_by is None
-    own = claim.sender.account if unwritten and claim.sender else None
+    own = claim.sender.account if unwritten else None
     others = [SenderId(own)] if own and own != default.account else []
     return [SenderId(claim.sent_account, claim.sent_by), *others]

@@ -91,9 +91,8 @@ class Run:
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
-        queue, audience = self._services.queue, self._services.sender.audience
-        self.interrupted = queue.start_run(self.id, stale_minutes, audience.send_to, default=self._default)
-        self.recovered = queue.recover(stale_minutes)
+        self.interrupted = self._services.queue.start_run(self.id, stale_minutes)
+        self.recovered = self._services.queue.recover(stale_minutes)
         return self.recovered
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
@@ -114,13 +113,13 @@ class Run:
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
             without = () if suspect else self.flow_control.without
-            batch = queue.claim_texts(size, default=self._default, without=without, slow=self._slow, suspect=suspect)
+            batch = queue.claim_texts(size, without=without, slow=self._slow, suspect=suspect)
             if batch.slow is None or monotonic() > until or self.flow_control.run_stopped_because:
                 return batch
             self._slow.add(batch.slow)
 
     def _claimed(self, batch: Batch) -> list[Claim]:
-        self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts if claim.sender}
+        self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts}
         self.flow_control.claimed(batch)
         return list(batch.texts)
 
@@ -230,7 +229,7 @@ class Run:
             database_broken=control.database_trouble is not None,
             stopped_senders=[
                 StoppedSender(
-                    sender=f"the sender of {own.whose}" if own.whose else f"sender {masked_sender(own.sent_by)}",
+                    sender=f"the sender of {own.whose}" if own.whose else f"sender {masked_sender(own.sent_by or '')}",
                     why=why,
                     is_news=(kind, subject) not in control.tried,
                     businesses=control.businesses_of(subject),

@@ -15,10 +15,10 @@ from smsretry.local.business import BODY as BODY
 from smsretry.local.business import PHONE as PHONE
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
-from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId, Sighting
+from smsretry.retry.models import AssignedSender, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
-from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
-from smsretry.sending.ports import Begin, RetryQueue, Sender, Services
+from smsretry.retry.profile import DEFAULT, Profile
+from smsretry.sending.ports import RetryQueue, Sender, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
@@ -156,20 +156,11 @@ def begin(
     attempt_id: UUID | None = None,
     *,
     cap: int | None = None,
-    sent_by: str | None = SENDER,
 ) -> Begun:
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
     decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
-    return queue.begin(
-        Begin(
-            claim=claim,
-            attempt_id=attempt_id or uuid4(),
-            decision=decision,
-            sender=SenderId(None, sent_by),
-            audience=EVERYBODY,
-        )
-    )
+    return queue.begin(claim, attempt_id or uuid4(), decision)
 
 
 def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
@@ -191,5 +182,4 @@ def resolution(retry_id: UUID, sid: str | None) -> Resolve:
 
 def assigned(number: int, **changes: Any) -> AssignedSender:
     """A business's own sender: the messaging service of this number, in a subaccount of its own."""
-    row = {"id": UUID(int=number), "account": f"AC{number:032x}", "sent_by": f"MG{number:032x}"}
-    return AssignedSender.model_validate(row | changes)
+    return AssignedSender(f"AC{number:032x}", f"MG{number:032x}", UUID(int=number), **changes)

@@ -11,7 +11,7 @@ from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.retry.profile import EVERYBODY
-from smsretry.sending.ports import Batch, Begin
+from smsretry.sending.ports import Batch
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
@@ -61,8 +61,8 @@ class FakeQueue:
         self.claims = [claim for claim in self.claims if claim not in taken]
         return Batch(taken, [*self.stops], 0 if self.claims else None)
 
-    def begin(self, request: Begin) -> Begun:
-        self._note("begin", request.decision)
+    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, **_: Any) -> Begun:
+        self._note("begin", decision)
         return self.answers.pop(0) if self.answers else begun()
 
     def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
@@ -94,7 +94,7 @@ class FakeQueue:
 
 
 def _subjects(claim: Claim) -> set[str]:
-    return {str(claim.business_id), str(claim.sender.id if claim.sender else "")}
+    return {str(claim.business_id), str(claim.sender.id)}
 
 
 @dataclass

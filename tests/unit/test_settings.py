@@ -51,11 +51,14 @@ def complaints(environment: pytest.MonkeyPatch, *, without: str = "", **values: 
 def test_five_variables_will_do_and_the_rest_has_defaults(environment: pytest.MonkeyPatch) -> None:
     """A messaging service and an API key will do as well, and go before. A reader's broken key is nothing to a run."""
     settings = read(environment, Settings, **COMPLETE, SUPABASE_READER_KEY="a\nb")
-    assert (settings.supabase_service_role_key.get_secret_value(), settings.twilio_sender) == ("key", "+12125550100")
+    assert (settings.supabase_service_role_key.get_secret_value(), settings.default_sender.sent_by) == (
+        "key",
+        "+12125550100",
+    )
     assert settings.profile == Profile()
     others = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
     del others["TWILIO_AUTH_TOKEN"]
-    assert read(environment, Settings, **others).twilio_sender == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
+    assert read(environment, Settings, **others).default_sender.sent_by == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
 
 
 WRONG: list[tuple[dict[str, str], str, list[str]]] = [

@@ -128,7 +128,7 @@ class SupabaseGroups(SupabaseCalls):
         """
         values = {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values)
         # As the functions lock: the number, and then its sender.
-        order = f"{claim.sender.id if claim.sender else ''} {claim.phone} {claim.business_id} {claim.id}"
+        order = f"{claim.sender.id or ''} {claim.phone} {claim.business_id} {claim.id}"
         call = Call(function, values, order, leave_if_busy)
         try:
             return Reply(function, (self._begins if leave_if_busy else self._others).call(call))

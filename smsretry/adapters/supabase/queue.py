@@ -18,14 +18,15 @@ from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff
+from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
-from smsretry.retry.models import ENVIRONMENT, AssignedSender, Claim, ItemResult, SenderId
+from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments
 from smsretry.sending.heard import Heard, StatusReport
-from smsretry.sending.ports import Batch, Begin
-from smsretry.vocabulary import Followed, Reconciled, SendTo, StopKind
+from smsretry.sending.ports import Batch
+from smsretry.settings import Settings
+from smsretry.vocabulary import Followed, Reconciled, StopKind
 
 _ANSWERED: Final = "The provider is answered that it may call again."
 _WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
@@ -54,11 +55,16 @@ class SupabaseQueue(SupabaseGroups):
     What several threads ask about their rows at the same time travels together.
     """
 
-    def start_run(
-        self, run_id: UUID, stale_minutes: int, send_to: SendTo, *, default: SenderId = ENVIRONMENT
-    ) -> list[InterruptedRun]:
-        values = {"run_id": run_id, "stale_minutes": stale_minutes, "send_to": send_to, "address": self.address}
-        return self.rows(InterruptedRun, self.once("start_sms_run", values | _environment(default)))
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._audience: Final = settings.audience
+        self._default: Final = AssignedSender(settings.default_sender.account, settings.default_sender.sent_by)
+        self._environment: Final = {"account": self._default.account, "sender": self._default.sent_by}
+
+    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+        whom = {"send_to": self._audience.send_to, "address": self.address}
+        values = {"run_id": run_id, "stale_minutes": stale_minutes} | whom | self._environment
+        return self.rows(InterruptedRun, self.once("start_sms_run", values))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
         self.repeated("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
@@ -71,17 +77,16 @@ class SupabaseQueue(SupabaseGroups):
         self,
         limit: int,
         *,
-        default: SenderId = ENVIRONMENT,
         without: Collection[str] = (),
         slow: Collection[UUID] = (),
         suspect: bool = False,
     ) -> Batch:
         left = {"without": sorted(without), "slow": sorted(map(str, slow))}
         values = {"limit_count": limit, "suspect": suspect, **left}
-        return self._claimed("claim_sms_texts", values | _environment(default))[0]
+        return self._claimed("claim_sms_texts", values)[0]
 
-    def claim_one(self, retry_id: UUID, *, default: SenderId = ENVIRONMENT) -> Claim | ItemResult | None:
-        batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id} | _environment(default))
+    def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
+        batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id})
         return (*batch.texts, *others, None)[0]
 
     def queue(self, **text: object) -> Queued:
@@ -95,25 +100,33 @@ class SupabaseQueue(SupabaseGroups):
         # Repeated where no answer came: what is queued already is not found again.
         return self.readable(ScheduledSend, self.repeated("queue_scheduled_sms", values)).read
 
-    def begin(self, request: Begin) -> Begun:
-        claim, decision = request.claim, request.decision
+    def begin(
+        self,
+        claim: Claim,
+        attempt_id: UUID,
+        decision: Send,
+        *,
+        first_send: bool = False,
+        run_id: UUID | None = None,
+        lead: float = 0.0,
+    ) -> Begun:
         values = {
-            "attempt_id": request.attempt_id,
+            "attempt_id": attempt_id,
             "send_before": decision.send_before,
             "quiet_hours_rule": decision.rule,
-            "first_send": request.first_send,
+            "first_send": first_send,
             "cap": decision.cap.texts if decision.cap else None,
             "cap_since": decision.cap.since if decision.cap else None,
-            "sent_by": request.sender.sent_by,
-            "sent_account": request.sender.account,
+            "sent_by": claim.sender.sent_by,
+            "sent_account": claim.sender.account,
             "segments": segments(claim.body or ""),
-            "lead": request.lead,
+            "lead": lead,
             "decided_by": claim.decided_by,
             "life": interval(LIFE),
             "expires_at": claim.expires_at,
-            "run_id": request.run_id,
-            "send_to": request.audience.send_to,
-            "listed": request.audience.includes(claim.phone),
+            "run_id": run_id,
+            "send_to": self._audience.send_to,
+            "listed": self._audience.includes(claim.phone),
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
@@ -180,7 +193,7 @@ class SupabaseQueue(SupabaseGroups):
             QueueMismatch: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        answer = self.once(function, values).content
+        answer = self.once(function, {**values, **self._environment}).content
         try:
             claimed = _Claimed.model_validate(answer)
         except ValidationError:
@@ -188,9 +201,8 @@ class SupabaseQueue(SupabaseGroups):
         if claimed is None:
             raise self.not_ours(function)
         for_all = {"stopped_states": claimed.stopped_states, "longest_body": claimed.longest_body}
-        rows = read_rows(
-            Claim, [row | for_all | {"sender": row.get("sender") or claimed.environment} for row in claimed.texts]
-        )
+        environment = claimed.environment or self._default
+        rows = read_rows(Claim, [row | for_all | {"sender": row.get("sender") or environment} for row in claimed.texts])
         if rows.foreign:
             for row in rows.given:
                 self._give_back(row)
@@ -226,7 +238,3 @@ class SupabaseQueue(SupabaseGroups):
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:
     return {"retry_id": row["id"], "claim_no": row["claim_no"]}
-
-
-def _environment(default: SenderId) -> dict[str, object]:
-    return {"account": default.account, "sender": default.sent_by}

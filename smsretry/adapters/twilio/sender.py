@@ -37,7 +37,7 @@ class TwilioSender:
         self._loading = threading.Lock()
         self._loaded: TwilioHttp | None = None
         self._readable = set[str]()
-        self.default: Final = SenderId(settings.twilio_account_sid, settings.twilio_sender)
+        self.default: Final = settings.default_sender
         """The sender of the environment."""
         self.audience: Final = settings.audience
         """Whom it texts."""

@@ -98,8 +98,8 @@ def event_of(processed: ProcessedText) -> Event:
     """The event of a text: of `RetryScheduled`, `sms.text.retry-scheduled`. Automations and links name them."""
     claim, own, result = processed.claim, processed.claim.sender, processed.result
     words, _ = badge(processed)
-    sender = masked_sender(own.sent_by) if own else None
-    people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id if own else None}
+    sender = masked_sender(own.sent_by) if own.sent_by else None
+    people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id}
     attempts = {"attempts_before": claim.attempt_count, "max_attempts": claim.max_attempts}
     return about(
         f"text.{claim.id}",

@@ -118,7 +118,7 @@ def forecast(
     for text in texts:
         step = predict(text, now=now, until=_hour(now, hours), profile=profile, audience=audience)
         hour = int((step.at - now).total_seconds() // 3600)
-        if step.fate == "Sent" and text.sender:
+        if step.fate == "Sent" and text.sender.id:
             by_sender[text.sender.id][hour] += segments(text.body or "")
         if business_id in (None, text.business_id):
             counts[_KINDS[step.fate]] += 1

@@ -22,9 +22,6 @@ from smsretry.local.demo.people import (
 from smsretry.local.demo.senders import OWN_SENDERS, give_sender, open_accounts
 from smsretry.local.stack import Stack
 from smsretry.retry.decision import Send
-from smsretry.retry.models import ENVIRONMENT, SenderId
-from smsretry.retry.profile import EVERYBODY
-from smsretry.sending.ports import Begin
 
 _LEASE: Final = timedelta(minutes=11)
 """Longer than stale_minutes: what a dead worker held is recovered by the next run."""
@@ -64,12 +61,10 @@ def seed(stack: Stack) -> dict[UUID, str]:
 def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
     """A worker claims two rows, begins one, and is never heard of again."""
     with SupabaseQueue(stack.settings()) as queue:
-        held = {claim.id: claim for claim in queue.claim_texts(2, default=ENVIRONMENT).texts}
+        held = {claim.id: claim for claim in queue.claim_texts(2).texts}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
-        queue.begin(
-            Begin(claim=held[begun], attempt_id=uuid4(), decision=decision, sender=SenderId(), audience=EVERYBODY)
-        )
+        queue.begin(held[begun], uuid4(), decision)
     stack.move_clock(_LEASE)
 
 

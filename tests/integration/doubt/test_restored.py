@@ -55,7 +55,7 @@ class World:
             self.claims[name] = claim
         for name in ("failed", "anew"):
             assert self.shop.queue.put_off(self.claims[name], Fail("Something passing", "unforeseen"))
-        begin(self.shop.queue, self.claims["begun"], self.attempt, sent_by=self.shop.sender.default.sent_by)
+        begin(self.shop.queue, self.claims["begun"], self.attempt)
         for name, minutes in {"waiting": 5, "late": 40, "tomorrow": 24 * 60}.items():
             self._text(name, due=timedelta(minutes=minutes))
         self.moved = self.shop.scheduled(phone=NUMBERS["moved"], due=timedelta(days=1))

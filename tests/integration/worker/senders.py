@@ -3,23 +3,18 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.retry.answers import Begun
-from smsretry.retry.models import Claim, SenderId
-from smsretry.retry.profile import EVERYBODY
-from smsretry.sending.ports import Begin
-from tests.support.builders import ACCOUNT, SENDER, send
+from smsretry.retry.models import Claim
+from tests.support.builders import send
 from tests.support.claims import claim_due
 
 Connection = psycopg.Connection[dict[str, Any]]
-
-DEFAULT: Final = SenderId(ACCOUNT, SENDER)
-"""The environment's."""
 
 
 def service(number: int) -> str:
@@ -83,16 +78,12 @@ def add_texts(connection: Connection, business: UUID, count: int, *, message_cla
 
 def claim(queue: SupabaseQueue, limit: int = 50, **more: Any) -> list[Claim]:
     """A worker's claim."""
-    return claim_due(queue, limit, default=DEFAULT, **more)
+    return claim_due(queue, limit, **more)
 
 
 def begin_as_told(queue: SupabaseQueue, one: Claim, *, lead: float = 0.0) -> Begun:
-    """As a worker begins: from the sender that the claim names."""
-    sender = SenderId(one.sender.account, one.sender.sent_by) if one.sender else DEFAULT
-    decision = send(one.claimed_at + timedelta(hours=1))
-    return queue.begin(
-        Begin(claim=one, attempt_id=uuid4(), decision=decision, sender=sender, audience=EVERYBODY, lead=lead)
-    )
+    """As a worker begins."""
+    return queue.begin(one, uuid4(), send(one.claimed_at + timedelta(hours=1)), lead=lead)
 
 
 def by_business(claims: Sequence[Claim]) -> Counter[UUID]:

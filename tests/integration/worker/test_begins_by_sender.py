@@ -48,7 +48,7 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
     assert begin_as_told(shop.queue, second).answer == "go"
     shop.sql("delete from smsretry.business_senders; delete from smsretry.senders")
     [kept] = shop.sql("select sent_account as account, sent_by from sms_send_attempts")
-    assert kept["sent_by"] == (second.sender.sent_by if second.sender else kept["sent_by"])
+    assert kept["sent_by"] == second.sender.sent_by
 
 
 def one_sender(shop: Shop, texts: int, **limits: float) -> UUID:

@@ -11,7 +11,6 @@ import pytest
 
 from smsretry.retry.models import SenderId
 from tests.integration.worker.senders import (
-    DEFAULT,
     account,
     add_texts,
     begin_as_told,
@@ -65,19 +64,19 @@ def test_a_claim_takes_half_a_second_s_worth_of_each_sender(shop: Shop) -> None:
     claims = claim(shop.queue)
     assert by_business(claims) == {slow: 1, quick: 4, free: 20}
     assert {begin_as_told(shop.queue, one).answer for one in claims} == {"go"}
-    batch = shop.queue.claim_texts(50, default=DEFAULT)
+    batch = shop.queue.claim_texts(50)
     assert not batch.texts
     assert batch.next_in == pytest.approx(0.4), "a tenth of a second before its turn"
 
 
 def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     """Its rate holds for all machines, whichever of them was told."""
-    shop.queue.start_run(uuid4(), 10, "all", default=DEFAULT)
+    shop.queue.start_run(uuid4(), 10)
     shop.sql("update smsretry.senders set segments_per_second = 4")
     [other] = shops(shop.connection, 1)
     add_texts(shop.connection, other, 10)
     claims = claim(shop.queue)
-    assert [one.sender and one.sender.sent_by for one in claims] == [DEFAULT.sent_by] * 2
+    assert [one.sender.sent_by for one in claims] == [shop.sender.default.sent_by] * 2
     shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '1 second'")
     begun = begin_as_told(shop.queue, claims[0])
     assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
@@ -90,6 +89,6 @@ def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(shop: Shop) 
     for each in (slow, other):
         add_texts(shop.connection, each, 2)
     shop.queue.slow_down(SenderId(account(1), sent_by), 60)
-    batch = shop.queue.claim_texts(50, default=DEFAULT)
+    batch = shop.queue.claim_texts(50)
     assert by_business(list(batch.texts)) == {other: 2}
     assert batch.next_in == pytest.approx(60, abs=0.2)

@@ -8,11 +8,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import RESEND_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
+from smsretry.settings import Settings
 from tests.integration.worker.second_provider import SENDER, Exchange, Letterbox, serve
 from tests.support.shop import Shop
 
@@ -26,10 +28,11 @@ def exchange() -> Exchange:
 
 
 @pytest.fixture
-def letters(shop: Shop, exchange: Exchange) -> Iterator[Shop]:
+def letters(shop: Shop, settings: Settings, exchange: Exchange) -> Iterator[Shop]:
     """The shop, whose texts go out over its HTTP API."""
-    with serve(exchange) as address, Letterbox(address) as letterbox:
-        yield replace(shop, sender=letterbox)  # type: ignore[arg-type] # another provider
+    theirs = settings.model_copy(update={"twilio_account_sid": None, "twilio_from_number": SENDER})
+    with serve(exchange) as address, Letterbox(address) as letterbox, SupabaseQueue(theirs) as queue:
+        yield replace(shop, queue=queue, sender=letterbox)  # type: ignore[arg-type] # another provider
 
 
 def customer_of(shop: Shop, row: UUID) -> dict[str, object]:

@@ -7,7 +7,7 @@ import pytest
 
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.vocabulary import StopKind
-from tests.integration.worker.senders import DEFAULT, account, add_texts, by_business, claim, give_sender, shops
+from tests.integration.worker.senders import account, add_texts, by_business, claim, give_sender, shops
 from tests.support.senders import open_account
 from tests.support.shop import Shop
 
@@ -66,13 +66,13 @@ def test_of_what_has_stopped_one_text_is_claimed(shop: Shop, kind: StopKind) -> 
         add_texts(shop.connection, each, 5)
     shop.queue.set_stop(kind, subject, "It failed")
     shop.queue.set_stop("sender", str(UUID(int=5)), "It failed")
-    batch = shop.queue.claim_texts(50, default=DEFAULT)
+    batch = shop.queue.claim_texts(50)
     assert [*batch.stops] == [(kind, subject)]
     if kind == "everybody":
         assert len(batch.texts) == 1
     else:
         assert by_business(list(batch.texts)) == {stopped: 1, other: 5}
-        assert shop.queue.claim_texts(50, default=DEFAULT, without={subject}).texts == []
+        assert shop.queue.claim_texts(50, without={subject}).texts == []
     assert stops(shop) == [kind]
     shop.queue.set_stop(kind, subject, None)
     assert len(claim(shop.queue)) == (9 if kind == "everybody" else 4)

@@ -27,7 +27,7 @@ from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import Batch, Begin, Services
+from smsretry.sending.ports import Batch, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.settings import Settings
@@ -107,10 +107,10 @@ class _Queue(SupabaseQueue):
         self._fate.learn(batch.texts)
         return batch
 
-    def begin(self, request: Begin) -> Begun:
-        body = request.claim.body or ""
+    def begin(self, claim: Claim, *asked: Any, **more: Any) -> Begun:
+        body = claim.body or ""
         self._fate.at("claimed", body)
-        begun = super().begin(request)
+        begun = super().begin(claim, *asked, **more)
         if begun.answer == "go":
             self._fate.at("begun", body)
         return begun

@@ -9,7 +9,7 @@ from uuid import UUID
 from smsretry.errors import SmsRetryError, UnforeseenError
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import Claim, ItemResult
-from tests.proofs.interleavings.provider import ANSWERS, SENDER, Answer
+from tests.proofs.interleavings.provider import ANSWERS, Answer
 from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
 from tests.proofs.interleavings.worker import Call, Worker
 from tests.proofs.interleavings.world import Refused, World
@@ -152,5 +152,5 @@ def _claims(name: str, world: World, state: State) -> State:
     elif name == "claim_doubtful":
         claims = claim_doubtful(world.queue, 1)
     else:
-        claims = claim_due(world.queue, 1, default=SENDER)
+        claims = claim_due(world.queue, 1)
     return replace(state, workers=(*state.workers, *(Worker(claim) for claim in claims)))

@@ -19,6 +19,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.stack import Stack
 from smsretry.retry.models import Claim
+from tests.proofs.interleavings.provider import SENDER
 
 Content: TypeAlias = tuple[str, ...]
 """What each table holds, as JSON, in one order."""
@@ -81,7 +82,8 @@ class World:
         self._calls: dict[tuple[str, frozenset[str]], str] = {}
         self._now = now
         self.content: Content = ()
-        settings = stack.settings()
+        of_provider = {"twilio_account_sid": SENDER.account, "twilio_from_number": SENDER.sent_by}
+        settings = stack.settings().model_copy(update=of_provider)
         self.queue: Final = _Queue(settings, self)
         self.operators: Final = _Operators(settings, self)
 

@@ -15,7 +15,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.sending.ports import Begin, Services
+from smsretry.sending.ports import Services
 from smsretry.sending.run import CLAIM_SIZE, Run, run_once
 from smsretry.settings import Settings
 from smsretry.testing.stack import NOON
@@ -245,9 +245,9 @@ class _Queue(SupabaseQueue):
                 self._street.unanswered.append(f"in minute {self._street.minute}: {error}")
             raise
 
-    def begin(self, request: Begin) -> Begun:
-        self._act(request.claim, "begin")
-        return super().begin(request)
+    def begin(self, claim: Claim, *asked: Any, **more: Any) -> Begun:
+        self._act(claim, "begin")
+        return super().begin(claim, *asked, **more)
 
     def finish(self, claim: Claim, *told: Any) -> Finished:
         self._act(claim, "finish")
