@@ -642,7 +642,7 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
     why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
-    first_due_at timestamptz, -- for when it was queued; null: before smsretry was here
+    first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
     work text generated always as (case
         when status = 'processing' then 'under_way'
         when status <> 'pending' then null
@@ -891,7 +891,8 @@ select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('text
 
 -- ======== schemas/tables/turns.sql ========
 -- Which business was served when, by kind of work: who was served longest ago goes first, and whoever was never served before
--- all others. Only a claim that cannot take all that is due writes here. walk: one row, the business behind which the next claim of
+-- all others. Only a claim that cannot take all that is due writes here, and of texts only where few are due or a sender has a limit:
+-- otherwise each business has its turn as the walk comes by. walk: one row, the business behind which the next claim of
 -- texts looks.
 create table if not exists smsretry.turns (
     kind text not null,
@@ -1248,11 +1249,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        c.id is not null as customer_found, cut.phone, cut.timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
        cut.business_timezone, cut.business_hours,
        md5(row(cut.*, q.message_class, (select s.told from smsretry.stopped_states s), own.id)::text) as decided_by,
-       -- Since when it might have gone out: not before it was queued, unless it was planned.
-       case when q.scheduled_for < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.scheduled_for end as due_since,
+       greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since, -- since when it might have gone out
        coalesce(u.messages, '[]') as lost_messages,
        own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
@@ -1275,8 +1272,11 @@ left join lateral (
 left join lateral (
     select jsonb_agg(jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account) order by m.begun_at desc) as messages
     from public.sms_send_attempts m
-    where (q.last_error is not null
-           or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
+    where (q.last_error is not null or exists (
+            select from public.sms_retry_queue r -- the ended rows of the text, by its index alone
+            where r.send_log_id = q.send_log_id
+              and (case when r.status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else r.id end)
+                  > '00000000-0000-0000-0000-000000000000'))
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and m.lost and not m.delivery_excused) u on true;
@@ -1314,18 +1314,22 @@ $$;
 create or replace function smsretry.enter_queue()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
         if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
             new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
         end if;
-        new.first_due_at := new.scheduled_for;
+        -- It could not go out before it came here, unless it was planned.
+        new.first_due_at := case when new.scheduled_for >= v_now or exists (
+            select from public.scheduled_sends s where s.id = new.send_log_id and s.business_id is not distinct from new.business_id)
+            then new.scheduled_for else v_now end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
         if new.status <> 'pending' or exists (select from public.sms_retry_queue q where q.id = new.id) then
             return new;
         end if;
-        new.created_at := smsretry.clock();
+        new.created_at := v_now;
         perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
     end if;
     select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
@@ -1658,7 +1662,8 @@ $$;
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks
+--   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken, and behind: where
+--   the next claim looks
 --   next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
@@ -1666,14 +1671,16 @@ create or replace function smsretry.texts_in_turn(
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
-set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
-    k_first constant uuid := '00000000-0000-0000-0000-000000000000';
     k_steps constant integer := 10;
     v_step constant integer := greatest(most, 25);
     v_oldest record;
     v_found record;
+    v_first uuid; -- behind it the walk begins
+    v_limited boolean := false; -- whether a sender has room for some alone: these take turns, and else each has its own as the walk comes by
+    v_last uuid;
     v_class text := 'transactional'; -- the last one: the next lane is another business's
     v_looks integer;
     v_lanes jsonb := '[]';
@@ -1690,8 +1697,9 @@ begin
     else
         behind := case -- elsewhere if another claim is under way, because that one has locked what comes next
             when pg_try_advisory_xact_lock(hashtextextended('smsretry.turns texts', 0))
-            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), k_first)
+            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), '00000000-0000-0000-0000-000000000000')
             else gen_random_uuid() end;
+        v_first := behind;
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
@@ -1720,40 +1728,40 @@ begin
             behind := v_found.last;
             v_class := v_found.class;
         end if;
-        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at into v_found
+        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at,
+               coalesce(bool_or(r.of_sender is not null), false) as are_limited into v_found
         from smsretry.rooms(coalesce(v_found.lanes, '[]'), at, environment, without) r;
         v_lanes := v_lanes || v_found.lanes;
+        v_limited := v_limited or v_found.are_limited;
         next_at := least(next_at, v_found.free_at - interval '100 ms');
         exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
-    rows := '{}';
-    if v_lanes = '[]' then
-        served := case when behind is not null then '{}' end;
-        return;
-    end if;
     -- Of each sender the texts of the lanes that were served longest ago, as many as there is room for. A business whose own texts come
     -- to nothing is the last to try its sender.
-    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / jsonb_array_length(v_lanes) end;
-    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
+    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1) end;
+    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id <= v_first, c.business_id)
                          filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)))[:4 * v_step],
                     '{}') as ids,
            count(*) as due
     into v_found
     from (
-        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
+        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id <= v_first, d.business_id) as nth
         from (
-            select t.id, l.*, u.served, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
+            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn,
+                   case when v_oldest.are_all or v_limited then (
+                       select u.served from smsretry.turns u where u.kind = 'texts' and u.business_id = l.business_id) end as served
             from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
                       business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) l
-            left join smsretry.turns u on u.kind = 'texts' and u.business_id = l.business_id
             cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
                 select q.id from public.sms_retry_queue q
                 where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
         ) d
     ) c;
-    select coalesce(array_agg(t.ctid order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into rows, served
+    select coalesce(array_agg(t.ctid), '{}'), coalesce(array_agg(t.business_id order by t.place) filter (where v_oldest.are_all or v_limited), '{}'),
+           (array_agg(t.business_id order by t.place desc))[1]
+    into rows, served, v_last
     from (select q.ctid, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
           join public.sms_retry_queue q on q.id = u.id
           where q.work = 'texts' and q.scheduled_for <= at
@@ -1761,7 +1769,7 @@ begin
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
     elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
-        behind := served[cardinality(served)]; -- otherwise the next claim looks further
+        behind := v_last; -- otherwise the next claim looks further
     end if;
 end
 $$;
@@ -2085,50 +2093,41 @@ declare
     v_limit integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
-    v_row record;
     v_rows tid[];
     v_taken uuid[] := '{}';
+    v_next timestamptz;
 begin
     if suspect then
-        for v_row in
-            select q.ctid, q.business_id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
-              and q.business_id <> all (slow)
+        for v_rows in
+            select array[q.ctid] from public.sms_retry_queue q
+            where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(array[v_row.ctid], v_now);
-            if v_taken is null then
-                return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', v_row.business_id);
-            end if;
-            exit when v_taken <> '{}';
+            v_taken := smsretry.take(v_rows, v_now);
+            exit when v_taken is distinct from '{}';
         end loop;
-        return smsretry.claim_of(v_taken, account, sender, v_now);
-    end if;
-    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-    if exists (select from smsretry.stops s where s.kind = 'everybody') then
-        v_limit := least(v_limit, 1);
-    end if;
-    select * into v_found from smsretry.texts_in_turn(
-        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
-    if limit_count = 1 and v_doubtful.rows <> '{}' and v_found.rows <> '{}' then
-        v_found.rows := '{}';
-        v_found.served := null;
-        v_found.next_at := v_now;
-    end if;
-    v_rows := v_doubtful.rows || v_found.rows;
-    if v_rows <> '{}' then
-        v_taken := smsretry.take(v_rows, v_now);
-        if v_taken is null then
-            return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
-                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)));
+    else
+        select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
+        if exists (select from smsretry.stops s where s.kind = 'everybody') then
+            v_limit := least(v_limit, 1);
         end if;
-        if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
-            v_found.served := v_found.served || array(
-                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+        select * into v_found from smsretry.texts_in_turn(
+            case when limit_count = 1 and v_doubtful.rows <> '{}' then 0 else v_limit end, v_now,
+            (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+        v_rows := v_doubtful.rows || v_found.rows;
+        v_next := least(v_found.next_at, v_doubtful.next_at);
+        if v_rows <> '{}' then
+            v_taken := smsretry.take(v_rows, v_now);
+            if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
+                v_found.served := v_found.served || array(
+                    select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+            end if;
+            perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
-        perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
+        perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     end if;
-    perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
-    return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || case when v_taken is null then jsonb_build_object(
+        'slow', (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows))) else '{}' end;
 end
 $$;
 
@@ -4535,8 +4534,8 @@ where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
---   before it was queued, unless it was planned · can: smsretry.calls_that_help
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again
+--   can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
 --   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -4548,7 +4547,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why, t.why_code, t.code,
        smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
        smsretry.on_calendar(p.scheduled_for) as planned_for,
-       case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
+       t.first_due_at,
        t.attempts, t.max_attempts, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
        t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,

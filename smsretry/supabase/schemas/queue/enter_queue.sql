@@ -5,18 +5,22 @@
 create or replace function smsretry.enter_queue()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
         if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
             new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
         end if;
-        new.first_due_at := new.scheduled_for;
+        -- It could not go out before it came here, unless it was planned.
+        new.first_due_at := case when new.scheduled_for >= v_now or exists (
+            select from public.scheduled_sends s where s.id = new.send_log_id and s.business_id is not distinct from new.business_id)
+            then new.scheduled_for else v_now end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
         if new.status <> 'pending' or exists (select from public.sms_retry_queue q where q.id = new.id) then
             return new;
         end if;
-        new.created_at := smsretry.clock();
+        new.created_at := v_now;
         perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
     end if;
     select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);

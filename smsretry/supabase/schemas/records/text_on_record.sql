@@ -1,8 +1,8 @@
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
---   before it was queued, unless it was planned · can: smsretry.calls_that_help
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again
+--   can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
 --   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -14,7 +14,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why, t.why_code, t.code,
        smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
        smsretry.on_calendar(p.scheduled_for) as planned_for,
-       case when t.first_due_at < t.created_at and p.id is null then t.created_at else t.first_due_at end as first_due_at,
+       t.first_due_at,
        t.attempts, t.max_attempts, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
        t.updated_at, smsretry.clock() as asked_at,
        left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,

@@ -33,7 +33,7 @@ create table if not exists public.sms_retry_queue (
     claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
     why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
-    first_due_at timestamptz, -- for when it was queued; null: before smsretry was here
+    first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
     work text generated always as (case
         when status = 'processing' then 'under_way'
         when status <> 'pending' then null

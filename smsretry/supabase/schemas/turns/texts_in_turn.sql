@@ -2,7 +2,8 @@
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken, and behind: where the next claim looks
+--   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken, and behind: where
+--   the next claim looks
 --   next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
@@ -10,14 +11,16 @@ create or replace function smsretry.texts_in_turn(
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
-set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
-    k_first constant uuid := '00000000-0000-0000-0000-000000000000';
     k_steps constant integer := 10;
     v_step constant integer := greatest(most, 25);
     v_oldest record;
     v_found record;
+    v_first uuid; -- behind it the walk begins
+    v_limited boolean := false; -- whether a sender has room for some alone: these take turns, and else each has its own as the walk comes by
+    v_last uuid;
     v_class text := 'transactional'; -- the last one: the next lane is another business's
     v_looks integer;
     v_lanes jsonb := '[]';
@@ -34,8 +37,9 @@ begin
     else
         behind := case -- elsewhere if another claim is under way, because that one has locked what comes next
             when pg_try_advisory_xact_lock(hashtextextended('smsretry.turns texts', 0))
-            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), k_first)
+            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), '00000000-0000-0000-0000-000000000000')
             else gen_random_uuid() end;
+        v_first := behind;
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
@@ -64,40 +68,40 @@ begin
             behind := v_found.last;
             v_class := v_found.class;
         end if;
-        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at into v_found
+        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at,
+               coalesce(bool_or(r.of_sender is not null), false) as are_limited into v_found
         from smsretry.rooms(coalesce(v_found.lanes, '[]'), at, environment, without) r;
         v_lanes := v_lanes || v_found.lanes;
+        v_limited := v_limited or v_found.are_limited;
         next_at := least(next_at, v_found.free_at - interval '100 ms');
         exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
-    rows := '{}';
-    if v_lanes = '[]' then
-        served := case when behind is not null then '{}' end;
-        return;
-    end if;
     -- Of each sender the texts of the lanes that were served longest ago, as many as there is room for. A business whose own texts come
     -- to nothing is the last to try its sender.
-    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / jsonb_array_length(v_lanes) end;
-    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id)
+    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1) end;
+    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id <= v_first, c.business_id)
                          filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)))[:4 * v_step],
                     '{}') as ids,
            count(*) as due
     into v_found
     from (
-        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id) as nth
+        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id <= v_first, d.business_id) as nth
         from (
-            select t.id, l.*, u.served, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn
+            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn,
+                   case when v_oldest.are_all or v_limited then (
+                       select u.served from smsretry.turns u where u.kind = 'texts' and u.business_id = l.business_id) end as served
             from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
                       business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) l
-            left join smsretry.turns u on u.kind = 'texts' and u.business_id = l.business_id
             cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
                 select q.id from public.sms_retry_queue q
                 where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
                 order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
         ) d
     ) c;
-    select coalesce(array_agg(t.ctid order by t.place), '{}'), coalesce(array_agg(t.business_id order by t.place), '{}') into rows, served
+    select coalesce(array_agg(t.ctid), '{}'), coalesce(array_agg(t.business_id order by t.place) filter (where v_oldest.are_all or v_limited), '{}'),
+           (array_agg(t.business_id order by t.place desc))[1]
+    into rows, served, v_last
     from (select q.ctid, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
           join public.sms_retry_queue q on q.id = u.id
           where q.work = 'texts' and q.scheduled_for <= at
@@ -105,7 +109,7 @@ begin
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
     elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
-        behind := served[cardinality(served)]; -- otherwise the next claim looks further
+        behind := v_last; -- otherwise the next claim looks further
     end if;
 end
 $$;

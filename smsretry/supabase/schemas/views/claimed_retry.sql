@@ -19,11 +19,7 @@ select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_co
        c.id is not null as customer_found, cut.phone, cut.timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
        cut.business_timezone, cut.business_hours,
        md5(row(cut.*, q.message_class, (select s.told from smsretry.stopped_states s), own.id)::text) as decided_by,
-       -- Since when it might have gone out: not before it was queued, unless it was planned.
-       case when q.scheduled_for < q.created_at
-                 and not exists (select 1 from public.scheduled_sends s
-                                 where s.id = q.send_log_id and s.business_id is not distinct from q.business_id)
-            then q.created_at else q.scheduled_for end as due_since,
+       greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since, -- since when it might have gone out
        coalesce(u.messages, '[]') as lost_messages,
        own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
 from public.sms_retry_queue q
@@ -46,8 +42,11 @@ left join lateral (
 left join lateral (
     select jsonb_agg(jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account) order by m.begun_at desc) as messages
     from public.sms_send_attempts m
-    where (q.last_error is not null
-           or cardinality(array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id)) > 1)
+    where (q.last_error is not null or exists (
+            select from public.sms_retry_queue r -- the ended rows of the text, by its index alone
+            where r.send_log_id = q.send_log_id
+              and (case when r.status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else r.id end)
+                  > '00000000-0000-0000-0000-000000000000'))
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
       and m.lost and not m.delivery_excused) u on true;

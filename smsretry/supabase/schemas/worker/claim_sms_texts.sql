@@ -19,49 +19,40 @@ declare
     v_limit integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
-    v_row record;
     v_rows tid[];
     v_taken uuid[] := '{}';
+    v_next timestamptz;
 begin
     if suspect then
-        for v_row in
-            select q.ctid, q.business_id from public.sms_retry_queue q where q.work = 'suspect' and q.scheduled_for <= v_now
-              and q.business_id <> all (slow)
+        for v_rows in
+            select array[q.ctid] from public.sms_retry_queue q
+            where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(array[v_row.ctid], v_now);
-            if v_taken is null then
-                return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', v_row.business_id);
-            end if;
-            exit when v_taken <> '{}';
+            v_taken := smsretry.take(v_rows, v_now);
+            exit when v_taken is distinct from '{}';
         end loop;
-        return smsretry.claim_of(v_taken, account, sender, v_now);
-    end if;
-    select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-    if exists (select from smsretry.stops s where s.kind = 'everybody') then
-        v_limit := least(v_limit, 1);
-    end if;
-    select * into v_found from smsretry.texts_in_turn(
-        v_limit, v_now, (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
-    if limit_count = 1 and v_doubtful.rows <> '{}' and v_found.rows <> '{}' then
-        v_found.rows := '{}';
-        v_found.served := null;
-        v_found.next_at := v_now;
-    end if;
-    v_rows := v_doubtful.rows || v_found.rows;
-    if v_rows <> '{}' then
-        v_taken := smsretry.take(v_rows, v_now);
-        if v_taken is null then
-            return smsretry.claim_of('{}', account, sender, v_now) || jsonb_build_object('slow', (
-                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)));
+    else
+        select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
+        if exists (select from smsretry.stops s where s.kind = 'everybody') then
+            v_limit := least(v_limit, 1);
         end if;
-        if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
-            v_found.served := v_found.served || array(
-                select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+        select * into v_found from smsretry.texts_in_turn(
+            case when limit_count = 1 and v_doubtful.rows <> '{}' then 0 else v_limit end, v_now,
+            (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+        v_rows := v_doubtful.rows || v_found.rows;
+        v_next := least(v_found.next_at, v_doubtful.next_at);
+        if v_rows <> '{}' then
+            v_taken := smsretry.take(v_rows, v_now);
+            if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
+                v_found.served := v_found.served || array(
+                    select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+            end if;
+            perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
-        perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
+        perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     end if;
-    perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
-    return smsretry.claim_of(v_taken, account, sender, v_now, least(v_found.next_at, v_doubtful.next_at));
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || case when v_taken is null then jsonb_build_object(
+        'slow', (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows))) else '{}' end;
 end
 $$;
