@@ -32,5 +32,5 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[F
     told = older if version < made_with else old if age > MAX_AGE else None
     yield Finding(subject=subject, ok=version >= made_with, advice=told)
     subject, age = f"quiet-hours tables of {DATA_VERSION}, {max(tables_age(today).days, 0)} days old", tables_age(today)
-    changed = "area codes and laws have changed since: upgrade smsretry, or see python -m smsretry.data.review"
+    changed = "area codes and laws have changed since: upgrade smsretry, or see smsretry/quiet_hours/README.md"
     yield Finding(subject=subject, ok=True, advice=changed if age > MAX_TABLES_AGE else None)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from smsretry import data
-from smsretry.data.review import differences
 from smsretry.quiet_hours.rules import read_country_rules, read_state_rules
 
 NOON = "2027-01-12T17:00+00:00"
@@ -146,16 +145,3 @@ def test_a_table_that_says_something_twice_or_has_a_tab_too_few_is_refused() -> 
         read_state_rules([*rows, next(row for row in rows if row["state"] == "UT")])
     with pytest.raises(ValueError, match=r"smsretry/data/some\.tsv, line 3: 2 cells under 3 columns"):
         data.parse_table("a\tb\tc\n1\t2\t3\n1\t2\n", name="some")
-
-
-def test_the_tables_as_they_ship_differ_from_the_pinned_library_only_where_a_row_says_why(checkout: Path) -> None:
-    """With a newer library, a line is an area code to add or a zone to think about; it says to which table."""
-    assert list(differences()) == []
-    left_out = {"npa_zones": "212", "npa_refused": "800", "number_zones": "+56", "npa_overrides": "689"}
-    said = run(checkout, "-m", "smsretry.data.review", **{name: without(name, key) for name, key in left_out.items()})
-    assert said.returncode == 1, said.stderr
-    *lines, _ = said.stdout.splitlines()
-    tables = (("212", "npa_overrides"), ("689", "npa_overrides"), ("800", "npa_refused"), ("Easter", "number_zones"))
-    for line, (key, name) in zip(lines, tables, strict=True):
-        assert key in line
-        assert f"{name}.tsv" in line

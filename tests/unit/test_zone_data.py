@@ -62,4 +62,4 @@ def test_old_tables_are_told_with_what_to_do() -> None:
     made = date.fromisoformat(DATA_VERSION)
     (_, young), (_, old) = (fact_findings(made + MAX_TABLES_AGE + timedelta(days=days)) for days in (0, 1))
     assert (young.ok, young.advice, old.ok) == (True, None, True)
-    assert "python -m smsretry.data.review" in (old.advice or "")
+    assert "upgrade smsretry" in (old.advice or "")
