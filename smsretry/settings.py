@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.retry.models import SenderId
-from smsretry.retry.profile import DEFAULT, EVERYBODY, SEND_WITHIN_SECONDS, Profile
+from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
 from smsretry.setting_values import (
     SEND_TO,
     AccountSid,
@@ -46,10 +46,10 @@ class ReadingSettings(BaseSettings):
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
-    twilio_connect_timeout_seconds: float = Field(5, gt=0, le=60)
-    twilio_read_timeout_seconds: float = Field(35, gt=0, le=120)
+    twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
+    twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
     """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
-    timeout; even the largest value is far below the ten minutes after which a claim is taken back."""
+    timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
 
     # The owner's decisions: `retry.profile` says what each means.
     in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
@@ -57,10 +57,6 @@ class ReadingSettings(BaseSettings):
     opening_spread_minutes: float = Field(
         DEFAULT.opening_spread // timedelta(minutes=1), ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES"
     )
-    closing_guard_seconds: float = Field(
-        DEFAULT.closing_guard // timedelta(seconds=1), ge=60, le=3600, validation_alias="SMSRETRY_CLOSING_GUARD_SECONDS"
-    )
-    """`profile` has its minimum."""
     delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
     audience: WhomToText = Field(EVERYBODY, validation_alias=SEND_TO, validate_default=True)
     """Whom the runner texts: everybody, unless this says otherwise."""
@@ -79,16 +75,11 @@ class ReadingSettings(BaseSettings):
 
     @property
     def profile(self) -> Profile:
-        """The owner's decisions among the settings.
-
-        The guard is at least as long as a request may take to be in Twilio's queue, so longer timeouts raise it.
-        """
-        longest = SEND_WITHIN_SECONDS + self.twilio_connect_timeout_seconds + self.twilio_read_timeout_seconds
+        """The owner's decisions among the settings."""
         return Profile(
             in_doubt=self.in_doubt,
             quiet_hours_rules=self.quiet_hours_rules,
             opening_spread=timedelta(minutes=self.opening_spread_minutes),
-            closing_guard=timedelta(seconds=max(self.closing_guard_seconds, longest + 5)),
             delivery_retries=self.delivery_retries,
         )
 

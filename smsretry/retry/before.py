@@ -12,6 +12,9 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
 
+CLOSING_GUARD: Final = timedelta(seconds=60)
+"""No text may still be in the provider's queue this long before closing: `SEND_WITHIN_SECONDS` and the sender's longest
+timeouts are less, so that no request that is slow to arrive is valid past it."""
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 LIFE: Final = timedelta(hours=48)
@@ -22,7 +25,7 @@ CAP_WINDOW: Final = timedelta(hours=24)
 TROUBLE_DELAY: Final = timedelta(seconds=30)
 """How long a text waits for what is no trouble of its own: until the next run, behind texts that were due."""
 _PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders change`"
-_SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
+SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
 
 def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
@@ -46,13 +49,13 @@ def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Be
         return _hold(check, check.held)
     why = f"Quiet hours: {check.rule}"
     if check.closes_at is None:
-        return _wait(claim, check, at, profile, why, "quiet_hours")
-    valid_until = min(check.closes_at - profile.closing_guard, expires_at)
+        return wait(claim, at, why, "quiet_hours", profile=profile)
+    valid_until = min(check.closes_at - CLOSING_GUARD, expires_at)
     if at >= valid_until - MIN_LIFE:
         # The last moments: the provider would have to let it go before the window closes.
-        return _wait(claim, _check(claim, check.closes_at, profile), check.closes_at, profile, why, "quiet_hours")
+        return wait(claim, check.closes_at, why, "quiet_hours", profile=profile)
     if (spent_until := claim.sender.spent_until) and at < spent_until:
-        return after_day(claim, turns_at=spent_until, profile=profile)
+        return wait(claim, spent_until, SPENT, "day_spent", profile=profile)
     return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
 
 
@@ -67,7 +70,7 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
     opening: datetime | None = None
     try:
         check = _check(claim, due, profile)
-        if check.closes_at and due + MIN_LIFE >= check.closes_at - profile.closing_guard:
+        if check.closes_at and due + MIN_LIFE >= check.closes_at - CLOSING_GUARD:
             check = _check(claim, check.closes_at, profile)
         opening = check.next_send_at
     except ValueError:
@@ -76,25 +79,22 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
     return claim if begins_at > at else claim.model_copy(update={"expires_at": begins_at + LIFE})
 
 
-def after_cap(claim: Claim, *, reached_at: datetime, profile: Profile = DEFAULT) -> Defer | Hold | Cancel:
-    """How a text waits that would be one too many for its recipient.
-
-    Args:
-        reached_at: when the text was sent that must leave the cap's window before there is room.
-    """
-    free_at = reached_at + CAP_WINDOW
-    check = _check(claim, free_at, profile)
-    cap = check.window.cap
-    return _wait(claim, check, free_at, profile, cap.cap_text if cap else "Daily cap", "daily_cap")
-
-
-def after_day(claim: Claim, *, turns_at: datetime, profile: Profile = DEFAULT) -> Defer | Hold | Cancel:
-    """How a text waits whose sender has sent all that a carrier takes of it in a day.
-
-    Args:
-        turns_at: when the next day begins there.
-    """
-    return _wait(claim, _check(claim, turns_at, profile), turns_at, profile, _SPENT, "day_spent")
+def wait(
+    claim: Claim, since: datetime, why: str, why_code: WhyCode, *, profile: Profile = DEFAULT
+) -> Defer | Hold | Cancel:
+    """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
+    check = _check(claim, since, profile)
+    if check.held:
+        return _hold(check, check.held)
+    opening = check.next_send_at or since
+    if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
+        return Cancel(f"Expires before it may go out. {why}", "expired")
+    if check.can_send:
+        return Defer(why, why_code, until=opening, for_window=True)
+    closes_at = check.next_closes_at or opening
+    last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
+    until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
+    return Defer(why, why_code, until=until, for_window=True)
 
 
 def troubled(claim: Claim, why: str, why_code: WhyCode = "database_trouble") -> Defer:
@@ -114,29 +114,12 @@ def _still(claim: Claim) -> str:
 
 def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
     rule = check.window.cap
-    return Cap(rule.daily_cap, since=at - CAP_WINDOW) if rule and rule.daily_cap else None
+    return Cap(rule.daily_cap, at - CAP_WINDOW, rule.cap_text) if rule and rule.daily_cap else None
 
 
 def _hold(check: QuietHoursCheck, why: str) -> Hold:
     code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
     return Hold(why, code)
-
-
-def _wait(
-    claim: Claim, check: QuietHoursCheck, since: datetime, profile: Profile, why: str, why_code: WhyCode
-) -> Defer | Hold | Cancel:
-    """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
-    if check.held:
-        return _hold(check, check.held)
-    opening = check.next_send_at or since
-    if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
-        return Cancel(f"Expires before it may go out. {why}", "expired")
-    if check.can_send:
-        return Defer(why, why_code, until=opening, for_window=True)
-    closes_at = check.next_closes_at or opening
-    last_call = min(closes_at - profile.closing_guard, claim.expires_at or closes_at) - MIN_LIFE
-    until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
-    return Defer(why, why_code, until=until, for_window=True)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:

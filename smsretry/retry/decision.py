@@ -20,6 +20,8 @@ class Cap:
     texts: int
     since: datetime
     """Texts that may have reached the recipient since then count."""
+    told: str
+    """The same in words for people."""
 
 
 @dataclass(frozen=True, slots=True)

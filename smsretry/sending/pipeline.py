@@ -18,6 +18,7 @@ from smsretry.retry.answers import Begun
 from smsretry.retry.decision import (
     AfterSend,
     Cancel,
+    Cap,
     Complete,
     Defer,
     Fail,
@@ -109,7 +110,7 @@ class _Item:
             self.flow_control.wait_for_turn(self.claim, answer)
             return self._go(attempt_id, decision.valid_until - answer.decided_at, asked)
         self.flow_control.withdraw(self.claim)
-        return self._not_begun(answer) if isinstance(answer, Begun) else self._put_off(answer)
+        return self._not_begun(answer, decision.cap) if isinstance(answer, Begun) else self._put_off(answer)
 
     def _obstacle(self) -> PutOff | None:
         """Why this worker, or its run, does not let it go."""
@@ -150,17 +151,18 @@ class _Item:
         reports = {one.sid: self.sender.what_became_of(one.sid, account=one.account) for one in lost}
         return before_sending_again(self.claim, reports)
 
-    def _not_begun(self, begun: Begun) -> ItemResult:
+    def _not_begun(self, begun: Begun, cap: Cap | None) -> ItemResult:
         claim, profile, until = self.claim, self.profile, begun.reached_at or begun.decided_at
         match begun.answer:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                return self._put_off(before.after_cap(claim, reached_at=until, profile=profile))
+                free_at, told = until + before.CAP_WINDOW, cap.told if cap else ""
+                return self._put_off(before.wait(claim, free_at, told, "daily_cap", profile=profile))
             case "busy":
                 return self._put_off(Defer(_BUSY, "sender_rate", until=until))
             case "spent":
-                return self._put_off(before.after_day(claim, turns_at=until, profile=profile))
+                return self._put_off(before.wait(claim, until, before.SPENT, "day_spent", profile=profile))
             case "changed":
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":

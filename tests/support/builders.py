@@ -159,7 +159,7 @@ def begin(
 ) -> Begun:
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
-    decision = send(at + timedelta(hours=1), cap=Cap(cap, since=at - timedelta(hours=24)) if cap else None)
+    decision = send(at + timedelta(hours=1), cap=Cap(cap, at - timedelta(hours=24), "Daily cap") if cap else None)
     return queue.begin(claim, attempt_id or uuid4(), decision)
 
 

@@ -4,9 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from smsretry.retry.backoff import HELD_LOOK
-from smsretry.retry.before import LIFE, after_cap, before_send, with_expiry
+from smsretry.retry.before import LIFE, before_send, wait, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
-from smsretry.retry.profile import Profile
 from smsretry.vocabulary import WhyCode
 from tests.support.builders import AT_ONCE, CLOSING, NOON, OPENING, PHONE, assigned, claim_with
 
@@ -89,10 +88,9 @@ def test_a_text_is_sent_inside_its_window_and_its_life() -> None:
 
 
 def test_the_owner_may_narrow_the_window() -> None:
-    """By a longer guard before closing, where the carrier is slow; or by the business's own hours, until six."""
-    guarded = before_send(claim_with(), at=NOON, profile=Profile(closing_guard=15 * MINUTE))
+    """By the business's own hours, until six. Nothing is valid in the last minute of either."""
     narrowed = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
-    for decision, before_closing in ((guarded, 15 * MINUTE), (narrowed, 3 * HOUR + MINUTE)):
+    for decision, before_closing in ((before_send(claim_with(), at=NOON), MINUTE), (narrowed, 3 * HOUR + MINUTE)):
         assert isinstance(decision, Send)
         assert decision.valid_until == NIGHT - before_closing
 
@@ -103,7 +101,7 @@ def test_the_owner_may_narrow_the_window() -> None:
 def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None:
     """Florida's three, which `begin` counts. A receipt may be the fourth text of the day; New York has no cap."""
     caps: list[tuple[dict[str, Any], Cap | None]] = [
-        ({"phone": FLORIDA}, Cap(3, since=NOON - DAY)),
+        ({"phone": FLORIDA}, Cap(3, NOON - DAY, "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)")),
         ({"phone": FLORIDA, "message_class": "transactional"}, None),
         ({"phone": PHONE}, None),
     ]
@@ -115,7 +113,7 @@ def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None
 
 def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> None:
     """Or for the opening after it, as a capped text does. In a state that is stopped, that is what it waits for."""
-    stopped = after_cap(claim_with(phone=FLORIDA, stopped_states=["FL"]), reached_at=NOON - DAY)
+    stopped = wait(claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap")
     assert isinstance(stopped, Hold)
     assert stopped.why.startswith("Texts to FL are stopped")
     for turns_at, until in ((NOON + HOUR, NOON + HOUR), (NIGHT + HOUR, OPENING)):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from postgrest.exceptions import APIError
 
 from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, Result
-from smsretry.errors import QueueMismatch, QueueUnreachable
+from smsretry.errors import QueueError, QueueUnreachable
 
 
 def made(groups: Groups, names: Sequence[str], *, after: float = 0.0) -> list[object]:
@@ -48,7 +48,7 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
 
 
 RAISED: list[BaseException | int] = [
-    QueueUnreachable("No answer"), QueueMismatch("Another version"), MemoryError(), RecursionError(), StopIteration(),
+    QueueUnreachable("No answer"), QueueError("Another version"), MemoryError(), RecursionError(), StopIteration(),
     APIError({"code": "57014", "message": "m", "hint": None, "details": None}), ExceptionGroup("some", [ValueError()]),
     KeyboardInterrupt(), SystemExit(1), GeneratorExit(), BaseExceptionGroup("several", [KeyboardInterrupt()]),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueCancelled, QueueMismatch, QueueUnreachable
+from smsretry.errors import QueueCancelled, QueueError, QueueUnreachable
 from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import Accepted, NotSent, Refusal, Rejected
 from smsretry.sending import flow_control, run
@@ -165,7 +165,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
 def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
     """Nothing is sent without permission, and nothing is lost."""
-    queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueMismatch("It is missing")}), FakeSender()
+    queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueError("It is missing")}), FakeSender()
     items, summary = run_once(run_over(queue, sender), limit=40)
     assert {getattr(item, "fate", None) for item in items} == {"Deferred", "GivenBack"}
     assert (sender.texts, summary.stopped_because, summary.needs_somebody) == ([], "It is missing", True)

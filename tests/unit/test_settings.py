@@ -6,6 +6,7 @@ from typing import TypeVar
 import pytest
 
 from smsretry.errors import SettingsError
+from smsretry.retry.before import CLOSING_GUARD
 from smsretry.retry.profile import SEND_WITHIN_SECONDS, Profile
 from smsretry.settings import ReadingSettings, Settings, load
 from tests.support.builders import forget_settings
@@ -75,7 +76,7 @@ WRONG: list[tuple[dict[str, str], str, list[str]]] = [
     ({"TWILIO_READ_TIMEOUT_SECONDS": "x"}, "", ["TWILIO_READ_TIMEOUT_SECONDS: must be a valid number"]),
     ({"TWILIO_FROM_NUMBER": "(212) 555-0100"}, "", ["TWILIO_FROM_NUMBER: Phone number"]),
     ({"SMSRETRY_QUIET_HOURS_RULES": "state"}, "", ["SMSRETRY_QUIET_HOURS_RULES: must be 'federal' or 'us_states'"]),
-    ({"SMSRETRY_CLOSING_GUARD_SECONDS": "10"}, "", ["SMSRETRY_CLOSING_GUARD_SECONDS: must be greater than or equal"]),
+    ({"TWILIO_READ_TIMEOUT_SECONDS": "36"}, "", ["TWILIO_READ_TIMEOUT_SECONDS: must be less than or equal to 35"]),
     # What must be set together, or not at all. One mistake, one complaint: what is malformed is not called missing.
     ({}, "TWILIO_AUTH_TOKEN", [NO_CREDENTIALS]),
     ({"TWILIO_AUTH_TOKEN": ""}, "", [NO_CREDENTIALS]),
@@ -116,7 +117,7 @@ def test_a_list_is_read_entry_by_entry_and_never_shown(environment: pytest.Monke
     assert (empty.told, empty.includes("+12125550123")) == ("texts nobody", False)
 
 
-def test_the_owners_decisions_are_read_and_longer_timeouts_make_the_guard_longer(
+def test_the_owners_decisions_are_read_and_the_longest_timeouts_end_before_the_window_closes(
     environment: pytest.MonkeyPatch,
 ) -> None:
     """A request that was two minutes on its way had been valid past the end of the permitted hours."""
@@ -124,11 +125,11 @@ def test_the_owners_decisions_are_read_and_longer_timeouts_make_the_guard_longer
         "SMSRETRY_IN_DOUBT": "hold",
         "SMSRETRY_QUIET_HOURS_RULES": "federal",
         "SMSRETRY_OPENING_SPREAD_MINUTES": "30",
-        "SMSRETRY_CLOSING_GUARD_SECONDS": "300",
     }
     minute = timedelta(minutes=1)
-    expected = Profile("hold", "federal", opening_spread=30 * minute, closing_guard=5 * minute)
+    expected = Profile("hold", "federal", opening_spread=30 * minute)
     assert read(environment, Settings, **COMPLETE, **changed).profile == expected
-    slow = {"TWILIO_CONNECT_TIMEOUT_SECONDS": "60", "TWILIO_READ_TIMEOUT_SECONDS": "120"}
-    longest = timedelta(seconds=SEND_WITHIN_SECONDS + 60 + 120)
-    assert read(environment, Settings, **COMPLETE, **slow).profile.closing_guard > longest
+    slow = {"TWILIO_CONNECT_TIMEOUT_SECONDS": "5", "TWILIO_READ_TIMEOUT_SECONDS": "35"}  # the longest that there are
+    settings = read(environment, Settings, **COMPLETE, **slow)
+    timeouts = settings.twilio_connect_timeout_seconds + settings.twilio_read_timeout_seconds
+    assert timedelta(seconds=SEND_WITHIN_SECONDS + timeouts) < CLOSING_GUARD

@@ -16,8 +16,7 @@ from smsretry.errors import (
     InputError,
     QueueBusy,
     QueueCancelled,
-    QueueMismatch,
-    QueueRefused,
+    QueueError,
     QueueSlow,
     QueueUnreachable,
     SmsRetryError,
@@ -144,10 +143,10 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
         return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
     if code == _NO_GRANT:
         told = next((told for words, told in _MAY_NOT.items() if words in (error.message or "")), _NO_RIGHT)
-        return QueueRefused(f"The database refused {function} with {code}: {told}")
+        return QueueError(f"The database refused {function} with {code}: {told}")
     # Class 23: integrity_constraint_violation.
     other = _FORBIDDEN if code.startswith("23") else f"The database refused {{function}} with {{code}}. {MIGRATE}"
-    return QueueMismatch(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
+    return QueueError(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
 
 
 def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
@@ -180,18 +179,18 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     code, said = _said(response)
     if response.has_redirect_location:
         place = response.url.join(response.headers["location"])
-        raise QueueMismatch(
+        raise QueueError(
             f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
             "SUPABASE_URL to the project's own address."
         )
     if status in (401, 403) and (code != _NO_GRANT or as_reader):
         words = said if code is None or code.startswith("PGRST3") else code
         advice = (_GATEWAYS_KEY if code is None else _READERS_KEY) if as_reader else _SERVICE_KEY
-        raise QueueRefused(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
+        raise QueueError(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
     function, url = response.url.path.rpartition("/")[2], f"{response.url.scheme}://{response.url.netloc.decode()}"
     if code is None and status == 404:
         told = f"it answered 404 to {function}: {said or 'no words'}"
-        raise QueueMismatch(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
+        raise QueueError(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
     if code is None and said and status >= 402 and status != 429:
         what_to_do = _OF_PROJECT.get(status, "")
         raise QueueUnreachable(f"Supabase answers {function} with HTTP {status}: {said}. {what_to_do}".strip())

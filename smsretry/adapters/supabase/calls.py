@@ -22,7 +22,7 @@ from supabase.lib.client_options import SyncClientOptions
 from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.advice import MIGRATE, RUN, Ending, ended, explain, refuse, unanswered
 from smsretry.adapters.supabase.rows import Rows, read_rows
-from smsretry.errors import QueueMismatch, QueueUnreachable, SmsRetryError
+from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
 _Row = TypeVar("_Row", bound=BaseModel)
@@ -81,7 +81,7 @@ class SupabaseCalls:
         """The one row of a reply. A call of a group is answered with the row itself."""
         rows = self.rows(kind, reply if isinstance(reply.content, list) else replace(reply, content=[reply.content]))
         if len(rows) != 1:
-            raise QueueMismatch(f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}")
+            raise QueueError(f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}")
         return rows[0]
 
     def rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
@@ -100,13 +100,13 @@ class SupabaseCalls:
             raise self.mismatch(reply.function, rows.foreign)
         return rows
 
-    def mismatch(self, function: str, columns: Iterable[str]) -> QueueMismatch:
+    def mismatch(self, function: str, columns: Iterable[str]) -> QueueError:
         """The error for rows of other columns than this version's. It quotes no value."""
-        return QueueMismatch(f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}")
+        return QueueError(f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}")
 
-    def not_ours(self, function: str) -> QueueMismatch:
+    def not_ours(self, function: str) -> QueueError:
         """The error for an answer of another shape than the function's."""
-        return QueueMismatch(
+        return QueueError(
             f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self.url}) is "
             "the project's URL, not a web page's or the database's."
         )

@@ -190,7 +190,7 @@ class SupabaseQueue(SupabaseGroups):
         """Call a function that claims rows: those that can be read, and what became of each of the others.
 
         Raises:
-            QueueMismatch: columns are missing. Then code and database are of different versions, which is no row's
+            QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
         answer = self.once(function, {**values, **self._environment}).content

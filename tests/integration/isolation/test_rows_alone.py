@@ -12,7 +12,7 @@ import pytest
 
 from smsretry import send_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.errors import QueueMismatch, SmsRetryError
+from smsretry.errors import QueueError, SmsRetryError
 from smsretry.local.twilio.faults import AcceptThenDrop
 from tests.support.builders import PHONE, results_of, run_over
 from tests.support.claims import claim_doubtful
@@ -227,7 +227,7 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
               drop schema beside"""
     with (
         shop.changed(hide, undo),
-        pytest.raises(QueueMismatch, match=r"unusable columns: decided_by\. .*`smsretry migrate` with this version"),
+        pytest.raises(QueueError, match=r"unusable columns: decided_by\. .*`smsretry migrate` with this version"),
     ):
         shop.claims()
     after = [shop.row(row) for row in rows]

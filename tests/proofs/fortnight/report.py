@@ -10,6 +10,7 @@ from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.local.stack import Stack
+from smsretry.retry import before
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.proofs.fortnight.checks import (
@@ -212,7 +213,7 @@ SWITCHES: Final = {
     ),
     "a turn soon after the opening": _switch("late", Safeguard(), Profile(opening_spread=timedelta(hours=3))),
     "the guard at closing": _switch(
-        "valid past its closing", Safeguard(), Profile(closing_guard=timedelta(minutes=-30))
+        "valid past its closing", Safeguard(patches=((before, "CLOSING_GUARD", timedelta(minutes=-30)),))
     ),
     "opt-outs": _switch(
         "after an opt-out",
