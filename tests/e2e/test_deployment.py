@@ -122,6 +122,15 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
 
 
+def test_a_runner_has_five_runs_at_once_whatever_has_piled_up(runner: None, prefect: Prefect) -> None:
+    """More would slow each other down until none ends in its minute, and they would pile up without an end."""
+    runs = [prefect.order(SCHEDULED, {"drain_seconds": 0}) for _ in range(6)]
+    first_end = min(prefect.end_of(run)["end_time"] for run in runs)
+    states = [prefect.get(f"flow_run_states/?flow_run_id={run}") for run in runs]
+    taken = [min(state["timestamp"] for state in of_one if state["type"] == "PENDING") for of_one in states]
+    assert max(taken) > first_end
+
+
 def test_a_run_whose_process_is_killed_is_told_of_by_its_runner(
     runner: None, business: Business, prefect: Prefect
 ) -> None:
