@@ -180,11 +180,10 @@ class SupabaseQueue(SupabaseGroups):
         self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
 
     def _mark(self, attempt_id: UUID, decision: AfterSend | AfterDelivery) -> None:
-        """Tell what a refusal says of its number: first, because consent stops the next send if the outcome is lost."""
+        """Tell what a refusal says of its number, before the outcome: if either is lost, the text is looked for."""
         if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
             says = {"opted_out": decision.opted_out, "phone_status": decision.phone_status, "error_code": decision.code}
-            with suppress(QueueError):  # the provider will refuse the next text, too
-                self.repeated("mark_sms_number", {"attempt_id": attempt_id, **says})
+            self.repeated("mark_sms_number", {"attempt_id": attempt_id, **says})
 
     def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
         """Call a function that claims rows: those that can be read, and what became of each of the others.

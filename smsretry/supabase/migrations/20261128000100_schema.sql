@@ -3252,7 +3252,8 @@ $$;
 -- ======== schemas/consent/mark_sms_number.sql ========
 -- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
 -- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
--- text, which the provider refuses, too. It is told before the outcome is: if that is lost, consent stops the next send.
+-- text, which the provider refuses, too. It is told before the outcome is. If that is lost, consent stops the next send; if this call
+-- fails, no outcome is recorded, the text is looked for, and its next refusal says it again.
 -- No fence: what the provider said is true, whoever has the row. May be repeated. False: it was
 -- delivered after all, nobody has this attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
 create or replace function public.mark_sms_number(

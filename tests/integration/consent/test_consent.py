@@ -207,6 +207,21 @@ def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
     assert shop.row(row)["status"] == "processing"
 
 
+def test_no_call_that_fails_loses_an_opt_out(shop: Shop) -> None:
+    """Where it cannot be kept, its send is not finished: the text is looked for, and its next refusal says it again."""
+    shop.stack.twilio.fail(UNSUBSCRIBED, times=None)
+    row = shop.due_text()
+    shop.stack.rpc_faults.bad_gateway("mark_sms_number", times=3)
+    with pytest.raises(QueueUnreachable):
+        shop.process(shop.claim())
+    for _ in range(5):
+        shop.later(minutes=16)
+        shop.run()
+    assert (shop.row(row)["status"], len(shop.attempts_of(row))) == ("failed", 2)
+    assert consents_of(shop) == [("opted_out", "twilio_21610")]
+    assert not shop.messages
+
+
 # What Twilio says of a number, and of us
 
 
