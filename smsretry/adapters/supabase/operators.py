@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
@@ -18,8 +17,6 @@ from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
-
-_PAGE_OF_SENDERS: Final = 500
 
 
 class SupabaseOperators(SupabaseCalls):
@@ -44,21 +41,15 @@ class SupabaseOperators(SupabaseCalls):
         return self.rows(StatusLine, self.once("sms_status", {}, QUESTION))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
-        """Those of a business, or all, page by page: the environment's first, and each with its number."""
+        """Those of a business, or all, page by page, each with its number."""
         found = list[SenderRecord]()
         while True:
-            after = found[-1].sender_id if found else None
-            values = {
-                "after_id": after,
-                "row_limit": _PAGE_OF_SENDERS,
-                "with_numbers": True,
-                "business_id": business_id,
-            }
+            after = {"after_id": found[-1].sender_id if found else None}
+            values = {"with_numbers": True, "business_id": business_id} | after
             page = self.rows(SenderRecord, self.once("sms_senders", values, QUESTION))
-            found += page
-            # Answers may be cut off, so a short page need not be the last one. The first has the environment's, too.
-            if not page or not page[-1].sender_id:
+            if not page:  # answers may be cut off, so a short page need not be the last one
                 return found
+            found += page
 
     def carry_out(self, form: Form, **more: object) -> Done:
         """Call a form's function; `more`: further arguments.

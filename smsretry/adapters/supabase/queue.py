@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import QUEUEING, Ending
 from smsretry.adapters.supabase.calls import interval
@@ -32,17 +32,12 @@ _ANSWERED: Final = "The provider is answered that it may call again."
 _WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
 
 
-class _Stop(BaseModel):
-    kind: StopKind
-    subject: str
-
-
 class _Claimed(BaseModel):
     """What a claim answers: its rows, and once what concerns them all."""
 
     texts: list[dict[str, Any]]
     environment: AssignedSender | None
-    stops: list[_Stop]
+    stops: list[tuple[StopKind, str]]
     stopped_states: tuple[str, ...]
     longest_body: int
     next_in: float | None
@@ -192,13 +187,7 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        answer = self.once(function, {**values, **self._environment}).content
-        try:
-            claimed = _Claimed.model_validate(answer)
-        except ValidationError:
-            claimed = None  # its error would quote the rows
-        if claimed is None:
-            raise self.not_ours(function)
+        claimed = self.one(_Claimed, self.once(function, {**values, **self._environment}))
         for_all = {"stopped_states": claimed.stopped_states, "longest_body": claimed.longest_body}
         environment = claimed.environment or self._default
         rows = read_rows(Claim, [row | for_all | {"sender": row.get("sender") or environment} for row in claimed.texts])
@@ -206,10 +195,8 @@ class SupabaseQueue(SupabaseGroups):
             for row in rows.given:
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
-        stops = [(stop.kind, stop.subject) for stop in claimed.stops]
-        return Batch(rows.read, stops, claimed.next_in, claimed.slow), [
-            self._put_aside(unreadable) for unreadable in rows.unreadable
-        ]
+        others = [self._put_aside(unreadable) for unreadable in rows.unreadable]
+        return Batch(rows.read, claimed.stops, claimed.next_in, claimed.slow), others
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
         row, fence = unreadable.row["id"], _fence(unreadable.row)

@@ -1683,6 +1683,7 @@ declare
     v_last uuid;
     v_class text := 'transactional'; -- the last one: the next lane is another business's
     v_looks integer;
+    v_new jsonb;
     v_lanes jsonb := '[]';
     v_each integer;
 begin
@@ -1703,7 +1704,7 @@ begin
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
-            v_found := v_oldest;
+            v_new := v_oldest.lanes;
         else
             -- The next lanes round and round, with their oldest text if it is due: one index probe each.
             with recursive lane (n, business_id, message_class, id, due, first) as (
@@ -1721,19 +1722,13 @@ begin
                     limit 1) x
                 where l.n < v_step and x.business_id || x.message_class is distinct from l.first)
             select jsonb_agg(jsonb_build_object('business_id', l.business_id, 'message_class', l.message_class, 'texts', array[l.id]))
-                       filter (where l.due) as lanes,
-                   max(l.n) as looks, (array_agg(l.business_id order by l.n desc))[1] as last, (array_agg(l.message_class order by l.n desc))[1] as class
-            into v_found from lane l;
-            v_looks := v_found.looks;
-            behind := v_found.last;
-            v_class := v_found.class;
+                       filter (where l.due),
+                   max(l.n), (array_agg(l.business_id order by l.n desc))[1], (array_agg(l.message_class order by l.n desc))[1]
+            into v_new, v_looks, behind, v_class from lane l;
         end if;
-        select coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]') as lanes, min(r.free_at) as free_at,
-               coalesce(bool_or(r.of_sender is not null), false) as are_limited into v_found
-        from smsretry.rooms(coalesce(v_found.lanes, '[]'), at, environment, without) r;
-        v_lanes := v_lanes || v_found.lanes;
-        v_limited := v_limited or v_found.are_limited;
-        next_at := least(next_at, v_found.free_at - interval '100 ms');
+        select v_lanes || coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]'),
+               coalesce(bool_or(r.of_sender is not null), false) or v_limited, least(next_at, min(r.free_at) - interval '100 ms')
+        into v_lanes, v_limited, next_at from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
         exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
     end loop;
 
@@ -2037,7 +2032,7 @@ begin
         v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
                     from smsretry.claimed_retry r where r.id = any (claim_of.ids));
         v_stops := (
-            select coalesce(jsonb_agg(jsonb_build_object('kind', s.kind, 'subject', s.subject)), '[]') from smsretry.stops s
+            select coalesce(jsonb_agg(jsonb_build_array(s.kind, s.subject)), '[]') from smsretry.stops s
             where s.kind = 'everybody'
                or s.subject in (select t.value ->> 'business_id' from jsonb_array_elements(v_texts) t
                                 union all

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry.testing.stack import SmsStack
-from tests.integration.worker.senders import add_texts, shops
+from tests.integration.worker.senders import add_texts, give_sender, shops
 from tests.support.shop import Shop
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -149,6 +149,18 @@ def test_where_businesses_are_too_many_to_walk_each_has_its_turn(shop: Shop) -> 
     while other not in claimed(shop.connection, 50):
         claims += 1
         assert claims < 20
+
+
+def test_who_shares_a_slow_sender_takes_turns_whoever_else_is_served(shop: Shop) -> None:
+    """It has room for one text a claim. Businesses without a limit are between them, and each is served as often."""
+    many = shops(shop.connection, 45)
+    sharing, free = many[::3], [one for n, one in enumerate(many) if n % 3]
+    give_sender(shop.connection, 1, sharing, rate=2)
+    for one in many:
+        add_texts(shop.connection, one, 20)
+    served = Counter(each.business_id for _ in sharing for each in shop.queue.claim_texts(9).texts)
+    assert {served[one] for one in sharing} == {1}
+    assert max(served[one] for one in free) - min(served[one] for one in free) <= 1
 
 
 def test_a_business_s_transactional_texts_go_before_its_marketing(shop: Shop) -> None:

@@ -18,7 +18,7 @@ begin
         v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
                     from smsretry.claimed_retry r where r.id = any (claim_of.ids));
         v_stops := (
-            select coalesce(jsonb_agg(jsonb_build_object('kind', s.kind, 'subject', s.subject)), '[]') from smsretry.stops s
+            select coalesce(jsonb_agg(jsonb_build_array(s.kind, s.subject)), '[]') from smsretry.stops s
             where s.kind = 'everybody'
                or s.subject in (select t.value ->> 'business_id' from jsonb_array_elements(v_texts) t
                                 union all
