@@ -122,7 +122,8 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     due = status if text.state == "due" else None
     obstacle = due.obstacle(text.sender.name if text.sender else None) if due else None
     state, follows = STATES[text.state]
-    waits = late(text, now) if text.state in ("scheduled", "due", "waiting", "held", "in_doubt") else ""
+    overdue = late(text, now) if text.state in ("scheduled", "due", "waiting", "held", "in_doubt") else ""
+    waits = f", {overdue} after it was first due" if overdue else ""
     if obstacle:
         state, follows = f"Due, but {obstacle.what}", "it waits until that is over, or for its turn"
     elif waits and text.state == "scheduled":
@@ -134,7 +135,7 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     if text.state in ("failed", "cancelled") and not text.can:
         gone = "its customer or its send log is gone, or the send log says that it was sent"
         follows = f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew, if it is wanted"
-    if text.state == "sent" and any(attempt.delivery in FINAL for attempt in text.history):
+    if text.state == "sent" and any(moment.send and moment.what in FINAL for moment in text.moments):
         follows = "nothing more; it was delivered"
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None

@@ -1,7 +1,7 @@
 """The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
@@ -14,20 +14,30 @@ from smsretry.desk.questions.levers import OF_SENDERS, ending
 from smsretry.desk.questions.told import LEFT, Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Reason
+from smsretry.vocabulary import Reason, TextState
 
-REASONS: Final[dict[Reason | str, str]] = {
-    "quiet_hours": "permitted hours",
-    "twilio_error": "the next try",
-    "rate_limit": "the rate limit",
-    "none": "their time",
+WAITS_FOR: Final[dict[Reason | str, str]] = {
+    "quiet_hours": "for permitted hours",
+    "twilio_error": "for the next try",
+    "rate_limit": "for the rate limit",
+    "none": "for its time",
 }
 """What a waiting text waits for."""
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
 _DOCTOR: Final = Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor")
+_MEND: Final = "mend what it says: one text of each run tries whether it works again"
 _STOPPED: Final = {"sending": "sending is stopped", "environment": "the sender of the environment is stopped"}
+_TABLES: Final = {
+    "queue": "In the queue",
+    "scheduled": "Planned, and not queued yet",
+    "sent": "Sends in the last hour",
+    "undelivered": "Undelivered in the last day, by code",
+    "ended": "Ended in the last day",
+    "run": "Runs",
+}
+"""The parts that are shown as tables, and how each is called."""
 _HOURS: Final = "Accepted by hour (UTC): green arrived, red did not, grey never reported, blue not reported yet."
 
 
@@ -37,40 +47,42 @@ class StatusLine(Value):
     part: str
     name: str
     business_id: UUID | None = None
-    business: str | None = None
+    business: str | None = Field(None, description="Whose it is; of a sender, a few of those whose it is.")
     texts: int | None = None
     oldest: Instant | None = None
     next_at: Instant | None = None
     told: str | None = None
     why_code: KnownCode = Field(None, description="Why texts are held or ended, for programs.")
     ref: str | None = Field(None, description="What a command or a link names it by.")
+    states: tuple[TextState, ...] | None = Field(None, description="In which `ListTexts` finds its texts.")
 
-    def which(self, *states: str, **more: Any) -> dict[str, Any]:
-        """The fields of `ListTexts` that find its texts in these states."""
-        of = {"states": list(states), "business_id": self.business_id and str(self.business_id)}
-        return {name: value for name, value in {**of, "why_code": self.why_code, **more}.items() if value}
+    @property
+    def which(self) -> dict[str, Any]:
+        """The fields of `ListTexts` that find its texts."""
+        why = None if self.part == "sender" else self.why_code
+        business = self.business_id and str(self.business_id)
+        which = {"states": list(self.states or ()), "business_id": business, "why_code": why}
+        return {name: value for name, value in which.items() if value} if self.states else {}
 
-    def ending(self, texts: Mapping[str, Any]) -> Lever:
+    @property
+    def count(self) -> Words:
+        """How many there are. A link leads to them."""
+        shown = "" if self.texts is None else str(self.texts)
+        return Lever.see(ListTexts, self.which, shown) if self.states else shown
+
+    @property
+    def ending(self) -> Lever:
         """What ends the trouble that it tells of."""
         places = f"customer {LEFT}, business {self.business_id}"
-        return ending(self.why_code, texts, self.ref, places) or _DOCTOR
+        return ending(self.why_code, self.which, self.ref, places) or _DOCTOR
 
 
 class Need(Value):
     """What needs somebody, and what they can do."""
 
     what: str
-    whose: str = ""
-    texts: int | None = None
-    since: Instant | None = None
     lever: Lever
-    which: dict[str, Any] = Field(default_factory=dict, description="The fields of `ListTexts` that list them.")
-
-    @classmethod
-    def of(cls, line: StatusLine, what: str, lever: Lever, which: Mapping[str, Any] | None = None) -> Self:
-        """What a line tells of."""
-        whose, which = line.business or "", dict(which or {})
-        return cls(what=what, whose=whose, texts=line.texts, since=line.oldest, lever=lever, which=which)
+    line: StatusLine = Field(description="Whose it is, how many texts, and since when.")
 
 
 class QueueStatus(Answer):
@@ -176,30 +188,30 @@ class QueueStatus(Answer):
 
     def needs(self) -> Iterator[Need]:
         """What makes `check_sms_retries` alarm, and what is held; the worst first."""
-        yield from (_stop(line) for line in self.part("stopped") if line.name in _STOPPED)
+        for line in self.part("stopped"):
+            if line.name in _STOPPED:
+                mend = _DOCTOR.model_copy(update={"words": _MEND})
+                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=mend, line=line)
         silent = self.silent_seconds
         if silent is None or silent >= self.late_seconds:
-            ago = "lately" if silent is None else f"for {span(silent)}"
-            yield Need(what=f"no run has finished {ago}", lever=_DOCTOR)
-        if self.overdue_seconds >= self.late_seconds:
-            what = f"a text is overdue by {span(self.overdue_seconds)}"
-            yield Need(what=what, texts=self.queue.get("due"), lever=_DOCTOR, which={"states": ["due"]})
-        yield from map(_sender, self.part("sender"))
+            last = None if silent is None else self.at - timedelta(seconds=silent)
+            what = "no run has finished" if last else "no run has finished lately"
+            yield Need(what=what, lever=_DOCTOR, line=StatusLine(part="run", name="", oldest=last))
+        for line in (*self.part("queue"), *self.part("scheduled")):
+            if line.name in ("due", "late") and self._age(line) >= self.late_seconds:
+                what = "overdue" if line.name == "due" else "planned, late and not queued"
+                yield Need(what=what, lever=_DOCTOR, line=line)
+        for line in self.part("sender"):
+            of = "its sender" if line.business else "the sender of the environment"
+            yield Need(what=f"{of} {line.told}", lever=line.ending, line=line)
         yield from self._held()
-        for line in self.part("scheduled"):
-            late = (self.at - line.oldest).total_seconds() if line.oldest else 0
-            if line.name == "held" and line.ref:
-                see = Lever.of(WhichText, {"id": line.ref}, "see why one of them is")
-                yield Need.of(line, "scheduled sends held", see, {"states": ["held"]})
-            elif line.name == "late" and late >= self.late_seconds:
-                yield Need.of(line, f"scheduled sends late by {span(late)} and not queued", _DOCTOR)
         for line in self.part("inbound"):
             read = Lever(
                 words=f"read {line.ref} in the provider's log, then record what it says",
                 command="smsretry consent - --said … --source text",
                 form="sms-consent",
             )
-            yield Need.of(line, "wrote what may mean stop, and nobody has read it", read)
+            yield Need(what="wrote what may mean stop, and nobody has read it", lever=read, line=line)
 
     def _held(self) -> Iterator[Need]:
         """Each reason of each business, unless its sender has been told; then those that are not listed."""
@@ -208,20 +220,22 @@ class QueueStatus(Answer):
         for line in held:
             if line.why_code in told or (line.business_id in told and line.why_code in OF_SENDERS):
                 continue
-            which = line.which("in_doubt" if line.ref else "held")
             # A person alone may know what became of one in doubt.
             settle = line.ref and Lever.of(WhichText, {"id": line.ref}, "see one of them, and say what became of it")
-            yield Need.of(line, f"held: {line.told}", settle or line.ending(which), which)
+            yield Need(what=f"held: {line.told}", lever=settle or line.ending, line=line)
         if (unlisted := self.held_texts - sum(line.texts or 0 for line in held)) > 0:
+            others = StatusLine(part="held", name="held", texts=unlisted, states=("held",))
             see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
-            yield Need(what="held for other reasons, or of other businesses", texts=unlisted, lever=see)
+            yield Need(what="held for other reasons, or of other businesses", lever=see, line=others)
+        for line in self.part("scheduled"):
+            if line.name == "held" and line.ref:
+                see = Lever.of(WhichText, {"id": line.ref}, "see why one of them is")
+                yield Need(what="planned, and held", lever=see, line=line)
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        for line in (*self.part("stopped"), *self.part("sender")):
-            if line.name == "sending" or (sender and line.ref == sender):
-                return _stop(line) if line.part == "stopped" else _sender(line)
-        return None
+        found = (one for one in self.needs() if one.line.name == "sending" or (sender and one.line.ref == sender))
+        return next(found, None)
 
     # All of it
 
@@ -235,74 +249,46 @@ class QueueStatus(Answer):
         yield self.name
         for line in self.part("mark"):
             at = f" at {line.told}" if line.told else ""
-            yield f"the database is marked as {line.name}{at}{self._ago(line.oldest)}"
+            yield f"the database is marked as {line.name}{at}{self._since(line)}"
         needs = list(self.needs())
         yield from [Heading("NEEDS SOMEBODY")] if needs else []
         for need in needs:
-            texts = (", texts ", _list(need.texts, need.which)) if need.texts else ()
-            yield f"{need.whose}: " if need.whose else "", need.what, *texts, self._ago(need.since)
+            texts = (", texts ", need.line.count) if need.line.texts else ()
+            yield f"{need.line.business}: " if need.line.business else "", need.what, *texts, self._since(need.line)
             yield "    ", need.lever
         states = [line for line in self.part("stopped") if line.name not in _STOPPED]
         yield from [Heading("Stopped by a person")] if states else []
         for line in states:
-            yield f"stopped {line.name}: {line.told}{self._ago(line.oldest)}"
+            yield f"stopped {line.name}: {line.told}{self._since(line)}"
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
-        yield Table("In the queue", ("", "texts", "the next"), [*self._queue()])
-        sends = [(name.replace("_", " "), str(texts)) for name, texts in self.counts("sent").items()]
-        yield Table("Sends in the last hour", ("", "texts"), sends)
+        for part, title in _TABLES.items():
+            yield Table(title, ("", "texts", ""), [self._row(line) for line in self.part(part)])
         if self.delivery:
-            fates = [(fate, str(self.delivery[fate])) for fate in FATES if self.delivery[fate]]
-            yield Table("Delivery in the last day", ("", "texts"), fates)
+            fates = [(fate, str(self.delivery[fate]), "") for fate in FATES if self.delivery[fate]]
+            yield Table("Delivery in the last day", ("", "texts", ""), fates)
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
             for line in self.part("hour"):
                 if line.oldest in hours:
                     hours[line.oldest][line.name] = line.texts or 0
             yield Hours(_HOURS, [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()])
-        lost = [
-            (one.name, _list(one.texts, one.which("failed", "sent")), one.business or "")
-            for one in self.part("undelivered")
-        ]
-        yield Table("Undelivered in the last day", ("code", "texts", "business"), lost)
-        ended = [
-            (one.name, _list(one.texts, one.which(one.name)), f"{one.told or 'no reason was kept'} [{one.why_code}]")
-            for one in self.part("ended")
-        ]
-        yield Table("Ended in the last day", ("", "texts", ""), ended)
-        runs = [(f"run {line.name}", line.told or "", on_clock(line.oldest or self.at)) for line in self.part("run")]
-        yield Table("Runs", ("", "", "began"), runs)
         yield f"As of {on_clock(self.at)} on the database's clock."
 
-    def _queue(self) -> Iterator[Sequence[Words]]:
-        for line in (*self.part("queue"), *self.part("waiting"), *self.part("scheduled")):
-            name, state, more = line.name.replace("_", " "), line.name, dict[str, str]()
-            if line.part == "waiting":
-                name, state = f"waiting for {REASONS.get(line.name, line.name)}", "waiting"
-                more = {"why_code": "quiet_hours"} if line.name == "quiet_hours" else {}
-            elif line.part == "scheduled":
-                name, state = f"planned, {line.name}", "scheduled"
-            if name != "waiting":  # it is told by reason
-                yield name, _list(line.texts, line.which(state, **more)), self._in(line.next_at)
+    def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
+        """A line in a table: what, how many, and whatever else is known of it."""
+        more = [line.business, WAITS_FOR.get(line.told or "", line.told), line.why_code and f"[{line.why_code}]"]
+        if line.next_at and line.next_at > self.at:
+            more.append(f"in {span((line.next_at - self.at).total_seconds())}")
+        name = line.name.replace("_", " ")
+        if line.part == "run" and line.oldest:
+            name = f"run {line.name}"
+            more.append(on_clock(line.oldest))
+        return name, line.count, " · ".join(filter(None, more))
 
-    def _ago(self, since: datetime | None) -> str:
-        """How long ago that was, in parentheses."""
-        return f" ({span((self.at - since).total_seconds())} ago)" if since else ""
+    def _age(self, line: StatusLine) -> float:
+        """How long ago it began, in seconds."""
+        return (self.at - line.oldest).total_seconds() if line.oldest else 0
 
-    def _in(self, moment: datetime | None) -> str:
-        return f"in {span((moment - self.at).total_seconds())}" if moment and moment > self.at else ""
-
-
-def _list(texts: int | None, which: Mapping[str, Any]) -> Words:
-    """A count, from which a link leads to its texts."""
-    return Lever.see(ListTexts, which, str(texts)) if which else str(texts)
-
-
-def _stop(line: StatusLine) -> Need:
-    mend = "mend what it says: one text of each run tries whether it works again"
-    return Need.of(line, f"{_STOPPED[line.name]}: {line.told}", _DOCTOR.model_copy(update={"words": mend}))
-
-
-def _sender(line: StatusLine) -> Need:
-    which = line.which("due", "waiting", "held", why_code=None) if line.business_id else {}
-    whole = line.model_copy(update={"business": line.business or "several businesses"})
-    return Need.of(whole, f"sender {line.name}: {line.told}", line.ending(which), which)
+    def _since(self, line: StatusLine) -> str:
+        """For how long it has been so, in parentheses."""
+        return f" (for {span(self._age(line))})" if line.oldest else ""

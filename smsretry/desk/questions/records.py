@@ -11,41 +11,30 @@ from smsretry.retry.models import Claim, KnownCode, Value
 from smsretry.vocabulary import MessageClass, TextState
 
 
-class AttemptRecord(Value):
-    """One send that was begun."""
-
-    begun_at: Instant
-    finished_at: Instant | None
-    number: int
-    outcome: str
-    settled_by: str | None
-    code: int | None
-    sid: str | None
-    rule: str | None
-    consent: str | None
-    worker_died: bool
-    run_id: UUID | None
-    delivery: str | None
-    delivery_code: int | None
-    delivery_at: Instant | None
-    sender: str | None = Field(None, description="What it went out from, as people see it.")
-
-
-class EventRecord(Value):
-    """An event of a text's story, or of its customer's: what was waited for, what changed, what a person did."""
+class Moment(Value):
+    """What happened to a text or its customer, from a send to what a person did: only what is known of it."""
 
     at: Instant
-    code: str
-    who: str | None = Field(None, description="smsretry, the application, or the name that a person gave.")
-    because: str | None = None
-    why_code: KnownCode = None
-    until: Instant | None = Field(None, description="Until when the text then waited.")
-    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
-    times: int = Field(1, description="How often it happened in a row, for the same reason.")
-    last_at: Instant | None = Field(None, description="When it happened last. None: at `at`.")
+    what: str = Field(description="In a word: the outcome of a send, how far its message came, an event.")
+    send: int | None = Field(None, description="Which send of the text it is about.")
     was: str | None = Field(None, description="A customer's consent, or the last four digits of a number.")
     became: str | None = None
     source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
+    number: int | None = Field(None, description="As which attempt it counted. None: as none.")
+    code: int | None = None
+    sid: str | None = None
+    sender: str | None = Field(None, description="What it went out from, as people see it.")
+    rule: str | None = None
+    consent: str | None = None
+    told_by: str | None = Field(None, description="How that is known, if not by the answer to the send.")
+    until: Instant | None = Field(None, description="Until when the text then waited.")
+    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
+    times: int | None = Field(None, description="How often it happened in a row, for the same reason. None: once.")
+    last_at: Instant | None = None
+    who: str | None = Field(None, description="The application, or the name that a person gave. None: smsretry.")
+    because: str | None = None
+    why_code: KnownCode = None
+    run_id: UUID | None = None
 
 
 class TextSender(Value):
@@ -95,8 +84,7 @@ class TextRecord(Value):
     needs_start: bool = Field(False, description="Whether the provider blocks the number until it texts START.")
     stop_sid: str | None = Field(None, description="SID of a text of theirs that may mean stop, and is not read yet.")
     phone_status: str | None = None
-    history: tuple[AttemptRecord, ...] = ()
-    events: tuple[EventRecord, ...] = ()
+    moments: tuple[Moment, ...] = Field((), description="In order.")
     can: tuple[str, ...] = Field((), description="What the database lets a person do: words of the door `texts`.")
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")

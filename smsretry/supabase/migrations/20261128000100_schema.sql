@@ -4534,6 +4534,10 @@ where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).
 --   can: smsretry.calls_that_help
 --   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
 --   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
+--   before it was queued, unless it was planned · can: smsretry.calls_that_help
+--   moments: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
+--   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -4561,21 +4565,28 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
         from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
        coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
                 case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
-       (select coalesce(jsonb_agg(jsonb_build_object(
-                   'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
-                   'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
-                   'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                   'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                   'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                   'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at), '[]')
-        from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) as history,
-       (select coalesce(jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id), '[]')
-        from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+       (select coalesce(jsonb_agg(jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at) order by m.at, m.place), '[]')
+        from (select x.* from (select a.*, row_number() over (order by a.begun_at) as send from public.sms_send_attempts a
+                               where a.retry_id = t.retry_id or a.id = t.attempt_id) a
+              cross join lateral (values
+                  (0, a.begun_at, jsonb_build_object(
+                      'what', coalesce(a.outcome, 'under_way'), 'send', a.send, 'number', nullif(a.attempt_number, 0), 'code', a.error_code,
+                      'sid', a.twilio_sid, 'sender', smsretry.shown_sender(a.sent_by), 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                      'run_id', a.run_id, 'because', case when a.worker_died then 'its worker died' end)),
+                  (0, case when a.settled_by <> 'response' then a.finished_at end, jsonb_build_object(
+                      'what', a.outcome, 'send', a.send, 'told_by', a.settled_by)),
+                  (0, case when a.delivery_status is not null then a.delivery_at end, jsonb_build_object(
+                      'what', a.delivery_status, 'send', a.send, 'told_by', 'callback', 'code', a.delivery_code))) x (place, at, told)
               union all
-              (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
-        where e.about = t.retry_id or e.at >= coalesce(
-            (select max(y.at) from smsretry.events y
-             where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at)) as events
+              select e.id, e.at, jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry')) || e.detail
+              from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+                    union all
+                    (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
+              where e.code <> 'not_found' -- it is told by the send that counts as not sent
+                and (e.about = t.retry_id or e.at >= coalesce(
+                    (select max(y.at) from smsretry.events y
+                     where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at))) m
+        where m.at is not null) as moments
 from (
     select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
            smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
@@ -4665,8 +4676,8 @@ declare
     v_ids uuid[];
 begin
     if (what in ('requeue', 'cancel', 'look') and dry_run is not null and v_asked <@ v_may and row_limit between 1 and 10000) is not true then
-        raise exception 'what is requeue, cancel or look; which names states that this may change; row_limit is 1 to 10000'
-            using errcode = 'SR422';
+        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %', what,
+            array_to_string(v_may, ', ') using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
         raise exception 'Say which texts: by more than their states' using errcode = 'SR422';
     end if;
@@ -5029,18 +5040,18 @@ $$;
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late)
---   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
+--   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
 --   businesses without a sender of their own; or a US state, to which no marketing text goes)
---   senders, sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
+--   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
 --   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
--- command or a link.
+-- command or a link. states: those in which list_sms finds its texts.
 create or replace function public.sms_status()
 returns table (
     part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
-    why_code text, ref text
+    why_code text, ref text, states text[]
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -5049,7 +5060,7 @@ declare
 begin
     select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
-    select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
+    select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
         select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
                                   'next_at', v_now - smsretry.late_after()) as line
@@ -5059,7 +5070,7 @@ begin
         select * from smsretry.status_of_sends(v_now)
         union all
         (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
-                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text)
+                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text, 'states', array[e.status])
          from public.sms_retry_queue e
          where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
@@ -5090,15 +5101,16 @@ begin
          from smsretry.runs r order by r.started_at desc limit 5)
     ) parts
     cross join lateral jsonb_to_record(parts.line) l (
-        part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text, ref text)
+        part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
+        why_code text, ref text, states text[])
     left join public.businesses b on b.id = l.business_id;
 end
 $$;
 
 -- ======== schemas/desk/status_of_senders.sql ========
--- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
--- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait). That of
--- the environment has a line if it is too slow; its stop is a line of its own.
+-- sms_status: a line sender for each own sender of businesses that keeps texts waiting, does not send, or is too slow for what is due;
+-- texts: how many wait; business: whose, three of them at most; told: what it does, or is. That of the environment has a line if it
+-- is too slow; its stop is a line of its own.
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -5134,29 +5146,31 @@ begin
                                                    then 'sender_rate' end) end as trouble
         from states t left join waiting w on w.sender_id = t.id
     )
-    (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t where t.own group by t.state order by t.state)
-    union all
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        'business_id', (select min(b.business_id::text) from smsretry.business_senders b where b.sender_id = t.id
-                        having count(distinct b.business_id) = 1),
+        'business_id', u.only_id, 'business', u.names, 'states', case when u.only_id is not null then array['due', 'waiting', 'held'] end,
         'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
         'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
-        'told', 'account ' || t.account || ': ' || case t.trouble
-            when 'sender_paused' then 'paused: ' || smsretry.numberless(t.paused_because)
-            when 'sending_stopped' then 'stopped: ' || t.why
+        'told', case t.trouble
+            when 'sender_paused' then 'is paused: ' || smsretry.numberless(t.paused_because)
+            when 'sending_stopped' then 'is stopped: ' || t.why
             when 'day_spent' then 'has used its day'
-            when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
-            else coalesce(t.waits, 'texts wait') end)
+            when 'sender_rate' then 'sends ' || t.segments_per_second || ' a second, which is too slow for the ' || t.due || ' that are due'
+            else 'keeps texts waiting' || coalesce(': ' || t.waits, '') end)
      from told t
+     cross join lateral (
+         select case when count(*) = 1 then min(n.id::text) end as only_id,
+                string_agg(left(n.name, 60), ', ' order by n.place) filter (where n.place <= 3) || case when count(*) > 3 then ' and others' else '' end as names
+         from (select b.id, b.name, row_number() over (order by b.name, b.id) as place from public.businesses b
+               where b.id in (select o.business_id from smsretry.business_senders o where o.sender_id = t.id)) n) u
      where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
      order by t.texts desc, t.id limit 50);
 end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- sms_status: recent sends and their fate: sent (last hour, by outcome) · hour, lately (last day by hour and last hour; name:
--- delivered, undelivered, unknown or open) · undelivered (last day; by the provider's code and business).
+-- sms_status: recent sends and their fate: sent (last hour, by outcome) · hour (last day by hour; name: delivered, undelivered,
+-- unknown or open) · undelivered (last day; by the provider's code and business).
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts for the day's.
@@ -5166,7 +5180,7 @@ begin
     with accepted as materialized (
         select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
                     when a.lost then 'undelivered' else 'open' end as fate,
-               a.begun_at > status_of_sends.at - interval '1 hour' as lately, date_trunc('hour', a.begun_at, 'UTC') as hour,
+               date_trunc('hour', a.begun_at, 'UTC') as hour,
                a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a
         where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
@@ -5176,10 +5190,8 @@ begin
     union all
     select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', count(*)) from accepted c group by c.hour, c.fate
     union all
-    select jsonb_build_object('part', 'lately', 'name', c.fate, 'texts', count(*)) from accepted c where c.lately group by c.fate
-    union all
     (select jsonb_build_object('part', 'undelivered', 'name', coalesce(l.delivery_code::text, 'without a code'),
-                               'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at))
+                               'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at), 'states', array['failed', 'sent'])
      from accepted l where l.fate = 'undelivered'
      group by l.delivery_code, l.business_id order by count(*) desc limit 50);
 end
@@ -5187,7 +5199,7 @@ $$;
 
 -- ======== schemas/desk/status_of_waiting.sql ========
 -- sms_status: what waits and what is under way:
---   queue (name: a state, as smsretry.text_state) · waiting (by reason) · scheduled (waiting, held or late; ref: the id of one held)
+--   queue (name: a state, as smsretry.text_state; told: what those that wait wait for) · scheduled (waiting, held or late; ref: one held)
 --   held (a line for each reason and business, 50 at most; ref: the id of one in doubt; name all: how many in all)
 create or replace function smsretry.status_of_waiting(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -5197,7 +5209,7 @@ begin
     return query
     with live as materialized (
         select case when w.work = 'doubtful' then 'in_doubt' when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
-               coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) as category,
+               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) end as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
         from ( -- From an index alone, the one that has this order: a million rows may wait.
             select q.work, q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held,
@@ -5206,18 +5218,17 @@ begin
                   where n.work in ('texts', 'suspect', 'doubtful') order by n.work, n.scheduled_for, n.id) q
             group by 1, 2, 3, 4, 5) w
         union all
-        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, 'none', count(*), min(q.scheduled_for),
+        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, null, count(*), min(q.scheduled_for),
                min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
         from public.sms_retry_queue q where q.work = 'under_way' group by 1
     )
-    (select jsonb_build_object('part', 'queue', 'name', l.state, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
-     from live l group by l.state order by l.state)
-    union all
-    (select jsonb_build_object('part', 'waiting', 'name', l.category, 'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
-     from live l where l.state = 'waiting' group by l.category order by l.category)
+    (select jsonb_build_object('part', 'queue', 'name', l.state, 'told', l.category, 'why_code', l.category, 'states', array[l.state],
+                               'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
+     from live l group by l.state, l.category order by l.state, l.category)
     union all
     (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
-                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at), 'ref', min(p.id::text) filter (where p.name = 'held'))
+                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at), 'ref', min(p.id::text) filter (where p.name = 'held'),
+                               'states', array[case p.name when 'held' then 'held' else 'scheduled' end])
      from (
          select s.id, case when s.held_since is not null then 'held'
                            when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
@@ -5229,9 +5240,10 @@ begin
     (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
      from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)
     union all
-    (select jsonb_build_object('part', 'held', 'name', '', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
+    (select jsonb_build_object('part', 'held', 'name', 'held', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
                                'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text,
-                               'ref', min(q.id::text) filter (where q.in_doubt_since is not null))
+                               'ref', min(q.id::text) filter (where q.in_doubt_since is not null),
+                               'states', array[case when q.in_doubt_since is null then 'held' else 'in_doubt' end])
      from public.sms_retry_queue q
      where q.held_since is not null and q.work is not null
      group by left(q.why, 200), q.why_code, q.business_id, q.in_doubt_since is null order by count(*) desc limit 50);

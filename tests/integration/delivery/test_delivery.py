@@ -381,7 +381,7 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(post: Post
     hours = sorted((line["oldest"].hour, line["name"], line["texts"]) for line in lines if line["part"] == "hour")
     assert hours == [(13, "delivered", 27), (13, "undelivered", 3), (16, "delivered", 10), (16, "undelivered", 10)]
     assert "  delivered, texts 37\n" in told
-    assert "  code without a code, texts 10, business Half\n" in told
+    assert "  without a code, texts 10, Half\n" in told
     assert "| delivered | 37 |" in page
     assert "data:image/svg" in page
 

@@ -29,9 +29,9 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         found = command("explain", row, "--json").stdout
         [by_command], [by_desk] = json.loads(found)["texts"], desk.explain(WhichText(id=row))
         text = json.loads(by_desk.text.model_dump_json())
-        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number", "history"):
+        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number", "moments"):
             assert by_command["text"][name] == text[name], name
-            assert name == "history" or by_sql[name] == text[name], name
+            assert name == "moments" or by_sql[name] == text[name], name
         words = command("explain", row).stdout
         assert " ".join(words.split()).startswith(by_desk.headline.split(" (since")[0])
         for private in (PHONE, PHONE[2:], BODY):
@@ -48,8 +48,8 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     """Nothing is changed until somebody says yes and why; who is the login name. Attempts are counted on."""
     story = command("explain", failed).stdout
     assert story.startswith("Failed, given up: Twilio 21612")
-    assert "send 1: rejected; code 21612; under" in story
-    assert "consent was opted in" in story
+    assert "send 1: rejected, counted as attempt 1, code 21612, from …0006, under" in story
+    assert "consent was opted_in" in story
     assert "https://www.twilio.com/docs/api/errors/21612" in story
     assert f"then send it again, with every check (smsretry texts requeue --row {failed} --yes --because '…')" in story
     before = shop.row(failed)
@@ -67,8 +67,8 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
     assert shop.run() == ["Sent"]
     [explanation] = desk.explain(WhichText(id=failed))
-    assert [attempt.outcome for attempt in explanation.text.history] == ["rejected", "accepted"]
-    assert any(f"requeued by {getpass.getuser()}: It was mended" in line for line in explanation.happened)
+    assert [moment.what for moment in explanation.text.moments if moment.send] == ["rejected", "accepted"]
+    assert any(f"requeued, by {getpass.getuser()}: It was mended" in line for line in explanation.happened)
     assert [message.to for message in shop.messages] == [PHONE]
 
 
@@ -182,7 +182,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, d
     assert status.part("run")[0].name == str(last.id)
     shown = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
-    assert re.search(r"stopped LA: A hurricane \(\d s ago\)\n    lift it, once .*\(smsretry stop LA --lift\)", shown)
+    assert re.search(r"stopped LA: A hurricane \(for \d s\)\n    lift it, once .*\(smsretry stop LA --lift\)", shown)
     assert status.name == "STOPPED · due 1 · held 1 · oldest due for 20 min"
 
 

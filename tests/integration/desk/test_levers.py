@@ -214,7 +214,7 @@ def test_what_somebody_said_on_the_telephone_brings_the_text_back(shop: Shop, de
         pull(desk, story_of(desk, row).levers[0])
     shop.run(AT_ONCE)
     assert [message.to for message in shop.messages] == [PHONE]
-    assert "opted in by Ann: A customer called" in "\n".join(story_of(desk, row).happened)
+    assert "opted in, by Ann: A customer called" in "\n".join(story_of(desk, row).happened)
 
 
 # An order that changes nothing says why
@@ -263,7 +263,7 @@ def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new
     assert story.headline.startswith(
         "Due, the next run takes it: It was held: It waits for something. Looked at again by Ann: A customer called"
     )
-    assert "looked again by Ann: A customer called" in "\n".join(story.happened)
+    assert "looked again, by Ann: A customer called" in "\n".join(story.happened)
 
 
 @pytest.mark.parametrize("phone", [PHONE, None, "212 555", "0000000000"])
@@ -284,4 +284,4 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     consents = shop.sql("select id, sms_consent_status as now from customers")
     wanted = {customer: "opted_in", **dict(zip(others, ("opted_in", "unknown"), strict=False))}
     assert {one["id"]: one["now"] for one in consents} == wanted
-    assert {event.code for event in story_of(desk, row).text.events} >= {"opted_out", "opted_in"}
+    assert {moment.what for moment in story_of(desk, row).text.moments} >= {"opted_out", "opted_in"}

@@ -93,7 +93,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert f"You can: {lever}" in command("explain", row).stdout
     status = command("status")
     assert status.exit_code == 1
-    assert f"Maple Street Dental: sender …0006: account {account}: paused: It is suspended, texts 1" in status.stdout
+    assert "Maple Street Dental: its sender is paused: It is suspended, texts 1" in status.stdout
     assert lever in said(status)
     assert "senders that need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
@@ -102,12 +102,12 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert run(queue, sender, AT_ONCE) == ["Sent"]
     [attempt] = business.attempts_of(row)
     assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), "the pause cost no attempt"
-    assert "; from " not in command("explain", row).stdout
+    assert ", from …0006, " in command("explain", row).stdout
     service = "MG" + "7" * 32
     add = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own', replace => true)"
     business.connection.execute(add, [business.id, account, service])
     told = command("explain", row).stdout
-    assert (f"sender {service}\n" in told, "; from …0006;" in told) == (True, True)
+    assert (f"sender {service}\n" in told, ", from …0006, " in told) == (True, True)
 
 
 def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
@@ -132,7 +132,7 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     command("senders", "change", own, "--rate", 0.01, *BECAUSE)
     row, *_ = (business.due_text() for _ in range(7))
     told = command("explain", row).stdout
-    assert told.startswith(f"Due, but sender …0006: account {account}: its rate of 0.01 a second is too slow for the 7")
+    assert told.startswith("Due, but its sender sends 0.01 a second, which is too slow for the 7")
     raise_it = "You can: raise its sender's rate, if the provider takes more in a second (smsretry senders change"
     assert f"{raise_it} {own}" in told
     command("senders", "change", own, "--rate", 1, *BECAUSE)
@@ -147,5 +147,5 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     assert ahead.startswith("1 to go out in the next 1 h, wait longer 7")
     assert "7 not: Its sender is stopped: Twilio 30034" in ahead
     explained = command("explain", row).stdout
-    assert f"Due, but sender …0006: account {account}: stopped: Twilio 30034" in explained
+    assert "Due, but its sender is stopped: Twilio 30034" in explained
     assert f"ask the provider what is wrong with its sender (smsretry senders check {own})" in explained

@@ -55,7 +55,7 @@ def listed(shop: Shop, **values: Any) -> list[dict[str, Any]]:
 
 def told(shop: Shop) -> list[tuple[Any, ...]]:
     """Part, name, code and texts of what the status says of senders and stops."""
-    query = "select part, name, why_code, texts from sms_status() where part in ('stopped', 'sender', 'senders')"
+    query = "select part, name, why_code, texts from sms_status() where part in ('stopped', 'sender')"
     return [tuple(line.values()) for line in shop.sql(query)]
 
 
@@ -226,15 +226,13 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         except psycopg.Error as error:
             return str(error.diag.message_primary)
 
-    assert (monitored(), told(shop)) == ("ok", [("senders", "sending", None, 3)])
+    assert (monitored(), told(shop)) == ("ok", [])
     neighbor.due_text(due=HOUR)
     for who in (NUMBER, OTHER, environments):
         shop.sql(STOP, who)
     assert monitored() == "3 senders are stopped: Refused"
     assert told(shop) == [
         ("stopped", "environment", None, None),
-        ("senders", "sending", None, 1),
-        ("senders", "stopped", None, 2),
         ("sender", "…0199", "sending_stopped", 1),
         ("sender", OTHER, "sending_stopped", 0),
     ]

@@ -20,8 +20,8 @@ declare
     v_ids uuid[];
 begin
     if (what in ('requeue', 'cancel', 'look') and dry_run is not null and v_asked <@ v_may and row_limit between 1 and 10000) is not true then
-        raise exception 'what is requeue, cancel or look; which names states that this may change; row_limit is 1 to 10000'
-            using errcode = 'SR422';
+        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %', what,
+            array_to_string(v_may, ', ') using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
         raise exception 'Say which texts: by more than their states' using errcode = 'SR422';
     end if;

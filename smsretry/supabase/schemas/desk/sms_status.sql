@@ -1,17 +1,17 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock; next_at: what was due before is late)
---   queue, waiting, scheduled, held (smsretry.status_of_waiting) · sent, hour, lately, undelivered (smsretry.status_of_sends)
+--   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
 --   businesses without a sender of their own; or a US state, to which no marketing text goes)
---   senders, sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
+--   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
 --   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
--- command or a link.
+-- command or a link. states: those in which list_sms finds its texts.
 create or replace function public.sms_status()
 returns table (
     part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
-    why_code text, ref text
+    why_code text, ref text, states text[]
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -20,7 +20,7 @@ declare
 begin
     select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
-    select l.part, l.name, l.business_id, left(b.name, 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref
+    select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
         select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
                                   'next_at', v_now - smsretry.late_after()) as line
@@ -30,7 +30,7 @@ begin
         select * from smsretry.status_of_sends(v_now)
         union all
         (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
-                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text)
+                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text, 'states', array[e.status])
          from public.sms_retry_queue e
          where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
@@ -61,7 +61,8 @@ begin
          from smsretry.runs r order by r.started_at desc limit 5)
     ) parts
     cross join lateral jsonb_to_record(parts.line) l (
-        part text, name text, business_id uuid, texts bigint, oldest timestamptz, next_at timestamptz, told text, why_code text, ref text)
+        part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
+        why_code text, ref text, states text[])
     left join public.businesses b on b.id = l.business_id;
 end
 $$;

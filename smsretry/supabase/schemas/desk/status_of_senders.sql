@@ -1,6 +1,6 @@
--- sms_status: the businesses' own senders: the lines senders (how many send, are paused, stopped, or have used their day) and
--- sender (one each for those that keep texts waiting, do not send, or are too slow for what is due; texts: how many wait). That of
--- the environment has a line if it is too slow; its stop is a line of its own.
+-- sms_status: a line sender for each own sender of businesses that keeps texts waiting, does not send, or is too slow for what is due;
+-- texts: how many wait; business: whose, three of them at most; told: what it does, or is. That of the environment has a line if it
+-- is too slow; its stop is a line of its own.
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -36,21 +36,23 @@ begin
                                                    then 'sender_rate' end) end as trouble
         from states t left join waiting w on w.sender_id = t.id
     )
-    (select jsonb_build_object('part', 'senders', 'name', t.state, 'texts', count(*)) from states t where t.own group by t.state order by t.state)
-    union all
     (select jsonb_build_object(
         'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        'business_id', (select min(b.business_id::text) from smsretry.business_senders b where b.sender_id = t.id
-                        having count(distinct b.business_id) = 1),
+        'business_id', u.only_id, 'business', u.names, 'states', case when u.only_id is not null then array['due', 'waiting', 'held'] end,
         'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
         'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
-        'told', 'account ' || t.account || ': ' || case t.trouble
-            when 'sender_paused' then 'paused: ' || smsretry.numberless(t.paused_because)
-            when 'sending_stopped' then 'stopped: ' || t.why
+        'told', case t.trouble
+            when 'sender_paused' then 'is paused: ' || smsretry.numberless(t.paused_because)
+            when 'sending_stopped' then 'is stopped: ' || t.why
             when 'day_spent' then 'has used its day'
-            when 'sender_rate' then 'its rate of ' || t.segments_per_second || ' a second is too slow for the ' || t.due || ' that are due'
-            else coalesce(t.waits, 'texts wait') end)
+            when 'sender_rate' then 'sends ' || t.segments_per_second || ' a second, which is too slow for the ' || t.due || ' that are due'
+            else 'keeps texts waiting' || coalesce(': ' || t.waits, '') end)
      from told t
+     cross join lateral (
+         select case when count(*) = 1 then min(n.id::text) end as only_id,
+                string_agg(left(n.name, 60), ', ' order by n.place) filter (where n.place <= 3) || case when count(*) > 3 then ' and others' else '' end as names
+         from (select b.id, b.name, row_number() over (order by b.name, b.id) as place from public.businesses b
+               where b.id in (select o.business_id from smsretry.business_senders o where o.sender_id = t.id)) n) u
      where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
      order by t.texts desc, t.id limit 50);
 end

@@ -1,10 +1,10 @@
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again
---   can: smsretry.calls_that_help
---   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
---   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
+--   moments: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
+--   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes
+--   out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -32,21 +32,28 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
         from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
        coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
                 case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
-       (select coalesce(jsonb_agg(jsonb_build_object(
-                   'begun_at', a.begun_at, 'finished_at', a.finished_at, 'number', a.attempt_number,
-                   'outcome', coalesce(a.outcome, 'under_way'), 'settled_by', a.settled_by, 'code', a.error_code,
-                   'sid', a.twilio_sid, 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                   'worker_died', a.worker_died, 'run_id', a.run_id, 'delivery', a.delivery_status,
-                   'delivery_code', a.delivery_code, 'delivery_at', a.delivery_at,
-                   'sender', smsretry.shown_sender(a.sent_by)) order by a.begun_at), '[]')
-        from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) as history,
-       (select coalesce(jsonb_agg(jsonb_build_object('at', e.at, 'code', e.code, 'who', e.who) || e.detail order by e.id), '[]')
-        from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+       (select coalesce(jsonb_agg(jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at) order by m.at, m.place), '[]')
+        from (select x.* from (select a.*, row_number() over (order by a.begun_at) as send from public.sms_send_attempts a
+                               where a.retry_id = t.retry_id or a.id = t.attempt_id) a
+              cross join lateral (values
+                  (0, a.begun_at, jsonb_build_object(
+                      'what', coalesce(a.outcome, 'under_way'), 'send', a.send, 'number', nullif(a.attempt_number, 0), 'code', a.error_code,
+                      'sid', a.twilio_sid, 'sender', smsretry.shown_sender(a.sent_by), 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
+                      'run_id', a.run_id, 'because', case when a.worker_died then 'its worker died' end)),
+                  (0, case when a.settled_by <> 'response' then a.finished_at end, jsonb_build_object(
+                      'what', a.outcome, 'send', a.send, 'told_by', a.settled_by)),
+                  (0, case when a.delivery_status is not null then a.delivery_at end, jsonb_build_object(
+                      'what', a.delivery_status, 'send', a.send, 'told_by', 'callback', 'code', a.delivery_code))) x (place, at, told)
               union all
-              (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
-        where e.about = t.retry_id or e.at >= coalesce(
-            (select max(y.at) from smsretry.events y
-             where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at)) as events
+              select e.id, e.at, jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry')) || e.detail
+              from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
+                    union all
+                    (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
+              where e.code <> 'not_found' -- it is told by the send that counts as not sent
+                and (e.about = t.retry_id or e.at >= coalesce(
+                    (select max(y.at) from smsretry.events y
+                     where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at))) m
+        where m.at is not null) as moments
 from (
     select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
            smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
