@@ -16,13 +16,14 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
 from smsretry.desk.pages.markdown import IDLE
-from smsretry.desk.pages.outcomes import QUEUE
 from smsretry.desk.pages.runs import Report
 from smsretry.desk.questions.queue_status import QueueStatus
 
 from .results import with_result
 from .show import OURS, display_only, show, show_queue, this_run
 
+QUEUE: Final = {"prefect.resource.id": "sms.queue"}
+"""What an event is about that is about no single text."""
 GRACE_SECONDS: Final = 60
 """How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
 _OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"

@@ -117,8 +117,7 @@ def form_addresses() -> FormAddress:
 def emit(events: Iterable[Event]) -> None:
     """Emit events. Prefect adds the flow run and the task run to them."""
     for event in events:
-        related = [dict(one) for one in event.related]
-        emit_event(event.name, dict(event.resource), related=related, payload=dict(event.payload))
+        emit_event(event.name, event.resource, related=event.related, payload=dict(event.payload))
 
 
 @display_only()
@@ -134,16 +133,12 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 @display_only()
 def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     """The artifact of the queue."""
-    stopped = ", STOPPED" if status.stopped_because else ""
-    staging = f"{status.staging}. " if status.staging else ""
-    need = sum(1 for _ in status.needs())
-    numbers = f"{staging}{status.numbers}{stopped}{f', need somebody {need}' if need else ''}"
     if only_if_changed:
         client, of_queue = get_client(sync_client=True), ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
         shown = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1)
-        if shown and shown[0].description == numbers:
+        if shown and shown[0].description == status.name:
             return
-    create_markdown_artifact(markdown(status.tell(), form_addresses()), key=QUEUE_KEY, description=numbers)
+    create_markdown_artifact(markdown(status.tell(), form_addresses()), key=QUEUE_KEY, description=status.name)
 
 
 class Progress:

@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
-from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of, result_of
+from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import badge_of_many
 from smsretry.errors import SmsRetryError
 from smsretry.retry.models import Claim, ItemResult
@@ -72,7 +72,7 @@ class TaskRuns:
             result = ItemResult.error(claim, str(error))
         processed = ProcessedText(claim, result)
         self._processed.append(processed)
-        emit([event_of(processed)])
+        emit([processed.event])
         return processed
 
     def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
@@ -104,9 +104,9 @@ class TaskRuns:
 def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
     processed = texts.see_through(claim)
-    name, color = badge(processed)
-    state = with_result(State(type=_TYPES[color], name=name, message=str(processed.result)), result_of(processed))
-    if color == "violet" and (context := TaskRunContext.get()):
+    state = State(type=_TYPES[processed.color], name=processed.badge, message=str(processed.result))
+    state = with_result(state, processed.told)
+    if processed.color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
         context.task_run.end_time = cast(Any, state.timestamp)
     return state
@@ -117,7 +117,7 @@ def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     processed = texts.see_all_through(claims)
     name, color = badge_of_many(processed)
-    return with_result(State(type=_TYPES[color], name=name), list(map(result_of, processed)))
+    return with_result(State(type=_TYPES[color], name=name), [one.told for one in processed])
 
 
 _whole: Final[Any] = quote

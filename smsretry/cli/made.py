@@ -63,9 +63,7 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     fields = form.model_fields
     for name in [name for name, value in values.items() if value == "-" and POSITIONAL in fields[name].metadata]:
         values[name] = read_line("-")
-    if "dry_run" in fields and not fields["dry_run"].default:
-        values.setdefault("dry_run", False)
-    elif "dry_run" in fields:
+    if "dry_run" in fields:
         values["dry_run"] = not values.pop("yes", False)
     if "who" in fields and not values.get("dry_run"):
         values.setdefault("who", _login_name())
@@ -95,7 +93,7 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
     fields = form.model_fields
     for name, field in sorted(fields.items(), key=lambda one: one[0] in AT_THE_FOOT):
         positional = POSITIONAL in field.metadata
-        if name == "dry_run" and field.default:
+        if name == "dry_run":
             yes = flag("--yes", "Do it. Without this nothing is changed.")
             yield inspect.Parameter("yes", _KIND, default=False, annotation=Annotated[bool, yes])
             continue

@@ -15,7 +15,7 @@ from smsretry.desk.questions.answers import Answer, Change, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, explain
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import Forecast, forecast
-from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
+from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderCheck, SenderRecord, Senders, check_senders
 from smsretry.errors import InputError
@@ -35,7 +35,7 @@ class Records(Protocol):
 
     def waiting(self, *, until: datetime) -> Iterator[WaitingText]: ...
 
-    def status(self) -> list[StatusLine]: ...
+    def status(self) -> QueueStatus: ...
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]: ...
 
@@ -65,8 +65,7 @@ class Desk:
         """
         match form:
             case WhichText():
-                texts = tuple(self.explain(form))
-                return Found(texts=texts, more=len(texts) >= form.limit)
+                return Found(texts=tuple(self.explain(form)))
             case ListTexts():
                 listed = tuple(self.records.texts(form))
                 return Listed(texts=listed, more=len(listed) >= form.limit)
@@ -75,8 +74,7 @@ class Desk:
             case Preview():
                 return self.preview(form)
             case WhichSenders():
-                found = self.records.senders(form.business_id)
-                return Senders(senders=tuple(one for one in found if one.troubled or not form.troubled))
+                return Senders(senders=tuple(self.records.senders(form.business_id)))
             case CheckSenders(sender=name):
                 found = self.records.senders()
                 wanted = [one for one in found if name in (None, one.name, one.sent_by, str(one.sender_id))]
@@ -90,7 +88,7 @@ class Desk:
                     raise InputError(f"It was not added, because it cannot send. {why}. Fix that first")
             case Resolve(went_out_as=sid) if sid != "nothing" and (problem := self.id_problem(sid)):
                 raise InputError(problem)
-            case Prune(dry_run=False):
+            case Prune():
                 return self._prune(form)
         return self.records.carry_out(form)
 
@@ -102,7 +100,7 @@ class Desk:
 
     def status(self) -> QueueStatus:
         """The state of the queue."""
-        return QueueStatus.of(self.records.status())
+        return self.records.status()
 
     def preview(self, form: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
@@ -113,7 +111,6 @@ class Desk:
             now=now,
             hours=form.hours,
             profile=self.profile,
-            business_id=form.business_id,
             complete=len(waiting) <= PREVIEW_ROWS,
             audience=self.audience,
             senders=self.records.senders(),

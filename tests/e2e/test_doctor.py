@@ -83,7 +83,7 @@ IN_THE_DATABASE: Final = [
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
-    "bad  last finished run: was 1 h ",
+    "bad  no run has finished (for 1 h ",
     "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: ",
     "bad  number …0100: the account does not own it",
 ]
@@ -139,7 +139,7 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     assert [line for line in lines if not line.startswith("ok   ")] == [
         "warn TWILIO_BASE_URL: texts go to this address, and not to Twilio: right for a test, and only there"
     ]
-    for line in (f"last completed run of {SCHEDULED}, ", "last finished run, ", "oldest due text: none"):
+    for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
     asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
     for variables, told in [

@@ -81,7 +81,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     assert [row for row in needing if f"/events?resource=sms.text.{row})" not in page["data"]] == []
     for words in (f"# {run['name']}", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
         assert words in page["data"]
-    assert queue["description"] == "waiting 2 · held 1 · in doubt 1, need somebody 1"
+    assert queue["description"] == "waiting 2 · held 1 · in doubt 1 · need somebody 1"
 
     stack.move_clock(timedelta(minutes=2))
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
@@ -91,10 +91,10 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     flow_runs = [f"prefect.flow-run.{one['id']}" for one in (run, second)]
     assert [related_to(event, "flow-run") for event in told] == flow_runs
     assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(limited)['send_log_id']}"
-    assert told[0]["payload"] | {"next_at": None} == {
-        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
-        "code": 14107, "sender": "…0006", "next_at": None, "attempts_before": 0, "max_attempts": 3, "number": "…0161",
-    }  # fmt: skip
+    assert told[0]["payload"].items() >= {
+        "outcome": badge, "detail": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
+        "code": 14107, "sender": "…0006", "number": "…0161",
+    }.items()  # fmt: skip
     of_business = {f"sms.text.{row}" for ids in rows.values() for row in ids}
     feed = f"sms.business.{business.id}"
     until(lambda: {event["resource"]["prefect.resource.id"] for event in prefect.events(feed)} == of_business)

@@ -31,6 +31,6 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     assert f"{empty}" in page
     assert "Text is empty: scheduled\\_sends.body holds none" in page
     [event] = wait_for_events(prefect, f"sms.send-log.{empty}", 1)
-    assert event["event"] == "sms.scheduled.failed"
+    assert event["event"] == "sms.send-log.failed"
     why = "Text is empty: scheduled_sends.body holds none"
-    assert event["payload"] == {"outcome": "failed", "why": why, "why_code": "no_body"}
+    assert event["payload"] == {"why": why, "why_code": "no_body"}

@@ -41,15 +41,13 @@ def ahead(texts: list[WaitingText], *senders: SenderRecord) -> Forecast:
     return forecast(texts, now=NOON, hours=2, profile=AT_ONCE, senders=senders)
 
 
-def test_what_a_sender_s_rate_or_day_does_not_reach_is_named_and_limits_no_other() -> None:
+def test_what_a_sender_s_rate_does_not_reach_is_named_and_limits_no_other() -> None:
     """In segments; without a rate all go out at once. A text of two segments counts twice."""
     fast, slow = of(1, 80), of(2, 30, body="a" * 161)
     for limits, words in (
         ({}, None),
         ({"segments_per_second": 0.02}, None),
         ({"segments_per_second": 0.01}, "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go"),
-        ({"segments_per_day": 70, "used_today": 7}, None),
-        ({"segments_per_day": 10, "used_today": 7}, "takes 3 segments in its day, and 60 want to go"),
     ):
         told = ahead([*fast, *slow], record(1), record(2, **limits))
         assert (sum(told.hours), len(told.too_slow)) == (110, 1 if words else 0), limits

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from smsretry.desk.pages.markdown import markdown, plain
-from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, Report, of_texts
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.retry.answers import InterruptedRun, Recovered
@@ -58,14 +58,14 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
 
 def test_a_badge_says_why_and_its_color_what_to_do() -> None:
     """Times are on the recipient's clock, or the business's where theirs is not known."""
-    assert [badge(what) for what, *_ in BADGES] == [(shown, color) for _, shown, color in BADGES]
+    assert [(what.badge, what.color) for what, *_ in BADGES] == [(shown, color) for _, shown, color in BADGES]
 
 
 def test_an_event_tells_of_a_businesss_own_sender() -> None:
     """It has a feed of its own. The number of one is not told."""
     for sent_by, told in (("MG" + "3" * 32, "from MG" + "3" * 32), (PHONE, f"from …{PHONE[-4:]}")):
         own = AssignedSender(id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by)
-        event = event_of(seen("Sent", sender=own))
+        event = seen("Sent", sender=own).event
         related = [(one["prefect.resource.role"], one["prefect.resource.id"]) for one in event.related]
         assert ("sender", f"sms.sender.{UUID(int=5)}") in related
         assert ("tag", f"prefect.tag.{told}") in related
@@ -121,21 +121,17 @@ def test_a_run_announces_what_is_new() -> None:
     ]
 
 
-def test_a_backlog_is_what_is_more_than_ten_minutes_late() -> None:
+def test_a_backlog_is_what_the_database_calls_late() -> None:
     """By the oldest due text."""
-    assert list(report(status=status(600)).events) == []
-    [backlog] = report(status=status(1500)).events
+    assert list(report(status=status()).events) == []
+    [backlog] = report(status=status(StatusLine(part="late", name="due", texts=4))).events
     assert (backlog.name, backlog.payload) == ("sms.queue.backlog", {"minutes": 25, "texts": 4})
 
 
-def status(late: int) -> QueueStatus:
-    """A queue of four due texts, the oldest so many seconds late."""
-    return QueueStatus.of(
-        [
-            StatusLine(part="clock", name="", oldest=NOON, next_at=NOON - timedelta(minutes=10)),
-            StatusLine(part="queue", name="due", texts=4, oldest=NOON - timedelta(seconds=late)),
-        ]
-    )
+def status(*lines: StatusLine) -> QueueStatus:
+    """A queue whose oldest due text is 25 minutes late."""
+    due = StatusLine(part="queue", name="due", texts=5, oldest=NOON - timedelta(minutes=25))
+    return QueueStatus(parts=(StatusLine(part="clock", name="", oldest=NOON), due, *lines))
 
 
 def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> None:

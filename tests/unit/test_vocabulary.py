@@ -11,7 +11,7 @@ from uuid import UUID
 
 import flows
 import smsretry
-from smsretry.desk.pages.outcomes import Color, ProcessedText, badge, event_of
+from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import badge_of_many
 from smsretry.retry.models import ItemResult
 from smsretry.sending.summary import COUNTED_AS, RunSummary
@@ -71,13 +71,13 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
         summary = RunSummary.of(results=[ItemResult(retry_id=UUID(int=1), fate=fate)])
         assert (sum(summary.counts.values()), getattr(summary, COUNTED_AS[fate])) == (1, 1)
         assert badge_of_many([came_to(fate)])[0] != "nothing"
-        shown, color = badge(came_to(fate))
+        shown, color = came_to(fate).badge, came_to(fate).color
         assert shown
         assert color in get_args(Color)
-        names.append(event_of(came_to(fate)).name)
+        names.append(came_to(fate).event.name)
         assert any(shown in row for row in rows)
         assert f"`.{names[-1].rpartition('.')[2]}`" in readme or f"`{names[-1]}`" in readme
         for why in (None, *get_args(WhyCode)):
-            assert len({badge(came_to(fate, why, detail)) for detail in ("", "Customer opted out", "Expired")}) == 1
+            assert len({came_to(fate, why, detail).badge for detail in ("", "Customer opted out", "Expired")}) == 1
     assert len({*names}) == len(get_args(Fate))
     assert "sms.text.retry-scheduled" in names

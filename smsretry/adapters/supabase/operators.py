@@ -12,7 +12,7 @@ from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import ListTexts, MarkDatabase, RecordConsent, WhichText
 from smsretry.desk.desk import ANSWERS
 from smsretry.desk.questions.answers import Done
-from smsretry.desk.questions.queue_status import StatusLine
+from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.models import Finding
@@ -37,8 +37,8 @@ class SupabaseOperators(SupabaseCalls):
                 return
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
-    def status(self) -> list[StatusLine]:
-        return self.rows(StatusLine, self.once("sms_status", {}, QUESTION))
+    def status(self) -> QueueStatus:
+        return QueueStatus(parts=tuple(self.rows(StatusLine, self.once("sms_status", {}, QUESTION))))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""

@@ -12,35 +12,19 @@ Forms: TypeAlias = Mapping[str, type[Form]]
 """What to do at a door, in a word each, the usual first. With a single one no word is needed."""
 
 
-def _by_door(*forms: type[Form]) -> Mapping[str, Forms]:
+def _by_door() -> Mapping[str, Forms]:
     doors = dict[str, dict[str, type[Form]]]()
-    for form in forms:
-        name, *word = form.COMMAND.split()
-        doors.setdefault(name, {})["".join(word) or name] = form
+    for form in (*vars(requests).values(), *vars(senders).values()):
+        if isinstance(form, type) and issubclass(form, Form) and form.COMMAND:
+            name, *word = form.COMMAND.split()
+            doors.setdefault(name, {})["".join(word) or name] = form
     return doors
 
 
-DOORS: Final = _by_door(
-    requests.AskStatus,
-    requests.WhichText,
-    requests.ListTexts,
-    requests.Requeue,
-    requests.Cancel,
-    requests.LookAgain,
-    requests.Resolve,
-    requests.Preview,
-    senders.WhichSenders,
-    senders.CheckSenders,
-    senders.AddSender,
-    senders.ChangeSender,
-    senders.RemoveSender,
-    requests.RecordConsent,
-    requests.StopState,
-    requests.Prune,
-    requests.AfterRestore,
-    requests.MarkDatabase,
-)
-"""The forms of each door. Its name is its command's, and its deployment's with `sms-` in front."""
+DOORS: Final = _by_door()
+"""The forms of each door, as they are written down. Its name is its command's, and its deployment's with `sms-`
+in front.
+"""
 _HELP: Final = {
     "texts": "List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
     "senders": "Say who texts for whom: list, check, add, change and remove senders.",

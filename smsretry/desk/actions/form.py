@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import MESSAGE_ID
 from smsretry.written_numbers import USUAL, holds_number, read_phone
 
@@ -115,6 +116,8 @@ MessageId = Annotated[str, _Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^noth
 """A provider's id of a message, or that there is none."""
 SenderName = Annotated[str, _Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
+UsState = Annotated[str, _Shape("the two letters of a US state, such as LA", f"^({'|'.join(sorted(US_STATES))})$")]
+"""A US state or territory."""
 Words = Annotated[
     str,
     Field(min_length=1, max_length=500),

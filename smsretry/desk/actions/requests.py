@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from smsretry.desk.actions.form import (
     POSITIONAL,
@@ -12,22 +12,18 @@ from smsretry.desk.actions.form import (
     MessageId,
     Moment,
     Signed,
+    UsState,
     Words,
     number_apart,
 )
-from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import Mark, TextState, WhyCode
 
 
-def _us_state(text: str) -> str:
-    if (state := text.strip().upper()) not in US_STATES:
-        raise ValueError("must be two letters of a US state, such as LA")
-    return state
+class AskStatus(Form):
+    """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
 
-
-UsState = Annotated[
-    str, AfterValidator(_us_state), WithJsonSchema({"type": "string", "enum": sorted(US_STATES)}, mode="validation")
-]
+    COMMAND, EXAMPLES = "status", ("status", "status --json | jq .queue")
+    FUNCTION, ASKS = "sms_status", True
 
 
 class WhichText(Form):
@@ -41,20 +37,10 @@ class WhichText(Form):
     id: Annotated[IdOrNumber, POSITIONAL] = Field(
         description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.", repr=False
     )
-    limit: int = Field(
-        10, description="How many texts at most, the newest first.", ge=1, le=50, serialization_alias="row_limit"
-    )
 
     def values(self) -> dict[str, object]:
         """A number is another argument."""
         return number_apart(super().values(), "id")
-
-
-class AskStatus(Form):
-    """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
-
-    COMMAND, EXAMPLES = "status", ("status", "status --json | jq .queue")
-    FUNCTION, ASKS = "sms_status", True
 
 
 class Preview(Form):
@@ -63,7 +49,6 @@ class Preview(Form):
     COMMAND, EXAMPLES = "preview", ("preview --hours 12",)
     FUNCTION, ASKS = "preview_sms_retries", True
     hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
-    business_id: Id | None = Field(None, description="Only this one's texts.")
 
 
 class WhichTexts(Form):
@@ -194,14 +179,18 @@ class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION, LOOK, DOES = "set_sms_stop", "status", ("", "stopped marketing texts to {state}, or lifted that")
+    FUNCTION, LOOK = "set_sms_stop", "status"
     state: Annotated[UsState, POSITIONAL] = Field(
-        description="Two letters of a US state or territory, such as LA.", serialization_alias="subject"
+        description="Two letters of a US state or territory.", serialization_alias="subject"
     )
     because: Words | None = Field(
         None, description="The declared emergency. Kept, and shown with each text.", serialization_alias="why"
     )
     lift: bool = Field(False, description="Let texts go there again.", exclude=True)
+
+    @property
+    def did(self) -> str:
+        return f"{'lifted the stop of' if self.lift else 'stopped'} marketing texts to {self.state}"
 
     def values(self) -> dict[str, object]:
         """A state is one of what may be stopped."""
@@ -217,10 +206,9 @@ class StopState(Form):
 class Prune(Form):
     """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
 
-    COMMAND, EXAMPLES = "prune", ("prune --keep-days 180", "prune --dry-run")
-    FUNCTION, DOES = "prune_sms_history", ("delete", "deleted")
+    COMMAND, EXAMPLES = "prune", ("prune --keep-days 180",)
+    FUNCTION, DOES = "prune_sms_history", ("", "deleted")
     keep_days: int = Field(90, description="Days of finished texts to keep.", ge=7, le=3650)
-    dry_run: bool = Field(False, title="Only try", description="Delete nothing; say what would be deleted.")
 
 
 class MarkDatabase(Signed):

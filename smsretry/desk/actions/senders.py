@@ -15,10 +15,9 @@ from smsretry.vocabulary import MessageClass
 class WhichSenders(Form):
     """Who texts for whom, what waits for each sender, and which of them need somebody."""
 
-    COMMAND, EXAMPLES = "senders list", ("senders list --troubled",)
+    COMMAND, EXAMPLES = "senders list", ("senders list",)
     FUNCTION, ASKS = "sms_senders", True
     business_id: Id | None = Field(None, description="Only those that send for this business.")
-    troubled: bool = Field(False, description="Only those that need somebody.")
 
 
 class CheckSenders(Form):

@@ -18,7 +18,7 @@ IDLE: Final = "idle"
 """The name of a scheduled run that found nothing to do."""
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
-_ID: Final = re.compile(r"(?<!-)\b(run|row|customer|business|send log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
+_ID: Final = re.compile(r"(?<!-)\b(run|row|text|customer|business|send.log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
 _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
 """The Event Feed's word for what a line names. The other names are the same in both."""
 _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")

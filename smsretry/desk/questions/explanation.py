@@ -54,6 +54,10 @@ NOTHING: Final = (
 )
 
 
+MOST: Final = 20
+"""How many texts `explain_sms` answers at most, the newest first."""
+
+
 class Explanation(Value):
     """What is known about one text, for a person."""
 
@@ -86,8 +90,6 @@ class Found(Answer):
     """The texts that were found."""
 
     texts: tuple[Explanation, ...]
-    more: bool = False
-    """Whether there may be more texts than were asked for."""
 
     @property
     def fails(self) -> bool:
@@ -105,8 +107,8 @@ class Found(Answer):
         for nth, one in enumerate(self.texts):
             yield Heading(one.headline) if nth else one.headline
             yield from one.tell()
-        if self.more:
-            yield f"These are the newest {len(self.texts)}; there may be more: ask for more with a higher limit."
+        if len(self.texts) == MOST:
+            yield f"These are the newest {MOST}. `smsretry texts list --customer …` lists more."
         if not self.texts:
             yield NOTHING
 

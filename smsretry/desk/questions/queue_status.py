@@ -1,9 +1,9 @@
 """The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -27,7 +27,16 @@ FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
 _DOCTOR: Final = Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor")
-_MEND: Final = "mend what it says: one text of each run tries whether it works again"
+_MEND: Final = _DOCTOR.model_copy(update={"words": "mend what it says: each run tries one text"})
+_START: Final = _DOCTOR.model_copy(
+    update={"first": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"}
+)
+_LATE: Final = {
+    "run": ("no run has finished", _START),
+    "due": ("overdue", _DOCTOR),
+    "scheduled": ("planned, late and not queued: those that are less than 48 h late go, the others end", _DOCTOR),
+}
+"""What is late, and what to do."""
 _STOPPED: Final = {"sending": "sending is stopped", "environment": "the sender of the environment is stopped"}
 _TABLES: Final = {
     "queue": "In the queue",
@@ -38,7 +47,10 @@ _TABLES: Final = {
     "run": "Runs",
 }
 """The parts that are shown as tables, and how each is called."""
-_HOURS: Final = "Accepted by hour (UTC): green arrived, red did not, grey never reported, blue not reported yet."
+_HOURS: Final = (
+    "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
+    "never reported (grey), {open} are not reported yet (blue)."
+)
 
 
 class StatusLine(Value):
@@ -84,6 +96,12 @@ class Need(Value):
     lever: Lever
     line: StatusLine = Field(description="Whose it is, how many texts, and since when.")
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing goes out because of it. Before the first run that is as it must be."""
+        late = self.line.part == "late" and self.line.name != "scheduled" and self.line.oldest is not None
+        return late or self.line.part == "stopped"
+
 
 class QueueStatus(Answer):
     """The state of the queue at one moment."""
@@ -91,23 +109,12 @@ class QueueStatus(Answer):
     STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt")
     """The states of a text in the queue, in the order in which they are shown."""
 
-    at: datetime
-    late_seconds: float = Field(description="How late a text, or a run's end, may be before a person must look.")
     parts: tuple[StatusLine, ...]
 
-    @classmethod
-    def of(cls, lines: Sequence[StatusLine]) -> Self:
-        """Of the rows of `sms_status`.
-
-        Raises:
-            ValueError: the database's clock is missing.
-        """
-        for line in lines:
-            if line.part == "clock" and line.oldest and line.next_at:
-                return cls(
-                    at=line.oldest, late_seconds=(line.oldest - line.next_at).total_seconds(), parts=tuple(lines)
-                )
-        raise ValueError("sms_status gave no time")
+    @property
+    def at(self) -> datetime:
+        """When that was, on the database's clock."""
+        return next(line.oldest for line in self.part("clock") if line.oldest)
 
     def part(self, name: str) -> tuple[StatusLine, ...]:
         """The rows of a part."""
@@ -154,6 +161,11 @@ class QueueStatus(Answer):
         return next(stops, None)
 
     @property
+    def stopped_states(self) -> tuple[StatusLine, ...]:
+        """US states to which a person lets no marketing text go."""
+        return tuple(line for line in self.part("stopped") if line.name not in _STOPPED)
+
+    @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
         by_runner = next((_STAGING[line.name] for line in self.part("runner") if line.name in _STAGING), None)
@@ -170,10 +182,11 @@ class QueueStatus(Answer):
     def name(self) -> str:
         """What is wrong, and the numbers."""
         late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
-        need = len(self.part("sender"))
-        senders = f"senders that need somebody {need}" if need else ""
+        need = sum(1 for _ in self.needs())
         stopped = "STOPPED" if self.stopped_because else ""
-        return " · ".join(filter(None, (self.staging, stopped, self.numbers, late, senders)))
+        return " · ".join(
+            filter(None, (self.staging, stopped, self.numbers, late, f"need somebody {need}" * (need > 0)))
+        )
 
     @property
     def delivery(self) -> Counter[str]:
@@ -190,17 +203,10 @@ class QueueStatus(Answer):
         """What makes `check_sms_retries` alarm, and what is held; the worst first."""
         for line in self.part("stopped"):
             if line.name in _STOPPED:
-                mend = _DOCTOR.model_copy(update={"words": _MEND})
-                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=mend, line=line)
-        silent = self.silent_seconds
-        if silent is None or silent >= self.late_seconds:
-            last = None if silent is None else self.at - timedelta(seconds=silent)
-            what = "no run has finished" if last else "no run has finished lately"
-            yield Need(what=what, lever=_DOCTOR, line=StatusLine(part="run", name="", oldest=last))
-        for line in (*self.part("queue"), *self.part("scheduled")):
-            if line.name in ("due", "late") and self._age(line) >= self.late_seconds:
-                what = "overdue" if line.name == "due" else "planned, late and not queued"
-                yield Need(what=what, lever=_DOCTOR, line=line)
+                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=_MEND, line=line)
+        for line in self.part("late"):
+            what, lever = _LATE[line.name]
+            yield Need(what=what, lever=lever, line=line)
         for line in self.part("sender"):
             of = "its sender" if line.business else "the sender of the environment"
             yield Need(what=f"{of} {line.told}", lever=line.ending, line=line)
@@ -241,7 +247,7 @@ class QueueStatus(Answer):
 
     def told(self) -> dict[str, Any]:
         needs = [{**need.model_dump(mode="json"), "command": need.lever.command} for need in self.needs()]
-        numbers = {"queue": self.queue, "depth": self.depth, "overdue_seconds": self.overdue_seconds}
+        numbers = {"at": self.at, "queue": self.queue, "depth": self.depth, "overdue_seconds": self.overdue_seconds}
         return super().told() | numbers | {"needs": needs}
 
     def tell(self) -> Iterator[Told]:
@@ -253,26 +259,29 @@ class QueueStatus(Answer):
         needs = list(self.needs())
         yield from [Heading("NEEDS SOMEBODY")] if needs else []
         for need in needs:
-            texts = (", texts ", need.line.count) if need.line.texts else ()
-            yield f"{need.line.business}: " if need.line.business else "", need.what, *texts, self._since(need.line)
+            yield self.say(need)
             yield "    ", need.lever
-        states = [line for line in self.part("stopped") if line.name not in _STOPPED]
-        yield from [Heading("Stopped by a person")] if states else []
-        for line in states:
+        yield from [Heading("Stopped by a person")] if self.stopped_states else []
+        for line in self.stopped_states:
             yield f"stopped {line.name}: {line.told}{self._since(line)}"
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
         for part, title in _TABLES.items():
             yield Table(title, ("", "texts", ""), [self._row(line) for line in self.part(part)])
         if self.delivery:
-            fates = [(fate, str(self.delivery[fate]), "") for fate in FATES if self.delivery[fate]]
-            yield Table("Delivery in the last day", ("", "texts", ""), fates)
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
             for line in self.part("hour"):
                 if line.oldest in hours:
                     hours[line.oldest][line.name] = line.texts or 0
-            yield Hours(_HOURS, [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()])
+            parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()]
+            yield Hours(_HOURS.format_map({fate: self.delivery[fate] for fate in FATES}), parts)
         yield f"As of {on_clock(self.at)} on the database's clock."
+
+    def say(self, need: Need) -> tuple[Words, ...]:
+        """Whose it is, what it is, how many texts, and for how long."""
+        whose = f"{need.line.business}: " if need.line.business else ""
+        texts = (", texts ", need.line.count) if need.line.texts else ()
+        return whose, need.what, *texts, self._since(need.line)
 
     def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
         """A line in a table: what, how many, and whatever else is known of it."""

@@ -4519,25 +4519,14 @@ begin
 end
 $$;
 
--- ======== schemas/records/prunable_texts.sql ========
--- Texts that are over and that no evidence is still needed for. What pruning deletes of them, and counts, depends on their age.
-create or replace view smsretry.prunable_texts with (security_invoker = true) as
-select q.id, q.updated_at
-from public.sms_retry_queue q
-where q.work is null and (smsretry.earlier_doubt(q.send_log_id, q.business_id)).attempt_id is null;
-
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again
---   can: smsretry.calls_that_help
---   history: its attempts, and the one it is in doubt about · events: smsretry.events, of the text, and of its customer since then
---   with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · first_due_at: it could not go out
---   before it was queued, unless it was planned · can: smsretry.calls_that_help
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
 --   moments: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
---   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes out from; name: in a command, of a number its id
+--   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes
+--   out from; name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -4977,10 +4966,8 @@ $$;
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
 -- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them.
--- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(
-    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
-)
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4992,15 +4979,10 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
-    if prune_sms_history.dry_run then
-        select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
-        select count(*) into runs from smsretry.runs r where r.started_at < v_before;
-        return next;
-        return;
-    end if;
     v_ids := array(
-        select t.id from smsretry.prunable_texts t
-        where t.updated_at < v_before
+        select t.id from public.sms_retry_queue t
+        where t.work is null and t.updated_at < v_before
+          and (smsretry.earlier_doubt(t.send_log_id, t.business_id)).attempt_id is null -- else it is evidence still
         order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
     delete from public.sms_retry_queue q where q.id = any (v_ids);
@@ -5039,7 +5021,7 @@ $$;
 
 -- ======== schemas/desk/sms_status.sql ========
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock; next_at: what was due before is late)
+--   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
@@ -5062,8 +5044,11 @@ begin
     return query
     select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
-                                  'next_at', v_now - smsretry.late_after()) as line
+        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now) as line
+        union all
+        select jsonb_build_object('part', 'late', 'name', l.name, 'texts', l.texts, 'oldest', l.oldest,
+                                  'states', case when l.texts is not null then array[l.name] end)
+        from smsretry.late_since(v_now - smsretry.late_after()) l
         union all
         select * from smsretry.status_of_waiting(v_now)
         union all
@@ -5328,34 +5313,23 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_since constant timestamptz := v_now - case
         when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
-    v_overdue bigint;
-    v_oldest timestamptz;
-    v_unqueued bigint;
     v_stopped text;
-    v_run timestamptz;
     v_wrong text;
 begin
-    select count(*), min(q.scheduled_for) into v_overdue, v_oldest
-    from public.sms_retry_queue q
-    where q.work = 'texts' and q.scheduled_for <= v_since;
-    select count(*) into v_unqueued
-    from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
            || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
     from smsretry.stops x where x.kind in ('everybody', 'sender');
-    select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
-    v_wrong := concat_ws(' · ',
-        case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
-            || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
-        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        v_stopped,
-        case when v_run is null then 'no run has finished in 7 days'
-             when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
+    select concat_ws(' · ', string_agg(case l.name
+        when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
+        when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
+        else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',
+                      'no run has finished in 7 days') end, ' · ' order by l.name), v_stopped) into v_wrong
+    from smsretry.late_since(v_since) l;
     if v_wrong <> '' then
         raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;
-    return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+    return 'ok, last run finished ' || (select to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+                                        from smsretry.runs r where r.started_at > v_now - interval '7 days') || ' UTC';
 end
 $$;
 
@@ -5437,6 +5411,24 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
     select jsonb_object_agg(o.object, md5(case when o.object like '%function %' then o.definition
                               else regexp_replace(o.definition, '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])', '', 'g') end))
     from objects o
+$$;
+
+-- ======== schemas/checks/late_since.sql ========
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, and scheduled sends that are not queued.
+create or replace function smsretry.late_since(since timestamptz)
+returns table (name text, texts bigint, oldest timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select 'run', null::bigint, max(r.finished_at) from smsretry.runs r where r.started_at > late_since.since - interval '7 days'
+    having max(r.finished_at) > late_since.since is not true
+    union all
+    select 'due', count(*), min(q.scheduled_for) from public.sms_retry_queue q
+    where q.work = 'texts' and q.scheduled_for <= late_since.since having count(*) > 0
+    union all
+    select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0;
+end
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========

@@ -77,7 +77,7 @@ def test_process_exits_with_1_when_somebody_must_act(stack: Stack, business: Bus
 def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(stack: Stack, command: Command) -> None:
     """With an exit code for each."""
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
-    assert command("stop", "la", "--because", "A hurricane").exit_code == 0
+    assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
     warned = command("doctor")
     assert (warned.exit_code, "bad" in warned.output) == (0, False), warned.output
     assert "warn texts to LA: stopped: A hurricane; `smsretry stop LA --lift` lets them go" in warned.output

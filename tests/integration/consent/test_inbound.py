@@ -7,7 +7,6 @@ import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Prune, WhichText
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import InputError
 from tests.integration.hearing import answer, consents, hear, is_out
 from tests.support.builders import PHONE
@@ -19,7 +18,7 @@ SID: Final = "SM" + "f" * 32
 
 def unread(operators: SupabaseOperators) -> int:
     """How many wrote something that somebody has to read."""
-    return len(QueueStatus.of(operators.status()).part("inbound"))
+    return len(operators.status().part("inbound"))
 
 
 def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(shop: Shop) -> None:
@@ -172,7 +171,7 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     assert answer(shop, body="I no longer wish to receive these", sid=SID)["answer"] == "unsure"
     assert consents(shop) == [("opted_in", None)] * 2
     for _ in range(2):
-        status = QueueStatus.of(operators.status())
+        status = operators.status()
         assert any("wrote what may mean stop" in need.what for need in status.needs())
         assert any(SID in line for line in status.lines())
         assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [SID]
@@ -202,7 +201,7 @@ def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOper
         for _ in range(2):
             hear(shop, body="merci de ne plus m'écrire")
         hear(shop, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
-        [line] = QueueStatus.of(operators.status()).part("inbound")
+        [line] = operators.status().part("inbound")
         assert line.texts == 1, word
         shop.later(minutes=1)
         if word == "START" or word == "STOP":

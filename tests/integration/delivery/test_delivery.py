@@ -12,7 +12,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.desk import Desk
 from smsretry.desk.pages.markdown import markdown
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.sending.delivering import sync_deliveries
 from tests.integration.conftest import Command
@@ -374,15 +373,15 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(post: Post
     lines = post.connection.execute("select * from sms_status()").fetchall()
     told = command("status").stdout
     with SupabaseOperators(post.stack.settings()) as operators:
-        page = markdown(QueueStatus.of(operators.status()).tell())
+        page = markdown(operators.status().tell())
 
     lost = {(line["business"], line["name"], line["texts"]) for line in lines if line["part"] == "undelivered"}
     assert lost == {("Half", "without a code", 10), ("Most", "without a code", 1), ("Most too", "without a code", 2)}
     hours = sorted((line["oldest"].hour, line["name"], line["texts"]) for line in lines if line["part"] == "hour")
     assert hours == [(13, "delivered", 27), (13, "undelivered", 3), (16, "delivered", 10), (16, "undelivered", 10)]
-    assert "  delivered, texts 37\n" in told
+    assert " 37 arrived (green), 13 did not (red), " in told
     assert "  without a code, texts 10, Half\n" in told
-    assert "| delivered | 37 |" in page
+    assert " 37 arrived" in page
     assert "data:image/svg" in page
 
 

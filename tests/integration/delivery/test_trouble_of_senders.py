@@ -9,7 +9,6 @@ import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.pages.runs import of_deliveries
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import FetchError
 from tests.integration.delivery.conftest import Post
@@ -62,7 +61,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
     assert waits["held_since"] is None
     assert waits["scheduled_for"] - MIDNIGHT < timedelta(minutes=1)
-    assert QueueStatus.of(operators.status()).delivery == {"delivered": 1}
+    assert operators.status().delivery == {"delivered": 1}
     post.stack.set_clock(waits["scheduled_for"])
     assert post.run() == ["Deferred"]
     post.stack.set_clock(datetime(2027, 1, 13, 17, 0, tzinfo=UTC))

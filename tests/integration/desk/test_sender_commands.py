@@ -53,14 +53,14 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     paused = command(
         "senders", "change", "-", "--paused", "yes", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n"
     )
-    lines = command("senders", "--troubled").stdout.splitlines()
+    lines = command("senders").stdout.splitlines()
     assert lines[1:] == [
         f"sender …0006 of account {account}; for Maple Street Dental; nothing waits",
         "  sender paused since Tue 12 Jan 17:00 UTC: It is suspended",
         f"    let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')",
     ]
     assert said(command("senders", "change", own, "--paused", "no", *BECAUSE)).startswith("Changed: ")
-    assert said(command("senders", "--troubled")) == "senders 0"
+    assert "need somebody" not in said(command("senders"))
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
     assert SENDER not in told + str(lines) + paused.output + again.output
@@ -95,7 +95,7 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert status.exit_code == 1
     assert "Maple Street Dental: its sender is paused: It is suspended, texts 1" in status.stdout
     assert lever in said(status)
-    assert "senders that need somebody 1" in said(status)
+    assert "need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
     assert (one["used_by"], one["held"], one["why_code"]) == (["Maple Street Dental"], 1, "sender_paused")
     assert "released 1." in command("senders", "change", own, "--paused", "no", *BECAUSE).stdout

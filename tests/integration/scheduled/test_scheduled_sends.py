@@ -311,7 +311,9 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
             assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
             assert row["why"].startswith(f"Its text cannot be made: {why}")
             assert process(shop) == []
-            assert {line.name: line.texts for line in operators.status() if line.part == "scheduled"} == {"held": 1}
+            assert {line.name: line.texts for line in operators.status().parts if line.part == "scheduled"} == {
+                "held": 1
+            }
             assert shop.sql("select 1 from send_logs where id = %s", scheduled) == []
             if mended == _CALM:  # it is looked at at once when its words are changed
                 update(shop, scheduled, body="Hi.")

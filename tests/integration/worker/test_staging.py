@@ -20,7 +20,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import MarkDatabase, Preview, Requeue
 from smsretry.desk.desk import Desk
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Accepted, Rejected
@@ -226,7 +225,7 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         assert held["held_since"] is not None
         assert held["expires_at"] > shop.now() + timedelta(hours=47)
         assert "SMSRETRY_SEND_TO" in held["why"]
-        assert "smsretry mark" in (QueueStatus.of(operators.status()).stopped_because or "")
+        assert "smsretry mark" in (operators.status().stopped_because or "")
         mark(operators, None if worker != "one that texts nobody" else "staging")
         shop.later(minutes=16)
         assert its.run() == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
@@ -252,10 +251,10 @@ def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperato
     ahead = desk.preview(Preview(hours=1))
     assert ahead.counts == {"end": 1}
     assert FRIEND[-4:] not in " ".join([*ahead.lines(), repr(audience)])
-    assert QueueStatus.of(operators.status()).staging is None
+    assert operators.status().staging is None
     mark(operators, "staging")
     runner(**listed(FRIEND)).run()
-    status = QueueStatus.of(operators.status())
+    status = operators.status()
     assert status.name == "STAGING: only who is listed is texted · empty"
     assert status.stopped_because is None
 

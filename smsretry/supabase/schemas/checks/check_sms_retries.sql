@@ -8,33 +8,22 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_since constant timestamptz := v_now - case
         when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
-    v_overdue bigint;
-    v_oldest timestamptz;
-    v_unqueued bigint;
     v_stopped text;
-    v_run timestamptz;
     v_wrong text;
 begin
-    select count(*), min(q.scheduled_for) into v_overdue, v_oldest
-    from public.sms_retry_queue q
-    where q.work = 'texts' and q.scheduled_for <= v_since;
-    select count(*) into v_unqueued
-    from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= v_since;
     select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
            || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
     from smsretry.stops x where x.kind in ('everybody', 'sender');
-    select max(r.finished_at) into v_run from smsretry.runs r where r.started_at > v_now - interval '7 days';
-    v_wrong := concat_ws(' · ',
-        case when v_overdue > 0 then v_overdue || ' texts are overdue, the oldest by '
-            || floor(extract(epoch from v_now - v_oldest) / 60) || ' minutes' end,
-        case when v_unqueued > 0 then v_unqueued || ' scheduled sends are overdue and not queued' end,
-        v_stopped,
-        case when v_run is null then 'no run has finished in 7 days'
-             when v_run <= v_since then 'no run has finished for ' || floor(extract(epoch from v_now - v_run) / 60) || ' minutes' end);
+    select concat_ws(' · ', string_agg(case l.name
+        when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
+        when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
+        else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',
+                      'no run has finished in 7 days') end, ' · ' order by l.name), v_stopped) into v_wrong
+    from smsretry.late_since(v_since) l;
     if v_wrong <> '' then
         raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;
-    return 'ok, last run finished ' || to_char(v_run at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+    return 'ok, last run finished ' || (select to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+                                        from smsretry.runs r where r.started_at > v_now - interval '7 days') || ' UTC';
 end
 $$;

@@ -1,10 +1,8 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
 -- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them.
--- With dry_run it deletes nothing and counts all that would go. security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(
-    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
-)
+-- security definer: nobody else may delete history.
+create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
 returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -16,15 +14,10 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
-    if prune_sms_history.dry_run then
-        select count(*) into texts from smsretry.prunable_texts t where t.updated_at < v_before;
-        select count(*) into runs from smsretry.runs r where r.started_at < v_before;
-        return next;
-        return;
-    end if;
     v_ids := array(
-        select t.id from smsretry.prunable_texts t
-        where t.updated_at < v_before
+        select t.id from public.sms_retry_queue t
+        where t.work is null and t.updated_at < v_before
+          and (smsretry.earlier_doubt(t.send_log_id, t.business_id)).attempt_id is null -- else it is evidence still
         order by t.updated_at limit prune_sms_history.batch
         for update skip locked);
     delete from public.sms_retry_queue q where q.id = any (v_ids);

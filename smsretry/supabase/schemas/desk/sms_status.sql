@@ -1,5 +1,5 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock; next_at: what was due before is late)
+--   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
 --   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
@@ -22,8 +22,11 @@ begin
     return query
     select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now,
-                                  'next_at', v_now - smsretry.late_after()) as line
+        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now) as line
+        union all
+        select jsonb_build_object('part', 'late', 'name', l.name, 'texts', l.texts, 'oldest', l.oldest,
+                                  'states', case when l.texts is not null then array[l.name] end)
+        from smsretry.late_since(v_now - smsretry.late_after()) l
         union all
         select * from smsretry.status_of_waiting(v_now)
         union all
