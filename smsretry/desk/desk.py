@@ -10,16 +10,16 @@ from uuid import UUID
 
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AskStatus, ListTexts, Preview, Prune, Resolve, WhichText
-from smsretry.desk.actions.senders import AddSender, CheckSenders, WhichSenders
+from smsretry.desk.actions.senders import AddSender, WhichSenders
 from smsretry.desk.questions.answers import Answer, Change, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, explain
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import Forecast, forecast
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import TextRecord, WaitingText
-from smsretry.desk.questions.senders import SenderCheck, SenderRecord, Senders, check_senders
+from smsretry.desk.questions.senders import SenderRecord, Senders
 from smsretry.errors import InputError
-from smsretry.retry.models import SenderId
+from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
 PREVIEW_ROWS: Final = 20_000
@@ -54,7 +54,7 @@ class Desk:
     """Whom this installation texts, for predictions."""
     id_problem: Callable[[str], str | None] = lambda _: None
     """What is wrong with the message id that a person typed, if the provider gives no such ids."""
-    check_sender: SenderCheck = lambda _: []
+    check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
     """What the provider says of a sender."""
 
     def answer(self, form: Form) -> Answer:
@@ -75,12 +75,6 @@ class Desk:
                 return self.preview(form)
             case WhichSenders():
                 return Senders(senders=tuple(self.records.senders(form.business_id)))
-            case CheckSenders(sender=name):
-                found = self.records.senders()
-                wanted = [one for one in found if name in (None, one.name, one.sent_by, str(one.sender_id))]
-                if name and not wanted:
-                    raise InputError("There is no such sender: `smsretry senders` lists them")
-                return Senders(senders=tuple(check_senders(wanted, self.check_sender)))
             case AddSender():
                 self.records.carry_out(form, dry_run=True)
                 if wrong := [one for one in self.check_sender(SenderId(form.account, form.sent_by)) if not one.ok]:

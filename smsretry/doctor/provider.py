@@ -1,16 +1,25 @@
 """The provider: the account, its sender, and the senders of the businesses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
+from smsretry.adapters.answering import why
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.questions.senders import check_senders, sender_findings
+from smsretry.desk.questions.senders import SenderRecord
+from smsretry.desk.questions.told import in_lines
 from smsretry.doctor.clocks import PROVIDER
 from smsretry.doctor.database import PATIENCE
 from smsretry.errors import QueueError
-from smsretry.retry.models import Finding
+from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
 from smsretry.wiring import provider
+
+Check: TypeAlias = Callable[[SenderId], list[Finding]]
+"""Can a sender send? Asks the provider, and sends nothing."""
+_AT_ONCE: Final = 10
+"""How many senders are asked about at once."""
 
 
 def provider_findings(
@@ -27,6 +36,28 @@ def provider_findings(
             senders = operators.senders()
         except QueueError:
             return
-        of_environment = [one for one in senders if one.told_at]  # the provider has been asked about it
-        own = check_senders([one for one in senders if not one.told_at], connected.check_sender)
-        yield from sender_findings([*of_environment, *own])
+        yield from sender_findings(senders, connected.check_sender)
+
+
+def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[Finding]:
+    """A line for each that needs somebody, and one for all the others."""
+
+    def ask(one: SenderRecord) -> list[Finding]:
+        if one.told_at or not one.sent_by:  # the environment's has been asked about
+            return []
+        try:
+            return check(SenderId(one.account, one.sent_by))
+        except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
+            return [Finding(subject="check", ok=False, advice=f"could not be made ({why(error)})")]
+
+    fine = len(senders)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for one, found in zip(senders, pool.map(ask, senders), strict=True):
+            _, *trouble = in_lines(one.tell())
+            wrong = [finding for finding in found if finding.advice]
+            told = [*trouble, *(f"{finding.subject}: {finding.advice}" for finding in wrong)]
+            if told:
+                ok = all(finding.ok for finding in wrong)
+                yield Finding(subject=one.title, ok=ok, advice="; ".join(line.strip() for line in told))
+                fine -= 1
+    yield Finding(subject=f"senders ({fine} of {len(senders)} in order)", ok=True)

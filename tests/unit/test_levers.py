@@ -41,7 +41,7 @@ CONSENTS: Final[list[dict[str, Any]]] = [
 ]
 OWN: Final[list[dict[str, Any]]] = [
     {},
-    {"sender": {"id": UUID(int=5), "name": SENDER, "shown": "…0006"}},
+    {"sender": "…0006", "sender_name": SENDER},
     {"stop_sid": SID},
 ]
 COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
 def record(sender: int, **values: object) -> SenderRecord:
     """What `sms_senders` says of it."""
     blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
-    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": (), "findings": ()}
+    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": ()}
     days = {"day_ends_at": NOON + timedelta(hours=2)}
     given = {"sender_id": UUID(int=sender), "account": ACCOUNT, "sender": f"MG{sender}", **days}
     return SenderRecord.model_validate({**blank, **numbers, **given, **values})

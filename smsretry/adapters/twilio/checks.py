@@ -1,4 +1,4 @@
-"""Do credentials work, is the account active, can the sender text? `doctor` and `smsretry senders check` ask.
+"""Do credentials work, is the account active, can the sender text? `doctor` asks.
 
 Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
 account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status),

@@ -27,7 +27,7 @@ in front.
 """
 _HELP: Final = {
     "texts": "List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
-    "senders": "Say who texts for whom: list, check, add, change and remove senders.",
+    "senders": "Say who texts for whom: list, add, change and remove senders.",
 }
 
 

@@ -20,16 +20,6 @@ class WhichSenders(Form):
     business_id: Id | None = Field(None, description="Only those that send for this business.")
 
 
-class CheckSenders(Form):
-    """Ask the provider whether the senders can send. Nothing is sent."""
-
-    COMMAND, EXAMPLES = "senders check", ("senders check",)
-    FUNCTION = "sms_senders"
-    sender: Annotated[SenderName | None, POSITIONAL] = Field(
-        None, description="Only this one: its id, or the provider's."
-    )
-
-
 class SenderOrder(Signed):
     """A change of a sender."""
 

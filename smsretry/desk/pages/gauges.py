@@ -39,7 +39,7 @@ def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
     ended = _each("smsretry.fate", ("failed", "cancelled"), now.counts("ended"))
     stops = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
     of_stops = "Whether sending, or the environment's sender, is stopped; in how many states"
-    arrived = _each("smsretry.delivery", FATES, now.delivery)
+    arrived = _each("smsretry.delivery", FATES, now.counts("hour"))
     return (
         Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", depth),
         Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, now.overdue_seconds)]),

@@ -25,11 +25,7 @@ _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
 """Of the parts of an hour."""
 
 
-def no_forms(_name: str, _values: Mapping[str, Any]) -> None:
-    """Knows no form's address."""
-
-
-def markdown(told: Iterable[Told], forms: FormAddress = no_forms) -> str:
+def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
     """All of it; the first line is the title. A list fits any window, and the UI cuts wide tables off."""
     text = ""
     for nth, part in enumerate(told):

@@ -122,7 +122,7 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     """
     zone, now = zone_of(text.timezone, text.business_timezone), text.asked_at
     due = status if text.state == "due" else None
-    obstacle = due.obstacle(text.sender.name if text.sender else None) if due else None
+    obstacle = due.obstacle(text.sender_name) if due else None
     state, follows = STATES[text.state]
     overdue = late(text, now) if text.state in ("scheduled", "due", "waiting", "held", "in_doubt") else ""
     waits = f", {overdue} after it was first due" if overdue else ""
@@ -137,7 +137,7 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     if text.state in ("failed", "cancelled") and not text.can:
         gone = "its customer or its send log is gone, or the send log says that it was sent"
         follows = f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew, if it is wanted"
-    if text.state == "sent" and any(moment.send and moment.what in FINAL for moment in text.moments):
+    if text.state == "sent" and any(step.send and step.what in FINAL for step in text.steps):
         follows = "nothing more; it was delivered"
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from smsretry.desk.questions.records import Moment, TextRecord
+from smsretry.desk.questions.records import Step, TextRecord
 from smsretry.instants import on_clock, span
 
 _LATE: Final = timedelta(minutes=5)
@@ -41,11 +41,11 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     """A line for each moment, on the recipient's clock; then what is so now."""
     planned = {"planned_for": text.planned_for, "not_after": text.planned_for and text.expires_at}
     of_class = {} if text.kind == "send log" else {"message_class": text.message_class}
-    moments = [(text.queued_at, _line(_MADE[text.kind], {**of_class, **planned}, zone))]
+    lines = [(text.queued_at, _line(_MADE[text.kind], {**of_class, **planned}, zone))]
     if text.first_due_at and text.first_due_at > text.queued_at:
-        moments.append((text.first_due_at, "due for the first time"))
-    moments += ((moment.at, _moment(moment, text, zone)) for moment in text.moments)
-    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(moments, key=lambda one: one[0]))
+        lines.append((text.first_due_at, "due for the first time"))
+    lines += ((step.at, _told(step, text, zone)) for step in text.steps)
+    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(lines, key=lambda one: one[0]))
     if text.kind == "row":
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
@@ -62,17 +62,17 @@ def late(text: TextRecord, moment: datetime) -> str:
     return span((moment - due).total_seconds()) if due and moment - due > _LATE else ""
 
 
-def _moment(moment: Moment, text: TextRecord, zone: tzinfo) -> str:
+def _told(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """Which send it is about, what it was, what is known of it, and why."""
-    known = moment.model_dump(exclude={"what", "send", "because", "why_code"}) | {
-        "late": late(text, moment.at) if moment.what == "accepted" and not moment.told_by else None,
-        "source": moment.source and one_word(moment.source),
-        "told_by": _TOLD_BY.get(moment.told_by or ""),
-        "until": moment.until if moment.until and moment.until > moment.at else None,
+    known = step.model_dump(exclude={"what", "send", "because", "why_code"}) | {
+        "late": late(text, step.at) if step.what == "accepted" and not step.told_by else None,
+        "source": step.source and one_word(step.source),
+        "told_by": _TOLD_BY.get(step.told_by or ""),
+        "until": step.until if step.until and step.until > step.at else None,
     }
-    reason = moment.because or (moment.why_code or "").replace("_", " ")
-    of_send = f"send {moment.send}: " if moment.send else ""
-    return f"{of_send}{_line(moment.what, known, zone)}{f': {reason}' if reason else ''}"
+    reason = step.because or (step.why_code or "").replace("_", " ")
+    of_send = f"send {step.send}: " if step.send else ""
+    return f"{of_send}{_line(step.what, known, zone)}{f': {reason}' if reason else ''}"
 
 
 def _line(what: str, known: Mapping[str, Any], zone: tzinfo) -> str:

@@ -10,7 +10,7 @@ from smsretry.desk.questions.told import LEFT, Lever
 from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 
-_ASK: Final = "ask the provider what is wrong with its sender (smsretry senders check {}) and fix that"
+_ASK: Final = "ask what is wrong with its sender (smsretry doctor) and fix that"
 _CREDENTIALS: Final = "give the runner credentials for its account"
 _RESUME: Final = {"paused": "no"}
 OF_SENDERS: Final[Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]] = {
@@ -56,7 +56,7 @@ def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | N
     """
     if sender and why in OF_SENDERS:
         first, words, change = OF_SENDERS[why]
-        return Lever.of(ChangeSender, {"sender": sender, **change}, words, first and first.format(sender))
+        return Lever.of(ChangeSender, {"sender": sender, **change}, words, first)
     if why in _ANEW:
         what = "if customers.phone, customers.timezone or businesses.sms_hours is wrong, correct it in the application"
         return Lever(words=f"{what} ({places}): it is looked at anew at once")
@@ -80,8 +80,7 @@ def levers(text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None) -
         yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", read)
     if text.state in ("scheduled", "due", "waiting", "held") or text.why_code == "list_unavailable":
         places = f"customer {text.customer_id}, business {text.business_id}"
-        sender = text.sender.name if text.sender else None
-        end = ending(text.why_code, row if "look-again" in can else None, sender, places)
+        end = ending(text.why_code, row if "look-again" in can else None, text.sender_name, places)
         mend = Lever(words=_MEND) if text.state == "held" else None
         if lever := obstacle if text.state == "due" else end or mend:
             yield lever

@@ -14,15 +14,8 @@ from smsretry.desk.questions.levers import OF_SENDERS, ending
 from smsretry.desk.questions.told import LEFT, Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Reason, TextState
+from smsretry.vocabulary import TextState
 
-WAITS_FOR: Final[dict[Reason | str, str]] = {
-    "quiet_hours": "for permitted hours",
-    "twilio_error": "for the next try",
-    "rate_limit": "for the rate limit",
-    "none": "for its time",
-}
-"""What a waiting text waits for."""
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
@@ -150,11 +143,6 @@ class QueueStatus(Answer):
         return max((self.at - max(ends)).total_seconds(), 0) if ends else None
 
     @property
-    def held_texts(self) -> int:
-        """How many wait for something that a person can mend: all, however many reasons are listed."""
-        return self.counts("held")["all"]
-
-    @property
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped. A stop of one US state holds only texts to it."""
         stops = (line.told or "no reason was kept" for line in self.part("stopped") if line.name == "sending")
@@ -188,11 +176,6 @@ class QueueStatus(Answer):
             filter(None, (self.staging, stopped, self.numbers, late, f"need somebody {need}" * (need > 0)))
         )
 
-    @property
-    def delivery(self) -> Counter[str]:
-        """The last day's accepted texts by their fate."""
-        return self.counts("hour")
-
     # What needs somebody
 
     @property
@@ -222,14 +205,15 @@ class QueueStatus(Answer):
     def _held(self) -> Iterator[Need]:
         """Each reason of each business, unless its sender has been told; then those that are not listed."""
         told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
-        held = [line for line in self.part("held") if line.name != "all"]
+        unlisted, held = self.counts("held")["all"], [line for line in self.part("held") if line.name != "all"]
         for line in held:
+            unlisted -= line.texts or 0
             if line.why_code in told or (line.business_id in told and line.why_code in OF_SENDERS):
                 continue
             # A person alone may know what became of one in doubt.
             settle = line.ref and Lever.of(WhichText, {"id": line.ref}, "see one of them, and say what became of it")
             yield Need(what=f"held: {line.told}", lever=settle or line.ending, line=line)
-        if (unlisted := self.held_texts - sum(line.texts or 0 for line in held)) > 0:
+        if unlisted > 0:
             others = StatusLine(part="held", name="held", texts=unlisted, states=("held",))
             see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
             yield Need(what="held for other reasons, or of other businesses", lever=see, line=others)
@@ -267,14 +251,14 @@ class QueueStatus(Answer):
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
         for part, title in _TABLES.items():
             yield Table(title, ("", "texts", ""), [self._row(line) for line in self.part(part)])
-        if self.delivery:
+        if fates := self.counts("hour"):
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
             for line in self.part("hour"):
                 if line.oldest in hours:
                     hours[line.oldest][line.name] = line.texts or 0
             parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()]
-            yield Hours(_HOURS.format_map({fate: self.delivery[fate] for fate in FATES}), parts)
+            yield Hours(_HOURS.format_map(fates), parts)
         yield f"As of {on_clock(self.at)} on the database's clock."
 
     def say(self, need: Need) -> tuple[Words, ...]:
@@ -285,7 +269,8 @@ class QueueStatus(Answer):
 
     def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
         """A line in a table: what, how many, and whatever else is known of it."""
-        more = [line.business, WAITS_FOR.get(line.told or "", line.told), line.why_code and f"[{line.why_code}]"]
+        told = line.told and line.told.replace("_", " ") if line.part == "queue" else line.told
+        more = [line.business, told, line.why_code and f"[{line.why_code}]"]
         if line.next_at and line.next_at > self.at:
             more.append(f"in {span((line.next_at - self.at).total_seconds())}")
         name = line.name.replace("_", " ")

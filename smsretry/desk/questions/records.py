@@ -11,7 +11,7 @@ from smsretry.retry.models import Claim, KnownCode, Value
 from smsretry.vocabulary import MessageClass, TextState
 
 
-class Moment(Value):
+class Step(Value):
     """What happened to a text or its customer, from a send to what a person did: only what is known of it."""
 
     at: Instant
@@ -35,17 +35,6 @@ class Moment(Value):
     because: str | None = None
     why_code: KnownCode = None
     run_id: UUID | None = None
-
-
-class TextSender(Value):
-    """What a text goes out from."""
-
-    id: UUID
-    shown: str = Field(description="As people see it: a number's last four digits.")
-    name: str = Field(description="Names it in a command.")
-
-    def __str__(self) -> str:
-        return self.shown
 
 
 RecordState: TypeAlias = TextState | Literal["not_queued"]
@@ -84,11 +73,12 @@ class TextRecord(Value):
     needs_start: bool = Field(False, description="Whether the provider blocks the number until it texts START.")
     stop_sid: str | None = Field(None, description="SID of a text of theirs that may mean stop, and is not read yet.")
     phone_status: str | None = None
-    moments: tuple[Moment, ...] = Field((), description="In order.")
+    steps: tuple[Step, ...] = Field((), description="In order.")
     can: tuple[str, ...] = Field((), description="What the database lets a person do: words of the door `texts`.")
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")
-    sender: TextSender | None = Field(None, title="sender {}")
+    sender: str | None = Field(None, title="sender {}", description="What it goes out from, as people see it.")
+    sender_name: str | None = Field(None, description="What names that in a command.")
     send_log_id: UUID | None = Field(None, title="send log {}")
     send_log_status: str | None = Field(None, title="its send log says {}")
     sid: str | None = Field(None, title="its send log has the message {}")

@@ -47,7 +47,7 @@ LEAST: Final[dict[str, list[str]]] = {
     "import-opt-outs": ["{file}", "--business", "all"],
     "migrate": ["--db-url", "{database}"],
     **{name: [] for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")},
-    **{f"senders {order}": [] for order in ("list", "check")},
+    "senders list": [],
 }
 """What each needs at least. The id is nobody's."""
 _TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)

@@ -61,7 +61,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
     assert waits["held_since"] is None
     assert waits["scheduled_for"] - MIDNIGHT < timedelta(minutes=1)
-    assert operators.status().delivery == {"delivered": 1}
+    assert operators.status().counts("hour") == {"delivered": 1}
     post.stack.set_clock(waits["scheduled_for"])
     assert post.run() == ["Deferred"]
     post.stack.set_clock(datetime(2027, 1, 13, 17, 0, tzinfo=UTC))

@@ -29,9 +29,9 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         found = command("explain", row, "--json").stdout
         [by_command], [by_desk] = json.loads(found)["texts"], desk.explain(WhichText(id=row))
         text = json.loads(by_desk.text.model_dump_json())
-        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number", "moments"):
+        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number", "steps"):
             assert by_command["text"][name] == text[name], name
-            assert name == "moments" or by_sql[name] == text[name], name
+            assert name == "steps" or by_sql[name] == text[name], name
         words = command("explain", row).stdout
         assert " ".join(words.split()).startswith(by_desk.headline.split(" (since")[0])
         for private in (PHONE, PHONE[2:], BODY):
@@ -67,7 +67,7 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
     assert shop.run() == ["Sent"]
     [explanation] = desk.explain(WhichText(id=failed))
-    assert [moment.what for moment in explanation.text.moments if moment.send] == ["rejected", "accepted"]
+    assert [step.what for step in explanation.text.steps if step.send] == ["rejected", "accepted"]
     assert any(f"requeued, by {getpass.getuser()}: It was mended" in line for line in explanation.happened)
     assert [message.to for message in shop.messages] == [PHONE]
 

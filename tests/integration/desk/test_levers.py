@@ -284,4 +284,4 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     consents = shop.sql("select id, sms_consent_status as now from customers")
     wanted = {customer: "opted_in", **dict(zip(others, ("opted_in", "unknown"), strict=False))}
     assert {one["id"]: one["now"] for one in consents} == wanted
-    assert {moment.what for moment in story_of(desk, row).text.moments} >= {"opted_out", "opted_in"}
+    assert {step.what for step in story_of(desk, row).text.steps} >= {"opted_out", "opted_in"}

@@ -54,7 +54,7 @@ def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(shop: Shop,
     """One that goes out at the first try has no line beyond its send."""
     at_once = shop.due_text()
     assert shop.run() == ["Sent"]
-    assert ([one.what for one in told(at_once).text.moments], "first due" in str(told(at_once).happened)) == (
+    assert ([one.what for one in told(at_once).text.steps], "first due" in str(told(at_once).happened)) == (
         ["accepted"],
         False,
     )
@@ -178,7 +178,7 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(s
         "consent changed, from opted_in to opted_out, source in words that are not shown here",
         "cancelled: Customer opted out",
     ]
-    assert [moment.source for moment in ended.text.moments if moment.source] == ["web_form", "She rang …"]
+    assert [step.source for step in ended.text.steps if step.source] == ["web_form", "She rang …"]
 
 
 def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> None:
@@ -188,7 +188,7 @@ def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> Non
         request = {"states": ["cancelled"]} if order is Requeue else {}
         assert ordered(desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
         shop.later(minutes=1)
-    assert [(moment.what, moment.who) for moment in told(row).text.moments] == [
+    assert [(step.what, step.who) for step in told(row).text.steps] == [
         ("cancelled", "Ann"),
         ("requeued", "Ann"),
         ("cancelled", "Ann"),
@@ -225,7 +225,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         end
         $$"""
     )
-    assert [moment.became for moment in told(row).text.moments] == [f"…{n:04}" for n in range(21, 121)]
+    assert [step.became for step in told(row).text.steps] == [f"…{n:04}" for n in range(21, 121)]
     shop.later(days=100)
     operators.carry_out(Prune(keep_days=90))
     assert shop.sql("select from smsretry.events") == []

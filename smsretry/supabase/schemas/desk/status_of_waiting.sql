@@ -9,7 +9,7 @@ begin
     return query
     with live as materialized (
         select case when w.work = 'doubtful' then 'in_doubt' when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
-               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) end as category,
+               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' end) end as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
         from ( -- From an index alone, the one that has this order: a million rows may wait.
             select q.work, q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held,
