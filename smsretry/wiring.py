@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
@@ -17,7 +17,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.hearing import heard
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.form import Form
-from smsretry.desk.desk import Desk
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.heard import Heard, NotTaken
 from smsretry.sending.ports import Provider, Services

@@ -1,8 +1,8 @@
 """The desk's answers, each with its own type."""
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Order
-from smsretry.desk.desk import Desk
 from smsretry.desk.questions.answers import Answer, Change
 
 

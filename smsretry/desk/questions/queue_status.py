@@ -126,11 +126,6 @@ class QueueStatus(Answer):
         return dict(self.counts("queue"))
 
     @property
-    def depth(self) -> int:
-        """Texts that are in the queue."""
-        return sum(self.queue.values())
-
-    @property
     def overdue_seconds(self) -> float:
         """How late the oldest due text is; 0 if none is due."""
         due = next((line.oldest for line in self.part("queue") if line.name == "due"), None)
@@ -170,11 +165,9 @@ class QueueStatus(Answer):
     def name(self) -> str:
         """What is wrong, and the numbers."""
         late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
-        need = sum(1 for _ in self.needs())
+        need = f"need somebody {len(list(self.needs()))}" if self.fails else ""
         stopped = "STOPPED" if self.stopped_because else ""
-        return " · ".join(
-            filter(None, (self.staging, stopped, self.numbers, late, f"need somebody {need}" * (need > 0)))
-        )
+        return " · ".join(filter(None, (self.staging, stopped, self.numbers, late, need)))
 
     # What needs somebody
 
@@ -231,7 +224,7 @@ class QueueStatus(Answer):
 
     def told(self) -> dict[str, Any]:
         needs = [{**need.model_dump(mode="json"), "command": need.lever.command} for need in self.needs()]
-        numbers = {"at": self.at, "queue": self.queue, "depth": self.depth, "overdue_seconds": self.overdue_seconds}
+        numbers = {"at": self.at, "queue": self.queue, "overdue_seconds": self.overdue_seconds}
         return super().told() | numbers | {"needs": needs}
 
     def tell(self) -> Iterator[Told]:
@@ -279,10 +272,6 @@ class QueueStatus(Answer):
             more.append(on_clock(line.oldest))
         return name, line.count, " · ".join(filter(None, more))
 
-    def _age(self, line: StatusLine) -> float:
-        """How long ago it began, in seconds."""
-        return (self.at - line.oldest).total_seconds() if line.oldest else 0
-
     def _since(self, line: StatusLine) -> str:
         """For how long it has been so, in parentheses."""
-        return f" (for {span(self._age(line))})" if line.oldest else ""
+        return f" (for {span((self.at - line.oldest).total_seconds())})" if line.oldest else ""

@@ -4524,9 +4524,9 @@ $$;
 -- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
---   moments: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
+--   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
 --   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes
---   out from; name: in a command, of a number its id
+--   out from; sender_name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
        smsretry.masked(left(c.phone, 40)) as number,
@@ -4549,14 +4549,17 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
         order by i.heard_at desc limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
-       (select jsonb_build_object('id', o.id, 'shown', smsretry.shown_sender(o.sent_by),
-                                  'name', case when o.sent_by like '+%' then o.id::text else o.sent_by end)
-        from smsretry.sender_of(t.business_id, t.message_class) o where o.id is not null) as sender,
+       (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,
+       (select case when o.sent_by like '+%' then o.id::text else o.sent_by end
+        from smsretry.sender_of(t.business_id, t.message_class) o) as sender_name,
        coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
                 case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
        (select coalesce(jsonb_agg(jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at) order by m.at, m.place), '[]')
-        from (select x.* from (select a.*, row_number() over (order by a.begun_at) as send from public.sms_send_attempts a
-                               where a.retry_id = t.retry_id or a.id = t.attempt_id) a
+        from (select x.place, x.at, x.told
+              from (select row_number() over (order by a.begun_at) as send, a.begun_at, a.finished_at, a.outcome, a.settled_by,
+                           a.attempt_number, a.error_code, a.twilio_sid, a.sent_by, a.quiet_hours_rule, a.consent_status, a.run_id,
+                           a.worker_died, a.delivery_status, a.delivery_at, a.delivery_code
+                    from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) a
               cross join lateral (values
                   (0, a.begun_at, jsonb_build_object(
                       'what', coalesce(a.outcome, 'under_way'), 'send', a.send, 'number', nullif(a.attempt_number, 0), 'code', a.error_code,
@@ -4575,7 +4578,7 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
                 and (e.about = t.retry_id or e.at >= coalesce(
                     (select max(y.at) from smsretry.events y
                      where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at))) m
-        where m.at is not null) as moments
+        where m.at is not null) as steps
 from (
     select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
            smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
@@ -5194,7 +5197,7 @@ begin
     return query
     with live as materialized (
         select case when w.work = 'doubtful' then 'in_doubt' when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
-               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' else 'none' end) end as category,
+               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' end) end as category,
                w.texts, w.oldest, case when w.later then w.oldest end as next_at
         from ( -- From an index alone, the one that has this order: a million rows may wait.
             select q.work, q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held,

@@ -7,10 +7,9 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import WhichText
-from smsretry.desk.desk import Desk
 from smsretry.desk.pages.markdown import markdown
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.sending.delivering import sync_deliveries

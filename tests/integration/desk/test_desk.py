@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
-from smsretry.desk.desk import Desk
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.support.desk import ordered, told

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Cancel, LookAgain, Requeue, StopState, WhichText
-from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import WhyCode

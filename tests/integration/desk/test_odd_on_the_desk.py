@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, WhichText
-from smsretry.desk.desk import Desk
 from tests.conftest import Business
 from tests.support.builders import PHONE
 from tests.support.desk import ordered
@@ -91,4 +91,4 @@ def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, v
     assert {explanation.text.retry_id for explanation in explanations} == {row, other}
     assert all(len("".join(explanation.lines())) < 5000 for explanation in explanations)
     assert desk.preview(Preview(hours=2)).counts
-    assert desk.status().depth == 2
+    assert sum(desk.status().queue.values()) == 2

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.requests import Preview
-from smsretry.desk.desk import Desk
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import AT_ONCE

@@ -7,9 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
-from smsretry.desk.desk import Desk
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends

@@ -8,10 +8,9 @@ import psycopg
 import pytest
 
 from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
-from smsretry.desk.desk import Desk
 from smsretry.desk.questions.preview import Forecast
 from smsretry.local.stack import Stack
 from smsretry.settings import ReadingSettings, load
@@ -122,7 +121,7 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
     assert reader.status().queue == whole.status().queue
     [told], [wanted] = reader.explain(WhichText(id=row)), whole.explain(WhichText(id=row))
     assert (told.headline.split(" (since")[0], told.next) == (wanted.headline.split(" (since")[0], wanted.next)
-    assert [one.name for one in reader.records.senders()] == [one.name for one in whole.records.senders()]
+    assert [one.name for one in reader.operators.senders()] == [one.name for one in whole.operators.senders()]
 
 
 def _plain(forecast: Forecast) -> object:

@@ -493,7 +493,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(shop: Shop, c
     assert "Scheduled, it is queued shortly before its time" in told
     assert f"scheduled send {scheduled}" in told
     assert "Next: a run of process-scheduled-sends queues it, from shortly before Tue 12 Jan 13:00 EST on" in told
-    assert "planned, waiting, texts 2, the next in 30 min" in command("status").output
+    assert "  waiting, texts 2, in 30 min" in command("status").output
     assert "2 to go out in the next 24 h" in command("preview").output
     shop.later(hours=1)
     process(shop)

@@ -14,12 +14,11 @@ import pytest
 from pydantic import HttpUrl
 
 from smsretry import send_sms
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import MarkDatabase, Preview, Requeue
-from smsretry.desk.desk import Desk
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Accepted, Rejected

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
+from smsretry.adapters.supabase.operators import Desk
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import WhichText
-from smsretry.desk.desk import Desk
 from smsretry.retry.profile import DEFAULT
 from tests.proofs.interleavings.state import State
 from tests.proofs.interleavings.world import World

@@ -33,8 +33,11 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
                 case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
        (select coalesce(jsonb_agg(jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at) order by m.at, m.place), '[]')
-        from (select x.* from (select a.*, row_number() over (order by a.begun_at) as send from public.sms_send_attempts a
-                               where a.retry_id = t.retry_id or a.id = t.attempt_id) a
+        from (select x.place, x.at, x.told
+              from (select row_number() over (order by a.begun_at) as send, a.begun_at, a.finished_at, a.outcome, a.settled_by,
+                           a.attempt_number, a.error_code, a.twilio_sid, a.sent_by, a.quiet_hours_rule, a.consent_status, a.run_id,
+                           a.worker_died, a.delivery_status, a.delivery_at, a.delivery_code
+                    from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) a
               cross join lateral (values
                   (0, a.begun_at, jsonb_build_object(
                       'what', coalesce(a.outcome, 'under_way'), 'send', a.send, 'number', nullif(a.attempt_number, 0), 'code', a.error_code,
