@@ -71,8 +71,9 @@ def _state(status: QueueStatus) -> Iterator[Finding]:
     yield Finding(subject=f"state of the queue: {status.numbers}", ok=True)
     for need in status.needs():
         if need.line.part != "sender":
-            subject = "".join(map(str, status.say(need)))
-            yield Finding(subject=subject, ok=not need.keeps_all, advice=str(need.lever))
+            subject, lever = "".join(map(str, status.say(need))), need.lever
+            advice = str(lever) if lever.form != "sms-doctor" else lever.first or "see what is bad here"
+            yield Finding(subject=subject, ok=not need.keeps_all, advice=advice)
     for line in status.stopped_states:
         advice = f"stopped: {line.told}; `smsretry stop {line.name} --lift` lets them go"
         yield Finding(subject=f"texts to {line.name}", ok=True, advice=advice)

@@ -14,7 +14,6 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.cli.command import app
 from smsretry.cli.made import fill_form
 from smsretry.desk.actions.doors import DOORS
-from smsretry.desk.actions.requests import Resolve, StopState
 from smsretry.desk.questions.levers import levers
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever
@@ -44,6 +43,13 @@ OWN: Final[list[dict[str, Any]]] = [
     {"sender": "…0006", "sender_name": SENDER},
     {"stop_sid": SID},
 ]
+LEFT_OPEN: Final = {
+    "--went-out-as": ("went_out_as", SID),
+    "stop": ("state", "LA"),
+    "--rate": ("segments_per_second", "9"),
+    "--cap": ("segments_per_day", "9"),
+}
+"""What a lever leaves to the person, and what they say."""
 COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -84,10 +90,12 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
     ask = json.loads(filled_in)["ask"]
     word, values = next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
     form = forms[word]
-    more = {"went_out_as": SID} if form is Resolve and "went_out_as" not in values else {}
-    more |= {"state": "LA"} if form is StopState else {}
+    more = dict[str, str]()
+    for word, (field, value) in LEFT_OPEN.items():
+        if f"{word} …" in command_line:
+            more[field], command_line = value, command_line.replace(f"{word} …", f"{word} {value}")
     request = form.at_terminal(**values, **(SIGNED if "who" in form.model_fields else {}), **more)
-    words = shlex.split(command_line.replace("--went-out-as …", f"--went-out-as {SID}").replace("stop …", "stop LA"))
+    words = shlex.split(command_line)
     assert words.pop(0) == "smsretry"
     command = COMMANDS[words.pop(0)]
     if parts := getattr(command, "commands", None):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts
-from smsretry.desk.actions.requests import AfterRestore, Order, RecordConsent, WhichText
+from smsretry.desk.actions.requests import AfterRestore, Order, WhichText
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import on_clock
@@ -76,8 +76,6 @@ class Done(Answer):
         yield f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
-        if isinstance(self.asked, RecordConsent) and not str(self.asked.customer_id).startswith("+"):
-            yield (Lever.see(WhichText, {"id": str(self.asked.customer_id)}, "Their texts"),)
         yield from self.notes
         yield from self.signed
 

@@ -16,8 +16,8 @@ _RESUME: Final = {"paused": "no"}
 OF_SENDERS: Final[Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]] = {
     "sender_paused": (None, "let its sender send again, once that is fixed", _RESUME),
     "no_credentials": (_CREDENTIALS, "let its sender try again now", _RESUME),
-    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", {}),
-    "sender_rate": (None, "raise its sender's rate, if the provider takes more in a second", {}),
+    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", {"segments_per_day": LEFT}),
+    "sender_rate": (None, "raise its sender's rate, if the provider takes more", {"segments_per_second": LEFT}),
     "account_refused": (_ASK, "let it send again", _RESUME),
     "sending_stopped": (_ASK, "let it send again", _RESUME),
 }

@@ -27,7 +27,7 @@ _START: Final = _DOCTOR.model_copy(
 _LATE: Final = {
     "run": ("no run has finished", _START),
     "due": ("overdue", _DOCTOR),
-    "scheduled": ("planned, late and not queued: those that are less than 48 h late go, the others end", _DOCTOR),
+    "scheduled": ("planned, late and not queued: those that are less than 48 h late go, the others end", _START),
 }
 """What is late, and what to do."""
 _STOPPED: Final = {"sending": "sending is stopped", "environment": "the sender of the environment is stopped"}
@@ -179,7 +179,8 @@ class QueueStatus(Answer):
         """What makes `check_sms_retries` alarm, and what is held; the worst first."""
         for line in self.part("stopped"):
             if line.name in _STOPPED:
-                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=_MEND, line=line)
+                again = ending("sending_stopped", None, line.ref, "")
+                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=again or _MEND, line=line)
         for line in self.part("late"):
             what, lever = _LATE[line.name]
             yield Need(what=what, lever=lever, line=line)
@@ -198,6 +199,7 @@ class QueueStatus(Answer):
     def _held(self) -> Iterator[Need]:
         """Each reason of each business, unless its sender has been told; then those that are not listed."""
         told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
+        told |= {"account_refused" for line in self.part("stopped") if line.ref}
         unlisted, held = self.counts("held")["all"], [line for line in self.part("held") if line.name != "all"]
         for line in held:
             unlisted -= line.texts or 0
@@ -263,7 +265,7 @@ class QueueStatus(Answer):
     def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
         """A line in a table: what, how many, and whatever else is known of it."""
         told = line.told and line.told.replace("_", " ") if line.part == "queue" else line.told
-        more = [line.business, told, line.why_code and f"[{line.why_code}]"]
+        more = [line.business, told, f"[{line.why_code}]" if line.why_code != line.told else None]
         if line.next_at and line.next_at > self.at:
             more.append(f"in {span((line.next_at - self.at).total_seconds())}")
         name = line.name.replace("_", " ")

@@ -132,7 +132,7 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     row, *_ = (business.due_text() for _ in range(7))
     told = command("explain", row).stdout
     assert told.startswith("Due, but its sender sends 0.01 a second, which is too slow for the 7")
-    raise_it = "You can: raise its sender's rate, if the provider takes more in a second (smsretry senders change"
+    raise_it = "You can: raise its sender's rate, if the provider takes more (smsretry senders change"
     assert f"{raise_it} {own}" in told
     command("senders", "change", own, "--rate", 1, *BECAUSE)
     assert command("explain", row).stdout.startswith("Due, the next run takes it")
