@@ -264,8 +264,8 @@ class QueueStatus(Answer):
 
     def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
         """A line in a table: what, how many, and whatever else is known of it."""
-        told = line.told and line.told.replace("_", " ") if line.part == "queue" else line.told
-        more = [line.business, told, f"[{line.why_code}]" if line.why_code != line.told else None]
+        told = None if line.part == "queue" and line.why_code else line.told
+        more = [line.business, told, f"[{line.why_code}]" if line.why_code else None]
         if line.next_at and line.next_at > self.at:
             more.append(f"in {span((line.next_at - self.at).total_seconds())}")
         name = line.name.replace("_", " ")
