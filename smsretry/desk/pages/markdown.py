@@ -32,12 +32,18 @@ def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
         match part:
             case Heading(words):
                 text += f"\n\n## {plain(words)}\n"
-            case Table(title, columns, rows) if rows:
-                marks = ["--:" if column == "texts" else "---" for column in columns]
-                cells = [columns, marks, *([_words(cell, forms) for cell in row] for row in rows)]
-                text += "".join([f"\n\n## {plain(title)}\n", *(f"\n| {' | '.join(row)} |" for row in cells), "\n"])
-            case Table():
-                pass
+            case Table(title, rows):
+                cells = [" | ".join(_words(cell, forms) for cell in row) for row in rows]
+                lines = [
+                    "",
+                    "",
+                    f"## {plain(title)}",
+                    "",
+                    "| | texts | |",
+                    "|---|--:|---|",
+                    *(f"| {row} |" for row in cells),
+                ]
+                text += "\n".join([*lines, ""]) if rows else ""
             case Hours():
                 text += f"\n{_picture(part)}\n\n{plain(part.words)}\n"
             case _ if nth == 0:

@@ -225,7 +225,7 @@ class QueueStatus(Answer):
     # All of it
 
     def told(self) -> dict[str, Any]:
-        needs = [{**need.model_dump(mode="json"), "command": need.lever.command} for need in self.needs()]
+        needs = [need.model_dump(mode="json") for need in self.needs()]
         numbers = {"at": self.at, "queue": self.queue, "overdue_seconds": self.overdue_seconds}
         return super().told() | numbers | {"needs": needs}
 
@@ -245,7 +245,7 @@ class QueueStatus(Answer):
             yield f"stopped {line.name}: {line.told}{self._since(line)}"
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
         for part, title in _TABLES.items():
-            yield Table(title, ("", "texts", ""), [self._row(line) for line in self.part(part)])
+            yield Table(title, [self._row(line) for line in self.part(part)])
         if fates := self.counts("hour"):
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
@@ -262,7 +262,7 @@ class QueueStatus(Answer):
         texts = (", texts ", need.line.count) if need.line.texts else ()
         return whose, need.what, *texts, self._since(need.line)
 
-    def _row(self, line: StatusLine) -> tuple[Words, Words, Words]:
+    def _row(self, line: StatusLine) -> tuple[str, Words, str]:
         """A line in a table: what, how many, and whatever else is known of it."""
         told = None if line.part == "queue" and line.why_code else line.told
         more = [line.business, told, f"[{line.why_code}]" if line.why_code else None]

@@ -67,12 +67,10 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells, and what they are about. Without rows it is not shown. A column without a name needs none; `texts`
-    holds numbers."""
+    """What each row is, how many texts it has, and what else there is to say. Without rows it is not shown."""
 
     title: str
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Words]]
+    rows: Sequence[tuple[str, Words, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +94,10 @@ def in_lines(told: Iterable[Told]) -> Iterator[str]:
                 yield "".join(map(str, part))
             case Heading(words):
                 yield from ("", words)
-            case Table(title, columns, rows):
+            case Table(title, rows):
                 yield from ("", title) if rows else ()
-                for row in rows:
-                    cells = zip(columns, map(str, row), strict=True)
-                    yield "  " + ", ".join(f"{column} {cell}".strip() for column, cell in cells if cell)
+                for name, count, more in rows:
+                    yield "  " + ", ".join(filter(None, (name, f"texts {count}" if count else "", more)))
             case Hours(words, parts):
                 most = max((sum(sizes) for _, sizes in parts), default=0)
                 yield from [words] if most else []
