@@ -32,18 +32,11 @@ def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
         match part:
             case Heading(words):
                 text += f"\n\n## {plain(words)}\n"
-            case Table(title, rows):
-                cells = [" | ".join(_words(cell, forms) for cell in row) for row in rows]
-                lines = [
-                    "",
-                    "",
-                    f"## {plain(title)}",
-                    "",
-                    "| | texts | |",
-                    "|---|--:|---|",
-                    *(f"| {row} |" for row in cells),
-                ]
-                text += "\n".join([*lines, ""]) if rows else ""
+            case Table(title, rows) if rows:
+                text += f"\n\n## {plain(title)}\n\n| | texts | |\n|---|--:|---|\n"
+                text += "".join(f"| {' | '.join(_words(cell, forms) for cell in row)} |\n" for row in rows)
+            case Table():
+                pass
             case Hours():
                 text += f"\n{_picture(part)}\n\n{plain(part.words)}\n"
             case _ if nth == 0:
