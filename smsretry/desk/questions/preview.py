@@ -6,7 +6,6 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
@@ -20,30 +19,23 @@ from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
 from smsretry.retry.segments import segments
 
 
-class Coming(NamedTuple):
-    """What a text will come to."""
-
-    kind: Literal["go out", "wait longer", "held", "end"]
-    at: datetime
-    why: str = ""
-    """Why it does not go out."""
-
-
-def predict(text: WaitingText, *, now: datetime, until: datetime, profile: Profile, audience: Audience) -> Coming:
-    """What its claims will have come to by then."""
+def predict(
+    text: WaitingText, *, now: datetime, until: datetime, profile: Profile, audience: Audience
+) -> tuple[str, datetime, str]:
+    """What its claims will have come to by then: that it goes out, waits longer, is held or ends; when, and why not."""
     at = max(now, text.scheduled_for)
     decision = before_send(text, at=at, profile=profile)
     while isinstance(decision, Defer) and at < decision.until < until:
         at = decision.until
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
-        kind: Literal["wait longer", "end"] = "wait longer" if decision.leaves == "pending" else "end"
-        return Coming("held" if decision.held else kind, at, decision.why)
+        kind = "held" if decision.held else "wait longer" if decision.leaves == "pending" else "end"
+        return kind, at, decision.why
     if text.refused:
-        return Coming("end", at, text.refused)
+        return "end", at, text.refused
     if text.stopped:  # only one text of each run is tried
-        return Coming("wait longer", at, text.stopped)
-    return Coming("go out", at) if audience.includes(text.phone) else Coming("end", at, NOT_LISTED)
+        return "wait longer", at, text.stopped
+    return ("go out", at, "") if audience.includes(text.phone) else ("end", at, NOT_LISTED)
 
 
 class Forecast(Answer):
@@ -95,14 +87,14 @@ def forecast(
     counts, why, by_hour = Counter[str](), Counter[str](), Counter[int]()
     by_sender = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
-        coming = predict(text, now=now, until=_hour(now, hours), profile=profile, audience=audience)
-        counts[coming.kind] += 1
-        if coming.kind == "go out":
-            hour = int((coming.at - now).total_seconds() // 3600)
+        kind, at, why_not = predict(text, now=now, until=_hour(now, hours), profile=profile, audience=audience)
+        counts[kind] += 1
+        if kind == "go out":
+            hour = int((at - now).total_seconds() // 3600)
             by_hour[hour] += 1
             by_sender[text.sender.id][hour] += segments(text.body or "")
         else:
-            why[coming.why] += 1
+            why[why_not] += 1
     return Forecast(
         made_at=now,
         hours=tuple(by_hour[n] for n in range(hours)),
