@@ -83,7 +83,7 @@ IN_THE_DATABASE: Final = [
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
-    "bad  no run has finished (for 1 h ",
+    "bad  no run has finished (for 1 h",
     "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: ",
     "bad  number …0100: the account does not own it",
 ]

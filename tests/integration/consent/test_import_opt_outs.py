@@ -77,8 +77,8 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert shop.text_of(scheduled)["last_error"] == "Customer opted out"
     assert not shop.messages
     story = command("explain", waiting).output
-    assert "consent changed from opted in to opted out (import_2027-01-12)" in story
-    assert "opted out by Ann: From the old tool" in story
+    assert "consent changed, from opted_in to opted_out, source import_2027-01-12" in story
+    assert "opted out, by Ann: From the old tool" in story
 
 
 def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_the_first(

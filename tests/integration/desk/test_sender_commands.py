@@ -147,4 +147,4 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     assert "7 not: Its sender is stopped: Twilio 30034" in ahead
     explained = command("explain", row).stdout
     assert "Due, but its sender is stopped: Twilio 30034" in explained
-    assert "ask the provider what is wrong with its sender (smsretry doctor)" in explained
+    assert "ask what is wrong with its sender (smsretry doctor)" in explained
