@@ -85,7 +85,6 @@ def process_sms_retries(
             summary,
             processed,
             interrupted=run.interrupted,
-            was_stopped=run.sending_was_stopped,
             status=after or before,
             explain=lambda row: at_desk.explain(WhichText(id=row)),
         )

@@ -130,7 +130,7 @@ def process(
             print_verdicts(map(_verdict, items), columns=15)
             print_text(str(summary))
         deliveries = DeliverySummary([])
-        if not run.stopped_because:
+        if not summary.stopped_because:
             with services() as messages:
                 deliveries = sync_deliveries(messages)
     if as_json:

@@ -4,11 +4,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from smsretry.retry.backoff import HELD_LOOK, next_look_delay, next_retry_delay, uncounted_delay
-from smsretry.retry.before import TROUBLE_DELAY
 from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
-from smsretry.retry.profile import SEND_WITHIN_SECONDS
 
 
 def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> AfterSend:
@@ -50,15 +48,3 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
             return Retry(why, why_code, code, due_in=next_retry_delay(attempts), counted=True)
         case _:
             assert_never(refusal.kind)
-
-
-def too_late(seconds: float) -> tuple[NotSent, Retry]:
-    """The outcome if the permission to send took too long: another worker may have the row by now.
-
-    The database was slow, or this process was stopped meanwhile; both look the same here. No request left.
-    """
-    why = (
-        f"It took {seconds:.0f} s to learn that it may go, and after {SEND_WITHIN_SECONDS:.0f} s that is not sure. "
-        "The database was slow, or this process was stopped meanwhile"
-    )
-    return NotSent(why), Retry(why, "database_trouble", due_in=TROUBLE_DELAY, reason=None)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import before
-from smsretry.retry.after import after_send, too_late
+from smsretry.retry.after import after_send
 from smsretry.retry.answers import Begun
 from smsretry.retry.decision import (
     AfterSend,
@@ -26,11 +26,12 @@ from smsretry.retry.decision import (
     Hold,
     LookAgain,
     PutOff,
+    Retry,
     Send,
 )
 from smsretry.retry.delivery import before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
-from smsretry.retry.outcome import InDoubt, Outcome
+from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.ports import RetryQueue, Sender
@@ -38,6 +39,10 @@ from smsretry.sending.reconciling import reconcile
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
 _LOCKED: Final = "Another transaction holds the customer locked"
+_TOO_LATE: Final = (
+    "It took {:.0f} s to learn that it may go, and by then another worker may have it: the database was slow, or this "
+    "process was stopped meanwhile"
+)
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
 
@@ -183,7 +188,9 @@ class _Item:
         took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
         if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)
-            return self._finish(attempt_id, *too_late(took))
+            why = _TOO_LATE.format(took)
+            again = Retry(why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None)
+            return self._finish(attempt_id, NotSent(why), again)
         outcome = self._send(attempt_id, valid_for)
         return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
 

@@ -19,10 +19,10 @@ from smsretry.privacy import masked_sender
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
-from smsretry.sending.flow_control import ALL_SENDING, FlowControl
+from smsretry.sending.flow_control import FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Batch, Services
-from smsretry.sending.summary import RunSummary, StoppedSender
+from smsretry.sending.summary import RunSummary, Stopped
 
 CLAIM_SIZE: Final = 50
 """Due rows that one claim takes, and as many in doubt."""
@@ -193,54 +193,42 @@ class Run:
         finally:
             self.flow_control.done(claim)
 
-    @property
-    def sending_stopped(self) -> bool:
-        """Whether sending does not work beyond this run, to anybody or from the environment's sender."""
-        return any(self._is_everybodys(stop) for stop in self.flow_control.stopped)
-
-    @property
-    def stopped_because(self) -> str | None:
-        """Why nothing goes out, to anybody or from the environment's sender, or why this run was stopped."""
+    def _stopped(self) -> Iterator[Stopped]:
+        """Of what may stop for several businesses: what has."""
         control = self.flow_control
-        everybodys = (why for stop, why in control.stopped.items() if self._is_everybodys(stop))
-        return control.run_stopped_because or next(everybodys, None)
-
-    @property
-    def sending_was_stopped(self) -> bool:
-        """Whether that was so before this run."""
-        return any(self._is_everybodys(stop) for stop in self.flow_control.tried)
-
-    def _is_everybodys(self, stop: tuple[str, str]) -> bool:
-        return stop == ALL_SENDING or (stop[0] == "sender" and not self._is_own(stop[1]))
-
-    def _is_own(self, sender: str) -> bool:
-        """Whether it is a business's own sender, and not that of the environment."""
-        return sender in self._senders and self._senders[sender].sent_by != self._default.sent_by
+        for (kind, subject), why in control.stopped.items():
+            if kind == "business":
+                continue
+            sender = self._senders.get(subject)
+            yield Stopped(
+                what=_named(sender),
+                why=why,
+                is_news=(kind, subject) not in control.tried,
+                concerns_all=sender is None or sender.sent_by == self._default.sent_by,
+                businesses=control.businesses_of(subject),
+            )
 
     def report(self, results: Sequence[ItemResult]) -> RunSummary:
         """End the run, and add it up."""
-        control = self.flow_control
+        control, stopped = self.flow_control, list(self._stopped())
+        for_all = next((each.why for each in stopped if each.concerns_all), None)
         summary = RunSummary.of(
             recovered=self.recovered,
             results=results,
             duration_seconds=round(monotonic() - self._started, 3),
-            stopped_because=self.stopped_because or self._ended_because,
-            circuit_open=self.sending_stopped,
+            stopped_because=control.run_stopped_because or for_all or self._ended_because,
+            stopped=stopped,
             database_broken=control.database_trouble is not None,
-            stopped_senders=[
-                StoppedSender(
-                    sender=f"the sender of {own.whose}" if own.whose else f"sender {masked_sender(own.sent_by or '')}",
-                    why=why,
-                    is_news=(kind, subject) not in control.tried,
-                    businesses=control.businesses_of(subject),
-                )
-                for (kind, subject), why in control.stopped.items()
-                if kind == "sender" and self._is_own(subject) and (own := self._senders[subject])
-            ],
             texts_only=self._services.sender.audience.told,
         )
         self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
         return summary
+
+
+def _named(sender: AssignedSender | None) -> str:
+    if sender is None:
+        return "sending"
+    return f"the sender of {sender.whose}" if sender.whose else f"sender {masked_sender(sender.sent_by or '')}"
 
 
 def run_once(

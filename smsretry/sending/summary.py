@@ -34,19 +34,21 @@ def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
     return " · ".join(f"{name} {counts[name]}" for name in order if counts[name])
 
 
-class StoppedSender(Value):
-    """A business's own sender that has stopped, for trouble of its own. Other senders' texts go out."""
+class Stopped(Value):
+    """What does not work beyond a run. The next one tries it with one text."""
 
-    sender: str
-    """By the name of a business that it texts for."""
+    what: str
+    """A sender, by the name of a business that it texts for; or `sending`."""
     why: str
     is_news: bool
     """Whether it worked before this run."""
+    concerns_all: bool
+    """Whether it is all sending, or the sender of the environment. If not, other senders' texts go out."""
     businesses: int
-    """How many had texts to go out from it in this run."""
+    """How many had texts to go out from the sender in this run."""
 
     def __str__(self) -> str:
-        return f"{self.sender} ({self.why})"
+        return f"{self.what} ({self.why})"
 
 
 class RunSummary(Value):
@@ -71,12 +73,9 @@ class RunSummary(Value):
     duration_seconds: float = 0
     stopped_because: str | None = None
     """Why the run stopped sending before its end."""
-    circuit_open: bool = False
-    """Sending does not work for a reason beyond this run; the next one probes with one text."""
+    stopped: tuple[Stopped, ...] = ()
     database_broken: bool = False
     """The database could not be asked whether a text may go; the claims went back to the queue."""
-    stopped_senders: tuple[StoppedSender, ...] = ()
-    """Businesses' own senders that have stopped, while others may go on; the next run probes each with one text."""
     texts_only: str | None = None
     """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 
@@ -113,11 +112,14 @@ class RunSummary(Value):
         One business's stopped sender is told, and leaves the run green: it may take that business weeks to mend it, and
         by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
         """
-        return bool(self.errors) or self.circuit_open or self.database_broken or self._several_have_stopped
+        for_all = any(each.concerns_all for each in self.stopped)
+        several = not self.sent and sum(each.businesses for each in self.stopped) >= _SEVERAL_BUSINESSES
+        return bool(self.errors) or self.database_broken or for_all or several
 
     @property
-    def _several_have_stopped(self) -> bool:
-        return not self.sent and sum(each.businesses for each in self.stopped_senders) >= _SEVERAL_BUSINESSES
+    def stopped_senders(self) -> list[Stopped]:
+        """Businesses' own senders that have stopped, for trouble of their own."""
+        return [each for each in self.stopped if not each.concerns_all]
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())

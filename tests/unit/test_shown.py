@@ -72,20 +72,21 @@ def test_an_event_tells_of_a_businesss_own_sender() -> None:
         assert PHONE not in str(event)
 
 
-def came_to(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> RunSummary:
+def came_to(*texts: ProcessedText, stopped: str | None = None, is_news: bool = True, **known: Any) -> RunSummary:
     """What a run of these came to."""
+    everybody = {"what": "sending", "why": stopped, "is_news": is_news, "concerns_all": True, "businesses": 0}
     return RunSummary.of(
         results=[text.result for text in texts],
         duration_seconds=1.5,
         stopped_because=stopped,
-        circuit_open=stopped is not None,
+        stopped=[everybody] if stopped else [],
         **known,
     )
 
 
-def report(*texts: ProcessedText, stopped: str | None = None, **known: Any) -> Report:
+def report(*texts: ProcessedText, stopped: str | None = None, is_news: bool = True, **known: Any) -> Report:
     """What it shows."""
-    return of_texts(came_to(*texts, stopped=stopped), texts, **known)
+    return of_texts(came_to(*texts, stopped=stopped, is_news=is_news), texts, **known)
 
 
 def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
@@ -113,7 +114,7 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
 def test_a_run_announces_what_is_new() -> None:
     """What was held before, and an open circuit that was open already, are not announced again."""
     assert [event.name for event in report(stopped="It is down").events] == ["sms.queue.circuit-opened"]
-    assert list(report(stopped="It is down", was_stopped=True).events) == []
+    assert list(report(stopped="It is down", is_news=False).events) == []
     held = report(seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number"))
     assert [(event.name, event.payload) for event in held.events] == [
         ("sms.queue.held", {"texts": 1, "why": "No zone"}),

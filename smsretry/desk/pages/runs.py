@@ -50,7 +50,6 @@ def of_texts(
     processed: Sequence[ProcessedText],
     *,
     interrupted: Sequence[InterruptedRun] = (),
-    was_stopped: bool = False,
     status: QueueStatus | None = None,
     explain: Callable[[UUID], Iterable[Explanation]] = lambda _: (),
 ) -> Report:
@@ -59,7 +58,6 @@ def of_texts(
     Args:
         processed: the texts that it took.
         interrupted: earlier ones that died.
-        was_stopped: whether all sending was stopped before it.
         status: the queue as it is now.
         explain: explains the texts of a row. Asked for as the page is written.
     """
@@ -71,7 +69,7 @@ def of_texts(
     staging = f"staging: {run.texts_only}" if run.texts_only and not idle else ""
     name = _named(shown or (IDLE if idle else "nothing to send"), run.stopped_because, staging, stopped)
     page = _page(run, processed, interrupted, explain)
-    return Report(name, idle, list(_news(run, processed, was_stopped, status)), page)
+    return Report(name, idle, list(_news(run, processed, status)), page)
 
 
 def _numbers(run: RunSummary) -> str:
@@ -85,14 +83,12 @@ def _named(shown: str, stopped_because: str | None, *first: str) -> str:
     return " · ".join(filter(None, (*first, stopped, shown)))
 
 
-def _news(
-    run: RunSummary, processed: Sequence[ProcessedText], was_stopped: bool, status: QueueStatus | None
-) -> Iterator[Event]:
-    if run.circuit_open and not was_stopped:
-        yield Event("queue", "circuit-opened", {"why": run.stopped_because or ""})
-    for stopped in run.stopped_senders:
-        if stopped.is_news:
-            yield Event("queue", "sender-stopped", {"sender": stopped.sender, "why": stopped.why})
+def _news(run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None) -> Iterator[Event]:
+    for stopped in run.stopped:
+        if stopped.is_news and stopped.concerns_all:
+            yield Event("queue", "circuit-opened", {"why": stopped.why})
+        elif stopped.is_news:
+            yield Event("queue", "sender-stopped", {"sender": stopped.what, "why": stopped.why})
     for line in status.part("late") if status else ():
         if line.name == "due" and status:
             yield Event("queue", "backlog", {"minutes": int(status.overdue_seconds // 60), "texts": line.texts})
