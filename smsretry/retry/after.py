@@ -29,19 +29,19 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
 
 
 def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
-    why, why_code, code = refusal.text, refusal.why_code, refusal.code
+    why, why_code, code = refusal.text, refusal.kind, refusal.code
     match refusal.kind:
-        case "permanent" | "opted_out":
+        case "refused" | "opted_out":
             return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
-        case "account":
+        case "account_refused":
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
             return Retry(why, why_code, code, due_in=HELD_LOOK)
-        case "rate_limit":
+        case "rate_limited":
             # The provider took no message, for a reason that is not this text's: no send was made.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
             return Retry(why, why_code, code, due_in=delay, reason="rate_limit")
-        case "transient":
+        case "refused_for_now":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:
                 return Fail(f"Gave up after {attempts} attempts; the last: {why}", "attempts_used_up", code)

@@ -147,16 +147,16 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
     if message.may_have_arrived:
         why = "Another message of this text may still arrive"
         return Close() if expired else LookAgain(why, "delivery_open", due_in=MAY_ARRIVE_LOOK)
-    refusal = report.refusal or Refusal("permanent", f"the provider reports it {report.status}, and not why")
+    refusal = report.refusal or Refusal("refused", f"the provider reports it {report.status}, and not why")
     why = f"Not delivered: {refusal.text}"
     match refusal.kind:
-        case "rate_limit" if refusal.level == "recipient":
+        case "rate_limited" if refusal.level == "recipient":
             return _after_loss(message, refusal, why, profile)
-        case "account" | "day_spent" | "rate_limit":
+        case "account_refused" | "day_spent" | "rate_limited":
             return _after_trouble_of_sender(message, refusal)
-        case "transient":
+        case "refused_for_now":
             return _after_loss(message, refusal, why, profile)
-        case "permanent":
+        case "refused":
             return Fail(why, "undelivered", refusal.code, phone_status=refusal.phone_status)
         case "opted_out":
             return Fail(why, "opted_out", refusal.code, opted_out=True)
@@ -178,8 +178,8 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     """The message was fine. The text waits and costs nothing; only its end ends it, when it is claimed after that."""
     left = max(message.expires_at - message.claimed_at, timedelta(0)) if message.expires_at else timedelta.max
     delay = min(nth(RESEND_DELAYS, message.excused), left)
-    why, why_code, code = f"Not delivered: {refusal.advice}", refusal.why_code, refusal.code
-    if refusal.kind == "account":
+    why, why_code, code = f"Not delivered: {refusal.advice}", refusal.kind, refusal.code
+    if refusal.kind == "account_refused":
         return Hold(why, why_code, code, due_in=delay)
     if refusal.kind == "day_spent" and message.day_turns_at:
         delay = min(message.day_turns_at - message.claimed_at, left)

@@ -6,29 +6,22 @@ provider's answer and says which of the four it is; nothing here knows a provide
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
-from smsretry.vocabulary import OutcomeName, WhyCode
+from smsretry.vocabulary import OutcomeName
 
-RefusalKind: TypeAlias = Literal["transient", "rate_limit", "day_spent", "permanent", "opted_out", "account"]
-"""What a refusal means for the text.
+RefusalKind: TypeAlias = Literal[
+    "refused_for_now", "rate_limited", "day_spent", "refused", "opted_out", "account_refused"
+]
+"""What a refusal means for the text, and why it waits or has failed: a `WhyCode`.
 
-transient: it may go out later. rate_limit: later, and slower. day_spent: a carrier takes no more of this sender before
-its day turns over. permanent: never, unchanged. opted_out: never, because the recipient said so. account: nothing is
-wrong with this text; somebody must mend the account or the sender, or the provider itself.
+refused_for_now: it may go out later. rate_limited: later, and slower. day_spent: a carrier takes no more of this sender
+before its day turns over. refused: never, unchanged. opted_out: never, because the recipient said so. account_refused:
+nothing is wrong with this text; somebody must mend the account or the sender, or the provider itself.
 """
 
 RefusalLevel: TypeAlias = Literal["account", "carrier", "content", "provider", "recipient", "request"]
 """Whom or what a refusal concerns."""
-
-_WHY_CODES: Final[dict[RefusalKind, WhyCode]] = {
-    "transient": "refused_for_now",
-    "rate_limit": "rate_limited",
-    "day_spent": "day_spent",
-    "permanent": "refused",
-    "opted_out": "opted_out",
-    "account": "account_refused",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Refusal:
     """The provider's own code: a label to show and to store, read by nobody here."""
     level: RefusalLevel = "request"
     certain: bool = True
-    """For kind `account`: whether one such refusal proves it. If not, it may concern this destination alone."""
+    """For kind `account_refused`: whether one such refusal proves it. If not, it may concern this destination alone."""
     phone_status: str | None = None
     """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
     to_do: str | None = None
@@ -51,12 +44,7 @@ class Refusal:
     @property
     def retryable(self) -> bool:
         """May the same text, unchanged, go out later?"""
-        return self.kind not in ("permanent", "opted_out")
-
-    @property
-    def why_code(self) -> WhyCode:
-        """Its kind, as the reason for which a text waits or has failed."""
-        return _WHY_CODES[self.kind]
+        return self.kind not in ("refused", "opted_out")
 
     @property
     def advice(self) -> str:

@@ -318,12 +318,12 @@ class FlowControl:
                 self._news.append((stop, None))
 
     def _refused(self, sender: _Sender, claim: Claim, refusal: Refusal, retry_after: timedelta | None) -> float | None:
-        if refusal.kind not in ("account", "rate_limit") or refusal.level == "recipient":
+        if refusal.kind not in ("account_refused", "rate_limited") or refusal.level == "recipient":
             self._succeeded(sender, claim)
             return None
         self._failures.succeeded(sender.id)  # the provider is there
         self._lift([ALL_SENDING])
-        if refusal.kind == "account":
+        if refusal.kind == "account_refused":
             if refusal.certain:
                 self._stop_sender(sender, _REFUSED.format(refusal.text))
             else:

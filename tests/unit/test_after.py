@@ -114,4 +114,4 @@ def test_a_decision_goes_by_the_kind_of_a_refusal_and_reads_no_code() -> None:
         for code in (None, 20003, 21610):
             assert decided(kind, code) == replace(decided(kind, 4711), code=code)
             ends = isinstance(decided(kind, code), Fail)
-            assert ends is (kind in ("permanent", "opted_out")) is not Refusal(kind, "", code).retryable
+            assert ends is (kind in ("refused", "opted_out")) is not Refusal(kind, "", code).retryable

@@ -100,7 +100,7 @@ TABLE: list[tuple[dict[str, Any], Report, object]] = [
     ({"day_turns_at": None, "excused": 3}, SPENT, spent(12)),
     ({"expires_at": NOON + 2 * HOUR}, SPENT, spent(2)),
     ({"excused": 1}, report("undelivered", 30022), Retry("", "rate_limited", 30022, due_in=2 * HOUR)),
-    ({}, Report("undelivered", Refusal("rate_limit", "Slower")), Retry("", "rate_limited", due_in=30 * MINUTE)),
+    ({}, Report("undelivered", Refusal("rate_limited", "Slower")), Retry("", "rate_limited", due_in=30 * MINUTE)),
 ]
 
 

@@ -22,9 +22,9 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 SHARED = UUID(int=100)
 """The sender of both."""
 NOT_REACHED = NotSent("Twilio is not reached")
-REFUSED = Rejected(Refusal("account", "The account is suspended", level="account"))
-PERHAPS = Rejected(Refusal("account", "It may be this destination", certain=False))
-SLOWER = Rejected(Refusal("rate_limit", "Too many at once"))
+REFUSED = Rejected(Refusal("account_refused", "The account is suspended", level="account"))
+PERHAPS = Rejected(Refusal("account_refused", "It may be this destination", certain=False))
+SLOWER = Rejected(Refusal("rate_limited", "Too many at once"))
 TAKEN = Accepted(SID)
 
 
@@ -82,7 +82,7 @@ def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_a
     assert at_once(FlowControl(), text) == IN_A_ROW
     assert at_once(FlowControl(), lambda: text(uuid4())) == AT_FIRST
     control = FlowControl()
-    tried(control, Rejected(Refusal("permanent", "No such number")), text())
+    tried(control, Rejected(Refusal("refused", "No such number")), text())
     assert at_once(control, text) == 30
 
 

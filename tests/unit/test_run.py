@@ -133,7 +133,7 @@ def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> No
 def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(clock: Clock) -> None:
     """What it has in flight goes back, and it claims no more. If the one text does not go out, nor do others."""
     queue = Timetable(clock=clock, due_at=[0.0] * 400)
-    fates = go(queue, FakeSender(Rejected(Refusal("account", "Some provider: refused"))))
+    fates = go(queue, FakeSender(Rejected(Refusal("account_refused", "Some provider: refused"))))
     assert {*fates} == {"Held", "GivenBack"}
     assert fates.total() <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE, "a run that dies costs a lease of this many"
     for outcome, came_to in ((Accepted(SID), {"Sent": 200}), (NotSent("Not reached"), {"RetryScheduled": 1})):

@@ -23,7 +23,7 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
         assert refusal.level in get_args(RefusalLevel)
         assert (refusal.phone_status or "") == row["phone_status"]
         assert row["phone_status"] in ("", "invalid", "not_mobile")
-        assert not row["phone_status"] or (refusal.level, refusal.kind) == ("recipient", "permanent")
+        assert not row["phone_status"] or (refusal.level, refusal.kind) == ("recipient", "refused")
         assert row["short_name"]
         assert row["source"]
         assert row["http_status"] == "" or 300 <= int(row["http_status"]) < 600
@@ -31,18 +31,18 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
 
 
 KNOWN: dict[RefusalKind, set[int]] = {
-    "account": {20003, 20005, 20006, 20503, 21408, 21703, 21704, 21705, 30002, 30032, 30034, 30035},
-    "rate_limit": {20429, 21611, 30001, 30022},
+    "account_refused": {20003, 20005, 20006, 20503, 21408, 21703, 21704, 21705, 30002, 30032, 30034, 30035},
+    "rate_limited": {20429, 21611, 30001, 30022},
     "day_spent": {30023, 30027},
-    "transient": {20500, 30003},
-    "permanent": {21211, 21614},
+    "refused_for_now": {20500, 30003},
+    "refused": {21211, 21614},
     "opted_out": {21610, 30630},
 }
 UNLISTED: dict[RefusalKind, tuple[int | None, ...]] = {
-    "account": (400, 401, 403, 404, 407, 422),
-    "transient": (408, 500, 503, 599),
-    "rate_limit": (429,),
-    "permanent": (None,),
+    "account_refused": (400, 401, 403, 404, 407, 422),
+    "refused_for_now": (408, 500, 503, 599),
+    "rate_limited": (429,),
+    "refused": (None,),
 }
 
 

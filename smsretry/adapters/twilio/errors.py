@@ -63,7 +63,7 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
     text = name if code is None else f"Twilio {code}: {name}"
     kind = _kind(http_status)
-    level: RefusalLevel = "account" if kind == "account" else "request"
+    level: RefusalLevel = "account" if kind == "account_refused" else "request"
     to_do = f"See {_PAGE.format(code)}, and mend what it says" if code else _TO_DO[level]
     return Refusal(kind, text, code, level, certain=http_status in (401, 407), to_do=to_do)
 
@@ -75,10 +75,10 @@ def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
 
 def _kind(http_status: int | None) -> RefusalKind:
     if http_status is None:
-        return "permanent"
+        return "refused"
     if http_status == 429:
-        return "rate_limit"
-    return "transient" if http_status >= 500 or http_status == 408 else "account"
+        return "rate_limited"
+    return "refused_for_now" if http_status >= 500 or http_status == 408 else "account_refused"
 
 
 def is_retryable_error(code: int | str | None, http_status: int | str | None = None) -> bool:
@@ -118,6 +118,6 @@ def code_meaning(code: int) -> CodeMeaning:
         meaning=refusal.text,
         to_do=refusal.to_do or "",
         link=_PAGE.format(code),
-        passes=refusal.kind in ("transient", "rate_limit", "day_spent"),
+        passes=refusal.kind in ("refused_for_now", "rate_limited", "day_spent"),
         opted_out=refusal.kind == "opted_out",
     )

@@ -73,7 +73,7 @@ class TwilioSender:
         To whom nothing may go from here, no request is made, whatever the caller forgot.
         """
         if not self.audience.includes(text.to):
-            return Rejected(Refusal("permanent", NOT_LISTED, level="recipient"))
+            return Rejected(Refusal("refused", NOT_LISTED, level="recipient"))
         sender = _from(text.sender if text.sender.sent_by else self.default)
         extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
         if callback := self._settings.twilio_status_callback_url:

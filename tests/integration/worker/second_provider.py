@@ -92,9 +92,9 @@ def serve(exchange: Exchange) -> Iterator[str]:
 # The adapter: all that a second provider needs
 
 _CODES: Final = {
-    11: Refusal("permanent", "Letterbox 11: no such recipient", 11, "recipient", phone_status="invalid"),
+    11: Refusal("refused", "Letterbox 11: no such recipient", 11, "recipient", phone_status="invalid"),
     12: Refusal("opted_out", "Letterbox: the recipient wants nothing", None, "recipient"),
-    13: Refusal("transient", "Letterbox 13: the recipient is away", 13, "carrier"),
+    13: Refusal("refused_for_now", "Letterbox 13: the recipient is away", 13, "carrier"),
 }
 _STATES: Final[dict[str, DeliveryStatus]] = {
     "handed-over": "sent",

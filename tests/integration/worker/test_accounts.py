@@ -104,7 +104,7 @@ def test_what_credentials_do_not_reach_proves_nothing(
     twilio = connect()
     answer = twilio.send(text(stranger, STRANGERS))
     assert isinstance(answer, Rejected)
-    assert (answer.refusal.kind, answer.refusal.certain) == ("account", True)
+    assert (answer.refusal.kind, answer.refusal.certain) == ("account_refused", True)
     asked = {one: twilio.what_became_of(SID, account=one) for one in (stranger.sid, dentist.sid, None)}
     assert asked == {stranger.sid: Report("denied"), dentist.sid: Report("not kept"), None: Report("not kept")}
 

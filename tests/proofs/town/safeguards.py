@@ -125,7 +125,7 @@ def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Rep
 
 def _whatever_the_code(message: OpenDelivery, report: Report, **more: Any) -> AfterDelivery:
     if report.refusal:
-        report = replace(report, refusal=replace(report.refusal, kind="transient"))
+        report = replace(report, refusal=replace(report.refusal, kind="refused_for_now"))
     return after_delivery(message, report, **more)
 
 
