@@ -155,7 +155,7 @@ class Text(Value):
     """What goes to the provider."""
 
     attempt_id: UUID
-    sender: SenderId = SenderId()
+    sender: SenderId
     to: str = Field(repr=False)
     body: str = Field(repr=False)
     valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")

@@ -14,7 +14,7 @@ from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue, Resolve
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
-from smsretry.retry.models import Claim, Look, Text
+from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.settings import Settings, load
 from tests.support.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
 
@@ -32,7 +32,7 @@ DOUBTFUL = claim_with(
     sent_to=PHONE, sent_body=BODY, sent_by=OURS, other_bodies=[BODY], decided_by=FINGERPRINT, in_doubt_since=NOON
 )
 LOOK = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
-TEXT = Text(attempt_id=UUID(int=5), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
+TEXT = Text(attempt_id=UUID(int=5), sender=SenderId(None, OURS), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
 
 
 def test_no_value_shows_number_and_body() -> None:

@@ -50,7 +50,7 @@ def settings(base_url: str = "http://127.0.0.1:9", callback: str | None = None) 
 
 def text(valid_for: timedelta = timedelta(hours=1), *, to: str = PHONE) -> Text:
     """A text that may be kept so long."""
-    return Text(attempt_id=UUID(int=5), to=to, body=BODY, valid_for=valid_for)
+    return Text(attempt_id=UUID(int=5), sender=SenderId(ACCOUNT, "+12125550100"), to=to, body=BODY, valid_for=valid_for)
 
 
 def test_a_request_carries_how_long_it_is_valid_and_where_to_report(

@@ -74,8 +74,9 @@ class TwilioSender:
         """
         if not self.audience.includes(text.to):
             return Rejected(Refusal("refused", NOT_LISTED, level="recipient"))
-        sender = _from(text.sender if text.sender.sent_by else self.default)
-        extra: dict[str, object] = {"validity_period": _validity_period(text.valid_for)}
+        sent_by = text.sender.sent_by or ""
+        extra: dict[str, object] = {"messaging_service_sid" if sent_by.startswith("MG") else "from_": sent_by}
+        extra["validity_period"] = _validity_period(text.valid_for)
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
@@ -84,7 +85,7 @@ class TwilioSender:
             return NotSent(str(error))
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
             return NotSent(_UNLOADED.format(type(error).__name__))
-        return self._http.outcome(lambda: messages.create(to=text.to, body=text.body, **sender, **extra))
+        return self._http.outcome(lambda: messages.create(to=text.to, body=text.body, **extra))
 
     def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
@@ -142,12 +143,6 @@ class TwilioSender:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""
         answer = self._loaded.answer() if self._loaded else None
         return answer.date if answer else None
-
-
-def _from(sender: SenderId) -> dict[str, object]:
-    """The parameters of a request that name what it goes out from."""
-    name = "messaging_service_sid" if (sender.sent_by or "").startswith("MG") else "from_"
-    return {name: sender.sent_by}
 
 
 def _validity_period(valid_for: timedelta) -> int:

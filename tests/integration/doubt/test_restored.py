@@ -68,7 +68,13 @@ class World:
         """The workers finish what they have, the schedule goes on, and half an hour later the database is lost."""
         shop = self.shop
         process_sms_retry_item(self.claims["claimed"], queue=shop.queue, sender=shop.sender, profile=AT_ONCE)
-        text = Text(attempt_id=self.attempt, to=NUMBERS["begun"], body=BODY, valid_for=timedelta(hours=1))
+        text = Text(
+            attempt_id=self.attempt,
+            sender=self.shop.sender.default,
+            to=NUMBERS["begun"],
+            body=BODY,
+            valid_for=timedelta(1),
+        )
         outcome = shop.sender.send(text)
         assert isinstance(outcome, Accepted)
         finish(shop.queue, self.claims["begun"], self.attempt, outcome, Complete("Accepted", sid=outcome.sid))

@@ -163,7 +163,7 @@ def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(shop:
 def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(shop: Shop, runner: Runner) -> None:
     """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
     sender = runner(**listed(FRIEND)).sender
-    text: dict[str, Any] = {"attempt_id": uuid4(), "body": BODY, "valid_for": timedelta(minutes=5)}
+    text: dict[str, Any] = {"attempt_id": uuid4(), "sender": sender.default, "body": BODY, "valid_for": timedelta(1)}
     refused = sender.send(Text(to=PHONE, **text))
     assert isinstance(refused, Rejected)
     assert PHONE[-4:] not in repr(refused)

@@ -176,9 +176,9 @@ def sends_by_itself(street: Street) -> None:
 
 def _send_as_application(street: Street, text: Text) -> None:
     """Ours is on its way, and its answer is lost."""
-    words = text.body or ""
-    message = Message(attempt_id=new_id(text.retry_id), to=text.phone or "", body=words, valid_for=timedelta(hours=1))
+    words, ours = text.body or "", {"attempt_id": new_id(text.retry_id), "valid_for": timedelta(hours=1)}
     with TwilioSender(street.stack.settings()) as sender, street.stack.connect() as connection:
+        message = Message.model_validate(ours | {"sender": sender.default, "to": text.phone or "", "body": words})
         sid = getattr(sender.send(message), "sid", None)
         connection.execute(
             """insert into send_logs (business_id, customer_id, subject, status, provider_message_id)
