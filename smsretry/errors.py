@@ -3,8 +3,7 @@
     SmsRetryError             the base of all; the message says what is wrong and what to do
     ├── SettingsError         a setting is missing or malformed: names the variable
     ├── InputError            the caller asked for something that cannot be: names the value's place
-    ├── QueueError            a call to the database failed, and somebody must mend that: the key is wrong or may not do
-    │   │                     this, or the answer is not what this version expects (migrate, or mend the URL)
+    ├── QueueError            a call to the database failed, for the key, the URL or the version: somebody must mend it
     │   └── QueueUnreachable  no answer, or a passing one: try again later
     │       ├── QueueBusy     another transaction holds what this row needs: this row later, the others now
     │       └── QueueSlow     it took too long

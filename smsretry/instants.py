@@ -5,12 +5,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime
 
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
-
-
-Instant: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Instant: TypeAlias = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """An instant as a database or a provider answered it, on UTC's clock whatever the zone of their session is."""
 
 

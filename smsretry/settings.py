@@ -1,6 +1,7 @@
 """Settings, from the environment. `.env` files are the runner's business; secrets never show in a repr."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar, TypeVar
 
@@ -22,15 +23,13 @@ from smsretry.setting_values import (
 )
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
-Ways = tuple[tuple[str, ...], ...]
-"""Ways to set something, of which one will do: each is variables that are set together. A variable that is malformed
-counts as set, and is complained of itself."""
-
 
 class ReadingSettings(BaseSettings):
     """What asking the desk needs. The environment variable has the field's name in capitals."""
 
-    CHOICES: ClassVar[tuple[Ways, ...]] = ((("SUPABASE_READER_KEY",), ("SUPABASE_SERVICE_ROLE_KEY",)),)
+    CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [[["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]]
+    """Ways to set something, of which one will do: each is variables that are set together. A variable that is
+    malformed counts as set, and is complained of itself."""
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
@@ -87,10 +86,10 @@ class ReadingSettings(BaseSettings):
 class Settings(ReadingSettings):
     """Every setting of a running smsretry. It writes, so the reader's key is of no use to it."""
 
-    CHOICES: ClassVar[tuple[Ways, ...]] = (
-        (("TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"), ("TWILIO_AUTH_TOKEN",)),
-        (("TWILIO_MESSAGING_SERVICE_SID",), ("TWILIO_FROM_NUMBER",)),
-    )
+    CHOICES: ClassVar = [
+        [["TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"], ["TWILIO_AUTH_TOKEN"]],
+        [["TWILIO_MESSAGING_SERVICE_SID"], ["TWILIO_FROM_NUMBER"]],
+    ]
     supabase_service_role_key: Secret
     """The service_role (or secret) key. No other key may give orders."""
     supabase_reader_key: SecretStr | None = None

@@ -7,6 +7,7 @@ are missing or malformed.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
@@ -41,7 +42,7 @@ def reading_desk() -> Iterator[Desk]:
     """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
     settings = load(ReadingSettings)
     with SupabaseOperators(settings, reads=True) as connected:
-        yield Desk(connected, profile=settings.profile, meaning=code_meaning, audience=settings.audience)
+        yield _at(connected, settings)
 
 
 @contextmanager
@@ -49,14 +50,11 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts."""
     settings = settings or load(Settings)
     with SupabaseOperators(settings) as connected, provider(settings) as asked:
-        yield Desk(
-            connected,
-            profile=settings.profile,
-            meaning=code_meaning,
-            audience=settings.audience,
-            id_problem=id_problem,
-            check_sender=asked.check_sender,
-        )
+        yield replace(_at(connected, settings), check_sender=asked.check_sender)
+
+
+def _at(records: SupabaseOperators, settings: ReadingSettings) -> Desk:
+    return Desk(records, settings.profile, code_meaning, settings.audience, id_problem)
 
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:

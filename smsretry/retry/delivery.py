@@ -21,13 +21,7 @@ from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import DeliveryStatus
 
-LOOKS: Final = (
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(hours=1),
-    timedelta(hours=4),
-    timedelta(hours=12),
-)
+LOOKS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 720))
 """After the first look, the second …; the last repeats."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then will say nothing: some give no receipts at all."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BeforeValidator, Field, Json, SecretStr, field_validator
 
 from smsretry.setting_values import AccountSid, Secret
-from smsretry.settings import Settings, Ways
+from smsretry.settings import Settings
 
 _ADDRESS: Final = re.compile(r"https?://[^\s/?#,]+(/[^\s?#,]*)?")
 _NO_ADDRESS: Final = (
@@ -28,7 +28,7 @@ class WebhookSettings(Settings):
     It sends nothing, and needs no sender.
     """
 
-    CHOICES: ClassVar[tuple[Ways, ...]] = ((("TWILIO_WEBHOOK_URL",), ("TWILIO_STATUS_CALLBACK_URL",)),)
+    CHOICES: ClassVar = [[["TWILIO_WEBHOOK_URL"], ["TWILIO_STATUS_CALLBACK_URL"]]]
 
     twilio_auth_token: Secret
     """Twilio signs with it. An API key signs nothing."""
