@@ -1664,7 +1664,7 @@ $$;
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken, and behind: where
 --   the next claim looks
---   next_at: when something is due that is not yet
+--   next_at: when something is due that is not yet · nothing is due: that alone
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
     out rows tid[], out served uuid[], out behind uuid, out next_at timestamptz
@@ -1701,6 +1701,9 @@ begin
             then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), '00000000-0000-0000-0000-000000000000')
             else gen_random_uuid() end;
         v_first := behind;
+    end if;
+    if v_oldest.lanes = '[]' then
+        return;
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
