@@ -11,6 +11,7 @@ from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.adapters.twilio.errors import twilio_refusal
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.requests import Resolve
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.local.business import BODY as BODY
 from smsretry.local.business import PHONE as PHONE
 from smsretry.retry.answers import Begun, Finished
@@ -183,3 +184,10 @@ def resolution(retry_id: UUID, sid: str | None) -> Resolve:
 def assigned(number: int, **changes: Any) -> AssignedSender:
     """A business's own sender: the messaging service of this number, in a subaccount of its own."""
     return AssignedSender(f"AC{number:032x}", f"MG{number:032x}", UUID(int=number), **changes)
+
+
+def listed(number: int, **values: object) -> SenderRecord:
+    """What `sms_senders` says of a sender that is in order, with these columns changed."""
+    known: dict[str, object] = dict.fromkeys(SenderRecord.model_fields) | dict.fromkeys(("due", "waiting", "held"), 0)
+    known |= {"sender_id": UUID(int=number), "account": ACCOUNT, "sender": f"MG{number}", "sent_by": f"MG{number}"}
+    return SenderRecord.model_validate({**known, "day_ends_at": NOON, "businesses": 1, "used_by": (), **values})

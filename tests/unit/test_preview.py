@@ -8,7 +8,7 @@ from smsretry.desk.questions.records import WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.retry.models import AssignedSender
 from smsretry.retry.profile import Profile
-from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with
+from tests.support.builders import ACCOUNT, NOON, SENDER, claim_with, listed
 
 AT_ONCE = Profile(opening_spread=timedelta(0))
 
@@ -27,15 +27,6 @@ def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
     ]
 
 
-def record(sender: int, **values: object) -> SenderRecord:
-    """What `sms_senders` says of it."""
-    blank: dict[str, object] = dict.fromkeys(SenderRecord.model_fields)
-    numbers = {"businesses": 1, "due": 0, "waiting": 0, "held": 0, "used_by": ()}
-    days = {"day_ends_at": NOON + timedelta(hours=2)}
-    given = {"sender_id": UUID(int=sender), "account": ACCOUNT, "sender": f"MG{sender}", **days}
-    return SenderRecord.model_validate({**blank, **numbers, **given, **values})
-
-
 def ahead(texts: list[WaitingText], *senders: SenderRecord) -> Forecast:
     """The two hours from noon on."""
     return forecast(texts, now=NOON, hours=2, profile=AT_ONCE, senders=senders)
@@ -49,6 +40,6 @@ def test_what_a_sender_s_rate_does_not_reach_is_named_and_limits_no_other() -> N
         ({"segments_per_second": 0.02}, None),
         ({"segments_per_second": 0.01}, "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go"),
     ):
-        told = ahead([*fast, *slow], record(1), record(2, **limits))
+        told = ahead([*fast, *slow], listed(1), listed(2, **limits))
         assert (sum(told.hours), len(told.too_slow)) == (110, 1 if words else 0), limits
         assert words is None or words in told.too_slow[0]
