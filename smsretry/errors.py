@@ -3,7 +3,7 @@
     SmsRetryError             the base of all; the message says what is wrong and what to do
     ├── SettingsError         a setting is missing or malformed: names the variable
     ├── InputError            the caller asked for something that cannot be: names the value's place
-    ├── QueueError            a call to the database failed, for the key, the URL or the version: somebody must mend it
+    ├── QueueError            a call to the database failed, and a person must mend that: key, URL, grant or version
     │   └── QueueUnreachable  no answer, or a passing one: try again later
     │       ├── QueueBusy     another transaction holds what this row needs: this row later, the others now
     │       └── QueueSlow     it took too long
