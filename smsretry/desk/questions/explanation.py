@@ -11,7 +11,7 @@ from smsretry.desk.questions.history import history, late
 from smsretry.desk.questions.levers import CodeMeaning, levers
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
-from smsretry.desk.questions.told import Heading, Lever, Told, in_lines
+from smsretry.desk.questions.told import Heading, Lever, Told
 from smsretry.instants import on_clock, span
 from smsretry.retry.delivery import FINAL
 from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
@@ -80,10 +80,6 @@ class Explanation(Value):
         yield "History:"
         yield from (f"  {line}" for line in self.happened)
         yield from text.shown()
-
-    def lines(self) -> Iterator[str]:
-        """All of it, as lines; the headline is the first."""
-        return in_lines((self.headline, *self.tell()))
 
 
 class Found(Answer):

@@ -9,7 +9,7 @@ import pytest
 
 from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
-from smsretry.desk.questions.explanation import Explanation
+from smsretry.desk.questions.explanation import Explanation, Found
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
@@ -26,7 +26,7 @@ def told(desk: Desk) -> Told:
 
     def ask(row: UUID) -> Explanation:
         [explanation] = desk.explain(WhichText(id=row))
-        words = explanation.model_dump_json() + "\n".join(explanation.lines())
+        words = explanation.model_dump_json() + "\n".join(Found(texts=(explanation,)).lines())
         assert PHONE[1:] not in words
         assert PHONE[2:] not in words
         assert BODY not in words
