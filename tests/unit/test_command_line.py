@@ -60,7 +60,7 @@ REFUSED: dict[str, str] = {
     f"texts resolve --row {ID} --went-out-as SM1 --because x": "--went-out-as must be an id, as the provider shows it",
     "consent - --said maybe --source letter --because x": "'maybe' is not one of 'opted_in', 'opted_out', 'unchanged'",
     "stop LA": "say because, which stops it, or lift",
-    "stop XX --lift": "STATE must be two letters of a US state, such as LA",
+    "stop XX --lift": "STATE must be the two letters of a US state, such as LA",
     "quiet-hours +13055550123 --business-hours 9-to-5": "Invalid value for --business-hours",
 }
 

@@ -264,8 +264,9 @@ class QueueStatus(Answer):
 
     def _row(self, line: StatusLine) -> tuple[str, Words, str]:
         """A line in a table: what, how many, and whatever else is known of it."""
-        told = None if line.part == "queue" and line.why_code else line.told
-        more = [line.business, told, f"[{line.why_code}]" if line.why_code else None]
+        queued = line.part == "queue"
+        why = f"[{line.why_code}]" if line.why_code and not queued else None
+        more = [line.business, line.told.replace("_", " ") if line.told and queued else line.told, why]
         if line.next_at and line.next_at > self.at:
             more.append(f"in {span((line.next_at - self.at).total_seconds())}")
         name = line.name.replace("_", " ")
