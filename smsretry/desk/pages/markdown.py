@@ -68,7 +68,7 @@ def plain(text: object) -> str:
 def linked(text: object) -> str:
     """As `plain`, with links to what it names: the page of a provider's code, a run, the Event Feed of an id."""
     line = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", plain(text))
-    return _ID.sub(lambda found: f"[{found[0]}]({_page_of(found[1], found[2])})", line)
+    return _ID.sub(lambda found: f"[{'run' if found[1] == 'run' else found[0]}]({_page_of(found[1], found[2])})", line)
 
 
 def _page_of(kind: str, of: str) -> str:

@@ -272,7 +272,7 @@ class QueueStatus(Answer):
         name = line.name.replace("_", " ")
         if line.part == "run" and line.oldest:
             name = f"run {line.name}"
-            more.append(on_clock(line.oldest))
+            more.insert(0, on_clock(line.oldest))
         return name, line.count, " · ".join(filter(None, more))
 
     def _since(self, line: StatusLine) -> str:
