@@ -3,14 +3,14 @@
 from typing import Literal, cast
 from uuid import UUID
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
 from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopState
 from smsretry.desk.questions.answers import Change, Done
 
 
-def ordered(operators: SupabaseOperators, order: Order) -> Change:
+def ordered(given: SupabaseOperators | Desk, order: Order) -> Change:
     """Change texts, or say what would be changed."""
-    return cast(Change, operators.carry_out(order))
+    return cast(Change, (given.operators if isinstance(given, Desk) else given).carry_out(order))
 
 
 def resolve(operators: SupabaseOperators, order: Resolve) -> bool:

@@ -13,7 +13,7 @@ from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
-from tests.support.desk import ordered, told
+from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -235,13 +235,13 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
            values (%s, %s, 1, 9, smsretry.clock())""",
         *[uuid4(), unknown],
     )
-    assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 0, runs 0."
+    assert next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 0, runs 0."
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        assert told(desk, Prune(keep_days=7))[0] == "Deleted: texts 1, runs 1."
+        assert next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 1, runs 1."
     kept = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in kept} == {unknown, live, locked}
 

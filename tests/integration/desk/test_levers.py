@@ -15,7 +15,7 @@ from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import WhyCode
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, PHONE
-from tests.support.desk import ordered
+from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 SIGNED: Final = {"who": "Ann", "because": "A customer called"}

@@ -10,7 +10,7 @@ from smsretry.adapters.supabase.operators import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from tests.conftest import Business
 from tests.support.builders import PHONE
-from tests.support.desk import ordered
+from tests.support.orders import ordered
 
 HUGE: Final = "x" * 1_000_000
 

@@ -13,7 +13,7 @@ from smsretry.desk.questions.explanation import Explanation, Found
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
-from tests.support.desk import ordered
+from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 Told = Callable[[UUID], Explanation]
