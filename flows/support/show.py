@@ -22,7 +22,7 @@ from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.desk.pages.markdown import ROOT, FormAddress, markdown
 from smsretry.desk.pages.outcomes import Event
 from smsretry.desk.pages.runs import Report

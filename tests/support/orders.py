@@ -3,7 +3,8 @@
 from typing import Literal, cast
 from uuid import UUID
 
-from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
+from smsretry.adapters.desk import Desk
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopState
 from smsretry.desk.questions.answers import Change, Done
 

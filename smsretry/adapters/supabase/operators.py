@@ -1,10 +1,8 @@
-"""The desk, where people ask and act: Prefect's forms, the command line and SQL give the same answers."""
+"""What people ask the database and order, and what the import and the doctor do."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -13,30 +11,18 @@ from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import (
-    AskStatus,
     ListTexts,
     MarkDatabase,
-    Preview,
-    Prune,
     RecordConsent,
-    Resolve,
     WhichText,
 )
-from smsretry.desk.actions.senders import AddSender, WhichSenders
-from smsretry.desk.questions.answers import Answer, Change, Done, Listed
-from smsretry.desk.questions.explanation import Explanation, Found, explain
-from smsretry.desk.questions.levers import CodeMeaning
-from smsretry.desk.questions.preview import Forecast, forecast
+from smsretry.desk.questions.answers import Change, Done
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
-from smsretry.desk.questions.senders import SenderRecord, Senders
-from smsretry.errors import InputError
-from smsretry.retry.models import Finding, SenderId
-from smsretry.retry.profile import EVERYBODY, Audience, Profile
+from smsretry.desk.questions.senders import SenderRecord
+from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
-_PREVIEW_ROWS: Final = 20_000
-"""How many waiting texts one preview looks at."""
 _CHANGES: Final = ("change_sms_texts", "doubt_sms_retries")
 """What answers how many texts it changed, and which."""
 
@@ -121,81 +107,3 @@ def _ending(form: Form) -> Ending:
         return QUESTION
     ending = OPT_IN if isinstance(form, RecordConsent) and form.consent == "opted_in" else ORDER
     return Ending(ending.undone, ending.unknown.format(look=form.LOOK))
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Answers a person. No answer contains a phone number or a message body."""
-
-    operators: SupabaseOperators
-    profile: Profile
-    meaning: Callable[[int], CodeMeaning]
-    """What one of the provider's codes means."""
-    audience: Audience = EVERYBODY
-    """Whom this installation texts, for predictions."""
-    id_problem: Callable[[str], str | None] = lambda _: None
-    """What is wrong with the message id that a person typed, if the provider gives no such ids."""
-    check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
-    """What the provider says of a sender."""
-
-    def answer(self, form: Form) -> Answer:
-        """Answer a question, or carry an order out.
-
-        Raises:
-            InputError: it cannot be, for a reason that its message says.
-        """
-        match form:
-            case WhichText():
-                return Found(texts=tuple(self.explain(form)))
-            case ListTexts():
-                listed = tuple(self.operators.texts(form))
-                return Listed(texts=listed, more=len(listed) >= form.limit)
-            case AskStatus():
-                return self.status()
-            case Preview():
-                return self.preview(form)
-            case WhichSenders():
-                return Senders(senders=tuple(self.operators.senders(form.business_id)))
-            case AddSender():
-                self.operators.carry_out(form, dry_run=True)
-                if wrong := [one for one in self.check_sender(SenderId(form.account, form.sent_by)) if not one.ok]:
-                    why = ". ".join(f"{one.subject}: {one.advice}" for one in wrong)
-                    raise InputError(f"It was not added, because it cannot send. {why}. Fix that first")
-            case Resolve(went_out_as=sid) if sid != "nothing" and (problem := self.id_problem(sid)):
-                raise InputError(problem)
-            case Prune():
-                return self._prune(form)
-        return self.operators.carry_out(form)
-
-    def explain(self, form: WhichText) -> list[Explanation]:
-        """Explain a text, or all texts of a customer, newest first."""
-        texts = self.operators.texts(form)
-        status = self.status() if any(text.state == "due" for text in texts) else None
-        return [explain(text, status, meaning=self.meaning) for text in texts]
-
-    def status(self) -> QueueStatus:
-        """The state of the queue."""
-        return self.operators.status()
-
-    def preview(self, form: Preview) -> Forecast:
-        """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
-        now = self.status().at
-        waiting = list(islice(self.operators.waiting(until=now + timedelta(hours=form.hours)), _PREVIEW_ROWS + 1))
-        return forecast(
-            waiting[:_PREVIEW_ROWS],
-            now=now,
-            hours=form.hours,
-            profile=self.profile,
-            complete=len(waiting) <= _PREVIEW_ROWS,
-            audience=self.audience,
-            senders=self.operators.senders(),
-        )
-
-    def _prune(self, form: Prune) -> Done:
-        """Batch by batch, until nothing is old enough."""
-        deleted = Counter[str]()
-        while True:
-            batch = self.operators.carry_out(form).came_to
-            if not (batch["texts"] or batch["runs"]):
-                return Done.model_validate({"asked": form, "texts": 0, "runs": 0, **deleted})
-            deleted.update(batch)

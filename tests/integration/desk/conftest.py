@@ -4,7 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
+from smsretry.adapters.desk import Desk
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from tests.support.builders import AT_ONCE

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over

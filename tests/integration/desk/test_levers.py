@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Cancel, LookAgain, Requeue, StopState, WhichText

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import Cancel, Preview, WhichText
 from tests.conftest import Business
 from tests.support.builders import PHONE

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import Preview
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends

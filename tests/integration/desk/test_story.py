@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
+from smsretry.adapters.desk import Desk
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
 from smsretry.desk.questions.explanation import Explanation, Found
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError

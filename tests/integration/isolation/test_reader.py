@@ -7,8 +7,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from smsretry.adapters.desk import Desk
 from smsretry.adapters.migrations.schemas import schema_files
-from smsretry.adapters.supabase.operators import Desk, SupabaseOperators
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.desk.questions.preview import Forecast

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-from smsretry.adapters.supabase.operators import Desk
+from smsretry.adapters.desk import Desk
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import WhichText
 from smsretry.retry.profile import DEFAULT
