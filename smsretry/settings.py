@@ -45,11 +45,6 @@ class ReadingSettings(BaseSettings):
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
-    twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
-    twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
-    """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
-    timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
-
     # The owner's decisions: `retry.profile` says what each means.
     in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
     quiet_hours_rules: RuleSet = Field(DEFAULT.quiet_hours_rules, validation_alias="SMSRETRY_QUIET_HOURS_RULES")
@@ -109,6 +104,10 @@ class Settings(ReadingSettings):
     """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
+    twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
+    twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
+    """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
+    timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
     task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 

@@ -15,7 +15,7 @@ Engineering guidance, not legal advice.
 """
 
 SendTo: TypeAlias = Literal["all", "listed", "nobody"]
-"""Whom a runner texts: everybody, only the numbers and businesses of a list, or nobody."""
+"""Whom a runner texts: everybody, only the numbers of a list, or nobody."""
 
 Mark: TypeAlias = Literal["production", "staging"]
 """What a person said that a database is. Only production's workers text everybody, and only in its one place."""
@@ -32,12 +32,12 @@ InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
 Fate: TypeAlias = Literal[
     "Sent", "Deferred", "Held", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost", "Error"
 ]
-"""What one claim of a row came to. The names are the Prefect state names.
+"""What one claim of a row came to. Badges, events and the numbers of a run are made from it.
 
 Sent: the provider accepted it. Deferred: waits for a reason that is no failure. Held: waits because of something that a
-person can mend, and says what. RetryScheduled: failed for a moment.
-InDoubt: may or may not have gone out. GivenBack: not tried, because the run stopped sending. Failed: given up.
-Cancelled: no longer wanted. Lost: another worker has it. Error: its processing itself went wrong.
+person can mend, and says what. RetryScheduled: failed for a moment. InDoubt: may or may not have gone out. GivenBack:
+not tried by this run, which stopped sending, or lets others go first. Failed: given up. Cancelled: no longer wanted.
+Lost: another worker has it. Error: its processing itself went wrong.
 """
 
 Reconciled: TypeAlias = Literal["applied", "ended", "lost", "sid_taken", "wait"]
@@ -110,13 +110,13 @@ row_refused: a trigger or a rule of the application's refuses the row. No longer
 `opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
 said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as E.164.
 no_opening: no permitted hour within days. mark_mismatch: the worker texts everybody and the database is no production
-here, or the other way round. data_changed: what the decision was made from has changed. sending_stopped: the run
-stopped sending. business_trouble: its business's texts come to nothing, others' go out. sender_rate: the sender is too
-slow. sender_paused: a person paused it. day_spent: it has used its day, or the carrier's. no_credentials: the runner
-has none for its account. The provider: unreachable: the request never left. refused_for_now, refused: it may go out
-later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send began, or
-several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous: what a look for
-evidence came to.
+here, or the other way round. data_changed: what the decision was made from has changed. sending_stopped: sending or its
+sender has stopped, or others go first. business_trouble: its business's texts come to nothing, others' go out.
+sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day, or the
+carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never left.
+refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still arrive. In
+doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence, list_unavailable,
+ambiguous: what a look for evidence came to.
 """
 
 DeliveryStatus: TypeAlias = Literal[

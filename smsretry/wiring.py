@@ -54,8 +54,8 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield replace(_at(connected, settings), check_sender=asked.check_sender)
 
 
-def _at(records: SupabaseOperators, settings: ReadingSettings) -> Desk:
-    return Desk(records, settings.profile, code_meaning, settings.audience, id_problem)
+def _at(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
+    return Desk(operators, settings.profile, code_meaning, settings.audience, id_problem)
 
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:

@@ -24,7 +24,7 @@ CAP_WINDOW: Final = timedelta(hours=24)
 """The span of a rule's `daily_cap`. "24-hour period" (Fla. Stat. 501.616(6)(b))."""
 TROUBLE_DELAY: Final = timedelta(seconds=30)
 """How long a text waits for what is no trouble of its own: until the next run, behind texts that were due."""
-_PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders change`"
+_PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders change --paused no`"
 SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
 

@@ -95,7 +95,7 @@ class Claim(Value):
     phone: str | None = Field(repr=False)
     decided_by: str | None = Field(
         repr=False,
-        description="A fingerprint of what a decision is made from: number, zones, hours, words, class, stops.",
+        description="A fingerprint of what a decision is made from: number, zones, hours, words, class, stops, sender.",
     )
     timezone: str | None
     business_timezone: str | None

@@ -248,7 +248,7 @@ class FlowControl:
         return sum(claim.sender.id == sender.id for claim in self._under_way.values())
 
     def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
-        """Wait until the moment at which the text leaves, by its sender's rate: two seconds, or what is late here.
+        """Wait until the text may leave, by its sender's rate: two seconds at most, if nothing here is late.
 
         The database gives each text its turn, at one rate for all machines. Texts whose turns have passed, because
         answers took unequally long, keep their distance all the same.
@@ -284,9 +284,8 @@ class FlowControl:
                     self._failures.failed(sender.id)
                     self._failed(sender, claim, why)
                     senders = sum(1 for one in self._senders.values() if one.businesses)
-                    if (senders > 1 and self._failures.are_of_all(senders)) or self._trials.get(
-                        ALL_SENDING
-                    ) == claim.id:
+                    of_all = senders > 1 and self._failures.are_of_all(senders)
+                    if of_all or self._tries(claim, ALL_SENDING):
                         self._stop(ALL_SENDING, _STOPPED.format(why))
                         self.stop(_STOPPED.format(why))
                 case _:

@@ -102,7 +102,7 @@ class _Item:
         decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._put_off(decision)
-        # To whom nothing goes from here needs nothing of the provider: the begin says what becomes of it.
+        # A text to somebody who is not listed needs nothing of the provider: begin says what becomes of it.
         if self._is_listed and (obstacle := self._obstacle()):
             return self._put_off(obstacle)
         asked, attempt_id = _stopwatch(), uuid4()

@@ -113,7 +113,7 @@ TROUBLES: Final[list[tuple[str, dict[str, Any], str, str]]] = [
     # what the flow emits, and the alert: its subject, and how its text begins
     ("run-failed", {"run": "teal-crane", "state": "Failed", "message": "Refused"},
      "Texts: run teal-crane ended Failed", "Refused\nRun: "),
-    ("circuit-opened", {"why": "The account is refused."},
+    ("sending-stopped", {"why": "The account is refused."},
      "Texts: sending has stopped", "The account is refused. Every text waits"),
     ("sender-stopped", {"sender": "the sender of Ann", "why": "The account is refused"},
      "Texts: the sender of Ann has stopped", "The account is refused"),

@@ -106,18 +106,14 @@ def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
     return Send(send_before, send_before + timedelta(seconds=10), "test", cap)
 
 
-def retry(
-    delay: timedelta = timedelta(minutes=1), *, why: str = "It failed", code: int | None = None, counted: bool = True
-) -> Retry:
+def retry() -> Retry:
     """The decision to try again."""
-    return Retry(why, "refused_for_now", code, due_in=delay, counted=counted)
+    return Retry("It failed", "refused_for_now", due_in=timedelta(minutes=1), counted=True)
 
 
-def give_up(
-    why: str = "It failed", code: int | None = None, *, opted_out: bool = False, phone_status: str | None = None
-) -> Fail:
+def give_up(why: str = "It failed", code: int | None = None, *, opted_out: bool = False) -> Fail:
     """The decision to try no further."""
-    return Fail(why, "opted_out" if opted_out else "refused", code, opted_out, phone_status)
+    return Fail(why, "opted_out" if opted_out else "refused", code, opted_out)
 
 
 def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> LookAgain:

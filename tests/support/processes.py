@@ -7,10 +7,12 @@ from uuid import uuid4
 
 import psutil
 
+_PATIENCE_SECONDS = 120
 
-def ends(pid: int, *, within_seconds: float = 120.0) -> bool:
+
+def ends(pid: int) -> bool:
     """Whether the process ends by itself. One that is dead, but that its parent did not look at yet, has ended."""
-    deadline = time.monotonic() + within_seconds
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while is_alive(pid):
         if time.monotonic() > deadline:
             return False
@@ -47,9 +49,9 @@ class Descendants:
         """What they left in the system's temporary directory, which they were told is another one."""
         return [path.name for path in self._temporary.iterdir()]
 
-    def all_end(self, seconds: float = 120) -> bool:
+    def all_end(self) -> bool:
         """Whether they end by themselves: a runner is given half a minute, and a busy machine is slow."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while self.running():
             if time.monotonic() > deadline:
                 return False

@@ -20,9 +20,9 @@ BY_DAY = Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 FLORIDA = "+13055550123"
 
 
-def waits_until(until: datetime, *, why: str, why_code: WhyCode = "quiet_hours") -> Defer:
+def waits_until(until: datetime, *, why: str) -> Defer:
     """For a permitted hour."""
-    return Defer(why, why_code, until=until, for_window=True)
+    return Defer(why, "quiet_hours", until=until, for_window=True)
 
 
 UNTIL_MORNING = waits_until(OPENING, why=f"Quiet hours: {NEW_YORK_RULE}")

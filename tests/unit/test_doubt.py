@@ -53,9 +53,9 @@ def ambiguous(*sids: str) -> Hold:
     return Hold("", "ambiguous", ambiguous=sids)
 
 
-def unseen(minutes: float, *, why_code: Any = "list_unavailable") -> LookAgain:
+def unseen(minutes: float) -> LookAgain:
     """What is concluded of a look that could not be made."""
-    return LookAgain("", why_code, due_in=minutes * MINUTE, failed=True)
+    return LookAgain("", "list_unavailable", due_in=minutes * MINUTE, failed=True)
 
 
 def conclusions_of(

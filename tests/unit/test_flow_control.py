@@ -58,9 +58,9 @@ def tried(control: FlowControl, outcome: Outcome, *texts: Claim) -> None:
         control.done(one)
 
 
-def at_once(control: FlowControl, make: Callable[[], Claim], most: int = 30) -> int:
-    """How many it lets in while none of them is answered."""
-    let_in = [make() for _ in range(most)]
+def at_once(control: FlowControl, make: Callable[[], Claim]) -> int:
+    """How many of thirty it lets in while none of them is answered."""
+    let_in = [make() for _ in range(30)]
     control.claimed(Batch(let_in))
     threads = [threading.Thread(target=control.admit, args=[one], daemon=True) for one in let_in]
     for one in threads:

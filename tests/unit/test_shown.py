@@ -112,8 +112,8 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
 
 
 def test_a_run_announces_what_is_new() -> None:
-    """What was held before, and an open circuit that was open already, are not announced again."""
-    assert [event.name for event in report(stopped="It is down").events] == ["sms.queue.circuit-opened"]
+    """What was held before, and a stop that was told already, are not announced again."""
+    assert [event.name for event in report(stopped="It is down").events] == ["sms.queue.sending-stopped"]
     assert list(report(stopped="It is down", is_news=False).events) == []
     held = report(seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number"))
     assert [(event.name, event.payload) for event in held.events] == [

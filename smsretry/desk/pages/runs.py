@@ -86,7 +86,7 @@ def _named(shown: str, stopped_because: str | None, *first: str) -> str:
 def _news(run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None) -> Iterator[Event]:
     for stopped in run.stopped:
         if stopped.is_news and stopped.concerns_all:
-            yield Event("queue", "circuit-opened", {"why": stopped.why})
+            yield Event("queue", "sending-stopped", {"why": stopped.why})
         elif stopped.is_news:
             yield Event("queue", "sender-stopped", {"sender": stopped.what, "why": stopped.why})
     for line in status.part("late") if status else ():

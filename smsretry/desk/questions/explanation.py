@@ -52,8 +52,6 @@ NOTHING: Final = (
     "No row, scheduled send or send log of a text has this id or number, and no customer who has one: check it. A text "
     "that ended long ago is deleted, but its send log stays"
 )
-
-
 MOST: Final = 20
 """How many texts `explain_sms` answers at most, the newest first."""
 

@@ -30,11 +30,10 @@ _JSON: Final = "application/json; charset=utf-8"
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = True) -> Starlette:
+def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
     """The endpoint over the database at `dsn`, whose user may become anon, authenticated and service_role.
 
-    `jwt_secret` signs the keys (`keys.api_key`). A result is cut off after `max_rows` rows, by default as on Supabase.
-    `gateway`: whether Supabase's stands in front, which asks for a key of the project's.
+    `jwt_secret` signs the keys (`keys.api_key`). A result is cut off after 1,000 rows, as on Supabase.
     Faults for tests: `app.state.faults`, an RpcFaults.
     """
 
@@ -51,13 +50,13 @@ def rpc_app(dsn: str, *, jwt_secret: str, max_rows: int = 1000, gateway: bool = 
         if fault and fault.instead:
             return fault.instead
         try:
-            claims = claims_of(request, jwt_secret=jwt_secret, gateway=gateway)
+            claims = claims_of(request, jwt_secret=jwt_secret)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)
-            call = _Call(request.path_params["name"], *arguments_of(request, sent), faults.max_rows or max_rows)
+            call = _Call(request.path_params["name"], *arguments_of(request, sent), faults.max_rows)
             response = await run_in_threadpool(_run, app.state.database, call, caller)
         except Refusal as refused:
             response = refused.response()
-        return response if fault is None else DropConnection(fault.head)
+        return response if fault is None else DropConnection()
 
     async def table(_request: Request) -> Response:
         return not_here("tables").response()

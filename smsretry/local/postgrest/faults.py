@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 from starlette.responses import HTMLResponse, Response
 
+MAX_ROWS: Final = 1000
+"""Of an answer, as on Supabase."""
 # What Cloudflare, in front of Supabase, answers when it does not reach the project: HTML, and no JSON.
 BAD_GATEWAY_PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"
@@ -23,8 +25,6 @@ class RpcFault:
     function: str
     instead: Response | None = None
     """Answered by somebody between the client and the database. None: the call takes effect, and the answer is lost."""
-    head: bytes | None = None
-    """What arrives of the body of an answer that is lost."""
     about: bytes = b""
     """Only a call whose body holds this."""
 
@@ -34,13 +34,13 @@ class RpcFaults:
 
     def __init__(self) -> None:
         self._due: list[RpcFault] = []
-        self.max_rows: int | None = None
-        """After how many rows each answer is cut off, in place of the endpoint's own."""
+        self.max_rows = MAX_ROWS
+        """After how many rows each answer is cut off."""
         self._lock = threading.Lock()
 
-    def drop_after_commit(self, function: str, *, times: int = 1, head: bytes | None = None) -> None:
-        """The call takes effect, then the connection breaks: before any answer, or after `head` of a body."""
-        self._due += [RpcFault(function, head=head)] * times
+    def drop_after_commit(self, function: str, *, times: int = 1) -> None:
+        """The call takes effect, then the connection breaks before any answer."""
+        self._due += [RpcFault(function)] * times
 
     def bad_gateway(self, function: str, *, times: int = 1) -> None:
         """The call does not reach the database; the answer is 502 and an HTML page."""
@@ -52,7 +52,7 @@ class RpcFaults:
 
     def clear(self) -> None:
         """Forget what is still due."""
-        self._due, self.max_rows = [], None
+        self._due, self.max_rows = [], MAX_ROWS
 
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""

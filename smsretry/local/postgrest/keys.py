@@ -32,9 +32,9 @@ def api_key(role: Role | Literal["smsretry_reader"], *, jwt_secret: str, sub: st
     return jwt.encode(claims, jwt_secret, algorithm="HS256")
 
 
-def claims_of(request: Request, *, jwt_secret: str, gateway: bool = True) -> Mapping[str, Any]:
+def claims_of(request: Request, *, jwt_secret: str) -> Mapping[str, Any]:
     """The claims of a request, `role` always among them. The database knows which roles there are. Raises Refusal."""
-    key = _let_in(request, jwt_secret) if gateway else ""
+    key = _let_in(request, jwt_secret)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     claims = _verified(token.strip() if scheme.lower() == "bearer" and token.strip() else key, jwt_secret)
     return {**claims, "role": claims.get("role", "anon")}

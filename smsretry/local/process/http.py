@@ -41,8 +41,8 @@ class DropConnection(Response):
     reads the whole head cannot mistake it for a complete answer.
     """
 
-    def __init__(self, head: bytes | None = None, *, http_status: int = 200, media_type: str = "application/json"):
-        super().__init__(status_code=http_status, media_type=media_type)
+    def __init__(self, head: bytes | None = None, *, http_status: int = 200):
+        super().__init__(status_code=http_status, media_type="application/json")
         self._head = head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -74,9 +74,9 @@ class Ledger:
         with self._lock:
             return tuple(entry for entry in self._entries.values() if to is None or entry.to == to)
 
-    def arrived(self, to: str | None = None) -> int:
+    def arrived(self) -> int:
         """How many messages are on a phone."""
-        return sum(entry.arrived for entry in self.entries(to))
+        return sum(entry.arrived for entry in self.entries())
 
     def find(self, sid: str) -> Entry | None:
         """The entry of one SID."""

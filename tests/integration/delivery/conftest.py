@@ -30,9 +30,9 @@ class Post(Shop):
         assert self.run() == ["Sent"]
         return row
 
-    def sid_of(self, row: UUID, number: int = -1) -> str:
-        """The message of one of its attempts."""
-        return str(self.attempts_of(row)[number]["twilio_sid"])
+    def sid_of(self, row: UUID) -> str:
+        """The message of its last attempt."""
+        return str(self.attempts_of(row)[-1]["twilio_sid"])
 
     def lost_text(self, code: int = 30008) -> tuple[UUID, str]:
         """A text whose message a carrier lost, after that was decided about, and the message."""

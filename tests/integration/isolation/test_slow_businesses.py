@@ -17,14 +17,12 @@ PATIENCE = 1.5
 FOR_EVER = "perform pg_sleep(300)"
 
 
-def trigger(
-    shop: Shop, does: str, *, table: str = "sms_retry_queue", when: str = "update", deferred: bool = False
-) -> AbstractContextManager[None]:
-    """A trigger of the application's, which does something for one of its tenants."""
+def trigger(shop: Shop, does: str, *, when: str = "update", deferred: bool = False) -> AbstractContextManager[None]:
+    """A trigger of the application's on the queue, which does something for one of its tenants."""
     kind, moment = ("constraint trigger", "after") if deferred else ("trigger", "before")
     make = f"""create function public.tenants_own() returns trigger language plpgsql as $$
                begin if new.business_id = '{shop.id}' then {does}; end if; return new; end $$;
-               create {kind} tenants_own {moment} {when} on public.{table}
+               create {kind} tenants_own {moment} {when} on public.sms_retry_queue
                {"deferrable initially deferred" if deferred else ""} for each row execute function tenants_own()"""
     return shop.changed(make, "drop function public.tenants_own() cascade")
 

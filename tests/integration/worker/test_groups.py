@@ -33,9 +33,9 @@ def together(shop: Shop, *calls: dict[str, Any]) -> list[Any]:
     return [one["answer"] if isinstance(one, dict) else one for one in short]
 
 
-def claims_of(shop: Shop, texts: int, *, first: int = 0) -> list[Claim]:
+def claims_of(shop: Shop, texts: int) -> list[Claim]:
     """Claims of so many due texts, in order of their numbers."""
-    for n in range(first, first + texts):
+    for n in range(texts):
         shop.due_text(phone=f"+1212555{n:04}")
     return sorted(shop.claims(), key=lambda claim: claim.phone or "")
 

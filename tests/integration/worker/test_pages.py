@@ -191,29 +191,22 @@ _UNTIL_A_PLAN_IS_KEPT: Final = 8
 """PostgreSQL makes five plans for the values at hand before it keeps one."""
 
 
-def _remembered(
-    running_stack: Stack, name: str, calls: Mapping[str, str], *, first: str = "select"
-) -> dict[str, tuple[int, int]]:
+@pytest.fixture(scope="module")
+def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
     """The pages of each call on a connection that knew the tables when they were small, and on one that does not."""
-    with _database(running_stack, name) as application:
-        application.execute(first.encode())
+    calls, database = CALLS | COUNTS, "remembered_plans"
+    with _database(running_stack, database) as application:
         _add(application, _A_FEW, scheduled=3)
         application.execute("analyze")
-        with _connect(running_stack, name) as old:
+        with _connect(running_stack, database) as old:
             for call in calls.values():
                 _touched(old, call, before=_UNTIL_A_PLAN_IS_KEPT)
             # By the same connection: another one's first temporary table would make everybody forget their plans.
             _add(application, _ALL_AT_ONCE | {"finished": 7_000}, first=100, scheduled=2_000)
-            remembered = {name: _touched(old, call, before=0) for name, call in calls.items()}
+            before = {name: _touched(old, call, before=0) for name, call in calls.items()}
         application.execute("analyze")
-        with _connect(running_stack, name) as new:
-            return {name: (remembered[name], _touched(new, call, before=1)) for name, call in calls.items()}
-
-
-@pytest.fixture(scope="module")
-def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
-    """Of each call."""
-    return _remembered(running_stack, "remembered_plans", CALLS | COUNTS)
+        with _connect(running_stack, database) as new:
+            return {name: (before[name], _touched(new, call, before=1)) for name, call in calls.items()}
 
 
 @pytest.mark.parametrize("name", CALLS | COUNTS)

@@ -94,7 +94,6 @@ def explore(
     depth: int,
     stages: Sequence[Sequence[str]] = ((),),
     actors: Sequence[Actor] = EVERYBODY,
-    states: int = 1_000_000,
     stop_at_first: bool = False,
 ) -> Report:
     """Explore from one due text, or from each of several stages of its life. What is found ends with its steps.
@@ -102,7 +101,6 @@ def explore(
     Args:
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
-        states: the most states.
     """
     steps, deepest, verdict, began = 0, 0, Verdict(KINDS), time.monotonic()
     with frozen(stack, NOON) as world:
@@ -111,7 +109,7 @@ def explore(
         met: dict[tuple[str, ...], Found] = {(): first}
         waiting = deque(replace(_reached(world, met, tuple(names)), depth=0) for names in stages)
         seen = {hash(found.state.key(world)) for found in waiting}
-        while waiting and len(seen) < states:
+        while waiting:
             found = waiting.popleft()
             deepest = found.depth
             if found.depth == depth:

@@ -18,7 +18,6 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.stack import Stack
-from smsretry.retry.models import Claim
 from tests.proofs.interleavings.provider import SENDER
 
 Content: TypeAlias = tuple[str, ...]
@@ -162,17 +161,11 @@ class _Direct:
     def _once(self, function: str, values: Mapping[str, object]) -> Any:
         return self._world.call(function, values)
 
-    def rows_of_an_answer(self, wanted: int) -> int:
-        return wanted
-
 
 class _Queue(_Direct, SupabaseQueue):
     def __init__(self, settings: Any, world: World) -> None:
         SupabaseQueue.__init__(self, settings)
         self._world = world
-
-    def _grouped(self, groups: Any, claim: Claim, function: str, values: Mapping[str, object]) -> object:
-        return self.once(function, {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values))
 
 
 class _Operators(_Direct, SupabaseOperators):

@@ -53,7 +53,7 @@ def backlog(each: int) -> Neighbor:
     return live
 
 
-def scheduled_flood(texts: int, at_a_time: int = 20) -> Neighbor:
+def scheduled_flood(texts: int) -> Neighbor:
     """Hundreds are planned for one minute, and a well-behaved business plans one for a minute later.
 
     Whoever makes texts of scheduled sends has time for twenty a minute.
@@ -66,9 +66,7 @@ def scheduled_flood(texts: int, at_a_time: int = 20) -> Neighbor:
         plan(street.connection, planned)
         while True:
             yield
-            made = street.connection.execute(
-                "select scheduled_id, retry_id from queue_scheduled_sms(%s, interval '0')", [at_a_time]
-            )
+            made = street.connection.execute("select scheduled_id, retry_id from queue_scheduled_sms(20, interval '0')")
             rows = {row["scheduled_id"]: row["retry_id"] for row in made}
             for text in planned:
                 text.retry_id = rows.get(text.send_log_id, text.retry_id)

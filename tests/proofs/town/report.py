@@ -56,9 +56,9 @@ class Report:
         between = [*self.lines, rule] if self.lines else []
         return "\n".join([rule, *done, rule, *between, *found, rule])
 
-    def details(self, most: int = 5) -> str:
+    def details(self) -> str:
         """Some of what was found, in words."""
-        return "\n".join(f"{kind}: {line[:400]}" for kind, lines in self.verdict.found.items() for line in lines[:most])
+        return "\n".join(f"{kind}: {line[:400]}" for kind, lines in self.verdict.found.items() for line in lines[:5])
 
     def tell(self) -> str:
         """The table, and what was found."""

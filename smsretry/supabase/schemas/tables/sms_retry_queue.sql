@@ -37,7 +37,7 @@ create table if not exists public.sms_retry_queue (
     work text generated always as (case
         when status = 'processing' then 'under_way'
         when status <> 'pending' then null
-        when recover_count >= 2 then 'suspect' -- smsretry.recover_row
+        when recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
         when in_doubt_since is not null then 'doubtful'
         else 'texts' end) stored,
 
