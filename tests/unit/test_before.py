@@ -87,8 +87,8 @@ def test_a_text_is_sent_inside_its_window_and_its_life() -> None:
         assert before_send(claim_with(expires_at=expires_at), at=at, profile=AT_ONCE) == decision
 
 
-def test_the_owner_may_narrow_the_window() -> None:
-    """By the business's own hours, until six. Nothing is valid in the last minute of either."""
+def test_a_business_may_narrow_the_window() -> None:
+    """To its own hours, until six. Nothing is valid in the last minute of either window."""
     narrowed = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
     for decision, before_closing in ((before_send(claim_with(), at=NOON), MINUTE), (narrowed, 3 * HOUR + MINUTE)):
         assert isinstance(decision, Send)

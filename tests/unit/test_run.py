@@ -167,7 +167,7 @@ def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() 
     """Nothing is sent without permission, and nothing is lost."""
     queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueError("It is missing")}), FakeSender()
     items, summary = run_once(run_over(queue, sender), limit=40)
-    assert {getattr(item, "fate", None) for item in items} == {"Deferred", "GivenBack"}
+    assert {item.fate for item in items} == {"Deferred", "GivenBack"}
     assert (sender.texts, summary.stopped_because, summary.needs_somebody) == ([], "It is missing", True)
 
 

@@ -17,7 +17,7 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
     assert len({row["code"] for row in ROWS}) == len(ROWS) > 240
     for row in ROWS:
         refusal = twilio_refusal(int(row["code"]))
-        assert (refusal.code, refusal.kind, refusal.level) == (int(row["code"]), row["classification"], row["level"])
+        assert (refusal.code, refusal.kind, refusal.level) == (int(row["code"]), row["kind"], row["level"])
         assert refusal.text == f"Twilio {row['code']}: {row['short_name']}"
         assert refusal.kind in get_args(RefusalKind)
         assert refusal.level in get_args(RefusalLevel)

@@ -1,8 +1,8 @@
 """Twilio's error codes, and what each means for a text.
 
-The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, class, whether one refusal of the account proves
+The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, kind, whether one refusal of the account proves
 that it is the account and not this destination, what the code says of the number, the source of each row, and for some
-what to do. Twilio publishes no retryability flag; the classes are ours, from Twilio's causes and solutions.
+what to do. Twilio publishes no retryability flag; the kinds are ours, from Twilio's causes and solutions.
 
 Twilio adds codes without notice, and splits old ones. A refusal whose code is not in the table is more likely about the
 account, the sender or the destination than about one text, so it holds the text until somebody has looked.
@@ -41,7 +41,7 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
     """The refusal that each row of the table describes, by its code."""
     return {
         int(row["code"]): Refusal(
-            cast(RefusalKind, row["classification"]),
+            cast(RefusalKind, row["kind"]),
             f"Twilio {row['code']}: {row['short_name']}",
             int(row["code"]),
             cast(RefusalLevel, row["level"]),
@@ -57,7 +57,7 @@ _TABLE: Final = refusals(table("twilio_errors"))
 
 
 def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
-    """Look a code up. An unlisted one gets a conservative class by its HTTP status; without one, it is permanent."""
+    """Look a code up. An unlisted one gets a cautious kind by its HTTP status; without one, it is `refused`."""
     if code is not None and (known := _TABLE.get(code)):
         return known
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"

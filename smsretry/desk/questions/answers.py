@@ -121,7 +121,7 @@ class Listed(Answer):
 
     def tell(self) -> Iterator[Told]:
         more = "; there may be more" if self.more else ""
-        yield f"{len(self.texts)} text{'' if len(self.texts) == 1 else 's'} that match{more}"
+        yield f"{len(self.texts)} text{' matches' if len(self.texts) == 1 else 's match'}{more}"
         yield from _texts(self.texts)
 
 
