@@ -62,4 +62,4 @@ class Audience:
 
 EVERYBODY: Final = Audience(everybody=True)
 NOT_LISTED: Final = "Not sent: SMSRETRY_SEND_TO does not list its number"
-"""Why a text to anybody else stays here. `begin_sms_attempt` says the same."""
+"""Why a text to anybody else stays here. `begin_sms_attempt` says the same of one that would go out now."""

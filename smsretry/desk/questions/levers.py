@@ -46,13 +46,13 @@ class CodeMeaning(Value):
         return None if self.passes else self.to_do[:1].lower() + self.to_do[1:]
 
 
-def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | None, places: str) -> Lever | None:
+def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | None, places: str = "") -> Lever | None:
     """What ends the trouble of texts that wait; None: nothing but time.
 
     Args:
         texts: the fields of `LookAgain` that find them. None: a look at them now would change nothing.
         sender: what names theirs in a command, where it is known.
-        places: whose number, zones and hours they are decided from.
+        places: whose number, zones and hours they are decided from, where they are not about a sender.
     """
     if sender and why in OF_SENDERS:
         first, words, change = OF_SENDERS[why]

@@ -179,7 +179,7 @@ class QueueStatus(Answer):
         """What makes `check_sms_retries` alarm, and what is held; the worst first."""
         for line in self.part("stopped"):
             if line.name in _STOPPED:
-                again = ending("sending_stopped", None, line.ref, "")
+                again = ending("sending_stopped", None, line.ref)
                 yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=again or _MEND, line=line)
         for line in self.part("late"):
             what, lever = _LATE[line.name]

@@ -51,7 +51,7 @@ class SenderRecord(Value):
         if self.why_code:
             since = f" since {on_clock(self.since)}" if self.since else ""
             yield f"  {self.why_code.replace('_', ' ')}{since}: {self.why or 'it is too slow for what is due'}"
-            yield from [("    ", lever)] if (lever := ending(self.why_code, None, self.name, "")) else []
+            yield from [("    ", lever)] if (lever := ending(self.why_code, None, self.name)) else []
 
     def _facts(self) -> Iterator[str]:
         more = self.businesses - len(self.used_by)

@@ -2,8 +2,8 @@
 -- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
 -- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
 -- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken, and behind: where
---   the next claim looks
+--   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken; none where the
+--   walk alone tells whose turn is next · behind: where the next claim looks
 --   next_at: when something is due that is not yet · nothing is due: that alone
 create or replace function smsretry.texts_in_turn(
     most integer, at timestamptz, environment uuid, without uuid[],
