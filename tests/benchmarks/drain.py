@@ -5,18 +5,16 @@ is what sends without any queue: as many threads and the Twilio SDK. One thread 
 is extrapolated. dramatiq with Redis and procrastinate with PostgreSQL are measured where they are installed (`others`
 says how). What is compared takes turns, so that a noisy minute strikes all of it.
 
---milliseconds: what one send takes at Twilio. --picture FILE.svg: also draw the texts a second.
+--milliseconds: what one send takes at Twilio.
 """
 
 import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.others import queues
-from tests.benchmarks.picture import draw
 from tests.benchmarks.rig import Done, Rig, rig
 from tests.benchmarks.table import show
 from tests.support.options import parser
@@ -75,7 +73,7 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
 def main() -> None:
     """Measure, and print a table."""
     sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
-    given = parser(__doc__, milliseconds=200.0, without_prefect=False, picture="", **sizes).parse_args()
+    given = parser(__doc__, milliseconds=200.0, without_prefect=False, **sizes).parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
     with rig(prefect=not given.without_prefect) as at, queues(at.stack.postgres) as installed:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
@@ -93,9 +91,6 @@ def main() -> None:
         rows.append([name, span, span / ideal if ideal else "-", round(given.texts / span), cpu, whole])
     title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
     show(title, ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"], rows)
-    if given.picture:
-        bars = [(str(row[0]), float(str(row[3])), str(row[0]).startswith(("smsretry", "flow"))) for row in rows]
-        draw(Path(given.picture), title, bars, unit="texts/s")
     print(json.dumps({name: [round(d.first_to_last, 2) for d in done] for name, done in results.items()}))
 
 
