@@ -147,7 +147,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
-        ("sms-explain", {"id": str(waiting), "limit": 50}),
+        ("sms-explain", {"id": str(waiting)}),
     ]
     told = subprocess.run(
         [sys.executable, "-c", _ASK],

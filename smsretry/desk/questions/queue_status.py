@@ -89,12 +89,6 @@ class Need(Value):
     lever: Lever
     line: StatusLine = Field(description="Whose it is, how many texts, and since when.")
 
-    @property
-    def keeps_all(self) -> bool:
-        """Whether nothing goes out because of it. Before the first run that is as it must be."""
-        late = self.line.part == "late" and self.line.name != "scheduled" and self.line.oldest is not None
-        return late or self.line.part == "stopped"
-
 
 class QueueStatus(Answer):
     """The state of the queue at one moment."""
