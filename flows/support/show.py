@@ -115,9 +115,16 @@ def form_addresses() -> FormAddress:
 
 
 def emit(events: Iterable[Event]) -> None:
-    """Emit events. Prefect adds the flow run and the task run to them."""
+    """Emit events, each in the feeds of its people, too. Prefect adds the flow run and the task run to them."""
     for event in events:
-        emit_event(event.name, event.resource, related=event.related, payload=dict(event.payload))
+        feeds = [(f"sms.{role}.{who}", role) for role, who in event.people.items() if who]
+        feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, event.tags))]
+        emit_event(
+            event.name,
+            {"prefect.resource.id": f"sms.{event.subject}", "prefect.resource.name": event.shown},
+            related=[{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds],
+            payload=dict(event.payload),
+        )
 
 
 @display_only()

@@ -18,7 +18,7 @@ from smsretry.cli.made import make
 from smsretry.cli.printing import print_note
 from smsretry.desk.actions.doors import DOORS, help_of
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.opt_outs import ImportOptOuts
+from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.errors import SmsRetryError
 
 if TYPE_CHECKING:

@@ -1,30 +1,69 @@
-"""The command that imports opt-outs from a file: two columns, and a call of the database for each part."""
+"""The command that imports opt-outs from a file: how it is read, and a call of the database for each part of it."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import typer
+from pydantic import Field
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
-from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, read_opt_outs
-from smsretry.desk.questions.answers import Done, imported
+from smsretry.desk.actions.requests import ImportOptOuts
+from smsretry.desk.questions.answers import Done
+from smsretry.desk.questions.told import Told
 from smsretry.settings import Settings, load
+from smsretry.written_numbers import read_phone
+
+LINES_OF_A_CALL: Final = 500
+"""How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
+_MOST_NOTES: Final = 100
+"""How many lines are told one by one, of each kind."""
+_NOTES: Final = {
+    "unreadable": "line {line}: must be a number with its country code and the time when it opted out, which has come "
+    "and is from 2000 on, with its zone: +12025550100,2026-11-24T08:15:00-05:00",
+    "outlived": "line {line}: customer {customer_id} opted in later than that, which stays",
+}
+"""What the database left alone."""
 
 
-def import_opt_outs(order: ImportOptOuts, *, file: str) -> Done:
+class Imported(Done):
+    """A whole file's import: what its calls came to, added up. Counts are of numbers, but for lines."""
+
+    notes: tuple[str, ...] = Field(description="The first lines that were left alone, and why.")
+
+    @property
+    def fails(self) -> bool:
+        """The same file again does the rest, once that is mended."""
+        return bool(self.refused or self.unmarked)
+
+    def tell(self) -> Iterator[Told]:
+        yield from super().tell()
+        yield from self.notes
+
+
+def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
-    lines, parts, refused, read = _lines_of(file), list[Done](), list[str](), 0
+    lines, parts, read = _lines_of(file), list[Done](), 0
     found = read_opt_outs(lines)
     with SupabaseOperators(load(Settings)) as connected, bar("Importing", total=lambda: len(lines)) as moved:
         while part := list(islice(found, LINES_OF_A_CALL)):
             read += len(part)
-            refused += [f"line {one.line}: {one.unread}" for one in part if one.unread]
-            readable = [one for one in part if not one.unread]
-            parts += [connected.import_opt_outs(order, readable)] if readable else []
-            moved(completed=part[-1].line)
-    return imported(order, parts, refused=refused, lines_read=read)
+            parts.append(connected.carry_out(order, opt_outs=part))
+            moved(completed=part[-1]["line"])
+    names = ("recorded", "known", "customers", "cancelled", "unmarked")
+    numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
+    told = {
+        kind: [words.format(**note) for part in parts for note in part.notes if note["what"] == kind]
+        for kind, words in _NOTES.items()
+    }
+    lines_told = {"outlived": len(told["outlived"]), "lines_read": read, "refused": len(told["unreadable"])}
+    notes = tuple(line for some in told.values() for line in some[:_MOST_NOTES])
+    return Imported(asked=order, notes=notes, **numbers, **lines_told)
 
 
 def _lines_of(file: str) -> list[str]:
@@ -33,3 +72,26 @@ def _lines_of(file: str) -> list[str]:
     except OSError as error:
         raise typer.BadParameter(f"the file cannot be read: {error.strerror}") from None
     return content.decode("utf-8-sig", errors="replace").splitlines()  # what is no UTF-8 is no part of a number
+
+
+def read_opt_outs(lines: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Each line of a file as `import_sms_opt_outs` takes it: its place, the number in E.164, and when it opted out.
+
+    Both are empty where a line holds something else, so that the database names it, and it costs no other. Empty lines
+    and a header are passed over.
+    """
+    delimiter = max(",;\t", key="".join(lines[:1]).count)
+    for place, text in enumerate(lines, start=1):
+        cells = [cell.strip(' "\r\n') for cell in text.split(delimiter)]
+        is_header = place == 1 and not any(character.isdigit() for character in cells[0])
+        if any(cells) and not is_header:
+            phone, at = _read(*cells)
+            yield {"line": place, "phone": phone, "at": at}
+
+
+def _read(written: str, date: str = "", *more: str) -> tuple[str, str]:
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(date)
+        if written.startswith("+") and moment.tzinfo and not any(more):
+            return read_phone(written), moment.isoformat()
+    return "", ""

@@ -170,8 +170,7 @@ def doctor(as_json: Json = False) -> None:
             word, style = (
                 ("bad", "red") if not finding.ok else ("warn", "yellow") if finding.advice else ("ok", "green")
             )
-            text = f"{finding.subject}{': ' + finding.advice if finding.advice else ''}"
-            print_verdicts([Verdict(word, text, style)], columns=5)
+            print_verdicts([Verdict(word, str(finding), style)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         print_json({"bad": bad, "findings": findings})

@@ -150,6 +150,9 @@ class Finding(Value):
     ok: bool
     advice: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.advice}" if self.advice else self.subject
+
 
 class Text(Value):
     """What goes to the provider."""

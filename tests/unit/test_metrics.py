@@ -34,6 +34,7 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     told = told_of()
     assert {value for points in told.values() for _, value in points} == {0}
     assert told["smsretry.run.age"] == []
+    assert told_of(a_line("stopped", "sending"), a_line("stopped", "LA"))["smsretry.stopped"] == [({}, 1)]
     told = told_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
     assert told["smsretry.sender.texts"] == [({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)]
 

@@ -66,9 +66,8 @@ def test_an_event_tells_of_a_businesss_own_sender() -> None:
     for sent_by, told in (("MG" + "3" * 32, "from MG" + "3" * 32), (PHONE, f"from …{PHONE[-4:]}")):
         own = AssignedSender(id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by)
         event = seen("Sent", sender=own).event
-        related = [(one["prefect.resource.role"], one["prefect.resource.id"]) for one in event.related]
-        assert ("sender", f"sms.sender.{UUID(int=5)}") in related
-        assert ("tag", f"prefect.tag.{told}") in related
+        assert event.people["sender"] == UUID(int=5)
+        assert told in event.tags
         assert PHONE not in str(event)
 
 
@@ -139,10 +138,10 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
     """Only so many are told in full."""
     killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
     texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, SHOWN_IN_FULL + 3)]
-    page = markdown(report(*texts, interrupted=(killed,)).page)
+    page = markdown(report(*texts, interrupted=(killed,)).page, lambda form, ask: f"{form}/{ask['ask']['id']}")
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
-    assert f"[row {UUID(int=1)}](../../events?resource=sms.text.{UUID(int=1)})" in page
+    assert f"[…{PHONE[-4:]}](sms-explain/{UUID(int=1)})" in page
     assert r"It \| \*failed\*" in page
 
 

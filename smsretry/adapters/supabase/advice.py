@@ -39,13 +39,14 @@ QUESTION: Final = Ending("Ask again.", "Ask again.")
 """For calls that change nothing."""
 _NOTHING: Final = "Nothing was recorded, and nothing repeats it: give the order again"
 _UNKNOWN: Final = "It is not known whether it was recorded, and nothing repeats it:"
+_LOOK: Final = "look with `smsretry explain`, `status` or `senders`"
 QUEUEING: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} give the same order again.")
 """For the application's orders, which carry an id: twice is the same as once."""
-ORDER: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} look with `smsretry {{look}}`, and give it again if it was not.")
-"""For a person's orders, some of which do more when they are given twice. `look`: the command that shows it."""
+ORDER: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} {_LOOK}, and give it again if it was not.")
+"""For a person's orders, some of which do more when they are given twice."""
 OPT_IN: Final = Ending(
     f"{_NOTHING}, unless they have said stop since.",
-    f"{_UNKNOWN} look with `smsretry {{look}}`. Give it again if it was not, and if they have not said stop since.",
+    f"{_UNKNOWN} {_LOOK}. Give it again if it was not, and if they have not said stop since.",
 )
 """For a person's opt-in, which would undo a STOP that came meanwhile."""
 

@@ -1,6 +1,6 @@
 """What people ask the database and order, and what the import and the doctor do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,6 @@ from uuid import UUID
 from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.opt_outs import ImportOptOuts, OptOut
 from smsretry.desk.actions.requests import (
     ListTexts,
     MarkDatabase,
@@ -76,18 +75,6 @@ class SupabaseOperators(SupabaseCalls):
         told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
         return self.one(kind, replace(reply, content=[{**row, **told} for row in rows]))
 
-    def import_opt_outs(self, order: ImportOptOuts, opt_outs: Sequence[OptOut]) -> Done:
-        """Record opt-outs from another system, or say what would be recorded. Given again, they change nothing more.
-
-        Args:
-            opt_outs: `LINES_OF_A_CALL` at most.
-
-        Raises:
-            InputError: there is no such business.
-        """
-        lines = [{"line": one.line, "phone": one.phone, "at": one.at} for one in opt_outs]
-        return self.carry_out(order, opt_outs=lines)
-
     def checksums(self) -> Mapping[str, str]:
         """Of each function, table and the like that smsretry defines, as the database has it."""
         reply = self.once("examine_sms_retries", {}, QUESTION)
@@ -105,5 +92,4 @@ def _ending(form: Form) -> Ending:
     """What follows for the person if the answer is lost."""
     if form.is_question:
         return QUESTION
-    ending = OPT_IN if isinstance(form, RecordConsent) and form.consent == "opted_in" else ORDER
-    return Ending(ending.undone, ending.unknown.format(look=form.LOOK))
+    return OPT_IN if isinstance(form, RecordConsent) and form.consent == "opted_in" else ORDER

@@ -5,7 +5,7 @@ the run is over, and a failure is a line in the log.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from logging.handlers import BufferingHandler
@@ -65,7 +65,7 @@ def _first(names: Sequence[str], environment: Mapping[str, str]) -> str:
     return next((value for name in names if (value := environment.get(name, "").strip())), "")
 
 
-def _push(told: Sequence[Gauge]) -> str:
+def _push(told: Iterable[Gauge]) -> str:
     """Push them by OTLP over HTTP, once. Returns why they did not arrive; empty if they did."""
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider

@@ -25,16 +25,13 @@ DOORS: Final = _by_door()
 """The forms of each door, as they are written down. Its name is its command's, and its deployment's with `sms-`
 in front.
 """
-_HELP: Final = {
-    "texts": "List texts, requeue or cancel them, have them looked at again, or resolve one in doubt.",
-    "senders": "Say who texts for whom: list, add, change and remove senders.",
-}
 
 
 def help_of(door: str) -> str:
     """What can be done there."""
-    usual = next(iter(DOORS[door].values()))
-    return _HELP.get(door) or " ".join((usual.__doc__ or "").split())
+    usual, *others = DOORS[door].values()
+    does = " ".join((usual.__doc__ or "").split())
+    return f"{does} Or {', '.join(list(DOORS[door])[1:])}." if others else does
 
 
 def filled_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

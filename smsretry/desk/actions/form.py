@@ -100,7 +100,8 @@ _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
 Id = Annotated[UUID, _Shape(_AN_ID, _UUID)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
-IdOrNumber = Annotated[UUID | str, _Shape(_AN_ID, _UUID, or_number=True)]
+_PERSON: Final = "person"
+IdOrNumber = Annotated[UUID | str, _Shape(_AN_ID, _UUID, or_number=True), _PERSON]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
@@ -127,13 +128,6 @@ Words = Annotated[
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
 
 
-def number_apart(values: dict[str, object], person: str) -> dict[str, object]:
-    """The arguments of a function that has one for a person's id and one for their number, `phone`."""
-    given = values[person]
-    is_number = str(given).startswith("+")
-    return {**values, person: None if is_number else given, "phone": given if is_number else None}
-
-
 class Form(BaseModel):
     """One question or order."""
 
@@ -154,8 +148,6 @@ class Form(BaseModel):
     """What it does and what it did, such as requeue and requeued; a field's value by its name."""
     ASKS: ClassVar[bool] = False
     """Whether it is a question, which a key that only reads may ask."""
-    LOOK: ClassVar[str] = "explain"
-    """The command that shows whether it was recorded, if its answer was lost."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -174,8 +166,13 @@ class Form(BaseModel):
         return f"would {do}" if self.is_question else did.format(**dict(self))
 
     def values(self) -> dict[str, object]:
-        """The arguments of its SQL function."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The arguments of its SQL function. What may be an id or a number is two of them, the number `phone`."""
+        values = self.model_dump(mode="json", by_alias=True)
+        for name, field in type(self).model_fields.items():
+            if _PERSON in field.metadata:
+                is_number = str(values[name]).startswith("+")
+                values |= {"phone": values[name], name: None} if is_number else {"phone": None}
+        return values
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from smsretry.desk.actions.form import (
     POSITIONAL,
     Form,
     Id,
+    IdOrAll,
     IdOrNumber,
     MessageId,
     Moment,
     Signed,
     UsState,
     Words,
-    number_apart,
 )
 from smsretry.vocabulary import Mark, TextState, WhyCode
 
@@ -37,10 +37,6 @@ class WhichText(Form):
     id: Annotated[IdOrNumber, POSITIONAL] = Field(
         description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.", repr=False
     )
-
-    def values(self) -> dict[str, object]:
-        """A number is another argument."""
-        return number_apart(super().values(), "id")
 
 
 class Preview(Form):
@@ -149,7 +145,10 @@ class Resolve(Signed):
 
 
 class RecordConsent(Signed):
-    """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them."""
+    """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them.
+
+    A number, which only a terminal takes, is for all businesses.
+    """
 
     COMMAND = "consent"
     EXAMPLES = (
@@ -170,16 +169,29 @@ class RecordConsent(Signed):
     )
     because: Words = Field(description="What they said, and when. It is kept.")
 
+
+class ImportOptOuts(Order):
+    """Import opt-outs from another system, also of numbers that no customer has yet.
+
+    FILE is a CSV of two columns, with a header or without: the number with its country code, and when it opted out, in
+    ISO 8601 with a zone. A number whose customer opted in later is left alone. Give the file again after a mistake or a
+    broken connection: what is recorded already stays as it is.
+    """
+
+    FUNCTION, DOES = "import_sms_opt_outs", ("record", "recorded")
+    business_id: IdOrAll = Field(description="Whose opt-outs they are; all: they are from every business.")
+
     def values(self) -> dict[str, object]:
-        """A number is another argument. It is for all businesses."""
-        return number_apart(super().values(), "customer_id")
+        """All has no id."""
+        every = self.business_id == "all"
+        return {**super().values(), "business_id": None if every else self.business_id, "all_businesses": every}
 
 
 class StopState(Form):
     """Let no marketing text go to a US state, from the next run on; or lift the stop."""
 
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION, LOOK = "set_sms_stop", "status"
+    FUNCTION = "set_sms_stop"
     state: Annotated[UsState, POSITIONAL] = Field(
         description="Two letters of a US state or territory.", serialization_alias="subject"
     )

@@ -20,13 +20,7 @@ class WhichSenders(Form):
     business_id: Id | None = Field(None, description="Only those that send for this business.")
 
 
-class SenderOrder(Signed):
-    """A change of a sender."""
-
-    LOOK = "senders"
-
-
-class AddSender(SenderOrder):
+class AddSender(Signed):
     """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
     COMMAND, EXAMPLES = "senders add", ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",)
@@ -48,7 +42,7 @@ class AddSender(SenderOrder):
     replace: bool = Field(False, description="Take the place of a sender that is active.")
 
 
-class ChangeSender(SenderOrder):
+class ChangeSender(Signed):
     """Give a sender another rate or cap, or let its texts wait, visibly, for all who share it."""
 
     COMMAND = "senders change"
@@ -72,7 +66,7 @@ class ChangeSender(SenderOrder):
     )
 
 
-class RemoveSender(SenderOrder):
+class RemoveSender(Signed):
     """Let a business's texts go out from the sender of the environment again."""
 
     COMMAND, EXAMPLES = "senders remove", ("senders remove --business $BUSINESS --because 'It shares ours'",)

@@ -1,57 +1,46 @@
-"""The state of the queue as OpenTelemetry's gauges."""
+"""The state of the queue as OpenTelemetry's gauges. They hold no sentence and no id, and of names only a sender's."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, get_args
 
 from smsretry.desk.questions.queue_status import FATES, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
-_Point: TypeAlias = tuple[Mapping[str, str], float]
-"""A number and its case, named by attributes."""
+_COUNTED: Final = (
+    ("queue", "queue.depth", "Texts in the queue", "state", QueueStatus.STATES),
+    ("scheduled", "scheduled.sends", "Scheduled sends that are no texts yet", "state", ("waiting", "held", "late")),
+    ("sent", "recent.sends", "Sends begun in the last hour", "outcome", (*get_args(OutcomeName), "under_way")),
+    ("hour", "day.deliveries", "Texts accepted in the last day", "delivery", FATES),
+    ("ended", "day.ended", "The last day's texts that failed or were cancelled", "fate", ("failed", "cancelled")),
+)
+"""Parts of `sms_status`: the gauge of each, what it counts, and in which cases. One without texts is 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """A number of now, in each of its cases."""
+class Gauge(NamedTuple):
+    """A number of now, in each of its cases, which attributes name."""
 
     name: str
     unit: str
     """`s`, or what is counted, in braces."""
     description: str
-    points: Sequence[_Point]
-    """One for each case. A case without texts is 0, which is not the same as no answer."""
+    points: Sequence[tuple[Mapping[str, str], float]]
+    """None: it was not measured, which is not the same as 0."""
 
 
-def gauges(now: QueueStatus) -> tuple[Gauge, ...]:
-    """The numbers of `status` that a chart or an alert can use. Their attributes hold no name, no sentence and no
-    id, but for the senders that need somebody: there are few, and an alert is about one of them."""
-    scopes = Counter(line.name if line.name in ("sending", "environment") else "state" for line in now.part("stopped"))
+def gauges(now: QueueStatus) -> Iterator[Gauge]:
+    """The numbers that a chart or an alert can use."""
+    for part, name, description, by, cases in _COUNTED:
+        texts = now.counts(part)
+        points = [({f"smsretry.{by}": case}, texts[case]) for case in cases]
+        yield Gauge(f"smsretry.{name}", "{text}", description, points)
     waiting = Counter[tuple[str, str]]()  # numbers with the same last digits are one case
     for line in now.part("sender"):
         waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
     of_senders = [({"smsretry.sender": name, "smsretry.why": why}, texts) for (name, why), texts in waiting.items()]
-    silent: list[_Point] = [] if now.silent_seconds is None else [({}, now.silent_seconds)]
-    depth = _each("smsretry.state", QueueStatus.STATES, now.queue)
-    planned = _each("smsretry.state", ("waiting", "held", "late"), now.counts("scheduled"))
-    sends = _each("smsretry.outcome", (*get_args(OutcomeName), "under_way"), now.counts("sent"))
-    ended = _each("smsretry.fate", ("failed", "cancelled"), now.counts("ended"))
-    stops = _each("smsretry.scope", ("sending", "environment", "state"), scopes)
-    of_stops = "Whether sending, or the environment's sender, is stopped; in how many states"
-    arrived = _each("smsretry.delivery", FATES, now.counts("hour"))
-    return (
-        Gauge("smsretry.queue.depth", "{text}", "Texts in the queue", depth),
-        Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, now.overdue_seconds)]),
-        Gauge("smsretry.scheduled.sends", "{send}", "Scheduled sends that are no texts yet", planned),
-        Gauge("smsretry.stopped", "{stop}", of_stops, stops),
-        Gauge("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders),
-        Gauge("smsretry.run.age", "s", "Since a run last finished", silent),
-        Gauge("smsretry.recent.sends", "{send}", "Sends begun in the last hour", sends),
-        Gauge("smsretry.day.deliveries", "{text}", "Texts accepted in the last day", arrived),
-        Gauge("smsretry.day.ended", "{text}", "The last day's texts that failed or were cancelled", ended),
-    )
-
-
-def _each(attribute: str, cases: Iterable[str], texts: Mapping[str, int]) -> list[_Point]:
-    return [({attribute: case}, texts.get(case, 0)) for case in cases]
+    yield Gauge("smsretry.sender.texts", "{text}", "Texts that wait for a sender that needs somebody", of_senders)
+    stops = len(now.part("stopped")) - len(now.stopped_states)
+    yield Gauge("smsretry.stopped", "{stop}", "Stops of all sending or of the environment's sender", [({}, stops)])
+    overdue, silent = now.overdue_seconds, now.silent_seconds
+    yield Gauge("smsretry.queue.overdue", "s", "By how much the oldest due text is late", [({}, overdue)])
+    yield Gauge("smsretry.run.age", "s", "Since a run last finished", [] if silent is None else [({}, silent)])

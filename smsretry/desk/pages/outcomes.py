@@ -35,7 +35,7 @@ _TAG_LENGTH: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is announced, in Prefect's form: ids and reasons, nothing personal. Automations and links name it."""
+    """What is announced: ids and reasons, nothing personal. Automations and links name it."""
 
     subject: str
     """What it is about: `queue`, or one text as `text.<id>`. Each has a feed."""
@@ -51,18 +51,6 @@ class Event:
     def name(self) -> str:
         """Such as `sms.text.retry-scheduled`."""
         return f"sms.{self.subject.partition('.')[0]}.{self.what}"
-
-    @property
-    def resource(self) -> dict[str, str]:
-        """What it is about, for Prefect."""
-        return {"prefect.resource.id": f"sms.{self.subject}", "prefect.resource.name": self.shown}
-
-    @property
-    def related(self) -> list[dict[str, str]]:
-        """The other feeds that it belongs in, and its tags, for Prefect."""
-        feeds = [(f"sms.{role}.{who}", role) for role, who in self.people.items() if who]
-        feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, self.tags))]
-        return [{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds]
 
 
 @dataclass(frozen=True, slots=True)

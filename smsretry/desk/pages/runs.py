@@ -7,11 +7,12 @@ from textwrap import shorten
 from typing import Final, get_args
 from uuid import UUID
 
+from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import Color, Event, ProcessedText
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.told import Heading, Told
+from smsretry.desk.questions.told import Heading, Lever, Told
 from smsretry.retry.answers import InterruptedRun
 from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import DeliverySummary, RunSummary, numbers
@@ -116,13 +117,17 @@ def _page(
     needing = [one for one in processed if one.color == "red"]
     yield from [Heading("These need a person")] if needing else []
     for one in needing[:SHOWN_IN_FULL]:
-        yield f"{one.badge}, {one.claim.masked}: {one.result.detail}"
-        yield f"  row {one.claim.id}, customer {one.claim.customer_id}"
+        yield f"{one.badge}, ", _story(one.claim.id, one.claim.masked), f": {one.result.detail}"
         for explanation in explain(one.claim.id):
             yield f"  For {explanation.text.business or 'a business without a name'}. Next: {explanation.next}"
             yield from (("  You can: ", lever) for lever in explanation.levers)
     if more := len(needing[SHOWN_IN_FULL:]):
         yield f"And {more} more: the red ones among this run's task runs."
+
+
+def _story(text: object, words: str) -> Lever:
+    """These words, which lead to its story."""
+    return Lever.see(WhichText, {"id": str(text)}, words)
 
 
 def of_scheduled(done: Queueing) -> Report:
@@ -171,7 +176,7 @@ def _of_others(
     shown: str, headline: str, stopped: str | None, idle: bool, others: Sequence[Event], alerts: Sequence[Event] = ()
 ) -> Report:
     """With an event and a line for each of these."""
-    lines = [f"{one.subject.replace('.', ' ')}: {one.what}, {one.payload['why']}" for one in others]
+    lines = [(_story(one.subject.partition(".")[2], one.what), f": {one.payload['why']}") for one in others]
     more = [f"And {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    page = (headline or IDLE, *lines[:_SHOWN], *more)
+    page: list[Told] = [headline or IDLE, *lines[:_SHOWN], *more]
     return Report(_named(shown or IDLE, stopped), idle, (*alerts, *others), page)

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.opt_outs import ImportOptOuts
 from smsretry.desk.actions.requests import AfterRestore, Order, WhichText
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
 
-MOST_NOTES: Final = 100
-"""How many lines of a file are told one by one, of each kind."""
-_UNREAD: Final = "line {line}: the database reads no number in it, or no date from 2000 on that has come"
-_OUTLIVED: Final = "line {line}: customer {customer_id} opted in later than that, which stays"
 _NO_DOUBT: Final = "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
@@ -58,7 +53,6 @@ class Done(Answer):
     model_config = ConfigDict(extra="allow")
 
     asked: Annotated[Form, Field(exclude=True, repr=False)]
-    notes: tuple[Any, ...] = Field((), description="The first lines of a file that were left alone, and why.")
 
     if TYPE_CHECKING:
 
@@ -70,31 +64,19 @@ class Done(Answer):
         return self.model_extra or {}
 
     def tell(self) -> Iterator[Told]:
-        """What was done, with the numbers of it; who ordered it, and why."""
+        """What was done, with the numbers of it."""
         numbers = (f"{name} {value}" for name, value in self.came_to.items() if name != "answer" and value is not None)
         did = _NO_DOUBT if self.came_to.get("answer") == "not_in_doubt" else self.asked.did
         yield f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
-        yield from self.notes
-        yield from self.signed
 
     def told(self) -> dict[str, Any]:
-        trial = getattr(self.asked, "dry_run", None)
-        return super().told() | ({} if trial is None else {"dry_run": trial})
+        return {**super().told(), "dry_run": self.asked.is_question}
 
     @property
     def fails(self) -> bool:
-        """Of a file, the same one again does the rest once that is mended."""
-        counts = self.came_to
-        left = bool(counts.get("refused") or counts.get("unmarked")) and isinstance(self.asked, ImportOptOuts)
-        return left or counts.get("answer") == "not_in_doubt"
-
-    @property
-    def signed(self) -> Iterator[str]:
-        """Who ordered it, and why."""
-        if because := getattr(self.asked, "because", None):
-            yield f"By {getattr(self.asked, 'who', 'a person')}: {because}"
+        return self.came_to.get("answer") == "not_in_doubt"
 
 
 # Several texts
@@ -152,22 +134,6 @@ class Change(Done):
             yield f"… and {self.matched - len(self.sample)} more"
         if self.matched == getattr(self.asked, "limit", None):
             yield f"These are the newest {self.matched}; there may be more: order it again."
-        yield from self.signed
-
-
-def imported(asked: Form, parts: Sequence[Done], *, refused: Sequence[str], lines_read: int) -> Done:
-    """A whole file's import: what its calls came to, added up. Counts are of numbers, but for lines.
-
-    Args:
-        refused: the lines that were not given to any call, and why.
-    """
-    noted = [note for part in parts for note in part.notes]
-    failed = [*refused, *(_UNREAD.format(**note) for note in noted if note["what"] == "unreadable")]
-    stays = [_OUTLIVED.format(**note) for note in noted if note["what"] == "outlived"]
-    names = ("recorded", "known", "customers", "cancelled", "unmarked")
-    numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
-    lines = {"outlived": len(stays), "lines_read": lines_read, "refused": len(failed)}
-    return Done(asked=asked, notes=(*failed[:MOST_NOTES], *stays[:MOST_NOTES]), **numbers, **lines)
 
 
 class Examined(Answer):
@@ -183,5 +149,4 @@ class Examined(Answer):
         }
         yield " · ".join(f"{word} {len(those)}" for word, those in found.items())
         yield "Seen from where the runs happen: their environment, their network, their clock."
-        for word, those in found.items():
-            yield from (f"{word}: {one.subject}{f': {one.advice}' if one.advice else ''}" for one in those)
+        yield from (f"{word}: {one}" for word, those in found.items() for one in those)

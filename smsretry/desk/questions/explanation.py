@@ -1,6 +1,5 @@
 """What happened to a text and why, what comes next and what a person can do."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
 from typing import Final
@@ -91,11 +90,8 @@ class Found(Answer):
 
     @property
     def name(self) -> str:
-        if not self.texts:
-            return "nothing found"
-        states = Counter(one.text.state.replace("_", " ") for one in self.texts)
-        counts = " · ".join(f"{state} {count}" for state, count in states.items())
-        return f"{self.texts[0].text.number or 'no number'}: {counts}"
+        states = dict.fromkeys(one.text.state.replace("_", " ") for one in self.texts)
+        return f"{self.texts[0].text.number or 'no number'}: {' · '.join(states)}" if states else "nothing found"
 
     def tell(self) -> Iterator[Told]:
         for nth, one in enumerate(self.texts):

@@ -52,18 +52,14 @@ class Forecast(Answer):
     """Where a sender's rate does not reach what may go out from it."""
     complete: bool
     """Whether every waiting text was looked at."""
-    texts_only: str | None
-    """Who alone may be texted from here, in words. None: everybody may."""
 
     def tell(self) -> Iterator[Told]:
         others = "".join(f", {kind} {texts}" for kind, texts in self.counts.items() if kind != "go out")
         yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{others}"
-        if self.texts_only:
-            yield f"By the settings here, this installation {self.texts_only}. What else would go out is cancelled."
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         yield from (f"too slow: {one}" for one in self.too_slow)
-        yield Hours("by hour:", [(_hour(self.made_at, n), [texts]) for n, texts in enumerate(self.hours)])
+        yield Hours("by hour:", [(self.made_at + timedelta(hours=n), [texts]) for n, texts in enumerate(self.hours)])
         yield from (f"{texts} not: {why}" for why, texts in self.why.items())
         yield f"As of {on_clock(self.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
 
@@ -87,7 +83,9 @@ def forecast(
     counts, why, by_hour = Counter[str](), Counter[str](), Counter[int]()
     by_sender = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
-        kind, at, why_not = predict(text, now=now, until=_hour(now, hours), profile=profile, audience=audience)
+        kind, at, why_not = predict(
+            text, now=now, until=now + timedelta(hours=hours), profile=profile, audience=audience
+        )
         counts[kind] += 1
         if kind == "go out":
             hour = int((at - now).total_seconds() // 3600)
@@ -102,7 +100,6 @@ def forecast(
         why=dict(why.most_common()),
         too_slow=tuple(words for one in senders for words in _slow(one, by_sender[one.sender_id], now)),
         complete=complete,
-        texts_only=audience.told,
     )
 
 
@@ -110,9 +107,5 @@ def _slow(sender: SenderRecord, wanted: Counter[int], now: datetime) -> Iterator
     """The first hour that a sender's rate does not reach."""
     takes = int((sender.segments_per_second or 0) * 3600)
     for hour in sorted(hour for hour, size in wanted.items() if takes and size > takes)[:1]:
-        when = f"in the hour from {on_clock(_hour(now, hour))}"
+        when = f"in the hour from {on_clock(now + timedelta(hours=hour))}"
         yield f"{sender.title} takes {takes} segments {when}, and {wanted[hour]} want to go: the others wait"
-
-
-def _hour(now: datetime, number: int) -> datetime:
-    return now + timedelta(hours=number)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from smsretry.instants import Instant
 from smsretry.retry.models import Claim, KnownCode, Value
@@ -12,29 +12,23 @@ from smsretry.vocabulary import MessageClass, TextState
 
 
 class Step(Value):
-    """What happened to a text or its customer, from a send to what a person did: only what is known of it."""
+    """What happened to a text or its customer, from a send to what a person did.
+
+    Whatever else SQL tells of it is kept under its name. To show a fact more, add it there, and its words in `history`.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     at: Instant
     what: str = Field(description="In a word: the outcome of a send, how far its message came, an event.")
     send: int | None = Field(None, description="Which send of the text it is about.")
-    was: str | None = Field(None, description="A customer's consent, or the last four digits of a number.")
-    became: str | None = None
     source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
-    number: int | None = Field(None, description="As which attempt it counted. None: as none.")
-    code: int | None = None
-    sid: str | None = None
-    sender: str | None = Field(None, description="What it went out from, as people see it.")
-    rule: str | None = None
-    consent: str | None = None
     told_by: str | None = Field(None, description="How that is known, if not by the answer to the send.")
     until: Instant | None = Field(None, description="Until when the text then waited.")
     since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
-    times: int | None = Field(None, description="How often it happened in a row, for the same reason. None: once.")
-    last_at: Instant | None = None
-    who: str | None = Field(None, description="The application, or the name that a person gave. None: smsretry.")
+    last_at: Instant | None = Field(None, description="When it last happened, of several times in a row.")
     because: str | None = None
     why_code: KnownCode = None
-    run_id: UUID | None = None
 
 
 RecordState: TypeAlias = TextState | Literal["not_queued"]

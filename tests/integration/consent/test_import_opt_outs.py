@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.opt_outs import LINES_OF_A_CALL, ImportOptOuts, OptOut
+from smsretry.cli.opt_outs import LINES_OF_A_CALL
+from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.errors import QueueUnreachable
 from tests.integration.conftest import Command
 from tests.integration.hearing import customer_of, hear, is_out
@@ -111,7 +112,7 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     file.write_text("Phone\tOpted Out At\n" + lines)
     done = command("import-opt-outs", file, "--business", shop.id, *DONE)
     assert done.exit_code == 1
-    assert "line 3: Its number has no country code" in done.stdout
+    assert "line 3: must be a number with its country code" in done.stdout
     assert "lines_read 3, refused 1." in done.stdout
     assert is_out(shop)
     assert is_out(shop, MIAMI)
@@ -132,9 +133,10 @@ def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
     row = shop.due_text()
     shop.stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
     order = ImportOptOuts(business_id=str(shop.id), dry_run=False, who="Ann", because="Moved")
+    lines = [{"line": 2, "phone": PHONE, "at": (NOON - DAY).isoformat()}]
     with pytest.raises(QueueUnreachable, match="It is not known whether it was recorded"):
-        operators.import_opt_outs(order, [OptOut(2, PHONE, (NOON - DAY).isoformat())])
-    done = operators.import_opt_outs(order, [OptOut(2, PHONE, (NOON - DAY).isoformat())])
+        operators.carry_out(order, opt_outs=lines)
+    done = operators.carry_out(order, opt_outs=lines)
     assert (done.recorded, done.known) == (0, 1)
     assert shop.row(row)["status"] == "cancelled"
 

@@ -43,7 +43,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
 ) -> None:
     """Each says what was done, and no number is printed."""
     again = command("senders", "add", SENDER, "--business", business.id, "--account", account, *BECAUSE)
-    assert again.stdout.startswith(f"Added: sender_id {own}, sender …0006, businesses 1, released 0.\nBy ")
+    assert again.stdout.startswith(f"Added: sender_id {own}, sender …0006, businesses 1, released 0.\n")
     assert said(command("senders", "change", own, "--rate", 2.5, *BECAUSE)).startswith("Changed: ")
     assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith("Changed: ")
     told = command("senders").stdout
