@@ -28,8 +28,7 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     assert run["name"] == run["state"]["message"] == "queued 1 · failed 1"
     assert run["tags"] == ["texts"]
     page = prefect.artifacts("sms-run")[0]["data"]
-    assert f"{empty}" in page
-    assert "Text is empty: scheduled\\_sends.body holds none" in page
+    assert "failed: Text is empty: scheduled\\_sends.body holds none" in page
     [event] = wait_for_events(prefect, f"sms.send-log.{empty}", 1)
     assert event["event"] == "sms.send-log.failed"
     why = "Text is empty: scheduled_sends.body holds none"

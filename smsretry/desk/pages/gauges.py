@@ -7,12 +7,14 @@ from typing import Final, NamedTuple, get_args
 from smsretry.desk.questions.queue_status import FATES, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
+_PLANNED, _ENDED = ("waiting", "held", "late"), ("failed", "cancelled")
+_SENDS: Final = (*get_args(OutcomeName), "under_way")
 _COUNTED: Final = (
-    ("queue", "queue.depth", "Texts in the queue", "state", QueueStatus.STATES),
-    ("scheduled", "scheduled.sends", "Scheduled sends that are no texts yet", "state", ("waiting", "held", "late")),
-    ("sent", "recent.sends", "Sends begun in the last hour", "outcome", (*get_args(OutcomeName), "under_way")),
-    ("hour", "day.deliveries", "Texts accepted in the last day", "delivery", FATES),
-    ("ended", "day.ended", "The last day's texts that failed or were cancelled", "fate", ("failed", "cancelled")),
+    ("queue", "smsretry.queue.depth", "Texts in the queue", "smsretry.state", QueueStatus.STATES),
+    ("scheduled", "smsretry.scheduled.sends", "Scheduled sends that are no texts yet", "smsretry.state", _PLANNED),
+    ("sent", "smsretry.recent.sends", "Sends begun in the last hour", "smsretry.outcome", _SENDS),
+    ("hour", "smsretry.day.deliveries", "Texts accepted in the last day", "smsretry.delivery", FATES),
+    ("ended", "smsretry.day.ended", "The last day's texts that failed or were cancelled", "smsretry.fate", _ENDED),
 )
 """Parts of `sms_status`: the gauge of each, what it counts, and in which cases. One without texts is 0."""
 
@@ -32,8 +34,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
     """The numbers that a chart or an alert can use."""
     for part, name, description, by, cases in _COUNTED:
         texts = now.counts(part)
-        points = [({f"smsretry.{by}": case}, texts[case]) for case in cases]
-        yield Gauge(f"smsretry.{name}", "{text}", description, points)
+        yield Gauge(name, "{text}", description, [({by: case}, texts[case]) for case in cases])
     waiting = Counter[tuple[str, str]]()  # numbers with the same last digits are one case
     for line in now.part("sender"):
         waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
