@@ -8,6 +8,7 @@ from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, Report, of_texts
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
+from smsretry.desk.questions.told import Table
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
@@ -148,3 +149,10 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
 def test_what_others_wrote_is_no_markup() -> None:
     """A business may call itself a link, an image or a script."""
     assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
+
+
+def test_a_table_that_would_be_cut_off_is_a_list() -> None:
+    """Prefect's UI shows as much of a cell as fits into its column."""
+    few, much = ("failed", "3", "Opted out"), ("failed", "1", "Not delivered " * 9)
+    assert "| failed | 3 | Opted out |" in markdown(["", Table("Ended", [few])])
+    assert "- failed 3: Opted out\n" in markdown(["", Table("Ended", [few, much])])

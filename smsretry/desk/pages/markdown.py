@@ -21,20 +21,27 @@ _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
 _ID: Final = re.compile(r"(?<!-)\b(run|row|text|customer|business|send.log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
 _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
 """The Event Feed's word for what a line names. The other names are the same in both."""
+_CELL: Final = 60
+"""Characters that fit into a table's last cell."""
 _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
 """Of the parts of an hour."""
 
 
 def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
-    """All of it; the first line is the title. A list fits any window, and the UI cuts wide tables off."""
+    """All of it; the first line is the title. The UI cuts a wide table off, so that one is a list."""
     text = ""
     for nth, part in enumerate(told):
         match part:
             case Heading(words):
                 text += f"\n\n## {plain(words)}\n"
             case Table(title, rows) if rows:
-                text += f"\n\n## {plain(title)}\n\n| | texts | |\n|---|--:|---|\n"
-                text += "".join(f"| {' | '.join(_words(cell, forms) for cell in row)} |\n" for row in rows)
+                cells = [[_words(cell, forms) for cell in row] for row in rows]
+                text += f"\n\n## {plain(title)}\n\n"
+                if max(len(more) for *_, more in rows) > _CELL:
+                    text += "".join(f"- {' '.join(filter(None, few))}: {more}\n" for *few, more in cells)
+                else:
+                    text += "| | texts | |\n|---|--:|---|\n"
+                    text += "".join(f"| {' | '.join(row)} |\n" for row in cells)
             case Table():
                 pass
             case Hours():

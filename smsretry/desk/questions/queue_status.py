@@ -240,6 +240,11 @@ class QueueStatus(Answer):
             yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
         for part, title in _TABLES.items():
             yield Table(title, [self._row(line) for line in self.part(part)])
+            yield from self._hours() if part == "sent" else ()
+        yield f"As of {on_clock(self.at)} on the database's clock."
+
+    def _hours(self) -> Iterator[Hours]:
+        """The last day, if a text was accepted in it."""
         if fates := self.counts("hour"):
             last = self.at.replace(minute=0, second=0, microsecond=0)
             hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
@@ -248,7 +253,6 @@ class QueueStatus(Answer):
                     hours[line.oldest][line.name] = line.texts or 0
             parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()]
             yield Hours(_HOURS.format_map(fates), parts)
-        yield f"As of {on_clock(self.at)} on the database's clock."
 
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
