@@ -74,7 +74,7 @@ def push_metrics(status: QueueStatus | None = None) -> None:
     """Push `status`, or else the queue's state as the database has it now, where metrics are on. Raises nothing."""
 
     def current() -> QueueStatus:
-        with desk() as connected:
+        with reading_desk() as connected:
             return connected.status()
 
     export(os.environ, lambda: status or current())

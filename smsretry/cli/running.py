@@ -148,9 +148,9 @@ def process(
 
 def _due() -> float | None:
     """How many texts are due; None if the run finds out why that cannot be told."""
-    from smsretry.wiring import desk
+    from smsretry.wiring import reading_desk
 
-    with suppress(SmsRetryError), desk() as connected:
+    with suppress(SmsRetryError), reading_desk() as connected:
         return connected.status().queue.get("due", 0)
     return None
 

@@ -210,7 +210,7 @@ class FlowControl:
                     return None
                 if monotonic() > began + (PATIENCE_SECONDS if waits_for else RUN_PATIENCE_SECONDS):
                     self._full.add(waits_for)
-                    return self._back(claim, _OTHERS_FIRST, "sending_stopped")
+                    return self._back(claim, _OTHERS_FIRST, "others_first")
                 self._lock.wait(LOOK_UP_SECONDS)
             return put_off
 

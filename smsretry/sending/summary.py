@@ -155,7 +155,7 @@ CameTo: TypeAlias = Literal[
 undelivered: it did not arrive and is not sent again. retried: it did not arrive and is queued again. held: likewise,
 and its sender must be mended. still undelivered: it was acted on before, and a late delivery would still count. not at
 the provider: it has no such message. not asked: the provider did not say, or the database could not store it for now.
-settled elsewhere: by a callback or another run.
+settled elsewhere: by a callback or another run, or it is too late to send it again.
 """
 
 

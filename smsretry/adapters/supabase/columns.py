@@ -28,8 +28,7 @@ Values = dict[str, object]
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     """For a row that is not sent now: the function to call, and its values."""
     if isinstance(decision, Fail | Cancel):
-        ends: Values = {"final_status": decision.leaves, "error": decision.why, "why_code": decision.why_code}
-        return "end_sms_retry", ends
+        return "end_sms_retry", end(decision)
     values: Values = {"why": decision.why, "why_code": decision.why_code, "held": decision.held}
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
@@ -47,6 +46,11 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
         case _:
             assert_never(decision)
     return "defer_sms_retry", values
+
+
+def end(decision: Fail | Cancel) -> Values:
+    """For `end_sms_retry`."""
+    return {"final_status": decision.leaves, "error": decision.why, "why_code": decision.why_code}
 
 
 def after_send(outcome: Outcome, decision: AfterSend) -> Values:

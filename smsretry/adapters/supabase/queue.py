@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import QUEUEING, Ending
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, put_off
+from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, end, put_off
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError, QueueSlow
@@ -202,8 +202,7 @@ class SupabaseQueue(SupabaseGroups):
         row, fence = unreadable.row["id"], _fence(unreadable.row)
         try:
             if unreadable.row["in_doubt_since"] is None:
-                ends = {"final_status": "failed", "error": unreadable.why, "why_code": "bad_row"}
-                self.repeated("end_sms_retry", fence | ends)
+                self.repeated("end_sms_retry", fence | end(Fail(unreadable.why, "bad_row")))
                 return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"

@@ -92,10 +92,10 @@ alter domain smsretry.why_code add constraint known check (value in (
     'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application',
     'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
     'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
-    'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials', 'already_queued',
-    'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now', 'refused',
-    'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence',
-    'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+    'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials',
+    'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now',
+    'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
+    'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
 -- ======== schemas/tables/businesses.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.

@@ -122,8 +122,8 @@ CASES: Final = [
          "businesses.sms_hours"),
     Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop … --lift"),
     *(Case(code, CANCEL, waits(code)) for code in (
-        "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited", "refused_for_now",
-        "delivery_open")),
+        "others_first", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
+        "refused_for_now", "delivery_open")),
     *(Case(code, LOOK, waits(code, held=held), says="mend what it says") for code, held in (
         ("mark_mismatch", True), ("customer_locked", False), ("database_trouble", False), ("data_changed", False),
         ("sender_paused", True), ("sending_stopped", False), ("business_trouble", False), ("no_credentials", True),
