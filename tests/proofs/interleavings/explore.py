@@ -20,8 +20,8 @@ AT_WORK: Final[Sequence[Actor]] = (workers, time_passes, recovery)
 EVERYBODY: Final[Sequence[Actor]] = (
     *AT_WORK, carrier, poll, application, customers, planner, processor, inbound, operator, pruning,
 )  # fmt: skip
-_LONGEST: Final = 60
-"""Steps for each text, after which it is stuck: three looks and three sends are done in fewer."""
+_LONGEST: Final = 150
+"""Steps for each text, after which it is stuck: looks for the whole night in which the other waits are fewer."""
 
 
 class Ends:
