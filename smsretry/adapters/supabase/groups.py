@@ -133,16 +133,11 @@ class SupabaseGroups(SupabaseCalls):
         try:
             return Reply(function, (self._begins if leave_if_busy else self._others).call(call))
         except RepeatAlone:
-            return self._alone(call)
-
-    def _alone(self, call: Call) -> Reply:
-        left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
-        return self.repeated(call.function, call.values, but_for=left)
+            left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
+            return self.repeated(call.function, call.values, but_for=left)
 
     def together(self, calls: Sequence[Call]) -> Sequence[Result]:
-        """Make several calls as one request and one transaction. Each has its own answer or error, in its place."""
-        if len(calls) == 1:
-            return [self._alone(calls[0]).content]
+        """Make calls as one request and one transaction. Each has its own answer or error, in its place."""
         given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
         try:
             reply = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))

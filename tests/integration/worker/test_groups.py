@@ -1,12 +1,15 @@
 """Group commit: calls of `group_sms_calls` are one transaction, and each of them answers for itself alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import Claim
 from tests.integration.isolation.test_slow_businesses import trigger
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 def begin(claim: Claim, attempt: int = 1, **changes: object) -> dict[str, Any]:
@@ -85,6 +88,20 @@ def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fa
         assert together(shop, *map(defer, (claims[0], first))) == [True, "P0001"]
     with trigger(neighbor, "perform pg_sleep(1.1)"):
         assert together(shop, *map(defer, (first, *claims[1:]))) == [True, None, None]
+
+
+def test_a_call_that_waits_for_a_lock_keeps_no_other_call_from_its_answer(shop: Shop) -> None:
+    """Also where it was the only one under way when it began to wait."""
+    first, second = claims_of(shop, 2)
+    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
+        with other.transaction():
+            other.execute("select from sms_retry_queue where id = %s for update", [first.id])
+            waiting = pool.submit(shop.queue.put_off, first, GiveBack("Asked to", "operator"))
+            until(lambda: shop.sql(waits))
+            assert shop.queue.put_off(second, GiveBack("Asked to", "operator"))
+            assert not waiting.done()
+        assert waiting.result()
 
 
 def test_without_the_group_function_each_call_is_made_alone(shop: Shop) -> None:
