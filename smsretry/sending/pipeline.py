@@ -43,6 +43,7 @@ _TOO_LATE: Final = (
     "It took {:.0f} s to learn that it may go, and by then another worker may have it: the database was slow, or this "
     "process was stopped meanwhile"
 )
+_SLOW: Final = "The provider was slow to say what became of an earlier message of this text"
 _CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
 
 
@@ -107,7 +108,7 @@ class _Item:
             return self._put_off(obstacle)
         asked, attempt_id = _stopwatch(), uuid4()
         try:
-            answer = self._ask(attempt_id, decision)
+            answer = self._lost_messages(asked) or self._ask(attempt_id, decision)
         except Exception:
             self.flow_control.withdraw(self.claim)
             raise
@@ -134,9 +135,7 @@ class _Item:
         return ItemResult.lost(self.claim)
 
     def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
-        """May the request leave? First the provider is asked about messages that did not arrive, then the database."""
-        if self._is_listed and (settled := self._lost_messages()):
-            return settled
+        """May the request leave?"""
         began, lead, first_send = time.monotonic(), self.flow_control.lead, self.first_send
         try:
             begun = self.queue.begin(
@@ -150,11 +149,14 @@ class _Item:
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
-    def _lost_messages(self) -> PutOff | None:
-        """Ask once more about messages of this text that did not arrive: they may have arrived by now."""
-        lost = self.claim.lost_messages
+    def _lost_messages(self, asked: float) -> PutOff | None:
+        """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
+        lost = self.claim.lost_messages if self._is_listed else ()
         reports = {one.sid: self.sender.what_became_of(one.sid, account=one.account) for one in lost}
-        return before_sending_again(self.claim, reports)
+        if settled := before_sending_again(self.claim, reports):
+            return settled
+        too_slow = lost and _stopwatch() - asked > SEND_WITHIN_SECONDS
+        return before.troubled(self.claim, _SLOW, "unreachable") if too_slow else None
 
     def _not_begun(self, begun: Begun, cap: Cap | None) -> ItemResult:
         claim, profile, until = self.claim, self.profile, begun.reached_at or begun.decided_at

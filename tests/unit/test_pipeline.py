@@ -159,7 +159,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(monkeypatc
     A slow database and a process that was stopped look the same from here. The text goes on in the next run.
     """
     for seconds in (0.0, SEND_WITHIN_SECONDS, SEND_WITHIN_SECONDS + 0.1):
-        stopwatch = iter([1000.0, 1000.0 + seconds])
+        stopwatch = iter([1000.0, 1000.0, 1000.0 + seconds])
         monkeypatch.setattr("time.clock_gettime", lambda _, watch=stopwatch: next(watch))  # goes on while suspended
         sender = FakeSender(reports={SID: Report("undelivered")})
         result = went(queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}])
@@ -168,6 +168,10 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(monkeypatc
     decided = queue.decisions[-1]
     assert isinstance(decided, Retry)
     assert (decided.counted, decided.reason, decided.due_in < timedelta(minutes=1)) == (False, None, True)
+    stopwatch = iter([1000.0, 1000.1 + SEND_WITHIN_SECONDS])  # the provider was slow to say what became of a message
+    monkeypatch.setattr("time.clock_gettime", lambda _: next(stopwatch))
+    result = went(queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}])
+    assert (result.fate, result.why_code, queue.calls) == ("Deferred", "unreachable", ["put_off"])
 
 
 def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
