@@ -140,6 +140,8 @@ def process(
     elif deliveries.followed or deliveries.stopped_because:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
+    if run.asked_to_stop:
+        raise typer.Exit(128 + run.asked_to_stop)
     held = any(item.fate == "Held" for item in items)
     stopped = summary.needs_somebody or summary.stopped_because or summary.stopped_senders or planned.stopped_because
     if held or stopped or deliveries.needs_somebody:

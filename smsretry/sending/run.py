@@ -67,6 +67,8 @@ class Run:
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
+        self.asked_to_stop: signal.Signals | None = None
+        """By which signal."""
         self._ended_because: str | None = None
 
     @contextmanager
@@ -77,7 +79,8 @@ class Run:
         """
 
         def stop(number: int, _frame: FrameType | None) -> None:
-            self.flow_control.stop(f"This run was asked to stop ({signal.Signals(number).name})")
+            self.asked_to_stop = signal.Signals(number)
+            self.flow_control.stop(f"This run was asked to stop ({self.asked_to_stop.name})")
 
         if threading.current_thread() is not threading.main_thread():
             yield

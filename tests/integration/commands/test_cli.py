@@ -1,17 +1,22 @@
 """The `smsretry` command against the stack, without Prefect."""
 
 import json
+import os
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrations
 from smsretry.local.stack import SENDER, Stack
+from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE
+from tests.support.waiting import until
 
 SAID = ("consent", "-", "--said", "opted_out", "--source", "telephone", "--because", "She called")
 
@@ -72,6 +77,23 @@ def test_process_exits_with_1_when_somebody_must_act(stack: Stack, business: Bus
     assert command("process").exit_code == 0
     business.due_text(phone="+112125550123")
     assert command("process").exit_code == 1
+
+
+def test_process_that_is_asked_to_stop_ends_what_it_began_and_exits_as_interrupted(
+    stack: Stack, business: Business, command: Command
+) -> None:
+    """Nothing else is wrong then."""
+    row = business.due_text()
+    stack.twilio.fail(AcceptThenWait(timedelta(seconds=3)))
+
+    def interrupt() -> None:
+        until(stack.twilio.ledger.entries)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        interrupted = pool.submit(interrupt)
+        told = command("process")
+    assert (told.exit_code, business.row(row)["status"], interrupted.result()) == (130, "completed", None)
 
 
 def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(stack: Stack, command: Command) -> None:
