@@ -59,12 +59,14 @@ connection (08, PGRST001) or a gateway's answer (5xx) that is not certain."""
 MIGRATE: Final = "Run `smsretry migrate` with this version."
 _NO_GRANT: Final = "42501"
 _GONE: Final = (
-    "Something that {function} needs is gone from the database, or it itself is, or has other parameters ({code}). "
-    "`smsretry doctor` names it. Run `smsretry migrate` with this version, with --again if it says that there is "
-    "nothing to do; or install the version that the database was migrated with."
+    "Something that {function} needs is gone from the database, or it itself is, or has other parameters ({code}), or "
+    "SUPABASE_URL ({url}) is another project's. `smsretry doctor` names it. Run `smsretry migrate` with this version, "
+    "with --again if it says that there is nothing to do, which has the API look anew; or install the version that the "
+    "database was migrated with."
 )
 _SERVICE_KEY: Final = (
-    "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not the anon key."
+    "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not expired, and not the anon "
+    "key."
 )
 _READERS_KEY: Final = (
     "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret and not "
@@ -128,14 +130,15 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
         return InputError(". ".join(part for part in (error.message, error.hint) if part))
     if code == "55P03":  # lock_not_available
         return QueueBusy(f"{function} waited too long for a lock that another transaction holds", undone=True)
-    if code == "57014":  # query_canceled
+    if code in ("57014", "25P04"):  # query_canceled, transaction_timeout
         return QueueCancelled(
-            f"Supabase could not answer {function} in its time ({code}): it is busy, or a statement_timeout is short.",
+            f"Supabase could not answer {function} in its time ({code}): it is busy, another transaction locks what it "
+            "needs, or a statement_timeout or transaction_timeout is short.",
             undone=True,
         )
     if not code or _PASSING.fullmatch(code):
         trouble = f"Supabase could not answer {function} now ({code or 'no code'})."
-        if code == "PGRST000":
+        if code in ("PGRST000", "PGRST003"):
             trouble = (
                 f"Supabase's API could not reach its database for {function} ({code}). The database is down or paused, "
                 "or refuses the API's login: may the role authenticator log in and connect, is its password right and "
@@ -147,7 +150,9 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
         return QueueError(f"The database refused {function} with {code}: {told}")
     # Class 23: integrity_constraint_violation.
     other = _FORBIDDEN if code.startswith("23") else f"The database refused {{function}} with {{code}}. {MIGRATE}"
-    return QueueError(_WHAT_TO_DO.get(code, other).format(function=function, code=code, url=url))
+    # How a replica refuses PostgREST's transaction, before any function is called.
+    known = "25006" if "read-write mode" in (error.message or "") else code
+    return QueueError(_WHAT_TO_DO.get(known, other).format(function=function, code=code, url=url))
 
 
 def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
@@ -184,7 +189,8 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
             f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
             "SUPABASE_URL to the project's own address."
         )
-    if status in (401, 403) and (code != _NO_GRANT or as_reader):
+    is_json = "json" in response.headers.get("content-type", "")  # else it is a firewall's page, which knows no key
+    if status in (401, 403) and is_json and (code != _NO_GRANT or as_reader):
         words = said if code is None or code.startswith("PGRST3") else code
         advice = (_GATEWAYS_KEY if code is None else _READERS_KEY) if as_reader else _SERVICE_KEY
         raise QueueError(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
@@ -192,9 +198,9 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     if code is None and status == 404:
         told = f"it answered 404 to {function}: {said or 'no words'}"
         raise QueueError(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
-    if code is None and said and status >= 402 and status != 429:
-        what_to_do = _OF_PROJECT.get(status, "")
-        raise QueueUnreachable(f"Supabase answers {function} with HTTP {status}: {said}. {what_to_do}".strip())
+    if code is None and said and status >= 401:
+        trouble = f"Supabase answers {function} with HTTP {status}: {said}. {_OF_PROJECT.get(status, '')}".strip()
+        raise QueueUnreachable(trouble, undone=status == 429)
 
 
 def _said(response: httpx.Response) -> tuple[str | None, str]:

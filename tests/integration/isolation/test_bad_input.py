@@ -1,5 +1,6 @@
 """Wrong settings, a database that is not as it should be: what a person is told. Nothing is lost."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -37,9 +38,9 @@ def answering(answer: Response, settings: Settings) -> Iterator[SupabaseQueue]:
         yield queue
 
 
-def error(code: str | None, status: int) -> Response:
+def error(code: str | None, status: int, message: str = "Invalid API key") -> Response:
     """PostgREST's, or a gateway's that has no code."""
-    return JSONResponse({"code": code, "message": "Invalid API key", "details": None, "hint": None}, status)
+    return JSONResponse({"code": code, "message": message, "details": None, "hint": None}, status)
 
 
 def told(queue: SupabaseQueue, kind: type[SmsRetryError]) -> str:
@@ -70,6 +71,8 @@ def test_a_wrong_address_is_named(settings: Settings) -> None:
         (200, QueueError, "Check that SUPABASE_URL ("),
         (404, QueueError, "There is no Supabase API at SUPABASE_URL ("),
         (502, QueueUnreachable, "The next run tries again."),
+        (403, QueueUnreachable, "with HTTP 403: Welcome."),  # a firewall's, and no word about the key
+        (401, QueueUnreachable, "with HTTP 401: Welcome."),
     ]
     for status, kind, part in pages:
         with answering(HTMLResponse("<html>Welcome</html>", status), settings) as queue:
@@ -93,6 +96,16 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
             said = told(queue, QueueError)
         assert advice in said, code
         assert ("smsretry migrate" in said) is (code in ("PGRST202", "PGRST203", "42P01", "42703")), code
+    passing = [
+        (error(None, 429, "API rate limit exceeded"), "with HTTP 429: API rate limit exceeded."),
+        (error("PGRST003", 504), "are there connections left?"),
+        (error("25P04", 500), "or a statement_timeout or transaction_timeout is short."),
+    ]
+    for answer, advice in passing:
+        with answering(answer, settings) as queue, pytest.raises(QueueUnreachable, match=re.escape(advice)):
+            claim_due(queue, 1)
+    with answering(error("0A000", 400, "cannot set transaction read-write mode during recovery"), settings) as queue:
+        assert "or it is a replica." in told(queue, QueueError)
     for status in (401, 403):
         with answering(error("42501", status), settings) as queue:
             assert "not the anon key. If it is, run `smsretry migrate --again`." in told(queue, QueueError)
