@@ -27,6 +27,7 @@ _PAGE: Final = 200
 _LOAD_SECONDS: Final = 20.0
 _LOADS: Final = """
 import json, sys, tempfile
+from prefect.context import SyncClientContext
 from prefect.results import get_default_result_storage
 from prefect.settings import get_current_settings
 settings = get_current_settings()
@@ -34,9 +35,10 @@ settings.home.mkdir(parents=True, exist_ok=True)
 tempfile.TemporaryFile(dir=settings.home).close()
 print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries]), flush=True)
 if "answers" in sys.argv:
-    get_default_result_storage(_sync=True)
+    with SyncClientContext.get_or_create():
+        get_default_result_storage(_sync=True)
 """
-"""What `smsretry serve` loads. The storage is asked only if the server answers: Prefect would start one of its own."""
+"""What each run loads. Server and storage are asked only if the server answers: Prefect would start one of its own."""
 _WAITING: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ({"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}, "cancel in the UI those that hang"),
     (
@@ -45,6 +47,7 @@ _WAITING: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ),
 )
 """Runs that have not ended, and what keeps them."""
+_UNMADE: Final = "nobody made a run: see that the schedule is on, and the scheduler of the Prefect server"
 _ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
 """Where in a traceback the error's own lines begin."""
 _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
@@ -97,13 +100,14 @@ def _loaded(*server: str) -> Iterator[Finding]:
         )  # fmt: skip
         *_, error = _ERROR.split(ended.stderr)
         lines = [one.partition(" [type=")[0].strip() for one in error.splitlines() if "further information" not in one]
-        problem = f"cannot be loaded, so no run starts: {'; '.join(lines[:3])[:300]}" if ended.returncode else None
+        told = f"{'; '.join(lines[:3])[:300]}. `prefect config view` shows what counts"
+        problem = f"cannot be loaded, so no run starts: {told}" if ended.returncode else None
         if not ended.stdout:
-            yield _finding("Prefect's settings", f"{problem}. `prefect config view` shows where each is from")
+            yield _finding("Prefect's settings", problem)
             return
         yield Finding(subject="Prefect's settings", ok=True, advice=_odd(*json.loads(ended.stdout.splitlines()[-1])))
         if server:
-            yield _finding("Prefect's result storage", problem)
+            yield _finding("Prefect's server and result storage", problem)
 
 
 def _odd(url: str | None, *retries: int) -> str | None:
@@ -153,10 +157,13 @@ def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
     if pool := found.work_pool_name:
         try:
             there = api.ask(f"work_pools/{quote(pool)}")
+            queue = api.ask(f"work_pools/{quote(pool)}/queues/{quote(found.work_queue_name or 'default')}")
         except PrefectLacks:
-            return f"the work pool {pool} is gone: `prefect work-pool create --type process {pool}`"
+            return f"the work pool {pool}, or its queue, is gone: `prefect work-pool create --type process {pool}`"
         if there["is_paused"]:
             return f"the work pool {pool} is paused, so nothing runs: `prefect work-pool resume {pool}`"
+        if queue["is_paused"] or 0 in (queue["concurrency_limit"], there["concurrency_limit"]):
+            return f"the work queue {queue['name']} of {pool} is paused, or has a concurrency limit of 0: see the UI"
         if there.get("status") == "NOT_READY":
             return f"the work pool {pool} has no worker: start `prefect worker start --pool {pool}` under a supervisor"
     if found.last_polled is None:
@@ -171,16 +178,20 @@ def _last_completed(api: PrefectApi, wanted: Deployment, found: Registered, at: 
     completed = _runs(api, found, {"type": {"any_": ["COMPLETED"]}}, limit=1)
     since = datetime.fromisoformat(completed[0]["end_time"]) if completed else found.created
     age = max(at - since, timedelta())
+    newest = _runs(api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1)
+    ended = [row["state"] for row in newest if datetime.fromisoformat(row["end_time"]) > since]
+    told = [f"the newest one ended {state['name']}: {state['message']}" for state in ended]
     if age <= max(_NO_RUN, 2 * min(schedule.period for schedule in wanted.schedules)):
-        return _finding(f"{subject}, {span(age.total_seconds())} ago" if completed else f"{subject}: none yet", None)
+        subject += f", {span(age.total_seconds())} ago" if completed else ": none yet"
+        told = told if ended and ended[0]["type"] != "CANCELLED" else []  # a later run does its work
+        return Finding(subject=subject, ok=bool(completed) or not told, advice="".join(told) or None)
+    kept = [
+        f"{', '.join(f'{n} {name}' for name, n in waiting.items())}: {what_to_do}"
+        for state, what_to_do in _WAITING
+        if (waiting := Counter(row["state"]["name"] for row in _runs(api, found, state)))
+    ]
     advice = f"was {span(age.total_seconds())} ago" if completed else f"never was, in {span(age.total_seconds())}"
-    for state, what_to_do in _WAITING:
-        if waiting := Counter(row["state"]["name"] for row in _runs(api, found, state)):
-            advice += f"; {', '.join(f'{n} {name}' for name, n in waiting.items())}: {what_to_do}"
-    ended = _runs(api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1)
-    if ended and datetime.fromisoformat(ended[0]["end_time"]) > since:
-        advice += f"; the newest one ended {ended[0]['state']['name']}: {ended[0]['state']['message']}"
-    return _finding(subject, advice)
+    return _finding(subject, "; ".join([advice, *([*kept, *told] or [_UNMADE])]))
 
 
 def _runs(api: PrefectApi, found: Registered, state: dict[str, Any], limit: int = _PAGE) -> list[dict[str, Any]]:

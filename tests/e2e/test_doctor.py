@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 from typer.testing import CliRunner
 
 from smsretry.cli.command import app
+from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import SENDER, Stack
 from tests.e2e.conftest import Prefect
 from tests.e2e.registry import SCHEDULED, Registry
@@ -92,10 +96,13 @@ AT_PREFECT: Final = [
     "bad  runner of process-scheduled-sends: none has asked for its runs for 1 h ",
     "bad  deployment sms-status: is not registered: restart ",
     "bad  runner of sms-prune: the work pool texts has no worker: start `prefect worker start --pool texts`",
+    "bad  runner of sync-delivery-status: the work queue second of texts is paused, or has a concurrency limit of 0",
     "bad  last completed run of sync-delivery-status: never was, in 1 h",
+    "bad  last completed run of process-scheduled-sends: never was, in 1 h; nobody made a run: ",
+    "s ago: the newest one ended Crashed: It died",
     " Late: no runner takes them, or a work queue is paused or ",
     "; the newest one ended Failed: It broke",
-    f"bad  Prefect's result storage: {_NO_RUN}",
+    f"bad  Prefect's server and result storage: {_NO_RUN}",
 ]
 
 
@@ -142,12 +149,14 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
     asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
-    for variables, told in [
-        *VARIABLES,
-        (asks_for_a_key, [" asks for an auth string: set PREFECT_API_AUTH_STRING to "]),
-    ]:
-        said = doctor(**variables)
-        assert [line for line in told if line not in said] == [], said
+    with LocalServer(Starlette(routes=[Route("/{path:path}", lambda _: JSONResponse("2.20.3"))])) as prefect_2:
+        for variables, told in [
+            *VARIABLES,
+            (asks_for_a_key, [" asks for an auth string: set PREFECT_API_AUTH_STRING to "]),
+            ({"PREFECT_API_URL": prefect_2.url}, [f"{_NO_RUN}RuntimeError: Found incompatible versions: client: 3."]),
+        ]:
+            said = doctor(**variables)
+            assert [line for line in told if line not in said] == [], said
 
 
 def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
@@ -155,13 +164,16 @@ def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
 ) -> None:
     """By the object, the deployment, the work pool or the last run; and a number that the account does not own."""
     registry.prefect.post("work_pools/", {"name": "texts", "type": "process"})
+    registry.prefect.post("work_pools/texts/queues", {"name": "second", "concurrency_limit": 0})
     registry.register("sms-prune", work_pool_name="texts")
+    registry.register("sync-delivery-status", work_pool_name="texts", work_queue_name="second")
     registry.register(SCHEDULED, paused=True)
+    registry.run(SCHEDULED, "CRASHED", message="It died")
     registry.say(
         """delete from deployment where name = 'sms-status';
            update deployment set last_polled = last_polled - interval '3700 seconds'
            where name = 'process-scheduled-sends';
-           update deployment set created = created - interval '1 hour' where name = 'sync-delivery-status'"""
+           update deployment set created = created - interval '1 hour' where name <> 'process-sms-retries'"""
     )
     registry.run("sync-delivery-status", "FAILED", message="It broke")
     registry.missed("sync-delivery-status", 30)

@@ -92,6 +92,7 @@ class Registered(BaseModel):
     id: str
     name: str
     work_pool_name: str | None = None
+    work_queue_name: str | None = None
     created: datetime
     entrypoint: str | None
     version: str | None
