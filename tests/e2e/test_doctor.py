@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from typer.testing import CliRunner
 
@@ -149,11 +150,17 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
     asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
-    with LocalServer(Starlette(routes=[Route("/{path:path}", lambda _: JSONResponse("2.20.3"))])) as prefect_2:
+
+    async def answer(request: Request) -> Response:
+        """An older Prefect, behind a proxy that lets through who knows its header."""
+        return JSONResponse("2.20.3", 200 if "x-access" in request.headers else 401)
+
+    with LocalServer(Starlette(routes=[Route("/{path:path}", answer)])) as prefect_2:
+        known = {"PREFECT_API_URL": prefect_2.url, "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Access": "yes"}'}
         for variables, told in [
             *VARIABLES,
             (asks_for_a_key, [" asks for an auth string: set PREFECT_API_AUTH_STRING to "]),
-            ({"PREFECT_API_URL": prefect_2.url}, [f"{_NO_RUN}RuntimeError: Found incompatible versions: client: 3."]),
+            (known, ["ok   Prefect's API at ", f"{_NO_RUN}RuntimeError: Found incompatible versions: client: 3."]),
         ]:
             said = doctor(**variables)
             assert [line for line in told if line not in said] == [], said

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any, Final, Self
 
 import httpx
-from pydantic import HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, Json, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.adapters.answering import why
@@ -28,6 +28,8 @@ class PrefectSettings(BaseSettings):
     """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
     prefect_api_key: SecretStr | None = None
     """Prefect Cloud's API key."""
+    prefect_client_custom_headers: Json[dict[str, str]] = Field("{}", repr=False)
+    """What a proxy before the server asks for, as JSON."""
 
 
 class PrefectError(SmsRetryError):
@@ -52,7 +54,7 @@ class PrefectApi:
         self._auth = httpx.BasicAuth(user, password) if credentials else None
         key = settings.prefect_api_key
         self._key = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-        self._http = httpx.Client(verify=trusted(), timeout=10)
+        self._http = httpx.Client(verify=trusted(), timeout=10, headers=settings.prefect_client_custom_headers)
         self._asking = 0.0
         self.told_at: datetime | None = None
         """The server's time in its last answer that told one."""
