@@ -28,7 +28,7 @@ class PrefectSettings(BaseSettings):
     """`user:password`; the server's is PREFECT_SERVER_API_AUTH_STRING."""
     prefect_api_key: SecretStr | None = None
     """Prefect Cloud's API key."""
-    prefect_client_custom_headers: Json[dict[str, str]] = Field("{}", repr=False)
+    prefect_client_custom_headers: Json[dict[str, str]] | None = Field(None, repr=False)
     """What a proxy before the server asks for, as JSON."""
 
 

@@ -29,11 +29,9 @@ _ADVICE: Final = {
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
 }
 """What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
-_MEND_MAIN: Final = (
-    "check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, and in the Twilio console whether the "
-    "account is active"
-)
-_MEND_LISTED: Final = "check this account's SID, and its entry in TWILIO_ACCOUNTS"
+_ACTIVE: Final = "and in the Twilio console whether the account is active"
+_MEND_MAIN: Final = f"check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, {_ACTIVE}"
+_MEND_LISTED: Final = f"check this account's SID, its entry in TWILIO_ACCOUNTS, {_ACTIVE}"
 _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
     "TWILIO_ACCOUNTS"

@@ -190,3 +190,4 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     assert checked(own, dentist, EMPTY)[1] == (True, f"messaging service {EMPTY}"), "a short code needs no campaign"
     dentist.status = "suspended"
     assert checked(parent, dentist, NUMBER) == [(False, "the account is suspended: see the Twilio console")]
+    assert "in the Twilio console whether the account is active" in checked(own, dentist, NUMBER)[0][1]
