@@ -51,7 +51,7 @@ LOOK_UP_SECONDS: Final = 0.5
 """How often a waiting thread checks: a signal that stops the run cannot wake it."""
 _OTHERS_FIRST: Final = "It waits for other texts of its business or sender, and leaves its place to others meanwhile"
 _FAILING: Final = "Texts of this business came to nothing ({}), others go out: one of them is tried each time"
-_REFUSED: Final = "The account is refused, not the text: {}. Run `smsretry doctor`"
+_REFUSED: Final = "The account is refused, not the text: {}"
 _STOPPED: Final = "Sending does not work: {}. The provider's status page and the network tell more"
 K = TypeVar("K", bound=Hashable)
 Stop = tuple[StopKind, str]
@@ -324,7 +324,7 @@ class FlowControl:
         self._lift([ALL_SENDING])
         if refusal.kind == "account_refused":
             if refusal.certain:
-                self._stop_sender(sender, _REFUSED.format(refusal.text))
+                self._stop_sender(sender, _REFUSED.format(refusal.advice))
             else:
                 self._business_failed(sender, claim, refusal.text)
             return None

@@ -179,6 +179,7 @@ def test_a_business_whose_sender_stops_stops_nothing_but_its_own_texts() -> None
         _, summary = run_once(run)
         assert (summary.stopped_because is not None, len(summary.stopped_senders)) == (stops, 0 if stops else 1)
         assert ("the sender of Maple Street Dental" in str(summary)) is not stops
+        assert "Check this account's credentials" in str(summary), "and not with the doctor, who tells of the stop"
 
 
 # Rows under suspicion

@@ -108,7 +108,7 @@ class SupabaseCalls:
         """The error for an answer of another shape than the function's."""
         return QueueError(
             f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self.url}) is "
-            "the project's URL, not a web page's or the database's."
+            "the project's URL, not a web page's or the database's, and that the API's Max rows is not 0."
         )
 
     # The call

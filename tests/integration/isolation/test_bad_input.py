@@ -84,7 +84,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
     refusals = [
         (404, "PGRST125", "it must be the project's URL alone"),
         (406, "PGRST106", "add it to the exposed schemas"),
-        (404, "PGRST202", "Run `smsretry migrate` with this version"),
+        (404, "PGRST202", ") is another project's. `smsretry doctor` names it. Run `smsretry migrate`"),
         (300, "PGRST203", "then run `smsretry migrate --again`."),
         (400, "P0001", "a trigger or a constraint forbids it."),
         (409, "23514", "a trigger or a constraint forbids it."),
@@ -118,6 +118,7 @@ def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(settings: Settings
     answers: list[tuple[Response, type[SmsRetryError], str]] = [
         (Response(b"no gzip", headers={"content-encoding": "gzip"}), QueueUnreachable, "DecodingError"),
         (Response(b"[" * 100_000, media_type="application/json"), QueueError, "not its JSON"),
+        (JSONResponse(None), QueueError, "and that the API's Max rows is not 0."),
     ]
     for answer, kind, said in answers:
         with answering(answer, settings) as queue:
