@@ -100,7 +100,7 @@ def _loaded(*server: str) -> Iterator[Finding]:
         )  # fmt: skip
         *_, error = _ERROR.split(ended.stderr)
         lines = [one.partition(" [type=")[0].strip() for one in error.splitlines() if "further information" not in one]
-        told = f"{'; '.join(lines[:3])[:300]}. `prefect config view` shows what counts"
+        told = f"{'; '.join(lines[:3])[:300].rstrip('.')}. `prefect config view` shows what counts"
         problem = f"cannot be loaded, so no run starts: {told}" if ended.returncode else None
         if not ended.stdout:
             yield _finding("Prefect's settings", problem)
