@@ -163,7 +163,7 @@ def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
         if there["is_paused"]:
             return f"the work pool {pool} is paused, so nothing runs: `prefect work-pool resume {pool}`"
         if queue["is_paused"] or 0 in (queue["concurrency_limit"], there["concurrency_limit"]):
-            return f"the work queue {queue['name']} of {pool} is paused, or has a concurrency limit of 0: see the UI"
+            return f"the queue {queue['name']} of {pool} is paused, or a concurrency limit of them is 0: see the UI"
         if there.get("status") == "NOT_READY":
             return f"the work pool {pool} has no worker: start `prefect worker start --pool {pool}` under a supervisor"
     if found.last_polled is None:

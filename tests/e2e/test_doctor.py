@@ -11,8 +11,7 @@ from typing import Final
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from typer.testing import CliRunner
 
@@ -97,7 +96,7 @@ AT_PREFECT: Final = [
     "bad  runner of process-scheduled-sends: none has asked for its runs for 1 h ",
     "bad  deployment sms-status: is not registered: restart ",
     "bad  runner of sms-prune: the work pool texts has no worker: start `prefect worker start --pool texts`",
-    "bad  runner of sync-delivery-status: the work queue second of texts is paused, or has a concurrency limit of 0",
+    "bad  runner of sync-delivery-status: the queue second of texts is paused, or a concurrency limit of them is 0",
     "bad  last completed run of sync-delivery-status: never was, in 1 h",
     "bad  last completed run of process-scheduled-sends: never was, in 1 h; nobody made a run: ",
     "s ago: the newest one ended Crashed: It died",
@@ -150,12 +149,8 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
     asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
-
-    async def answer(request: Request) -> Response:
-        """An older Prefect, behind a proxy that lets through who knows its header."""
-        return JSONResponse("2.20.3", 200 if "x-access" in request.headers else 401)
-
-    with LocalServer(Starlette(routes=[Route("/{path:path}", answer)])) as prefect_2:
+    behind_proxy = Route("/{_:path}", lambda asked: JSONResponse("2.20.3", 200 if "x-access" in asked.headers else 401))
+    with LocalServer(Starlette(routes=[behind_proxy])) as prefect_2:
         known = {"PREFECT_API_URL": prefect_2.url, "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Access": "yes"}'}
         for variables, told in [
             *VARIABLES,
