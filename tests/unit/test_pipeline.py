@@ -10,7 +10,7 @@ import pytest
 
 from smsretry.errors import QueueBusy, QueueUnreachable, UnforeseenError
 from smsretry.retry.answers import Begun
-from smsretry.retry.decision import Fail, Retry, Send
+from smsretry.retry.decision import Fail, Hold, Retry, Send
 from smsretry.retry.delivery import Report
 from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
@@ -62,6 +62,10 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
         everything = "".join(traceback.format_exception(raised.value))
         for private in (quote, BODY, "2125550123", "555-0123", "555 0123", "555.0123", "Maple Street", "Hi Ann"):
             assert private not in everything
+    queue = FakeQueue(trouble={"begin": FileNotFoundError("zoneinfo/America/New_York")})
+    with pytest.raises(UnforeseenError):
+        went(queue)
+    assert isinstance(queue.decisions[-1], Hold), "a file that this machine lacks costs no text"
 
 
 def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
