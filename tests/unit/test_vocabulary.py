@@ -70,7 +70,7 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
     for fate in get_args(Fate):
         summary = RunSummary.of(results=[ItemResult(retry_id=UUID(int=1), fate=fate)])
         assert (sum(summary.counts.values()), getattr(summary, COUNTED_AS[fate])) == (1, 1)
-        assert badge_of_many([came_to(fate)])[0] != "nothing"
+        assert badge_of_many([came_to(fate)])[0], f"{fate} is in no number of a run's name"
         shown, color = came_to(fate).badge, came_to(fate).color
         assert shown
         assert color in get_args(Color)
