@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from smsretry.cli.parsing import Json, flag, read_line
 from smsretry.cli.printing import print_json, print_text
-from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, called, in_words
+from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, Shape, called, in_words
 from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
@@ -24,8 +24,6 @@ _METAVARS: Final[dict[Any, str]] = {
     str: "WORDS",
 }
 """By the name of the field, or its type."""
-_OR_NUMBER: Final = ("id", "customer_id", "sender", "sent_by")
-"""Positional fields in whose place - reads a number."""
 _MOST_CHOICES: Final = 4
 """A choice of so many is shown in full."""
 Carry = Callable[..., Answer]
@@ -120,7 +118,7 @@ def _words(name: str, field: FieldInfo) -> str:
     words = (field.description or "").replace("[", r"\[")
     if name == "who":
         return "Who orders it; your login name by default. It is kept."
-    if POSITIONAL in field.metadata and name in _OR_NUMBER:
+    if any(isinstance(shape, Shape) and shape.or_number for shape in field.metadata):
         words += " - reads a number from standard input."
     if isinstance(field.default, int | float) and not isinstance(field.default, bool):
         words += f" {field.default} by default."

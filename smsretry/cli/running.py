@@ -131,8 +131,7 @@ def process(
             print_text(str(summary))
         deliveries = DeliverySummary([])
         if not summary.stopped_because:
-            with services() as messages:
-                deliveries = sync_deliveries(messages)
+            deliveries = sync_deliveries(connected)
     if as_json:
         queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
         looked = {"deliveries": deliveries.counts, "deliveries_stopped": deliveries.stopped_because}

@@ -10,11 +10,14 @@ from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
 from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
+    AskStatus,
     ListTexts,
     MarkDatabase,
+    Preview,
     RecordConsent,
     WhichText,
 )
+from smsretry.desk.actions.senders import WhichSenders
 from smsretry.desk.questions.answers import Change, Done
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
@@ -36,7 +39,7 @@ class SupabaseOperators(SupabaseCalls):
         """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
         page: dict[str, object] = {"until": until}
         while True:
-            rows = self.readable(WaitingText, self.once("preview_sms_retries", page, QUESTION))
+            rows = self.readable(WaitingText, self.once(Preview.FUNCTION, page, QUESTION))
             yield from rows.read
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
             last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
@@ -45,7 +48,7 @@ class SupabaseOperators(SupabaseCalls):
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> QueueStatus:
-        return QueueStatus(parts=tuple(self.rows(StatusLine, self.once("sms_status", {}, QUESTION))))
+        return QueueStatus(parts=tuple(self.rows(StatusLine, self.once(AskStatus.FUNCTION, {}, QUESTION))))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""
@@ -53,7 +56,7 @@ class SupabaseOperators(SupabaseCalls):
         while True:
             after = {"after_id": found[-1].sender_id if found else None}
             values = {"with_numbers": True, "business_id": business_id} | after
-            page = self.rows(SenderRecord, self.once("sms_senders", values, QUESTION))
+            page = self.rows(SenderRecord, self.once(WhichSenders.FUNCTION, values, QUESTION))
             if not page:  # answers may be cut off, so a short page need not be the last one
                 return found
             found += page

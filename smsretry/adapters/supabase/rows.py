@@ -19,7 +19,7 @@ class Unreadable:
     @property
     def why(self) -> str:
         """A sentence for people. It quotes no value, because a value may be a customer's."""
-        return f"Row cannot be read: columns {', '.join(self.columns)}"
+        return f"Columns of its row, its customer or its business cannot be read: {', '.join(self.columns)}"
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ def called(field: str) -> str:
     return _CALLED.get(field, field.replace("_", "-"))
 
 
-class _Shape:
+class Shape:
     """The shape of a text, which Prefect checks before it keeps what was filled in.
 
     Prefect quotes the part of the schema that is not fulfilled. So that part is a constant that says what is wanted,
@@ -63,7 +63,7 @@ class _Shape:
 
     def __init__(self, wanted: str, pattern: str, *, or_number: bool = False, **more: str) -> None:
         """`or_number`: at a terminal a phone number may take its place, and is read as E.164."""
-        self._wanted, self._pattern, self._or_number = f"must be {wanted}", pattern, or_number
+        self._wanted, self._pattern, self.or_number = f"must be {wanted}", pattern, or_number
         wrong = {"type": "string", "not": {"pattern": pattern}}
         # The UI hands on what is in allOf, and nothing else that it does not draw.
         self._schema = {"type": "string", **more, "allOf": [{"if": wrong, "then": {"const": wanted}}]}
@@ -77,7 +77,7 @@ class _Shape:
     def _check(self, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or re.fullmatch(self._pattern, value):
             return value
-        if self._or_number and info.context == TERMINAL and not re.search("[A-Za-z]", value):
+        if self.or_number and info.context == TERMINAL and not re.search("[A-Za-z]", value):
             return read_phone(value)
         raise ValueError(self._wanted)
 
@@ -98,32 +98,32 @@ _AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6
 _A_NAME: Final = "an id, as the provider shows it, and no number"
 _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
-Id = Annotated[UUID, _Shape(_AN_ID, _UUID)]
+Id = Annotated[UUID, Shape(_AN_ID, _UUID)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
 _PERSON: Final = "person"
-IdOrNumber = Annotated[UUID | str, _Shape(_AN_ID, _UUID, or_number=True), _PERSON]
+IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, _UUID, or_number=True), _PERSON]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
     AfterValidator(_zoned),
-    _Shape("a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"),
+    Shape("a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"),
 ]
 """An instant. A date is its start, and without a zone it is in UTC."""
-IdOrAll = Annotated[str, _Shape(f"{_AN_ID}, or all", f"{_UUID}|^all$")]
+IdOrAll = Annotated[str, Shape(f"{_AN_ID}, or all", f"{_UUID}|^all$")]
 """An id, or all that there are."""
-ProviderId = Annotated[str, _Shape(_A_NAME, MESSAGE_ID)]
+ProviderId = Annotated[str, Shape(_A_NAME, MESSAGE_ID)]
 """A provider's id of an account. The adapter knows its exact shape."""
-MessageId = Annotated[str, _Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^nothing$")]
+MessageId = Annotated[str, Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^nothing$")]
 """A provider's id of a message, or that there is none."""
-SenderName = Annotated[str, _Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
+SenderName = Annotated[str, Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
-UsState = Annotated[str, _Shape("the two letters of a US state, such as LA", f"^({'|'.join(sorted(US_STATES))})$")]
+UsState = Annotated[str, Shape("the two letters of a US state, such as LA", f"^({'|'.join(sorted(US_STATES))})$")]
 """A US state or territory."""
 Words = Annotated[
     str,
     Field(min_length=1, max_length=500),
     AfterValidator(_numberless),
-    _Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
+    Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
 ]
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
 

@@ -1,6 +1,6 @@
 """What a person may ask and order about texts, customers and the database."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -86,10 +86,12 @@ class ChangeTexts(WhichTexts, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"
+    WHAT: ClassVar[str]
+    """What its function calls it."""
 
     def values(self) -> dict[str, object]:
         """With what to do."""
-        return {"what": self.DOES[0].split()[0], **super().values()}
+        return {"what": self.WHAT, **super().values()}
 
 
 class Requeue(ChangeTexts):
@@ -97,21 +99,21 @@ class Requeue(ChangeTexts):
 
     COMMAND = "texts requeue"
     EXAMPLES = ("texts requeue --code 30003 --since 2026-11-24", "texts requeue --code 30003 --yes --because 'Mended'")
-    DOES = ("requeue", "requeued")
+    WHAT, DOES = "requeue", ("requeue", "requeued")
 
 
 class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
     COMMAND, EXAMPLES = "texts cancel", ("texts cancel --row $ROW --yes --because 'Moved away'",)
-    DOES = ("cancel", "cancelled")
+    WHAT, DOES = "cancel", ("cancel", "cancelled")
 
 
 class LookAgain(ChangeTexts):
     """Have texts looked at now that wait for something which is mended. Every check is made again."""
 
     COMMAND, EXAMPLES = "texts look-again", ("texts look-again --why no_credentials",)
-    DOES = ("look again now at", "will look again now at")
+    WHAT, DOES = "look", ("look again now at", "will look again now at")
 
 
 class AfterRestore(Order):

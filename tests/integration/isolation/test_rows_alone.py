@@ -178,7 +178,7 @@ def test_a_first_send_whose_row_cannot_be_read_ends_with_that_reason(shop: Shop)
             result = send_sms(shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender)
         assert (result.fate, readable(shop, result.retry_id)["status"]) == (fate, status)
     reason = shop.value("select last_error from sms_retry_queue where status = 'failed'")
-    assert reason == "Row cannot be read: columns expires_at"
+    assert reason == "Columns of its row, its customer or its business cannot be read: expires_at"
     assert shop.messages == ()
 
 
@@ -193,7 +193,7 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(shop: 
     assert claim_doubtful(shop.queue, 50) == []
     told = readable(shop, row)
     assert (told["status"], told["held_since"] is not None) == ("pending", True)
-    assert "Row cannot be read: columns expires_at" in told["why"]
+    assert "Columns of its row, its customer or its business cannot be read: expires_at" in told["why"]
 
 
 @pytest.mark.usefixtures("unbounded")

@@ -190,7 +190,9 @@ def odd_values(street: Street) -> Life:
     ]
     street.open("odd values", zone="Nowhere/At_All")
     write(street.connection, texts)
-    unread = [text("failed: Row cannot be read: columns scheduled_for") for _ in range(2)]
+    unread = [
+        text("failed: Columns of its row, its customer or its business cannot be read: scheduled_for") for _ in range(2)
+    ]
     write_people(street.connection, unread)
     found = street.connection.execute(
         "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s", [_BOUNDS]
