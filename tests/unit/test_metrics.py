@@ -1,11 +1,13 @@
 """When metrics are on, what they tell, and that what goes wrong with them is a line."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from smsretry.adapters.telemetry.export import wanted
 from smsretry.desk.pages.gauges import gauges
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
+from tests.e2e.documents import documents
 from tests.support.builders import NOON
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
@@ -37,6 +39,16 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     assert told_of(a_line("stopped", "sending"), a_line("stopped", "LA"))["smsretry.stopped"] == [({}, 1)]
     told = told_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
     assert told["smsretry.sender.texts"] == [({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)]
+
+
+def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_that_are_told() -> None:
+    """As Prometheus spells them."""
+    [rules] = [one.text for one in documents() if "- alert: " in one.text]
+    told = set[str]()
+    for one in gauges(QueueStatus(parts=(a_line("clock", ""), a_line("sender", "MG1", 1)))):
+        name = one.name.replace(".", "_") + "_seconds" * (one.unit == "s")
+        told |= {name, *(f'{name}{{{by.replace(".", "_")}="{of}"}}' for at, _ in one.points for by, of in at.items())}
+    assert set() < set(re.findall(r"expr: (?:absent\()?(\w+(?:{.*?})?)", rules)) <= told
 
 
 def told_of(*lines: StatusLine) -> dict[str, Sequence[Any]]:
