@@ -94,7 +94,7 @@ async def _form(request: Request) -> bytes | None:
 
 
 def _heard(connected: _Connected, request: Request, form: bytes) -> Response:
-    """In a thread: it may read the file of accounts, and it waits for the database."""
+    """In a thread: it waits for the database."""
     heard = connected.read(
         query=request.scope["query_string"].decode("latin-1"),
         form=form,
