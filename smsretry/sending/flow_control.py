@@ -3,9 +3,9 @@
 1. Until somebody was answered, 3 sends of a business are under way at most, and 10 of the run; those that failed count.
    After 3 failures in a row nobody counts as answered.
 2. A business whose sends fail 3 times in a row is put off while others' go out.
-3. A sender stops when its account is refused for certain, or when 4 of its businesses fail and none goes out (all of
-   them, if it has fewer).
-4. Everybody stops when 4 senders fail and nothing goes out (all of them, if there are fewer).
+3. A sender stops when its account is refused for certain, or when 4 of its businesses (all, if it has fewer) fail and
+   none goes out.
+4. Everybody stops when 4 senders (all, if there are two or three) fail and nothing goes out.
 5. What has stopped is tried with one text at a time, and a text that goes out lifts it. When the provider asks to go
    slower, the business's texts wait; if it asks two businesses, the sender's do, and then half as many are under way.
 
