@@ -47,7 +47,7 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """How a run ended, as an event for the automations; also for `on_crashed`, which a runner calls for a dead process.
 
     A runner names the arguments, so their names are Prefect's. Prefect's own event of a state waits for the one before
-    it, and the first state of a scheduled run has none: in the five minutes after a start of `flows.serve`, automations
+    it, and the first state of a scheduled run has none: in the five minutes after `smsretry serve` starts, automations
     would see a run's end 15 minutes late.
     """
     if state.is_completed():

@@ -98,10 +98,10 @@ def _options(
     pass
 
 
-_ALWAYS: Final = "64 the command line makes no sense; 130 Ctrl-C."
+_ALWAYS: Final = "64 the command line makes no sense."
 _OTHER_CODES: Final[dict[str, str]] = {
-    "quiet-hours": "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held",
-    "up": "0 ended by SIGTERM; 1 an error",
+    "quiet-hours": "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held; 130 Ctrl-C",
+    "up": "0 ended by SIGTERM; 1 an error; 130 Ctrl-C",
     "serve": "0 ended by SIGTERM or Ctrl-C; 1 an error",
 }
 _DESK: Final = "The desk: ask and act"
@@ -113,7 +113,7 @@ _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
 
 def _epilog(name: str, examples: Sequence[str]) -> str:
     shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
-    codes = _OTHER_CODES.get(name, "0 done; 1 an error, nothing found or changed, or somebody must act")
+    codes = _OTHER_CODES.get(name, "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C")
     return f"Example:\n\n{shown}\n\nExit codes: {codes}; {_ALWAYS}"
 
 
