@@ -10,7 +10,8 @@
     │           └── QueueCancelled  and the database undid it
     ├── UnforeseenError       a bug met one row, which ended `failed`: the message says where, and of what kind
     ├── MigrationError        a migration failed or does not fit, or there was no connection: nothing was changed
-    └── LocalStackError       a part of the embedded stack did not start, or ended
+    ├── LocalStackError       a part of the embedded stack did not start, or ended
+    └── PrefectError          Prefect's API did not answer, or refused; with its kinds in `adapters.prefect.api`
 
 A provider's answers are outcomes and a lost claim is a return value; neither is an exception. No message holds a
 phone number or a body.

@@ -124,7 +124,8 @@ ambiguous: what a look for evidence came to.
 DeliveryStatus: TypeAlias = Literal[
     "accepted", "scheduled", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
 ]
-"""How far an accepted message has come, as stored in `sms_send_attempts.delivery_status`.
+"""How far an accepted message has come, in the provider's words. `sms_send_attempts.delivery_status` holds them, and
+`unknown`: nothing final was reported for long enough.
 
 sent: a carrier has it, and no later report may come. undelivered: the carrier says that it did not arrive.
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.

@@ -44,5 +44,5 @@ def nth(delays: tuple[timedelta, ...], count: int) -> timedelta:
         ValueError: count is negative.
     """
     if count < 0:
-        raise ValueError(f"attempt_count must be 0 or more, not {count}")
+        raise ValueError(f"count must be 0 or more, not {count}")
     return delays[min(count, len(delays) - 1)]

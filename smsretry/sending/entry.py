@@ -66,8 +66,8 @@ def schedule_sms(
 ) -> Scheduled:
     """Plan a text for a time. When it comes, the text has every check that each text has, and may wait for an opening.
 
-    It becomes one text at most, whose send log has the id that is returned. Until its send begins it is moved or
-    cancelled by an update of its row in `scheduled_sends`.
+    It becomes one text at most, whose send log has the id that is returned. An update of its row in `scheduled_sends`
+    moves or cancels it. That is refused while a worker has its text, and once the text may have gone out or has ended.
 
     Args:
         scheduled_for: when it is to go out; a time that has passed means at once.
@@ -115,6 +115,7 @@ def send_sms(
 
     Raises:
         InputError: there is no such send log, it is no text to a customer, or it is already sent.
+        UnforeseenError: a bug; the row is failed with the message, if its send had not begun.
         QueueError: the database could not be asked. The message says how far it came: nothing was recorded, or that is
             not known, and the call may be repeated; or the text is in the queue, where the worker sees it through.
     """

@@ -24,7 +24,7 @@ def test_a_text_is_tried_again_after_each_of_the_delays() -> None:
     for sends, minutes in RETRY_SCHEDULE.items():
         assert next_retry_delay(sends) == uncounted_delay(sends) == minutes * MINUTE
     for delay in (next_retry_delay, uncounted_delay):
-        with pytest.raises(ValueError, match="attempt_count must be 0 or more, not -1"):
+        with pytest.raises(ValueError, match=r"^count must be 0 or more, not -1"):
             delay(-1)
 
 

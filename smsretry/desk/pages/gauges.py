@@ -27,7 +27,7 @@ class Gauge(NamedTuple):
     """`s`, or what is counted, in braces."""
     description: str
     points: Sequence[tuple[Mapping[str, str], float]]
-    """None: it was not measured, which is not the same as 0."""
+    """Empty: it was not measured, which is not the same as 0."""
 
 
 def gauges(now: QueueStatus) -> Iterator[Gauge]:

@@ -170,7 +170,7 @@ class QueueStatus(Answer):
         return any(self.needs())
 
     def needs(self) -> Iterator[Need]:
-        """What makes `check_sms_retries` alarm, and what is held; the worst first."""
+        """What is stopped, late or held; whose sender needs somebody; which texts nobody has read. The worst first."""
         for line in self.part("stopped"):
             if line.name in _STOPPED:
                 again = ending("sending_stopped", None, line.ref)
