@@ -1195,6 +1195,15 @@ where o.said = 'opted_out' and not exists (
                else true end
     offset 0); -- each opt-out looks behind itself alone, where a join would compare all with all
 
+-- ======== schemas/helpers/stopped.sql ========
+-- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and the last run's worker disagree.
+create or replace view smsretry.stopped with (security_invoker = true) as
+select s.kind, s.subject, s.since, s.why from smsretry.stops s
+union all
+select 'everybody', '', r.started_at, m.why
+from (select * from smsretry.runs order by started_at desc limit 1) r
+cross join lateral smsretry.mark_mismatch(r.send_to, r.address) m (why) where m.why is not null;
+
 -- ======== schemas/helpers/stopped_states.sql ========
 -- The US states to which no marketing text goes, in order.
 create or replace view smsretry.stopped_states with (security_invoker = true) as
@@ -5030,8 +5039,8 @@ $$;
 --   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
---   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
---   businesses without a sender of their own; or a US state, to which no marketing text goes)
+--   stopped (smsretry.stopped; name: sending, for everybody; environment: of businesses without a sender of their own; or a US
+--   state, to which no marketing text goes)
 --   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
 --   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
@@ -5044,9 +5053,7 @@ returns table (
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_run smsretry.runs;
 begin
-    select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
     select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
@@ -5074,16 +5081,14 @@ begin
             'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
             'name', case when s.kind = 'state' then s.subject
                          when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
-         from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+         from smsretry.stopped s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
          where s.kind in ('everybody', 'state') or e.told_at is not null
-         order by s.kind = 'state', s.subject)
-        union all
-        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'oldest', v_run.started_at, 'told', m.told)
-        from smsretry.mark_mismatch(v_run.send_to, v_run.address) m (told) where v_run.id is not null and m.told is not null
+         order by s.kind = 'state', s.subject, s.since)
         union all
         select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m
         union all
-        select jsonb_build_object('part', 'runner', 'name', v_run.send_to, 'oldest', v_run.started_at) where v_run.send_to <> 'all'
+        select jsonb_build_object('part', 'runner', 'name', r.send_to, 'oldest', r.started_at)
+        from (select * from smsretry.runs l order by l.started_at desc limit 1) r where r.send_to <> 'all'
         union all
         select * from smsretry.status_of_senders(v_now)
         union all
@@ -5310,7 +5315,7 @@ $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, sending or a sender is stopped (smsretry.stopped), or no run has finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -5324,7 +5329,7 @@ declare
 begin
     select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
            || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
-    from smsretry.stops x where x.kind in ('everybody', 'sender');
+    from smsretry.stopped x where x.kind in ('everybody', 'sender');
     select concat_ws(' · ', string_agg(case l.name
         when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
         when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'

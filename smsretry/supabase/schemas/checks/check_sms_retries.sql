@@ -1,5 +1,5 @@
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, sending or a sender is stopped, or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, sending or a sender is stopped (smsretry.stopped), or no run has finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -13,7 +13,7 @@ declare
 begin
     select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
            || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
-    from smsretry.stops x where x.kind in ('everybody', 'sender');
+    from smsretry.stopped x where x.kind in ('everybody', 'sender');
     select concat_ws(' · ', string_agg(case l.name
         when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
         when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'

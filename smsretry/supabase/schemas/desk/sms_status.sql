@@ -2,8 +2,8 @@
 --   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
 --   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
---   stopped (name: sending, for everybody, or because the database's mark and the last run's worker disagree; environment: of
---   businesses without a sender of their own; or a US state, to which no marketing text goes)
+--   stopped (smsretry.stopped; name: sending, for everybody; environment: of businesses without a sender of their own; or a US
+--   state, to which no marketing text goes)
 --   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
 --   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
 -- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
@@ -16,9 +16,7 @@ returns table (
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_run smsretry.runs;
 begin
-    select r.* into v_run from smsretry.runs r order by r.started_at desc limit 1;
     return query
     select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
     from (
@@ -46,16 +44,14 @@ begin
             'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
             'name', case when s.kind = 'state' then s.subject
                          when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
-         from smsretry.stops s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+         from smsretry.stopped s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
          where s.kind in ('everybody', 'state') or e.told_at is not null
-         order by s.kind = 'state', s.subject)
-        union all
-        select jsonb_build_object('part', 'stopped', 'name', 'sending', 'oldest', v_run.started_at, 'told', m.told)
-        from smsretry.mark_mismatch(v_run.send_to, v_run.address) m (told) where v_run.id is not null and m.told is not null
+         order by s.kind = 'state', s.subject, s.since)
         union all
         select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m
         union all
-        select jsonb_build_object('part', 'runner', 'name', v_run.send_to, 'oldest', v_run.started_at) where v_run.send_to <> 'all'
+        select jsonb_build_object('part', 'runner', 'name', r.send_to, 'oldest', r.started_at)
+        from (select * from smsretry.runs l order by l.started_at desc limit 1) r where r.send_to <> 'all'
         union all
         select * from smsretry.status_of_senders(v_now)
         union all
