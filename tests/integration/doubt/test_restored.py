@@ -159,8 +159,9 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 
 
 def is_forgotten(shop: Shop, row: UUID) -> bool:
-    """Whether the text's send may be: its begin puts it in doubt."""
-    shop.begin(shop.claim())
+    """Whether the text's send may be: its begin puts it in doubt, and says so again if its answer was lost."""
+    claim, attempt = shop.claim(), uuid4()
+    assert len({shop.begin(claim, attempt).why for _ in range(2)}) == 1
     return shop.row(row)["in_doubt_since"] is not None
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from pydantic import HttpUrl
 
@@ -210,8 +211,11 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
     shop: Shop, operators: SupabaseOperators, runner: Runner, monkeypatch: pytest.MonkeyPatch,
     marked: Mark | None, worker: Worker, fate: str,
 ) -> None:  # fmt: skip
-    """Where they do not, the text waits and says so: one of the two is wrong, and production loses nothing by it."""
+    """Where they do not, the text waits and says so: one of the two is wrong, and production loses nothing by it. The
+    monitor alarms, though nothing is late. A begin whose answer is lost is asked again, and answers the same.
+    """
     row = shop.due_text()
+    shop.stack.rpc_faults.drop_after_commit("begin_sms_attempt", times=1)
     mark(operators, marked)
     settings = {"one that lists": listed(PHONE), "one that texts nobody": NOBODY}
     its = runner(**settings.get(worker, {}))
@@ -226,6 +230,8 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         assert held["expires_at"] > shop.now() + timedelta(hours=47)
         assert "SMSRETRY_SEND_TO" in held["why"]
         assert "smsretry mark" in (operators.status().stopped_because or "")
+        with pytest.raises(psycopg.Error, match="sending is stopped: The database is marked as"):
+            shop.sql("select check_sms_retries()")
         mark(operators, None if worker != "one that texts nobody" else "staging")
         shop.later(minutes=16)
         assert its.run() == ["Cancelled" if worker == "one that texts nobody" else "Sent"]

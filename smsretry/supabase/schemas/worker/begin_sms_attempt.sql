@@ -38,8 +38,13 @@ begin
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
-        -- go: the answer to the same call was lost on its way
-        answer := case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end;
+        -- The answer to the same call was lost on its way, or another worker has the row.
+        select case when q.status = 'cancelled' then 'ended' when q.held_since is not null then 'held' else 'lost' end,
+               coalesce(q.why, q.last_error), q.scheduled_for, q.why_code into answer, why, reached_at, why_code
+        from public.sms_retry_queue q
+        where v_row.id is null and q.id = retry_id and q.claim_no = begin_sms_attempt.claim_no
+          and (q.status = 'cancelled' or q.status = 'pending' and (q.attempt_id = attempt_id or q.why_code = 'mark_mismatch'));
+        answer := coalesce(answer, case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end);
         decided_at := smsretry.clock();
         return next;
         return;
