@@ -2271,9 +2271,10 @@ begin
             set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code, settled_by = v_settled_by,
                 sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
-            if not v_doubt then -- it took nothing of its sender's day
+            if not v_doubt then -- it took nothing of its sender's day, if that is not over
                 update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
-                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
+                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by
+                  and s.day_ends_at = smsretry.carriers_midnight(v_attempt.begun_at);
             end if;
             v_row.last_error := error;
             v_row.why_code := why_code;
@@ -2726,7 +2727,8 @@ $$;
 
 -- ======== schemas/doubt/not_sent.sql ========
 -- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again; at no cost if the worker died, because
--- the request may never have left. The caller holds the row locked.
+-- the request may never have left. What it took of its sender's day stays taken, unlike what was refused: that nobody found it does not
+-- prove that no carrier counted it, and few texts come into doubt. The caller holds the row locked.
 create or replace function smsretry.not_sent(retry public.sms_retry_queue, attempt_id uuid, settled_by text, at timestamptz)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -60,7 +60,7 @@ def one_sender(shop: Shop, texts: int, **limits: float) -> UUID:
 
 
 def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
-    """The day turns over at midnight in California. What was refused does not count."""
+    """The day turns over at midnight in California. What was refused does not count, nor make room in the next day."""
     business = one_sender(shop, 8, cap=3)
     claims = claim(shop.queue)
     answers = [begin_as_told(shop.queue, one) for one in claims]
@@ -71,6 +71,12 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     shop.sql(refused, claims[0].id, claims[0].claim_no, shop.attempts_of(claims[0].id)[0]["id"])
     add_texts(shop.connection, business, 3)
     assert [begin_as_told(shop.queue, one).answer for one in claim(shop.queue)] == ["go", "spent", "spent"]
+    shop.later(days=1)
+    add_texts(shop.connection, business, 4)
+    *today, last = claim(shop.queue)
+    assert [begin_as_told(shop.queue, one).answer for one in (*today, last)] == ["go", "go", "go", "spent"]
+    shop.sql(refused, claims[1].id, claims[1].claim_no, shop.attempts_of(claims[1].id)[0]["id"])
+    assert begin_as_told(shop.queue, last).answer == "spent"
 
 
 def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(shop: Shop) -> None:

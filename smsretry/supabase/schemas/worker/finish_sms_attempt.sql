@@ -38,9 +38,10 @@ begin
             set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code, settled_by = v_settled_by,
                 sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
-            if not v_doubt then -- it took nothing of its sender's day
+            if not v_doubt then -- it took nothing of its sender's day, if that is not over
                 update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
-                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by and s.segments_per_day is not null;
+                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by
+                  and s.day_ends_at = smsretry.carriers_midnight(v_attempt.begun_at);
             end if;
             v_row.last_error := error;
             v_row.why_code := why_code;
