@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from smsretry.adapters.migrations.migrate import migrate
+from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
+from smsretry.adapters.migrations.schemas import migration_text
 from smsretry.local.business import PHONE, Business
 from smsretry.local.demo.run import ROOT
 from tests.integration.catalog import Database, complaints
@@ -14,6 +15,10 @@ where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_te
 union all select tgname from pg_trigger where not tgisinternal and tgname like 'smsretry%%'
 union all select nspname from pg_namespace where nspname = 'smsretry'
 union all select conname from pg_constraint where conname = 'sms_retry_queue_lease'
+"""
+_THEIRS = """
+insert into supabase_migrations.schema_migrations (version, name, statements) values
+    ('20261127200000', 'no_smsretry', '{select 1}'), ('20290102000000', 'theirs', '{-- For smsretry}')
 """
 
 
@@ -37,7 +42,8 @@ def remove(database: Database) -> None:
 
 def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_what_is_left(original: Database) -> None:
     """The processor claims as the backend's role, queues the next try and finishes; what was in doubt it does not send
-    again. Installed anew, smsretry holds in doubt what the processor was sending.
+    again. Installed anew, smsretry holds in doubt what the processor was sending. The history forgets our migrations
+    of any year, and none of the application's.
     """
     business = installed(original)
     begun = business.due_text()
@@ -45,9 +51,11 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
     original.one(begin, begun, claim["claim_no"], uuid4())
     business.due_text()
+    migrate(original.url, shipped=[*migrations(), Migration("20290101000000", "next", migration_text([]))])
+    original.run(_THEIRS)
     remove(original)
     rename_calls(original, "back")
-    assert (original.rows(_LEFT), original.applied()) == ([], [])
+    assert (original.rows(_LEFT), original.applied()) == ([], ["20261127200000_no_smsretry", "20290102000000_theirs"])
 
     original.run("set role service_role")
     claimed = original.one("select * from claim_due_sms_retries(10)")
