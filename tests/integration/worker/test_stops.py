@@ -57,7 +57,7 @@ STOPS: list[StopKind] = ["everybody", "sender", "business"]
 
 @pytest.mark.parametrize("kind", STOPS)
 def test_of_what_has_stopped_one_text_is_claimed(shop: Shop, kind: StopKind) -> None:
-    """Others' are claimed as ever, but where everybody has stopped. A sender that is gone by now is not remembered."""
+    """Others' are claimed as ever, but where everybody has stopped. Who is gone by now is not remembered."""
     stopped, other = shops(shop.connection, 2)
     give_sender(shop.connection, 1, [stopped])
     sender = str(shop.value("select id from smsretry.senders"))
@@ -65,7 +65,8 @@ def test_of_what_has_stopped_one_text_is_claimed(shop: Shop, kind: StopKind) -> 
     for each in (stopped, other):
         add_texts(shop.connection, each, 5)
     shop.queue.set_stop(kind, subject, "It failed")
-    shop.queue.set_stop("sender", str(UUID(int=5)), "It failed")
+    for gone in ("sender", "business"):
+        shop.queue.set_stop(gone, str(UUID(int=5)), "It failed")
     batch = shop.queue.claim_texts(50)
     assert [*batch.stops] == [(kind, subject)]
     if kind == "everybody":

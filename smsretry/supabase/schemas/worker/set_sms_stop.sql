@@ -8,7 +8,8 @@ begin
         delete from smsretry.stops s where s.kind = set_sms_stop.kind and s.subject = set_sms_stop.subject;
         return false;
     end if;
-    if set_sms_stop.kind = 'sender' and not exists (select from smsretry.senders s where s.id::text = set_sms_stop.subject) then
+    if set_sms_stop.kind = 'sender' and not exists (select from smsretry.senders s where s.id::text = set_sms_stop.subject)
+        or set_sms_stop.kind = 'business' and not exists (select from public.businesses b where b.id::text = set_sms_stop.subject) then
         return false;
     end if;
     insert into smsretry.stops (kind, subject, since, why)
