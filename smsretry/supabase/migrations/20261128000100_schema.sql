@@ -120,7 +120,7 @@ alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
 
 -- Unreadable hours would hold every text of the business. The grammar is that of
--- smsretry.quiet_hours.rules.parse_week, which also notices hours that close before they open.
+-- smsretry.quiet_hours.hours.parse_week, which also notices hours that close before they open.
 do $$
 declare
     day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
@@ -154,8 +154,8 @@ select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check (said = 
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
--- What was said about texts to a number at a business, one row each time, in the order in which it was said. Rows are only ever
--- added: what stands is a view, smsretry.standing_opt_outs. There is no foreign key, so that a word waits for nobody's lock.
+-- What was said about texts to a number at a business, one row each time, in its order and never changed. prune_sms_history deletes what
+-- decides nothing any more. What stands is a view, smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
     number_key bytea not null, -- smsretry.number_key
@@ -768,7 +768,7 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery'
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( (twilio_sid is not null or (delivery_status is null and delivery_look_at is null)) and (delivery_status is null) = (delivery_at is null) and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
--- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
+-- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the queue. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -833,7 +833,7 @@ create index if not exists sms_send_attempts_number
 -- here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
--- The day's sends. A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a
+-- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while they are: before a vacuum, which comes after a
 -- share of the table, every look at the day would read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
@@ -849,7 +849,7 @@ create policy "Owners read their attempts" on public.sms_send_attempts for selec
 -- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;
 grant select on public.sms_send_attempts to authenticated;
--- Attempts are deleted only with their business.
+-- Attempts are deleted only with their row, by prune_sms_history or with its business.
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
 
@@ -1292,8 +1292,8 @@ left join lateral (
 
 -- ======== schemas/queue/decide_anew.sql ========
 -- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
--- decides anew. A row that somebody has locked at this moment waits for its own time. security definer, because tenants write
--- customers and businesses, and no rows of others'.
+-- decides anew. A row that somebody has locked at this moment waits for its own time; so does a suspect one when its business
+-- changes, for no index has these few by business. security definer, because tenants write customers and businesses, and no rows of others'.
 create or replace function smsretry.decide_anew()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1445,8 +1445,8 @@ $$;
 
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
--- the row and read it under that lock. What the text is, and the application's own columns, never change. Only take,
--- follow_opt_out and supersede write columns themselves.
+-- the row and read it under that lock. What the text is, and the application's own columns, never change. Only what changes
+-- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and doubt_sms_retries.
 --   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled), and its send log is told
 --   because, why_code, code: why it ends; of a completed row, because is what it had said before
 --   sid: the message that it completes with. Null: its send log says already that it was sent
@@ -3065,8 +3065,8 @@ $$;
 
 -- ======== schemas/consent/heard_by.sql ========
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service or the number, which may belong
--- to a service, so that the provider stops or starts both; otherwise all senders of the account. An environment may have a SID in
--- capitals, and its own sender is told only by its first run.
+-- to a service, so that the provider stops or starts both; otherwise all senders of the account. Whoever adds a sender in SQL may
+-- write its SID in capitals; that of an environment is told only by its first run.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
@@ -4413,11 +4413,10 @@ begin
                count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
                count(*) filter (where q.held_since is not null),
                min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               mode() within group (order by q.why_code::text) filter (
-                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
-               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
-                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
+               mode() within group (order by q.why_code::text) filter (where s.own),
+               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (where s.own)
         from public.sms_retry_queue q
+        cross join lateral (select q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')) s (own)
         where q.work in ('texts', 'suspect') and q.in_doubt_since is null
           and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
         group by q.business_id, q.message_class

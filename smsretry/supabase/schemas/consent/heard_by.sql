@@ -1,6 +1,6 @@
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service or the number, which may belong
--- to a service, so that the provider stops or starts both; otherwise all senders of the account. An environment may have a SID in
--- capitals, and its own sender is told only by its first run.
+-- to a service, so that the provider stops or starts both; otherwise all senders of the account. Whoever adds a sender in SQL may
+-- write its SID in capitals; that of an environment is told only by its first run.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
 create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)

@@ -17,11 +17,10 @@ begin
                count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
                count(*) filter (where q.held_since is not null),
                min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               mode() within group (order by q.why_code::text) filter (
-                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')),
-               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (
-                   where q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped'))
+               mode() within group (order by q.why_code::text) filter (where s.own),
+               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (where s.own)
         from public.sms_retry_queue q
+        cross join lateral (select q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')) s (own)
         where q.work in ('texts', 'suspect') and q.in_doubt_since is null
           and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
         group by q.business_id, q.message_class

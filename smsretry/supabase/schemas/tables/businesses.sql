@@ -20,7 +20,7 @@ alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
 
 -- Unreadable hours would hold every text of the business. The grammar is that of
--- smsretry.quiet_hours.rules.parse_week, which also notices hours that close before they open.
+-- smsretry.quiet_hours.hours.parse_week, which also notices hours that close before they open.
 do $$
 declare
     day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';

@@ -1,5 +1,5 @@
--- What was said about texts to a number at a business, one row each time, in the order in which it was said. Rows are only ever
--- added: what stands is a view, smsretry.standing_opt_outs. There is no foreign key, so that a word waits for nobody's lock.
+-- What was said about texts to a number at a business, one row each time, in its order and never changed. prune_sms_history deletes what
+-- decides nothing any more. What stands is a view, smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
     number_key bytea not null, -- smsretry.number_key

@@ -1,4 +1,4 @@
--- One row a send that was begun: inserted by begin, settled once, never deleted by a function. delivery_…: from Twilio.
+-- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the queue. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -63,7 +63,7 @@ create index if not exists sms_send_attempts_number
 -- here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
--- The day's sends. A BRIN, because attempts are only ever added. It is kept up while they are: before a vacuum, which comes after a
+-- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while they are: before a vacuum, which comes after a
 -- share of the table, every look at the day would read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
@@ -79,6 +79,6 @@ create policy "Owners read their attempts" on public.sms_send_attempts for selec
 -- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;
 grant select on public.sms_send_attempts to authenticated;
--- Attempts are deleted only with their business.
+-- Attempts are deleted only with their row, by prune_sms_history or with its business.
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
