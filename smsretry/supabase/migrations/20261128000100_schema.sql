@@ -1937,6 +1937,9 @@ begin
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
             quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
             case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
+        if not found then
+            raise exception 'its attempt was not kept: a rule or a trigger swallows it' using errcode = '23000';
+        end if;
         v_row.attempt_id := attempt_id;
         v_row.why := why;
         v_row.why_code := why_code;
@@ -5451,7 +5454,7 @@ $$;
 
 -- ======== schemas/checks/sample_text.sql ========
 -- A send log to rehearse with: a new one of a customer who is made up, if the application's tables take it; otherwise one of its
--- own that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- own that is not sent, waiting or locked. Raises if there is none. Call it only inside a block that is rolled back. security
 -- definer, because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5474,6 +5477,9 @@ exception when others then
       and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id and q.status in ('pending', 'processing'))
       and not exists (select from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
     limit 1 for update of c skip locked;
+    if not found then
+        raise; -- why none can be made
+    end if;
     update public.customers c set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() where c.id = v_customer;
     return v_log;
 end
@@ -5481,7 +5487,8 @@ $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A row each:
---   rehearsal of a text  ok is false if a step failed; advice says which and why, or why it could not be tried now
+--   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed; advice says which and why, or why
+--                        it could not be tried now
 --   mark of the database whether a worker that texts send_to and reaches the database at address fits it
 create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
 returns table (subject text, ok boolean, advice text)
@@ -5504,10 +5511,6 @@ begin
         perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
-        if v_row.send_log_id is null then
-            raise exception 'the tables take no new one (does a column need a value?), and hold none that is unsent and does '
-                'not wait: nothing to do, it is tried once there is one' using errcode = 'SR000';
-        end if;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
@@ -5532,13 +5535,21 @@ begin
             from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
             v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
         end if;
+        if v_step is null and exists (select from public.scheduled_sends s where s.status = 'scheduled') then
+            v_step := 'schedule_sms';
+            v_row.id := (select s.scheduled_id from public.schedule_sms(v_row.business_id, v_row.customer_id, 'Rehearsal', smsretry.clock()) s);
+            v_step := 'queue_scheduled_sms';
+            perform from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '1 day')
+            where s.id = v_row.id;
+            v_step := null;
+        end if;
         raise exception 'it answered %', v_answer using errcode = 'SR500';
     exception when query_canceled or others then
         get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
             v_hint = pg_exception_hint;
     end;
     -- No text to try with, or a lock: nothing is known to be wrong.
-    ok := v_state <> '57014' and (v_step is null or v_state in ('SR000', '55P03', '40P01'));
+    ok := v_state <> '57014' and (v_step is null or v_step = 'making a sample text' or v_state in ('55P03', '40P01'));
     advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
         || left(smsretry.numberless(v_answer), 300)
         || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case

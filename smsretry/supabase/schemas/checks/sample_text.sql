@@ -1,5 +1,5 @@
 -- A send log to rehearse with: a new one of a customer who is made up, if the application's tables take it; otherwise one of its
--- own that is not sent, waiting or locked. Null: there is none. Call it only inside a block that is rolled back. security
+-- own that is not sent, waiting or locked. Raises if there is none. Call it only inside a block that is rolled back. security
 -- definer, because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -22,6 +22,9 @@ exception when others then
       and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id and q.status in ('pending', 'processing'))
       and not exists (select from smsretry.earlier_doubt(l.id, l.business_id) d where d.attempt_id is not null)
     limit 1 for update of c skip locked;
+    if not found then
+        raise; -- why none can be made
+    end if;
     update public.customers c set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() where c.id = v_customer;
     return v_log;
 end

@@ -123,6 +123,9 @@ begin
             left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
             quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
             case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
+        if not found then
+            raise exception 'its attempt was not kept: a rule or a trigger swallows it' using errcode = '23000';
+        end if;
         v_row.attempt_id := attempt_id;
         v_row.why := why;
         v_row.why_code := why_code;
