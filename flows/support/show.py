@@ -107,8 +107,8 @@ def form_addresses() -> FormAddress:
     ids = {deployment.name: deployment.id for deployment in found}
 
     def address(name: str, values: Mapping[str, Any]) -> str | None:
-        # The UI decodes the values twice: as a part of the address, and by itself.
-        filled_in = quote(quote(json.dumps(values), safe=""), safe="")
+        # One of Prefect's two UIs decodes the values once, the other twice: without a % that is the same.
+        filled_in = quote(json.dumps(values).replace("%", r"\u0025"), safe="")
         return f"{ROOT}/deployments/deployment/{ids[name]}/run?parameters={filled_in}" if name in ids else None
 
     return address

@@ -75,4 +75,5 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
         for resource in stories.values():
             page.open(f"{server}/events?resource={quote(resource)}", "Sms text in doubt")
         page.open(f"{server}/artifacts/key/sms-queue-now", "Created sms-queue-now")
-        page.open(server + form, "Because", str(runs["failed"]))
+        for ui in (server, f"{server}/v2"):
+            page.open(ui + form, "Because", str(runs["failed"]))

@@ -43,7 +43,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     assert (page["flow_run_id"], page["description"]) == (told["id"], told["state"]["message"])
     assert "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]
     [filled_in] = _AGAIN.findall(page["data"])
-    again = json.loads(unquote(unquote(filled_in)))
+    again = json.loads(unquote(filled_in))
     nameless = ask("sms-texts", again, enforce_parameter_schema=False)
     assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Failed", "failed")
 
