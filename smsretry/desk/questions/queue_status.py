@@ -161,7 +161,7 @@ class QueueStatus(Answer):
         late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
         need = f"need somebody {len(list(self.needs()))}" if self.fails else ""
         stopped = "STOPPED" if self.stopped_because else ""
-        return " · ".join(filter(None, (self.staging, stopped, self.numbers, late, need)))
+        return " · ".join(filter(None, (self.staging, stopped, need, self.numbers, late)))
 
     # What needs somebody
 

@@ -182,7 +182,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, d
     shown = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
     assert re.search(r"stopped LA: A hurricane \(for \d s\)\n    lift it, once .*\(smsretry stop LA --lift\)", shown)
-    assert status.name == "STOPPED · due 1 · held 1 · oldest due for 20 min · need somebody 3"
+    assert status.name == "STOPPED · need somebody 3 · due 1 · held 1 · oldest due for 20 min"
 
 
 def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(shop: Shop) -> None:
