@@ -17,6 +17,7 @@ from tests.e2e.test_flow import texts, wait_for_events
 
 _ROW: Final = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
 _FORM: Final = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=\S+?)\)")
+_FEED: Final = re.compile(r"\(\.\./\.\.(/events\S+?)\)")
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
 def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step_is_filled_in(
     runs: dict[str, Any], business: Business, prefect: Prefect
 ) -> None:
-    """Runs are known by their links; a story by its event; a form by the row that it is about."""
+    """Runs are known by their links; a story by its event; a form by the row that it is about, in both of the UIs."""
     row = business.row(runs["row"])
     people = {
         "customer": row["customer_id"],
@@ -66,7 +67,7 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
     paths = [path if path.startswith("/") else f"/events?resource={path}" for path in listed]
     assert set(paths) == {*shown, *stories, "/artifacts/key/sms-queue-now"}
     server = prefect.server.url
-    [form, *_] = _FORM.findall(prefect.artifacts("sms-explain")[0]["data"])
+    [form, *_], [feed, *_] = (links.findall(prefect.artifacts("sms-explain")[0]["data"]) for links in (_FORM, _FEED))
     with Browser() as page:
         for path, wanted in shown.items():
             seen = page.open(server + path, *(runs[kind] for kind in wanted))
@@ -77,3 +78,4 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
         page.open(f"{server}/artifacts/key/sms-queue-now", "Created sms-queue-now")
         for ui in (server, f"{server}/v2"):
             page.open(ui + form, "Because", str(runs["failed"]))
+            page.open(ui + feed, "sms.text.failed")

@@ -79,8 +79,8 @@ def linked(text: object) -> str:
 
 
 def _page_of(kind: str, of: str) -> str:
-    feed = f"{ROOT}/events?resource=sms.{_FEEDS.get(kind, kind)}.{of}"
-    return f"{ROOT}/runs/flow-run/{of}" if kind == "run" else feed
+    feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{of}"  # twice: one of Prefect's UIs refuses a single one
+    return f"{ROOT}/runs/flow-run/{of}" if kind == "run" else f"{ROOT}/events?{feed}&{feed}"
 
 
 def _picture(hours: Hours) -> str:
