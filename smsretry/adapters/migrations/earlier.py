@@ -6,8 +6,8 @@ from typing import Final
 from smsretry.adapters.migrations.connecting import Connection
 from smsretry.errors import MigrationError
 
-_FIRST, _LAST = "20261125000100", "20261127163500"
-"""Versions of the migrations of that time."""
+_FIRST: Final = ("20261124000100", "20261125000100")
+"""Versions of the first migration of that time. The application may have others of the same days."""
 _KEPT: Final = {
     "standing_opt_outs": "select number_key, coalesce(dated, at) as since from smsretry.standing_opt_outs",
     "suppressions": "select number_key, since from smsretry.suppressions",
@@ -43,7 +43,7 @@ def refuse_earlier_state(connection: Connection, applied: Mapping[str, str], shi
         "select name from unnest(%s::text[]) name where to_regclass('smsretry.' || name) is not null", [list(_KEPT)]
     ).fetchall()
     is_earlier = ("suppressions",) in found or any(
-        _FIRST <= version <= _LAST or (text and _words(shipped.get(version, text)) != _words(text))
+        version in _FIRST or (text and _words(shipped.get(version, text)) != _words(text))
         for version, text in applied.items()
     )
     if is_earlier:

@@ -227,6 +227,6 @@ def test_a_history_that_we_do_not_ship_is_recognized_and_its_opt_outs_are_export
     assert exported(empty) == {(business, "1", "01-01")}
     empty.run(
         """update supabase_migrations.schema_migrations set statements = null;
-           insert into supabase_migrations.schema_migrations values ('20261127120000', '{}', 'day_one')"""
+           insert into supabase_migrations.schema_migrations values ('20261125000100', '{}', 'schema_and_clock')"""
     )
     assert exported(empty) == {(business, "1", "01-01")}

@@ -18,7 +18,7 @@ union all select conname from pg_constraint where conname = 'sms_retry_queue_lea
 """
 _THEIRS = """
 insert into supabase_migrations.schema_migrations (version, name, statements) values
-    ('20261127200000', 'no_smsretry', '{select 1}'), ('20290102000000', 'theirs', '{-- For smsretry}')
+    ('20261126120000', 'no_smsretry', '{select 1}'), ('20290102000000', 'theirs', '{-- For smsretry}')
 """
 
 
@@ -55,7 +55,7 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     original.run(_THEIRS)
     remove(original)
     rename_calls(original, "back")
-    assert (original.rows(_LEFT), original.applied()) == ([], ["20261127200000_no_smsretry", "20290102000000_theirs"])
+    assert (original.rows(_LEFT), original.applied()) == ([], ["20261126120000_no_smsretry", "20290102000000_theirs"])
 
     original.run("set role service_role")
     claimed = original.one("select * from claim_due_sms_retries(10)")
