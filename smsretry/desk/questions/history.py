@@ -70,9 +70,10 @@ def _told(step: Step, text: TextRecord, zone: tzinfo) -> str:
         "told_by": _TOLD_BY.get(step.told_by or ""),
         "until": step.until if step.until and step.until > step.at else None,
     }
+    what = "not_found" if step.what == "not_sent" and step.told_by == "reconcile" else step.what  # which proves no more
     reason = step.because or (step.why_code or "").replace("_", " ")
     of_send = f"send {step.send}: " if step.send else ""
-    return f"{of_send}{_line(step.what, known, zone)}{f': {reason}' if reason else ''}"
+    return f"{of_send}{_line(what, known, zone)}{f': {reason}' if reason else ''}"
 
 
 def _line(what: str, known: Mapping[str, Any], zone: tzinfo) -> str:

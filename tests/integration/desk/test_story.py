@@ -122,7 +122,7 @@ def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(shop: Shop,
     assert sent.text.state == "sent"
     assert [line.split(",")[0] for line in lines(sent, "looked for", "send 1: not")][1:] == [
         "looked for",
-        "send 1: not sent",
+        "send 1: not found",
     ]
     assert ", 2 times, the last at" in lines(sent, "looked for")[0]
 
