@@ -6,7 +6,7 @@ replaced: it tells what the exploration has set.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import psycopg
 
+from smsretry.adapters.supabase.groups import Call
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.postgrest.functions import find_function
@@ -166,6 +167,10 @@ class _Queue(_Direct, SupabaseQueue):
     def __init__(self, settings: Any, world: World) -> None:
         SupabaseQueue.__init__(self, settings)
         self._world = world
+
+    def together(self, calls: Sequence[Call]) -> Sequence[object]:
+        """Each alone: a group would take what the database refuses for the call's own trouble."""
+        return [self._once(call.function, call.values) for call in calls]
 
 
 class _Operators(_Direct, SupabaseOperators):
