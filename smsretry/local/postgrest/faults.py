@@ -28,6 +28,11 @@ class RpcFault:
     about: bytes = b""
     """Only a call whose body holds this."""
 
+    def strikes(self, function: str, body: bytes) -> bool:
+        """Whether it is due for this call. A group of calls is one for each function in it."""
+        is_in_group = function == "group_sms_calls" and f'"{self.function}"'.encode() in body
+        return (function == self.function or is_in_group) and self.about in body
+
 
 class RpcFaults:
     """Faults that are due, each for one call, in the order they were planned. Any thread may use it."""
@@ -57,7 +62,7 @@ class RpcFaults:
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""
         with self._lock:
-            fault = next((fault for fault in self._due if fault.function == function and fault.about in body), None)
+            fault = next((fault for fault in self._due if fault.strikes(function, body)), None)
             if fault is not None:
                 self._due.remove(fault)
             return fault

@@ -127,18 +127,18 @@ def test_one_bad_row_never_stops_the_others(shop: Shop) -> None:
 
 
 def test_an_error_nobody_foresaw_fails_its_row_with_its_message(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the zone data itself breaks, before anything is sent."""
+    """Here the reading of hours breaks, before anything is sent."""
 
     def broken(*_: object) -> None:
-        raise OSError(f"cannot read America/New_York for {PHONE}")
+        raise KeyError(f"cannot read America/New_York for {PHONE}")
 
     row = shop.due_text()
     monkeypatch.setattr("smsretry.quiet_hours.check.next_change", broken)
     [item], summary = run_once(run_over(shop.queue, shop.sender), limit=50)
     assert item.fate == "Error"
-    assert item.detail.startswith(f"Row {row}: Unforeseen OSError at ")
+    assert item.detail.startswith(f"Row {row}: Unforeseen KeyError at ")
     assert (summary.errors, shop.row(row)["status"]) == (1, "failed")
-    assert "OSError" in shop.row(row)["last_error"]
+    assert "KeyError" in shop.row(row)["last_error"]
     assert PHONE not in shop.row(row)["last_error"] + item.detail
 
 
