@@ -36,7 +36,13 @@ def refused(response: httpx.Response) -> object:
             return None
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+_DAILY: Final = ("queue_sms_retry", "schedule_sms", "record_sms_consent")
+"""What the application calls. The others have their turn before a release."""
+
+
+@pytest.mark.parametrize(
+    "function", [pytest.param(one, marks=[] if one in _DAILY else pytest.mark.long) for one in FUNCTIONS]
+)
 def test_whatever_an_argument_holds_a_call_answers_or_refuses_it(scene: Scene, function: str) -> None:
     """By a code for such a value, and never as if it had broken something. Parameters are values, and no statement."""
     odd: list[Any] = [None, ODD, "", "null", -1, 2**63, 1.5, True, [], {}, "2027-02-30", "infinity", "a\x00b"]
