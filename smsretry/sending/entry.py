@@ -115,7 +115,7 @@ def send_sms(
 
     Raises:
         InputError: there is no such send log, it is no text to a customer, or it is already sent.
-        UnforeseenError: a bug; the row is failed with the message, if its send had not begun.
+        UnforeseenError: a bug, or trouble of this machine. Its row is failed, or held, if its send had not begun.
         QueueError: the database could not be asked. The message says how far it came: nothing was recorded, or that is
             not known, and the call may be repeated; or the text is in the queue, where the worker sees it through.
     """

@@ -67,8 +67,7 @@ def process_sms_retry_item(
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
-        UnforeseenError: a bug, or trouble of this machine; the row is failed, or held, with the message, if its send
-            had not begun.
+        UnforeseenError: a bug, or trouble of this machine. Its row is failed, or held, if its send had not begun.
     """
     flow_control = flow_control or FlowControl()
     try:
@@ -81,7 +80,7 @@ def process_sms_retry_item(
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
         private = (claim.body, claim.phone, claim.sent_body, claim.sent_to, *claim.other_bodies)
         message = describe_unforeseen(error, private=private)
-        is_machines = isinstance(error, OSError | ImportError | MemoryError)  # a file of it is gone, say: it is mended
+        is_machines = isinstance(error, OSError | ImportError | MemoryError)  # which somebody can mend
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
         decision = (Hold if is_machines else Fail)(message, "unforeseen")

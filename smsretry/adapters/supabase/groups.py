@@ -2,7 +2,7 @@
 
 No call waits for a group to fill: one thread makes the requests, and what comes while one is under way is the next
 group. Each call gets its own answer or its own error. A group answers within two seconds, whatever one of its calls
-waits for (`group_sms_calls`).
+waits for (`group_sms_calls`). A call that needs longer is made alone, by the thread that asked for it.
 """
 
 from collections import deque

@@ -101,6 +101,7 @@ _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 Id = Annotated[UUID, Shape(_AN_ID, _UUID)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
 _PERSON: Final = "person"
+"""Marks what names a person, by id or by number."""
 IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, _UUID, or_number=True), _PERSON]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
